@@ -1,0 +1,99 @@
+"""Every error that crosses a border inside Ottoscaler.
+
+The type says what the caller may do: :class:`Unavailable` and its kin may be tried again,
+everything else may not. Third-party exceptions end in the two adapters, :mod:`ottoscaler.stream`
+and :mod:`ottoscaler.pods`, which raise these instead.
+"""
+
+from __future__ import annotations
+
+
+class OttoscalerError(Exception):
+    """The root: catching it catches all that Ottoscaler raises on purpose."""
+
+
+class BadSettings(OttoscalerError):
+    """The environment holds wrong values; ``problems`` has one sentence for each of them."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+class BadEvent(OttoscalerError):
+    """An event cannot be carried out as it stands; the text tells its producer what to change."""
+
+
+class BadTemplate(OttoscalerError):
+    """An operator's Pod template cannot be used; the text names the file and the field."""
+
+
+class Stopping(OttoscalerError):
+    """The process is stopping, so a wait or a retry loop was given up. Not a failure."""
+
+
+class LiveTwin(OttoscalerError):
+    """Another live process serves under the same consumer name (exit code 2)."""
+
+
+# --- Redis
+
+
+class RedisError(OttoscalerError):
+    """Redis answered with an error that trying again will not mend."""
+
+
+class RedisUnavailable(RedisError):
+    """Redis was not reached, or refuses for now (loading, read-only, out of memory): try again."""
+
+
+class GroupMissing(RedisError):
+    """The stream or its consumer group does not exist (any more): create it, then read again."""
+
+
+class Fenced(RedisError):
+    """The ledger says that this replica does not own the event (any more): drop it, touch nothing."""
+
+
+class Wiped(RedisError):
+    """Redis no longer knows this installation: it was emptied, or failed over to an empty replica."""
+
+
+# --- Kubernetes
+
+
+class KubernetesError(OttoscalerError):
+    """The API server answered with an error. ``status`` is the HTTP status, ``reason`` its reason word."""
+
+    def __init__(self, message: str, *, status: int = 0, reason: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.reason = reason
+
+
+class KubernetesUnavailable(KubernetesError):
+    """No answer, 429, 5xx or 401: try again, not before ``retry_after`` seconds."""
+
+    def __init__(self, message: str, *, status: int = 0, reason: str = "", retry_after: float = 0.0) -> None:
+        super().__init__(message, status=status, reason=reason)
+        self.retry_after = retry_after
+
+
+class PodExists(KubernetesError):
+    """409 AlreadyExists: a Pod of this name is there; look whose it is."""
+
+
+class PodGone(KubernetesError):
+    """404, or a UID precondition that no longer holds: that very Pod is not there any more."""
+
+
+class QuotaExceeded(KubernetesError):
+    """403 "exceeded quota": wait and try again, up to the pending timeout."""
+
+
+class Refused(KubernetesError):
+    """403 or 422: the API server will never take this Pod; trying again will not help."""
+
+
+class VersionExpired(KubernetesError):
+    """410: the resource version is too old to watch from; list again."""
