@@ -1,0 +1,157 @@
+"""What single values cannot show: how settings fit each other, and which were hardly meant so."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from ottoscaler.setting_kinds import service_link_port
+
+if TYPE_CHECKING:
+    from ottoscaler.settings import Settings
+
+Check = Callable[["Settings"], str]  # gives the problem's sentence, or an empty text
+
+# A worker's environment (DESIGN.md 3.4): Ottoscaler may be tried out inside one of its own workers.
+WORKER_VARIABLES = frozenset(
+    f"OTTO_{name}" for name in ("EVENT_ID", "TASK_ID", "WORKER_INDEX", "WORKER_COUNT", "ATTEMPT", "METADATA")
+)
+
+# What the kubelet injects for a Service called otto or otto-something.
+_SERVICE_LINK_NAME = re.compile(
+    r"OTTO_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)"
+)
+
+_SINGLE_PARTS = (
+    "REDIS_HOST", "REDIS_PORT", "REDIS_DB", "REDIS_USERNAME", "REDIS_PASSWORD", "REDIS_SENTINELS",
+    "REDIS_SENTINEL_MASTER",
+)  # fmt: skip
+
+
+def _sentinels_need_a_master(settings: Settings) -> str:
+    if settings.redis_sentinels and not settings.redis_sentinel_master:
+        return (
+            "REDIS_SENTINEL_MASTER is '', but REDIS_SENTINELS is set; accepted is the name under which the "
+            "Sentinels know the master."
+        )
+    if settings.redis_sentinel_master and not settings.redis_sentinels:
+        return (
+            f"REDIS_SENTINELS is '', but REDIS_SENTINEL_MASTER is {settings.redis_sentinel_master!r}; "
+            "accepted is host:port,host:port."
+        )
+    return ""
+
+
+def _certificate_needs_its_key(settings: Settings) -> str:
+    cert, key = settings.redis_tls_cert_file, settings.redis_tls_key_file
+    if cert and not key:
+        return f"REDIS_TLS_KEY_FILE is '', but REDIS_TLS_CERT_FILE is {cert!r}; accepted is its file."
+    if key and not cert:
+        return f"REDIS_TLS_CERT_FILE is '', but REDIS_TLS_KEY_FILE is {key!r}; accepted is its file."
+    return ""
+
+
+def _tls_files_need_a_tls_url(settings: Settings) -> str:
+    files = settings.redis_tls_ca_file or settings.redis_tls_cert_file or settings.redis_tls_key_file
+    if files and settings.redis_url and not settings.redis_tls:
+        scheme = settings.redis_url.partition("://")[0]
+        return (
+            f"REDIS_URL is a {scheme}:// URL, which is not encrypted, but {files!r} is set for TLS; accepted "
+            "with it is rediss:// only."
+        )
+    return ""
+
+
+def _streams_are_distinct(settings: Settings) -> str:
+    streams = {
+        "REDIS_STREAM": settings.redis_stream,
+        "REDIS_RESULTS_STREAM": settings.redis_results_stream,
+        "REDIS_DEAD_STREAM": settings.redis_dead_stream,
+    }
+    if len(set(streams.values())) == len(streams):
+        return ""
+    named = ", ".join(f"{name} is {value!r}" for name, value in streams.items())
+    return f"{named}; accepted are three different names."
+
+
+def _streams_are_outside_the_ledger(settings: Settings) -> str:
+    prefix = f"{settings.redis_stream}:{settings.redis_consumer_group}:"
+    for name, value in (
+        ("REDIS_RESULTS_STREAM", settings.redis_results_stream),
+        ("REDIS_DEAD_STREAM", settings.redis_dead_stream),
+    ):
+        if value.startswith(prefix):
+            return f"{name} is {value!r}; accepted is a name outside {prefix!r}, which is the ledger's."
+    return ""
+
+
+def _run_limit_is_within_the_most(settings: Settings) -> str:
+    if settings.worker_timeout_seconds > settings.max_timeout_seconds:
+        return (
+            f"OTTO_WORKER_TIMEOUT_SECONDS is {settings.worker_timeout_seconds}; accepted is at most "
+            f"OTTO_MAX_TIMEOUT_SECONDS, which is {settings.max_timeout_seconds}."
+        )
+    return ""
+
+
+def _retries_are_within_the_most(settings: Settings) -> str:
+    if settings.max_retries > settings.max_event_retries:
+        return (
+            f"OTTO_MAX_RETRIES is {settings.max_retries}; accepted is at most OTTO_MAX_EVENT_RETRIES, "
+            f"which is {settings.max_event_retries}."
+        )
+    return ""
+
+
+CHECKS: tuple[tuple[frozenset[str], Check], ...] = (
+    (frozenset({"redis_sentinels", "redis_sentinel_master"}), _sentinels_need_a_master),
+    (frozenset({"redis_tls_cert_file", "redis_tls_key_file"}), _certificate_needs_its_key),
+    (
+        frozenset({"redis_url", "redis_tls_ca_file", "redis_tls_cert_file", "redis_tls_key_file"}),
+        _tls_files_need_a_tls_url,
+    ),
+    (frozenset({"redis_stream", "redis_results_stream", "redis_dead_stream"}), _streams_are_distinct),
+    (
+        frozenset({"redis_stream", "redis_results_stream", "redis_dead_stream", "redis_consumer_group"}),
+        _streams_are_outside_the_ledger,
+    ),
+    (frozenset({"worker_timeout_seconds", "max_timeout_seconds"}), _run_limit_is_within_the_most),
+    (frozenset({"max_retries", "max_event_retries"}), _retries_are_within_the_most),
+)
+"""Each check with the attributes it looks at: it is left out where one of these could not be read."""
+
+
+def value_warnings(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Sentences about values that are taken, but hardly meant so. They hold no secret."""
+    found = []
+    has_url = bool(environ.get("REDIS_URL", "").strip())
+    for name in ("REDIS_PORT", "OTTO_HTTP_PORT"):
+        value = environ.get(name, "").strip()
+        number = service_link_port(value)
+        if number and not (has_url and name == "REDIS_PORT"):
+            found.append(
+                f"{name} is {value!r}, which the kubelet injects for a Service of that name; it is read as "
+                f"port {number}. Set enableServiceLinks: false on the pod, or set {name} to a number."
+            )
+    for name in _SINGLE_PARTS:
+        value = environ.get(name, "")
+        if has_url and value and not service_link_port(value):
+            found.append(f"{name} is set, but not used: REDIS_URL wins over the single parts.")
+    return tuple(found)
+
+
+def unknown_names(environ: Mapping[str, str], known: Iterable[str]) -> list[str]:
+    """A warning for every ``OTTO_`` variable that is not ``known``, with the nearest name that is."""
+    known = set(known)
+    found = []
+    for name in sorted(environ):
+        if not name.startswith("OTTO_") or name in known or name in WORKER_VARIABLES:
+            continue
+        if _SERVICE_LINK_NAME.fullmatch(name):
+            continue
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
+        meant = f"; perhaps {near[0]} is meant" if near else ""
+        found.append(f"{name} is not a setting of Ottoscaler and has no effect{meant}.")
+    return found
