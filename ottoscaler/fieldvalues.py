@@ -1,0 +1,124 @@
+"""How single values of an event are read. Each reader raises ``ValueError`` with a sentence's end."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+MAX_SHOWN = 40  # characters of a wrong value that an error repeats
+MAX_STRING = 128 * 1024 - 1  # bytes of one argument, or of NAME=value: Linux's MAX_ARG_STRLEN, less the NUL
+
+_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")
+_SECONDS = re.compile(r"(0|[1-9][0-9]{0,14})(\.[0-9]{1,9})?")
+_ENV_NAME = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")  # what every supported Kubernetes accepts (1.20 and up)
+
+
+def shown(value: str | bytes) -> str:
+    """``value`` as an error may repeat it: short, quoted, without control characters."""
+    if len(value) > MAX_SHOWN:
+        return ascii(value[:MAX_SHOWN]) + "..."
+    return ascii(value)
+
+
+def integer(lowest: int, highest: int) -> Callable[[str], int]:
+    """A reader of decimal integers between two bounds. ASCII digits only: no +1, 1_0, 1e3, 007 or １."""
+
+    def read(text: str) -> int:
+        if not _INTEGER.fullmatch(text) or not lowest <= int(text) <= highest:
+            raise ValueError(f"is {shown(text)}: a whole number from {lowest} to {highest} is accepted")
+        return int(text)
+
+    return read
+
+
+def seconds(text: str) -> float:
+    """Unix seconds, with or without a fraction."""
+    if not _SECONDS.fullmatch(text):
+        raise ValueError(f"is {shown(text)}: Unix seconds are accepted, such as 1767225600 or 1767225600.5")
+    return float(text)
+
+
+def command(text: str) -> tuple[str, ...]:
+    """A JSON list is taken as it is; any other text is a shell's."""
+    if text.startswith("["):
+        return _strings(text)
+    if not text:
+        raise ValueError("is empty: leave the field out for the template's own command")
+    return ("sh", "-c", _string(text))
+
+
+def arguments(text: str) -> tuple[str, ...]:
+    """A JSON list is taken as it is; any other text is one argument."""
+    if text.startswith("["):
+        return _strings(text)
+    return (_string(text),)
+
+
+def environment(text: str) -> Mapping[str, str]:
+    """A JSON object of strings. Its values are in no error, since they may be secrets."""
+    loaded = _json(text)
+    if not isinstance(loaded, dict):
+        raise ValueError('is not a JSON object of strings, such as {"KEY": "value"}')
+    for name, value in loaded.items():
+        if not _ENV_NAME.fullmatch(name) or name == "." or name.startswith(".."):
+            raise ValueError(
+                f"has the name {shown(name)}: letters, digits, - _ . are accepted, and no digit or .. first"
+            )
+        if name.startswith("OTTO_"):
+            raise ValueError(f"has the name {shown(name)}: names that begin with OTTO_ are reserved")
+        if not isinstance(value, str):
+            raise ValueError(
+                f"has a value that is not a string under {shown(name)}: only strings are accepted"
+            )
+        _string(value, len(name) + 1)
+    return loaded
+
+
+def metadata_json(metadata: Mapping[str, str]) -> str:
+    """The one form in which metadata is written: annotation, ``OTTO_METADATA``, results."""
+    return json.dumps(metadata, ensure_ascii=False, separators=(",", ":"))
+
+
+def _strings(text: str) -> tuple[str, ...]:
+    loaded = _json(text)
+    if not isinstance(loaded, list) or not all(isinstance(item, str) for item in loaded):
+        raise ValueError(
+            'is a list that holds more than strings: only strings are accepted, such as ["1", "2"]'
+        )
+    return tuple(_string(item) for item in loaded)
+
+
+def _string(text: str, beside: int = 0) -> str:
+    """``text``, if the kernel can hand it to a process."""
+    if "\0" in text:
+        raise ValueError("holds a NUL character, which no process can be given")
+    try:
+        size = len(text.encode()) + beside
+    except UnicodeEncodeError:
+        raise ValueError("holds half of a surrogate pair, which is no character") from None
+    if size > MAX_STRING:
+        raise ValueError(f"holds a string of {size} bytes: up to {MAX_STRING} are accepted")
+    return text
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text, object_pairs_hook=_once_each, parse_constant=_no_constant)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"is not valid JSON: {error.msg} at character {error.pos + 1}") from None
+    except RecursionError:
+        raise ValueError("is not valid JSON: it is nested too deeply") from None
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    # Which of two equal keys counts differs between JSON readers, so a policy must not guess.
+    loaded = dict(pairs)
+    if len(loaded) < len(pairs):
+        raise ValueError("names a key twice: each key may be given once")
+    return loaded
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"is not valid JSON: {name} is not a JSON value")

@@ -1,0 +1,192 @@
+"""Which images an event may name.
+
+An image's name is read as the container runtimes read it (registry, repository, tag, digest) and
+compared part by part, so that no pattern can be met by a name that only looks alike:
+
+- ``busybox`` allows the repository ``docker.io/library/busybox`` with any tag or digest;
+- ``busybox:1.36`` allows this tag alone, and no digest: where a name carries both, runtimes pull the
+  digest and never look at the tag, so the tag would prove nothing;
+- ``team/app@sha256:...`` allows this digest under any tag; ``team/app:*@*`` allows whatever carries both;
+- ``*`` stands for any run of characters within one segment of the path, within the tag or within the
+  digest, never for a ``/``. In a registry's host it may only stand for the leading labels:
+  ``*.example.com/team/*``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+MAX_LENGTH = 512  # characters of a whole reference: 255 of name, 128 of tag, 136 of a sha512 digest
+MAX_NAME = 255  # characters of registry and repository, as the registries' reference grammar has it
+DEFAULT_REGISTRY, DEFAULT_NAMESPACE, DEFAULT_TAG = "docker.io", "library", "latest"
+
+_HOST = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*(:[0-9]{1,5})?")
+_SEGMENT = re.compile(r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*")
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}")
+_IMAGE_ID = re.compile(r"[0-9a-f]{64}")
+_PATTERN_SEGMENT = re.compile(r"[a-z0-9._*-]+")
+_PATTERN_TAG = re.compile(r"[A-Za-z0-9_.*-]{1,128}")
+_PATTERN_DIGEST = re.compile(r"[a-z0-9:*]{1,136}")
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """An image's name in its parts, registry and namespace filled in; ``tag`` and ``digest`` may be empty."""
+
+    registry: str
+    path: tuple[str, ...]
+    tag: str
+    digest: str
+
+    @property
+    def repository(self) -> str:
+        return "/".join((self.registry, *self.path))
+
+    def __str__(self) -> str:
+        tag = f":{self.tag}" if self.tag else ""
+        return self.repository + tag + (f"@{self.digest}" if self.digest else "")
+
+
+def parse(image: str) -> Reference:
+    """Read ``image`` as a container runtime does. Raises ``ValueError`` with the end of a sentence."""
+    if not image or len(image) > MAX_LENGTH or not image.isascii():
+        raise ValueError(f"is not an image's name of 1 to {MAX_LENGTH} plain characters")
+    reference = _split(image)
+    if not _HOST.fullmatch(reference.registry):
+        raise ValueError("does not begin with a registry's host in lower case, such as registry.example.com")
+    if not all(_SEGMENT.fullmatch(segment) for segment in reference.path):
+        raise ValueError(
+            "is not a repository's name: lower case letters and digits, with single . _ - / between"
+        )
+    if len(reference.repository) > MAX_NAME:
+        raise ValueError(f"has a name of more than {MAX_NAME} characters")
+    if (reference.tag or ":" in _last(image)) and not _TAG.fullmatch(reference.tag):
+        raise ValueError("has a tag that is not 1 to 128 letters, digits, _ . -")
+    if "@" in image and not _DIGEST.fullmatch(reference.digest):
+        raise ValueError("has a digest that is not sha256: and 64 hex digits")
+    if _IMAGE_ID.fullmatch(image):
+        raise ValueError("is an image's id, not a name")
+    if not reference.tag and not reference.digest:
+        return Reference(reference.registry, reference.path, DEFAULT_TAG, "")
+    return reference
+
+
+def canonical(image: str) -> str:
+    """``image`` with nothing left to defaults: ``busybox`` is ``docker.io/library/busybox:latest``."""
+    return str(parse(image))
+
+
+def repository(image: str) -> str:
+    """``image`` without tag and digest, registry and namespace filled in; empty for a malformed one."""
+    try:
+        return parse(image).repository
+    except ValueError:
+        return ""
+
+
+class ImagePolicy:
+    """The images that events may name. ``patterns`` are as the module's text has them.
+
+    Raises ``ValueError`` with a sentence for the first pattern that cannot be one. Any thread.
+    """
+
+    def __init__(self, patterns: Sequence[str]) -> None:
+        self.patterns = tuple(patterns)
+        self._parts = tuple(_pattern(text) for text in self.patterns)
+
+    def __repr__(self) -> str:
+        return f"ImagePolicy({list(self.patterns)!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ImagePolicy) and other.patterns == self.patterns
+
+    def __hash__(self) -> int:
+        return hash(self.patterns)
+
+    def allows(self, image: str) -> bool:
+        return self.problem(image) is None
+
+    def problem(self, image: str) -> str | None:
+        """What keeps ``image`` out, as the end of a sentence that begins with its name; else None."""
+        try:
+            reference = parse(image)
+        except ValueError as error:
+            return str(error)
+        if any(_matches(pattern, reference) for pattern in self._parts):
+            return None
+        return f"is not allowed by the operator (allowed: {', '.join(self.patterns) or 'none'})"
+
+
+def _last(image: str) -> str:
+    return image.partition("@")[0].rpartition("/")[2]
+
+
+def _split(text: str) -> Reference:
+    """Cut at the first ``@``, at the last segment's ``:``, and behind a first segment that is a host."""
+    name, _, digest = text.partition("@")
+    head, slash, last = name.rpartition("/")
+    last, _, tag = last.partition(":")
+    segments = (head + slash + last).split("/")
+    registry = DEFAULT_REGISTRY
+    first = segments[0]
+    # As the runtimes decide it: a dot, a port, upper case or this one word makes a host of it.
+    if len(segments) > 1 and ("." in first or ":" in first or first == "localhost" or first != first.lower()):
+        registry = DEFAULT_REGISTRY if first == "index.docker.io" else first
+        del segments[0]
+    if registry == DEFAULT_REGISTRY and len(segments) == 1:
+        segments.insert(0, DEFAULT_NAMESPACE)
+    return Reference(registry, tuple(segments), tag, digest)
+
+
+def _pattern(text: str) -> Reference:
+    parts = _split(text)
+    registry = parts.registry.removeprefix("*.")
+    wrong = ""
+    if not text.isascii() or len(text) > MAX_LENGTH or "**" in text:
+        wrong = f"patterns are up to {MAX_LENGTH} plain characters, with single *"
+    elif not _HOST.fullmatch(registry) or (registry != parts.registry and "." not in registry):
+        wrong = "a registry's host is written in lower case, and * may only stand first in it: *.example.com"
+    elif not all(_PATTERN_SEGMENT.fullmatch(segment) for segment in parts.path):
+        wrong = "a repository's name has lower case letters, digits, . _ - and *, with single / between"
+    elif (parts.tag or ":" in _last(text)) and not _PATTERN_TAG.fullmatch(parts.tag):
+        wrong = "a tag has letters, digits, _ . - and *"
+    elif "@" in text and not _PATTERN_DIGEST.fullmatch(parts.digest):
+        wrong = "a digest is sha256: and 64 hex digits, or *"
+    if wrong:
+        raise ValueError(f"{text[:80]!r} is not an image pattern: {wrong}")
+    return parts
+
+
+def _matches(pattern: Reference, image: Reference) -> bool:
+    if len(pattern.path) != len(image.path):
+        return False
+    if not all(map(_glob, (pattern.registry, *pattern.path), (image.registry, *image.path))):
+        return False
+    if not pattern.tag and not pattern.digest:
+        return True
+    if bool(pattern.digest) != bool(image.digest):
+        return False
+    if pattern.tag and not (image.tag and _glob(pattern.tag, image.tag)):
+        return False
+    return not pattern.digest or _glob(pattern.digest, image.digest)
+
+
+def _glob(pattern: str, text: str) -> bool:
+    """Whether ``text`` fits, in linear time: a regular expression with many stars could take hours."""
+    first, *rest = pattern.split("*")
+    if not rest:
+        return pattern == text
+    *middle, last = rest
+    if not text.startswith(first) or len(text) < len(first) + len(last) or not text.endswith(last):
+        return False
+    end = len(text) - len(last)
+    at = len(first)
+    for piece in middle:
+        found = text.find(piece, at, end)
+        if found < 0:
+            return False
+        at = found + len(piece)
+    return True
