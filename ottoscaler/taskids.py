@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 
+PREFIX = "ottoscaler.io/"  # of our own labels and annotations
 MAX_KEPT = 54  # 63 characters of a label value, less "-" and 8 hex digits (DESIGN.md 3.2)
 
 _NOT_KEPT = re.compile(r"[^A-Za-z0-9_.-]")
