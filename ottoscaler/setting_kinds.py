@@ -160,29 +160,29 @@ def _directory(text: str) -> str:
 
 
 def _quantity(text: str) -> str:
-    from ottoscaler import quantities  # late: most that import the settings never need it
+    from ottoscaler.quantities import parse  # late: most that import the settings never need it
 
-    if quantities.parse(text) <= 0:
+    if parse(text) <= 0:
         raise ValueError("it is not above zero")
     return text
 
 
 def _image(text: str) -> str:
-    from ottoscaler import images  # late, as above
+    from ottoscaler.images import ImagePolicy  # late, as above
 
     if "*" in text:
         raise ValueError("it is a pattern, and a worker needs one image")
-    images.ImagePolicy((text,))
+    ImagePolicy((text,))
     return text
 
 
 def _image_patterns(text: str) -> tuple[str, ...]:
-    from ottoscaler import images  # late, as above
+    from ottoscaler.images import ImagePolicy  # late, as above
 
     patterns = tuple(item.strip() for item in text.split(",") if item.strip())
     if not patterns:
         raise ValueError("it names no image")
-    images.ImagePolicy(patterns)
+    ImagePolicy(patterns)
     return patterns
 
 

@@ -1,0 +1,114 @@
+"""How a log record becomes one line: JSON for machines, text for people. Both are bounded and redacted."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import time
+from typing import Any
+
+from pythonjsonlogger.json import JsonFormatter
+
+from ottoscaler.telemetry.redaction import redact
+
+# A container runtime splits lines at 16 KiB, and half a JSON object is no JSON; 8 KiB leaves it room.
+LINE_BYTES = 8192
+VALUE_CHARACTERS = 1024
+TRACEBACK_CHARACTERS = 4096
+
+# The action of a record that a library wrote.
+LIBRARY = "library"
+
+_COLOURS = {"DEBUG": "\x1b[2m", "WARNING": "\x1b[33m", "ERROR": "\x1b[31m", "CRITICAL": "\x1b[31m"}
+_RESET = "\x1b[0m"
+
+Entry = dict[str, Any]
+
+
+def entry(record: logging.LogRecord, traceback: str) -> Entry:
+    """What a record says, in the order in which people read it. Any thread."""
+    seconds, milliseconds = divmod(int(record.created * 1000), 1000)
+    found: Entry = {
+        "time": f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{milliseconds:03d}Z",
+        "level": record.levelname,
+        "action": getattr(record, "action", LIBRARY),
+        "message": _bounded(record.getMessage()),
+    }
+    fields: Entry = getattr(record, "fields", {})
+    for name in ("event_id", "task_id", "pod", "index"):
+        if fields.get(name) is not None:
+            found[name] = _bounded(fields[name])
+    for name, value in fields.items():
+        if value is not None:
+            found.setdefault(name, _bounded(value))
+    found["logger"] = record.name
+    found["thread"] = record.threadName or ""
+    if traceback:
+        traceback = redact(traceback)
+        if len(traceback) > TRACEBACK_CHARACTERS:
+            traceback = "…" + traceback[-TRACEBACK_CHARACTERS:]  # what was raised stands at the end
+        found["exc_info"] = traceback
+    return found
+
+
+def _bounded(value: object) -> object:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)  # JSON has no word for the others
+    if value is None or (isinstance(value, int) and value.bit_length() < 64):
+        return value
+    # Redacted before it is cut: half a secret would no longer be known as one.
+    text = redact(value if isinstance(value, str) else str(value))
+    return text if len(text) <= VALUE_CHARACTERS else text[: VALUE_CHARACTERS - 1] + "…"
+
+
+class JsonLine(JsonFormatter):
+    """One JSON object in ASCII, so that no control character and no half surrogate reaches a terminal."""
+
+    def add_fields(self, log_data: Entry, record: logging.LogRecord, message_dict: Entry) -> None:
+        log_data.update(entry(record, message_dict.get("exc_info", "")))
+
+    def jsonify_log_record(self, log_data: Entry) -> str:
+        line = json.dumps(log_data)
+        while len(line) >= LINE_BYTES:
+            texts = {name: text for name, text in log_data.items() if isinstance(text, str)}
+            longest = max(texts, key=lambda name: len(json.dumps(texts[name])))
+            if len(texts[longest]) > 32:
+                log_data[longest] = texts[longest][: len(texts[longest]) // 2] + "…"
+            else:  # so many fields that the names alone are too long: the last one goes
+                log_data.popitem()
+            line = json.dumps(log_data)
+        return line
+
+
+class TextLine(logging.Formatter):
+    """One short line for people, the traceback below it; coloured by level if the stream is a terminal."""
+
+    def __init__(self, *, colour: bool) -> None:
+        super().__init__()
+        self._colour = colour
+
+    def format(self, record: logging.LogRecord) -> str:
+        traceback = self.formatException(record.exc_info) if record.exc_info else ""
+        found = entry(record, traceback)
+        clock, level, action, message = (found.pop(name) for name in ("time", "level", "action", "message"))
+        traceback = found.pop("exc_info", "")
+        del found["logger"], found["thread"]
+        fields = " ".join(f"{name}={_printable(value)}" for name, value in found.items())
+        line = f"{clock[11:-1]} {level:<7} {action:<20} {_printable(message)}" + (
+            f"  {fields}" if fields else ""
+        )
+        colour = _COLOURS.get(level) if self._colour else None
+        if colour:
+            line = f"{colour}{line}{_RESET}"
+        below = [f"    {_printable(each)}" for each in traceback.splitlines()]
+        return "\n".join([line, *below]).encode()[:LINE_BYTES].decode(errors="ignore")
+
+
+def _printable(value: object) -> str:
+    text = str(value)
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in text
+    )

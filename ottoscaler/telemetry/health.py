@@ -1,0 +1,125 @@
+"""Whether this process is alive and whether it can work, as ``/healthz`` and ``/readyz`` tell it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+# What /healthz promises (issue 6): a stuck or dead thread shows within so many seconds.
+STALL_SECONDS = 15.0
+
+# What /readyz depends on (DESIGN.md 3.6); each is missing, so not ready, until it is registered.
+CONDITIONS = ("redis", "lease", "watch")
+
+Condition = Callable[[], tuple[bool, str]]
+Report = tuple[bool, dict[str, Any]]
+
+
+class Beacon:
+    """A thread's sign of life. ``beat`` belongs to that thread alone; the first one binds it."""
+
+    def __init__(self, name: str, stall_seconds: float, clock: Callable[[], float]) -> None:
+        self.name = name
+        self._stall_seconds = stall_seconds
+        self._clock = clock
+        self._last = clock()
+        self._thread: threading.Thread | None = None
+        self._waiting = False
+        self._retired = False
+
+    def beat(self) -> None:
+        """I am getting on; trying again counts. At least every third of the stall limit. Never waits."""
+        if self._thread is None:
+            self._thread = threading.current_thread()
+        self._last = self._clock()
+
+    @contextmanager
+    def idle(self) -> Iterator[None]:
+        """Around a wait that may rightly last for ever: the thread has to be alive, but not to get on."""
+        self.beat()
+        self._waiting = True
+        try:
+            yield
+        finally:
+            self.beat()
+            self._waiting = False
+
+    def retire(self) -> None:
+        """The thread is about to end on purpose, and so is no longer missed."""
+        self._retired = True
+
+    def look(self) -> tuple[bool, str]:
+        """Whether the thread is well, and a word about it. Any thread."""
+        silent = self._clock() - self._last
+        if self._retired:
+            return True, "ended on purpose"
+        if self._thread is not None and not self._thread.is_alive():
+            return False, "the thread is dead"
+        if self._waiting:
+            return True, f"waiting for work for {silent:.1f} s"
+        if silent >= self._stall_seconds:
+            what = "no progress" if self._thread is not None else "not started"
+            return False, f"{what} for {silent:.1f} s, at most {self._stall_seconds:g} s is well"
+        return True, f"progress {silent:.1f} s ago"
+
+
+class Health:
+    """Gathers the beacons and the conditions. Any thread."""
+
+    def __init__(
+        self, *, conditions: Sequence[str] = CONDITIONS, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._beacons: dict[str, Beacon] = {}
+        self._conditions: dict[str, Condition | None] = dict.fromkeys(conditions)
+
+    def beacon(self, name: str, stall_seconds: float = STALL_SECONDS) -> Beacon:
+        """A new beacon, which counts as beaten now; it takes the place of an earlier one of that name.
+
+        Raises:
+            ValueError: the limit is above ``STALL_SECONDS``, which is what operators are promised.
+        """
+        if not 0 < stall_seconds <= STALL_SECONDS:
+            raise ValueError(f"the stall limit of {name} is {stall_seconds:g} s; at most {STALL_SECONDS:g}")
+        beacon = Beacon(name, stall_seconds, self._clock)
+        with self._lock:
+            self._beacons[name] = beacon
+        return beacon
+
+    def condition(self, name: str, look: Condition) -> None:
+        """Register what readiness depends on. ``look`` must not wait: it reads what another thread found."""
+        with self._lock:
+            self._conditions[name] = look
+
+    def healthz(self) -> Report:
+        """Whether every thread is alive and gets on, whatever Redis and Kubernetes do."""
+        with self._lock:
+            beacons = list(self._beacons.values())
+        return _report("threads", {each.name: each.look() for each in beacons})
+
+    def readyz(self) -> Report:
+        """Whether this replica can work. Never raises: a condition that does is not met."""
+        with self._lock:
+            conditions = dict(self._conditions)
+        return _report("conditions", {name: _ask(look) for name, look in conditions.items()})
+
+
+def _ask(look: Condition | None) -> tuple[bool, str]:
+    if look is None:
+        return False, "not started yet"
+    try:
+        ok, detail = look()
+    except Exception as error:  # noqa: BLE001 - a probe that fails must say so, not break the probing
+        # Its type only: the text may hold what nobody has gone through for secrets.
+        return False, f"could not be told ({type(error).__name__})"
+    return bool(ok), detail
+
+
+def _report(kind: str, parts: dict[str, tuple[bool, str]]) -> Report:
+    well = all(ok for ok, _ in parts.values())
+    shown = {name: {"ok": ok, "detail": detail} for name, (ok, detail) in parts.items()}
+    return well, {"status": "ok" if well else "failing", kind: shown}

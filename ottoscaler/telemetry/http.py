@@ -1,0 +1,187 @@
+"""The small HTTP server for ``/metrics``, ``/healthz`` and ``/readyz``."""
+
+from __future__ import annotations
+
+import json
+import socket
+import socketserver
+import threading
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+
+from ottoscaler.telemetry.health import Health
+from ottoscaler.telemetry.metrics import Metrics
+
+CONNECTION_TIMEOUT_SECONDS = 5.0  # for one read or one answer
+CONNECTIONS = 16  # at one time; probes and one or two scrapers need three
+STOP_SECONDS = 2.0  # how long a stop waits for the accepting thread
+
+
+class HttpServer:
+    """Serves from threads named ``http``. Port 0 means off: then ``start`` and ``stop`` do nothing."""
+
+    def __init__(self, address: str, port: int, health: Health, metrics: Metrics) -> None:
+        self._address = address
+        self._port = port
+        self._health = health
+        self._metrics = metrics
+        self._server: _Server | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Listen. Main thread.
+
+        Raises:
+            OSError: the address cannot be listened on; the text is a sentence that names it.
+        """
+        if not self._port:
+            return
+        try:
+            self._server = _Server(_listen(self._address, self._port), self._health, self._metrics)
+        except OSError as error:
+            where = f"{self._address or 'all addresses'}, port {self._port}"
+            reason = error.strerror or str(error)
+            raise OSError(
+                error.errno,
+                f"cannot serve health and metrics on {where}: {reason} (OTTO_HTTP_ADDRESS, OTTO_HTTP_PORT)",
+            ) from error
+        self._thread = threading.Thread(target=self._server.serve_forever, name="http", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop listening and close what is open; at most ``STOP_SECONDS``. May be called again."""
+        if self._server is None or self._thread is None:
+            return
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(STOP_SECONDS)
+        self._server = self._thread = None
+
+
+def _listen(address: str, port: int) -> socket.socket:
+    if not address and socket.has_dualstack_ipv6():
+        try:
+            return socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=64)
+        except OSError:
+            pass  # IPv6 is compiled in but switched off here, or the port is taken: IPv4 tells which
+    family = socket.getaddrinfo(address or "0.0.0.0", port, type=socket.SOCK_STREAM)[0][0]
+    return socket.create_server((address or "0.0.0.0", port), family=family, backlog=64)
+
+
+class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
+    """A thread per connection, at most ``CONNECTIONS``: one more, and the oldest is cut off.
+
+    So a crowd of slow clients cannot keep the kubelet's probe from its answer.
+    """
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, listening: socket.socket, health: Health, metrics: Metrics) -> None:
+        super().__init__(listening.getsockname(), _Request, bind_and_activate=False)
+        self.socket.close()
+        self.socket = listening
+        self.health = health
+        self.metrics = metrics
+        self._lock = threading.Lock()
+        self._open: dict[socket.socket, None] = {}  # in the order of their coming
+        self._free = threading.BoundedSemaphore(CONNECTIONS)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if not self._free.acquire(blocking=False):
+            self._cut_off_oldest()
+            if not self._free.acquire(timeout=1):
+                self.shutdown_request(request)
+                return
+        with self._lock:
+            self._open[request] = None
+        thread = threading.Thread(
+            target=self.process_request_thread, args=(request, client_address), name="http", daemon=True
+        )
+        try:
+            thread.start()
+        except RuntimeError:  # the process is out of threads
+            self._forget(request)
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._forget(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Nothing: a client that went away is no news, and the library would print to standard error."""
+
+    def server_close(self) -> None:
+        super().server_close()
+        with self._lock:
+            left = list(self._open)
+        for each in left:
+            _cut(each)
+
+    def _forget(self, request: socket.socket) -> None:
+        with self._lock:
+            del self._open[request]
+        self._free.release()
+
+    def _cut_off_oldest(self) -> None:
+        with self._lock:
+            oldest = next(iter(self._open), None)
+        if oldest is not None:
+            _cut(oldest)
+
+
+def _cut(connection: socket.socket) -> None:
+    try:
+        connection.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        return  # it has gone by itself
+
+
+class _Request(BaseHTTPRequestHandler):
+    timeout = CONNECTION_TIMEOUT_SECONDS
+    server_version = "ottoscaler"
+    sys_version = ""
+    server: _Server
+
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        if path == "/metrics":
+            body, content_type = self.server.metrics.exposition()
+            self._answer(HTTPStatus.OK, body, content_type)
+        elif path == "/healthz":
+            self._report(*self.server.health.healthz())
+        elif path == "/readyz":
+            self._report(*self.server.health.readyz())
+        else:
+            self._say(HTTPStatus.NOT_FOUND, "there are /metrics, /healthz and /readyz")
+
+    do_HEAD = do_GET
+
+    def _refuse(self) -> None:
+        self._say(HTTPStatus.METHOD_NOT_ALLOWED, "GET and HEAD only")
+
+    do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _refuse
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing: a probe every few seconds would drown the events' lines."""
+
+    def _say(self, status: HTTPStatus, error: str) -> None:
+        self._answer(status, json.dumps({"error": error}).encode() + b"\n", "application/json")
+
+    def _report(self, well: bool, body: dict[str, Any]) -> None:
+        status = HTTPStatus.OK if well else HTTPStatus.SERVICE_UNAVAILABLE
+        self._answer(status, json.dumps(body).encode() + b"\n", "application/json")
+
+    def _answer(self, status: HTTPStatus, body: bytes, content_type: str) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Cache-Control", "no-store")
+        if status is HTTPStatus.METHOD_NOT_ALLOWED:
+            self.send_header("Allow", "GET, HEAD")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)

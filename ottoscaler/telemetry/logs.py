@@ -1,0 +1,193 @@
+"""Structured logging: ``log = get_logger(__name__)``, ``log.info("pod_created", "Created it.", pod=name)``.
+
+The action is a stable word (docs/logs.md lists them all), the message a sentence, the fields what both are
+about. Everything here may be called from any thread; nothing of it raises or waits.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TextIO
+
+from ottoscaler.telemetry.formats import JsonLine, TextLine
+from ottoscaler.telemetry.redaction import forget_all, hide, redact
+
+__all__ = ["Flood", "Log", "configure", "forget_all", "get_logger", "hide", "redact"]
+
+ROOT = "ottoscaler"
+
+FLOOD_FIRST = 5  # lines: enough to see that it is the same each time
+FLOOD_WINDOW_SECONDS = 30.0  # the same as a lease: whoever watches an outage sees it twice a minute
+FLOOD_KEYS = 256  # what is told apart; beyond it, everything of an action counts as the same
+
+
+class _Lines(logging.StreamHandler[TextIO]):
+    """Ours, so that ``configure`` can find and replace it."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Nothing: the line is lost. The library would print its traceback, with the secrets in it."""
+
+
+def configure(level: str, fmt: Literal["json", "text"] | str, stream: TextIO | None = None) -> None:
+    """Send all log records of this process to ``stream`` (standard error), one line each. Main thread.
+
+    May be called again: the last call holds. Libraries are heard from WARNING up, whatever the level, since
+    below it the clients log requests with their headers.
+    """
+    stream = stream if stream is not None else sys.stderr
+    lines = _Lines(stream)
+    lines.setFormatter(JsonLine() if fmt == "json" else TextLine(colour=stream.isatty()))
+    root = logging.getLogger()
+    for old in [each for each in root.handlers if isinstance(each, _Lines)]:
+        root.removeHandler(old)
+    root.addHandler(lines)
+    root.setLevel(max(logging.WARNING, logging.getLevelName(level)))
+    logging.getLogger(ROOT).setLevel(level)
+
+
+def get_logger(name: str) -> Log:
+    """The log of a module; call it with ``__name__``."""
+    return Log(logging.getLogger(name), {})
+
+
+class Log:
+    """Writes records with an action, a sentence and fields; fields that are ``None`` are left out."""
+
+    __slots__ = ("_bound", "_logger")
+
+    def __init__(self, logger: logging.Logger, bound: dict[str, object]) -> None:
+        self._logger = logger
+        self._bound = bound
+
+    def bind(self, **fields: object) -> Log:
+        """The same log, whose every record carries these fields too."""
+        return Log(self._logger, {**self._bound, **fields})
+
+    def enabled(self, level: int) -> bool:
+        """Whether a record of this level would be written: for fields that are costly to find."""
+        return self._logger.isEnabledFor(level)
+
+    def debug(self, action: str, message: str, **fields: object) -> None:
+        """What only a developer needs."""
+        self.log(logging.DEBUG, action, message, None, fields)
+
+    def info(self, action: str, message: str, **fields: object) -> None:
+        """A step of an event's or the process's life."""
+        self.log(logging.INFO, action, message, None, fields)
+
+    def warning(self, action: str, message: str, exc: BaseException | None = None, **fields: object) -> None:
+        """Something is wrong that the service gets over by itself."""
+        self.log(logging.WARNING, action, message, exc, fields)
+
+    def error(self, action: str, message: str, exc: BaseException | None = None, **fields: object) -> None:
+        """Something is wrong that a person has to look at. ``exc`` adds its traceback, in one line."""
+        self.log(logging.ERROR, action, message, exc, fields)
+
+    def log(
+        self, level: int, action: str, message: str, exc: BaseException | None, fields: dict[str, object]
+    ) -> None:
+        """What the others do, for a level that is found at run time."""
+        logger = self._logger
+        if not logger.isEnabledFor(level):
+            return
+        exc_info = (type(exc), exc, exc.__traceback__) if exc is not None else None
+        # Made by hand: Logger.log looks for the caller's file and line, which costs more than all the rest.
+        record = logger.makeRecord(logger.name, level, "", 0, message, (), exc_info)
+        record.action = action
+        record.fields = {**self._bound, **fields} if self._bound else fields
+        logger.handle(record)
+
+
+@dataclass(slots=True)
+class _Window:
+    opened: float
+    level: int
+    fields: dict[str, object]
+    seen: int = 0
+
+
+class Flood:
+    """Lets the first few records of a kind through, and sums up the others when the window closes.
+
+    A kind is an action and a key. Windows are closed by the next record of any kind, or by ``sweep``, which
+    some periodic thread calls every few seconds and the stop calls once with ``all_windows=True``.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        *,
+        first: int = FLOOD_FIRST,
+        window_seconds: float = FLOOD_WINDOW_SECONDS,
+        keys: int = FLOOD_KEYS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._log = log
+        self._first = first
+        self._window_seconds = window_seconds
+        self._keys = keys
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._windows: dict[tuple[str, str], _Window] = {}  # in the order of their opening
+
+    def info(self, action: str, message: str, key: str = "", **fields: object) -> None:
+        self._pass(logging.INFO, action, message, key, None, fields)
+
+    def warning(
+        self, action: str, message: str, key: str = "", exc: BaseException | None = None, **fields: object
+    ) -> None:
+        self._pass(logging.WARNING, action, message, key, exc, fields)
+
+    def error(
+        self, action: str, message: str, key: str = "", exc: BaseException | None = None, **fields: object
+    ) -> None:
+        self._pass(logging.ERROR, action, message, key, exc, fields)
+
+    def sweep(self, *, all_windows: bool = False) -> None:
+        """Close the windows whose time is over (or all), with a summary each where lines were held back."""
+        with self._lock:
+            now = self._clock()
+            closed: list[tuple[str, _Window]] = []
+            for kind, window in list(self._windows.items()):
+                if not all_windows and now - window.opened < self._window_seconds:
+                    break
+                closed.append((kind[0], self._windows.pop(kind)))
+        for action, window in closed:
+            held_back = window.seen - self._first
+            if held_back > 0:
+                sentence = f"… and {held_back} more like this in {now - window.opened:.0f} s"
+                self._log.log(window.level, action, sentence, None, {**window.fields, "repeated": held_back})
+
+    def _pass(
+        self,
+        level: int,
+        action: str,
+        message: str,
+        key: str,
+        exc: BaseException | None,
+        fields: dict[str, object],
+    ) -> None:
+        if not self._log.enabled(level):
+            return
+        self.sweep()
+        with self._lock:
+            kind = (action, key)
+            if kind not in self._windows and len(self._windows) >= self._keys:
+                kind = (action, "others")
+            window = self._windows.get(kind)
+            if window is None:
+                about: dict[str, object] = {"key": kind[1]} if kind[1] else {}
+                window = self._windows[kind] = _Window(self._clock(), level, about)
+            window.seen += 1
+            through = window.seen <= self._first
+        if through:
+            self._log.log(level, action, message, exc, fields)
+
+
+# The process's one summariser: the stages share it, and the reconciler sweeps it.
+flood = Flood(get_logger("ottoscaler"))

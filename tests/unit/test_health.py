@@ -1,0 +1,268 @@
+"""Health: a stuck or dead thread shows, conditions say which part, and the server answers whoever comes."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from ottoscaler.telemetry.health import STALL_SECONDS, Health
+from ottoscaler.telemetry.http import CONNECTIONS, HttpServer
+from ottoscaler.telemetry.metrics import Metrics
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def run(target: Callable[[], object]) -> None:
+    thread = threading.Thread(target=target)
+    thread.start()
+    thread.join(5)
+
+
+def part(report: tuple[bool, dict[str, Any]], kind: str, name: str) -> tuple[bool, str]:
+    found = report[1][kind][name]
+    return found["ok"], found["detail"]
+
+
+def test_thread_without_progress_turns_health_red_within_15_seconds() -> None:
+    clock = Clock()
+    health = Health(clock=clock)
+    health.beacon("listener").beat()
+    health.beacon("dispatcher").beat()
+    clock.now += 14.9
+    assert health.healthz()[0]
+    health._beacons["dispatcher"].beat()
+    clock.now += 0.1
+    report = health.healthz()
+    assert not report[0]
+    assert part(report, "threads", "listener") == (False, "no progress for 15.0 s, at most 15 s is well")
+    assert part(report, "threads", "dispatcher")[0]
+    health._beacons["listener"].beat()
+    assert health.healthz()[0]
+
+
+def test_dead_thread_turns_health_red_at_once() -> None:
+    health = Health()
+    beacon = health.beacon("listener")
+    run(beacon.beat)
+    assert part(health.healthz(), "threads", "listener") == (False, "the thread is dead")
+
+
+def test_thread_that_never_started_turns_health_red() -> None:
+    clock = Clock()
+    health = Health(clock=clock)
+    health.beacon("lease")
+    assert health.healthz()[0]
+    clock.now += STALL_SECONDS
+    assert part(health.healthz(), "threads", "lease")[1].startswith("not started for 15.0 s")
+
+
+def test_thread_that_ended_on_purpose_is_not_missed() -> None:
+    health = Health()
+    beacon = health.beacon("listener")
+
+    def live() -> None:
+        beacon.beat()
+        beacon.retire()
+
+    run(live)
+    assert health.healthz()[0]
+
+
+def test_thread_may_wait_for_work_for_ever_but_must_be_alive() -> None:
+    clock = Clock()
+    health = Health(clock=clock)
+    beacon = health.beacon("dispatcher")
+    with beacon.idle():
+        clock.now += 3600
+        assert health.healthz()[0]
+    assert health.healthz()[0]
+    clock.now += STALL_SECONDS
+    assert not health.healthz()[0]
+    other = health.beacon("other")
+    run(lambda: other.idle().__enter__())
+    assert part(health.healthz(), "threads", "other") == (False, "the thread is dead")
+
+
+def test_stall_limit_above_the_promise_is_refused() -> None:
+    with pytest.raises(ValueError, match="at most 15"):
+        Health().beacon("listener", stall_seconds=16)
+
+
+def test_readiness_names_the_part_that_is_missing() -> None:
+    health = Health()
+    assert part(health.readyz(), "conditions", "lease") == (False, "not started yet")
+    for name in ("redis", "lease", "watch"):
+        health.condition(name, lambda: (True, "well"))
+    assert health.readyz()[0]
+    health.condition("lease", lambda: (False, "lost 3 s ago"))
+    report = health.readyz()
+    assert not report[0]
+    assert part(report, "conditions", "lease") == (False, "lost 3 s ago")
+    assert part(report, "conditions", "redis") == (True, "well")
+
+
+def test_condition_that_raises_is_not_met_and_tells_no_secret() -> None:
+    def broken() -> tuple[bool, str]:
+        raise RuntimeError("password hunter2")
+
+    health = Health(conditions=("redis",))
+    health.condition("redis", broken)
+    assert part(health.readyz(), "conditions", "redis") == (False, "could not be told (RuntimeError)")
+
+
+def test_redis_away_is_no_reason_to_be_restarted() -> None:
+    health = Health(conditions=("redis",))
+    health.condition("redis", lambda: (False, "away"))
+    assert health.healthz()[0]
+    assert not health.readyz()[0]
+
+
+# --- over HTTP
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
+@pytest.fixture
+def health() -> Health:
+    return Health(conditions=("redis",))
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics()
+
+
+@pytest.fixture
+def server(port: int, health: Health, metrics: Metrics) -> Iterator[HttpServer]:
+    server = HttpServer("127.0.0.1", port, health, metrics)
+    server.start()
+    yield server
+    server.stop()
+
+
+def ask(port: int, path: str, method: str = "GET") -> tuple[int, str]:
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=5) as response:
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def test_probes_answer_200_or_503_with_a_body_that_says_which_part(
+    server: HttpServer, port: int, health: Health
+) -> None:
+    health.beacon("listener").beat()
+    status, body = ask(port, "/healthz")
+    assert (status, json.loads(body)["threads"]["listener"]["ok"]) == (200, True)
+    status, body = ask(port, "/readyz")
+    assert (status, json.loads(body)["conditions"]["redis"]["detail"]) == (503, "not started yet")
+    health.condition("redis", lambda: (True, "PING answered"))
+    assert ask(port, "/readyz?verbose")[0] == 200
+    run(health.beacon("listener").beat)
+    status, body = ask(port, "/healthz")
+    assert (status, json.loads(body)["status"]) == (503, "failing")
+
+
+def test_scrape_comes_in_the_text_format(server: HttpServer, port: int, metrics: Metrics) -> None:
+    metrics.workers.set(3)
+    status, body = ask(port, "/metrics")
+    assert status == 200
+    assert "\nottoscaler_workers 3.0\n" in body
+
+
+def test_other_paths_and_methods_are_refused(server: HttpServer, port: int) -> None:
+    assert ask(port, "/")[0] == 404
+    assert ask(port, "/healthz/../metrics")[0] == 404
+    for method in ("POST", "PUT", "PATCH", "DELETE", "OPTIONS"):
+        assert ask(port, "/healthz", method)[0] == 405
+    assert ask(port, "/healthz", "HEAD") == (200, "")
+
+
+def test_port_zero_turns_it_off(health: Health, metrics: Metrics) -> None:
+    before = threading.active_count()
+    server = HttpServer("", 0, health, metrics)
+    server.start()
+    assert threading.active_count() == before
+    server.stop()
+
+
+def test_empty_address_listens_on_all(port: int, health: Health, metrics: Metrics) -> None:
+    server = HttpServer("", port, health, metrics)
+    server.start()
+    try:
+        assert ask(port, "/healthz")[0] == 200
+    finally:
+        server.stop()
+
+
+def test_port_that_is_taken_is_one_clear_sentence(
+    server: HttpServer, port: int, health: Health, metrics: Metrics
+) -> None:
+    with pytest.raises(OSError, match=rf"127\.0\.0\.1, port {port}: .*in use.*OTTO_HTTP_PORT"):
+        HttpServer("127.0.0.1", port, health, metrics).start()
+
+
+def test_stop_frees_the_port_and_leaves_no_thread(port: int, health: Health, metrics: Metrics) -> None:
+    for _ in range(2):
+        server = HttpServer("127.0.0.1", port, health, metrics)
+        server.start()
+        assert ask(port, "/healthz")[0] == 200
+        silent = socket.create_connection(("127.0.0.1", port), timeout=5)
+        ask(port, "/healthz")  # accepted after the silent one
+        server.stop()
+        assert silent.recv(1) == b""
+        silent.close()
+    deadline = time.monotonic() + 5
+    while any(thread.name == "http" for thread in threading.enumerate()):
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.01)
+
+
+def test_crowd_of_silent_clients_keeps_no_probe_from_its_answer(server: HttpServer, port: int) -> None:
+    crowd = [socket.create_connection(("127.0.0.1", port), timeout=5) for _ in range(4 * CONNECTIONS)]
+    try:
+        began = time.monotonic()
+        assert ask(port, "/healthz")[0] == 200
+        assert time.monotonic() - began < 3
+        assert sum(thread.name == "http" for thread in threading.enumerate()) <= CONNECTIONS + 3
+        assert crowd[0].recv(1) == b""
+    finally:
+        for each in crowd:
+            each.close()
+
+
+def test_stuck_scrape_blocks_no_probe(server: HttpServer, port: int, metrics: Metrics) -> None:
+    entered, release = threading.Event(), threading.Event()
+
+    def stuck() -> float:
+        entered.set()
+        release.wait(10)
+        return 0.0
+
+    metrics.stream_lag.set_function(stuck)
+    scraper = threading.Thread(target=ask, args=(port, "/metrics"))
+    scraper.start()
+    try:
+        assert entered.wait(5)
+        assert ask(port, "/healthz")[0] == 200
+    finally:
+        release.set()
+        scraper.join(5)
