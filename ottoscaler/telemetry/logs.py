@@ -153,7 +153,8 @@ class Flood:
         with self._lock:
             now = self._clock()
             closed: list[tuple[str, _Window]] = []
-            for kind, window in list(self._windows.items()):
+            while self._windows:
+                kind, window = next(iter(self._windows.items()))
                 if not all_windows and now - window.opened < self._window_seconds:
                     break
                 closed.append((kind[0], self._windows.pop(kind)))

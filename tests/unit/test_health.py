@@ -225,7 +225,7 @@ def test_stop_frees_the_port_and_leaves_no_thread(port: int, health: Health, met
         server = HttpServer("127.0.0.1", port, health, metrics)
         server.start()
         assert ask(port, "/healthz")[0] == 200
-        silent = socket.create_connection(("127.0.0.1", port), timeout=5)
+        silent = socket.create_connection(("127.0.0.1", port), timeout=2)  # the server waits for 5 s
         ask(port, "/healthz")  # accepted after the silent one
         server.stop()
         assert silent.recv(1) == b""
