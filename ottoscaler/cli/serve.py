@@ -1,0 +1,96 @@
+"""``run``: the service. The main thread starts everything and then only waits for signals."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from ottoscaler import config
+from ottoscaler.errors import BadSettings, BadTemplate
+from ottoscaler.settings import Settings
+from ottoscaler.telemetry import logs
+from ottoscaler.templates import Templates, load_templates
+
+if TYPE_CHECKING:
+    from ottoscaler.app import App
+
+SIGNALS = {signal.SIGTERM, signal.SIGINT}
+HARD_LIMIT_SECONDS = 30.0  # past the grace period, before a process that will not stop is ended
+
+
+def complain(problems: list[str]) -> None:
+    """One line for each problem, for people, whatever the log format is."""
+    for problem in problems:
+        print(f"ottoscaler: {problem}", file=sys.stderr)
+
+
+def load(environ: Mapping[str, str]) -> tuple[Settings, Templates] | None:
+    """Settings and templates, or ``None`` after a line for every problem."""
+    try:
+        settings = config.load(environ)
+    except BadSettings as error:
+        complain(error.problems)
+        return None
+    try:
+        return settings, load_templates(settings.templates_dir or None, agent_image=settings.agent_image)
+    except BadTemplate as error:
+        complain(str(error).splitlines())
+        return None
+
+
+def serve(environ: Mapping[str, str]) -> int:
+    """Serve until a signal; the exit code."""
+    loaded = load(environ)
+    if loaded is None:
+        return 2
+    settings, templates = loaded
+    logs.hide(*settings.secrets)
+    logs.configure(settings.log_level, settings.log_format)
+    log = logs.get_logger("ottoscaler")
+    for warning in (*settings.warnings, *config.unknown_settings(environ), *templates.warnings):
+        log.warning("settings_warning", warning)
+    from ottoscaler.app import App
+    from ottoscaler.dispatcher import STACK_BYTES
+
+    threading.stack_size(STACK_BYTES)
+    app = App(settings, templates)
+    try:
+        app.start()
+    except OSError as error:
+        complain([str(error)])
+        return 2
+    return _wait(app)
+
+
+def _wait(app: App) -> int:
+    """sigwait, again after the first signal; the stop thread sends the last one."""
+    signal.sigwait(SIGNALS)
+
+    def stop() -> None:
+        try:
+            app.stop()
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    limit = threading.Timer(app.settings.shutdown_grace_seconds + HARD_LIMIT_SECONDS, end, args=(1,))
+    limit.daemon = True
+    limit.start()
+    threading.Thread(target=stop, name="stop", daemon=True).start()
+    while not app.finished.is_set():
+        signal.sigwait(SIGNALS)
+        if not app.finished.is_set():
+            app.hurry()
+    return app.exit_code
+
+
+def end(code: int) -> None:
+    """End now, without waiting for pool threads: after the logs are out."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

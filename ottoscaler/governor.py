@@ -1,0 +1,83 @@
+"""Bounds on what one process asks of the API server: calls in flight, and calls a second.
+
+The rate adapts below its setting: halved by a 429, lowered by slow answers, and raised again a little with
+each good answer (additive increase, multiplicative decrease, as TCP does it). Creates leave a share of
+both to deletes and reads, which free what creates fill.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+CALLS_IN_FLIGHT = 32  # more gain nothing on a real server (DESIGN.md section 6)
+CREATES_IN_FLIGHT = 28  # so that deletes and reads always find a place
+SLOW_SECONDS = 2.0  # an answer that takes longer counts as a sign of strain
+LEAST_RATE = 5.0  # calls a second, however much the server complains
+RAISE_PER_ANSWER = 0.5  # calls a second
+LOWER_EVERY_SECONDS = 1.0  # one burst of 429s is one sign, not thirty-two
+SHARE_LEFT_BY_CREATES = 0.1  # of the burst
+
+
+class Governor:
+    """A token bucket and two gates. Thread-safe; waits are bounded by the rate's floor."""
+
+    def __init__(self, qps: float, burst: int) -> None:
+        self._most = qps
+        self._burst = float(burst)
+        self._rate = qps
+        self._tokens = float(burst)
+        self._filled_at = time.monotonic()
+        self._lowered_at = 0.0
+        self._paused_until = 0.0
+        self._lock = threading.Lock()
+        self._calls = threading.BoundedSemaphore(CALLS_IN_FLIGHT)
+        self._creates = threading.BoundedSemaphore(CREATES_IN_FLIGHT)
+
+    @property
+    def rate(self) -> float:
+        """Calls a second that are allowed now."""
+        return self._rate
+
+    @contextmanager
+    def call(self, *, create: bool = False) -> Iterator[None]:
+        """Wait for a token and a place, and hold the place. Creates wait behind everything else."""
+        if not create:
+            self._take_token(0.0)
+            with self._calls:
+                yield
+            return
+        with self._creates:
+            self._take_token(self._burst * SHARE_LEFT_BY_CREATES)
+            with self._calls:
+                yield
+
+    def _take_token(self, leave: float) -> None:
+        while True:
+            with self._lock:
+                now = time.monotonic()
+                self._tokens = min(self._burst, self._tokens + (now - self._filled_at) * self._rate)
+                self._filled_at = now
+                paused = self._paused_until - now if leave else 0.0
+                if paused <= 0 and self._tokens >= min(leave, self._burst - 1) + 1:
+                    self._tokens -= 1
+                    return
+                missing = min(leave, self._burst - 1) + 1 - self._tokens
+                pause = max(paused, missing / self._rate, 0.001)
+            time.sleep(min(pause, 1.0))
+
+    def answered(self, status: int, seconds: float, retry_after: float = 0.0) -> None:
+        """Tell how a call went. ``retry_after`` (seconds) holds creates back for that long."""
+        if status == 429 or seconds > SLOW_SECONDS:
+            with self._lock:
+                now = time.monotonic()
+                if now - self._lowered_at >= LOWER_EVERY_SECONDS:
+                    self._lowered_at = now
+                    factor = 0.5 if status == 429 else 0.8
+                    self._rate = max(min(LEAST_RATE, self._most), self._rate * factor)
+                self._paused_until = max(self._paused_until, now + retry_after)
+        elif self._rate < self._most and status < 500:
+            with self._lock:
+                self._rate = min(self._most, self._rate + RAISE_PER_ANSWER)

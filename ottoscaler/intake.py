@@ -1,0 +1,161 @@
+"""From a stream entry to an owned event: parse, take in the ledger, hand to the dispatcher.
+
+Shared by the listener (what it reads) and the recovery (what it takes over). A bad event ends here, as a
+dead letter with a sentence, and costs nobody else anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from ottoscaler.errors import BadEvent, Fenced
+from ottoscaler.events import Limits, parse_event
+from ottoscaler.flight import EventRun, Flight
+from ottoscaler.ledger import Ledger, Record, Taken, pack_fields
+from ottoscaler.model import Event, ScaleDown, ScaleUp
+from ottoscaler.podspec import PodDefaults, PodPlan, plan
+from ottoscaler.stream import Entry
+from ottoscaler.telemetry.logs import get_logger
+from ottoscaler.telemetry.metrics import Metrics
+from ottoscaler.templates import Templates
+
+log = get_logger(__name__)
+
+POISONOUS_STRIKES = 5  # unclean deaths of owners without progress, after which an event is given up
+
+Arrival = EventRun | tuple[ScaleDown, int]  # a scale_down comes with its epoch
+Deliver = Callable[[Arrival], None]
+
+
+class Intake:
+    """Turns entries into runs. Thread-safe; each call raises RedisError where Redis does."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        flight: Flight,
+        *,
+        limits: Limits,
+        templates: Templates,
+        defaults: PodDefaults,
+        metrics: Metrics,
+        deliver: Deliver,
+    ) -> None:
+        self._ledger = ledger
+        self._flight = flight
+        self._limits = limits
+        self._templates = templates
+        self._defaults = defaults
+        self._metrics = metrics
+        self._deliver = deliver
+
+    def accept(self, entry: Entry) -> bool:
+        """Own an entry that was read and hand it on; True where it was."""
+        if entry.fields is None:
+            self._dead_letter(entry.id, "the entry was deleted from the stream before it was read", ())
+            return False
+        try:
+            event = parse_event(entry.id, entry.fields, self._limits)
+            pod_plan = self._plan(event)
+        except BadEvent as error:
+            self._dead_letter(entry.id, str(error), entry.fields)
+            return False
+        taken = self._ledger.take(event, entry)
+        if taken.how == "expired":
+            self._dead_letter(entry.id, f"expired: expires_at={event.expires_at:.0f} is over", entry.fields)
+        elif taken.how == "cancelled":
+            log.info(
+                "event_cancelled", "cancelled before it was read", event_id=entry.id, task_id=event.task_id
+            )
+            self._metrics.events_total.inc(event.type, "cancelled")
+        elif taken.how == "owned":
+            log.debug("event_left_alone", f"owned by {taken.detail}", event_id=entry.id)
+        if taken.record is None or (taken.how == "mine" and self._flight.knows(entry.id)):
+            return False
+        return self._start(event, pod_plan, pack_fields(entry.fields), taken.record)
+
+    def accept_down(self, entry: Entry) -> bool:
+        """Own a scale_down that has not been read yet. Raises BadEvent, as its time to end comes later."""
+        event = parse_event(entry.id, entry.fields or (), self._limits)
+        if not isinstance(event, ScaleDown):
+            return False
+        taken = self._ledger.take(event, entry)
+        if taken.record is None or self._flight.knows(entry.id):
+            return False
+        return self._start(event, None, taken.record.body, taken.record)
+
+    def adopt(self, taken: Taken) -> bool:
+        """Hand on an event that was taken over; True where it was."""
+        record = taken.record
+        if record is None or (taken.how == "mine" and self._flight.knows(record.event_id)):
+            return False
+        entry = record.entry()
+        assert entry.fields is not None
+        if record.strikes >= POISONOUS_STRIKES and not record.poisoned:
+            reason = f"given up: its owners died {record.strikes} times without progress."
+            record = self._give_up(record, reason)
+        try:
+            event = parse_event(entry.id, entry.fields, self._limits)
+            pod_plan = self._plan(event)
+        except BadEvent as error:  # this replica's policy is another than the one that took it
+            if not record.poisoned:
+                record = self._give_up(record, str(error))
+            event, pod_plan = _what_is_left(record), None
+        log.info(
+            "event_taken_over",
+            f"taken over with {len(record.indexes)} workers begun or done, epoch {record.epoch}",
+            event_id=record.event_id,
+            task_id=event.task_id,
+            strikes=record.strikes,
+        )
+        return self._start(event, pod_plan, record.body, record)
+
+    def replan(self, run: EventRun, installation: str) -> None:
+        """Build the run's Pods for another installation from now on: Redis was emptied."""
+        self._defaults = replace(self._defaults, installation=installation)
+        if run.plan is not None:
+            run.plan = self._plan(run.event)
+
+    def use_installation(self, installation: str) -> None:
+        self._defaults = replace(self._defaults, installation=installation)
+
+    def _plan(self, event: Event) -> PodPlan | None:
+        return plan(event, self._templates, self._defaults) if isinstance(event, ScaleUp) else None
+
+    def _start(self, event: Event, pod_plan: PodPlan | None, body: bytes, record: Record) -> bool:
+        if isinstance(event, ScaleDown):
+            if not self._flight.add_down(event.event_id, record.epoch):
+                return False
+            log.info("event_taken", "a scale_down was taken", event_id=event.event_id, task_id=event.task_id)
+            self._deliver((event, record.epoch))
+            return True
+        run = EventRun(event, pod_plan, body, record)
+        if not self._flight.add(run):
+            return False
+        log.info(
+            "event_taken",
+            f"a scale_up of {event.pod_count} was taken",
+            event_id=event.event_id,
+            task_id=event.task_id,
+        )
+        self._deliver(run)
+        return True
+
+    def _give_up(self, record: Record, reason: str) -> Record:
+        """Dead-letter an owned event, and read what is left of it to be ended."""
+        log.error("event_given_up", reason, event_id=record.event_id)
+        self._ledger.poison(record, reason)
+        taken = self._ledger.take_over(record.event_id, self._ledger.owner)
+        if taken.record is None:
+            raise Fenced(f"event {record.event_id} has ended")
+        return taken.record
+
+    def _dead_letter(self, event_id: str, error: str, fields: tuple[tuple[bytes, bytes], ...]) -> None:
+        if self._ledger.dead_letter(event_id, error, fields):
+            log.warning("event_dead_lettered", error, event_id=event_id)
+
+
+def _what_is_left(record: Record) -> ScaleUp:
+    """An event that cannot be parsed any more, as far as its ledger tells it."""
+    return ScaleUp(record.event_id, record.event_id, record.count)

@@ -1,0 +1,144 @@
+"""The listener thread: blocking XREADGROUP, and nothing that does not fit in hand.
+
+It never blocks on the queue. With no room it reads nothing, so that other replicas take the rest; then it
+only looks ahead for scale_downs, which wait behind no full pool.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from ottoscaler.errors import BadEvent, Fenced, GroupMissing, RedisError, Wiped
+from ottoscaler.flight import Flight
+from ottoscaler.intake import Intake
+from ottoscaler.ledger import Ledger
+from ottoscaler.stream import Entry, Stream
+from ottoscaler.telemetry.logs import flood, get_logger
+from ottoscaler.telemetry.metrics import Metrics
+
+log = get_logger(__name__)
+
+MOST_AT_ONCE = 16  # entries in one read
+LOOK_AHEAD_PAGE = 500  # entries that one look-ahead script goes through
+LOOK_AHEAD_PAGES = 200  # in one poll: 100,000 unread entries
+FIRST_BACKOFF_SECONDS = 0.1
+LONGEST_BACKOFF_SECONDS = 2.0
+
+
+class Listener:
+    """Reads entries and gives them to the intake. ``run`` is the listener thread's."""
+
+    def __init__(
+        self,
+        stream: Stream,
+        ledger: Ledger,
+        flight: Flight,
+        intake: Intake,
+        *,
+        poll_seconds: float,
+        metrics: Metrics,
+        stop: threading.Event,
+        beat: Callable[[], None],
+    ) -> None:
+        self._stream = stream
+        self._ledger = ledger
+        self._flight = flight
+        self._intake = intake
+        self._poll_seconds = poll_seconds
+        self._metrics = metrics
+        self._stop = stop
+        self._beat = beat
+        # Our own pending entries come before new ones: those that a lost reply or an earlier life left.
+        self._own_behind: str | None = "0"
+        self._looked_behind = "0-0"
+        self._client_id: int | None = None
+
+    def reread_own(self) -> None:
+        """Any thread: look through our own pending entries again before reading on."""
+        self._own_behind = "0"
+
+    def run(self) -> None:
+        backoff = FIRST_BACKOFF_SECONDS
+        while not self._stop.is_set():
+            self._beat()
+            try:
+                self.step()
+                backoff = FIRST_BACKOFF_SECONDS
+            except GroupMissing:
+                self._make_group()
+            except RedisError as error:
+                self._own_behind, self._client_id = "0", None
+                self._metrics.redis_polls.inc("error")
+                if not isinstance(error, Wiped):
+                    self._metrics.redis_reconnects.inc()
+                flood.warning("read_failed", f"the stream cannot be read: {error}")
+                self._stop.wait(backoff)
+                backoff = min(backoff * 2, LONGEST_BACKOFF_SECONDS)
+
+    def unblock(self, through: Stream) -> None:
+        """At a stop, by another connection: end the blocked read now instead of within its 2 s."""
+        if self._client_id is not None:
+            try:
+                through.command("CLIENT", "UNBLOCK", self._client_id)
+            except RedisError as error:
+                log.debug("unblock_failed", f"the read ends by itself: {error}")
+
+    def step(self) -> int:
+        """One read, of at most what fits in hand. Returns how many entries came."""
+        room = min(self._flight.room(), MOST_AT_ONCE)
+        if room == 0:
+            self._look_ahead()
+            self._flight.wait_for_room(min(self._poll_seconds, 1.0))
+            return 0
+        entries = self._read(room)
+        for entry in entries:
+            self.accept(entry)
+        return len(entries)
+
+    def accept(self, entry: Entry) -> None:
+        try:
+            self._intake.accept(entry)
+        except Fenced:
+            log.debug("event_left_alone", "it was taken meanwhile", event_id=entry.id)
+
+    def _read(self, room: int) -> list[Entry]:
+        if self._own_behind is not None:
+            behind = self._own_behind
+            entries = self._stream.read(count=room, behind=behind)
+            # Set only if nobody asked for another look meanwhile.
+            if self._own_behind == behind:
+                self._own_behind = entries[-1].id if entries else None
+            return entries
+        if self._client_id is None:
+            self._client_id = self._stream.client_id()
+        entries = self._stream.read(count=room, block_ms=int(self._poll_seconds * 1000))
+        self._metrics.redis_polls.inc("events" if entries else "empty")
+        return entries
+
+    def _look_ahead(self) -> None:
+        """Apply scale_downs that nobody can read yet, because every hand is full."""
+        for _ in range(LOOK_AHEAD_PAGES):
+            last, found = self._ledger.look_ahead(self._looked_behind, LOOK_AHEAD_PAGE)
+            for entry in found:
+                self._accept_ahead(entry)
+            if not last:
+                return
+            self._looked_behind = last
+
+    def _accept_ahead(self, entry: Entry) -> None:
+        try:
+            self._intake.accept_down(entry)
+        except BadEvent:
+            log.debug("event_left_alone", "a bad event is dead-lettered when it is read", event_id=entry.id)
+        except Fenced:
+            log.debug("event_left_alone", "it was taken meanwhile", event_id=entry.id)
+
+    def _make_group(self) -> None:
+        try:
+            if self._ledger.ensure_group():
+                log.warning("group_created", "the consumer group was missing and has been created")
+            self._own_behind, self._looked_behind = "0", "0-0"
+        except RedisError as error:
+            flood.warning("read_failed", f"the consumer group cannot be created: {error}")
+            self._stop.wait(LONGEST_BACKOFF_SECONDS)

@@ -1,0 +1,276 @@
+"""The Pod API over raw JSON: the only module, with kubeaccess, that speaks to Kubernetes.
+
+Each call is sent once, has a connect and a read timeout, and raises our errors, whose type says whether
+trying again may help. Thread-safe.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import urllib3
+from urllib3.util import Timeout
+
+from ottoscaler.errors import (
+    KubernetesError,
+    KubernetesUnavailable,
+    PodExists,
+    PodGone,
+    QuotaExceeded,
+    Refused,
+    VersionExpired,
+)
+from ottoscaler.governor import CALLS_IN_FLIGHT, Governor
+from ottoscaler.kubeaccess import Access
+from ottoscaler.model import JsonObject
+
+CONNECT_SECONDS = 3.0
+READ_SECONDS = 12.0  # a create passes admission webhooks, which have 10 s by default
+LIST_SECONDS = 10.0  # a page; the watch thread must show progress within 15 s
+PAGE = 500  # Pods in one answer of a list, as kubectl asks
+LONGEST_RETRY_AFTER = 60.0
+_QUOTA = re.compile(r"exceeded quota")
+
+Observe = Callable[[str, int, float], None]  # verb, code (0: no answer), seconds
+
+
+class Pods:
+    """The worker Pods of one namespace."""
+
+    def __init__(self, access: Access, namespace: str, governor: Governor, observe: Observe) -> None:
+        self._access = access
+        self._governor = governor
+        self._observe = observe
+        self.namespace = namespace
+        self._path = f"/api/v1/namespaces/{quote(namespace)}/pods"
+
+    # --- one Pod
+
+    def create(self, body: bytes, *, dry_run: bool = False) -> JsonObject:
+        """Create a Pod from JSON. Raises PodExists, QuotaExceeded, Refused or KubernetesUnavailable."""
+        path = self._path + ("?dryRun=All" if dry_run else "")
+        return self._call("create", "POST", path, body)
+
+    def get(self, name: str) -> JsonObject:
+        """Raises PodGone where there is none."""
+        return self._call("get", "GET", f"{self._path}/{quote(name)}")
+
+    def delete(self, name: str, uid: str) -> None:
+        """Ask for this very Pod to go, with its own grace. Raises PodGone where it has gone already.
+
+        The UID is a precondition, so a younger Pod of the same name is never hit. The API server itself
+        drops the grace for Pods that are terminal or not bound to a node.
+        """
+        options: JsonObject = {"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"uid": uid}}
+        try:
+            self._call(
+                "delete", "DELETE", f"{self._path}/{quote(name)}", json.dumps(options).encode(), parse=False
+            )
+        except PodExists as error:  # 409: the precondition failed, so that Pod is gone
+            raise PodGone(str(error), status=409, reason="Conflict") from error
+
+    # --- all Pods
+
+    def list(self, selector: str) -> tuple[list[JsonObject], str]:
+        """All Pods that match, and the resource version to watch from. A failure is unknown, never zero."""
+        items: list[JsonObject] = []
+        query = {"labelSelector": selector, "limit": str(PAGE)}
+        while True:
+            page = self._call("list", "GET", f"{self._path}?{urlencode(query)}", read_seconds=LIST_SECONDS)
+            items += page.get("items") or []
+            meta = page.get("metadata") or {}
+            if not meta.get("continue"):
+                return items, str(meta.get("resourceVersion") or "")
+            query["continue"] = meta["continue"]
+
+    def watch(
+        self, selector: str, version: str, *, seconds: int, silence: float, opened: Callable[[Any], None]
+    ) -> Iterator[JsonObject]:
+        """Yield events from a version on, until the server ends the watch after ``seconds``.
+
+        Raises TimeoutError after ``silence`` seconds without a byte, VersionExpired on 410 (as a status or
+        as an ERROR event), KubernetesUnavailable on a broken stream. ``opened`` gets the response, so that
+        another thread can shut it down.
+        """
+        query = {
+            "labelSelector": selector,
+            "watch": "1",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": version,
+            "timeoutSeconds": str(seconds),
+        }
+        response = self._send("watch", "GET", f"{self._path}?{urlencode(query)}", None, silence, stream=True)
+        try:
+            opened(response)
+            yield from _events(response)
+        finally:
+            response.close()
+
+    # --- what else `check` and readiness ask
+
+    def may(self, verb: str, resource: str = "pods") -> tuple[bool, str]:
+        """Whether we may do that here, by a SelfSubjectAccessReview."""
+        spec = {"resourceAttributes": {"namespace": self.namespace, "verb": verb, "resource": resource}}
+        body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": spec}
+        path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+        status = self._call("review", "POST", path, json.dumps(body).encode()).get("status") or {}
+        return bool(status.get("allowed")), str(status.get("reason") or "")
+
+    def version(self) -> str:
+        """The API server's version, such as v1.30.2."""
+        return str(self._call("get", "GET", "/version").get("gitVersion"))
+
+    # --- the request
+
+    def _call(
+        self,
+        verb: str,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        *,
+        read_seconds: float = READ_SECONDS,
+        parse: bool = True,
+    ) -> JsonObject:
+        response = self._send(verb, method, path, body, read_seconds)
+        if not parse:
+            return {}
+        try:
+            answer = json.loads(response.data)
+        except ValueError as error:
+            raise KubernetesUnavailable(f"{verb}: the answer is not JSON") from error
+        return answer if isinstance(answer, dict) else {}
+
+    def _send(
+        self,
+        verb: str,
+        method: str,
+        path: str,
+        body: bytes | None,
+        read_seconds: float,
+        *,
+        stream: bool = False,
+    ) -> Any:
+        headers = self._access.headers()
+        headers["Accept"] = "application/json"
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        if stream:  # it lasts for minutes, so it holds no place among the calls
+            return self._exchange(verb, method, path, body, headers, read_seconds, stream)
+        with self._governor.call(create=verb == "create"):
+            return self._exchange(verb, method, path, body, headers, read_seconds, stream)
+
+    def _exchange(
+        self,
+        verb: str,
+        method: str,
+        path: str,
+        body: bytes | None,
+        headers: dict[str, str],
+        read_seconds: float,
+        stream: bool,
+    ) -> Any:
+        begun = time.monotonic()
+        try:
+            response = self._access.pool().request(
+                method,
+                self._access.url(path),
+                body=body,
+                headers=headers,
+                timeout=Timeout(connect=CONNECT_SECONDS, read=read_seconds),
+                retries=False,
+                redirect=False,
+                preload_content=not stream,
+            )
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            self._observe(verb, 0, time.monotonic() - begun)
+            raise KubernetesUnavailable(f"{verb}: {_plain(error)}") from error
+        seconds = time.monotonic() - begun
+        self._observe(verb, response.status, seconds)
+        after = _retry_after(response) if response.status in (429, 503) else 0.0
+        self._governor.answered(response.status, seconds, after)
+        if response.status < 300:
+            return response
+        raise self._error(verb, response, after)
+
+    def _error(self, verb: str, response: Any, after: float) -> KubernetesError:
+        code, text, reason = response.status, "", ""
+        try:
+            status = json.loads(response.data)
+            text, reason = str(status.get("message") or ""), str(status.get("reason") or "")
+        except (ValueError, AttributeError, urllib3.exceptions.HTTPError):
+            text = f"HTTP status {code}"
+        finally:
+            response.release_conn()
+        text = f"{verb}: {text or code}"
+        if code == 401:
+            self._access.reload()
+        if code == 401 or code == 429 or code >= 500:
+            return KubernetesUnavailable(text, status=code, reason=reason, retry_after=after)
+        if code == 409:
+            # A Conflict on a create is a race inside the server (such as a quota's update), not our name.
+            if verb == "create" and reason != "AlreadyExists":
+                return KubernetesUnavailable(text, status=code, reason=reason)
+            return PodExists(text, status=code, reason=reason)
+        if code == 404 and verb in ("get", "delete"):
+            return PodGone(text, status=code, reason=reason)
+        if code == 410:
+            return VersionExpired(text, status=code, reason=reason)
+        if code == 403 and _QUOTA.search(text):
+            return QuotaExceeded(text, status=code, reason=reason)
+        if verb == "create" and (code == 404 or "cannot create resource" in text):
+            # The namespace is missing, or RBAC says no: an operator's matter, or the first seconds of a
+            # restarted API server, which refuses service accounts that are allowed.
+            return KubernetesUnavailable(text, status=code, reason=reason)
+        if verb == "create":
+            return Refused(text, status=code, reason=reason)
+        return KubernetesError(text, status=code, reason=reason)
+
+
+def _events(response: Any) -> Iterator[JsonObject]:
+    rest = b""
+    try:
+        for chunk in response.stream(65536):
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                if not line.strip():
+                    continue
+                event = json.loads(line)
+                if event.get("type") == "ERROR":
+                    raise _watch_error(event.get("object") or {})
+                yield event
+    except urllib3.exceptions.ReadTimeoutError as error:
+        raise TimeoutError("nothing came on the watch") from error
+    except (urllib3.exceptions.HTTPError, OSError, ValueError, AttributeError) as error:
+        raise KubernetesUnavailable(f"watch: {_plain(error)}") from error
+
+
+def _watch_error(status: JsonObject) -> KubernetesError:
+    code, text = int(status.get("code") or 0), f"watch: {status.get('message')}"
+    if code == 410:
+        return VersionExpired(text, status=code, reason=str(status.get("reason") or ""))
+    return KubernetesUnavailable(text, status=code, reason=str(status.get("reason") or ""))
+
+
+def _retry_after(response: Any) -> float:
+    try:
+        return min(max(0.0, float(response.headers.get("Retry-After", 0))), LONGEST_RETRY_AFTER)
+    except ValueError:
+        return 0.0
+
+
+def _plain(error: BaseException) -> str:
+    """A network error in a few words; urllib3 names its objects' addresses."""
+    reason = getattr(error, "reason", None)
+    text = str(reason if isinstance(reason, Exception) else error) or type(error).__name__
+    return re.sub(r"<[^>]*>(: )?|\(?HTTPS?ConnectionPool\([^)]*\):? ?", "", text).strip()
+
+
+def connect(kubeconfig: str, namespace: str, qps: float, burst: int, observe: Observe) -> Pods:
+    """The Pod API as configured; nothing is sent or read before the first call."""
+    return Pods(Access(kubeconfig, CALLS_IN_FLIGHT + 4), namespace, Governor(qps, burst), observe)

@@ -1,0 +1,231 @@
+"""The reconciler thread: what nobody else looks after.
+
+Pods that no worker of this process waits for are compared with the ledger. A Pod is deleted only when its
+end is durable and it was seen twice so (a duplicate of an attempt's first Pod: on sight); a Pod of another
+installation is never touched. It also ends adopted workers that wait for a slot, and keeps house in Redis.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+from ottoscaler.dispatcher import Dispatcher
+from ottoscaler.errors import RedisError
+from ottoscaler.flight import Flight
+from ottoscaler.lease import Lease
+from ottoscaler.ledger import IndexState, Ledger, timestamp
+from ottoscaler.model import Outcome, Phase, PodView
+from ottoscaler.scaledown import ScaleDowns
+from ottoscaler.stream import Stream
+from ottoscaler.telemetry.logs import flood, get_logger
+from ottoscaler.telemetry.metrics import Metrics
+from ottoscaler.verdict import judge, vanished
+from ottoscaler.watcher import PodWatcher
+from ottoscaler.worker import seconds_since
+
+log = get_logger(__name__)
+
+TICK_SECONDS = 1.0
+SWEEP_SECONDS = 3.0  # between two comparisons, so that what is seen twice stood for so long
+STATES_A_SCRIPT = 500
+UNCLAIMED_AT_ONCE = 10_000  # names remembered between two ticks; the sweep finds what falls out
+HOUSEKEEPING_SECONDS = (1.0, 30.0)  # a quarter of the retention time, within these bounds
+HOUSEKEEPING_BATCH = 1000
+
+
+class Reconciler:
+    """``run`` is the reconciler thread's; ``unclaimed`` is called by the watch thread and must be quick."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        stream: Stream,
+        flight: Flight,
+        watcher: PodWatcher,
+        lease: Lease,
+        dispatcher: Dispatcher,
+        scale_downs: ScaleDowns,
+        *,
+        instance: str,
+        failed_pod_ttl: float,
+        retention: float,
+        dead_retention: float,
+        dead_stream: str,
+        metrics: Metrics,
+        stop: threading.Event,
+        beat: Callable[[], None],
+    ) -> None:
+        self._ledger = ledger
+        self._stream = stream
+        self._flight = flight
+        self._watcher = watcher
+        self._lease = lease
+        self._dispatcher = dispatcher
+        self._scale_downs = scale_downs
+        self._instance = instance
+        self._failed_pod_ttl = failed_pod_ttl
+        self._retention = retention
+        self._dead_retention = dead_retention
+        self._dead_stream = dead_stream
+        self._metrics = metrics
+        self._stop = stop
+        self._beat = beat
+        self._unclaimed: deque[PodView] = deque(maxlen=UNCLAIMED_AT_ONCE)
+        self._woken = threading.Event()
+        self._seen_once: set[str] = set()  # UIDs
+        self._going: set[str] = set()
+        least, most = HOUSEKEEPING_SECONDS
+        self._house_every = min(most, max(least, retention / 4))
+        self._next_sweep = 0.0
+        self._next_house = 0.0
+
+    def unclaimed(self, view: PodView) -> None:
+        """A Pod ended or went that no worker here waits for."""
+        self._unclaimed.append(view)
+        self._woken.set()
+
+    def wake(self) -> None:
+        self._woken.set()
+
+    def run(self) -> None:
+        while not self._stop.is_set():
+            self._beat()
+            self._woken.wait(TICK_SECONDS)
+            self._woken.clear()
+            if self._stop.is_set():
+                return
+            try:
+                self.step(time.monotonic())
+            except RedisError as error:
+                flood.warning("reconcile_failed", f"reconciling has to wait: {error}")
+                self._stop.wait(TICK_SECONDS)
+
+    def step(self, now: float) -> None:
+        """One round: adoptees that ended, then the sweep and the housekeeping where they are due."""
+        while self._unclaimed:
+            self._settle(self._unclaimed.popleft())
+        if now >= self._next_sweep:
+            self._next_sweep = now + SWEEP_SECONDS
+            self._settle_adoptees()
+            if self._watcher.health()[0]:
+                self._sweep()
+            flood.sweep()
+        if now >= self._next_house:
+            self._next_house = now + self._house_every
+            self._keep_house()
+
+    # --- adopted workers that wait for a slot
+
+    def _settle(self, view: PodView) -> None:
+        if view.worker is not None and self._flight.knows(view.worker.event_id):
+            self._scale_downs.run_aside(lambda: self._dispatcher.settle(view))
+
+    def _settle_adoptees(self) -> None:
+        """Those whose Pod has ended or is overdue by now, whatever the watch told at the time."""
+        for run in self._flight.snapshot():
+            with self._flight.lock:
+                waiting = {(t.index, t.attempt) for t in run.adoptees}
+            if not waiting:
+                continue
+            for view in self._watcher.views():
+                w = view.worker
+                if w is not None and w.event_id == run.event.event_id and (w.index, w.attempt) in waiting:
+                    self._settle(view)
+
+    # --- Pods that nobody waits for
+
+    def _sweep(self) -> None:
+        views = [v for v in self._watcher.views() if self._concerns_us(v)]
+        seen: set[str] = set()
+        for at in range(0, len(views), STATES_A_SCRIPT):
+            part = views[at : at + STATES_A_SCRIPT]
+            keys = [(v.worker.event_id, v.worker.index) for v in part if v.worker is not None]
+            for view, (event, _owner, state, _intent) in zip(part, self._ledger.states(keys), strict=True):
+                self._decide(view, event, state, seen)
+        self._seen_once = seen
+
+    def _concerns_us(self, view: PodView) -> bool:
+        return (
+            view.worker is not None
+            and view.instance == self._instance
+            and view.installation in self._lease.held_installations
+            and not view.deleting
+            and view.uid not in self._going
+            and not self._watcher.claimed(view.name)
+        )
+
+    def _decide(self, view: PodView, event: str, state: IndexState | None, seen: set[str]) -> None:
+        assert view.worker is not None
+        if state is not None and state.kind == "begun" and state.attempt == view.worker.attempt:
+            if state.uid and state.uid != view.uid:
+                log.warning("duplicate_pod", "another Pod of this attempt came first", pod=view.name)
+                self._delete(view)
+            return
+        over = event == "finished" or (
+            state is not None and (state.kind == "done" or state.attempt > view.worker.attempt)
+        )
+        if over and not self._is_kept(view):
+            self._twice(view, seen, self._delete)
+        elif event == "missing" and view.terminal:
+            self._twice(view, seen, self._report)
+
+    def _twice(self, view: PodView, seen: set[str], act: Callable[[PodView], None]) -> None:
+        if view.uid in self._seen_once:
+            act(view)
+        else:
+            seen.add(view.uid)
+
+    def _is_kept(self, view: PodView) -> bool:
+        return (
+            view.phase is Phase.FAILED
+            and seconds_since(view.finished_at or view.created_at) < self._failed_pod_ttl
+        )
+
+    def _delete(self, view: PodView) -> None:
+        self._going.add(view.uid)
+        self._scale_downs.sweep(view.name, view.uid, lambda: self._going.discard(view.uid))
+
+    def _report(self, view: PodView) -> None:
+        """Redis was emptied, and this Pod's owner with it: what its labels still tell is told, once."""
+        assert view.worker is not None
+        judgement = (
+            judge(view, age_seconds=0, waiting_seconds=0, pending_timeout_seconds=1)
+            if view.terminal
+            else vanished(view)
+        )
+        outcome = Outcome(
+            judgement.status,
+            judgement.reason,
+            judgement.message,
+            judgement.exit_code,
+            view.name,
+            view.node,
+            view.created_at,
+            view.started_at,
+            view.finished_at or timestamp(),
+        )
+        word = self._ledger.report_orphan(view.worker, view.uid, view.task_id, view.metadata, outcome)
+        if word in ("ok", "recorded"):
+            log.warning(
+                "orphan_reported", f"the worker {outcome.status}; Redis had lost its event", pod=view.name
+            )
+            self._delete(view)
+
+    # --- Redis
+
+    def _keep_house(self) -> None:
+        low, ledgers, entries, lag = self._ledger.housekeeping(
+            self._retention, self._dead_retention, HOUSEKEEPING_BATCH
+        )
+        if ledgers or entries:
+            log.debug("house_kept", f"{ledgers} ledgers and {entries} entries expired; low-water mark {low}")
+        if ledgers == HOUSEKEEPING_BATCH or entries == HOUSEKEEPING_BATCH:
+            self._next_house = 0.0
+        self._metrics.stream_lag.set(float(lag) if lag else float("nan"))
+        self._metrics.dead_letters.set(int(self._stream.command("XLEN", self._dead_stream)))
+        pending = self._stream.command("XPENDING", self._stream.stream, self._stream.group)
+        self._metrics.stream_pending.set(int(pending[0]))
+        self._metrics.lease_seconds.set(self._lease.remaining())

@@ -1,0 +1,30 @@
+-- Renew the lease and survey the others: A = consumer, incarnation, info, survey ('1' or '0').
+if wiped() then return {'wiped'} end
+local mine = P .. 'replica:' .. A[1]
+if redis.call('HGET', mine, 'incarnation') ~= A[2] then return {'lost'} end
+redis.call('HSET', mine, 'info', A[3])
+local beat = redis.call('HINCRBY', mine, 'beat', 1)
+local offers = redis.call('SRANDMEMBER', P .. 'offers', 64)
+if A[4] ~= '1' then return {'ok', tostring(beat), offers} end
+local replicas, owners, order = {}, {}, {}
+for _, consumer in ipairs(redis.call('SMEMBERS', P .. 'replicas')) do
+  local r = redis.call('HMGET', P .. 'replica:' .. consumer, 'incarnation', 'beat')
+  replicas[#replicas + 1] = {consumer, r[1] or '', r[2] or ''}
+end
+for _, id in ipairs(redis.call('SMEMBERS', P .. 'events')) do
+  local owner = redis.call('HGET', event_key(id), 'owner')
+  if owner and not owners[owner] then
+    owners[owner] = true
+    order[#order + 1] = owner
+  end
+end
+local consumers = {}
+local known = redis.pcall('XINFO', 'CONSUMERS', STREAM, GROUP)
+if not known.err then
+  for _, flat in ipairs(known) do
+    local c = {}
+    for i = 1, #flat, 2 do c[flat[i]] = flat[i + 1] end
+    consumers[#consumers + 1] = {c.name, tostring(c.pending)}
+  end
+end
+return {'ok', tostring(beat), offers, replicas, order, consumers}

@@ -1,0 +1,28 @@
+-- Choose victims of a scale_down: A = its id, owner, epoch, limit ('' for all), time, then pairs of event
+-- id and index in the order of choice. What is chosen is durable, so a repetition chooses no more than that.
+local failure = check_streams()
+if failure then return failure end
+if wiped() then return {'wiped'} end
+local down, key, now = A[1], event_key(A[1]), now_ms()
+local may = ownership(key, A[2], A[3])
+if may ~= 'ok' then return {may} end
+local chosen = tonumber(redis.call('HGET', key, 'cut'))
+local limit = A[4] ~= '' and tonumber(A[4]) or math.huge
+local before = chosen
+for i = 6, #A, 2 do
+  if chosen >= limit then break end
+  local id, index = A[i], A[i + 1]
+  local victim = event_key(id)
+  local e = redis.call('HMGET', victim, 'state', 'type')
+  if e[1] == 'open' and e[2] == 'scale_up' then
+    local cancelled = cancel_index(id, victim, index, down, 'cancelled by ' .. down, A[5], now)
+    if cancelled then
+      chosen = chosen + 1
+      if cancelled[3] == false then
+        redis.call('HSET', key, 'v:' .. id .. ':' .. index, cancelled[1] .. ':' .. cancelled[2])
+      end
+    end
+  end
+end
+if chosen > before then redis.call('HSET', key, 'cut', chosen, 'progress', '1') end
+return {'ok', tostring(chosen)}

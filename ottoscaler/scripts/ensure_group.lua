@@ -1,0 +1,23 @@
+-- Create the group where it is missing, at the low-water mark, so that finished work stays finished.
+-- A stream that was deleted and made anew may begin below the old mark: then the mark starts again.
+local failure = check_streams()
+if failure then return failure end
+if wiped() then return {'wiped'} end
+local low = low_water()
+local info = redis.pcall('XINFO', 'STREAM', STREAM)
+local last = nil
+if not info.err then
+  for i = 1, #info, 2 do
+    if info[i] == 'last-generated-id' then last = info[i + 1] end
+  end
+end
+if low ~= '0-0' and (not last or compare_ids(last, low) < 0) then
+  low = '0-0'
+  redis.call('SET', P .. 'low-water', low)
+end
+local made = redis.pcall('XGROUP', 'CREATE', STREAM, GROUP, low == '0-0' and '0' or low, 'MKSTREAM')
+if made.err then
+  if string.find(made.err, 'BUSYGROUP', 1, true) then return {'exists'} end
+  return made
+end
+return {'created', low}

@@ -1,0 +1,10 @@
+-- The open events of an owner: A = owner. Bounded by A[2].
+if wiped() then return {'wiped'} end
+local found = {}
+for _, id in ipairs(redis.call('SMEMBERS', P .. 'events')) do
+  if redis.call('HGET', event_key(id), 'owner') == A[1] then
+    found[#found + 1] = id
+    if #found >= tonumber(A[2]) then break end
+  end
+end
+return {'ok', found}

@@ -1,0 +1,20 @@
+-- Give an event up: cancel what has not ended, and dead-letter it with its history.
+-- A = id, owner, epoch, error, time, then the event's fields for the dead letter.
+local failure = check_streams()
+if failure then return failure end
+if wiped() then return {'wiped'} end
+local id, owner, epoch, now = A[1], A[2], A[3], now_ms()
+local key = event_key(id)
+local may = ownership(key, owner, epoch)
+if may ~= 'ok' then return {may} end
+local history = redis.call('HGET', key, 'history') or ''
+if redis.call('HGET', key, 'poisoned') ~= '1' then
+  local entry = {'event_id', id, 'error', A[4] .. (history ~= '' and (' History: ' .. history) or ''), 'at', A[5]}
+  for i = 6, #A do entry[#entry + 1] = A[i] end
+  redis.call('XADD', DEAD, '*', unpack(entry))
+  redis.call('HSET', key, 'poisoned', '1')
+end
+for index = 0, tonumber(redis.call('HGET', key, 'n')) - 1 do
+  cancel_index(id, key, tostring(index), id, A[4], A[5], now)
+end
+return {'ok'}

@@ -1,0 +1,149 @@
+-- Stands before every script. Nothing is rolled back in Redis, so each script checks types,
+-- ownership and arguments before its first write, and that first write is one that an
+-- out-of-memory Redis refuses (HSET, XADD, SADD, SET), never one that it allows.
+local P, STREAM, RESULTS, DEAD = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local GROUP, INSTALLATION, RESULTS_MAXLEN = ARGV[1], ARGV[2], ARGV[3]
+local A = {}
+for i = 4, #ARGV do A[i - 3] = ARGV[i] end
+
+local function wiped() return redis.call('GET', P .. 'installation') ~= INSTALLATION end
+
+local function now_ms()
+  local t = redis.call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+
+local function is_stream_or_none(key)
+  local kind = redis.call('TYPE', key).ok
+  return kind == 'stream' or kind == 'none'
+end
+
+local function check_streams()
+  for _, key in ipairs({STREAM, RESULTS, DEAD}) do
+    if not is_stream_or_none(key) then
+      return redis.error_reply('WRONGTYPE ' .. key .. ' is not a stream; nothing was written')
+    end
+  end
+end
+
+-- Stream ids are two unsigned 64-bit numbers; a Lua number holds 53 bits, so they are compared as text.
+local function split_id(id)
+  local ms, seq = string.match(id, '^(%d+)%-(%d+)$')
+  return ms or id, seq or '0'
+end
+
+local function compare_digits(a, b)
+  if #a ~= #b then return #a < #b and -1 or 1 end
+  if a == b then return 0 end
+  return a < b and -1 or 1
+end
+
+local function compare_ids(a, b)
+  local a_ms, a_seq = split_id(a)
+  local b_ms, b_seq = split_id(b)
+  local by_ms = compare_digits(a_ms, b_ms)
+  if by_ms ~= 0 then return by_ms end
+  return compare_digits(a_seq, b_seq)
+end
+
+local function event_key(id) return P .. 'event:' .. id end
+
+local function acknowledge(id) redis.pcall('XACK', STREAM, GROUP, id) end
+
+local function low_water() return redis.call('GET', P .. 'low-water') or '0-0' end
+
+-- An owner is 'consumer/incarnation'; a consumer's name may hold slashes, an incarnation never.
+local function split_owner(owner) return string.match(owner, '^(.*)/([^/]*)$') end
+
+-- 'ok', or why this replica may not write: the answer of every fenced script.
+local function ownership(key, owner, epoch)
+  local e = redis.call('HMGET', key, 'state', 'owner', 'epoch')
+  if not e[1] then return 'missing' end
+  if e[1] ~= 'open' then return 'finished' end
+  if e[2] ~= owner or e[3] ~= epoch then return 'fenced' end
+  return 'ok'
+end
+
+-- An index's state: nil (never begun), 's:attempt:uid' (begun), 'w:attempt:due:node' (waits to be tried
+-- again as that attempt), 'd:attempt:status:uid' (its result stands).
+local function index_state(key, index)
+  local raw = redis.call('HGET', key, 'i:' .. index)
+  if not raw then return nil end
+  local kind, attempt, rest = string.match(raw, '^(%a):(%d+):(.*)$')
+  return {kind = kind, attempt = attempt, rest = rest}
+end
+
+local COUNTERS = {succeeded = 'ok', failed = 'bad', cancelled = 'cut'}
+
+local function finish_event(id, key, now)
+  local e = redis.call('HMGET', key, 'type', 'task', 'n', 'ok', 'bad', 'cut', 'taken')
+  local total, ok, bad, cut = tonumber(e[3]) or 0, tonumber(e[4]), tonumber(e[5]), tonumber(e[6])
+  local status = 'partial'
+  if e[1] == 'scale_down' or ok == total then status = 'succeeded'
+  elseif bad == total then status = 'failed'
+  elseif cut == total then status = 'cancelled' end
+  -- An id is a time where XADD chose it; one that a producer chose may be anything.
+  local begun = tonumber(e[7])
+  local by_id = tonumber((split_id(id)))
+  if by_id <= now and now - by_id < 31 * 86400000 then begun = by_id end
+  redis.call('XADD', RESULTS, 'MAXLEN', '=', RESULTS_MAXLEN, '*', 'kind', 'event', 'event_id', id,
+    'task_id', e[2], 'type', e[1], 'status', status, 'pod_count', e[3], 'succeeded', ok, 'failed', bad,
+    'cancelled', cut, 'duration_ms', math.max(0, now - begun))
+  redis.call('DEL', key)
+  redis.call('HSET', key, 'state', 'done', 'type', e[1], 'task', e[2], 'status', status, 'ended', now)
+  redis.call('ZADD', P .. 'finished', now, id)
+  redis.call('SREM', P .. 'events', id)
+  redis.call('SREM', P .. 'offers', id)
+  acknowledge(id)
+  return {status, now - begun}
+end
+
+-- Write one index's result; the caller has checked that it may. Returns {status, ms} where that ended the event.
+local function record(id, key, index, attempt, uid, r, now)
+  redis.call('HSET', key, 'i:' .. index, 'd:' .. attempt .. ':' .. r.status .. ':' .. uid, 'progress', '1')
+  local e = redis.call('HMGET', key, 'task', 'meta')
+  redis.call('XADD', RESULTS, 'MAXLEN', '=', RESULTS_MAXLEN, '*', 'kind', 'worker', 'event_id', id,
+    'task_id', e[1], 'index', index, 'attempt', attempt, 'pod', r.pod, 'node', r.node, 'status', r.status,
+    'reason', r.reason, 'exit_code', r.exit_code, 'message', r.message, 'metadata', e[2],
+    'created_at', r.created_at, 'started_at', r.started_at, 'finished_at', r.finished_at)
+  redis.call('HINCRBY', key, COUNTERS[r.status], 1)
+  redis.call('HDEL', key, 'c:' .. index)
+  local done = redis.call('HINCRBY', key, 'done', 1)
+  if done == tonumber(redis.call('HGET', key, 'n')) then return finish_event(id, key, now) end
+  return nil
+end
+
+local function never_ran(reason, message, at)
+  return {pod = '', node = '', status = 'cancelled', reason = reason, exit_code = '', message = message,
+    created_at = '', started_at = '', finished_at = at}
+end
+
+-- Intend to cancel one index; the caller has checked that the event is an open scale_up.
+-- Returns nil (nothing to cancel), or its begun attempt and Pod UID ('' where it ends right here).
+local function cancel_index(id, key, index, by, why, at, now)
+  local state = index_state(key, index)
+  if state and state.kind == 'd' then return nil end
+  if redis.call('HEXISTS', key, 'c:' .. index) == 1 then return nil end
+  if state and state.kind == 's' then
+    redis.call('HSET', key, 'c:' .. index, now .. ':' .. by .. ':' .. why)
+    return {state.attempt, state.rest, false}
+  end
+  local attempt = state and state.attempt or '0'
+  local ended = record(id, key, index, attempt, '', never_ran('Cancelled', why, at), now)
+  return {attempt, '', ended or true}
+end
+
+local function new_event(id, key, e, now)
+  redis.call('HSET', key, 'state', 'open', 'type', e.type, 'task', e.task, 'n', e.count, 'owner', e.owner,
+    'epoch', '1', 'since', now, 'taken', now, 'strikes', '0', 'progress', '0', 'begun', '0', 'done', '0',
+    'ok', '0', 'bad', '0', 'cut', '0', 'body', e.body, 'meta', e.meta)
+  redis.call('SADD', P .. 'events', id)
+end
+
+local function take_ownership(id, key, owner, now)
+  redis.call('HSET', key, 'owner', owner, 'since', now, 'progress', '0')
+  local epoch = redis.call('HINCRBY', key, 'epoch', 1)
+  redis.call('SREM', P .. 'offers', id)
+  redis.pcall('XCLAIM', STREAM, GROUP, (split_owner(owner)), '0', id, 'JUSTID')
+  return epoch
+end

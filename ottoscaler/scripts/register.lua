@@ -1,0 +1,12 @@
+-- Enter a replica under its consumer name: A = consumer, incarnation, info, the old incarnation that is known
+-- to have ended ('' for none), and its beat ('' where the proof was another than silence).
+if wiped() then return {'wiped'} end
+local key = P .. 'replica:' .. A[1]
+local r = redis.call('HMGET', key, 'incarnation', 'beat', 'info')
+if r[1] and r[1] ~= A[2] then
+  if r[1] ~= A[4] then return {'occupied', r[1], r[2], r[3]} end
+  if A[5] ~= '' and r[2] ~= A[5] then return {'occupied', r[1], r[2], r[3]} end
+end
+redis.call('SADD', P .. 'replicas', A[1])
+redis.call('HSET', key, 'incarnation', A[2], 'info', A[3])
+return {'ok', tostring(redis.call('HINCRBY', key, 'beat', 1))}

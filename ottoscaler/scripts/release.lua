@@ -1,0 +1,12 @@
+-- Hand events over: A = owner, then pairs of id and epoch. Returns the ids that were ours to hand over.
+if wiped() then return {'wiped'} end
+local released = {}
+for i = 2, #A, 2 do
+  local id, key = A[i], event_key(A[i])
+  if ownership(key, A[1], A[i + 1]) == 'ok' then
+    redis.call('HSET', key, 'owner', '')
+    redis.call('SADD', P .. 'offers', id)
+    released[#released + 1] = id
+  end
+end
+return {'ok', released}

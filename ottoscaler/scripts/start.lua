@@ -1,0 +1,19 @@
+-- May this attempt's Pod be created? A = id, owner, epoch, index, attempt.
+if wiped() then return {'wiped'} end
+local id, owner, epoch, index, attempt = A[1], A[2], A[3], A[4], A[5]
+local key = event_key(id)
+local may = ownership(key, owner, epoch)
+if may ~= 'ok' then return {may} end
+local state = index_state(key, index)
+if not state then
+  if attempt ~= '0' then return {'stale'} end
+elseif state.kind == 'd' then return {'recorded'}
+elseif state.attempt ~= attempt then return {'stale'}
+elseif state.kind == 's' then
+  local intent = redis.call('HGET', key, 'c:' .. index)
+  if intent then return {'cancelling', intent, state.rest} end
+  return {'again', state.rest}
+end
+redis.call('HSET', key, 'i:' .. index, 's:' .. attempt .. ':')
+if redis.call('HINCRBY', key, 'begun', 1) == 1 then redis.call('SREM', P .. 'offers', id) end
+return {'ok', ''}

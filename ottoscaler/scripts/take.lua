@@ -1,0 +1,26 @@
+-- Own an entry that was read: A = id, owner, type, task, count, expires_at, body, metadata, time.
+local failure = check_streams()
+if failure then return failure end
+if wiped() then return {'wiped'} end
+local id, owner, now = A[1], A[2], now_ms()
+local key = event_key(id)
+local e = redis.call('HMGET', key, 'state', 'owner')
+if e[1] == 'done' then acknowledge(id) return {'done'} end
+if e[1] then
+  if e[2] == owner then return {'mine', redis.call('HGET', key, 'epoch'), redis.call('HGETALL', key)} end
+  if e[2] ~= '' then return {'owned', e[2]} end
+  local epoch = take_ownership(id, key, owner, now)
+  return {'taken', tostring(epoch), redis.call('HGETALL', key)}
+end
+if compare_ids(id, low_water()) <= 0 then acknowledge(id) return {'done'} end
+if A[6] ~= '' and now > tonumber(A[6]) * 1000 then return {'expired'} end
+local tombstone = A[3] == 'scale_up' and redis.call('HGET', P .. 'tombstones', A[4])
+new_event(id, key, {type = A[3], task = A[4], count = A[5], owner = owner, body = A[7], meta = A[8]}, now)
+if tombstone and compare_ids(id, tombstone) < 0 then
+  local ended
+  for index = 0, tonumber(A[5]) - 1 do
+    ended = record(id, key, tostring(index), '0', '', never_ran('Cancelled', 'cancelled by ' .. tombstone, A[9]), now)
+  end
+  return {'cancelled', ended[1], tostring(ended[2])}
+end
+return {'taken', '1', redis.call('HGETALL', key)}

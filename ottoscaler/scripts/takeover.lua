@@ -1,0 +1,29 @@
+-- Take an event from a dead, ended or absent owner, or from a full one that offers it:
+-- A = id, owner, old owner, old beat, how ('dead' or 'offer'), hold in ms that counts as progress, time,
+-- room ('0': leave what has not begun to replicas that have some).
+local failure = check_streams()
+if failure then return failure end
+if wiped() then return {'wiped'} end
+local id, owner, old, now = A[1], A[2], A[3], now_ms()
+local key = event_key(id)
+local e = redis.call('HMGET', key, 'state', 'owner', 'strikes', 'progress', 'since', 'begun')
+if e[1] ~= 'open' then return {'moved'} end
+if e[2] == owner then return {'mine', redis.call('HGET', key, 'epoch'), redis.call('HGETALL', key)} end
+if e[2] ~= old then return {'moved'} end
+if A[5] == 'offer' then
+  if redis.call('SISMEMBER', P .. 'offers', id) == 0 then return {'moved'} end
+  if old ~= '' and e[6] ~= '0' then return {'moved'} end
+  if A[8] == '0' and e[6] == '0' then return {'full'} end
+elseif old ~= '' then
+  local consumer, incarnation = split_owner(old)
+  local r = redis.call('HMGET', P .. 'replica:' .. consumer, 'incarnation', 'beat')
+  -- Another incarnation is there only because its registration proved that the old one had ended.
+  if r[1] == incarnation and r[2] ~= A[4] then return {'alive'} end
+  if e[4] == '0' and now - tonumber(e[5]) < tonumber(A[6]) then
+    redis.call('HINCRBY', key, 'strikes', 1)
+    local history = redis.call('HGET', key, 'history') or ''
+    redis.call('HSET', key, 'history', history .. A[7] .. ' ' .. consumer .. ' died without progress; ')
+  end
+end
+local epoch = take_ownership(id, key, owner, now)
+return {'taken', tostring(epoch), redis.call('HGETALL', key)}
