@@ -1,0 +1,146 @@
+"""``python -m ottoscaler.local``: a Kubernetes API and Redis of one's own, until a signal."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from ottoscaler.errors import OttoscalerError
+from ottoscaler.local.cluster import LocalCluster
+
+_DESCRIPTION = """\
+Start a small Kubernetes cluster and Redis on loopback, and keep them until Ctrl-C or SIGTERM.
+
+It prints one line for the shell, KUBECONFIG and REDIS_URL, and then stays in the foreground:
+
+    python -m ottoscaler.local up --dir /tmp/otto &
+    export KUBECONFIG=/tmp/otto/kubeconfig
+    kubectl get pods -l managed-by=ottoscaler -w
+
+or it runs one command with both variables set, and ends with it:
+
+    python -m ottoscaler.local up --exec kubectl get nodes
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        sys.stderr.write(f"{self.prog}: {message}; see --help\n")
+        sys.exit(2)
+
+
+def _port(text: str) -> int:
+    if not text.isdigit() or not 0 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"a port is a number from 0 (any free one) to 65535, not {text!r}")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or not 0 <= int(text) <= 1000:
+        raise argparse.ArgumentTypeError(f"a number of nodes from 0 to 1000 is expected, not {text!r}")
+    return int(text)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line; wrong usage exits with 2 and one sentence."""
+    root = _Parser(
+        prog="python -m ottoscaler.local",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+    up = commands.add_parser(
+        "up",
+        help="start it, and stay until a signal",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    up.add_argument(
+        "--simulated", action="store_true", help="run no containers: Pods obey their sim/... annotations"
+    )
+    up.add_argument(
+        "--port", type=_port, default=0, metavar="N", help="of the Kubernetes API (default: a free one)"
+    )
+    up.add_argument("--redis-port", type=_port, default=0, metavar="N", help="of Redis (default: a free one)")
+    up.add_argument("--no-redis", action="store_true", help="start no Redis")
+    up.add_argument("--nodes", type=_count, default=1, metavar="N", help="how many fake nodes (default: 1)")
+    up.add_argument(
+        "--dir",
+        type=Path,
+        metavar="DIR",
+        help="for kubeconfig, Redis's data and logs; kept (default: temporary)",
+    )
+    up.add_argument(
+        "--exec",
+        nargs=argparse.REMAINDER,
+        metavar="CMD",
+        help="run CMD (all that follows) and exit with its code",
+    )
+    return root
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; the process's exit code."""
+    options = parser().parse_args(arguments)
+    if options.exec is not None and not options.exec:
+        sys.stderr.write("python -m ottoscaler.local: --exec needs a command behind it; see --help\n")
+        return 2
+    signals = {signal.SIGTERM, signal.SIGINT}
+    # blocked before any thread starts, so that only the waiting main thread ever takes them
+    signal.pthread_sigmask(signal.SIG_BLOCK, {*signals, signal.SIGCHLD})
+    cluster = LocalCluster(
+        "simulated" if options.simulated else "process",
+        redis=not options.no_redis,
+        directory=options.dir,
+        port=options.port,
+        redis_port=options.redis_port,
+        nodes=options.nodes,
+    )
+    try:
+        cluster.start()
+    except (OSError, OttoscalerError) as error:
+        sys.stderr.write(f"python -m ottoscaler.local: {error}\n")
+        return 1
+    try:
+        variables = {"KUBECONFIG": str(cluster.kubeconfig_path)}
+        if not options.no_redis:
+            variables["REDIS_URL"] = cluster.redis_url
+        if options.exec is not None:
+            return _run(options.exec, variables)
+        sys.stdout.write("export " + " ".join(f"{name}={value}" for name, value in variables.items()) + "\n")
+        sys.stdout.flush()
+        signal.sigwait(signals)
+        return 0
+    finally:
+        cluster.stop()
+
+
+def _run(command: list[str], variables: dict[str, str]) -> int:
+    """Run the command in the foreground; a signal to us goes on to it, and its end is ours."""
+    try:
+        env = {**os.environ, **variables}
+        process = subprocess.Popen(command, env=env, preexec_fn=_unblock)  # noqa: PLW1509  one system call
+    except OSError as error:
+        sys.stderr.write(f"python -m ottoscaler.local: {command[0]}: {error.strerror}\n")
+        return 127
+    while True:
+        number = signal.sigwait({signal.SIGTERM, signal.SIGINT, signal.SIGCHLD})
+        if number != signal.SIGCHLD:
+            process.send_signal(number)
+        elif process.poll() is not None:
+            code = process.returncode
+            return code if code >= 0 else 128 - code
+
+
+def _unblock() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, set())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

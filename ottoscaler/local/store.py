@@ -1,0 +1,193 @@
+"""All objects of the cluster, one version counter over them, and the history that watches resume from.
+
+Everything here runs on the server's event loop thread, so there is no lock. Stored objects are never
+changed: a write replaces an object by a new one that may share parts with the old.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Literal
+
+from ottoscaler.model import JsonObject
+
+# The events that a watch can resume over; kube-apiserver's watch cache keeps some 100 to 102,400
+# per resource, etcd five minutes. 5,000 Pods write some 25,000 events in a life.
+HISTORY_LIMIT = 50_000
+
+Key = tuple[str, str]  # namespace ("" for cluster-scoped) and name
+EventType = Literal["ADDED", "MODIFIED", "DELETED"]
+
+encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def timestamp() -> str:
+    """Now, as Kubernetes writes times: whole seconds, UTC."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@dataclass(slots=True)
+class Entry:
+    """One version of one object; ``body`` is its JSON without ``kind`` and ``apiVersion``."""
+
+    obj: JsonObject
+    version: int
+    _body: bytes = b""
+
+    @property
+    def body(self) -> bytes:
+        if not self._body:
+            self._body = encode(self.obj).encode()
+        return self._body
+
+    @property
+    def uid(self) -> str:
+        uid: str = self.obj["metadata"]["uid"]
+        return uid
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A write: what ``key`` became (for DELETED: what it last was), and what it was before."""
+
+    version: int
+    type: EventType
+    resource: str
+    key: Key
+    entry: Entry
+    previous: Entry | None = field(default=None)
+
+
+Listener = Callable[[Event], None]
+
+
+class Store:
+    """Objects by resource and key. Called from the event loop thread only."""
+
+    def __init__(self, history_limit: int = HISTORY_LIMIT) -> None:
+        self.version = 1
+        self._objects: dict[str, dict[Key, Entry]] = {}
+        self._history: deque[Event] = deque()
+        self._history_limit = history_limit
+        self._forgotten = 1  # the newest version whose event is no longer kept
+        self._listeners: dict[str, list[Listener]] = {}
+
+    # --- reading
+
+    def get(self, resource: str, namespace: str, name: str) -> Entry | None:
+        return self._objects.get(resource, {}).get((namespace, name))
+
+    def entries(self, resource: str, namespace: str | None = None) -> Iterator[Entry]:
+        """All objects of ``resource``, in no order; of one namespace where it is given."""
+        objects = self._objects.get(resource, {})
+        if namespace is None:
+            return iter(list(objects.values()))
+        return iter([entry for key, entry in objects.items() if key[0] == namespace])
+
+    def items(self, resource: str, namespace: str | None = None) -> list[tuple[Key, Entry]]:
+        """All objects of ``resource`` with their keys, ordered by key as etcd orders them."""
+        objects = self._objects.get(resource, {})
+        return sorted((key, entry) for key, entry in objects.items() if namespace in (None, key[0]))
+
+    def items_at(self, resource: str, namespace: str | None, version: int) -> list[tuple[Key, Entry]] | None:
+        """As ``items``, as of ``version``; None where that is no longer known."""
+        if version < self._forgotten:
+            return None
+        objects = dict(self._objects.get(resource, {}))
+        for event in reversed(self._history):
+            if event.version <= version:
+                break
+            if event.resource == resource:
+                if event.previous is None:
+                    objects.pop(event.key, None)
+                else:
+                    objects[event.key] = event.previous
+        return sorted((key, entry) for key, entry in objects.items() if namespace in (None, key[0]))
+
+    @property
+    def oldest(self) -> int:
+        """The oldest version that a watch can start after."""
+        return self._forgotten
+
+    def events_after(self, version: int, resource: str) -> list[Event]:
+        """The kept events of ``resource`` that are newer than ``version``, oldest first."""
+        start = bisect_right(self._history, version, key=lambda event: event.version)
+        return [
+            self._history[i]
+            for i in range(start, len(self._history))
+            if self._history[i].resource == resource
+        ]
+
+    # --- writing
+
+    def create(self, resource: str, key: Key, obj: JsonObject) -> Entry:
+        """Store a new object, giving it its uid (where it has none), creation time and version."""
+        return self._write("ADDED", resource, key, self.sketch(obj).obj)
+
+    def sketch(self, obj: JsonObject) -> Entry:
+        """The entry that ``create`` would store, for a dry run; nothing is written."""
+        metadata = obj["metadata"]
+        metadata.setdefault("uid", str(uuid.uuid4()))
+        metadata.setdefault("creationTimestamp", timestamp())
+        return Entry(obj, self.version)
+
+    def update(self, resource: str, key: Key, obj: JsonObject) -> Entry:
+        """Replace an object; one that is equal but for its version is not written and makes no event."""
+        current = self._objects[resource][key]
+        metadata = obj["metadata"]
+        metadata["resourceVersion"] = str(current.version)
+        if obj == current.obj:
+            return current
+        return self._write("MODIFIED", resource, key, obj)
+
+    def remove(self, resource: str, key: Key, obj: JsonObject | None = None) -> Entry:
+        """Take an object out; watchers see ``obj``, or its last state, with a new version."""
+        last = obj if obj is not None else self._objects[resource][key].obj
+        return self._write("DELETED", resource, key, {**last, "metadata": dict(last["metadata"])})
+
+    def _write(self, kind: EventType, resource: str, key: Key, obj: JsonObject) -> Entry:
+        self.version += 1
+        obj["metadata"]["resourceVersion"] = str(self.version)
+        entry = Entry(obj, self.version)
+        objects = self._objects.setdefault(resource, {})
+        previous = objects.get(key)
+        if kind == "DELETED":
+            del objects[key]
+        else:
+            objects[key] = entry
+        event = Event(self.version, kind, resource, key, entry, previous)
+        self._history.append(event)
+        if len(self._history) > self._history_limit:
+            self._forgotten = self._history.popleft().version
+        for listener in tuple(self._listeners.get(resource, ())):
+            listener(event)
+        return entry
+
+    def compact(self) -> None:
+        """Forget the history, so that every older version is answered with 410."""
+        self.version += 1
+        self._history.clear()
+        self._forgotten = self.version
+
+    # --- following
+
+    def subscribe(self, resource: str, listener: Listener) -> Callable[[], None]:
+        """Call ``listener`` with each later event; the function returned ends that.
+
+        A listener runs inside the write: it must not write to the same
+        resource, but put that off to the loop.
+        """
+        listeners = self._listeners.setdefault(resource, [])
+        listeners.append(listener)
+
+        def unsubscribe() -> None:
+            if listener in listeners:
+                listeners.remove(listener)
+
+        return unsubscribe
