@@ -1,0 +1,60 @@
+# Everything runs in .venv, which `make setup` builds from setup.cfg alone.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format bench chaos matrix local clean
+
+help: ## Show what there is to do
+	@echo "Ottoscaler. Without a cluster:"
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 16 | sed 's/^/  make /'
+	@echo "With a kind cluster:"
+	@grep -hE '^[a-z-]+:.*## ' kind.mk | sed 's/:.*## /\t/' | expand -t 16 | sed 's/^/  make /'
+
+$(STAMP): setup.cfg setup.py
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "make: $(PYTHON) is older than Python 3.11; set PYTHON=python3.11" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Setting up $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+setup: $(STAMP) ## Build .venv with everything that demo, test and check need
+
+demo: $(STAMP) ## See the main job run here: no Docker, no cluster (under two minutes)
+	@$(BIN)/python -m ottoscaler demo $(ARGS)
+
+test: $(STAMP) ## Run all tests (ARGS='-k name' for some)
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(STAMP) ## Run ruff, mypy and the import contract
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(STAMP) ## Format the code
+	@$(BIN)/ruff check --fix --quiet . || true
+	@$(BIN)/ruff format .
+
+bench: $(STAMP) ## Measure speed beside the limit and a naive peer (ARGS=--quick)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+MINUTES ?= 5
+chaos: $(STAMP) ## Kill, freeze and cut for MINUTES, then check that nothing was lost or run twice
+	@$(BIN)/python -m tests.chaos --minutes $(MINUTES) $(ARGS)
+
+matrix: $(STAMP) ## Crash at every outside call of one event's life; print the table
+	@$(BIN)/python -m tests.crash_matrix $(ARGS)
+
+local: $(STAMP) ## Keep a local cluster and Redis running in the foreground
+	@$(BIN)/python -m ottoscaler.local up $(ARGS)
+
+clean: ## Remove .venv and what tools left
+	@rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+include kind.mk

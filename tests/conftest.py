@@ -1,0 +1,16 @@
+"""Fixtures for the tests that need a Redis and an API server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.harness.world import World, world
+
+
+@pytest.fixture
+def place() -> Iterator[World]:
+    """A fresh Redis and namespace with the simulated kubelet (or the real cluster's fake one)."""
+    with world() as made:
+        yield made

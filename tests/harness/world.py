@@ -1,0 +1,322 @@
+"""A place to run the service in: a Redis, an API server with a namespace, and replicas as real processes.
+
+The API server is the local cluster or, where ``OTTOSCALER_TEST_KUBECONFIG`` names a kubeconfig, that real
+one. Both are spoken to over HTTP, by the adapter's own connection code but with requests of our own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from ottoscaler.kubeaccess import Access
+from ottoscaler.local import LocalCluster
+from ottoscaler.local.redis_server import RedisServer
+from tests.harness.waiting import wait_for
+
+REAL = os.environ.get("OTTOSCALER_TEST_KUBECONFIG", "")
+INSTANCE = "test"
+
+Json = dict[str, Any]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Kube:
+    """Requests to the API server, as a test's own observer."""
+
+    def __init__(self, kubeconfig: str, namespace: str) -> None:
+        self.kubeconfig = kubeconfig
+        self.namespace = namespace
+        self._access = Access(kubeconfig, 4)
+
+    def request(self, method: str, path: str, body: Json | None = None) -> tuple[int, Json]:
+        headers = {**self._access.headers(), "Accept": "application/json"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        answer = self._access.pool().request(
+            method,
+            self._access.url(path),
+            body=None if body is None else json.dumps(body).encode(),
+            headers=headers,
+            timeout=10.0,
+            retries=3,
+        )
+        return answer.status, json.loads(answer.data)
+
+    def pods(self) -> list[Json]:
+        """All Pods of the namespace."""
+        status, answer = self.request("GET", f"/api/v1/namespaces/{self.namespace}/pods")
+        assert status == 200, answer
+        return list(answer["items"])
+
+    def workers(self, event_id: str | None = None) -> list[Json]:
+        """Worker Pods, of one event or of all, in the order of their indexes."""
+        found = [p for p in self.pods() if p["metadata"].get("labels", {}).get("app") == "otto-agent"]
+        if event_id is not None:
+            found = [p for p in found if p["metadata"]["labels"]["ottoscaler.io/event-id"] == event_id]
+        return sorted(found, key=lambda p: int(p["metadata"]["labels"]["ottoscaler.io/index"]))
+
+    def create_pod(self, pod: Json) -> Json:
+        status, answer = self.request("POST", f"/api/v1/namespaces/{self.namespace}/pods", pod)
+        assert status == 201, answer
+        return answer
+
+    def delete_pod(self, name: str, grace: int | None = None) -> None:
+        body: Json = {} if grace is None else {"gracePeriodSeconds": grace}
+        self.request("DELETE", f"/api/v1/namespaces/{self.namespace}/pods/{name}", body)
+
+    def set_status(self, name: str, status: Json) -> None:
+        """Write a Pod's status as a kubelet or a controller would."""
+        path = f"/api/v1/namespaces/{self.namespace}/pods/{name}"
+        code, pod = self.request("GET", path)
+        assert code == 200, pod
+        pod["status"] = {**pod.get("status", {}), **status}
+        code, answer = self.request("PUT", f"{path}/status", pod)
+        assert code == 200, answer
+
+
+class Replica:
+    """One ``python -m ottoscaler`` process, with its log in a file."""
+
+    def __init__(self, env: dict[str, str], log: Path, arguments: tuple[str, ...] = ()) -> None:
+        self.port = int(env.get("OTTO_HTTP_PORT", "0"))
+        self.log_path = log
+        self._log = log.open("ab")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "ottoscaler", *arguments],
+            env=env,
+            stdout=self._log,
+            stderr=self._log,
+            start_new_session=True,
+        )
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def log(self) -> str:
+        return self.log_path.read_text(errors="replace")
+
+    def lines(self, **fields: Any) -> list[Json]:
+        """Log lines that have these fields."""
+        found = []
+        for line in self.log().splitlines():
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue
+            if all(entry.get(k) == v for k, v in fields.items()):
+                found.append(entry)
+        return found
+
+    def get(self, path: str) -> tuple[int, str]:
+        """A page of the health and metrics server; (0, '') where it does not answer."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+        except OSError:
+            return 0, ""
+
+    def ready(self) -> bool:
+        assert self.process.poll() is None, f"it ended with {self.process.returncode}:\n{self.log()}"
+        return self.get("/readyz")[0] == 200
+
+    def wait_ready(self, seconds: float = 20.0) -> Replica:
+        wait_for(self.ready, "the service is ready", seconds)
+        return self
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of a metric's samples that have these labels."""
+        total = 0.0
+        for line in self.get("/metrics")[1].splitlines():
+            if line.startswith((name + "{", name + " ")) and all(
+                f'{k}="{v}"' in line for k, v in labels.items()
+            ):
+                total += float(line.rsplit(" ", 1)[1])
+        return total
+
+    def send(self, number: int) -> None:
+        if self.process.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """As the kernel's OOM killer does it."""
+        self.send(signal.SIGKILL)
+        self.process.wait(10)
+
+    def freeze(self) -> None:
+        self.send(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self.send(signal.SIGCONT)
+
+    def stop(self, seconds: float = 20.0) -> int:
+        """SIGTERM, and its exit code."""
+        self.send(signal.SIGTERM)
+        return self.wait(seconds)
+
+    def wait(self, seconds: float = 20.0) -> int:
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"it did not end within {seconds:g} s:\n{self.log()[-4000:]}") from None
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.thaw()
+            self.process.kill()
+        self.process.wait(10)
+        self._log.close()
+
+
+class World:
+    """Redis, an API server's namespace, and the replicas that a test starts. Close it at the end."""
+
+    def __init__(
+        self, cluster: LocalCluster | None, redis_server: RedisServer, directory: Path, **settings: str
+    ) -> None:
+        self.cluster = cluster
+        self.redis_server = redis_server
+        self.directory = directory
+        kubeconfig = str(cluster.kubeconfig_path) if cluster is not None else REAL
+        self.kube = Kube(kubeconfig, f"t-{secrets.token_hex(4)}")
+        self.settings = settings
+        self.replicas: list[Replica] = []
+        self.redis: Any = redis.Redis.from_url(redis_server.url, decode_responses=True, socket_timeout=5)
+        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.kube.namespace}}
+        status, answer = self.kube.request("POST", "/api/v1/namespaces", namespace)
+        assert status == 201, answer
+        # A real controller makes the default service account, which Pods need, a moment later.
+        accounts = f"/api/v1/namespaces/{self.kube.namespace}/serviceaccounts/default"
+        wait_for(lambda: self.kube.request("GET", accounts)[0] == 200, "the default service account exists")
+
+    # --- replicas
+
+    def environment(self, **settings: Any) -> dict[str, str]:
+        """A replica's environment: quick where the defaults are slow, and nothing of the test's own."""
+        base = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.directory),
+            "REDIS_URL": self.redis_server.url,
+            "KUBECONFIG": self.kube.kubeconfig,
+            "NAMESPACE": self.kube.namespace,
+            "OTTO_INSTANCE": INSTANCE,
+            "OTTO_HTTP_ADDRESS": "127.0.0.1",
+            "OTTO_LOG_LEVEL": "DEBUG",
+            "OTTO_LEASE_SECONDS": "3",
+            "OTTO_SHUTDOWN_GRACE_SECONDS": "5",
+        }
+        more = {**self.settings, **settings}
+        return {**base, **{k: str(v) for k, v in more.items() if v is not None}}
+
+    def start(self, name: str | None = None, *, ready: bool = True, **settings: Any) -> Replica:
+        """Start a replica under a consumer name of its own and wait until it is ready."""
+        name = name or f"replica-{len(self.replicas)}"
+        settings.setdefault("OTTO_HTTP_PORT", free_port())
+        settings.setdefault("REDIS_CONSUMER", name)
+        replica = Replica(self.environment(**settings), self.directory / f"{name}.log")
+        self.replicas.append(replica)
+        return replica.wait_ready() if ready else replica
+
+    # --- events and what comes back
+
+    def send(self, event_type: str = "scale_up", **fields: Any) -> str:
+        """XADD an event, as redis-cli would; its id."""
+        flat = {k: v if isinstance(v, (str, bytes)) else json.dumps(v) for k, v in fields.items()}
+        return str(self.redis.xadd("otto:scale:events", {"type": event_type, **flat}))
+
+    def scale_up(
+        self, pod_count: int = 1, *, run_seconds: float | str = 0.2, env: Json | None = None, **fields: Any
+    ) -> str:
+        """A scale_up whose simulated workers run for so long."""
+        env = {"SIM_RUN_SECONDS": str(run_seconds), "SIM_START_DELAY": "0.02", **(env or {})}
+        return self.send("scale_up", pod_count=pod_count, env=env, **fields)
+
+    def results(self, kind: str, event_id: str | None = None) -> list[dict[str, str]]:
+        found = [fields for _, fields in self.redis.xrange("otto:scale:results")]
+        return [f for f in found if f["kind"] == kind and event_id in (None, f["event_id"])]
+
+    def workers(self, event_id: str) -> list[dict[str, str]]:
+        """An event's worker entries, in the order of their indexes."""
+        return sorted(self.results("worker", event_id), key=lambda f: int(f["index"]))
+
+    def dead(self) -> list[dict[str, str]]:
+        return [fields for _, fields in self.redis.xrange("otto:scale:dead")]
+
+    def wait_event(self, event_id: str, seconds: float = 30.0) -> dict[str, str]:
+        """The event's one entry in the results."""
+        return wait_for(lambda: self.results("event", event_id), f"event {event_id} ends", seconds)[0]
+
+    def wait_dead(self, event_id: str, seconds: float = 10.0) -> dict[str, str]:
+        look = lambda: [f for f in self.dead() if f["event_id"] == event_id]  # noqa: E731
+        return wait_for(look, f"event {event_id} is dead-lettered", seconds)[0]
+
+    def wait_workers(self, event_id: str, phase: str, count: int, seconds: float = 20.0) -> list[Json]:
+        """At least so many of the event's Pods in this phase."""
+
+        def look() -> list[Json]:
+            pods = [p for p in self.kube.workers(event_id) if p["status"].get("phase") == phase]
+            return pods if len(pods) >= count else []
+
+        return wait_for(look, f"{count} workers of {event_id} are {phase}", seconds)
+
+    def wait_no_pods(self, seconds: float = 20.0) -> None:
+        wait_for(lambda: not self.kube.workers(), "no worker Pod is left", seconds)
+
+    def pending(self) -> int:
+        """Entries of the group that are not acknowledged."""
+        return int(self.redis.xpending("otto:scale:events", "ottoscaler")["pending"])
+
+    def wait_nothing_pending(self, seconds: float = 20.0) -> None:
+        wait_for(lambda: self.pending() == 0, "nothing is pending", seconds)
+
+    def close(self) -> None:
+        for replica in self.replicas:
+            replica.close()
+        self.redis.close()
+        self.kube.request("DELETE", f"/api/v1/namespaces/{self.kube.namespace}")
+
+
+@contextmanager
+def world(*, kubelet: str = "simulated", **settings: str) -> Iterator[World]:
+    """A world of its own: a fresh Redis, and the local cluster or a namespace of the real one."""
+    with tempfile.TemporaryDirectory(prefix="ottoscaler-test-") as name:
+        directory = Path(name)
+        cluster = None if REAL else LocalCluster(kubelet, redis=False).start()  # type: ignore[arg-type]
+        server = RedisServer(directory / "redis", 0, fsync="always")
+        server.start()
+        made: World | None = None
+        try:
+            made = World(cluster, server, directory, **settings)
+            yield made
+        finally:
+            if made is not None:
+                made.close()
+            server.stop()
+            if cluster is not None:
+                cluster.stop()
+
+
+def now_ms() -> int:
+    return int(time.time() * 1000)
