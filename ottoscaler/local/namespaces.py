@@ -10,6 +10,7 @@ from ottoscaler.local.statuses import Cause, forbidden, not_found
 from ottoscaler.local.store import Entry, Event, Store, timestamp
 from ottoscaler.model import JsonObject
 
+FINISH_SECONDS = 0.2  # that a namespace stays Terminating at least; a real controller takes some seconds
 FIRST = ("default", "kube-system", "kube-public", "kube-node-lease")
 
 
@@ -73,7 +74,7 @@ class Namespaces:
             self._finish_soon(event.key[0])
 
     def _finish_soon(self, name: str) -> None:
-        asyncio.get_running_loop().call_soon(self._finish, name)
+        asyncio.get_running_loop().call_later(FINISH_SECONDS, self._finish, name)
 
     def _finish(self, name: str) -> None:
         entry = self._store.get("namespaces", "", name)

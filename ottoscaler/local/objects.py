@@ -127,7 +127,7 @@ class Objects:
         try:
             change = json.loads(request.body)
         except ValueError as error:
-            raise bad_request(f"error decoding patch: {error}") from error
+            raise ApiError(500, "", "Invalid JSON Patch") from error  # 1.20's answer; later ones say 400
         if request.content_type == patches.JSON:
             obj = patches.json_patch(current.obj, change)
         elif not isinstance(change, dict):

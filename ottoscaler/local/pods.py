@@ -121,7 +121,7 @@ def check_dry_run(kind: str, words: list[str]) -> bool:
         shown = "[]string{" + ", ".join(f'"{word}"' for word in words) + "}"
         cause = unsupported("dryRun", 0, ("All",))
         message = cause.message.replace("Unsupported value: 0", f"Unsupported value: {shown}")
-        raise invalid(f"{kind}.meta.k8s.io", "", [Cause(cause.reason, message, "dryRun")])
+        raise invalid(kind, "", [Cause(cause.reason, message, "dryRun")], group="meta.k8s.io")
     return True
 
 

@@ -96,13 +96,17 @@ def forbidden(resource: str, name: str, why: str, causes: Sequence[Cause] = ()) 
     return ApiError(403, "Forbidden", f'{resource} "{name}" is forbidden: {why}', details)
 
 
-def invalid(kind: str, name: str, causes: Sequence[Cause]) -> ApiError:
+def invalid(kind: str, name: str, causes: Sequence[Cause], group: str = "") -> ApiError:
     """422 with every wrong field named."""
     sentences = [f"{cause.field}: {cause.message}" for cause in causes]
     text = sentences[0] if len(sentences) == 1 else "[" + ", ".join(sentences) + "]"
     details: JsonObject = {"name": name} if name else {}
+    if group:
+        details["group"] = group
     details |= {"kind": kind, "causes": [_cause(cause) for cause in causes]}
-    return ApiError(422, "Invalid", f'{kind} "{name}" is invalid: {text}', details)
+    return ApiError(
+        422, "Invalid", f'{kind}{"." if group else ""}{group} "{name}" is invalid: {text}', details
+    )
 
 
 def _cause(cause: Cause) -> JsonObject:
