@@ -20,15 +20,13 @@ from ottoscaler.model import JsonObject, ScaleUp
 from ottoscaler.overlay import lay_over, literal
 from ottoscaler.podview import WORKER
 from ottoscaler.taskids import PREFIX, label_value
-from ottoscaler.templatecheck import ACCEPTS
+from ottoscaler.templatecheck import ACCEPTS, PREFERRED
 from ottoscaler.templates import Template, Templates
 
 MAX_NAME = 63  # characters of a DNS label: the Pod's name is its host name, too
 MAX_ANNOTATIONS = 256 * 1024  # bytes of all names and values: the API server's TotalAnnotationSizeLimitB
 MAX_BODY = 1024 * 1024  # bytes: etcd takes 1.5 MiB, and the status is yet to come
 APP, MANAGED_BY = "otto-agent", "ottoscaler"
-
-_PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ def selector(instance: str) -> str:
 def pod_name(instance: str, event_id: str, index: int, attempt: int) -> str:
     """``otto-agent-<instance>-<event id>-<index>-<attempt>``, a DNS label: the instance is cut to fit.
 
-    Raises ``ValueError`` where not even the rest fits, which takes an index of 7 digits.
+    Raises ``ValueError`` where not even the rest fits, which takes an index of 8 digits.
     """
     rest = f"{event_id}-{index}-{attempt}"
     room = MAX_NAME - len(APP) - len(rest) - 2
@@ -207,7 +205,7 @@ def _away_from(node: str, affinity: Mapping[str, Any]) -> JsonObject:
     term = {"key": "kubernetes.io/hostname", "operator": "NotIn", "values": [node]}
     of_nodes = affinity.get("nodeAffinity") or {}
     preferred = [
-        *(of_nodes.get(_PREFERRED) or []),
+        *(of_nodes.get(PREFERRED) or []),
         {"weight": 100, "preference": {"matchExpressions": [term]}},
     ]
-    return {**affinity, "nodeAffinity": {**of_nodes, _PREFERRED: preferred}}
+    return {**affinity, "nodeAffinity": {**of_nodes, PREFERRED: preferred}}

@@ -14,6 +14,7 @@ from ottoscaler.taskids import PREFIX
 
 ACCEPTS = PREFIX + "accepts"
 FIELDS = ("image", "command", "args", "env", "cpu", "memory")  # what a template may accept (DESIGN.md 3.2)
+PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 
 # What Ottoscaler itself decides, with the reason that the operator is told.
 _RESERVED_SPEC = {
@@ -81,8 +82,7 @@ def _check_accepts(said: str, wrong: list[str]) -> None:
 def _check_affinity(affinity: object, wrong: list[str]) -> None:
     """Only as far as a preference for another node is added to it."""
     node = affinity.get("nodeAffinity") or {} if isinstance(affinity, dict) else {}
-    preferred = node.get("preferredDuringSchedulingIgnoredDuringExecution") if isinstance(node, dict) else 0
-    if not isinstance(preferred or [], list):
+    if not isinstance(node, dict) or not isinstance(node.get(PREFERRED) or [], list):
         wrong.append("spec.affinity.nodeAffinity must be a map, its preferences a list")
 
 
@@ -90,6 +90,8 @@ def _check_containers(containers: object, wrong: list[str]) -> None:
     if not _is_objects(containers):
         wrong.append("spec.containers must be a list of maps")
         return
+    if not all(isinstance(container.get("name"), str) for container in containers):
+        wrong.append("spec.containers must all have a name")
     workers = [container for container in containers if container.get("name") == WORKER]
     if len(workers) != 1:
         wrong.append(f"spec.containers must hold one container named {WORKER}, and holds {len(workers)}")

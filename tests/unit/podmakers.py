@@ -1,0 +1,66 @@
+"""Makers of what the pure core works on, for its tests."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ottoscaler.model import JsonObject, ScaleUp
+from ottoscaler.podspec import PodDefaults, PodPlan, plan
+from ottoscaler.templates import Templates, load_templates
+
+DEFAULTS = PodDefaults(
+    instance="ci",
+    installation="0a1b2c3d",
+    namespace="workers",
+    agent_image="busybox:latest",
+    pending_timeout_seconds=900,
+    default_timeout_seconds=3600,
+)
+BUILTIN = load_templates(None, agent_image="busybox:latest")
+
+
+def scale_up(**fields: Any) -> ScaleUp:
+    return ScaleUp(**{"event_id": "1717-0", "task_id": "build-17", "pod_count": 3, **fields})
+
+
+def noon() -> datetime:
+    return datetime(2026, 1, 2, 12, 0, 0, 123456, tzinfo=UTC)
+
+
+def planned(event: ScaleUp, templates: Templates = BUILTIN) -> PodPlan:
+    return plan(event, templates, DEFAULTS, clock=noon)
+
+
+def worker_of(pod: JsonObject) -> JsonObject:
+    (found,) = (c for c in pod["spec"]["containers"] if c["name"] == "worker")
+    return dict(found)
+
+
+def env_of(pod: JsonObject) -> dict[str, Any]:
+    return {variable["name"]: variable.get("value") for variable in worker_of(pod)["env"]}
+
+
+def template(worker: JsonObject | None = None, *, accepts: str | None = None, **spec: Any) -> JsonObject:
+    annotations = {} if accepts is None else {"ottoscaler.io/accepts": accepts}
+    containers = [{"name": "worker", "image": "team/app:1", **(worker or {})}]
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"annotations": annotations},
+        "spec": {"containers": containers, **spec},
+    }
+
+
+def write(directory: Path, **templates: JsonObject | str) -> Path:
+    for profile, content in templates.items():
+        text = content if isinstance(content, str) else yaml.safe_dump(content)
+        (directory / f"{profile}.yaml").write_text(text, encoding="utf-8")
+    return directory
+
+
+def loaded(directory: Path, **templates: JsonObject | str) -> Templates:
+    return load_templates(str(write(directory, **templates)), agent_image="busybox:latest")

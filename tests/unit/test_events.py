@@ -1,0 +1,261 @@
+"""Reading events: every rule of docs/events.md, from both sides."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from ottoscaler.errors import BadEvent
+from ottoscaler.events import Limits, parse_event
+from ottoscaler.images import ImagePolicy
+from ottoscaler.model import ScaleDown, ScaleUp
+
+LIMITS = Limits(
+    max_pods_per_event=1000,
+    max_event_bytes=65536,
+    max_timeout_seconds=86400,
+    max_event_retries=10,
+    max_cpu="8",
+    max_memory="32Gi",
+    allowed_images=ImagePolicy(["busybox:latest"]),
+)
+
+
+def read(fields: dict[str, str], limits: Limits = LIMITS) -> ScaleUp | ScaleDown:
+    return parse_event("1717-0", [(k.encode(), v.encode()) for k, v in fields.items()], limits)
+
+
+def up(**fields: str) -> ScaleUp:
+    event = read({"type": "scale_up", "pod_count": "3", **fields})
+    assert isinstance(event, ScaleUp)
+    return event
+
+
+def down(**fields: str) -> ScaleDown:
+    event = read({"type": "scale_down", **fields})
+    assert isinstance(event, ScaleDown)
+    return event
+
+
+def sentence(fields: dict[str, str], limits: Limits = LIMITS) -> str:
+    with pytest.raises(BadEvent) as caught:
+        read(fields, limits)
+    return str(caught.value)
+
+
+def bad(**fields: str) -> str:
+    return sentence({"type": "scale_up", "pod_count": "3", **fields})
+
+
+def test_smallest_scale_up_has_the_defaults() -> None:
+    assert up() == ScaleUp(event_id="1717-0", task_id="1717-0", pod_count=3)
+
+
+def test_every_field_of_a_scale_up_is_read() -> None:
+    event = up(
+        task_id="build-17",
+        image="busybox",
+        command='["make", "-j4"]',
+        args='["all"]',
+        env='{"CI": "1", "a.b-c": ""}',
+        cpu="500m",
+        memory="1Gi",
+        profile="gpu",
+        timeout_seconds="60",
+        max_retries="0",
+        priority="-5",
+        expires_at="1767225600.5",
+        branch="main",
+    )
+    assert event == ScaleUp(
+        event_id="1717-0",
+        task_id="build-17",
+        pod_count=3,
+        image="busybox",
+        command=("make", "-j4"),
+        args=("all",),
+        env={"CI": "1", "a.b-c": ""},
+        cpu="500m",
+        memory="1Gi",
+        profile="gpu",
+        timeout_seconds=60,
+        max_retries=0,
+        priority=-5,
+        expires_at=1767225600.5,
+        metadata={"branch": "main"},
+    )
+
+
+def test_plain_command_is_run_by_a_shell_and_plain_args_are_one_argument() -> None:
+    event = up(command="echo $HOME; exit 3", args="one argument")
+    assert event.command == ("sh", "-c", "echo $HOME; exit 3")
+    assert event.args == ("one argument",)
+
+
+def test_empty_lists_say_that_the_image_decides() -> None:
+    event = up(command="[]", args="[]")
+    assert (event.command, event.args) == ((), ())
+
+
+def test_empty_task_id_counts_as_absent() -> None:
+    assert up(task_id="").task_id == "1717-0"
+
+
+def test_task_id_keeps_every_character_that_an_environment_can_hold() -> None:
+    assert up(task_id="Bau 1\n\t☃ \x01").task_id == "Bau 1\n\t☃ \x01"
+    assert "NUL" in bad(task_id="a\0b")
+
+
+def test_task_id_is_counted_in_characters() -> None:
+    assert up(task_id="日" * 256).task_id == "日" * 256
+    assert "has 257 characters: up to 256 are accepted" in bad(task_id="日" * 257)
+
+
+@pytest.mark.parametrize(
+    "count", ["0", "-1", "1001", "", " 1", "1 ", "+1", "1_0", "1e1", "1.0", "01", "１", "٣", "0x1"]
+)
+def test_pod_count_is_a_plain_number_within_the_limit(count: str) -> None:
+    assert "a whole number from 1 to 1000 is accepted" in bad(pod_count=count)
+
+
+def test_pod_count_is_never_clamped() -> None:
+    assert up(pod_count="1000").pod_count == 1000
+    assert bad(pod_count="1001").startswith("pod_count is '1001'")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("type", "scale_sideways", "type is 'scale_sideways': scale_up or scale_down is accepted"),
+        ("image", "nginx", "image 'nginx' is not allowed by the operator (allowed: busybox:latest)"),
+        ("image", "", "image '' is not an image's name"),
+        ("command", "", "command is empty"),
+        ("command", "[1]", "command is a list that holds more than strings"),
+        ("command", '["a", null]', "command is a list that holds more than strings"),
+        ("command", "[ -f x ] && make", "command is not valid JSON"),
+        ("args", '["a", ["b"]]', "args is a list that holds more than strings"),
+        ("args", "[NaN]", "NaN is not a JSON value"),
+        ("env", "A=1", "env is not valid JSON"),
+        ("env", "[]", "env is not a JSON object of strings"),
+        ("env", '{"A": 1}', "env has a value that is not a string under 'A'"),
+        ("env", '{"A": "1", "A": "2"}', "env names a key twice"),
+        ("env", '{"OTTO_X": "1"}', "names that begin with OTTO_ are reserved"),
+        ("env", '{"1A": ""}', "env has the name '1A'"),
+        ("env", '{"": ""}', "env has the name ''"),
+        ("env", '{"A=B": ""}', "env has the name 'A=B'"),
+        ("env", '{"..": ""}', "env has the name '..'"),
+        ("env", '{"A\\n": ""}', "env has the name"),
+        ("cpu", "9", "cpu '9' is more than the operator's limit of 8"),
+        ("cpu", "0", "cpu '0' must be more than 0"),
+        ("cpu", "lots", "cpu 'lots' is not a Kubernetes quantity"),
+        ("memory", "33Gi", "memory '33Gi' is more than the operator's limit of 32Gi"),
+        ("memory", "128m", "memory '128m' is less than the smallest useful amount"),
+        ("profile", "Default", "profile 'Default' is not a template's name"),
+        ("profile", "../etc", "profile '../etc' is not a template's name"),
+        ("timeout_seconds", "0", "timeout_seconds is '0': a whole number from 1 to 86400 is accepted"),
+        ("timeout_seconds", "86401", "timeout_seconds is '86401'"),
+        ("max_retries", "11", "max_retries is '11': a whole number from 0 to 10 is accepted"),
+        ("priority", "2147483648", "priority is '2147483648'"),
+        ("priority", "high", "priority is 'high'"),
+        ("expires_at", "tomorrow", "expires_at is 'tomorrow': Unix seconds are accepted"),
+        ("expires_at", "nan", "expires_at is 'nan'"),
+        ("expires_at", "1e9", "expires_at is '1e9'"),
+    ],
+)
+def test_wrong_value_is_named_with_what_is_accepted(field: str, value: str, words: str) -> None:
+    assert words in bad(**{field: value})
+
+
+def test_all_problems_are_named_at_once() -> None:
+    told = bad(pod_count="0", cpu="9", timeout_seconds="soon", image="nginx")
+    assert [problem.split()[0] for problem in told.split("; ")] == [
+        "pod_count",
+        "image",
+        "cpu",
+        "timeout_seconds",
+    ]
+
+
+def test_missing_fields_are_named() -> None:
+    assert sentence({}) == "type is missing: scale_up or scale_down is required"
+    assert sentence({"type": "scale_up"}) == "pod_count is missing: a whole number from 1 to 1000"
+    assert "one of them" in sentence({"type": "scale_down"})
+
+
+def test_reserved_env_prefix_is_case_sensitive_as_names_are() -> None:
+    assert up(env='{"otto_x": "1", "Otto_": "2", "OTTOX": "3"}').env["OTTOX"] == "3"
+
+
+def test_bytes_that_are_not_utf8_are_refused_by_name() -> None:
+    with pytest.raises(BadEvent, match="the value of field 'branch' is not UTF-8"):
+        parse_event("1-0", [(b"type", b"scale_up"), (b"branch", b"\xff\xfe")], LIMITS)
+    with pytest.raises(BadEvent, match=r"a field's name, b'.xff', is not UTF-8"):
+        parse_event("1-0", [(b"type", b"scale_up"), (b"\xff", b"x")], LIMITS)
+    with pytest.raises(BadEvent, match="is not UTF-8"):  # a surrogate, encoded as UTF-8 must not be
+        parse_event("1-0", [(b"task_id", b"\xed\xa0\x80")], LIMITS)
+
+
+def test_field_given_twice_is_refused_since_readers_differ_in_which_counts() -> None:
+    twice = [(b"type", b"scale_up"), (b"pod_count", b"1"), (b"pod_count", b"1000")]
+    with pytest.raises(BadEvent, match="field 'pod_count' is given twice"):
+        parse_event("1-0", twice, LIMITS)
+
+
+def test_event_size_counts_names_and_values_in_bytes() -> None:
+    limits = replace(LIMITS, max_event_bytes=30)
+    assert read({"type": "scale_up", "pod_count": "12345"[:1], "é": "é"}, limits)  # 26 bytes
+    told = sentence({"type": "scale_up", "pod_count": "1", "é": "éééé"}, limits)
+    assert told == "the event has 32 bytes, more than the limit of 30"
+
+
+def test_secrets_in_env_command_and_args_are_in_no_error() -> None:
+    told = bad(env='{"TOKEN": "hunter2", "X": 1}', command='["hunter2", 1]', args='["hunter2"')
+    assert "hunter2" not in told
+    assert len(told.split("; ")) == 3
+
+
+def test_long_values_are_shortened_in_errors() -> None:
+    assert len(bad(pod_count="9" * 5000, profile="x" * 5000)) < 400
+
+
+def test_metadata_must_fit_into_one_environment_variable() -> None:
+    limits = replace(LIMITS, max_event_bytes=10**6)
+    told = sentence({"type": "scale_up", "pod_count": "1", "note": "\x01" * 30_000}, limits)
+    assert "bytes of metadata as JSON: up to 131071 are accepted" in told
+
+
+def test_single_string_longer_than_the_kernel_takes_is_refused() -> None:
+    limits = replace(LIMITS, max_event_bytes=10**6)
+    told = sentence({"type": "scale_up", "pod_count": "1", "command": "x" * 131_072}, limits)
+    assert "command holds a string of 131072 bytes" in told
+
+
+def test_scale_down_by_task_by_count_and_by_both() -> None:
+    assert down(task_id="build-17") == ScaleDown("1717-0", task_id="build-17")
+    assert down(pod_count="5") == ScaleDown("1717-0", pod_count=5)
+    assert down(task_id="t", pod_count="2", running="keep") == ScaleDown("1717-0", "t", 2, True)
+
+
+def test_scale_down_of_an_empty_task_is_no_scale_down_of_everything() -> None:
+    assert "one of them" in sentence({"type": "scale_down", "task_id": ""})
+
+
+def test_scale_down_running_accepts_only_keep() -> None:
+    assert "running is 'kill': only keep is accepted" in sentence(
+        {"type": "scale_down", "task_id": "t", "running": "kill"}
+    )
+
+
+def test_scale_down_refuses_fields_that_look_like_a_filter() -> None:
+    told = sentence({"type": "scale_down", "pod_count": "1", "profile": "gpu"})
+    assert "profile does not choose workers" in told
+
+
+def test_scale_down_takes_other_fields_as_metadata() -> None:
+    assert down(task_id="t", why="branch deleted", cpu="2").metadata == {"why": "branch deleted", "cpu": "2"}
+
+
+def test_scale_down_may_ask_for_more_than_one_event_may_own() -> None:
+    assert down(pod_count="5000").pod_count == 5000
+    assert "from 1 to 1000000" in sentence({"type": "scale_down", "pod_count": "1000001"})

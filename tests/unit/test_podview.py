@@ -1,0 +1,170 @@
+"""What is read from Pods as API servers really send them, and from odd ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ottoscaler.model import JsonObject, Phase, WorkerId
+from ottoscaler.podview import observe
+from tests.unit.podmakers import planned, scale_up
+
+
+def pod(**status: Any) -> JsonObject:
+    made = planned(scale_up(task_id="build 17", metadata={"b": "1"})).pod(2, 1)
+    made["metadata"] |= {"uid": "u-1", "resourceVersion": "42", "creationTimestamp": "2026-01-02T12:00:00Z"}
+    return {**made, "spec": {**made["spec"], "nodeName": "node-a"}, "status": status}
+
+
+def container(name: str, kind: str, **state: Any) -> JsonObject:
+    return {"name": name, "state": {kind: state}}
+
+
+def test_our_own_pod_is_recognised() -> None:
+    view = observe(pod(phase="Pending"))
+    assert view.worker == WorkerId("1717-0", 2, 1)
+    assert (view.instance, view.installation, view.worker_count) == ("ci", "0a1b2c3d", 3)
+    assert (view.task_id, view.metadata) == ("build 17", '{"b":"1"}')
+    assert (view.uid, view.resource_version, view.node) == ("u-1", "42", "node-a")
+    assert view.created_at == "2026-01-02T12:00:00Z"
+    assert (view.phase, view.deleting, view.terminal, view.started) == (Phase.PENDING, False, False, False)
+
+
+@pytest.mark.parametrize("label", ["event-id", "index", "attempt"])
+@pytest.mark.parametrize("value", [None, "", "x", "-1", "1\n", "٣", 3])
+def test_pod_whose_labels_do_not_name_a_worker_has_none(label: str, value: object) -> None:
+    odd = pod()
+    odd["metadata"]["labels"][f"ottoscaler.io/{label}"] = value
+    assert observe(odd).worker is None
+
+
+def test_running_worker_has_a_start() -> None:
+    view = observe(pod(phase="Running", containerStatuses=[container("worker", "running", startedAt="T1")]))
+    assert (view.phase, view.started_at, view.exit_code) == (Phase.RUNNING, "T1", None)
+
+
+def test_ended_worker_has_an_exit_code_and_a_message() -> None:
+    ended = container(
+        "worker", "terminated", exitCode=3, reason="Error", message="boom", startedAt="T1", finishedAt="T2"
+    )
+    view = observe(pod(phase="Failed", containerStatuses=[container("side", "running"), ended]))
+    assert (view.exit_code, view.container_reason, view.container_message) == (3, "Error", "boom")
+    assert (view.started_at, view.finished_at) == ("T1", "T2")
+
+
+def test_container_that_never_started_has_no_start_in_1970() -> None:
+    ended = container(
+        "worker", "terminated", exitCode=128, startedAt="1970-01-01T00:00:00Z", reason="StartError"
+    )
+    assert not observe(pod(phase="Failed", containerStatuses=[ended])).started
+
+
+def test_pod_without_a_container_named_worker_is_read_by_its_first() -> None:
+    view = observe(pod(containerStatuses=[container("main", "terminated", exitCode=0)]))
+    assert view.exit_code == 0
+
+
+def test_trouble_of_any_container_is_seen_before_the_worker_s_calm_wait() -> None:
+    view = observe(
+        pod(
+            phase="Pending",
+            initContainerStatuses=[
+                container("clone", "waiting", reason="ImagePullBackOff", message="no such image")
+            ],
+            containerStatuses=[container("worker", "waiting", reason="PodInitializing")],
+        )
+    )
+    assert (view.waiting_reason, view.waiting_message) == ("ImagePullBackOff", "no such image")
+
+
+def test_calm_wait_is_the_worker_s() -> None:
+    view = observe(pod(containerStatuses=[container("worker", "waiting", reason="ContainerCreating")]))
+    assert view.waiting_reason == "ContainerCreating"
+
+
+def test_failed_init_container_is_named() -> None:
+    view = observe(
+        pod(
+            phase="Failed",
+            initContainerStatuses=[
+                container("clone", "terminated", exitCode=128, reason="Error", message="no key")
+            ],
+            containerStatuses=[container("worker", "waiting", reason="PodInitializing")],
+        )
+    )
+    assert view.container_reason == "Error"
+    assert view.container_message == "init container clone ended with exit code 128: no key"
+    assert view.exit_code is None
+
+
+def test_conditions_are_read() -> None:
+    view = observe(
+        pod(
+            conditions=[
+                {
+                    "type": "PodScheduled",
+                    "status": "False",
+                    "reason": "Unschedulable",
+                    "message": "0/3 nodes",
+                },
+                {
+                    "type": "DisruptionTarget",
+                    "status": "True",
+                    "reason": "PreemptionByScheduler",
+                    "message": "m",
+                },
+                {"type": "Ready", "status": "False"},
+            ]
+        )
+    )
+    assert view.unschedulable == "0/3 nodes"
+    assert (view.disruption, view.disruption_message) == ("PreemptionByScheduler", "m")
+
+
+def test_conditions_that_do_not_hold_are_not_seen() -> None:
+    view = observe(
+        pod(
+            conditions=[
+                {"type": "PodScheduled", "status": "True", "reason": "Unschedulable"},
+                {"type": "PodScheduled", "status": "False", "reason": "SchedulingGated"},
+                {"type": "DisruptionTarget", "status": "False", "reason": "x"},
+            ]
+        )
+    )
+    assert (view.unschedulable, view.disruption) == ("", "")
+
+
+def test_deletion_is_seen_whatever_the_phase() -> None:
+    dying = pod(phase="Running")
+    dying["metadata"]["deletionTimestamp"] = "2026-01-02T12:01:00Z"
+    assert observe(dying).deleting
+
+
+def test_phase_of_another_world_is_unknown() -> None:
+    assert observe(pod(phase="Sleeping")).phase is Phase.UNKNOWN
+
+
+WORDS = """
+    metadata spec status labels annotations containers containerStatuses initContainerStatuses state
+    terminated waiting running conditions phase reason message exitCode name env type deletionTimestamp
+"""
+KEYS = st.sampled_from(WORDS.split())
+JUNK = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=5)
+    | st.sampled_from(["Failed", "worker"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=6),
+    max_leaves=30,
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.dictionaries(KEYS, JUNK, max_size=6))
+def test_no_object_is_too_odd_to_look_at(odd: JsonObject) -> None:
+    assert observe(odd).phase in Phase

@@ -1,0 +1,193 @@
+"""Templates as operators write and mount them, and every mistake that is told at the start."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from ottoscaler.errors import BadTemplate
+from ottoscaler.model import JsonObject
+from ottoscaler.templates import load_templates
+from tests.unit.podmakers import loaded, planned, scale_up, template, worker_of, write
+
+
+def problems(directory: Path, **templates: JsonObject | str) -> str:
+    with pytest.raises(BadTemplate) as caught:
+        loaded(directory, **templates)
+    return str(caught.value)
+
+
+def without_warnings(pod: JsonObject) -> JsonObject:
+    pod["spec"]["securityContext"] = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    for container in pod["spec"]["containers"]:
+        container["securityContext"] = {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+        }
+    return pod
+
+
+def test_without_a_directory_there_is_the_built_in_default() -> None:
+    templates = load_templates(None, agent_image="team/agent:1")
+    assert templates.names == ("default",)
+    assert templates.warnings == ()
+    assert templates.get("default").worker["image"] == "team/agent:1"
+
+
+def test_built_in_default_stands_beside_the_operator_s_profiles(tmp_path: Path) -> None:
+    templates = loaded(tmp_path, gpu=without_warnings(template()))
+    assert templates.names == ("default", "gpu")
+    assert templates.get("default").builtin
+    assert not templates.get("gpu").builtin
+
+
+def test_operator_s_default_replaces_the_built_in_one(tmp_path: Path) -> None:
+    assert not loaded(tmp_path, default=template()).get("default").builtin
+
+
+def test_worker_without_an_image_gets_the_agent_image(tmp_path: Path) -> None:
+    templates = loaded(tmp_path, default=template({"image": ""}))
+    assert worker_of(planned(scale_up(), templates).pod(0, 0))["image"] == "busybox:latest"
+
+
+def test_templates_are_read_through_the_links_of_a_configmap_mount(tmp_path: Path) -> None:
+    version = tmp_path / "..2026_01_02"
+    version.mkdir()
+    write(version, gpu=without_warnings(template()))
+    (tmp_path / "..data").symlink_to(version.name)
+    (tmp_path / "gpu.yaml").symlink_to("..data/gpu.yaml")
+    assert load_templates(str(tmp_path), agent_image="busybox").names == ("default", "gpu")
+
+
+def test_other_files_are_no_templates_but_yml_is_told(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("# ours")
+    (tmp_path / ".hidden.yaml").write_text("nonsense: [")
+    assert load_templates(str(tmp_path), agent_image="busybox").names == ("default",)
+    (tmp_path / "gpu.yml").write_text("")
+    with pytest.raises(BadTemplate, match=r"gpu.yml is not read: call it gpu.yaml"):
+        load_templates(str(tmp_path), agent_image="busybox")
+
+
+@pytest.mark.parametrize(
+    "name", ["GPU.yaml", "a_b.yaml", "-a.yaml", "a.b.yaml", "x" * 64 + ".yaml", "ü.yaml"]
+)
+def test_file_s_name_must_be_a_profile(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("")
+    with pytest.raises(BadTemplate, match="is not named by a profile"):
+        load_templates(str(tmp_path), agent_image="busybox")
+
+
+def test_missing_directory_is_told(tmp_path: Path) -> None:
+    with pytest.raises(BadTemplate, match="No such file or directory"):
+        load_templates(str(tmp_path / "nowhere"), agent_image="busybox")
+
+
+def test_named_pipe_does_not_block_the_start(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "gpu.yaml")
+    with pytest.raises(BadTemplate, match=r"gpu.yaml cannot be read: it is not a regular file"):
+        load_templates(str(tmp_path), agent_image="busybox")
+
+
+def test_file_that_is_too_large_or_not_text_is_told(tmp_path: Path) -> None:
+    (tmp_path / "big.yaml").write_bytes(b"#" * (256 * 1024 + 1))
+    (tmp_path / "odd.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(BadTemplate) as caught:
+        load_templates(str(tmp_path), agent_image="busybox")
+    assert "big.yaml cannot be read: it has more than 262144 bytes" in str(caught.value)
+    assert "odd.yaml cannot be read: " in str(caught.value)
+
+
+def test_every_problem_of_every_file_is_told_at_once(tmp_path: Path) -> None:
+    told = problems(tmp_path, a="[", b=template(restartPolicy="Always", activeDeadlineSeconds=5), c="1")
+    assert "a.yaml: is not valid YAML in line 1" in told
+    assert "b.yaml: spec.restartPolicy must be Never" in told
+    assert "b.yaml: spec.activeDeadlineSeconds cannot be set" in told
+    assert "c.yaml: must hold one Pod" in told
+
+
+def changed(path: str, value: object) -> JsonObject:
+    pod = template()
+    *parents, last = path.split(".")
+    place = pod
+    for part in parents:
+        place = place[int(part)] if part.isdigit() else place.setdefault(part, {})  # type: ignore[index]
+    place[last] = value
+    return pod
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("kind", "Deployment", "kind: Pod"),
+        ("apiVersion", "apps/v1", "apiVersion: v1"),
+        ("status", {}, "status is not a field of a template"),
+        ("spec", [], "spec is required"),
+        ("metadata", "x", "metadata must be a map"),
+        ("metadata.namespace", "kube-system", "metadata.namespace cannot be set"),
+        ("metadata.generateName", "x-", "metadata.generateName cannot be set"),
+        ("metadata.finalizers", ["x"], "metadata.finalizers cannot be set"),
+        ("metadata.ownerReferences", [], "metadata.ownerReferences cannot be set"),
+        ("metadata.labels", {"app": "x"}, "metadata.labels cannot set app"),
+        ("metadata.labels", {"managed-by": "x"}, "metadata.labels cannot set managed-by"),
+        ("metadata.labels", {"ottoscaler.io/index": "0"}, "metadata.labels cannot set ottoscaler.io/index"),
+        ("metadata.labels", {"a": 1}, "metadata.labels must be a map of strings"),
+        ("metadata.annotations", {"ottoscaler.io/metadata": "{}"}, "cannot set ottoscaler.io/metadata"),
+        ("metadata.annotations", {"ottoscaler.io/accepts": "image,volumes"}, "names 'volumes'"),
+        ("spec.ephemeralContainers", [], "spec.ephemeralContainers cannot be set"),
+        ("spec.containers", [], "one container named worker, and holds 0"),
+        ("spec.containers", [{"name": "worker"}, {"name": "worker"}], "and holds 2"),
+        ("spec.containers", [{"name": "worker"}, {"image": "x"}], "spec.containers must all have a name"),
+        ("spec.containers", {"worker": {}}, "spec.containers must be a list of maps"),
+        ("spec.volumes", ["x"], "spec.volumes must be a list of maps"),
+        ("spec.affinity", [1], "spec.affinity must be a map"),
+        ("spec.affinity", {"nodeAffinity": [1]}, "nodeAffinity must be a map"),
+        ("spec.containers.0.env", {"A": "1"}, "env must be a list of maps with a name"),
+        ("spec.containers.0.env", [{"name": "OTTO_TASK_ID"}], "env cannot set OTTO_TASK_ID"),
+        ("spec.containers.0.resources", {"limits": [1]}, "resources must be a map of maps"),
+        ("spec.containers.0.image", 5, "image must be a string"),
+        ("spec.containers.0.command", "sh", "command must be a list"),
+    ],
+)
+def test_mistake_is_told_with_file_and_field(tmp_path: Path, path: str, value: object, words: str) -> None:
+    told = problems(tmp_path, gpu=changed(path, value))
+    assert told.startswith("gpu.yaml: ")
+    assert words in told
+
+
+def test_name_is_let_pass_so_that_kubectl_can_check_the_file(tmp_path: Path) -> None:
+    templates = loaded(tmp_path, default=changed("metadata.name", "any"))
+    assert planned(scale_up(), templates).pod(0, 0)["metadata"]["name"] == "otto-agent-ci-1717-0-0-0"
+
+
+def test_template_s_own_labels_and_annotations_are_kept(tmp_path: Path) -> None:
+    meta = planned(scale_up(), loaded(tmp_path, default=changed("metadata.labels", {"team": "a"}))).pod(0, 0)
+    assert meta["metadata"]["labels"]["team"] == "a"
+
+
+def test_template_that_a_restricted_namespace_would_refuse_is_warned_about_by_name(tmp_path: Path) -> None:
+    pod = without_warnings(template(hostNetwork=True))
+    pod["spec"]["volumes"] = [{"name": "socket", "hostPath": {"path": "/run"}}]
+    warnings = loaded(tmp_path, gpu=pod).warnings
+    assert [warning.partition("refuse it: ")[2] for warning in warnings] == [
+        "hostNetwork is set",
+        "volume socket is a hostPath",
+    ]
+    assert all(
+        warning.startswith("gpu.yaml: a restricted namespace would refuse it: ") for warning in warnings
+    )
+
+
+def test_template_that_does_not_harden_anything_is_warned_about(tmp_path: Path) -> None:
+    told = " ".join(loaded(tmp_path, gpu=template()).warnings)
+    for missing in ("allowPrivilegeEscalation", "ALL capabilities", "runAsNonRoot", "seccompProfile"):
+        assert missing in told
+
+
+def test_env_is_closed_where_envfrom_sets_names_that_nobody_sees(tmp_path: Path) -> None:
+    source = {"envFrom": [{"secretRef": {"name": "s"}}]}
+    templates = loaded(tmp_path, a=without_warnings(template(source)), b=template(source, accepts="env"))
+    assert templates.get("a").accepts == {"cpu", "memory"}
+    assert templates.get("b").accepts == {"env"}
+    assert any("a.yaml: env is not accepted, since envFrom" in warning for warning in templates.warnings)
