@@ -60,16 +60,37 @@ RULES = {
     "running": ["keep", "kill"],
 }
 RAW = st.binary(max_size=40) | st.text(max_size=40).map(lambda text: text.encode(errors="surrogatepass"))
+GOOD = {
+    "task_id": st.text(alphabet=st.characters(codec="utf-8", exclude_characters="\0"), max_size=60),
+    "image": st.sampled_from(RULES["image"][:3]),
+    "command": st.sampled_from(RULES["command"][:3]),
+    "args": st.sampled_from(RULES["args"][:3]),
+    "env": st.dictionaries(
+        st.sampled_from("A B HOME a.b otto_x".split()), st.text("$()ab\n☃"), max_size=3
+    ).map(json.dumps),
+    "cpu": st.sampled_from(RULES["cpu"][:2]),
+    "memory": st.sampled_from(RULES["memory"][:2]),
+    "timeout_seconds": st.integers(1, 86400).map(str),
+    "profile": st.sampled_from(RULES["profile"][:2]),
+    "note": st.text(alphabet=st.characters(codec="utf-8"), max_size=60),
+}
+
+
+def packed(fields: dict[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode(), value.encode()) for name, value in fields.items()]
+
+
+BEGINNING = [(b"type", b"scale_up"), (b"pod_count", b"3")]
 KNOWN = st.sampled_from(sorted(RULES)).flatmap(
     lambda name: st.tuples(st.just(name.encode()), st.sampled_from(RULES[name]).map(str.encode) | RAW)
 )
-# Most events begin well, or hardly one in a thousand would get as far as a Pod.
-BEGINNING = st.sampled_from([[], [(b"type", b"scale_up"), (b"pod_count", b"3")]])
-EVENTS = st.builds(
-    lambda first, rest: first + rest,
-    BEGINNING | st.just([(b"type", b"scale_up"), (b"pod_count", b"2")]),
-    st.lists(KNOWN | st.tuples(RAW, RAW), max_size=7),
+# Half of the events are well formed but for one field at most, or hardly any would become a Pod.
+WELL_FORMED = st.builds(
+    lambda good, odd: BEGINNING + packed(good) + odd,
+    st.fixed_dictionaries({}, optional=GOOD),
+    st.just([]) | st.lists(KNOWN | st.tuples(RAW, RAW), max_size=1),
 )
+EVENTS = WELL_FORMED | st.lists(KNOWN | st.tuples(RAW, RAW), max_size=7)
 
 
 @cache
