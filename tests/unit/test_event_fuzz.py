@@ -66,7 +66,7 @@ GOOD = {
     "command": st.sampled_from(RULES["command"][:3]),
     "args": st.sampled_from(RULES["args"][:3]),
     "env": st.dictionaries(
-        st.sampled_from("A B HOME a.b otto_x".split()), st.text("$()ab\n☃"), max_size=3
+        st.sampled_from(["A", "B", "HOME", "a.b", "otto_x"]), st.text("$()ab\n☃"), max_size=3
     ).map(json.dumps),
     "cpu": st.sampled_from(RULES["cpu"][:2]),
     "memory": st.sampled_from(RULES["memory"][:2]),
