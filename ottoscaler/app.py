@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from ottoscaler.attempt import Shop, WorkerLimits
 from ottoscaler.dispatcher import Dispatcher
 from ottoscaler.errors import LiveTwin, RedisError, Stopping
 from ottoscaler.events import Limits
@@ -28,6 +29,7 @@ from ottoscaler.lease import Lease
 from ottoscaler.ledger import Ledger
 from ottoscaler.listener import Listener
 from ottoscaler.model import ScaleDown
+from ottoscaler.patience import Patience
 from ottoscaler.pods import connect
 from ottoscaler.podspec import PodDefaults, selector
 from ottoscaler.reconciler import Reconciler
@@ -41,7 +43,7 @@ from ottoscaler.telemetry.logs import flood, get_logger
 from ottoscaler.telemetry.metrics import Metrics
 from ottoscaler.templates import Templates
 from ottoscaler.watcher import PodWatcher
-from ottoscaler.worker import WorkerLimits, Workers
+from ottoscaler.worker import Workers
 
 log = get_logger(__name__)
 
@@ -106,7 +108,7 @@ class App:
             beat=beacon("lease").beat,
             redis_run=self._lease_stream.run_id,
         )
-        self.workers = Workers(
+        shop = Shop(
             ledger=self._ledger,
             pods=self._pods,
             watcher=self.watcher,
@@ -121,7 +123,10 @@ class App:
             ),
             stopping=self.stopping,
             abandon=self.abandon,
+            patience=Patience(self.abandon),
+            start_patience=Patience(self.stopping),
         )
+        self.workers = Workers(shop)
         self.scale_downs = ScaleDowns(
             self._ledger,
             self.flight,

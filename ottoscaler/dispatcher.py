@@ -14,6 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+from ottoscaler.attempt import Ended, Next
 from ottoscaler.errors import Fenced, OttoscalerError, RedisError, Stopping
 from ottoscaler.flight import EventRun, Flight, Task
 from ottoscaler.intake import Arrival
@@ -21,7 +22,7 @@ from ottoscaler.ledger import Ledger
 from ottoscaler.model import PodView
 from ottoscaler.telemetry.logs import flood, get_logger
 from ottoscaler.telemetry.metrics import Metrics
-from ottoscaler.worker import Ended, Next, Workers
+from ottoscaler.worker import Workers
 
 log = get_logger(__name__)
 

@@ -61,6 +61,10 @@ class Intake:
         except BadEvent as error:
             self._dead_letter(entry.id, str(error), entry.fields)
             return False
+        except Exception as error:  # noqa: BLE001 - else one event would take down replica after replica
+            log.error("event_mishap", "an error of Ottoscaler's own", exc=error, event_id=entry.id)
+            self._dead_letter(entry.id, f"Ottoscaler could not read it: {type(error).__name__}", entry.fields)
+            return False
         taken = self._ledger.take(event, entry)
         if taken.how == "expired":
             self._dead_letter(entry.id, f"expired: expires_at={event.expires_at:.0f} is over", entry.fields)

@@ -24,7 +24,7 @@ log = get_logger(__name__)
 
 SHARE_TO_CREATE_IN = 0.8  # of the lease; the rest is for a create that is on its way, and for clock drift
 LONGEST_BEAT_SECONDS = 1.0  # a handover is noticed by a heartbeat, within 2 s (DESIGN.md section 2)
-BEATS_A_LEASE = 6
+BEATS_A_LEASE = 6  # and surveys of the others, which cost Redis a look at every open event
 
 
 def suspended_clock() -> float:
@@ -105,6 +105,7 @@ class Lease:
         self._beat = beat
         self._redis_run = redis_run
         self._last_run: str | None = None
+        self._next_survey = 0.0
         self._condition = threading.Condition()
         self._until = 0.0  # by suspended_clock
         self._generation = 0
@@ -195,7 +196,9 @@ class Lease:
         """One heartbeat."""
         sent = suspended_clock()
         try:
-            survey = self._ledger.beat(self._info(), survey=True)
+            full = sent >= self._next_survey
+            survey = self._ledger.beat(self._info(), survey=full)
+            run = self._redis_run()
         except Wiped:
             self._redis_was_emptied()
             return
@@ -208,7 +211,8 @@ class Lease:
             self._enter_anew()
             return
         self._renewed(sent)
-        run = self._redis_run()
+        if full:
+            self._next_survey = sent + self.seconds / BEATS_A_LEASE
         same, self._last_run = run == self._last_run, run
         self._surveyed(survey, same)
 

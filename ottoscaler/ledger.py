@@ -135,6 +135,7 @@ class Survey:
 
     beat: int
     offers: tuple[str, ...]
+    full: bool = False  # with what follows; a light heartbeat only brings the offers
     replicas: dict[str, tuple[str, str]] = field(default_factory=dict)  # consumer: (incarnation, beat)
     owners: tuple[str, ...] = ()
     consumers: dict[str, int] = field(default_factory=dict)  # of the group: entries pending
@@ -342,6 +343,7 @@ class Ledger:
         return Survey(
             int(answer[1]),
             offers,
+            True,
             {_text(c): (_text(i), _text(b)) for c, i, b in answer[3]},
             tuple(_text(o) for o in answer[4]),
             {_text(c): int(n) for c, n in answer[5]},

@@ -223,6 +223,8 @@ class Pods:
             return VersionExpired(text, status=code, reason=reason)
         if code == 403 and _QUOTA.search(text):
             return QuotaExceeded(text, status=code, reason=reason)
+        if code == 403 and verb != "create":
+            return KubernetesUnavailable(text, status=code, reason=reason)
         if verb == "create" and (code == 404 or "cannot create resource" in text):
             # The namespace is missing, or RBAC says no: an operator's matter, or the first seconds of a
             # restarted API server, which refuses service accounts that are allowed.

@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from ottoscaler.attempt import seconds_since
 from ottoscaler.dispatcher import Dispatcher
 from ottoscaler.errors import RedisError
 from ottoscaler.flight import Flight
@@ -24,7 +25,6 @@ from ottoscaler.telemetry.logs import flood, get_logger
 from ottoscaler.telemetry.metrics import Metrics
 from ottoscaler.verdict import judge, vanished
 from ottoscaler.watcher import PodWatcher
-from ottoscaler.worker import seconds_since
 
 log = get_logger(__name__)
 

@@ -103,8 +103,9 @@ class Recovery:
         with self._condition:
             if not same_run:
                 self._observations.forget()
-            if survey.beat:
+            if survey.full:
                 self._observations.update(survey, suspended_clock())
+            if survey.full or (survey.offers and self._survey is None):
                 self._survey = survey
             self._condition.notify()
 
@@ -144,6 +145,8 @@ class Recovery:
         if survey is None:
             return
         self._take_offers(survey)
+        if not survey.full:
+            return
         now = suspended_clock()
         for owner in survey.owners:
             if owner == self._ledger.owner:

@@ -1,0 +1,110 @@
+"""One attempt in the hands of one thread: what it works with, and what is known of it so far.
+
+:mod:`ottoscaler.creation`, :mod:`ottoscaler.monitoring` and :mod:`ottoscaler.settlement` act on it, in that
+order; :mod:`ottoscaler.worker` puts them in sequence.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+
+from ottoscaler.flight import EventRun, Task
+from ottoscaler.lease import Lease
+from ottoscaler.ledger import Ledger
+from ottoscaler.model import PodView
+from ottoscaler.patience import Patience
+from ottoscaler.pods import Pods
+from ottoscaler.podspec import pod_name
+from ottoscaler.telemetry.logs import get_logger
+from ottoscaler.telemetry.metrics import Metrics
+from ottoscaler.watcher import PodWatcher, Ticket
+
+log = get_logger(__name__)
+
+
+class Next(Enum):
+    """What is to become of a task when its function returns."""
+
+    DONE = "done"
+    RETRY = "retry"
+    DROPPED = "dropped"
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What a worker's function returns: with RETRY, ``delay`` in seconds until the next attempt."""
+
+    next: Next
+    delay: float = 0.0
+    avoid_node: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLimits:
+    """What the operator allows, in seconds."""
+
+    instance: str
+    pending_timeout: float
+    default_timeout: float
+    default_retries: int
+    failed_pod_ttl: float
+
+
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """What every worker of this process shares. All of it is thread-safe."""
+
+    ledger: Ledger
+    pods: Pods
+    watcher: PodWatcher
+    lease: Lease
+    metrics: Metrics
+    limits: WorkerLimits
+    stopping: threading.Event  # nothing is created any more
+    abandon: threading.Event  # nothing is waited for any more
+    patience: Patience  # until ``abandon``
+    start_patience: Patience  # until ``stopping``
+
+    def name(self, task: Task) -> str:
+        """The name of the Pod that a task is about."""
+        return pod_name(self.limits.instance, task.run.event.event_id, task.index, task.attempt)
+
+
+class Attempt:
+    """The state of one attempt; one thread at a time."""
+
+    def __init__(self, shop: Shop, task: Task, ticket: Ticket) -> None:
+        self.shop = shop
+        self.task = task
+        self.run: EventRun = task.run
+        self.worker = task.worker
+        self.ticket = ticket
+        self.created_at = 0.0  # monotonic, of our own create; 0 for an adopted Pod
+        self.running_at = 0.0  # monotonic, when first seen running
+        self.log = log.bind(
+            event_id=task.run.event.event_id,
+            task_id=task.run.event.task_id,
+            index=task.index,
+            pod=ticket.name,
+            attempt=task.attempt,
+        )
+
+    def is_ours(self, view: PodView) -> bool:
+        """Whether a Pod of our name is this very attempt's: by its labels, of an installation we held."""
+        return (
+            view.worker == self.worker
+            and view.instance == self.shop.limits.instance
+            and view.installation in self.shop.lease.held_installations
+        )
+
+
+def seconds_since(moment: str) -> float:
+    """Age of one of the API server's times; 0 for none. Never negative, though clocks differ."""
+    try:
+        return max(0.0, time.time() - datetime.fromisoformat(moment).timestamp())
+    except ValueError:
+        return 0.0

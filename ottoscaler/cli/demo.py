@@ -1,0 +1,207 @@
+"""``demo``: the main job as a short story on the terminal, on the embedded local cluster.
+
+A local API server whose kubelet really runs the commands, a Redis, and the service as its own process.
+Nothing is left running at the end, whichever way it ends.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from ottoscaler import config
+from ottoscaler.cli.demo_view import Scene, View, Worker, say
+from ottoscaler.errors import OttoscalerError
+from ottoscaler.governor import Governor
+from ottoscaler.kubeaccess import Access
+from ottoscaler.ledger import timestamp
+from ottoscaler.local import LocalCluster
+from ottoscaler.model import PodView
+from ottoscaler.pods import Pods
+from ottoscaler.podspec import selector
+from ottoscaler.podview import observe
+from ottoscaler.settings import Settings
+from ottoscaler.stream import Stream, entries
+
+START_SECONDS = 15.0  # for the service to be ready
+SCENE_SECONDS = 40.0  # for one scene, which takes some 5 s
+STOP_SECONDS = 10.0
+FRAME_SECONDS = 0.15
+SLOTS = 10
+
+SCENES = (
+    Scene(
+        "Three workers",
+        "One event runs three worker Pods: created, watched, recorded, deleted.",
+        {
+            "pod_count": "3",
+            "task_id": "build-17",
+            "command": 'echo "worker $OTTO_WORKER_INDEX builds"; sleep 2',
+        },
+    ),
+    Scene(
+        "One that fails",
+        "A failing worker is told with its exit code and its last words, and disturbs nobody.",
+        {"pod_count": "1", "task_id": "tests-17", "command": 'sleep 1; echo "2 tests failed" >&2; exit 3'},
+    ),
+    Scene(
+        "A burst",
+        f"Thirty workers, at most {SLOTS} at once (OTTO_MAX_WORKERS={SLOTS}).",
+        {"pod_count": "30", "task_id": "burst", "command": "sleep 1"},
+    ),
+)
+
+
+class _Ended(OttoscalerError):
+    """Ctrl-C, or a scene that took too long."""
+
+
+def demo(environ: Mapping[str, str]) -> int:
+    """Tell the story; 0 where every scene ended as it should, 1 otherwise, 130 for Ctrl-C."""
+    begun = time.monotonic()
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        with LocalCluster("process") as cluster:
+            say(f"A local Kubernetes API ({cluster.server_url}) and Redis ({cluster.redis_url}) are up.")
+            with _service(cluster, environ) as settings:
+                return _Story(cluster, settings).tell(begun)
+    except KeyboardInterrupt:
+        say("\nStopped; nothing is left running.")
+        return 130
+    except (OttoscalerError, OSError) as error:
+        print(f"ottoscaler demo: {error}", file=sys.stderr)
+        return 1
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def _service(cluster: LocalCluster, environ: Mapping[str, str]) -> Iterator[Settings]:
+    """The service as its own process, as in a cluster, with its log in the local cluster's folder."""
+    env = {name: environ[name] for name in ("PATH", "HOME", "LANG", "VIRTUAL_ENV") if name in environ}
+    env |= {
+        "KUBECONFIG": str(cluster.kubeconfig_path),
+        "REDIS_URL": cluster.redis_url,
+        "NAMESPACE": "default",
+        "OTTO_MAX_WORKERS": str(SLOTS),
+        "OTTO_HTTP_PORT": "0",
+        "OTTO_LEASE_SECONDS": "5",
+        "OTTO_SHUTDOWN_GRACE_SECONDS": "0",
+    }
+    log = cluster.directory / "service.log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "ottoscaler"], env=env, stdout=out, stderr=out, start_new_session=True
+        )
+        try:
+            _wait(lambda: process.poll() is not None or b'"registered"' in log.read_bytes(), START_SECONDS)
+            if process.poll() is not None:
+                raise _Ended(f"the service ended with {process.returncode}:\n{log.read_text()}")
+            say("The service is up: one `python -m ottoscaler` process.")
+            yield config.load(env)
+        finally:
+            _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(STOP_SECONDS)
+
+
+def _wait(done: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not done():
+        if time.monotonic() > deadline:
+            raise _Ended(f"it took longer than {seconds:g} s")
+        time.sleep(FRAME_SECONDS)
+
+
+class _Story:
+    def __init__(self, cluster: LocalCluster, settings: Settings) -> None:
+        self._cluster = cluster
+        self._settings = settings
+        self._stream = Stream(settings)
+        access = Access(str(cluster.kubeconfig_path), 2)
+        self._pods = Pods(access, settings.namespace, Governor(50, 50), lambda *_: None)
+        self._view = View(sys.stdout)
+
+    def tell(self, begun: float) -> int:
+        told = [self._play(number, scene) for number, scene in enumerate(SCENES, 1)]
+        _wait(lambda: not self._pods.list(selector(self._settings.instance))[0], SCENE_SECONDS)
+        self._view.results(self._results("event"), self._results("worker"))
+        self._stream.close()
+        expected = ["succeeded", "failed", "succeeded"]
+        statuses = [entry.get("status") for entry in told]
+        say(f"\nNo worker Pod is left. {time.monotonic() - begun:.0f} s in all.")
+        _how_to_go_on()
+        return 0 if statuses == expected else 1
+
+    def _play(self, number: int, scene: Scene) -> dict[str, str]:
+        words = [word for pair in scene.fields.items() for word in pair]
+        self._view.open(number, scene, self._redis_cli(words))
+        raw = self._stream.command("XADD", self._settings.redis_stream, "*", "type", "scale_up", *words)
+        event_id = raw.decode()
+        deadline = time.monotonic() + SCENE_SECONDS
+        while True:
+            ended = [entry for entry in self._results("event") if entry["event_id"] == event_id]
+            self._view.frame(scene, self._workers(event_id))
+            if ended:
+                self._view.close(ended[0])
+                return ended[0]
+            if time.monotonic() > deadline:
+                raise _Ended(f"scene {number} took longer than {SCENE_SECONDS:g} s; see `make local`")
+            time.sleep(FRAME_SECONDS)
+
+    def _workers(self, event_id: str) -> list[Worker]:
+        """Each worker as its Pod or, where that is gone, its result tells."""
+        found: dict[int, Worker] = {}
+        for entry in self._results("worker"):
+            if entry["event_id"] == event_id:
+                found[int(entry["index"])] = Worker.of_result(entry)
+        for item in self._pods.list(selector(self._settings.instance))[0]:
+            view: PodView = observe(item)
+            if view.worker is not None and view.worker.event_id == event_id:
+                found.setdefault(view.worker.index, Worker.of_pod(view, timestamp()))
+        return [found[index] for index in sorted(found)]
+
+    def _results(self, kind: str) -> list[dict[str, str]]:
+        raw = entries(self._stream.command("XRANGE", self._settings.redis_results_stream, "-", "+"))
+        told = [{k.decode(): v.decode() for k, v in entry.fields or ()} for entry in raw]
+        return [entry for entry in told if entry["kind"] == kind]
+
+    def _redis_cli(self, words: list[str]) -> str:
+        shown = " ".join(
+            word if word.replace("-", "").replace("_", "").isalnum() else f"'{word}'" for word in words
+        )
+        return f"redis-cli -u {self._cluster.redis_url} XADD otto:scale:events '*' type scale_up {shown}"
+
+
+def _how_to_go_on() -> None:
+    python = Path(sys.executable)
+    shown = os.path.relpath(python) if python.is_relative_to(Path.cwd()) else str(python)
+    say(
+        "\nTo go on by yourself, in three terminals:\n"
+        f"  {shown} -m ottoscaler.local up        # prints the two variables to export\n"
+        f"  {shown} -m ottoscaler                 # the service\n"
+        f"  {shown} -m ottoscaler send scale_up pod_count=3 task_id=mine --wait\n"
+        "or, with their own clients and those variables:\n"
+        "  redis-cli -u $REDIS_URL XADD otto:scale:events '*' type scale_up pod_count 3 task_id mine\n"
+        "  kubectl get pods -l managed-by=ottoscaler -w"
+    )
+    missing = [tool for tool in ("redis-cli", "kubectl") if shutil.which(tool) is None]
+    if missing:
+        say(f"({' and '.join(missing)}: not on this machine's PATH; the first three lines need neither.)")

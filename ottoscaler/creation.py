@@ -1,0 +1,152 @@
+"""First half of a worker's life: have a Pod, made here or found, and durable as the attempt's first.
+
+The ledger allows it, the lease is checked again, then the Pod is created. What a lost reply or a dead
+replica left behind is recognised by name, labels and UID.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+
+from ottoscaler.attempt import Attempt, Ended, Next
+from ottoscaler.errors import (
+    KubernetesError,
+    KubernetesUnavailable,
+    PodExists,
+    PodGone,
+    QuotaExceeded,
+    Refused,
+)
+from ottoscaler.model import Judgement, PodView, Reason, Status, Verdict
+from ottoscaler.podview import observe
+from ottoscaler.settlement import cancel, cancel_unborn, delete, settle
+
+CREATE_PAUSE_SECONDS = 0.2  # doubled up to the longest, with jitter, while a create is refused for now
+LONGEST_CREATE_PAUSE_SECONDS = 3.0
+# Answers that may pass but need not: past the pending timeout they are the worker's failure. No answer,
+# 401, 429 and 502 to 504 are an API server that is away, for which no worker fails.
+_LIMITED = (403, 404, 409, 500)
+
+
+def create(a: Attempt) -> Ended | None:
+    """Have a Pod: made here, or found. Not ``None``: there is nothing to monitor."""
+    shop, begun, pause = a.shop, time.monotonic(), CREATE_PAUSE_SECONDS
+    while True:
+        generation = shop.lease.grant(shop.stopping)
+        answer = shop.start_patience.call(
+            "asking the ledger to start a worker",
+            lambda: shop.ledger.start(a.worker, a.run.epoch),
+        )
+        if answer.word in ("recorded", "finished", "stale"):
+            return Ended(Next.DONE)
+        if answer.word == "cancelling":
+            return cancel_unborn(a, answer.intent)
+        if answer.word == "ok":
+            a.run.note_begun(a.task.index, a.task.attempt)
+        elif answer.detail:
+            return _adopt(a, answer.detail)
+        try:
+            if shop.lease.holds(generation):
+                return _post(a, answer.word == "again" and a.task.adopt)
+        except (KubernetesUnavailable, QuotaExceeded) as error:
+            waited = time.monotonic() - begun
+            if waited > shop.limits.pending_timeout and _is_limited(error):
+                return settle(a, _refused(error))
+            a.log.info("create_waits", f"the Pod cannot be created for now: {error}")
+            least = error.retry_after if isinstance(error, KubernetesUnavailable) else 0.0
+            shop.stopping.wait(max(least, pause * random.uniform(0.5, 1.0)))
+            pause = min(pause * 2, LONGEST_CREATE_PAUSE_SECONDS)
+        except Refused as error:
+            return settle(a, _refused(error))
+
+
+def _post(a: Attempt, look_first: bool) -> Ended | None:
+    """Create the Pod, or find the one that a lost reply or a dead replica left."""
+    shop = a.shop
+    if look_first and a.ticket.view is not None and a.is_ours(a.ticket.view):
+        return _note(a, a.ticket.view.uid, a.ticket.view)
+    if a.run.plan is None:
+        return settle(
+            a, Judgement(Verdict.FINISHED, Status.FAILED, Reason.REJECTED, "its Pod can no longer be built")
+        )
+    body = a.run.plan.body(a.task.index, a.task.attempt, avoid_node=a.task.avoid_node)
+    _tell_latency(a)
+    sent = time.monotonic()
+    try:
+        obj = shop.pods.create(body)
+    except PodExists:
+        return _find(a)
+    a.created_at = sent
+    shop.metrics.pod_create.observe(time.monotonic() - sent)
+    a.log.info("pod_created", "the Pod was created")
+    return _note(a, obj["metadata"]["uid"], observe(obj))
+
+
+def _tell_latency(a: Attempt) -> None:
+    run = a.run
+    if run.told_latency:
+        return
+    run.told_latency = True
+    sent_ms = int(run.event.event_id.partition("-")[0])
+    latency = time.time() - sent_ms / 1000
+    if 0 <= latency < 31 * 86_400:  # a producer may choose an id that is no time
+        a.shop.metrics.event_latency.observe(latency)
+
+
+def _find(a: Attempt) -> Ended | None:
+    """A Pod of our name is there: ours, if its labels say the very same attempt."""
+    try:
+        view = observe(a.shop.pods.get(a.ticket.name))
+    except PodGone:
+        raise KubernetesUnavailable("the Pod of that name has just gone") from None
+    if a.is_ours(view):
+        a.log.info("pod_adopted", "the Pod was there already and is adopted")
+        return _note(a, view.uid, view)
+    message = f"a Pod named {a.ticket.name} exists that is not this worker's; delete it or rename it"
+    return settle(a, Judgement(Verdict.FINISHED, Status.FAILED, Reason.REJECTED, message))
+
+
+def _adopt(a: Attempt, uid: str) -> Ended | None:
+    """The ledger knows the Pod's UID: that Pod, or none."""
+    shop, ticket = a.shop, a.ticket
+    shop.watcher.identify(ticket, uid)
+    if ticket.view is None and not ticket.gone:
+        try:
+            view = shop.patience.call("looking for a Pod", lambda: observe(shop.pods.get(ticket.name)))
+            if view.uid == uid:
+                shop.watcher.identify(ticket, uid, view)
+            else:
+                ticket.gone = True
+        except PodGone:
+            ticket.gone = True
+    a.run.note_begun(a.task.index, a.task.attempt, uid)
+    if not ticket.gone:
+        a.log.info("pod_adopted", "the Pod is adopted")
+    return None
+
+
+def _note(a: Attempt, uid: str, view: PodView) -> Ended | None:
+    """Make the attempt's first Pod durable. Any other is deleted on sight and never recorded."""
+    shop = a.shop
+    shop.watcher.identify(a.ticket, uid, view)
+    answer = shop.patience.call("noting a Pod", lambda: shop.ledger.created(a.worker, a.run.epoch, uid))
+    if answer.word == "duplicate":
+        a.log.warning("duplicate_pod", f"another Pod of this attempt came first; {uid} is deleted")
+        delete(a, uid)
+        return _adopt(a, answer.detail)
+    if answer.word == "stale":
+        return Ended(Next.DONE)
+    a.run.note_begun(a.task.index, a.task.attempt, uid)
+    if answer.word == "cancelling":
+        return cancel(a, answer.intent)
+    return None
+
+
+def _is_limited(error: KubernetesError) -> bool:
+    return isinstance(error, QuotaExceeded) or error.status in _LIMITED
+
+
+def _refused(error: KubernetesError) -> Judgement:
+    reason = Reason.QUOTA if isinstance(error, QuotaExceeded) else Reason.REJECTED
+    return Judgement(Verdict.FINISHED, Status.FAILED, reason, str(error)[:4000])
