@@ -1,0 +1,129 @@
+"""``check``: would the service work with these settings, from here? Changes nothing anywhere."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from ottoscaler import config
+from ottoscaler.cli.serve import complain, end
+from ottoscaler.cli.terminal import columns, paint, safe
+from ottoscaler.errors import BadSettings, BadTemplate
+from ottoscaler.settings import Settings
+from ottoscaler.templates import Templates, load_templates
+
+# Each question has a timeout of its own; a name server or a credential plugin that hangs has this one.
+WHOLE_CHECK_SECONDS = 90.0
+LONGEST_LINE = 1000  # characters of one finding
+
+Level = Literal["ok", "warning", "problem"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line: how it stands, what was looked at, and a sentence."""
+
+    level: Level
+    subject: str
+    text: str
+
+
+class Report:
+    """Prints findings as they come, and keeps count. One thread."""
+
+    def __init__(self) -> None:
+        self.counts: dict[Level, int] = {"ok": 0, "warning": 0, "problem": 0}
+
+    def add(self, finding: Finding) -> None:
+        self.counts[finding.level] += 1
+        word = paint(finding.level, sys.stdout) + " " * (len("problem") - len(finding.level))
+        print(f"  {word}  {finding.subject:<11}  {safe(finding.text, LONGEST_LINE)}", flush=True)
+
+
+def main(_arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """0: no problem, 1: something does not work, 2: wrong settings or templates."""
+    try:
+        settings = config.load(environ)
+    except BadSettings as error:
+        complain(error.problems)
+        return 2
+    _overdue().start()
+    print("Settings (* differs from the default)")
+    print("\n".join(_settings(settings)))
+    print("\nChecks", flush=True)
+    report = Report()
+    for sentence in (*settings.warnings, *config.unknown_settings(environ)):
+        report.add(Finding("warning", "settings", sentence))
+    templates = _templates(settings, report)
+    installation = _redis(settings, report)
+    _kubernetes(settings, templates, installation, report)
+    counts = report.counts
+    print(f"\n{counts['ok']} ok, {_plural(counts['warning'], 'warning')}, ", end="")
+    print(_plural(counts["problem"], "problem"))
+    if templates is None:
+        return 2
+    return 1 if counts["problem"] else 0
+
+
+def _plural(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _overdue() -> threading.Timer:
+    def give_up() -> None:
+        print(f"  problem  check        not finished after {WHOLE_CHECK_SECONDS:g} s: what comes next hangs")
+        end(1)
+
+    timer = threading.Timer(WHOLE_CHECK_SECONDS, give_up)
+    timer.daemon = True
+    return timer
+
+
+def _settings(settings: Settings) -> list[str]:
+    defaults = {row.name: row.value for row in config.describe(Settings())}
+    rows = [
+        ("*" if row.value != defaults[row.name] else " ", row.name, safe(row.value, LONGEST_LINE) or "-")
+        for row in config.describe(settings)
+    ]
+    return columns((), rows)
+
+
+def _templates(settings: Settings, report: Report) -> Templates | None:
+    try:
+        templates = load_templates(settings.templates_dir or None, agent_image=settings.agent_image)
+    except BadTemplate as error:
+        for problem in _each(str(error)):
+            report.add(Finding("problem", "templates", problem))
+        return None
+    report.add(Finding("ok", "templates", f"can be used: {', '.join(templates.names)}"))
+    for warning in templates.warnings:
+        report.add(Finding("warning", "templates", warning))
+    return templates
+
+
+def _each(problems: str) -> Iterator[str]:
+    """The problems of a BadTemplate, which come in one line, each behind its file's name."""
+    return (part for part in re.split(r"; (?=[^\s;]+\.ya?ml[: ]|the built-in )", problems) if part)
+
+
+def _redis(settings: Settings, report: Report) -> str | None:
+    from ottoscaler.cli.check_redis import RedisCheck
+
+    looking = RedisCheck(settings)
+    for finding in looking.findings():
+        report.add(finding)
+    return looking.installation
+
+
+def _kubernetes(
+    settings: Settings, templates: Templates | None, installation: str | None, report: Report
+) -> None:
+    from ottoscaler.cli.check_kubernetes import KubernetesCheck
+
+    for finding in KubernetesCheck(settings, templates, installation).findings():
+        report.add(finding)

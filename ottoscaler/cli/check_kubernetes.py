@@ -1,0 +1,146 @@
+"""What ``check`` asks Kubernetes: is it there, may we, would it take our Pods, is anything in the way."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Generator, Iterator
+
+from ottoscaler.cli.check import Finding
+from ottoscaler.errors import BadEvent, KubernetesError, KubernetesUnavailable, QuotaExceeded
+from ottoscaler.governor import Governor
+from ottoscaler.kubeaccess import Access
+from ottoscaler.model import JsonObject, ScaleUp
+from ottoscaler.pods import Pods
+from ottoscaler.podspec import PodDefaults, plan, selector
+from ottoscaler.settings import Settings
+from ottoscaler.taskids import PREFIX
+from ottoscaler.templates import Templates
+
+VERBS = ("create", "get", "list", "watch", "delete")  # all that the service does to Pods
+CONNECTIONS = 2
+INSTALLATIONS_NAMED = 3
+DRY_RUNS = 50  # templates tried; each takes a few ms, admission webhooks some more
+
+
+class KubernetesCheck:
+    """Asks step by step. ``installation``: what Redis keeps, '' for none yet, ``None`` for unknown."""
+
+    def __init__(self, settings: Settings, templates: Templates | None, installation: str | None) -> None:
+        self._settings = settings
+        self._templates = templates
+        self._installation = installation
+        self._access = Access(settings.kubeconfig, CONNECTIONS)
+        self._pods = Pods(
+            self._access,
+            settings.namespace,
+            Governor(settings.kube_qps, settings.kube_burst),
+            lambda *_: None,
+        )
+
+    def findings(self) -> Iterator[Finding]:
+        """Each as soon as it is known. Ends at the first question that the API server does not answer."""
+        try:
+            version = self._pods.version()
+            yield Finding("ok", "kubernetes", f"{self._access.host} answers: {version}")
+            may = yield from self._permissions()
+            if may["create"] and self._templates:
+                yield from self._dry_runs(self._templates)
+            if may["list"]:
+                yield from self._others()
+        except KubernetesError as error:
+            yield Finding("problem", "kubernetes", self._sentence(error))
+
+    def _sentence(self, error: KubernetesError) -> str:
+        text = str(error).rstrip(".")
+        if self._access.host == "not known yet":
+            return f"{text}. Set KUBECONFIG to a kubeconfig file, or run this inside the cluster."
+        if error.status in (401, 403):
+            to_do = "Is the token or certificate still good, and is it meant for this cluster?"
+        else:
+            to_do = f"Is it running, and is the address in {self._source()} right?"
+        return f"tried {self._access.host}: {text}. {to_do}"
+
+    def _source(self) -> str:
+        if self._settings.kubeconfig:
+            return f"KUBECONFIG ({self._settings.kubeconfig})"
+        return "the pod's environment" if os.environ.get("KUBERNETES_SERVICE_HOST") else "~/.kube/config"
+
+    def _permissions(self) -> Generator[Finding, None, dict[str, bool]]:
+        """Returns what is allowed."""
+        namespace = self._settings.namespace
+        allowed = {verb: self._pods.may(verb)[0] for verb in VERBS}
+        missing = [verb for verb, may in allowed.items() if not may]
+        if missing:
+            yield Finding(
+                "problem",
+                "permissions",
+                f"may not {', '.join(missing)} pods in namespace {namespace}; the Role in manifests/base "
+                "grants it.",
+            )
+        else:
+            yield Finding("ok", "permissions", f"may {', '.join(VERBS)} pods in namespace {namespace}")
+        return allowed
+
+    def _dry_runs(self, templates: Templates) -> Iterator[Finding]:
+        for profile in templates.names[:DRY_RUNS]:
+            yield self._dry_run(profile, templates)
+        left = len(templates.names) - DRY_RUNS
+        if left > 0:
+            yield Finding("warning", "templates", f"{left} more were not tried on the API server")
+
+    def _dry_run(self, profile: str, templates: Templates) -> Finding:
+        settings = self._settings
+        defaults = PodDefaults(
+            instance=settings.instance,
+            installation=self._installation or "",
+            namespace=settings.namespace,
+            agent_image=settings.agent_image,
+            pending_timeout_seconds=settings.pending_timeout_seconds,
+            default_timeout_seconds=settings.worker_timeout_seconds,
+            default_max_retries=settings.max_retries,
+        )
+        event_id = f"{int(time.time() * 1000)}-0"
+        try:
+            made = plan(ScaleUp(event_id, "check", 1, profile=profile), templates, defaults)
+            self._pods.create(made.body(0, 0), dry_run=True)
+        except QuotaExceeded as error:
+            return Finding("warning", "templates", f"{profile}: workers would wait for now: {error}")
+        except KubernetesUnavailable as error:
+            if error.status in (0, 401):
+                raise
+            return Finding("problem", "templates", f"{profile}: {error}")
+        except (KubernetesError, BadEvent) as error:
+            return Finding("problem", "templates", f"{profile}: the API server refuses its Pod: {error}")
+        return Finding("ok", "templates", f"{profile}: the API server would take its Pod")
+
+    def _others(self) -> Iterator[Finding]:
+        """Pods that carry our instance, but that another Redis's installation made."""
+        pods, _ = self._pods.list(selector(self._settings.instance))
+        if self._installation is None:
+            yield Finding(
+                "warning", "pods", f"{len(pods)} with our labels; whose they are is not known without Redis"
+            )
+            return
+        strangers: dict[str, int] = {}
+        for pod in pods:
+            found = _installation_of(pod)
+            if found != self._installation:
+                strangers[found] = strangers.get(found, 0) + 1
+        if not strangers:
+            yield Finding("ok", "pods", f"{len(pods)} with our labels, none of another installation")
+            return
+        named = [f"{count} of {each or 'none'}" for each, count in sorted(strangers.items())]
+        yield Finding(
+            "warning",
+            "pods",
+            f"{sum(strangers.values())} carry our labels but another installation's id "
+            f"({', '.join(named[:INSTALLATIONS_NAMED])}): they are left alone. Either another Redis's "
+            f"Ottoscaler uses this namespace and instance {self._settings.instance} (give one another "
+            "OTTO_INSTANCE), or Redis was emptied: docs/operations.md, section Losing Redis.",
+        )
+
+
+def _installation_of(pod: JsonObject) -> str:
+    labels = (pod.get("metadata") or {}).get("labels") or {}
+    return str(labels.get(PREFIX + "installation") or "")

@@ -1,0 +1,145 @@
+"""What ``check`` asks Redis: is it there, is it fit to be trusted, is anything in the way. Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ottoscaler.cli.check import Finding
+from ottoscaler.cli.redis_access import installation, sentence
+from ottoscaler.errors import RedisError
+from ottoscaler.settings import Settings
+from ottoscaler.stream import Stream
+
+OLDEST_VERSION = (6, 2)  # XAUTOCLAIM's year, and the oldest that the tests run against (DESIGN.md section 6)
+
+# Below our prefix; the streams beside them are named by settings.
+KINDS = {
+    "installation": "string",
+    "low-water": "string",
+    "events": "set",
+    "offers": "set",
+    "replicas": "set",
+    "finished": "zset",
+    "tombstones": "hash",
+}
+
+
+class RedisCheck:
+    """Asks step by step; ``installation`` is known afterwards, ``None`` where it could not be read."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._stream = Stream(settings)
+        self.installation: str | None = None
+
+    def findings(self) -> Iterator[Finding]:
+        """Each as soon as it is known. Ends at the first question that Redis does not answer."""
+        try:
+            yield from self._ask()
+        except RedisError as error:
+            yield Finding("problem", "redis", sentence(self._settings, error))
+
+    def _ask(self) -> Iterator[Finding]:
+        from ottoscaler.cli.redis_access import where
+
+        self._stream.command("PING")
+        info = self._info()
+        if info is None:
+            yield Finding("ok", "redis", f"{where(self._settings)} answers")
+            yield Finding(
+                "warning",
+                "redis",
+                "the ACL user may not run INFO, so version, policy and files are not known",
+            )
+        else:
+            yield self._version(info)
+            if info.get("redis_mode") == "cluster":
+                yield Finding(
+                    "problem",
+                    "redis",
+                    "it is a Redis Cluster, which is not supported: one script writes to keys of several "
+                    "slots; use a single Redis or Sentinel.",
+                )
+                return
+            yield from self._trust(info)
+        yield from self._names()
+        self.installation = installation(self._stream)
+        yield self._installation()
+
+    def _info(self) -> dict[str, str] | None:
+        try:
+            raw = self._stream.command("INFO")
+        except RedisError as error:
+            if "NOPERM" in str(error) or "no permissions" in str(error).lower():
+                return None
+            raise
+        lines = raw.decode("utf-8", "replace").splitlines()
+        return dict(line.split(":", 1) for line in lines if ":" in line and not line.startswith("#"))
+
+    def _version(self, info: dict[str, str]) -> Finding:
+        from ottoscaler.cli.redis_access import where
+
+        name, version = "Redis", info.get("redis_version", "0")
+        if "valkey_version" in info:
+            name = f"Valkey {info['valkey_version']}, compatible with Redis"
+        numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+        if numbers < OLDEST_VERSION:
+            return Finding("problem", "redis", f"{name} {version} is too old: 6.2 or later is needed.")
+        return Finding("ok", "redis", f"{where(self._settings)} answers: {name} {version}")
+
+    def _trust(self, info: dict[str, str]) -> Iterator[Finding]:
+        """Whether it keeps what it acknowledges, which every promise rests on (DESIGN.md section 2)."""
+        policy, limit = info.get("maxmemory_policy", "?"), info.get("maxmemory", "?")
+        if policy == "noeviction":
+            yield Finding("ok", "eviction", "maxmemory-policy is noeviction")
+        else:
+            bound = "there is no maxmemory yet" if limit == "0" else f"maxmemory is {limit} bytes"
+            yield Finding(
+                "warning",
+                "eviction",
+                f"maxmemory-policy is {policy} ({bound}): a full Redis would drop events or their ledger; "
+                "set it to noeviction.",
+            )
+        if info.get("aof_enabled") == "1":
+            yield Finding("ok", "persistence", "appendonly is on")
+        else:
+            yield Finding(
+                "warning",
+                "persistence",
+                "appendonly is off: a restart loses what came since the last snapshot; "
+                "set appendonly yes (and appendfsync everysec or always).",
+            )
+        if info.get("role") == "slave":
+            yield Finding("problem", "redis", "it is a replica, which takes no writes; name the master.")
+
+    def _names(self) -> Iterator[Finding]:
+        """Keys at our names that are something else: every script would refuse to write."""
+        settings, prefix = self._settings, self._stream.prefix
+        names = {
+            settings.redis_stream: "stream",
+            settings.redis_results_stream: "stream",
+            settings.redis_dead_stream: "stream",
+            **{prefix + name: kind for name, kind in KINDS.items()},
+        }
+        answers = self._stream.pipeline([("TYPE", name) for name in names])
+        wrong = False
+        for (name, kind), answer in zip(names.items(), answers, strict=True):
+            found = answer.decode()
+            if found not in (kind, "none"):
+                wrong = True
+                yield Finding(
+                    "problem",
+                    "keys",
+                    f"{name} is a {found}, not a {kind}: rename it, or choose another name.",
+                )
+        if not wrong:
+            yield Finding("ok", "keys", f"streams and {prefix}* are free or ours")
+
+    def _installation(self) -> Finding:
+        if self.installation:
+            return Finding(
+                "ok", "keys", f"installation {self.installation}, instance {self._settings.instance}"
+            )
+        return Finding(
+            "ok", "keys", f"no replica has served here yet; the first one founds {self._settings.instance}"
+        )

@@ -1,0 +1,73 @@
+"""Redis as the subcommands use it: the settings they need, and one sentence where it does not work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ottoscaler import config, redis_url
+from ottoscaler.errors import RedisError
+from ottoscaler.settings import Settings
+from ottoscaler.stream import Stream
+
+_KUBERNETES_ONLY = ("KUBECONFIG",)
+
+
+class Failed(Exception):  # noqa: N818 - it reads as what happened: the command failed
+    """A subcommand cannot do what was asked; the text is one sentence for the person. Exit code 1."""
+
+
+def redis_settings(environ: Mapping[str, str]) -> Settings:
+    """The settings that concern Redis alone, so that a tool works where the rest of the environment is wrong.
+
+    Raises BadSettings.
+    """
+    return config.load({name: value for name, value in environ.items() if name.startswith("REDIS_")})
+
+
+def settings_without_kubernetes(environ: Mapping[str, str]) -> Settings:
+    """All settings but how to reach Kubernetes, which no tool but ``check`` asks. Raises BadSettings."""
+    return config.load({name: value for name, value in environ.items() if name not in _KUBERNETES_ONLY})
+
+
+def where(settings: Settings) -> str:
+    """Which Redis is meant, for people: never with a password."""
+    if settings.redis_sentinels:
+        asked = ", ".join(f"{host}:{port}" for host, port in settings.redis_sentinels)
+        return f"the master {settings.redis_sentinel_master} of the Sentinels {asked}"
+    if settings.redis_url:
+        return redis_url.mask(settings.redis_url)
+    tls = " with TLS" if settings.redis_tls else ""
+    return f"{settings.redis_host}:{settings.redis_port}, database {settings.redis_db}{tls}"
+
+
+def advice(settings: Settings, error: RedisError) -> str:
+    """What to do about it."""
+    text = str(error)
+    if any(word in text for word in ("NOAUTH", "WRONGPASS", "Authentication", "invalid username")):
+        return "Set REDIS_USERNAME and REDIS_PASSWORD (or the ones in REDIS_URL) as the server has them."
+    if "NOPERM" in text or "no permissions" in text.lower():
+        return "Let the ACL user run this command on the keys of docs/settings.md."
+    if "LOADING" in text:
+        return "It is loading its data; wait for it."
+    if any(word in text for word in ("CERTIFICATE", "certificate", "SSL", "ssl")):
+        return "Compare REDIS_TLS_CA_FILE and the host name with the server's certificate."
+    if settings.redis_url:
+        name = "REDIS_URL"
+    else:
+        name = "REDIS_SENTINELS" if settings.redis_sentinels else "REDIS_HOST and REDIS_PORT"
+    return f"Is it running, can it be reached from here, and is {name} right?"
+
+
+def sentence(settings: Settings, error: RedisError) -> str:
+    """What was tried, what came of it, and what to do; without secrets."""
+    text = str(error)
+    for secret in sorted(settings.secrets, key=len, reverse=True):
+        text = text.replace(secret, redis_url.MASK)
+    text = " ".join(text.split()).rstrip(".")
+    return f"tried Redis at {where(settings)}: {text}. {advice(settings, error)}"
+
+
+def installation(stream: Stream) -> str:
+    """The installation's id that Redis keeps, '' where no replica has ever registered. Raises RedisError."""
+    raw = stream.command("GET", f"{stream.prefix}installation")
+    return raw.decode("utf-8", "replace") if raw else ""

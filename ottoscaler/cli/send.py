@@ -1,0 +1,110 @@
+"""``send``: put an event on the stream by the service's own rules, and perhaps follow it to its end."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from ottoscaler.cli.follow import Following
+from ottoscaler.cli.redis_access import Failed, sentence, settings_without_kubernetes
+from ottoscaler.cli.terminal import safe, say
+from ottoscaler.errors import BadEvent, BadTemplate, RedisError, RedisUnavailable
+from ottoscaler.events import Limits, parse_event
+from ottoscaler.images import ImagePolicy
+from ottoscaler.model import Event, ScaleUp
+from ottoscaler.podspec import PodDefaults, plan
+from ottoscaler.settings import Settings
+from ottoscaler.stream import Stream
+from ottoscaler.templates import load_templates
+
+LONGEST_WAIT_SECONDS = 86_400.0  # where --timeout does not say: OTTO_MAX_TIMEOUT_SECONDS's default
+LONGEST_REASON = 2000  # characters of what is wrong with an event
+
+Pairs = Sequence[tuple[bytes, bytes]]
+
+
+def main(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """0: sent (and with ``--wait``: succeeded); 1: it failed or cannot be sent; 2: it breaks a rule."""
+    settings = settings_without_kubernetes(environ)
+    try:
+        fields = pairs(arguments.type, arguments.fields)
+        event = accept(fields, settings)
+    except (BadEvent, BadTemplate) as error:
+        say(f"not sent: {safe(str(error), LONGEST_REASON)}")
+        return 2
+    stream = Stream(settings)
+    following = None
+    if arguments.wait:
+        following = Following(stream, settings, event)
+        _or_failed(settings, following.begin)
+    event_id = add(stream, settings, fields)
+    print(event_id, flush=True)
+    if following is None:
+        return 0
+    return following.follow(event_id, arguments.timeout or LONGEST_WAIT_SECONDS)
+
+
+def pairs(event_type: str, words: Sequence[str]) -> Pairs:
+    """The event's fields as bytes, just as they were typed. Raises BadEvent for a word without ``=``."""
+    fields = [(b"type", os.fsencode(event_type))]
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or not name:
+            raise BadEvent(f"{word!r} is not FIELD=VALUE")
+        fields.append((os.fsencode(name), os.fsencode(value)))
+    return fields
+
+
+def accept(fields: Pairs, settings: Settings) -> Event:
+    """The event as the service would read it. Raises BadEvent as the service would dead-letter it, and
+    BadTemplate where it would not start."""
+    event = parse_event(
+        f"{int(time.time() * 1000)}-0",  # about as Redis will name it: its length counts in Pod names
+        fields,
+        Limits(
+            max_pods_per_event=settings.max_pods_per_event,
+            max_event_bytes=settings.max_event_bytes,
+            max_timeout_seconds=settings.max_timeout_seconds,
+            max_event_retries=settings.max_event_retries,
+            max_cpu=settings.max_cpu,
+            max_memory=settings.max_memory,
+            allowed_images=ImagePolicy(settings.allowed_images),
+        ),
+    )
+    if isinstance(event, ScaleUp):
+        templates = load_templates(settings.templates_dir or None, agent_image=settings.agent_image)
+        defaults = PodDefaults(
+            instance=settings.instance,
+            installation="",
+            namespace=settings.namespace,
+            agent_image=settings.agent_image,
+            pending_timeout_seconds=settings.pending_timeout_seconds,
+            default_timeout_seconds=settings.worker_timeout_seconds,
+            default_max_retries=settings.max_retries,
+        )
+        plan(event, templates, defaults)
+    return event
+
+
+def add(stream: Stream, settings: Settings, fields: Pairs) -> str:
+    """XADD; the event's id. Raises Failed, saying whether the event may be there all the same."""
+    _or_failed(settings, lambda: stream.command("PING"))
+    flat = [part for pair in fields for part in pair]
+    try:
+        answer = stream.command("XADD", settings.redis_stream, "*", *flat)
+    except RedisUnavailable as error:
+        unknown = "does not answer" in str(error)  # else it answered, with a refusal
+        doubt = " It is not known whether the event was added: see `status` before you send it again."
+        raise Failed(sentence(settings, error) + (doubt if unknown else "")) from error
+    except RedisError as error:
+        raise Failed(sentence(settings, error)) from error
+    return str(answer.decode())
+
+
+def _or_failed(settings: Settings, act: Callable[[], object]) -> None:
+    try:
+        act()
+    except RedisError as error:
+        raise Failed(sentence(settings, error)) from error
