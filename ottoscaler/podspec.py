@@ -56,7 +56,7 @@ def pod_name(instance: str, event_id: str, index: int, attempt: int) -> str:
     room = MAX_NAME - len(APP) - len(rest) - 2
     if room < -1:
         raise ValueError(f"a Pod's name cannot hold {rest}")
-    kept = instance[: max(room, 0)].strip("-")
+    kept = instance[: max(room, 0)]
     return f"{APP}-{kept}-{rest}" if kept else f"{APP}-{rest}"
 
 
