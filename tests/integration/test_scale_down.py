@@ -1,0 +1,226 @@
+"""scale_down, as DESIGN.md 3.2 and 3.3 promise it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.harness.looks import FOREVER, NEVER_STARTS, deleting, intents, ledger, phases, served
+from tests.harness.waiting import stays, wait_for
+from tests.harness.world import World, world
+
+one_replica = served()
+
+
+def blocked_reads(place: World) -> int:
+    """How many clients wait for the stream."""
+    return int(place.redis.info("clients")["blocked_clients"])
+
+
+@pytest.fixture
+def two_slots() -> Iterator[World]:
+    """One replica with two slots, which reads no more than two events ahead."""
+    with world(OTTO_MAX_WORKERS="2", OTTO_MAX_EVENTS_IN_HAND="2") as made:
+        made.start()
+        yield made
+
+
+def test_by_task_all_its_workers_go_and_no_others(one_replica: World) -> None:
+    place = one_replica
+    first = place.scale_up(2, run_seconds=FOREVER, task_id="build 1")
+    second = place.scale_up(1, run_seconds=FOREVER, task_id="build 1")
+    other = place.scale_up(1, run_seconds=FOREVER, task_id="build-1")
+    for event_id, count in ((first, 2), (second, 1), (other, 1)):
+        place.wait_workers(event_id, "Running", count)
+    down = place.send("scale_down", task_id="build 1")
+    entry = place.wait_event(down)
+    assert entry == {
+        "kind": "event", "event_id": down, "task_id": "build 1", "type": "scale_down", "status": "succeeded",
+        "pod_count": "", "succeeded": "0", "failed": "0", "cancelled": "3",
+        "duration_ms": entry["duration_ms"],
+    }  # fmt: skip
+    for event_id, count in ((first, 2), (second, 1)):
+        ended = place.wait_event(event_id)
+        assert (ended["status"], ended["cancelled"]) == ("cancelled", str(count))
+        workers = place.workers(event_id)
+        assert [(w["status"], w["reason"], w["attempt"]) for w in workers] == [
+            ("cancelled", "Cancelled", "0")
+        ] * count
+        assert all(w["pod"] and w["node"] and w["created_at"] and w["started_at"] for w in workers)
+        assert all(down in w["message"] for w in workers)
+    assert phases(place, other) == {0: "Running"}
+    assert place.wait_event(place.send("scale_down", task_id="build-1"))["cancelled"] == "1"
+
+
+def test_count_and_task_together_take_so_many_of_that_task(one_replica: World) -> None:
+    place = one_replica
+    event_id = place.scale_up(3, run_seconds=FOREVER, task_id="some")
+    other = place.scale_up(1, run_seconds=FOREVER, task_id="newer")
+    place.wait_workers(event_id, "Running", 3)
+    place.wait_workers(other, "Running", 1)
+    entry = place.wait_event(place.send("scale_down", task_id="some", pod_count=2))
+    assert (entry["pod_count"], entry["cancelled"]) == ("2", "2")
+    wait_for(lambda: len(place.workers(event_id)) == 2, "two are recorded")
+    assert [w["index"] for w in place.workers(event_id)] == ["1", "2"]
+    assert phases(place, event_id) == {0: "Running"}
+    assert phases(place, other) == {0: "Running"}
+    assert place.wait_event(place.send("scale_down", pod_count=2))["cancelled"] == "2"
+    assert place.wait_event(event_id)["status"] == "cancelled"
+
+
+def test_running_keep_spares_those_that_run(one_replica: World) -> None:
+    place = one_replica
+    running = place.scale_up(2, run_seconds=FOREVER, task_id="keep")
+    pending = place.scale_up(1, env=NEVER_STARTS, task_id="keep")
+    place.wait_workers(running, "Running", 2)
+    place.wait_workers(pending, "Pending", 1)
+    down = place.send("scale_down", task_id="keep", running="keep")
+    assert place.wait_event(down)["cancelled"] == "1"
+    assert place.wait_event(pending)["status"] == "cancelled"
+    assert phases(place, running) == {0: "Running", 1: "Running"}
+    assert place.wait_event(place.send("scale_down", task_id="keep"))["cancelled"] == "2"
+    place.wait_event(running)
+
+
+def test_nothing_to_take_is_a_success_and_later_events_are_spared(one_replica: World) -> None:
+    place = one_replica
+    down = place.send("scale_down", pod_count=5, task_id="nobody")
+    later = place.scale_up(1, task_id="nobody")
+    entry = place.wait_event(down)
+    assert (entry["status"], entry["pod_count"], entry["cancelled"]) == ("succeeded", "5", "0")
+    assert place.wait_event(later)["status"] == "succeeded"
+
+
+def test_a_worker_that_waits_for_its_next_attempt_is_cancelled_without_a_pod(one_replica: World) -> None:
+    place = one_replica
+    event_id = place.scale_up(1, run_seconds=FOREVER, task_id="waits")
+    pod = place.wait_workers(event_id, "Running", 1)[0]
+    place.kube.delete_pod(pod["metadata"]["name"], grace=0)
+    wait_for(lambda: ledger(place, event_id).get("i:0", "").startswith("w:1:"), "the retry is planned")
+    place.send("scale_down", task_id="waits")
+    assert place.wait_event(event_id)["status"] == "cancelled"
+    assert [(w["status"], w["attempt"], w["pod"]) for w in place.workers(event_id)] == [
+        ("cancelled", "1", "")
+    ]
+    stays(lambda: not place.kube.workers(event_id), "a cancelled worker got another Pod", 1.2)
+
+
+def test_workers_that_end_while_they_are_cancelled_are_told_once_each(one_replica: World) -> None:
+    place = one_replica
+    event_id = place.scale_up(24, run_seconds=0.6, task_id="race")
+    place.wait_workers(event_id, "Succeeded", 1)
+    place.wait_event(place.send("scale_down", task_id="race"))
+    entry = place.wait_event(event_id)
+    told = place.workers(event_id)
+    assert [int(w["index"]) for w in told] == list(range(24))
+    assert {w["status"] for w in told} <= {"succeeded", "cancelled"}
+    assert int(entry["succeeded"]) + int(entry["cancelled"]) == 24
+    assert int(entry["succeeded"]) >= 1
+
+
+def test_order_is_not_created_then_pending_then_running_newest_first() -> None:
+    with world(OTTO_MAX_WORKERS="4") as place:
+        place.start()
+        oldest = place.scale_up(2, run_seconds=FOREVER)
+        newer = place.scale_up(1, run_seconds=FOREVER)
+        pending = place.scale_up(1, env=NEVER_STARTS)
+        place.wait_workers(oldest, "Running", 2)
+        place.wait_workers(newer, "Running", 1)
+        place.wait_workers(pending, "Pending", 1)
+        uncreated = place.scale_up(2)
+        wait_for(lambda: ledger(place, uncreated), "it is read")
+        expected = [(uncreated, "1"), (uncreated, "0"), (pending, "0"), (newer, "0"), (oldest, "1")]
+        for count in range(1, len(expected) + 1):
+            place.wait_event(place.send("scale_down", pod_count=1))
+            wait_for(lambda n=count: len(place.results("worker")) == n, "one more has gone")  # type: ignore[misc]
+            taken = [(w["event_id"], w["index"]) for w in place.results("worker")]
+            assert taken == expected[:count]
+        assert phases(place, oldest) == {0: "Running"}
+        assert all(not w["pod"] for w in place.workers(uncreated))
+
+
+def test_unread_events_of_the_task_never_run_and_later_ones_do(two_slots: World) -> None:
+    place = two_slots
+    blockers = place.scale_up(2, run_seconds=FOREVER, task_id="blocker")
+    place.wait_workers(blockers, "Running", 2)
+    in_hand = [place.scale_up(1, task_id="in hand") for _ in range(2)]
+    wait_for(lambda: all(ledger(place, i) for i in in_hand), "the hand is full")
+    unread = place.scale_up(2, task_id="gone")
+    down = place.send("scale_down", task_id="gone")
+    later = place.scale_up(1, task_id="gone")
+    assert place.wait_event(down, 5.0)["cancelled"] == "0"
+    assert not ledger(place, unread)
+    place.send("scale_down", task_id="blocker")
+    assert place.wait_event(unread)["status"] == "cancelled"
+    assert [(w["status"], w["reason"], w["pod"]) for w in place.workers(unread)] == [
+        ("cancelled", "Cancelled", "")
+    ] * 2
+    assert place.wait_event(later)["status"] == "succeeded"
+    assert {place.wait_event(i)["status"] for i in in_hand} == {"succeeded"}
+    place.wait_nothing_pending()
+    place.wait_no_pods()
+
+
+def test_a_full_pool_and_a_thousand_unread_events_delay_it_less_than_5_seconds(two_slots: World) -> None:
+    place = two_slots
+    term = {"SIM_TERM_SECONDS": "20"}
+    blockers = place.scale_up(2, run_seconds=FOREVER, task_id="blocker", env=term)
+    place.wait_workers(blockers, "Running", 2)
+    pipe = place.redis.pipeline(transaction=False)
+    env = json.dumps({"SIM_RUN_SECONDS": "0.1"})
+    for _ in range(1000):
+        pipe.xadd("otto:scale:events", {"type": "scale_up", "pod_count": "1", "env": env})
+    pipe.execute()
+    begun = time.monotonic()
+    down = place.send("scale_down", task_id="blocker")
+    wait_for(lambda: len(deleting(place, blockers)) == 2, "the victims are being deleted", 5.0)
+    assert time.monotonic() - begun < 5.0
+    # The Pods keep their own grace, and are told as cancelled only when they have gone.
+    assert {p["metadata"]["deletionGracePeriodSeconds"] for p in deleting(place, blockers)} == {30}
+    assert place.workers(blockers) == []
+    assert place.wait_event(down)["cancelled"] == "2"
+
+
+def test_victims_may_belong_to_another_replica_that_is_frozen_even() -> None:
+    with world(OTTO_LEASE_SECONDS="20") as place:
+        owner = place.start(OTTO_POLL_SECONDS="0.1")
+        event_id = place.scale_up(2, run_seconds=FOREVER, task_id="elsewhere")
+        place.wait_workers(event_id, "Running", 2)
+        place.start()
+        owner.freeze()
+        # Redis still hands the next entry to a read that a frozen process has open.
+        wait_for(lambda: blocked_reads(place) <= 1, "the frozen replica's read is over")
+        down = place.send("scale_down", task_id="elsewhere")
+        assert place.wait_event(down)["cancelled"] == "2"
+        wait_for(lambda: not place.kube.workers(event_id), "the Pods are gone")
+        assert place.workers(event_id) == []
+        owner.thaw()
+        assert place.wait_event(event_id)["status"] == "cancelled"
+        assert {w["attempt"] for w in place.workers(event_id)} == {"0"}
+
+
+def test_it_is_applied_once_though_its_replica_is_killed_between_intent_and_deletion() -> None:
+    with world(OTTO_LEASE_SECONDS="1") as place:
+        first = place.start()
+        event_id = place.scale_up(4, run_seconds=FOREVER)
+        place.wait_workers(event_id, "Running", 4)
+        if place.cluster is not None:
+            place.cluster.faults.hang("delete", times=None)
+        down = place.send("scale_down", pod_count=2)
+        wait_for(lambda: intents(place, event_id) == [2, 3], "the intents are durable")
+        first.kill()
+        if place.cluster is not None:
+            assert not deleting(place, event_id)
+            place.cluster.faults.clear()
+        place.start()
+        assert place.wait_event(down)["cancelled"] == "2"
+        wait_for(lambda: len(place.workers(event_id)) == 2, "both are told")
+        assert [(w["index"], w["status"]) for w in place.workers(event_id)] == [
+            ("2", "cancelled"),
+            ("3", "cancelled"),
+        ]
+        assert phases(place, event_id) == {0: "Running", 1: "Running"}
+        assert len(place.results("event", down)) == 1
