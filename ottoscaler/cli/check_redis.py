@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ottoscaler.cli.check import Finding
-from ottoscaler.cli.redis_access import installation, sentence
+from ottoscaler.cli.redis_access import installation, sentence, where
 from ottoscaler.errors import RedisError
 from ottoscaler.settings import Settings
 from ottoscaler.stream import Stream
@@ -40,8 +40,6 @@ class RedisCheck:
             yield Finding("problem", "redis", sentence(self._settings, error))
 
     def _ask(self) -> Iterator[Finding]:
-        from ottoscaler.cli.redis_access import where
-
         self._stream.command("PING")
         info = self._info()
         if info is None:
@@ -77,8 +75,6 @@ class RedisCheck:
         return dict(line.split(":", 1) for line in lines if ":" in line and not line.startswith("#"))
 
     def _version(self, info: dict[str, str]) -> Finding:
-        from ottoscaler.cli.redis_access import where
-
         name, version = "Redis", info.get("redis_version", "0")
         if "valkey_version" in info:
             name = f"Valkey {info['valkey_version']}, compatible with Redis"

@@ -150,9 +150,8 @@ class Following:
 
     def _conclude(self, event_id: str, status: str, fields: Mapping[str, str]) -> int:
         self._progress.clear()
-        counts = [
-            f"{fields[name]} {name}" for name in ("succeeded", "failed", "cancelled") if fields.get(name)
-        ]
+        known = [name for name in ("succeeded", "failed", "cancelled") if fields.get(name)]
+        counts = [f"{fields[name]} {name}" for name in known]
         took = f" in {age(int(fields['duration_ms']) / 1000)}" if fields.get("duration_ms") else ""
         word = "was dead-lettered" if status == "dead" else status
         told = f" ({', '.join(counts)})" if counts else ""

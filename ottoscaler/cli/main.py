@@ -251,5 +251,5 @@ def _tool(arguments: argparse.Namespace) -> int:
         return 1
 
 
-def _terminated(number: int, frame: FrameType | None) -> None:
+def _terminated(_number: int, _frame: FrameType | None) -> None:
     raise SystemExit(TERMINATED)

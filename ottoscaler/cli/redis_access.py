@@ -12,7 +12,7 @@ from ottoscaler.stream import Stream
 _KUBERNETES_ONLY = ("KUBECONFIG",)
 
 
-class Failed(Exception):  # noqa: N818 - it reads as what happened: the command failed
+class Failed(Exception):
     """A subcommand cannot do what was asked; the text is one sentence for the person. Exit code 1."""
 
 
@@ -43,7 +43,7 @@ def where(settings: Settings) -> str:
 def advice(settings: Settings, error: RedisError) -> str:
     """What to do about it."""
     text = str(error)
-    if any(word in text for word in ("NOAUTH", "WRONGPASS", "Authentication", "invalid username")):
+    if any(word in text for word in ("NOAUTH", "WRONGPASS", "AUTH ", "Authentication", "invalid username")):
         return "Set REDIS_USERNAME and REDIS_PASSWORD (or the ones in REDIS_URL) as the server has them."
     if "NOPERM" in text or "no permissions" in text.lower():
         return "Let the ACL user run this command on the keys of docs/settings.md."
@@ -55,7 +55,7 @@ def advice(settings: Settings, error: RedisError) -> str:
         name = "REDIS_URL"
     else:
         name = "REDIS_SENTINELS" if settings.redis_sentinels else "REDIS_HOST and REDIS_PORT"
-    return f"Is it running, can it be reached from here, and is {name} right?"
+    return f"Is it running, and can it be reached from here? Compare {name}."
 
 
 def sentence(settings: Settings, error: RedisError) -> str:
@@ -63,7 +63,7 @@ def sentence(settings: Settings, error: RedisError) -> str:
     text = str(error)
     for secret in sorted(settings.secrets, key=len, reverse=True):
         text = text.replace(secret, redis_url.MASK)
-    text = " ".join(text.split()).rstrip(".")
+    text = " ".join(text.split()).rstrip(".?")
     return f"tried Redis at {where(settings)}: {text}. {advice(settings, error)}"
 
 

@@ -1,0 +1,210 @@
+"""``dead``: the events that could not be carried out, to be looked at, sent again or dropped."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ottoscaler.cli.redis_access import Failed, installation, redis_settings, sentence
+from ottoscaler.cli.terminal import columns, safe, say
+from ottoscaler.errors import RedisError
+from ottoscaler.settings import Settings
+from ottoscaler.stream import Entry, Stream, entries
+
+SCHEMA_VERSION = 1
+PAGE = 500  # dead letters in one answer of Redis; each may hold OTTO_MAX_EVENT_BYTES
+DROPPED_AT_ONCE = 500
+LONGEST_ERROR = 120  # characters in the table; --json has it all
+
+_WORDS = {
+    "gone": "is not there any more",
+    "unreadable": "cannot be replayed: its fields cannot be read",
+    "empty": "cannot be replayed: its entry was deleted before it was read, so nothing is left of it",
+    "large": "cannot be replayed: it has more fields than one command can carry",
+    "wiped": "was not replayed: Redis was emptied or failed over just now; look again",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """One entry of the dead-letter stream. ``fields`` are the event's own, as text for people."""
+
+    id: str
+    event_id: str
+    at: str
+    error: str
+    fields: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def of(cls, entry: Entry) -> DeadLetter:
+        """Read an entry; bytes that are not UTF-8 are shown as ``\\xNN``."""
+        own: dict[str, str] = {}
+        fields: list[tuple[str, str]] = []
+        for name, value in entry.fields or ():
+            word, text = _text(name), _text(value)
+            if word.startswith("field:"):
+                fields.append((word.removeprefix("field:"), text))
+            elif word == "fields":
+                fields += _packed(text)
+            else:
+                own.setdefault(word, text)
+        return cls(entry.id, own.get("event_id", ""), own.get("at", ""), own.get("error", ""), tuple(fields))
+
+    def field(self, name: str) -> str:
+        """The first field of that name, else ''."""
+        return next((value for known, value in self.fields if known == name), "")
+
+    def document(self) -> dict[str, Any]:
+        """As ``--json`` shows it."""
+        pairs = [list(pair) for pair in self.fields]
+        return {"id": self.id, "event_id": self.event_id, "at": self.at, "error": self.error, "fields": pairs}
+
+
+def main(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """0: done; 1: Redis is away, or some of the ids could not be served."""
+    settings = redis_settings(environ)
+    box = DeadLetters(Stream(settings), settings)
+    try:
+        if arguments.verb == "list":
+            return _list(box, arguments.count, arguments.json)
+        ids, missing = box.everything(), 0
+        if not arguments.all:
+            ids, missing = _named(arguments.ids, box)
+        served = _replay(box, ids) if arguments.verb == "replay" else _drop(box, ids)
+    except RedisError as error:
+        raise Failed(sentence(settings, error)) from error
+    return 1 if missing or not served else 0
+
+
+class DeadLetters:
+    """The dead-letter stream. Every method raises RedisError."""
+
+    def __init__(self, stream: Stream, settings: Settings) -> None:
+        self._stream = stream
+        self._name = settings.redis_dead_stream
+
+    def newest(self, count: int) -> list[DeadLetter]:
+        """At most so many, the newest first."""
+        found: list[DeadLetter] = []
+        behind = "+"
+        while len(found) < count:
+            page = entries(self._command("XREVRANGE", behind, "-", min(PAGE, count - len(found))))
+            found += [DeadLetter.of(entry) for entry in page]
+            if not page:
+                break
+            behind = f"({page[-1].id}"
+        return found
+
+    def length(self) -> int:
+        return int(self._stream.command("XLEN", self._name))
+
+    def everything(self) -> Iterator[str]:
+        """The ids of all that are there now, the oldest first; what comes meanwhile is left out."""
+        last = self.newest(1)
+        behind = "-"
+        while last:
+            page = entries(self._command("XRANGE", behind, last[0].id, PAGE))
+            yield from (entry.id for entry in page)
+            if not page:
+                return
+            behind = f"({page[-1].id}"
+
+    def named(self, words: Sequence[str]) -> dict[str, list[str]]:
+        """For each word the dead letters that it names, by their own id or by their event's."""
+        found: dict[str, list[str]] = {word: [] for word in words}
+        behind = "-"
+        while True:
+            page = entries(self._command("XRANGE", behind, "+", PAGE))
+            for letter in map(DeadLetter.of, page):
+                for word in {letter.id, letter.event_id} & found.keys():
+                    found[word].append(letter.id)
+            if not page:
+                return found
+            behind = f"({page[-1].id}"
+
+    def replay(self, letter_id: str) -> tuple[str, str, str]:
+        """Put one back: (``ok``, its event's old id, the new one), or a word that says why not."""
+        answer = self._stream.script("replay", installation(self._stream), letter_id)
+        words = [_text(part) for part in answer] + ["", ""]
+        return words[0], words[1], words[2]
+
+    def drop(self, letter_ids: Sequence[str]) -> int:
+        """Remove them; how many there were."""
+        return int(self._stream.command("XDEL", self._name, *letter_ids))
+
+    def _command(self, verb: str, begin: str, end: str, count: int) -> Any:
+        return self._stream.command(verb, self._name, begin, end, "COUNT", count)
+
+
+def _list(box: DeadLetters, count: int, as_json: bool) -> int:
+    letters, total = box.newest(count), box.length()
+    if as_json:
+        document = {
+            "schema_version": SCHEMA_VERSION,
+            "total": total,
+            "dead_letters": [letter.document() for letter in letters],
+        }
+        print(json.dumps(document, indent=2, ensure_ascii=False))
+        return 0
+    if not letters:
+        print("no dead letters")
+        return 0
+    rows = [
+        (
+            letter.id,
+            letter.event_id,
+            letter.at,
+            safe(letter.field("type"), 12) or "-",
+            safe(letter.field("task_id"), 30) or "-",
+            safe(letter.error, LONGEST_ERROR),
+        )
+        for letter in letters
+    ]
+    print("\n".join(columns(("id", "event", "at", "type", "task", "error"), rows, indent="")))
+    if total > len(letters):
+        say(f"the newest {len(letters)} of {total}; --count shows more")
+    return 0
+
+
+def _named(words: Sequence[str], box: DeadLetters) -> tuple[Iterator[str], int]:
+    found = box.named(words)
+    missing = [word for word, ids in found.items() if not ids]
+    for word in missing:
+        say(f"there is no dead letter {safe(word)}, nor one of an event of that id")
+    return iter(dict.fromkeys(letter for ids in found.values() for letter in ids)), len(missing)
+
+
+def _replay(box: DeadLetters, letter_ids: Iterator[str]) -> bool:
+    every, count = True, 0
+    for letter_id in letter_ids:
+        word, old, new = box.replay(letter_id)
+        if word == "ok":
+            count += 1
+            print(f"{old} -> {new}", flush=True)
+        else:
+            every = False
+            say(f"dead letter {letter_id} {_WORDS.get(word, word)}")
+    print(f"{count} replayed", file=sys.stderr)
+    return every
+
+
+def _drop(box: DeadLetters, letter_ids: Iterator[str]) -> bool:
+    ids = list(letter_ids)
+    count = sum(box.drop(ids[at : at + DROPPED_AT_ONCE]) for at in range(0, len(ids), DROPPED_AT_ONCE))
+    print(f"{count} dropped", flush=True)
+    return count == len(ids)
+
+
+def _packed(text: str) -> list[tuple[str, str]]:
+    try:
+        return [(str(name), str(value)) for name, value in json.loads(text)]
+    except (ValueError, TypeError):
+        return [("fields", text)]
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "backslashreplace")
