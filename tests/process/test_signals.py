@@ -1,0 +1,178 @@
+"""SIGTERM and SIGINT, as an orchestrator and a person send them (DESIGN.md, invariant 7)."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.harness.looks import FOREVER, deleting, ledger, phases, process_alive
+from tests.harness.waiting import stays, wait_for
+from tests.harness.world import World, free_port
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_idle_replica_stops_within_a_moment(place: World, number: int) -> None:
+    replica = place.start(OTTO_SHUTDOWN_GRACE_SECONDS="600", OTTO_POLL_SECONDS="5")
+    begun = time.monotonic()
+    replica.send(number)
+    assert replica.wait(5) == 0
+    assert time.monotonic() - begun < 2.0
+    # It left the group too, so nobody waits for its lease to run out.
+    assert not place.redis.smembers("otto:scale:events:ottoscaler:replicas")
+
+
+def test_a_signal_before_the_service_is_up_stops_it(place: World) -> None:
+    replica = place.start(ready=False)
+    replica.send(signal.SIGTERM)
+    # Python itself may not be there yet; then the signal ends it as any process.
+    assert replica.wait(8) in (0, -signal.SIGTERM)
+    replica = place.start("later", ready=False)
+    wait_for(lambda: "SigBlk" in blocked(replica.pid), "the signals are blocked", 5)
+    replica.send(signal.SIGTERM)
+    assert replica.wait(8) == 0
+    assert "Traceback" not in replica.log()
+
+
+def blocked(pid: int) -> str:
+    """'SigBlk' once SIGTERM and SIGINT are blocked in the process's main thread."""
+    mask = re.search(r"SigBlk:\s*([0-9a-f]+)", Path(f"/proc/{pid}/status").read_text())
+    assert mask is not None
+    wanted = (1 << (signal.SIGTERM - 1)) | (1 << (signal.SIGINT - 1))
+    return "SigBlk" if int(mask.group(1), 16) & wanted == wanted else ""
+
+
+def test_a_stop_reads_nothing_more_and_waits_for_running_workers(place: World) -> None:
+    replica = place.start(OTTO_SHUTDOWN_GRACE_SECONDS="20")
+    running = place.scale_up(1, run_seconds=2)
+    place.wait_workers(running, "Running", 1)
+    replica.send(signal.SIGTERM)
+    wait_for(lambda: replica.lines(action="stopping"), "it stops")
+    unread = place.scale_up(1)
+    assert replica.wait(10) == 0
+    assert place.wait_event(running, 1)["status"] == "succeeded"
+    assert not ledger(place, unread)
+    assert place.redis.xinfo_groups("otto:scale:events")[0]["last-delivered-id"] == running
+    assert not place.kube.workers(unread)
+
+
+def test_workers_past_the_grace_are_left_running_and_adopted_by_the_next_replica(place: World) -> None:
+    first = place.start(OTTO_SHUTDOWN_GRACE_SECONDS="1", OTTO_MAX_WORKERS="2")
+    event_id = place.scale_up(2, run_seconds=4)
+    pods = place.wait_workers(event_id, "Running", 2)
+    waiting = place.scale_up(1)
+    wait_for(lambda: ledger(place, waiting), "the second event is in hand")
+    begun = time.monotonic()
+    first.send(signal.SIGTERM)
+    # What has no running worker is handed over at once, not at the end of the grace.
+    wait_for(lambda: ledger(place, waiting)["owner"] == "", "the waiting event is handed over", 0.9)
+    assert first.wait(8) == 0
+    assert 0.9 < time.monotonic() - begun < 4
+    assert phases(place, event_id) == {0: "Running", 1: "Running"}
+    assert not deleting(place, event_id)
+    assert place.pending() == 2
+    second = place.start()
+    wait_for(lambda: second.lines(action="event_taken_over", event_id=event_id), "it is taken over", 2.0)
+    assert place.wait_event(event_id)["status"] == "succeeded"
+    assert {w["pod"] for w in place.workers(event_id)} == {p["metadata"]["name"] for p in pods}
+    assert {w["attempt"] for w in place.workers(event_id)} == {"0"}
+    assert place.wait_event(waiting)["status"] == "succeeded"
+    place.wait_nothing_pending()
+
+
+@pytest.mark.parametrize("second_signal", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_skips_the_wait(place: World, second_signal: int) -> None:
+    replica = place.start(OTTO_SHUTDOWN_GRACE_SECONDS="600")
+    event_id = place.scale_up(1, run_seconds=FOREVER)
+    place.wait_workers(event_id, "Running", 1)
+    replica.send(signal.SIGTERM)
+    wait_for(lambda: replica.lines(action="stopping"), "it stops")
+    stays(lambda: process_alive(replica.pid) and replica.process.poll() is None, "it did not wait", 0.5)
+    begun = time.monotonic()
+    replica.send(second_signal)
+    assert replica.wait(8) == 0
+    assert time.monotonic() - begun < 2.5
+    assert phases(place, event_id) == {0: "Running"}
+    assert ledger(place, event_id)["owner"] == ""
+    assert place.pending() == 1
+
+
+def test_a_stop_while_a_worker_waits_for_its_next_attempt_hands_it_over_at_once(place: World) -> None:
+    replica = place.start(OTTO_SHUTDOWN_GRACE_SECONDS="600")
+    event_id = place.scale_up(1, run_seconds=FOREVER)
+    pod = place.wait_workers(event_id, "Running", 1)[0]
+    place.kube.delete_pod(pod["metadata"]["name"], grace=0)
+    wait_for(lambda: ledger(place, event_id)["i:0"].startswith("w:1:"), "the retry is planned")
+    assert replica.stop(3) == 0
+    place.start(OTTO_SHUTDOWN_GRACE_SECONDS="0")
+    again = place.wait_workers(event_id, "Running", 1)[0]
+    assert again["metadata"]["labels"]["ottoscaler.io/attempt"] == "1"
+
+
+def test_a_stop_with_redis_away_ends_by_itself(place: World) -> None:
+    replica = place.start(OTTO_SHUTDOWN_GRACE_SECONDS="1")
+    event_id = place.scale_up(1, run_seconds=FOREVER)
+    place.wait_workers(event_id, "Running", 1)
+    place.redis_server.stop()
+    begun = time.monotonic()
+    replica.send(signal.SIGTERM)
+    assert replica.wait(20) == 0
+    assert time.monotonic() - begun < 12
+    assert phases(place, event_id) == {0: "Running"}
+
+
+def new_pid_namespace() -> list[str]:
+    """The command before a command that is to be PID 1; empty where this machine permits none."""
+    for more in ([], ["--user", "--map-root-user"]):
+        command = ["unshare", *more, "--pid", "--fork", "--mount-proc"]
+        try:
+            if (
+                subprocess.run([*command, "true"], capture_output=True, timeout=10, check=False).returncode
+                == 0
+            ):
+                return command
+        except OSError:
+            return []
+    return []
+
+
+AS_PID_1 = new_pid_namespace()
+
+if AS_PID_1:
+
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    def test_as_pid_1_it_serves_and_a_signal_stops_it(place: World, number: int) -> None:
+        log = place.directory / "pid1.log"
+        env = place.environment(OTTO_HTTP_PORT=free_port(), REDIS_CONSUMER="init")
+        with log.open("wb") as out:
+            command = [*AS_PID_1, sys.executable, "-m", "ottoscaler"]
+            process = subprocess.Popen(command, env=env, stdout=out, stderr=out)
+        try:
+            assert place.wait_event(place.scale_up(1))["status"] == "succeeded"
+            inner = child(process.pid)
+            assert (
+                Path(f"/proc/{inner}/status").read_text().split("NSpid:")[1].split("\n")[0].split()[-1] == "1"
+            )
+            os.kill(inner, number)
+            assert process.wait(5) == 0
+        finally:
+            subprocess.run(["kill", "-9", *children(process.pid)], check=False, capture_output=True)
+            process.kill()
+            process.wait()
+
+
+def children(pid: int) -> list[str]:
+    try:
+        return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return []
+
+
+def child(pid: int) -> int:
+    return int(children(pid)[0])
