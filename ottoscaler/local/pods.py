@@ -172,9 +172,11 @@ def delete(store: Store, entry: Entry, asked: int | None, *, dry_run: bool = Fal
     result = {**pod, "metadata": marked}
     if dry_run:
         return result
+    # written also where nothing is to be waited for, so that watchers see MODIFIED, then DELETED
+    written = store.update("pods", key, result).obj
     if grace or metadata.get("finalizers"):
-        return store.update("pods", key, result).obj
-    return store.remove("pods", key, result).obj
+        return written
+    return store.remove("pods", key).obj
 
 
 def finish_deletion(store: Store, entry: Entry) -> None:

@@ -34,8 +34,13 @@ def parse(text: str) -> Decimal:
 
 @lru_cache(maxsize=4096)
 def canonical(text: str) -> str:
-    """The form the API server stores: ``0.5`` is ``500m``, ``1024Mi`` is ``1Gi``. Raises BadQuantity."""
+    """The form a Pod's resources are stored in: ``0.5`` is ``500m``, ``1024Mi`` is ``1Gi``.
+
+    Rounded up to whole milli units, as the API server's defaulting does. Raises BadQuantity.
+    """
     value = parse(text)
+    if value % Decimal("1e-3"):
+        return decimal(value.quantize(Decimal("1e-3"), rounding=ROUND_UP))
     match = _FORM.fullmatch(text)
     if match is not None and match.group(3) in _BINARY and value == value.to_integral_value():
         return _binary(int(value))
