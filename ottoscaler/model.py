@@ -18,9 +18,10 @@ class ScaleUp:
     task_id: str
     pod_count: int
     image: str | None = None
-    command: tuple[str, ...] | None = None
-    args: tuple[str, ...] | None = None
-    env: Mapping[str, str] = field(default_factory=dict)
+    # These three may hold what their producer would not want in a traceback.
+    command: tuple[str, ...] | None = field(default=None, repr=False)
+    args: tuple[str, ...] | None = field(default=None, repr=False)
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
     cpu: str | None = None
     memory: str | None = None
     profile: str = "default"

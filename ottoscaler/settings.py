@@ -30,6 +30,12 @@ def _own_namespace() -> str:
         return "default"
 
 
+def _as_pattern(image: str) -> str:
+    """The one image that a reference means: as a pattern, a name without a tag would allow any tag."""
+    named = "@" in image or ":" in image.rpartition("/")[2]
+    return image if named else f"{image}:latest"
+
+
 @dataclass(frozen=True, slots=True, repr=False, kw_only=True)
 class Settings:
     """All settings. An attribute is named as its variable, in lower case and without ``OTTO_``.
@@ -182,7 +188,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         if not self.allowed_images:
-            object.__setattr__(self, "allowed_images", (self.agent_image,))
+            object.__setattr__(self, "allowed_images", (_as_pattern(self.agent_image),))
         if not self.instance:
             object.__setattr__(self, "instance", self._derived_instance())
 

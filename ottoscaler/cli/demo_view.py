@@ -95,25 +95,23 @@ class View:
     def results(self, events: list[dict[str, str]], workers: list[dict[str, str]]) -> None:
         """What the results stream holds, as a table."""
         say("\nThe results stream (otto:scale:results):\n")
-        say(f"   {'task':10} {'status':10} {'workers':>7} {'ok':>4} {'failed':>6} {'seconds':>8}  last words")
+        say(f"   {'task':10} {'status':10} {'workers':>7} {'ok':>4} {'failed':>6} {'secs':>6}  last words")
         for entry in events:
             words = [
                 w["message"].strip() for w in workers if w["event_id"] == entry["event_id"] and w["message"]
             ]
             last = words[-1].splitlines()[-1][:60] if words else ""
-            say(
-                f"   {entry['task_id']:10} {entry['status']:10} {entry['pod_count']:>7} {entry['succeeded']:>4} "
-                f"{entry['failed']:>6} {int(entry['duration_ms']) / 1000:>8.1f}  {last}".rstrip()
-            )
+            counts = f"{entry['pod_count']:>7} {entry['succeeded']:>4} {entry['failed']:>6}"
+            seconds = int(entry["duration_ms"]) / 1000
+            say(f"   {entry['task_id']:10} {entry['status']:10} {counts} {seconds:>6.1f}  {last}".rstrip())
 
 
 def _rows(workers: list[Worker]) -> list[str]:
     lines = [f"   {'worker':>6}  {'state':12} {'age':>6}  {'exit':4}"]
     for w in workers:
         mark = MARKS.get(w.state, " ")
-        lines.append(
-            f"   {w.index:>6}  {mark} {w.state:10} {w.seconds:>5.1f}s  {w.exit_code:4} {w.message[:60]}".rstrip()
-        )
+        line = f"   {w.index:>6}  {mark} {w.state:10} {w.seconds:>5.1f}s  {w.exit_code:4} {w.message[:60]}"
+        lines.append(line.rstrip())
     return lines
 
 

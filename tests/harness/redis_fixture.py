@@ -1,0 +1,68 @@
+"""One Redis server for a test module, emptied before each test: for tests of scripts, not of outages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from ottoscaler.ledger import Ledger
+from ottoscaler.local.redis_server import RedisServer
+from ottoscaler.settings import Settings
+from ottoscaler.stream import Stream
+
+
+@pytest.fixture(scope="module")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    directory: Path = tmp_path_factory.mktemp("redis")
+    server = RedisServer(directory, 0)
+    server.start()
+    yield server
+    server.stop()
+
+
+class Book:
+    """Ledgers of several replicas on one Redis, and a plain client to look with."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.redis: Any = redis.Redis.from_url(url, decode_responses=True)
+        self.redis.flushall()
+        self.settings = Settings(redis_url=url, redis_consumer="a")
+        self._streams: list[Stream] = []
+
+    def ledger(self, name: str = "a", incarnation: str = "1") -> Ledger:
+        """A replica's ledger, registered under its name."""
+        stream = Stream(Settings(redis_url=self.url, redis_consumer=name))
+        self._streams.append(stream)
+        ledger = Ledger(stream)
+        ledger.owner = f"{name}/{incarnation}"
+        ledger.installation = ledger.join_installation("inst")
+        ledger.ensure_group()
+        ledger.register("{}", ended=self._present(name))
+        return ledger
+
+    def _present(self, name: str) -> str:
+        return self.redis.hget(f"otto:scale:events:ottoscaler:replica:{name}", "incarnation") or ""
+
+    def stream(self, name: str = "a") -> Stream:
+        return Stream(Settings(redis_url=self.url, redis_consumer=name))
+
+    def results(self, kind: str) -> list[dict[str, str]]:
+        entries = self.redis.xrange("otto:scale:results")
+        return [fields for _, fields in entries if fields["kind"] == kind]
+
+    def close(self) -> None:
+        for stream in self._streams:
+            stream.close()
+        self.redis.close()
+
+
+@pytest.fixture
+def book(redis_server: RedisServer) -> Iterator[Book]:
+    made = Book(redis_server.url)
+    yield made
+    made.close()
