@@ -1,4 +1,4 @@
-"""What the manifests allow Pods to be: Pod Security for all of them, templates, quotas and fences for workers."""
+"""What the manifests allow Pods to be: Pod Security for all of them, templates, quotas and fences."""
 
 from __future__ import annotations
 
