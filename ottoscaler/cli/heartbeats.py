@@ -1,0 +1,108 @@
+"""Which replicas are alive: a heartbeat is a counter, so only looking twice tells whether it moves."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+from ottoscaler.ledger import timestamp
+from ottoscaler.stream import Stream
+
+MOST_REPLICAS = 1000
+# A heartbeat comes every second or sixth of a lease, whichever is less (lease.py); a replica whose beat
+# stands still for so many of them is called silent. Others take its events after a whole lease.
+BEATS_MISSED = 2.5
+LONGEST_BEAT_SECONDS = 1.0
+BEATS_A_LEASE = 6
+DEFAULT_LEASE_SECONDS = 30.0  # of a replica that does not say
+LOOK_SECONDS = 0.1
+LONGEST_LOOK_SECONDS = 5.0  # where replicas come and go all the time
+
+Json = dict[str, Any]
+
+
+class Heartbeats:
+    """Looks at the replicas' heartbeats, and remembers them from one look to the next. One thread."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._seen: dict[str, tuple[str, str, float]] = {}  # consumer: incarnation, beat, since when
+
+    def look(self) -> list[Json]:
+        """Every replica by its name. Waits until each has moved or is overdue. Raises RedisError."""
+        begun = time.monotonic()
+        moving: set[str] = set()
+        while True:
+            found = self._read()
+            now = time.monotonic()
+            moving |= {consumer for consumer, each in found.items() if self._moved(consumer, each, now)}
+            open_questions = [
+                consumer
+                for consumer, each in found.items()
+                if consumer not in moving and now - self._seen[consumer][2] < patience(each["info"])
+            ]
+            if not open_questions or now - begun > LONGEST_LOOK_SECONDS:
+                silent = found.keys() - moving - set(open_questions)
+                self._seen = {consumer: self._seen[consumer] for consumer in found}
+                return [describe(c, each, silent=c in silent) for c, each in sorted(found.items())]
+            time.sleep(LOOK_SECONDS)
+
+    def _moved(self, consumer: str, each: Json, now: float) -> bool:
+        known = self._seen.get(consumer)
+        if known is not None and known[:2] == (each["incarnation"], each["beat"]):
+            return False
+        self._seen[consumer] = (each["incarnation"], each["beat"], now)
+        return known is not None
+
+    def _read(self) -> dict[str, Json]:
+        prefix = self._stream.prefix
+        names = sorted(
+            name.decode("utf-8", "replace") for name in self._stream.command("SMEMBERS", f"{prefix}replicas")
+        )
+        if not names:
+            return {}
+        names = names[:MOST_REPLICAS]
+        answers = self._stream.pipeline(
+            [("HMGET", f"{prefix}replica:{name}", "incarnation", "beat", "info") for name in names]
+        )
+        return {
+            name: {"incarnation": incarnation.decode(), "beat": (beat or b"").decode(), "info": _object(info)}
+            for name, (incarnation, beat, info) in zip(names, answers, strict=True)
+            if incarnation is not None
+        }
+
+
+def patience(info: Json) -> float:
+    """Seconds without a beat after which a replica that says this of itself is called silent."""
+    lease = _number(info.get("lease_seconds"), DEFAULT_LEASE_SECONDS)
+    return max(2 * LOOK_SECONDS, BEATS_MISSED * min(LONGEST_BEAT_SECONDS, lease / BEATS_A_LEASE))
+
+
+def describe(consumer: str, each: Json, *, silent: bool) -> Json:
+    """A replica as docs/cli.md has it."""
+    info = each["info"]
+    at = _number(info.get("at"), 0.0)
+    state = "silent" if silent else "stopping" if info.get("stopping") is True else "alive"
+    return {
+        "consumer": consumer,
+        "incarnation": each["incarnation"],
+        "state": state,
+        "last_beat_at": timestamp(at) if 0 < at < 1e11 else "",
+        "lease_seconds": info.get("lease_seconds"),
+        "workers": info.get("workers"),
+        "workers_max": info.get("workers_max"),
+        "events_in_hand": info.get("in_hand"),
+    }
+
+
+def _number(value: Any, default: float) -> float:
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else default
+
+
+def _object(raw: bytes | None) -> Json:
+    try:
+        value = json.loads(raw or b"{}")
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,80 @@
+"""An open event's ledger as ``status`` tells it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ottoscaler.ledger import IndexState, Intent
+
+LONGEST_PLAUSIBLE_AGE_MS = 10 * 365 * 86_400_000  # ids that producers choose need not be times
+
+Json = dict[str, Any]
+
+
+def describe(event_id: str, raw: Mapping[str, bytes], *, offered: bool, now_ms: int) -> Json:
+    """The event with its workers, as docs/cli.md has it. ``raw`` is its hash, ``now_ms`` Redis's clock."""
+    words = {name: value.decode("utf-8", "replace") for name, value in raw.items() if name != "body"}
+    states = {int(k[2:]): IndexState.parse(v) for k, v in words.items() if k.startswith("i:")}
+    intents = {int(k[2:]): Intent.parse(v) for k, v in words.items() if k.startswith("c:")}
+    workers = list(_workers(states, intents, now_ms))
+    count = int(words["n"]) if words.get("n") else None
+    age = age_of(event_id, now_ms)
+    taken = int(words.get("taken") or now_ms)
+    return {
+        "event_id": event_id,
+        "type": words.get("type", ""),
+        "task_id": words.get("task", ""),
+        "pod_count": count,
+        "owner": words.get("owner", "").rpartition("/")[0],
+        "offered": offered,
+        "epoch": int(words.get("epoch") or 0),
+        "age_seconds": round((now_ms - taken) / 1000 if age is None else age, 3),
+        "strikes": int(words.get("strikes") or 0),
+        "counts": _counts(words, workers, states, count or 0),
+        "workers": workers,
+    }
+
+
+def _counts(
+    words: Mapping[str, str], workers: list[Json], states: Mapping[int, IndexState], count: int
+) -> dict[str, int]:
+    counts = dict.fromkeys(("not_begun", "begun", "cancelling", "retrying"), 0)
+    for each in workers:
+        counts[each["state"]] += 1
+    if words.get("type") == "scale_up":
+        counts["not_begun"] = max(0, count - len(states))
+    for word, key in (("succeeded", "ok"), ("failed", "bad"), ("cancelled", "cut")):
+        counts[word] = int(words.get(key) or 0)
+    return counts
+
+
+def _workers(states: Mapping[int, IndexState], intents: Mapping[int, Intent], now_ms: int) -> Iterator[Json]:
+    """Those that have begun and not ended: of the others there is nothing to tell but their number."""
+    for index, state in sorted(states.items()):
+        if state.kind == "done":
+            continue
+        worker: Json = {"index": index, "attempt": state.attempt, "state": "begun"}
+        if state.kind == "waiting":
+            worker["state"] = "retrying"
+            worker["due_in_seconds"] = round(max(0, state.due_ms - now_ms) / 1000, 3)
+        if index in intents:
+            worker["state"] = "cancelling"
+            worker["cancelled_by"] = intents[index].by
+        if state.uid:
+            worker["pod_uid"] = state.uid
+        yield worker
+
+
+def age_of(event_id: str, now_ms: int) -> float | None:
+    """Seconds since XADD, where the id is a time that can be true; else ``None``."""
+    written = int(event_id.partition("-")[0])
+    if 0 <= now_ms - written < LONGEST_PLAUSIBLE_AGE_MS:
+        return (now_ms - written) / 1000
+    return None
+
+
+def order(event_id: str) -> tuple[int, int]:
+    """What sorts ids as Redis does."""
+    ms, _, seq = event_id.partition("-")
+    return int(ms), int(seq or 0)
