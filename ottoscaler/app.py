@@ -105,6 +105,7 @@ class App:
             describe=self._describe,
             surveyed=lambda survey, same: self.recovery.surveyed(survey, same),  # noqa: PLW0108 - made later
             emptied=lambda: self.recovery.emptied(),  # noqa: PLW0108 - made later
+            lost=lambda: self.dispatcher.leave_all(),  # noqa: PLW0108 - made later
             beat=beacon("lease").beat,
             redis_run=self._lease_stream.run_id,
         )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
+from ottoscaler.errors import Fenced
 from ottoscaler.flight import EventRun, Task
 from ottoscaler.lease import Lease
 from ottoscaler.ledger import Ledger
@@ -92,6 +93,11 @@ class Attempt:
             pod=ticket.name,
             attempt=task.attempt,
         )
+
+    def check_ownership(self) -> None:
+        """Raises Fenced where the event was found to be another replica's: its Pod is that one's to end."""
+        if self.run.dropped:
+            raise Fenced(f"event {self.worker.event_id} is not owned by this replica any more")
 
     def is_ours(self, view: PodView) -> bool:
         """Whether a Pod of our name is this very attempt's: by its labels, of an installation we held."""

@@ -91,6 +91,18 @@ class Dispatcher:
     def free(self) -> int:
         return self._max_workers - self._busy
 
+    def leave_all(self) -> None:
+        """Lease: this replica was taken for dead, so all that it had in hand is others' now."""
+        for run in self._flight.snapshot():
+            self._flight.drop(run)
+        self._workers.look_up()
+        self.wake()
+
+    def _leave(self, run: EventRun) -> None:
+        if not run.dropped:
+            self._flight.drop(run)
+            self._workers.look_up()  # its other workers here would hold their slots until their Pods end
+
     def settle(self, view: PodView) -> None:
         """Reconciler: end an adopted worker that waits for a slot, if its Pod has ended."""
         task = self._take_adoptee(view)
@@ -249,7 +261,7 @@ class Dispatcher:
                 event_id=task.run.event.event_id,
                 index=task.index,
             )
-            self._flight.drop(task.run)
+            self._leave(task.run)
         except Stopping:
             log.debug(
                 "worker_left", "left to the next replica", event_id=task.run.event.event_id, index=task.index

@@ -53,8 +53,7 @@ class Intake:
     def accept(self, entry: Entry) -> bool:
         """Own an entry that was read and hand it on; True where it was."""
         if entry.fields is None:
-            self._dead_letter(entry.id, "the entry was deleted from the stream before it was read", ())
-            return False
+            return self._refuse(entry.id, "the entry was deleted from the stream before it was read", ())
         try:
             event = parse_event(entry.id, entry.fields, self._limits)
             pod_plan = self._plan(event)
@@ -154,6 +153,17 @@ class Intake:
         if taken.record is None:
             raise Fenced(f"event {record.event_id} has ended")
         return taken.record
+
+    def _refuse(self, event_id: str, error: str, fields: tuple[tuple[bytes, bytes], ...]) -> bool:
+        """Dead-letter what cannot be begun. An event that was begun already has its body in the ledger and
+        maybe Pods (its entry was trimmed since, or another policy took it): then it is carried on with."""
+        owner = self._ledger.owner_of(event_id)
+        if owner is None:
+            self._dead_letter(event_id, error, fields)
+            return False
+        if owner not in ("", self._ledger.owner):
+            return False
+        return self.adopt(self._ledger.take_over(event_id, owner))
 
     def _dead_letter(self, event_id: str, error: str, fields: tuple[tuple[bytes, bytes], ...]) -> None:
         if self._ledger.dead_letter(event_id, error, fields):

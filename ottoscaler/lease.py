@@ -90,6 +90,7 @@ class Lease:
         describe: Callable[[], dict[str, Any]],
         surveyed: Callable[[Survey, bool], None],
         emptied: Callable[[], None],
+        lost: Callable[[], None],
         beat: Callable[[], None],
         redis_run: Callable[[], str],
     ) -> None:
@@ -102,6 +103,7 @@ class Lease:
         self._describe = describe
         self._surveyed = surveyed
         self._emptied = emptied
+        self._lost = lost
         self._beat = beat
         self._redis_run = redis_run
         self._last_run: str | None = None
@@ -208,6 +210,7 @@ class Lease:
             return
         if survey is None:
             log.warning("lease_lost", "this replica was taken for dead; what it had in hand is others' now")
+            self._lost()
             self._enter_anew()
             return
         self._renewed(sent)

@@ -27,6 +27,7 @@ def monitor(a: Attempt) -> Judgement:
             if ticket.gone or view is None or view.terminal or _look_again(a) == view:
                 return found
             continue
+        a.check_ownership()
         if shop.abandon.is_set():
             raise Stopping("the worker is left to the next replica")
         ticket.wait(_time_left(a))

@@ -159,11 +159,10 @@ class Recovery:
         for event_id in survey.offers:
             if self._stop.is_set():
                 return
-            if self._flight.knows(event_id):
-                continue
-            room = self._flight.room() > 0 and self._free_slots() > 0
+            # By the ledger, not by our memory: what we once held may have come back to us on offer.
             owner = self._ledger.owner_of(event_id)
-            if owner is None or (owner and not room):
+            room = self._flight.room() > 0 and self._free_slots() > 0
+            if owner is None or owner == self._ledger.owner or (owner and not room):
                 continue
             self._adopt(event_id, owner, offered=True, room=room)
 

@@ -159,6 +159,7 @@ def cancel(a: Attempt, intent: Intent) -> Ended:
         return _record(a, _outcome(a, found), despite_intent=True)
     asked = False
     while not ticket.gone:
+        a.check_ownership()
         if shop.abandon.is_set():
             raise Stopping("the cancelled worker is left to the next replica")
         if not asked and not (ticket.view is not None and ticket.view.deleting):

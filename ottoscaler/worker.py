@@ -31,6 +31,10 @@ class Workers:
         finally:
             self._shop.watcher.unsubscribe(ticket)
 
+    def look_up(self) -> None:
+        """Any thread: have every waiting worker look whether its event is still this replica's."""
+        self._shop.watcher.wake_all()
+
     def settle_if_ended(self, task: Task, view: PodView) -> Ended | None:
         """End an adopted worker whose Pod needs no more waiting; ``None`` where it still runs."""
         watcher = self._shop.watcher

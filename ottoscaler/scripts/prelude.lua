@@ -135,13 +135,13 @@ end
 
 local function new_event(id, key, e, now)
   redis.call('HSET', key, 'state', 'open', 'type', e.type, 'task', e.task, 'n', e.count, 'owner', e.owner,
-    'epoch', '1', 'since', now, 'taken', now, 'strikes', '0', 'progress', '0', 'begun', '0', 'done', '0',
+    'epoch', '1', 'since', now, 'taken', now, 'strikes', '0', 'progress', '0', 'tried', '0', 'begun', '0', 'done', '0',
     'ok', '0', 'bad', '0', 'cut', '0', 'body', e.body, 'meta', e.meta)
   redis.call('SADD', P .. 'events', id)
 end
 
 local function take_ownership(id, key, owner, now)
-  redis.call('HSET', key, 'owner', owner, 'since', now, 'progress', '0')
+  redis.call('HSET', key, 'owner', owner, 'since', now, 'progress', '0', 'tried', '0')
   local epoch = redis.call('HINCRBY', key, 'epoch', 1)
   redis.call('SREM', P .. 'offers', id)
   redis.pcall('XCLAIM', STREAM, GROUP, (split_owner(owner)), '0', id, 'JUSTID')

@@ -1,5 +1,7 @@
 -- Write an event's ledger anew after Redis was emptied, from what its owner still knows:
 -- A = id, owner, type, task, count, body, metadata, then pairs of index and state.
+local failure = check_streams()
+if failure then return failure end
 if wiped() then return {'wiped'} end
 local id, key, now = A[1], event_key(A[1]), now_ms()
 if redis.call('EXISTS', key) == 1 then return {'exists'} end
@@ -17,4 +19,5 @@ for i = 8, #A, 2 do
 end
 redis.call('HSET', key, 'done', done, 'begun', begun, 'ok', counts.succeeded, 'bad', counts.failed,
   'cut', counts.cancelled)
+if done == tonumber(A[5]) then finish_event(id, key, now) end
 return {'ok', '1'}

@@ -12,8 +12,9 @@ elseif state.attempt ~= attempt then return {'stale'}
 elseif state.kind == 's' then
   local intent = redis.call('HGET', key, 'c:' .. index)
   if intent then return {'cancelling', intent, state.rest} end
+  if state.rest == '' then redis.call('HSET', key, 'tried', '1') end
   return {'again', state.rest}
 end
-redis.call('HSET', key, 'i:' .. index, 's:' .. attempt .. ':')
+redis.call('HSET', key, 'i:' .. index, 's:' .. attempt .. ':', 'tried', '1')
 if redis.call('HINCRBY', key, 'begun', 1) == 1 then redis.call('SREM', P .. 'offers', id) end
 return {'ok', ''}

@@ -6,7 +6,7 @@ if failure then return failure end
 if wiped() then return {'wiped'} end
 local id, owner, old, now = A[1], A[2], A[3], now_ms()
 local key = event_key(id)
-local e = redis.call('HMGET', key, 'state', 'owner', 'strikes', 'progress', 'since', 'begun')
+local e = redis.call('HMGET', key, 'state', 'owner', 'strikes', 'progress', 'since', 'begun', 'tried')
 if e[1] ~= 'open' then return {'moved'} end
 if e[2] == owner then return {'mine', redis.call('HGET', key, 'epoch'), redis.call('HGETALL', key)} end
 if e[2] ~= old then return {'moved'} end
@@ -19,7 +19,9 @@ elseif old ~= '' then
   local r = redis.call('HMGET', P .. 'replica:' .. consumer, 'incarnation', 'beat')
   -- Another incarnation is there only because its registration proved that the old one had ended.
   if r[1] == incarnation and r[2] ~= A[4] then return {'alive'} end
-  if e[4] == '0' and now - tonumber(e[5]) < tonumber(A[6]) then
+  -- Only an owner that tried to create a Pod of it and got none can have died of it: what waited for a slot,
+  -- or ran on with the Pods that it had, is no suspect, however often its owners die.
+  if e[7] == '1' and e[4] == '0' and now - tonumber(e[5]) < tonumber(A[6]) then
     redis.call('HINCRBY', key, 'strikes', 1)
     local history = redis.call('HGET', key, 'history') or ''
     redis.call('HSET', key, 'history', history .. A[7] .. ' ' .. consumer .. ' died without progress; ')

@@ -183,7 +183,9 @@ def test_full_replica_leaves_an_event_that_has_not_begun(book: Book) -> None:
 
 
 def die(book: Book, event: ScaleUp, generation: int) -> Record:
-    """The owner dies at once, and its next incarnation takes over."""
+    """The owner dies while it tries to create a Pod, and its next incarnation takes over."""
+    worker = WorkerId(event.event_id, 1, 0)
+    assert book.ledger("a", str(generation)).start(worker, generation).word in ("ok", "again")
     new = book.ledger("a", str(generation + 1))
     record = new.take_over(event.event_id, f"a/{generation}").record
     assert record is not None
@@ -201,6 +203,15 @@ def test_deaths_without_progress_are_strikes_and_progress_forgives(book: Book) -
     assert die(book, event, 3).strikes == 2
 
 
+def test_event_that_only_waited_is_no_suspect_when_its_owner_dies(book: Book) -> None:
+    """Its owner died of something else: of another event, or of nothing but a crash loop."""
+    ledger, event = book.ledger("a", "1"), add(book)
+    owned(ledger, event)
+    taken = book.ledger("a", "2").take_over(event.event_id, "a/1").record
+    assert taken is not None
+    assert taken.strikes == 0
+
+
 def test_poisoned_event_is_dead_lettered_with_its_history_and_cancelled(book: Book) -> None:
     ledger, event = book.ledger("a", "1"), add(book)
     owned(ledger, event)
@@ -211,7 +222,10 @@ def test_poisoned_event_is_dead_lettered_with_its_history_and_cancelled(book: Bo
     assert "given up" in dead["error"]
     assert "died without progress" in dead["error"]
     assert dead["field:type"] == "scale_up"
-    assert [e["status"] for e in book.results("event")] == ["cancelled"]
+    assert [(w["index"], w["status"]) for w in book.results("worker")] == [("0", "cancelled")]
+    begun = WorkerId(event.event_id, 1, 0)
+    assert ledger.record(begun, record.epoch, "", FAILED).word == "cancelling"
+    assert ledger.record(begun, record.epoch, "", FAILED, despite_intent=True).word == "ended"
 
 
 def test_expired_event_is_told_only_at_its_first_sight(book: Book) -> None:
