@@ -1,0 +1,163 @@
+"""Whose turn it is, and that a slot is never taken twice. The step is called here, without its thread."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, cast
+
+from ottoscaler.attempt import Ended, Next
+from ottoscaler.dispatcher import Dispatcher
+from ottoscaler.flight import EventRun, Flight, Task
+from ottoscaler.ledger import IndexState, Ledger, Record
+from ottoscaler.model import ScaleUp
+from ottoscaler.telemetry.metrics import Metrics
+from ottoscaler.worker import Workers
+from tests.harness.waiting import wait_for
+
+
+class HeldWorkers:
+    """Stands for the worker's function: each task waits until it is let go."""
+
+    def __init__(self) -> None:
+        self.begun: list[Task] = []
+        self.gates: dict[tuple[str, int], threading.Event] = {}
+        self.ends: dict[tuple[str, int], Ended] = {}
+        self.lock = threading.Lock()
+
+    def work(self, task: Task) -> Ended:
+        key = (task.run.event.event_id, task.index)
+        with self.lock:
+            self.begun.append(task)
+            gate = self.gates.setdefault(key, threading.Event())
+        assert gate.wait(10)
+        return self.ends.get(key, Ended(Next.DONE))
+
+    def order(self) -> list[tuple[str, int]]:
+        with self.lock:
+            return [(t.run.event.event_id, t.index) for t in self.begun]
+
+
+class Bench:
+    def __init__(self, slots: int) -> None:
+        self.flight = Flight(16)
+        self.workers = HeldWorkers()
+        self.dispatcher = Dispatcher(
+            self.flight,
+            cast(Workers, self.workers),
+            cast(Ledger, None),
+            max_workers=slots,
+            scale_down=lambda _: None,
+            metrics=Metrics(),
+            stop=threading.Event(),
+            beat=lambda: None,
+        )
+        self.dispatcher.start()
+
+    def add(self, event_id: str, count: int, priority: int = 0, **record: Any) -> EventRun:
+        event = ScaleUp(event_id, event_id, count, priority=priority)
+        run = EventRun(event, None, b"[]", Record(event_id, 1, record.pop("strikes", 0), b"[]", **record))
+        assert self.flight.add(run)
+        return run
+
+    def step(self, begun: int) -> list[tuple[str, int]]:
+        """Dispatch until so many tasks have begun."""
+
+        def look() -> bool:
+            self.dispatcher.step(0.001)
+            return len(self.workers.order()) >= begun
+
+        wait_for(look, f"{begun} tasks have begun", 5)
+        return self.workers.order()
+
+    def finish(self, event_id: str, index: int) -> None:
+        self.workers.gates[(event_id, index)].set()
+        wait_for(lambda: index not in self._active(event_id), "the task has ended", 5)
+
+    def _active(self, event_id: str) -> set[int]:
+        run = self.flight.runs.get(event_id)
+        return run.active if run else set()
+
+    def close(self) -> None:
+        for gate in self.workers.gates.values():
+            gate.set()
+        self.dispatcher.close()
+
+
+def test_events_take_turns_whatever_their_size() -> None:
+    bench = Bench(4)
+    bench.add("1-0", 500)
+    bench.add("2-0", 2)
+    assert bench.step(4) == [("1-0", 0), ("2-0", 0), ("1-0", 1), ("2-0", 1)]
+    bench.close()
+
+
+def test_higher_priority_goes_first() -> None:
+    bench = Bench(3)
+    bench.add("1-0", 5)
+    bench.add("2-0", 2, priority=7)
+    assert bench.step(3) == [("2-0", 0), ("2-0", 1), ("1-0", 0)]
+    bench.close()
+
+
+def test_no_more_tasks_than_slots() -> None:
+    bench = Bench(2)
+    bench.add("1-0", 10)
+    bench.step(2)
+    bench.dispatcher.step(0.001)
+    assert (bench.dispatcher.busy, len(bench.workers.order())) == (2, 2)
+    bench.finish("1-0", 0)
+    assert bench.step(3)[-1] == ("1-0", 2)
+    bench.close()
+
+
+def test_adoption_comes_before_new_work() -> None:
+    bench = Bench(1)
+    bench.add("1-0", 1, priority=100)
+    bench.add("2-0", 2, indexes={1: IndexState("begun", 0, uid="u")})
+    assert bench.step(1) == [("2-0", 1)]
+    bench.close()
+
+
+def test_finished_indexes_are_skipped() -> None:
+    bench = Bench(2)
+    bench.add("1-0", 3, indexes={1: IndexState("done", 0, uid="u", status="succeeded")})
+    assert bench.step(2) == [("1-0", 0), ("1-0", 2)]
+    bench.close()
+
+
+def test_retry_holds_no_slot_until_it_is_due() -> None:
+    bench = Bench(1)
+    bench.workers.ends[("1-0", 0)] = Ended(Next.RETRY, 0.2)
+    bench.add("1-0", 1)
+    bench.add("2-0", 1)
+    bench.step(1)
+    bench.finish("1-0", 0)
+    assert bench.step(2)[-1] == ("2-0", 0)
+    bench.finish("2-0", 0)
+    bench.step(3)
+    again = bench.workers.begun[-1]
+    assert (again.run.event.event_id, again.attempt) == ("1-0", 1)
+    bench.close()
+
+
+def test_event_that_killed_its_owners_begins_alone() -> None:
+    bench = Bench(4)
+    bench.add("1-0", 2)
+    suspect = bench.add("2-0", 1, strikes=2)
+    assert bench.step(1) == [("2-0", 0)]
+    bench.dispatcher.step(0.001)
+    assert bench.workers.order() == [("2-0", 0)]
+    suspect.progressed = True
+    assert ("1-0", 0) in bench.step(3)
+    bench.close()
+
+
+def test_event_counts_as_in_hand_until_its_last_worker_has_begun() -> None:
+    bench = Bench(1)
+    bench.add("1-0", 2)
+    bench.step(1)
+    assert (bench.flight.in_hand(), bench.flight.room()) == (1, 15)
+    bench.finish("1-0", 0)
+    bench.step(2)
+    assert bench.flight.in_hand() == 0
+    bench.close()

@@ -1,0 +1,75 @@
+"""Who is dead: only whose heartbeat stood still for a whole lease that we saw without a gap."""
+
+from __future__ import annotations
+
+from ottoscaler.ledger import Survey
+from ottoscaler.recovery import Observations
+
+LEASE = 10.0
+
+
+def survey(**replicas: tuple[str, str]) -> Survey:
+    return Survey(1, (), True, replicas)
+
+
+def watch(observations: Observations, seconds: int, *, since: int = 0, **replicas: tuple[str, str]) -> None:
+    for second in range(since, since + seconds + 1):
+        observations.update(survey(**replicas), float(second))
+
+
+def test_heartbeat_that_stands_still_is_timed_from_when_it_was_first_seen() -> None:
+    observations = Observations(LEASE)
+    watch(observations, 11, a=("i", "5"))
+    assert observations.still_for("a", 11.0) == 11.0
+
+
+def test_each_new_beat_starts_the_time_anew() -> None:
+    observations = Observations(LEASE)
+    watch(observations, 9, a=("i", "5"))
+    watch(observations, 3, since=10, a=("i", "6"))
+    assert observations.still_for("a", 13.0) == 3.0
+
+
+def test_gap_in_our_own_observation_proves_nothing() -> None:
+    observations = Observations(LEASE)
+    watch(observations, 3, a=("i", "5"))
+    observations.update(survey(a=("i", "5")), 60.0)
+    assert observations.still_for("a", 60.0) == 0.0
+
+
+def test_forgetting_after_an_error_starts_anew() -> None:
+    observations = Observations(LEASE)
+    watch(observations, 9, a=("i", "5"))
+    observations.forget()
+    watch(observations, 1, since=10, a=("i", "5"))
+    assert observations.still_for("a", 11.0) == 1.0
+
+
+def test_owner_without_any_heartbeat_is_timed_too() -> None:
+    observations = Observations(LEASE)
+    for second in range(12):
+        observations.update(Survey(1, (), True, {}, ("ghost/1",)), float(second))
+    assert observations.still_for("ghost", 11.0) == 11.0
+    assert observations.heartbeat("ghost") == ("", "")
+
+
+def test_consumer_without_any_heartbeat_is_timed_too() -> None:
+    observations = Observations(LEASE)
+    for second in range(12):
+        observations.update(Survey(1, (), True, {}, (), {"redis-cli": 1}), float(second))
+    assert observations.still_for("redis-cli", 11.0) == 11.0
+
+
+def test_new_incarnation_under_a_name_starts_the_time_anew() -> None:
+    observations = Observations(LEASE)
+    watch(observations, 9, a=("i", "5"))
+    watch(observations, 1, since=10, a=("j", "5"))
+    assert observations.still_for("a", 11.0) == 1.0
+    assert observations.heartbeat("a") == ("j", "5")
+
+
+def test_name_that_left_is_forgotten() -> None:
+    observations = Observations(LEASE)
+    watch(observations, 9, a=("i", "5"))
+    watch(observations, 1, since=10, b=("i", "1"))
+    assert observations.still_for("a", 11.0) == 0.0
