@@ -350,6 +350,8 @@ class App:
             log.info("event_handed_over", "handed over to the next replica", event_id=run.event.event_id)
 
     def _release_all(self) -> None:
+        if not self._registered.is_set():
+            return  # nothing was ever owned, so a Redis that never answered need not be waited for
         deadline = time.monotonic() + HANDOVER_SECONDS
         while True:
             self._release(self.flight.snapshot())

@@ -97,12 +97,14 @@ class Kube:
 class Replica:
     """One ``python -m ottoscaler`` process, with its log in a file."""
 
-    def __init__(self, env: dict[str, str], log: Path, arguments: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, env: dict[str, str], log: Path, program: tuple[str, ...] = ("-m", "ottoscaler")
+    ) -> None:
         self.port = int(env.get("OTTO_HTTP_PORT", "0"))
         self.log_path = log
         self._log = log.open("ab")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "ottoscaler", *arguments],
+            [sys.executable, *program],
             env=env,
             stdout=self._log,
             stderr=self._log,
@@ -230,12 +232,22 @@ class World:
         more = {**self.settings, **settings}
         return {**base, **{k: str(v) for k, v in more.items() if v is not None}}
 
-    def start(self, name: str | None = None, *, ready: bool = True, **settings: Any) -> Replica:
-        """Start a replica under a consumer name of its own and wait until it is ready."""
+    def start(
+        self,
+        name: str | None = None,
+        *,
+        ready: bool = True,
+        program: tuple[str, ...] = ("-m", "ottoscaler"),
+        **settings: Any,
+    ) -> Replica:
+        """Start a replica under a consumer name of its own and wait until it is ready.
+
+        ``program`` are other arguments for Python, where not the service itself but a wrapper is meant.
+        """
         name = name or f"replica-{len(self.replicas)}"
         settings.setdefault("OTTO_HTTP_PORT", free_port())
         settings.setdefault("REDIS_CONSUMER", name)
-        replica = Replica(self.environment(**settings), self.directory / f"{name}.log")
+        replica = Replica(self.environment(**settings), self.directory / f"{name}.log", program)
         self.replicas.append(replica)
         return replica.wait_ready() if ready else replica
 

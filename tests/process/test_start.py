@@ -1,0 +1,128 @@
+"""Starting with Redis or the API server away, and what the probes say of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from typing import Any
+
+from tests.harness.looks import FOREVER, local_only, phases
+from tests.harness.waiting import stays, wait_for
+from tests.harness.world import Replica, World
+
+MANY_LINES = 40  # in a few seconds: what no operator would read
+
+
+def unready_parts(replica: Replica) -> set[str]:
+    """The conditions that /readyz calls not met; empty where it says 200."""
+    status, body = replica.get("/readyz")
+    if status != 503:
+        return set()
+    report: dict[str, Any] = json.loads(body)
+    return {name for name, part in report["conditions"].items() if not part["ok"]}
+
+
+def is_alive(replica: Replica) -> bool:
+    return replica.process.poll() is None and replica.get("/healthz")[0] == 200
+
+
+def test_it_waits_for_a_redis_that_is_not_there_at_its_start(place: World) -> None:
+    place.redis_server.stop()
+    replica = place.start(ready=False)
+    wait_for(lambda: "redis" in unready_parts(replica), "it is not ready for want of Redis")
+    wait_for(lambda: replica.lines(action="heartbeat_failed"), "it says what it waits for")
+    stays(lambda: is_alive(replica), "it is not well while Redis is away", 1.5)
+    assert 1 <= len(replica.log().splitlines()) < MANY_LINES
+    assert "Traceback" not in replica.log()
+    place.redis_server.start()
+    replica.wait_ready(8)
+    assert place.wait_event(place.scale_up(1))["status"] == "succeeded"
+
+
+def test_a_signal_ends_a_start_that_waits_for_redis(place: World) -> None:
+    place.redis_server.stop()
+    replica = place.start(ready=False)
+    wait_for(lambda: replica.lines(action="heartbeat_failed"), "it waits for Redis")
+    begun = time.monotonic()
+    replica.send(signal.SIGTERM)
+    assert replica.wait(8) == 0
+    assert time.monotonic() - begun < 2.5
+
+
+@local_only
+def test_it_waits_for_an_api_server_that_is_not_there_at_its_start(place: World) -> None:
+    assert place.cluster is not None
+    place.cluster.faults.go_away("refused")
+    replica = place.start(ready=False)
+    event_id = place.scale_up(1)
+    wait_for(lambda: unready_parts(replica) == {"watch"}, "it is not ready for want of Kubernetes")
+    stays(lambda: is_alive(replica), "it is not well while Kubernetes is away", 1.5)
+    assert 1 <= len(replica.log().splitlines()) < MANY_LINES
+    assert "Traceback" not in replica.log()
+    place.cluster.faults.come_back()
+    replica.wait_ready(8)
+    assert place.wait_event(event_id)["status"] == "succeeded"
+
+
+def test_a_redis_that_hangs_turns_readiness_red_but_not_health(place: World) -> None:
+    replica = place.start()
+    event_id = place.scale_up(1, run_seconds=FOREVER)
+    place.wait_workers(event_id, "Running", 1)
+    place.redis_server.freeze()
+    try:
+        wait_for(lambda: {"redis", "lease"} <= unready_parts(replica), "it is not ready", 12)
+        assert is_alive(replica)
+    finally:
+        place.redis_server.thaw()
+    replica.wait_ready(8)
+    assert phases(place, event_id) == {0: "Running"}
+    assert place.wait_event(place.scale_up(1))["status"] == "succeeded"
+
+
+@local_only
+def test_an_api_server_that_goes_turns_readiness_red_but_not_health(place: World) -> None:
+    assert place.cluster is not None
+    replica = place.start()
+    event_id = place.scale_up(1, run_seconds=3)
+    place.wait_workers(event_id, "Running", 1)
+    place.cluster.faults.go_away("refused")
+    wait_for(lambda: "watch" in unready_parts(replica), "it is not ready", 8)
+    assert is_alive(replica)
+    place.cluster.faults.come_back()
+    replica.wait_ready(8)
+    assert place.wait_event(event_id)["status"] == "succeeded"
+    assert [w["attempt"] for w in place.workers(event_id)] == ["0"]
+
+
+def test_a_wrong_password_is_tried_again_and_never_shown(place: World) -> None:
+    url = place.redis_server.url.replace("redis://", "redis://:not-for-logs-71@")
+    replica = place.start(ready=False, REDIS_URL=url)
+    wait_for(lambda: replica.lines(action="heartbeat_failed"), "it says that Redis refuses")
+    assert is_alive(replica)
+    assert "redis" in unready_parts(replica)
+    assert "not-for-logs-71" not in replica.log()
+    replica.send(signal.SIGTERM)
+    assert replica.wait(8) == 0
+    assert "not-for-logs-71" not in replica.log()
+
+
+def test_an_unknown_setting_is_warned_about(place: World) -> None:
+    replica = place.start(OTTO_MAX_WORKER="3")
+    (warning,) = [w for w in replica.lines(action="settings_warning") if "OTTO_MAX_WORKER" in w["message"]]
+    assert "OTTO_MAX_WORKERS" in warning["message"]
+
+
+def test_a_thawed_replica_is_well_again_and_serves_on(place: World) -> None:
+    replica = place.start(OTTO_LEASE_SECONDS="1")
+    event_id = place.scale_up(1, run_seconds=3)
+    place.wait_workers(event_id, "Running", 1)
+    replica.freeze()
+    beats = place.redis.hget("otto:scale:events:ottoscaler:replica:replica-0", "beat")
+    stays(lambda: os.path.exists(f"/proc/{replica.pid}"), "it is gone", 1.5)
+    assert place.redis.hget("otto:scale:events:ottoscaler:replica:replica-0", "beat") == beats
+    replica.thaw()
+    replica.wait_ready(5)
+    assert replica.get("/healthz")[0] == 200
+    assert place.wait_event(event_id)["status"] == "succeeded"
