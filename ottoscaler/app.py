@@ -302,6 +302,17 @@ class App:
     def stop(self) -> None:
         """The stop thread: hand everything over in order, against one deadline, then end the threads."""
         begun = time.monotonic()
+        try:
+            self._stop(begun)
+        except BaseException as error:
+            log.error("stop_failed", "an error of Ottoscaler's own while stopping", exc=error)
+            self.exit_code = self.exit_code or 1
+            raise
+        finally:
+            log.info("stopped", f"stopped in {time.monotonic() - begun:.1f} s", exit_code=self.exit_code)
+            self.finished.set()
+
+    def _stop(self, begun: float) -> None:
         self.stopping.set()
         log.info("stopping", "nothing is read or created any more; running workers are waited for")
         self._wake_everybody()
@@ -313,8 +324,6 @@ class App:
         self._release_all()
         self._end_threads()
         flood.sweep(all_windows=True)
-        log.info("stopped", f"stopped in {time.monotonic() - begun:.1f} s", exit_code=self.exit_code)
-        self.finished.set()
 
     def hurry(self) -> None:
         """A second signal: hand over everything at once."""
@@ -358,7 +367,7 @@ class App:
             try:
                 self._ledger.release(list(self.flight.downs.items()))
                 if not self.flight.snapshot():
-                    self.lease.leave()
+                    self._leave()
                     return
             except RedisError as error:
                 flood.warning("handover_failed", f"events could not be handed over: {error}")
@@ -366,6 +375,12 @@ class App:
                 log.error("handover_failed", "Redis is away; others take over when the lease has run out")
                 return
             self.finished.wait(0.2)
+
+    def _leave(self) -> None:
+        """The heartbeat ends before the name is given free, or it would enter it again."""
+        self._lease_stop.set()
+        self._join("lease")
+        self.lease.leave()
 
     def _end_threads(self) -> None:
         self._lease_stop.set()

@@ -17,10 +17,12 @@ from ottoscaler.errors import (
     PodGone,
     QuotaExceeded,
     Refused,
+    Stopping,
 )
 from ottoscaler.model import Judgement, PodView, Reason, Status, Verdict
 from ottoscaler.podview import observe
 from ottoscaler.settlement import cancel, cancel_unborn, delete, settle
+from ottoscaler.telemetry.logs import flood
 
 CREATE_PAUSE_SECONDS = 0.2  # doubled up to the longest, with jitter, while a create is refused for now
 LONGEST_CREATE_PAUSE_SECONDS = 3.0
@@ -47,13 +49,12 @@ def create(a: Attempt) -> Ended | None:
         elif answer.detail:
             return _adopt(a, answer.detail)
         try:
-            if shop.lease.holds(generation):
-                return _post(a, answer.word == "again" and a.task.adopt)
+            return _post(a, generation, look_first=answer.word == "again" and a.task.adopt)
         except (KubernetesUnavailable, QuotaExceeded) as error:
             waited = time.monotonic() - begun
             if waited > shop.limits.pending_timeout and _is_limited(error):
                 return settle(a, _refused(error))
-            a.log.info("create_waits", f"the Pod cannot be created for now: {error}")
+            flood.info("create_waits", f"Pods cannot be created for now: {error}")
             least = error.retry_after if isinstance(error, KubernetesUnavailable) else 0.0
             shop.stopping.wait(max(least, pause * random.uniform(0.5, 1.0)))
             pause = min(pause * 2, LONGEST_CREATE_PAUSE_SECONDS)
@@ -61,7 +62,7 @@ def create(a: Attempt) -> Ended | None:
             return settle(a, _refused(error))
 
 
-def _post(a: Attempt, look_first: bool) -> Ended | None:
+def _post(a: Attempt, generation: int, *, look_first: bool) -> Ended | None:
     """Create the Pod, or find the one that a lost reply or a dead replica left."""
     shop = a.shop
     if look_first and a.ticket.view is not None and a.is_ours(a.ticket.view):
@@ -74,13 +75,21 @@ def _post(a: Attempt, look_first: bool) -> Ended | None:
     _tell_latency(a)
     sent = time.monotonic()
     try:
-        obj = shop.pods.create(body)
+        obj = shop.pods.create(body, permit=lambda: _permit(a, generation))
     except PodExists:
         return _find(a)
     a.created_at = sent
     shop.metrics.pod_create.observe(time.monotonic() - sent)
     a.log.info("pod_created", "the Pod was created")
     return _note(a, obj["metadata"]["uid"], observe(obj))
+
+
+def _permit(a: Attempt, generation: int) -> None:
+    """Directly before the request: whatever was waited for, the lease must have held all the time."""
+    if a.shop.stopping.is_set():
+        raise Stopping("nothing is created any more")
+    if not a.shop.lease.holds(generation):
+        raise KubernetesUnavailable("the lease has lapsed; the ledger is asked again")
 
 
 def _tell_latency(a: Attempt) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 CALLS_IN_FLIGHT = 32  # more gain nothing on a real server (DESIGN.md section 6)
@@ -18,7 +18,21 @@ SLOW_SECONDS = 2.0  # an answer that takes longer counts as a sign of strain
 LEAST_RATE = 5.0  # calls a second, however much the server complains
 RAISE_PER_ANSWER = 0.5  # calls a second
 LOWER_EVERY_SECONDS = 1.0  # one burst of 429s is one sign, not thirty-two
+LONGEST_SLEEP_SECONDS = 0.25  # between two looks whether a waiting create may still go
 SHARE_LEFT_BY_CREATES = 0.1  # of the burst
+
+
+Permit = Callable[[], None]
+
+
+@contextmanager
+def _held(gate: threading.BoundedSemaphore, permit: Permit) -> Iterator[None]:
+    while not gate.acquire(timeout=LONGEST_SLEEP_SECONDS):
+        permit()
+    try:
+        yield
+    finally:
+        gate.release()
 
 
 class Governor:
@@ -42,31 +56,35 @@ class Governor:
         return self._rate
 
     @contextmanager
-    def call(self, *, create: bool = False) -> Iterator[None]:
-        """Wait for a token and a place, and hold the place. Creates wait behind everything else."""
-        if not create:
-            self._take_token(0.0)
+    def call(self, permit: Permit | None = None) -> Iterator[None]:
+        """Wait for a token and a place, and hold the place. With ``permit`` it is a create, which waits
+        behind everything else; ``permit`` is asked while it waits and once more when it may go, and raises
+        where it may not go any more."""
+        if permit is None:
+            self._take_token(0.0, None)
             with self._calls:
                 yield
             return
-        with self._creates:
-            self._take_token(self._burst * SHARE_LEFT_BY_CREATES)
-            with self._calls:
+        with _held(self._creates, permit):
+            self._take_token(min(self._burst * SHARE_LEFT_BY_CREATES, self._burst - 1), permit)
+            with _held(self._calls, permit):
+                permit()
                 yield
 
-    def _take_token(self, leave: float) -> None:
+    def _take_token(self, leave: float, permit: Permit | None) -> None:
         while True:
             with self._lock:
                 now = time.monotonic()
                 self._tokens = min(self._burst, self._tokens + (now - self._filled_at) * self._rate)
                 self._filled_at = now
-                paused = self._paused_until - now if leave else 0.0
-                if paused <= 0 and self._tokens >= min(leave, self._burst - 1) + 1:
+                paused = self._paused_until - now if permit is not None else 0.0
+                if paused <= 0 and self._tokens >= leave + 1:
                     self._tokens -= 1
                     return
-                missing = min(leave, self._burst - 1) + 1 - self._tokens
-                pause = max(paused, missing / self._rate, 0.001)
-            time.sleep(min(pause, 1.0))
+                pause = max(paused, (leave + 1 - self._tokens) / self._rate, 0.001)
+            if permit is not None:
+                permit()
+            time.sleep(min(pause, LONGEST_SLEEP_SECONDS))
 
     def answered(self, status: int, seconds: float, retry_after: float = 0.0) -> None:
         """Tell how a call went. ``retry_after`` (seconds) holds creates back for that long."""

@@ -221,6 +221,8 @@ class Lease:
 
     def leave(self) -> None:
         """The last act of a stop: give the name free, if nothing is owned under it any more."""
+        if not self.held_installations:
+            return  # never registered
         consumer, incarnation = self._ledger.owner.rsplit("/", 1)
         with self._condition:
             self._until = 0.0

@@ -25,7 +25,7 @@ from ottoscaler.errors import (
     Refused,
     VersionExpired,
 )
-from ottoscaler.governor import CALLS_IN_FLIGHT, Governor
+from ottoscaler.governor import CALLS_IN_FLIGHT, Governor, Permit
 from ottoscaler.kubeaccess import Access
 from ottoscaler.model import JsonObject
 
@@ -51,10 +51,14 @@ class Pods:
 
     # --- one Pod
 
-    def create(self, body: bytes, *, dry_run: bool = False) -> JsonObject:
-        """Create a Pod from JSON. Raises PodExists, QuotaExceeded, Refused or KubernetesUnavailable."""
+    def create(self, body: bytes, *, permit: Permit = lambda: None, dry_run: bool = False) -> JsonObject:
+        """Create a Pod from JSON. Raises PodExists, QuotaExceeded, Refused or KubernetesUnavailable.
+
+        ``permit`` is asked directly before the request is sent, after all waiting, and raises where the
+        Pod may not be created any more.
+        """
         path = self._path + ("?dryRun=All" if dry_run else "")
-        return self._call("create", "POST", path, body)
+        return self._call("create", "POST", path, body, permit=permit)
 
     def get(self, name: str) -> JsonObject:
         """Raises PodGone where there is none."""
@@ -104,7 +108,9 @@ class Pods:
             "resourceVersion": version,
             "timeoutSeconds": str(seconds),
         }
-        response = self._send("watch", "GET", f"{self._path}?{urlencode(query)}", None, silence, stream=True)
+        path = f"{self._path}?{urlencode(query)}"
+        # It lasts for minutes, so it holds no place among the governor's calls.
+        response = self._exchange("watch", "GET", path, None, self._headers(None), silence, stream=True)
         try:
             opened(response)
             yield from _events(response)
@@ -136,8 +142,11 @@ class Pods:
         *,
         read_seconds: float = READ_SECONDS,
         parse: bool = True,
+        permit: Permit | None = None,
     ) -> JsonObject:
-        response = self._send(verb, method, path, body, read_seconds)
+        headers = self._headers(body)
+        with self._governor.call(permit):
+            response = self._exchange(verb, method, path, body, headers, read_seconds, stream=False)
         if not parse:
             return {}
         try:
@@ -146,24 +155,11 @@ class Pods:
             raise KubernetesUnavailable(f"{verb}: the answer is not JSON") from error
         return answer if isinstance(answer, dict) else {}
 
-    def _send(
-        self,
-        verb: str,
-        method: str,
-        path: str,
-        body: bytes | None,
-        read_seconds: float,
-        *,
-        stream: bool = False,
-    ) -> Any:
-        headers = self._access.headers()
-        headers["Accept"] = "application/json"
+    def _headers(self, body: bytes | None) -> dict[str, str]:
+        headers = {**self._access.headers(), "Accept": "application/json"}
         if body is not None:
             headers["Content-Type"] = "application/json"
-        if stream:  # it lasts for minutes, so it holds no place among the calls
-            return self._exchange(verb, method, path, body, headers, read_seconds, stream)
-        with self._governor.call(create=verb == "create"):
-            return self._exchange(verb, method, path, body, headers, read_seconds, stream)
+        return headers
 
     def _exchange(
         self,
@@ -173,6 +169,7 @@ class Pods:
         body: bytes | None,
         headers: dict[str, str],
         read_seconds: float,
+        *,
         stream: bool,
     ) -> Any:
         begun = time.monotonic()

@@ -5,6 +5,9 @@ from __future__ import annotations
 import threading
 import time
 
+import pytest
+
+from ottoscaler.errors import Stopping
 from ottoscaler.governor import CREATES_IN_FLIGHT, LEAST_RATE, Governor
 from tests.harness.waiting import wait_for
 
@@ -41,7 +44,7 @@ def test_deletes_find_a_place_while_every_create_waits() -> None:
     done, begun = threading.Event(), threading.Semaphore(0)
 
     def create() -> None:
-        with governor.call(create=True):
+        with governor.call(lambda: None):
             begun.release()
             done.wait(10)
 
@@ -64,7 +67,7 @@ def test_retry_after_holds_creates_back_and_not_deletes() -> None:
     begun = time.monotonic()
     with governor.call():
         assert time.monotonic() - begun < 0.2
-    with governor.call(create=True):
+    with governor.call(lambda: None):
         assert time.monotonic() - begun >= 0.25
 
 
@@ -78,3 +81,16 @@ def test_burst_is_spent_before_the_rate_counts() -> None:
     with governor.call():
         pass
     wait_for(lambda: time.monotonic() - begun >= 0.015, "the eleventh call waits for a token", 1)
+
+
+def test_waiting_create_gives_up_as_soon_as_it_may_not_go_any_more() -> None:
+    governor = Governor(1000, 1000)
+    governor.answered(429, 0.01, retry_after=60)
+    begun = time.monotonic()
+
+    def permit() -> None:
+        raise Stopping("the process stops")
+
+    with pytest.raises(Stopping), governor.call(permit):
+        pass
+    assert time.monotonic() - begun < 1
