@@ -103,7 +103,8 @@ def json_response(status: int, document: JsonObject, uid: str = "") -> Response:
 
 def error_response(error: ApiError) -> Response:
     headers = (("Retry-After", str(error.retry_after)),) if error.retry_after else ()
-    return Response(error.code, encode(error.status).encode(), headers=headers)
+    name = str((error.details or {}).get("name", ""))
+    return Response(error.code, encode(error.status).encode(), headers=headers, name=name)
 
 
 def text_response(text: str, status: int = 200) -> Response:

@@ -11,6 +11,9 @@ _DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "
 _FORM = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:([eE][+-]?[0-9]+)|([KMGTPE]i|[numkMGTPE]))?")
 
 
+LARGEST = Decimal(2**63 - 1)  # apimachinery's cap; with nano units it still fits Decimal's 28 digits
+
+
 class BadQuantity(ValueError):
     """The text is no quantity."""
 
@@ -29,6 +32,7 @@ def parse(text: str) -> Decimal:
         value *= 1024 ** _BINARY[suffix]
     elif suffix:
         value = value.scaleb(_DECIMAL[suffix])
+    value = max(-LARGEST, min(LARGEST, value))
     return value.quantize(Decimal("1e-9"), rounding=ROUND_UP) if value % Decimal("1e-9") else value
 
 

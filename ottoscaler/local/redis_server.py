@@ -168,8 +168,9 @@ class RedisServer:
     def _answers(self) -> bool:
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=1.0) as connection:
-                connection.sendall(b"PING\r\n")
-                return connection.recv(64).startswith((b"+PONG", b"-NOAUTH"))
+                connection.sendall(b"INFO server\r\n")
+                # its own process id, since another Redis may hold the port
+                return f"process_id:{self.pid}\r".encode() in connection.recv(16384)
         except OSError:
             return False
 

@@ -22,6 +22,11 @@ MERGE, STRATEGIC = "application/merge-patch+json", "application/strategic-merge-
 JSON_PATCH = "application/json-patch+json"
 
 
+# named here, since Namespace has a method called list
+Events = list[dict[str, Any]]
+Names = list[str]
+
+
 @dataclass
 class Reply:
     """One answer: the status, the JSON body (or the text of another), and the headers in lower case."""
@@ -120,10 +125,10 @@ class Namespace:
     def list(self, **query: str) -> Reply:
         return self.server.call("GET", f"{self.pods}?{urlencode(query)}")
 
-    def names(self, **query: str) -> list[str]:
+    def names(self, **query: str) -> Names:
         return [item["metadata"]["name"] for item in self.list(**query)["items"]]
 
-    def watch(self, **query: str) -> list[dict[str, Any]]:
+    def watch(self, **query: str) -> Events:
         """All events of a watch that the server ends after ``timeoutSeconds`` (default 1)."""
         options = {"watch": "1", "timeoutSeconds": "1", **query}
         text = self.server.call("GET", f"{self.pods}?{urlencode(options)}").body

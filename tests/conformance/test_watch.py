@@ -116,7 +116,7 @@ def test_bookmark_comes_with_a_version_and_no_pod(namespace: Namespace) -> None:
     """A real server sends one some seconds before the end of a watch that has a timeout."""
     namespace.create(pod("a", **ALONE))
     version = namespace.list()["metadata"]["resourceVersion"]
-    events = namespace.watch(resourceVersion=version, allowWatchBookmarks="true", timeoutSeconds="3")
+    events = namespace.watch(resourceVersion=version, allowWatchBookmarks="true", timeoutSeconds="4")
     marks = [event for event in events if event["type"] == "BOOKMARK"]
     assert marks
     assert [event for event in events if event not in marks] == []
