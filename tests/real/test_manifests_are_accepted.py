@@ -1,0 +1,36 @@
+"""The manifests as a real API server sees them: valid, and with no field that it does not know."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+
+from tests.harness.world import World
+from tests.real.manifests import Json, lost, moved, post
+from tests.unit.kustomize import OVERLAYS, find, render
+
+pytestmark = pytest.mark.real
+
+
+def names(overlay: str) -> list[tuple[str, str, str]]:
+    return [(overlay, o["kind"], o["metadata"]["name"]) for o in render(OVERLAYS / overlay)]
+
+
+@pytest.mark.parametrize(("overlay", "kind", "name"), [*names("kind"), *names("production")])
+def test_object_is_valid_and_none_of_its_fields_is_unknown(
+    overlay: str, kind: str, name: str, place: World
+) -> None:
+    item = find(moved(overlay, place.kube.namespace), kind, name)
+    if "namespace" not in item["metadata"]:  # the cluster may have it already
+        item["metadata"]["name"] = f"{place.kube.namespace}-{name}"
+    status, answer = post(place.kube, item, dry_run=True)
+    assert status == 201, answer
+    assert lost({k: v for k, v in item.items() if k != "apiVersion"}, answer) == []
+
+
+def test_misspelt_field_would_be_found(place: World) -> None:
+    item: Json = copy.deepcopy(find(moved("kind", place.kube.namespace), "Deployment"))
+    item["spec"]["template"]["spec"]["enableServiceLink"] = False
+    _, answer = post(place.kube, item, dry_run=True)
+    assert lost(item, answer) == [".spec.template.spec.enableServiceLink"]
