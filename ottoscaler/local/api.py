@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ottoscaler.local import discovery, kinds, pods, tables
-from ottoscaler.local.faults import FaultPlan, control
+from ottoscaler.local.fault_plan import FaultPlan, control
 from ottoscaler.local.kinds import PODS, Kind
 from ottoscaler.local.lists import Lists, selection
 from ottoscaler.local.logs import LogSource, log_answer

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import re
 import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
 
-from ottoscaler.local import container_env, pod_status, pods
+from ottoscaler.local import container_env, images, pod_status, pods
 from ottoscaler.local.containers import Container, Sandbox
 from ottoscaler.local.nodes import Nodes
 from ottoscaler.local.quota import terminal
@@ -25,11 +24,6 @@ from ottoscaler.model import JsonObject
 PULL_RETRY_SECONDS = 1.0  # from ErrImagePull to ImagePullBackOff; a real kubelet's is some 10
 RESTART_SECONDS, MAX_RESTART_SECONDS = 1.0, 300.0  # a real kubelet begins with 10
 DEADLINE_MESSAGE = "Pod was active on the node longer than the specified deadline"
-
-_IMAGE = re.compile(
-    r"(?:[a-zA-Z0-9.-]+(?::[0-9]+)?/)?[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*"
-    r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@[a-z0-9]+:[0-9a-f]{32,})?"
-)
 
 
 class ProcessKubelet:
@@ -131,19 +125,11 @@ class ProcessKubelet:
         entry = self._entry(sandbox)
         if entry is None:
             return
-        image = container.spec.get("image", "")
-        if not _IMAGE.fullmatch(image):
-            message = (
-                f'Failed to apply default image tag "{image}": couldn\'t parse image reference "{image}": '
-            )
-            container.wait("InvalidImageName", message + "invalid reference format")
-            return
-        if "does-not-exist" in image:
-            message = (
-                f'rpc error: code = NotFound desc = failed to pull and unpack image "{image}": not found'
-            )
-            container.wait("ErrImagePull", message)
-            self._later(sandbox, PULL_RETRY_SECONDS, self._back_off_pulls)
+        problem = images.problem(container.spec.get("image", ""))
+        if problem is not None:
+            container.wait(*problem)
+            if container.waits_for("ErrImagePull"):
+                self._later(sandbox, PULL_RETRY_SECONDS, self._back_off_pulls)
             return
         try:
             self._launch(sandbox, container, entry.obj)

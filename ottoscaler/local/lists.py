@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 
 from ottoscaler.local import tables
-from ottoscaler.local.faults import FaultPlan
+from ottoscaler.local.fault_plan import FaultPlan
 from ottoscaler.local.kinds import Kind
 from ottoscaler.local.messages import Request, Response, Stream, json_response
 from ottoscaler.local.selectors import Predicate, everything, field_selector, label_selector

@@ -15,7 +15,7 @@ from ottoscaler.local.messages import Answer, Request, Response, Stream, error_r
 from ottoscaler.local.statuses import ApiError
 
 if TYPE_CHECKING:
-    from ottoscaler.local.faults import FaultPlan
+    from ottoscaler.local.fault_plan import FaultPlan
 
 MAX_HEADER_BYTES = 64 * 1024
 MAX_BODY_BYTES = 3 * 1024 * 1024  # kube-apiserver's own limit on a request body
