@@ -19,6 +19,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ottoscaler.attempt import Shop, WorkerLimits
+from ottoscaler.deleters import Deleters
 from ottoscaler.dispatcher import Dispatcher
 from ottoscaler.errors import LiveTwin, RedisError, Stopping
 from ottoscaler.events import Limits
@@ -37,7 +38,7 @@ from ottoscaler.recovery import Recovery
 from ottoscaler.scaledown import ScaleDowns
 from ottoscaler.settings import Settings
 from ottoscaler.stream import Stream
-from ottoscaler.telemetry.health import Health
+from ottoscaler.telemetry.health import Beacon, Health
 from ottoscaler.telemetry.http import HttpServer
 from ottoscaler.telemetry.logs import flood, get_logger
 from ottoscaler.telemetry.metrics import Metrics
@@ -49,6 +50,7 @@ log = get_logger(__name__)
 
 HANDOVER_SECONDS = 3.0  # for the last writes of a stop, if Redis is slow or away
 PARTS_SECONDS = 10.0  # for all threads to end, past the grace period
+WATCH_END_SECONDS = 1.0  # for an open watch to notice that it was cut
 LOOK_SECONDS = 0.05  # between two looks at what may be handed over during a stop
 
 
@@ -64,6 +66,7 @@ class App:
         self._lease_stop = threading.Event()
         self._registered = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._beacons: dict[str, Beacon] = {}
         self.exit_code = 0
         self.finished = threading.Event()
         self._make_adapters()
@@ -85,7 +88,7 @@ class App:
         self.metrics.kube_request.observe(seconds, verb, str(code) if code else "none")
 
     def _make_parts(self, templates: Templates) -> None:
-        s, beacon = self.settings, self.health.beacon
+        s, beat = self.settings, self._beat
         self.watcher = PodWatcher(
             self._pods,
             selector(s.instance),
@@ -93,7 +96,7 @@ class App:
             stop=self._lease_stop,
             unclaimed=lambda view: self.reconciler.unclaimed(view),  # noqa: PLW0108 - made later
             restarted=self.metrics.watch_restarts.inc,
-            beat=beacon("watch").beat,
+            beat=beat("watch"),
         )
         lease_ledger = Ledger(self._lease_stream)
         self.lease = Lease(
@@ -106,7 +109,7 @@ class App:
             surveyed=lambda survey, same: self.recovery.surveyed(survey, same),  # noqa: PLW0108 - made later
             emptied=lambda: self.recovery.emptied(),  # noqa: PLW0108 - made later
             lost=lambda: self.dispatcher.leave_all(),  # noqa: PLW0108 - made later
-            beat=beacon("lease").beat,
+            beat=beat("lease"),
             redis_run=self._lease_stream.run_id,
         )
         shop = Shop(
@@ -128,11 +131,12 @@ class App:
             start_patience=Patience(self.stopping),
         )
         self.workers = Workers(shop)
+        self.deleters = Deleters(self._pods, self.abandon)
         self.scale_downs = ScaleDowns(
             self._ledger,
             self.flight,
-            self._pods,
             self.watcher,
+            self.deleters,
             instance=s.instance,
             metrics=self.metrics,
             stop=self.abandon,
@@ -146,7 +150,7 @@ class App:
             scale_down=self._scale_down,
             metrics=self.metrics,
             stop=self.stopping,
-            beat=beacon("dispatcher").beat,
+            beat=beat("dispatcher"),
         )
         self._make_intake(templates)
         self.http = HttpServer(s.http_address, s.http_port, self.health, self.metrics)
@@ -155,7 +159,7 @@ class App:
         self.health.condition("watch", self.watcher.health)
 
     def _make_intake(self, templates: Templates) -> None:
-        s, beacon = self.settings, self.health.beacon
+        s, beat = self.settings, self._beat
         self.intake = Intake(
             self._ledger,
             self.flight,
@@ -189,7 +193,7 @@ class App:
             poll_seconds=s.poll_seconds,
             metrics=self.metrics,
             stop=self.stopping,
-            beat=beacon("listener").beat,
+            beat=beat("listener"),
         )
         self.recovery = Recovery(
             self._ledger,
@@ -200,7 +204,7 @@ class App:
             free_slots=lambda: self.dispatcher.free,
             reread_own=self.listener.reread_own,
             stop=self.stopping,
-            beat=beacon("recovery").beat,
+            beat=beat("recovery"),
         )
         self.reconciler = Reconciler(
             self._ledger,
@@ -209,16 +213,23 @@ class App:
             self.watcher,
             self.lease,
             self.dispatcher,
-            self.scale_downs,
+            self.deleters,
             instance=s.instance,
             failed_pod_ttl=s.failed_pod_ttl_seconds,
             retention=s.retention_seconds,
             dead_retention=s.dead_retention_seconds,
             dead_stream=s.redis_dead_stream,
+            now=self._pods.now,
             metrics=self.metrics,
             stop=self.stopping,
-            beat=beacon("reconciler").beat,
+            beat=beat("reconciler"),
         )
+
+    def _beat(self, name: str) -> Callable[[], None]:
+        """A thread's sign of progress: the same beacon for all who ask by its name."""
+        if name not in self._beacons:
+            self._beacons[name] = self.health.beacon(name)
+        return self._beacons[name].beat
 
     def _describe(self) -> dict[str, Any]:
         """What a heartbeat tells of this replica, for ``status``."""
@@ -245,6 +256,7 @@ class App:
         self.http.start()
         self.dispatcher.start()
         self.scale_downs.start()
+        self.deleters.start()
         self._spawn("lease", self._hold_lease)
         self._spawn("watch", self.watcher.run)
         self._spawn("dispatcher", self.dispatcher.run)
@@ -254,7 +266,6 @@ class App:
 
     def _hold_lease(self) -> None:
         self.lease.register(self.stopping)
-        self.intake.use_installation(self._ledger.installation)
         self._registered.set()
         log.info(
             "registered",
@@ -266,10 +277,10 @@ class App:
 
     def _once_ready(self, name: str, run: Callable[[], None]) -> None:
         """No thread works before the lease holds and the first list of Pods is in."""
-        beacon = self.health.beacon(name)
+        beat = self._beat(name)
         for event in (self._registered, self.watcher.synced):
             while not event.wait(0.1):
-                beacon.beat()
+                beat()
                 if self.stopping.is_set():
                     return
         run()
@@ -316,7 +327,7 @@ class App:
         self.stopping.set()
         log.info("stopping", "nothing is read or created any more; running workers are waited for")
         self._wake_everybody()
-        self._join("listener", "recovery", "dispatcher")
+        self._join("listener", "recovery", "dispatcher", "reconciler")
         self._hand_over_until(begun + self.settings.shutdown_grace_seconds)
         self.abandon.set()
         self.watcher.wake_all()
@@ -386,8 +397,11 @@ class App:
         self._lease_stop.set()
         self.watcher.interrupt()
         self.scale_downs.close()
+        self.deleters.close()
         self.dispatcher.close()
-        self._join("watch", "reconciler", "lease")
+        self._join("lease")
+        # A request that a hanging API server never answers cannot be cut, and the watch thread only reads.
+        self._join("watch", seconds=WATCH_END_SECONDS, harmless=True)
         self.http.stop()
         for stream in (self._stream, self._lease_stream, self._listen_stream):
             try:
@@ -395,11 +409,13 @@ class App:
             except RedisError as error:
                 log.debug("close_failed", str(error))
 
-    def _join(self, *names: str) -> None:
-        deadline = time.monotonic() + PARTS_SECONDS
+    def _join(self, *names: str, seconds: float = PARTS_SECONDS, harmless: bool = False) -> None:
+        deadline = time.monotonic() + seconds
         for thread in self._threads:
             if thread.name in names:
                 thread.join(max(0.0, deadline - time.monotonic()))
-                if thread.is_alive():
+                if thread.is_alive() and harmless:
+                    log.debug("thread_left", f"the {thread.name} thread waits for an answer and is left")
+                elif thread.is_alive():
                     log.error("thread_stuck", f"the {thread.name} thread would not stop")
                     self.exit_code = self.exit_code or 1

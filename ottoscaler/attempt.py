@@ -7,7 +7,6 @@ order; :mod:`ottoscaler.worker` puts them in sequence.
 from __future__ import annotations
 
 import threading
-import time
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -78,7 +77,8 @@ class Shop:
 class Attempt:
     """The state of one attempt; one thread at a time."""
 
-    def __init__(self, shop: Shop, task: Task, ticket: Ticket) -> None:
+    def __init__(self, shop: Shop, task: Task, ticket: Ticket, *, waits: bool = True) -> None:
+        self.waits = waits  # its thread may sleep until the Pod goes
         self.shop = shop
         self.task = task
         self.run: EventRun = task.run
@@ -108,9 +108,9 @@ class Attempt:
         )
 
 
-def seconds_since(moment: str) -> float:
-    """Age of one of the API server's times; 0 for none. Never negative, though clocks differ."""
+def seconds_since(moment: str, now: float) -> float:
+    """Age of one of the API server's times, by its clock (``Pods.now``); 0 for none. Never negative."""
     try:
-        return max(0.0, time.time() - datetime.fromisoformat(moment).timestamp())
+        return max(0.0, now - datetime.fromisoformat(moment).timestamp())
     except ValueError:
         return 0.0

@@ -19,7 +19,7 @@ from ottoscaler.errors import Fenced, OttoscalerError, RedisError, Stopping
 from ottoscaler.flight import EventRun, Flight, Task
 from ottoscaler.intake import Arrival
 from ottoscaler.ledger import Ledger
-from ottoscaler.model import PodView
+from ottoscaler.model import WorkerId
 from ottoscaler.telemetry.logs import flood, get_logger
 from ottoscaler.telemetry.metrics import Metrics
 from ottoscaler.worker import Workers
@@ -103,20 +103,23 @@ class Dispatcher:
             self._flight.drop(run)
             self._workers.look_up()  # its other workers here would hold their slots until their Pods end
 
-    def settle(self, view: PodView) -> None:
-        """Reconciler: end an adopted worker that waits for a slot, if its Pod has ended."""
-        task = self._take_adoptee(view)
+    def adoptees(self) -> list[Task]:
+        """Adopted workers that wait for a slot."""
+        with self._flight.lock:
+            return [task for run in self._flight.runs.values() for task in run.adoptees]
+
+    def settle(self, worker: WorkerId) -> None:
+        """Deleters: end an adopted worker that waits for a slot, if its Pod has ended."""
+        task = self._take_adoptee(worker)
         if task is None:
             return
         ended: Ended | None = None
         try:
-            ended = self._workers.settle_if_ended(task, view)
+            ended = self._workers.settle_if_ended(task)
         except Fenced:
-            self._flight.drop(task.run)
-        except Stopping:
-            log.debug(
-                "worker_left", "left to the next replica", event_id=task.run.event.event_id, index=task.index
-            )
+            self._leave(task.run)
+        except OttoscalerError as error:
+            log.debug("settle_waits", str(error), event_id=worker.event_id, index=worker.index)
         finally:
             with self._flight.lock:
                 task.run.active.discard(task.index)
@@ -126,17 +129,13 @@ class Dispatcher:
                 self._after(task, ended)
             self.wake()
 
-    def _take_adoptee(self, view: PodView) -> Task | None:
-        if view.worker is None:
-            return None
+    def _take_adoptee(self, worker: WorkerId) -> Task | None:
         with self._flight.lock:
-            run = self._flight.runs.get(view.worker.event_id)
-            if run is None:
-                return None
-            for task in run.adoptees:
-                if (task.index, task.attempt) == (view.worker.index, view.worker.attempt):
-                    run.adoptees.remove(task)
-                    run.active.add(task.index)
+            run = self._flight.runs.get(worker.event_id)
+            for task in run.adoptees if run is not None else ():
+                if task.worker == worker:
+                    task.run.adoptees.remove(task)
+                    task.run.active.add(task.index)
                     return task
         return None
 

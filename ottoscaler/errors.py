@@ -32,6 +32,10 @@ class Stopping(OttoscalerError):
     """The process is stopping, so a wait or a retry loop was given up. Not a failure."""
 
 
+class NotYet(OttoscalerError):
+    """A Pod has still to go, and the thread that looked at it does not wait. Look again later."""
+
+
 class LiveTwin(OttoscalerError):
     """Another live process serves under the same consumer name (exit code 2)."""
 
@@ -53,6 +57,10 @@ class GroupMissing(RedisError):
 
 class Fenced(RedisError):
     """The ledger says that this replica does not own the event (any more): drop it, touch nothing."""
+
+
+class Unregistered(RedisError):
+    """Redis has no entry for this replica: others took it for dead, or Redis was emptied. Enter again."""
 
 
 class Wiped(RedisError):

@@ -15,6 +15,8 @@ from ottoscaler.ledger import IndexState, Record
 from ottoscaler.model import ScaleUp, WorkerId
 from ottoscaler.podspec import PodPlan
 
+LONGEST_RETRY_SECONDS = 60.0  # the back-off of attempts doubles up to here
+
 
 @dataclass(frozen=True, slots=True)
 class Task:
@@ -64,7 +66,9 @@ class EventRun:
         elif state.kind == "waiting":
             self.note_waiting(index, state.attempt, state.due_ms, state.avoid_node)
             task = Task(self, index, state.attempt, avoid_node=state.avoid_node)
-            self.waiting[index] = (time.monotonic() + max(0.0, (state.due_ms - now_ms) / 1000), task)
+            # Bounded, since Redis's clock and ours may differ by hours.
+            delay = min(max(0.0, (state.due_ms - now_ms) / 1000), LONGEST_RETRY_SECONDS)
+            self.waiting[index] = (time.monotonic() + delay, task)
         else:
             self.note_begun(index, state.attempt, state.uid)
             self.adoptees.append(Task(self, index, state.attempt, adopt=True, uid=state.uid))
@@ -87,7 +91,7 @@ class EventRun:
         return not (self.fresh or self.adoptees or self.ready or self.waiting or self.active)
 
 
-@dataclass(slots=True)
+@dataclass
 class Flight:
     """All runs of this process, and how much is in hand. Thread-safe."""
 
@@ -97,7 +101,11 @@ class Flight:
     forgotten: set[str] = field(default_factory=set)  # events whose ledger Redis has lost
     downs: dict[str, int] = field(default_factory=dict)  # scale_downs owned, with their epochs
     _unapplied: set[str] = field(default_factory=set)
-    _room: threading.Condition = field(default_factory=threading.Condition)
+    _room: threading.Condition = field(init=False)
+
+    def __post_init__(self) -> None:
+        # Over the same lock: a condition of its own deadlocked with `changed` under the flight's lock.
+        self._room = threading.Condition(self.lock)
 
     def add(self, run: EventRun) -> bool:
         """False where the event is here already (its reply was lost, or it was delivered again)."""

@@ -58,12 +58,12 @@ class Intake:
             event = parse_event(entry.id, entry.fields, self._limits)
             pod_plan = self._plan(event)
         except BadEvent as error:
-            self._dead_letter(entry.id, str(error), entry.fields)
-            return False
+            return self._refuse(entry.id, str(error), entry.fields)
         except Exception as error:  # noqa: BLE001 - else one event would take down replica after replica
             log.error("event_mishap", "an error of Ottoscaler's own", exc=error, event_id=entry.id)
-            self._dead_letter(entry.id, f"Ottoscaler could not read it: {type(error).__name__}", entry.fields)
-            return False
+            return self._refuse(
+                entry.id, f"Ottoscaler could not read it: {type(error).__name__}", entry.fields
+            )
         taken = self._ledger.take(event, entry)
         if taken.how == "expired":
             self._dead_letter(entry.id, f"expired: expires_at={event.expires_at:.0f} is over", entry.fields)
@@ -114,17 +114,15 @@ class Intake:
         )
         return self._start(event, pod_plan, record.body, record)
 
-    def replan(self, run: EventRun, installation: str) -> None:
-        """Build the run's Pods for another installation from now on: Redis was emptied."""
-        self._defaults = replace(self._defaults, installation=installation)
+    def replan(self, run: EventRun) -> None:
+        """Build the run's Pods for the present installation from now on: Redis was emptied."""
         if run.plan is not None:
             run.plan = self._plan(run.event)
 
-    def use_installation(self, installation: str) -> None:
-        self._defaults = replace(self._defaults, installation=installation)
-
     def _plan(self, event: Event) -> PodPlan | None:
-        return plan(event, self._templates, self._defaults) if isinstance(event, ScaleUp) else None
+        if not isinstance(event, ScaleUp):
+            return None
+        return plan(event, self._templates, replace(self._defaults, installation=self._ledger.installation))
 
     def _start(self, event: Event, pod_plan: PodPlan | None, body: bytes, record: Record) -> bool:
         if isinstance(event, ScaleDown):

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ottoscaler.errors import LiveTwin, RedisError, Stopping, Wiped
+from ottoscaler.errors import LiveTwin, RedisError, Stopping, Unregistered, Wiped
 from ottoscaler.ledger import Ledger, Survey
 from ottoscaler.telemetry.logs import flood, get_logger
 
@@ -159,7 +159,7 @@ class Lease:
             sent = suspended_clock()
             try:
                 self._join()
-                entered, incarnation, beat, info = self._ledger.register(self._info(), ended, ended_beat)
+                entered, incarnation, beat, info = self._register(ended, ended_beat)
             except RedisError as error:
                 self._failed(error)
                 seen = None
@@ -207,6 +207,8 @@ class Lease:
         except RedisError as error:
             self._failed(error)
             self._surveyed(Survey(0, ()), False)
+            if isinstance(error, Unregistered):
+                self._enter_again()
             return
         if survey is None:
             log.warning("lease_lost", "this replica was taken for dead; what it had in hand is others' now")
@@ -233,12 +235,22 @@ class Lease:
     def _enter_anew(self) -> None:
         self._renew_owner()
         try:
-            entered = self._ledger.register(self._info())[0]
+            entered = self._register()[0]
         except RedisError as error:
             self._failed(error)
             return
         if not entered:
             raise LiveTwin(f"another process took over the consumer name {self._consumer!r} meanwhile")
+
+    def _enter_again(self) -> None:
+        """As who we are: what we own is still ours, and what is not is fenced."""
+        try:
+            self._register()
+        except RedisError as error:
+            self._failed(error)
+
+    def _register(self, ended: str = "", beat: str = "") -> tuple[bool, str, str, str]:
+        return self._ledger.register(self._info(), ended, beat, self.seconds)
 
     def _redis_was_emptied(self) -> None:
         log.error(
@@ -248,11 +260,10 @@ class Lease:
         )
         try:
             self._join()
-            self._ledger.register(self._info())
+            self._emptied()
+            self._register()
         except RedisError as error:
             self._failed(error)
-            return
-        self._emptied()
 
     def _join(self) -> None:
         if self._ledger.installation:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from ottoscaler.errors import Fenced, RedisError, Wiped
+from ottoscaler.errors import Fenced, RedisError, Unregistered, Wiped
 from ottoscaler.model import Event, Outcome, ScaleUp, WorkerId
 from ottoscaler.stream import Entry, Stream
 
@@ -137,6 +137,7 @@ class Survey:
     offers: tuple[str, ...]
     full: bool = False  # with what follows; a light heartbeat only brings the offers
     replicas: dict[str, tuple[str, str]] = field(default_factory=dict)  # consumer: (incarnation, beat)
+    leases: dict[str, float] = field(default_factory=dict)  # consumer: seconds, as it said
     owners: tuple[str, ...] = ()
     consumers: dict[str, int] = field(default_factory=dict)  # of the group: entries pending
 
@@ -323,18 +324,22 @@ class Ledger:
 
     # --- replicas
 
-    def register(self, info: str, ended: str = "", beat: str = "") -> tuple[bool, str, str, str]:
+    def register(
+        self, info: str, ended: str = "", beat: str = "", lease_seconds: float = 0.0
+    ) -> tuple[bool, str, str, str]:
         """Enter under the consumer name. (True, ...) or (False, incarnation, beat, info) of who is there."""
         consumer, incarnation = self.owner.rsplit("/", 1)
-        answer = self._run("register", consumer, incarnation, info, ended, beat)
+        answer = self._run("register", consumer, incarnation, info, ended, beat, repr(lease_seconds))
         if answer[0] == b"occupied":
             return False, _text(answer[1]), _text(answer[2]), _text(answer[3])
         return True, incarnation, _text(answer[1]), info
 
     def beat(self, info: str, *, survey: bool) -> Survey | None:
-        """Renew the lease. ``None`` where another incarnation has been entered, or this one forgotten."""
+        """Renew the lease. ``None`` where another incarnation stands; Unregistered where none does."""
         consumer, incarnation = self.owner.rsplit("/", 1)
         answer = self._run("beat", consumer, incarnation, info, "1" if survey else "0")
+        if answer[0] == b"forgotten":
+            raise Unregistered("Redis knows no replica under this consumer name")
         if answer[0] == b"lost":
             return None
         offers = tuple(_text(i) for i in answer[2])
@@ -344,7 +349,8 @@ class Ledger:
             int(answer[1]),
             offers,
             True,
-            {_text(c): (_text(i), _text(b)) for c, i, b in answer[3]},
+            {_text(c): (_text(i), _text(b)) for c, i, b, _ in answer[3]},
+            {_text(c): float(lease) for c, _, _, lease in answer[3]},
             tuple(_text(o) for o in answer[4]),
             {_text(c): int(n) for c, n in answer[5]},
         )
@@ -393,8 +399,8 @@ class Ledger:
             raise RedisError("the installation's id vanished as soon as it was written")
         return _text(kept)
 
-    def reseed(self, event: ScaleUp, body: bytes, indexes: dict[int, str]) -> bool:
-        """Write an event's ledger anew from memory, with epoch 1. False where one is there."""
+    def reseed(self, event: ScaleUp, body: bytes, epoch: int, indexes: dict[int, str]) -> bool:
+        """Write an event's ledger anew from memory. False where one is there that is not ours."""
         flat = [word for index, raw in indexes.items() for word in (str(index), raw)]
         meta = json.dumps(dict(event.metadata), ensure_ascii=False).encode()
         answer = self._run(
@@ -406,6 +412,7 @@ class Ledger:
             event.pod_count,
             body,
             meta,
+            epoch,
             *flat,
         )
         return bool(answer[0] == b"ok")

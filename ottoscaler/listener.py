@@ -22,6 +22,7 @@ log = get_logger(__name__)
 MOST_AT_ONCE = 16  # entries in one read
 LOOK_AHEAD_PAGE = 500  # entries that one look-ahead script goes through
 LOOK_AHEAD_PAGES = 200  # in one poll: 100,000 unread entries
+HANDS_AHEAD = 4  # times what fits in hand: scale_downs applied ahead of their turn at one time
 FIRST_BACKOFF_SECONDS = 0.1
 LONGEST_BACKOFF_SECONDS = 2.0
 
@@ -51,11 +52,14 @@ class Listener:
         self._beat = beat
         # Our own pending entries come before new ones: those that a lost reply or an earlier life left.
         self._own_behind: str | None = "0"
+        self._rereads = 0  # asked for by anybody
         self._looked_behind = "0-0"
         self._client_id: int | None = None
+        self._most_ahead = flight.most_in_hand * HANDS_AHEAD
 
     def reread_own(self) -> None:
         """Any thread: look through our own pending entries again before reading on."""
+        self._rereads += 1
         self._own_behind = "0"
 
     def run(self) -> None:
@@ -104,10 +108,9 @@ class Listener:
 
     def _read(self, room: int) -> list[Entry]:
         if self._own_behind is not None:
-            behind = self._own_behind
-            entries = self._stream.read(count=room, behind=behind)
-            # Set only if nobody asked for another look meanwhile.
-            if self._own_behind == behind:
+            rereads = self._rereads
+            entries = self._stream.read(count=room, behind=self._own_behind)
+            if self._rereads == rereads:  # nobody asked for another look meanwhile
                 self._own_behind = entries[-1].id if entries else None
             return entries
         if self._client_id is None:
@@ -119,9 +122,13 @@ class Listener:
     def _look_ahead(self) -> None:
         """Apply scale_downs that nobody can read yet, because every hand is full."""
         for _ in range(LOOK_AHEAD_PAGES):
+            self._beat()
             last, found = self._ledger.look_ahead(self._looked_behind, LOOK_AHEAD_PAGE)
             for entry in found:
+                if self._stop.is_set() or self._flight.in_hand() >= self._most_ahead:
+                    return
                 self._accept_ahead(entry)
+                self._looked_behind = entry.id
             if not last:
                 return
             self._looked_behind = last

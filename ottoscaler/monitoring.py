@@ -53,7 +53,9 @@ def judgement(a: Attempt) -> Judgement:
 
 
 def _age(a: Attempt, view: PodView) -> float:
-    return time.monotonic() - a.created_at if a.created_at else seconds_since(view.created_at)
+    return (
+        time.monotonic() - a.created_at if a.created_at else seconds_since(view.created_at, a.shop.pods.now())
+    )
 
 
 def _saw_running(a: Attempt, view: PodView) -> None:
@@ -63,7 +65,7 @@ def _saw_running(a: Attempt, view: PodView) -> None:
         a.shop.metrics.pod_start.observe(now - a.created_at)
         a.log.debug("pod_running", "the worker runs", node=view.node)
     else:
-        a.running_at = now - seconds_since(view.started_at)
+        a.running_at = now - seconds_since(view.started_at, a.shop.pods.now())
 
 
 def _run_limit(a: Attempt) -> float:

@@ -31,11 +31,13 @@ def _may_try_again(error: BaseException) -> bool:
 class Patience:
     """Repeats a call until it succeeds, fails for good, or the process stops waiting. Thread-safe."""
 
-    def __init__(self, stop: threading.Event) -> None:
+    def __init__(self, stop: threading.Event, tries: int | None = None) -> None:
         self._stop = stop
+        self._tries = tries  # unless a call says otherwise
 
     def call(self, what: str, attempt: Callable[[], T], *, tries: int | None = None) -> T:
         """The call's result. Raises Stopping once the stop event is set; after ``tries``, its last error."""
+        tries = tries or self._tries
 
         def pause(state: tenacity.RetryCallState) -> float:
             error = state.outcome.exception() if state.outcome else None

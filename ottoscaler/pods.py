@@ -10,6 +10,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -46,6 +47,7 @@ class Pods:
         self._access = access
         self._governor = governor
         self._observe = observe
+        self._clock_offset = 0.0
         self.namespace = namespace
         self._path = f"/api/v1/namespaces/{quote(namespace)}/pods"
 
@@ -80,12 +82,22 @@ class Pods:
 
     # --- all Pods
 
-    def list(self, selector: str) -> tuple[list[JsonObject], str]:
-        """All Pods that match, and the resource version to watch from. A failure is unknown, never zero."""
+    def list(self, selector: str, beat: Callable[[], None] = lambda: None) -> tuple[list[JsonObject], str]:
+        """All Pods that match, and the resource version to watch from. A failure is unknown, never zero.
+
+        ``beat`` is called before each page. It takes no place among the governor's calls: there is one such
+        caller, and behind a thousand creates that hang it would never learn of the API server's return.
+        """
         items: list[JsonObject] = []
         query = {"labelSelector": selector, "limit": str(PAGE)}
         while True:
-            page = self._call("list", "GET", f"{self._path}?{urlencode(query)}", read_seconds=LIST_SECONDS)
+            beat()
+            path = f"{self._path}?{urlencode(query)}"
+            response = self._exchange(
+                "list", "GET", path, None, self._headers(None), LIST_SECONDS, stream=False
+            )
+            self._set_clock(response.headers.get("Date", ""))
+            page = _parsed("list", response.data)
             items += page.get("items") or []
             meta = page.get("metadata") or {}
             if not meta.get("continue"):
@@ -127,6 +139,18 @@ class Pods:
         status = self._call("review", "POST", path, json.dumps(body).encode()).get("status") or {}
         return bool(status.get("allowed")), str(status.get("reason") or "")
 
+    def now(self) -> float:
+        """Unix seconds by the API server's clock, to a second, for comparing with its own times."""
+        return time.time() + self._clock_offset
+
+    def _set_clock(self, date: str) -> None:
+        try:
+            offset = parsedate_to_datetime(date).timestamp() - time.time()
+        except ValueError:
+            return
+        # Within two seconds they agree as far as whole seconds can tell.
+        self._clock_offset = offset if abs(offset) > 2 else 0.0
+
     def version(self) -> str:
         """The API server's version, such as v1.30.2."""
         return str(self._call("get", "GET", "/version").get("gitVersion"))
@@ -140,20 +164,13 @@ class Pods:
         path: str,
         body: bytes | None = None,
         *,
-        read_seconds: float = READ_SECONDS,
         parse: bool = True,
         permit: Permit | None = None,
     ) -> JsonObject:
         headers = self._headers(body)
         with self._governor.call(permit):
-            response = self._exchange(verb, method, path, body, headers, read_seconds, stream=False)
-        if not parse:
-            return {}
-        try:
-            answer = json.loads(response.data)
-        except ValueError as error:
-            raise KubernetesUnavailable(f"{verb}: the answer is not JSON") from error
-        return answer if isinstance(answer, dict) else {}
+            response = self._exchange(verb, method, path, body, headers, READ_SECONDS, stream=False)
+        return _parsed(verb, response.data) if parse else {}
 
     def _headers(self, body: bytes | None) -> dict[str, str]:
         headers = {**self._access.headers(), "Accept": "application/json"}
@@ -229,6 +246,14 @@ class Pods:
         if verb == "create":
             return Refused(text, status=code, reason=reason)
         return KubernetesError(text, status=code, reason=reason)
+
+
+def _parsed(verb: str, data: bytes) -> JsonObject:
+    try:
+        answer = json.loads(data)
+    except ValueError as error:
+        raise KubernetesUnavailable(f"{verb}: the answer is not JSON") from error
+    return answer if isinstance(answer, dict) else {}
 
 
 def _events(response: Any) -> Iterator[JsonObject]:

@@ -13,13 +13,13 @@ from collections import deque
 from collections.abc import Callable
 
 from ottoscaler.attempt import seconds_since
+from ottoscaler.deleters import Deleters
 from ottoscaler.dispatcher import Dispatcher
 from ottoscaler.errors import RedisError
 from ottoscaler.flight import Flight
 from ottoscaler.lease import Lease
 from ottoscaler.ledger import IndexState, Ledger, timestamp
-from ottoscaler.model import Outcome, Phase, PodView
-from ottoscaler.scaledown import ScaleDowns
+from ottoscaler.model import Outcome, Phase, PodView, WorkerId
 from ottoscaler.stream import Stream
 from ottoscaler.telemetry.logs import flood, get_logger
 from ottoscaler.telemetry.metrics import Metrics
@@ -30,6 +30,7 @@ log = get_logger(__name__)
 
 TICK_SECONDS = 1.0
 SWEEP_SECONDS = 3.0  # between two comparisons, so that what is seen twice stood for so long
+SWEEPS_BETWEEN_LIMITS = 10  # adopted workers without a slot are held to their limits so seldom
 STATES_A_SCRIPT = 500
 UNCLAIMED_AT_ONCE = 10_000  # names remembered between two ticks; the sweep finds what falls out
 HOUSEKEEPING_SECONDS = (1.0, 30.0)  # a quarter of the retention time, within these bounds
@@ -47,13 +48,14 @@ class Reconciler:
         watcher: PodWatcher,
         lease: Lease,
         dispatcher: Dispatcher,
-        scale_downs: ScaleDowns,
+        deleters: Deleters,
         *,
         instance: str,
         failed_pod_ttl: float,
         retention: float,
         dead_retention: float,
         dead_stream: str,
+        now: Callable[[], float],
         metrics: Metrics,
         stop: threading.Event,
         beat: Callable[[], None],
@@ -64,18 +66,21 @@ class Reconciler:
         self._watcher = watcher
         self._lease = lease
         self._dispatcher = dispatcher
-        self._scale_downs = scale_downs
+        self._deleters = deleters
         self._instance = instance
         self._failed_pod_ttl = failed_pod_ttl
         self._retention = retention
         self._dead_retention = dead_retention
         self._dead_stream = dead_stream
+        self._now = now  # by the API server's clock
         self._metrics = metrics
         self._stop = stop
         self._beat = beat
         self._unclaimed: deque[PodView] = deque(maxlen=UNCLAIMED_AT_ONCE)
         self._woken = threading.Event()
         self._seen_once: set[str] = set()  # UIDs
+        self._settling: set[WorkerId] = set()
+        self._sweeps = 0
         self._going: set[str] = set()
         least, most = HOUSEKEEPING_SECONDS
         self._house_every = min(most, max(least, retention / 4))
@@ -105,11 +110,14 @@ class Reconciler:
 
     def step(self, now: float) -> None:
         """One round: adoptees that ended, then the sweep and the housekeeping where they are due."""
-        while self._unclaimed:
-            self._settle(self._unclaimed.popleft())
+        while self._unclaimed and not self._stop.is_set():
+            view = self._unclaimed.popleft()
+            if view.worker is not None and self._flight.knows(view.worker.event_id):
+                self._settle(view.worker)
         if now >= self._next_sweep:
             self._next_sweep = now + SWEEP_SECONDS
-            self._settle_adoptees()
+            self._sweeps += 1
+            self._settle_adoptees(running_too=self._sweeps % SWEEPS_BETWEEN_LIMITS == 0)
             if self._watcher.health()[0]:
                 self._sweep()
             flood.sweep()
@@ -119,21 +127,30 @@ class Reconciler:
 
     # --- adopted workers that wait for a slot
 
-    def _settle(self, view: PodView) -> None:
-        if view.worker is not None and self._flight.knows(view.worker.event_id):
-            self._scale_downs.run_aside(lambda: self._dispatcher.settle(view))
+    def _settle(self, worker: WorkerId) -> None:
+        if worker in self._settling:
+            return
+        self._settling.add(worker)
 
-    def _settle_adoptees(self) -> None:
-        """Those whose Pod has ended or is overdue by now, whatever the watch told at the time."""
-        for run in self._flight.snapshot():
-            with self._flight.lock:
-                waiting = {(t.index, t.attempt) for t in run.adoptees}
-            if not waiting:
-                continue
-            for view in self._watcher.views():
-                w = view.worker
-                if w is not None and w.event_id == run.event.event_id and (w.index, w.attempt) in waiting:
-                    self._settle(view)
+        def settle() -> None:
+            try:
+                self._dispatcher.settle(worker)
+            finally:
+                self._settling.discard(worker)
+
+        self._deleters.run(settle)
+
+    def _settle_adoptees(self, *, running_too: bool) -> None:
+        """Those whose Pod has ended or gone by now, whatever the watch told at the time; and every now and
+        then the others, which may be over a limit."""
+        waiting = self._dispatcher.adoptees()
+        if not waiting:
+            return
+        views = {view.worker: view for view in self._watcher.views()}
+        for task in waiting:
+            view = views.get(task.worker)
+            if running_too or view is None or view.terminal:
+                self._settle(task.worker)
 
     # --- Pods that nobody waits for
 
@@ -167,9 +184,14 @@ class Reconciler:
         over = event == "finished" or (
             state is not None and (state.kind == "done" or state.attempt > view.worker.attempt)
         )
-        if over and not self._is_kept(view):
-            self._twice(view, seen, self._delete)
-        elif event == "missing" and view.terminal:
+        if over:
+            if not self._is_kept(view):
+                self._twice(view, seen, self._delete)
+        elif not view.terminal:
+            return  # what Redis does not know (any more) is no evidence against a Pod that runs
+        elif event == "below" and view.installation == self._ledger.installation:
+            self._twice(view, seen, self._delete)  # its event ended, and the retention time is over
+        elif event in ("below", "missing"):
             self._twice(view, seen, self._report)
 
     def _twice(self, view: PodView, seen: set[str], act: Callable[[PodView], None]) -> None:
@@ -181,12 +203,13 @@ class Reconciler:
     def _is_kept(self, view: PodView) -> bool:
         return (
             view.phase is Phase.FAILED
-            and seconds_since(view.finished_at or view.created_at) < self._failed_pod_ttl
+            and seconds_since(view.finished_at or view.created_at, self._now()) < self._failed_pod_ttl
         )
 
     def _delete(self, view: PodView) -> None:
         self._going.add(view.uid)
-        self._scale_downs.sweep(view.name, view.uid, lambda: self._going.discard(view.uid))
+        log.info("pod_swept", "a Pod whose end is recorded was left over and is deleted", pod=view.name)
+        self._deleters.delete(view.name, view.uid, lambda: self._going.discard(view.uid))
 
     def _report(self, view: PodView) -> None:
         """Redis was emptied, and this Pod's owner with it: what its labels still tell is told, once."""

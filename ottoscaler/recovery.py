@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from ottoscaler.errors import BadEvent, Fenced, RedisError
+from ottoscaler.errors import BadEvent, Fenced, RedisError, RedisUnavailable, Wiped
 from ottoscaler.flight import EventRun, Flight
 from ottoscaler.intake import Intake
 from ottoscaler.lease import suspended_clock
@@ -159,6 +159,7 @@ class Recovery:
         for event_id in survey.offers:
             if self._stop.is_set():
                 return
+            self._beat()
             # By the ledger, not by our memory: what we once held may have come back to us on offer.
             owner = self._ledger.owner_of(event_id)
             room = self._flight.room() > 0 and self._free_slots() > 0
@@ -171,13 +172,16 @@ class Recovery:
         registered = survey.replicas.get(consumer, ("", ""))[0]
         still = self._observations.still_for(consumer, now)
         if registered in ("", incarnation):
-            wait = self._lease * (1.0 if self._free_slots() > 0 else 1.0 + FULL_REPLICAS_WAIT)
+            # Theirs may be longer than ours, in mid-update of the setting.
+            lease = max(self._lease, survey.leases.get(consumer, 0.0))
+            wait = lease * (1.0 if self._free_slots() > 0 else 1.0 + FULL_REPLICAS_WAIT)
             if still <= wait:
                 return
         _, beat = self._observations.heartbeat(consumer)
         for event_id in self._ledger.owned(owner, EVENTS_AT_ONCE):
             if self._stop.is_set():
                 return
+            self._beat()
             self._adopt(event_id, owner, beat=beat)
 
     def _adopt(
@@ -188,6 +192,10 @@ class Recovery:
             self._intake.adopt(taken)
         except (Fenced, BadEvent) as error:
             log.debug("event_left_alone", str(error), event_id=event_id)
+        except (RedisUnavailable, Wiped):
+            raise
+        except RedisError as error:  # one event's error must not end the walk over the others
+            flood.error("take_over_failed", str(error), event_id=event_id)
 
     def _find_own(self, owner: str) -> None:
         """Ours by the ledger, but unknown here: a reply was lost. Seen twice, it is taken up."""
@@ -199,20 +207,25 @@ class Recovery:
     def _clear_consumers(self, survey: Survey, now: float) -> None:
         """Entries that dead consumers read and nobody owns; then the consumers themselves."""
         for consumer in set(survey.replicas) | set(survey.consumers):
-            if consumer == self._consumer or self._observations.still_for(consumer, now) <= self._lease:
+            lease = max(self._lease, survey.leases.get(consumer, 0.0))
+            if consumer == self._consumer or self._observations.still_for(consumer, now) <= lease:
                 continue
+            self._beat()
             incarnation, beat = self._observations.heartbeat(consumer)
             if survey.consumers.get(consumer):
-                if self._flight.room() and self._ledger.claim_pending(
-                    consumer, incarnation, beat, min(PENDING_AT_ONCE, self._flight.room())
-                ):
-                    self._reread_own()
+                if self._flight.room():
+                    count = min(PENDING_AT_ONCE, self._flight.room())
+                    try:
+                        claimed = bool(self._ledger.claim_pending(consumer, incarnation, beat, count))
+                    except RedisUnavailable:
+                        self._reread_own()  # it may have taken effect all the same
+                        raise
+                    if claimed:
+                        self._reread_own()
             elif self._ledger.forget(consumer, incarnation, beat):
                 log.info("replica_forgotten", f"the dead replica {consumer!r} owns nothing and is forgotten")
 
     def _reseed(self, *, everything: bool) -> None:
-        if everything:
-            self._intake.use_installation(self._ledger.installation)
         with self._flight.lock:
             lost = set(self._flight.runs) if everything else self._flight.forgotten & set(self._flight.runs)
             runs = [self._flight.runs[event_id] for event_id in lost]
@@ -222,11 +235,10 @@ class Recovery:
             self._flight.forgotten -= lost
 
     def _reseed_run(self, run: EventRun) -> None:
-        self._intake.replan(run, self._ledger.installation)
+        self._intake.replan(run)
         with self._flight.lock:
             states = dict(run.states)
-        if self._ledger.reseed(run.event, run.body, states):
-            run.epoch = 1
+        if self._ledger.reseed(run.event, run.body, run.epoch, states):
             log.warning(
                 "ledger_rewritten",
                 "Redis had lost this event's ledger; it is written anew from memory",

@@ -1,21 +1,22 @@
 """Carrying out a scale_down: choose victims, make the intent durable, only then ask their Pods to go.
 
-It needs no slot. One thread chooses, so that two scale_downs of one replica never choose against each
-other; a few delete. Victims may belong to any replica: each learns of it from the ledger and from its Pod.
+It needs no slot. One thread chooses, so that two scale_downs of one replica never choose against each other;
+the deleters delete. Victims may belong to any replica: each learns of it from the ledger and from its Pod.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
-from ottoscaler.errors import Fenced, KubernetesError, PodGone, Stopping
+from ottoscaler.deleters import Deleters
+from ottoscaler.errors import Fenced, Stopping
 from ottoscaler.flight import Flight
 from ottoscaler.ledger import Ledger, Record
 from ottoscaler.model import Phase, PodView, ScaleDown, WorkerId
 from ottoscaler.patience import Patience
-from ottoscaler.pods import Pods
 from ottoscaler.podspec import pod_name
 from ottoscaler.telemetry.logs import get_logger
 from ottoscaler.telemetry.metrics import Metrics
@@ -23,7 +24,6 @@ from ottoscaler.watcher import PodWatcher
 
 log = get_logger(__name__)
 
-DELETERS = 8  # threads that ask for Pods to go; the governor bounds all calls together
 VICTIMS_A_SCRIPT = 1000  # pairs of event and index in one script, to keep Redis responsive
 ROUNDS = 3  # of choosing, where workers ended or began between the look and the choice
 
@@ -35,8 +35,8 @@ class ScaleDowns:
         self,
         ledger: Ledger,
         flight: Flight,
-        pods: Pods,
         watcher: PodWatcher,
+        deleters: Deleters,
         *,
         instance: str,
         metrics: Metrics,
@@ -45,88 +45,113 @@ class ScaleDowns:
     ) -> None:
         self._ledger = ledger
         self._flight = flight
-        self._pods = pods
         self._watcher = watcher
+        self._deleters = deleters
         self._instance = instance
         self._metrics = metrics
         self._patience = Patience(stop)
         self._wake = wake
         self._chooser: ThreadPoolExecutor | None = None
-        self._deleters: ThreadPoolExecutor | None = None
 
     def start(self) -> None:
         self._chooser = ThreadPoolExecutor(1, thread_name_prefix="scale-down")
-        self._deleters = ThreadPoolExecutor(DELETERS, thread_name_prefix="delete")
 
     def close(self) -> None:
-        for pool in (self._chooser, self._deleters):
-            if pool is not None:
-                pool.shutdown(wait=False, cancel_futures=True)
+        if self._chooser is not None:
+            self._chooser.shutdown(wait=False, cancel_futures=True)
 
     def submit(self, event: ScaleDown, epoch: int) -> None:
         """Any thread: have a scale_down carried out that this replica owns."""
         assert self._chooser is not None
         self._chooser.submit(self._apply, event, epoch)
 
-    def sweep(self, name: str, uid: str, done: Callable[[], None]) -> None:
-        """Reconciler: delete a Pod whose end is durable, in a deleting thread; ``done`` is always called."""
-        assert self._deleters is not None
-        self._deleters.submit(self._sweep, name, uid, done)
-
-    def run_aside(self, job: Callable[[], None]) -> None:
-        """Reconciler: something that waits for Kubernetes, in a deleting thread."""
-        assert self._deleters is not None
-        self._deleters.submit(job)
-
-    def _sweep(self, name: str, uid: str, done: Callable[[], None]) -> None:
-        try:
-            self._pods.delete(name, uid)
-            log.info("pod_swept", "a Pod whose end is recorded was left over and is deleted", pod=name)
-        except PodGone:
-            log.debug("pod_swept", "the Pod has gone by itself", pod=name)
-        except KubernetesError as error:
-            log.debug("sweep_failed", f"the Pod is tried again later: {error}", pod=name)
-        finally:
-            done()
-
     def _apply(self, event: ScaleDown, epoch: int) -> None:
-        try:
-            self._carry_out(event, epoch)
-        except Fenced:
-            log.info("event_left_alone", "the scale_down is another replica's now", event_id=event.event_id)
-        except Stopping:
-            return  # handed over with the rest
-        except BaseException as error:  # noqa: BLE001 - one event's error must not end the thread
-            log.error("scale_down_failed", "an error of Ottoscaler's own", exc=error, event_id=event.event_id)
-        self._flight.end_down(event.event_id, epoch)
+        """The choosing thread: it never waits for Kubernetes, so no scale_down waits for another's Pods."""
+        with self._told(event, epoch):
+            chosen = self._begin(event, epoch)
+            victims = self._patience.call(
+                "reading the victims", lambda: self._ledger.victims(event.event_id, epoch)
+            )
+            log.info(
+                "scale_down_chosen",
+                f"{chosen} workers are to go, {len(victims)} of them with Pods",
+                event_id=event.event_id,
+                task_id=event.task_id,
+            )
+            self._flight.down_applied(event.event_id)
+            self._wake()
+            self._delete_all(victims, lambda: self._finish(event, epoch))
 
-    def _carry_out(self, event: ScaleDown, epoch: int) -> None:
-        call = self._patience.call
+    def _begin(self, event: ScaleDown, epoch: int) -> int:
         if event.task_id is not None:
             task_id = event.task_id
-            call("writing a tombstone", lambda: self._ledger.tombstone(event.event_id, epoch, task_id))
-        chosen = self._choose(event, epoch)
-        victims = call("reading the victims", lambda: self._ledger.victims(event.event_id, epoch))
-        log.info(
-            "scale_down_chosen",
-            f"{chosen} workers are to go, {len(victims)} of them with Pods",
-            event_id=event.event_id,
-            task_id=event.task_id,
-        )
-        self._flight.down_applied(event.event_id)
-        self._wake()
-        assert self._deleters is not None
-        gone: list[Future[None]] = [self._deleters.submit(self._delete, v, uid) for v, uid in victims]
-        wait(gone)
-        for future in gone:
-            future.result()
-        answer = call("finishing a scale_down", lambda: self._ledger.finish_down(event.event_id, epoch))
-        if answer.word == "ok" and answer.duration_ms is not None:
-            self._metrics.events_total.inc("scale_down", "succeeded")
-            self._metrics.event_duration.observe(answer.duration_ms / 1000)
-            log.info(
-                "event_ended", "the scale_down succeeded", event_id=event.event_id, task_id=event.task_id
+            self._patience.call(
+                "writing a tombstone", lambda: self._ledger.tombstone(event.event_id, epoch, task_id)
             )
+        return self._choose(event, epoch)
+
+    def _delete_all(self, victims: list[tuple[WorkerId, str]], then: Callable[[], None]) -> None:
+        """Ask for every victim's Pod to go; the last answer calls ``then``."""
+        known = [(worker, found) for worker, uid in victims if (found := uid or self._uid(worker))]
+        left = [len(known)]
+        lock = threading.Lock()
+
+        def one_gone() -> None:
+            with lock:
+                left[0] -= 1
+            if left[0] == 0:
+                then()
+
+        for worker, uid in known:
+            name = pod_name(self._instance, worker.event_id, worker.index, worker.attempt)
+            log.info(
+                "pod_cancelled",
+                "the Pod is asked to go",
+                event_id=worker.event_id,
+                index=worker.index,
+                pod=name,
+            )
+            self._deleters.delete(name, uid, one_gone)
+        if not known:
+            self._deleters.run(then)
+
+    def _uid(self, worker: WorkerId) -> str:
+        """Of a victim that is just being created; where it is not known yet, its creator deletes it."""
+        view = self._view(worker, "")
+        return view.uid if view is not None else ""
+
+    def _finish(self, event: ScaleDown, epoch: int) -> None:
+        with self._told(event, epoch):
+            answer = self._patience.call(
+                "finishing a scale_down", lambda: self._ledger.finish_down(event.event_id, epoch)
+            )
+            if answer.word == "ok" and answer.duration_ms is not None:
+                self._metrics.events_total.inc("scale_down", "succeeded")
+                self._metrics.event_duration.observe(answer.duration_ms / 1000)
+                log.info(
+                    "event_ended",
+                    "the scale_down succeeded",
+                    event_id=event.event_id,
+                    task_id=event.task_id,
+                    status="succeeded",
+                )
+            self._flight.end_down(event.event_id, epoch)
+
+    @contextmanager
+    def _told(self, event: ScaleDown, epoch: int) -> Iterator[None]:
+        """One event's error is told and ends no thread. At a stop the event stays owned."""
+        try:
+            yield
+        except Fenced:
+            log.info("event_left_alone", "the scale_down is another replica's now", event_id=event.event_id)
+            self._flight.end_down(event.event_id, epoch)
+        except Stopping:
+            log.debug(
+                "event_left_alone", "the scale_down is left to the next replica", event_id=event.event_id
+            )
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it is this event's alone
+            log.error("scale_down_failed", "an error of Ottoscaler's own", exc=error, event_id=event.event_id)
+            self._flight.end_down(event.event_id, epoch)  # recovery takes it up again
 
     def _choose(self, event: ScaleDown, epoch: int) -> int:
         chosen = 0
@@ -175,25 +200,3 @@ class ScaleDowns:
     def _view(self, worker: WorkerId, uid: str) -> PodView | None:
         view = self._watcher.view(pod_name(self._instance, worker.event_id, worker.index, worker.attempt))
         return view if view is not None and (not uid or view.uid == uid) else None
-
-    def _delete(self, worker: WorkerId, uid: str) -> None:
-        """Ask for a victim's Pod to go. One that is not known yet is deleted by whoever creates it."""
-        name = pod_name(self._instance, worker.event_id, worker.index, worker.attempt)
-        if not uid:
-            view = self._view(worker, "")
-            if view is None:
-                return
-            uid = view.uid
-        try:
-            self._patience.call("deleting a victim", lambda: self._pods.delete(name, uid))
-            log.info(
-                "pod_cancelled",
-                "the Pod was asked to go",
-                event_id=worker.event_id,
-                index=worker.index,
-                pod=name,
-            )
-        except PodGone:
-            log.debug(
-                "pod_cancelled", "the Pod had gone", event_id=worker.event_id, index=worker.index, pod=name
-            )

@@ -11,15 +11,15 @@ from dataclasses import replace
 from datetime import datetime
 
 from ottoscaler.attempt import Attempt, Ended, Next, seconds_since
-from ottoscaler.errors import KubernetesError, PodGone, Stopping
+from ottoscaler.errors import KubernetesError, NotYet, PodGone, Stopping
+from ottoscaler.flight import LONGEST_RETRY_SECONDS
 from ottoscaler.ledger import Answer, Intent, timestamp
 from ottoscaler.model import JsonObject, Judgement, Outcome, PodView, Reason, Status, Verdict
 from ottoscaler.monitoring import LONGEST_WAIT_SECONDS, judgement
 from ottoscaler.podview import observe
 from ottoscaler.verdict import vanished
 
-FIRST_RETRY_SECONDS = 1.0
-LONGEST_RETRY_SECONDS = 60.0  # doubled with each attempt, with jitter
+FIRST_RETRY_SECONDS = 1.0  # doubled with each attempt, with jitter
 DELETE_TRIES = 5  # then the reconciler sweeps the Pod; its result stands
 
 
@@ -80,7 +80,8 @@ def _tell(a: Attempt, outcome: Outcome, answer: Answer) -> None:
     shop, event = a.shop, a.run.event
     shop.metrics.workers_total.inc(outcome.status.value, outcome.reason.value)
     if outcome.started_at and outcome.finished_at:
-        ran = seconds_since(outcome.started_at) - seconds_since(outcome.finished_at)
+        now = time.time()
+        ran = seconds_since(outcome.started_at, now) - seconds_since(outcome.finished_at, now)
         shop.metrics.pod_run.observe(max(0.0, ran))
     a.log.info(
         "worker_recorded",
@@ -166,6 +167,8 @@ def cancel(a: Attempt, intent: Intent) -> Ended:
             asked = True
             _delete_patiently(a)
             continue
+        if not a.waits:
+            raise NotYet("the cancelled Pod has still to go")
         if not ticket.wait(LONGEST_WAIT_SECONDS):
             a.log.warning("cancel_waits", "the cancelled Pod has not gone yet; its node may be lost")
     last = ticket.view

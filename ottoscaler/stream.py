@@ -156,6 +156,15 @@ class Stream:
             settings.redis_dead_stream,
         )
 
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        if not self._gate.acquire(timeout=ANSWER_SECONDS):
+            raise RedisUnavailable(f"{CALLS_IN_FLIGHT} commands wait for Redis already")
+        try:
+            yield
+        finally:
+            self._gate.release()
+
     def close(self) -> None:
         """Close what is idle now; a connection in use closes when its command has ended."""
         with _our_errors():
@@ -163,12 +172,12 @@ class Stream:
 
     def command(self, *words: str | bytes | int) -> Any:
         """Send one command, once. Raises RedisUnavailable (may be tried again) or another RedisError."""
-        with self._gate, _our_errors():
+        with self._place(), _our_errors():
             return self._client.execute_command(*words)
 
     def pipeline(self, commands: Sequence[tuple[str | bytes | int, ...]]) -> list[Any]:
         """Send several commands in one round trip, not as a transaction."""
-        with self._gate, _our_errors():
+        with self._place(), _our_errors():
             pipe = self._client.pipeline(transaction=False)
             pipe.response_callbacks = {}
             for words in commands:
@@ -180,7 +189,7 @@ class Stream:
         """Run ``scripts/<name>.lua``; one round trip, two where Redis does not know it yet."""
         text, sha = _script(name)
         words = (len(self._keys), *self._keys, self.group, installation, self._settings.results_maxlen, *args)
-        with self._gate, _our_errors():
+        with self._place(), _our_errors():
             try:
                 return self._client.execute_command("EVALSHA", sha, *words)
             except redis.exceptions.NoScriptError:

@@ -76,6 +76,7 @@ class Ticket:
         if self.uid and view.uid != self.uid:
             return
         old, self.view = self.view, view
+        self.gone = False  # what had gone was an earlier Pod of this name
         if view.waiting_reason in _ORDINARY_WAITS:
             self._trouble = ""
         elif (found := trouble(view)) != self._trouble:
@@ -92,6 +93,13 @@ class Ticket:
         self.gone = True
         self.seen_at = now
         self._event.set()
+
+
+def _cut(response: Any) -> None:
+    try:
+        response.shutdown()
+    except (AttributeError, ValueError, RuntimeError, OSError) as error:
+        log.debug("cut_failed", f"the watch had ended already: {error}")
 
 
 def _matters(old: PodView, new: PodView) -> bool:
@@ -188,7 +196,7 @@ class PodWatcher:
         """Cut the open watch, so that a stop need not wait for its end."""
         response = self._response
         if response is not None:
-            response.shutdown()
+            _cut(response)
 
     # --- the watch thread
 
@@ -226,7 +234,7 @@ class PodWatcher:
 
     def _list(self) -> None:
         asked_at = time.monotonic()
-        items, version = self._pods.list(self._selector)
+        items, version = self._pods.list(self._selector, self._beat)
         views = {view.name: view for view in map(observe, items)}
         now = time.monotonic()
         with self._lock:
@@ -261,6 +269,8 @@ class PodWatcher:
 
     def _opened(self, response: Any) -> None:
         self._response = response
+        if self._stop.is_set():
+            _cut(response)  # interrupt() came before there was anything to cut
         if not self._silent:
             self._healthy = True
 

@@ -6,12 +6,17 @@ is deleted. Whatever dies in between, the next replica finds the ledger and the 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ottoscaler.attempt import Attempt, Ended, Shop
 from ottoscaler.creation import create
 from ottoscaler.flight import Task
-from ottoscaler.model import Judgement, PodView, Reason, Status, Verdict
+from ottoscaler.model import Judgement, Reason, Status, Verdict
 from ottoscaler.monitoring import judgement, monitor
+from ottoscaler.patience import Patience
 from ottoscaler.settlement import settle
+
+BRIEF_TRIES = 3  # of a call in a thread that others wait for
 
 
 class Workers:
@@ -20,6 +25,7 @@ class Workers:
 
     def __init__(self, shop: Shop) -> None:
         self._shop = shop
+        self._brief = replace(shop, patience=Patience(shop.abandon, BRIEF_TRIES))
 
     def work(self, task: Task) -> Ended:
         """Run one attempt to its end. Raises Fenced (the event is another's), Stopping (left to the next)."""
@@ -35,15 +41,21 @@ class Workers:
         """Any thread: have every waiting worker look whether its event is still this replica's."""
         self._shop.watcher.wake_all()
 
-    def settle_if_ended(self, task: Task, view: PodView) -> Ended | None:
-        """End an adopted worker whose Pod needs no more waiting; ``None`` where it still runs."""
+    def settle_if_ended(self, task: Task) -> Ended | None:
+        """End an adopted worker whose Pod needs no more waiting; ``None`` where it still runs.
+
+        Never waits for a Pod to go, and gives a call up after a few tries. Raises as :meth:`work`, NotYet,
+        RedisError and KubernetesError, upon which the caller comes again later.
+        """
         watcher = self._shop.watcher
-        ticket = watcher.subscribe(view.name)
+        ticket = watcher.subscribe(self._shop.name(task))
         try:
-            watcher.identify(ticket, task.uid or view.uid, view if not task.uid else None)
-            if ticket.view is None:
-                ticket.gone = True
-            attempt = Attempt(self._shop, task, ticket)
+            if task.uid:
+                watcher.identify(ticket, task.uid)
+                ticket.gone = ticket.gone or (ticket.view is None and watcher.health()[0])
+            elif ticket.view is not None:
+                watcher.identify(ticket, ticket.view.uid)
+            attempt = Attempt(self._brief, task, ticket, waits=False)
             found = judgement(attempt)
             return settle(attempt, found) if found.verdict is not Verdict.WAIT else None
         finally:

@@ -1,15 +1,18 @@
 -- Renew the lease and survey the others: A = consumer, incarnation, info, survey ('1' or '0').
 if wiped() then return {'wiped'} end
 local mine = P .. 'replica:' .. A[1]
-if redis.call('HGET', mine, 'incarnation') ~= A[2] then return {'lost'} end
+local standing = redis.call('HGET', mine, 'incarnation')
+-- Forgotten means that others took us for dead, or that Redis was emptied; nobody stands in our place.
+if not standing then return {'forgotten'} end
+if standing ~= A[2] then return {'lost'} end
 redis.call('HSET', mine, 'info', A[3])
 local beat = redis.call('HINCRBY', mine, 'beat', 1)
 local offers = redis.call('SRANDMEMBER', P .. 'offers', 64)
 if A[4] ~= '1' then return {'ok', tostring(beat), offers} end
 local replicas, owners, order = {}, {}, {}
 for _, consumer in ipairs(redis.call('SMEMBERS', P .. 'replicas')) do
-  local r = redis.call('HMGET', P .. 'replica:' .. consumer, 'incarnation', 'beat')
-  replicas[#replicas + 1] = {consumer, r[1] or '', r[2] or ''}
+  local r = redis.call('HMGET', P .. 'replica:' .. consumer, 'incarnation', 'beat', 'lease')
+  replicas[#replicas + 1] = {consumer, r[1] or '', r[2] or '', r[3] or '0'}
 end
 for _, id in ipairs(redis.call('SMEMBERS', P .. 'events')) do
   local owner = redis.call('HGET', event_key(id), 'owner')

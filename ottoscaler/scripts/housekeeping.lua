@@ -51,6 +51,7 @@ end
 
 local expired = 0
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'finished', '-inf', now - tonumber(A[1]), 'LIMIT', 0, batch)) do
+  redis.call('ZREM', P .. 'results-from', id)
   if compare_ids(id, low) <= 0 then
     redis.call('DEL', event_key(id))
     redis.call('ZREM', P .. 'finished', id)
@@ -78,6 +79,10 @@ end
 
 for _, limit in ipairs({{RESULTS, A[1]}, {DEAD, A[2]}}) do
   local oldest = now - tonumber(limit[2])
+  if limit[1] == RESULTS then
+    local first = redis.call('ZRANGE', P .. 'results-from', 0, 0, 'WITHSCORES')[2]
+    if first and tonumber(first) < oldest then oldest = tonumber(first) end
+  end
   if oldest > 0 and redis.call('EXISTS', limit[1]) == 1 then
     redis.call('XTRIM', limit[1], 'MINID', '=', string.format('%.0f', oldest))
   end

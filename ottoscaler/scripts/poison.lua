@@ -7,6 +7,7 @@ local id, owner, epoch, now = A[1], A[2], A[3], now_ms()
 local key = event_key(id)
 local may = ownership(key, owner, epoch)
 if may ~= 'ok' then return {may} end
+local kind = redis.call('HGET', key, 'type')
 local history = redis.call('HGET', key, 'history') or ''
 if redis.call('HGET', key, 'poisoned') ~= '1' then
   local entry = {'event_id', id, 'error', A[4] .. (history ~= '' and (' History: ' .. history) or ''), 'at', A[5]}
@@ -14,7 +15,12 @@ if redis.call('HGET', key, 'poisoned') ~= '1' then
   redis.call('XADD', DEAD, '*', unpack(entry))
   redis.call('HSET', key, 'poisoned', '1')
 end
+if kind == 'scale_down' then
+  close_ledger(id, key, kind, redis.call('HGET', key, 'task'), 'dead', now)
+  return {'ok'}
+end
 for index = 0, tonumber(redis.call('HGET', key, 'n')) - 1 do
-  cancel_index(id, key, tostring(index), id, A[4], A[5], now)
+  local cancelled = cancel_index(id, key, tostring(index), id, A[4], A[5], now)
+  if cancelled and type(cancelled[3]) == 'table' then break end -- that ended the event
 end
 return {'ok'}

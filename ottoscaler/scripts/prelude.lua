@@ -75,6 +75,16 @@ end
 
 local COUNTERS = {succeeded = 'ok', failed = 'bad', cancelled = 'cut'}
 
+-- An event's end: what is left of its ledger says so, until the retention time is over.
+local function close_ledger(id, key, kind, task, status, now)
+  redis.call('DEL', key)
+  redis.call('HSET', key, 'state', 'done', 'type', kind, 'task', task, 'status', status, 'ended', now)
+  redis.call('ZADD', P .. 'finished', now, id)
+  redis.call('SREM', P .. 'events', id)
+  redis.call('SREM', P .. 'offers', id)
+  acknowledge(id)
+end
+
 local function finish_event(id, key, now)
   local e = redis.call('HMGET', key, 'type', 'task', 'n', 'ok', 'bad', 'cut', 'taken')
   local total, ok, bad, cut = tonumber(e[3]) or 0, tonumber(e[4]), tonumber(e[5]), tonumber(e[6])
@@ -89,12 +99,7 @@ local function finish_event(id, key, now)
   redis.call('XADD', RESULTS, 'MAXLEN', '=', RESULTS_MAXLEN, '*', 'kind', 'event', 'event_id', id,
     'task_id', e[2], 'type', e[1], 'status', status, 'pod_count', e[3], 'succeeded', ok, 'failed', bad,
     'cancelled', cut, 'duration_ms', math.max(0, now - begun))
-  redis.call('DEL', key)
-  redis.call('HSET', key, 'state', 'done', 'type', e[1], 'task', e[2], 'status', status, 'ended', now)
-  redis.call('ZADD', P .. 'finished', now, id)
-  redis.call('SREM', P .. 'events', id)
-  redis.call('SREM', P .. 'offers', id)
-  acknowledge(id)
+  close_ledger(id, key, e[1], e[2], status, now)
   return {status, now - begun}
 end
 
@@ -109,6 +114,8 @@ local function record(id, key, index, attempt, uid, r, now)
   redis.call('HINCRBY', key, COUNTERS[r.status], 1)
   redis.call('HDEL', key, 'c:' .. index)
   local done = redis.call('HINCRBY', key, 'done', 1)
+  -- A long event's first results are kept until the retention time after its end, not after theirs.
+  if done == 1 then redis.call('ZADD', P .. 'results-from', now, id) end
   if done == tonumber(redis.call('HGET', key, 'n')) then return finish_event(id, key, now) end
   return nil
 end

@@ -1,5 +1,5 @@
 -- Enter a replica under its consumer name: A = consumer, incarnation, info, the old incarnation that is known
--- to have ended ('' for none), and its beat ('' where the proof was another than silence).
+-- to have ended ('' for none), its beat ('' where the proof was another than silence), and our lease in seconds.
 if wiped() then return {'wiped'} end
 local key = P .. 'replica:' .. A[1]
 local r = redis.call('HMGET', key, 'incarnation', 'beat', 'info')
@@ -8,5 +8,5 @@ if r[1] and r[1] ~= A[2] then
   if A[5] ~= '' and r[2] ~= A[5] then return {'occupied', r[1], r[2], r[3]} end
 end
 redis.call('SADD', P .. 'replicas', A[1])
-redis.call('HSET', key, 'incarnation', A[2], 'info', A[3])
+redis.call('HSET', key, 'incarnation', A[2], 'info', A[3], 'lease', A[6])
 return {'ok', tostring(redis.call('HINCRBY', key, 'beat', 1))}

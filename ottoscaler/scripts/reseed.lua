@@ -1,14 +1,17 @@
 -- Write an event's ledger anew after Redis was emptied, from what its owner still knows:
--- A = id, owner, type, task, count, body, metadata, then pairs of index and state.
+-- A = id, owner, type, task, count, body, metadata, epoch, then pairs of index and state.
 local failure = check_streams()
 if failure then return failure end
 if wiped() then return {'wiped'} end
 local id, key, now = A[1], event_key(A[1]), now_ms()
-if redis.call('EXISTS', key) == 1 then return {'exists'} end
+local e = redis.call('HMGET', key, 'owner', 'epoch')
+if e[1] == A[2] and e[2] == A[8] then return {'ok', '1'} end -- a reply that was lost
+if e[1] then return {'exists'} end
 new_event(id, key, {type = A[3], task = A[4], count = A[5], owner = A[2], body = A[6], meta = A[7]}, now)
 local counts = {succeeded = 0, failed = 0, cancelled = 0}
 local done, begun = 0, 0
-for i = 8, #A, 2 do
+redis.call('HSET', key, 'epoch', A[8])
+for i = 9, #A, 2 do
   redis.call('HSET', key, 'i:' .. A[i], A[i + 1])
   begun = begun + 1
   local status = string.match(A[i + 1], '^d:%d+:(%a+):')

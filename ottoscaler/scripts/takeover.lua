@@ -6,14 +6,14 @@ if failure then return failure end
 if wiped() then return {'wiped'} end
 local id, owner, old, now = A[1], A[2], A[3], now_ms()
 local key = event_key(id)
-local e = redis.call('HMGET', key, 'state', 'owner', 'strikes', 'progress', 'since', 'begun', 'tried')
+local e = redis.call('HMGET', key, 'state', 'owner', 'strikes', 'progress', 'since', 'begun', 'tried', 'type')
 if e[1] ~= 'open' then return {'moved'} end
 if e[2] == owner then return {'mine', redis.call('HGET', key, 'epoch'), redis.call('HGETALL', key)} end
 if e[2] ~= old then return {'moved'} end
 if A[5] == 'offer' then
   if redis.call('SISMEMBER', P .. 'offers', id) == 0 then return {'moved'} end
   if old ~= '' and e[6] ~= '0' then return {'moved'} end
-  if A[8] == '0' and e[6] == '0' then return {'full'} end
+  if A[8] == '0' and e[6] == '0' and e[8] == 'scale_up' then return {'full'} end
 elseif old ~= '' then
   local consumer, incarnation = split_owner(old)
   local r = redis.call('HMGET', P .. 'replica:' .. consumer, 'incarnation', 'beat')
