@@ -51,7 +51,7 @@ class RedisCheck:
             )
         else:
             yield self._version(info)
-            if info.get("redis_mode") == "cluster":
+            if info.get("cluster_enabled") == "1" or info.get("redis_mode") == "cluster":
                 yield Finding(
                     "problem",
                     "redis",

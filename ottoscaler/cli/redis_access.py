@@ -40,17 +40,26 @@ def where(settings: Settings) -> str:
     return f"{settings.redis_host}:{settings.redis_port}, database {settings.redis_db}{tls}"
 
 
+_ADVICE = (
+    (("NOAUTH", "WRONGPASS", "AUTH ", "Authentication", "invalid username"),
+     "Set REDIS_USERNAME and REDIS_PASSWORD (or the ones in REDIS_URL) as the server has them."),
+    (("NOPERM", "no permissions"), "Let its ACL user run this command on our keys (docs/settings.md)."),
+    (("LOADING",), "It is loading its data; wait for it."),
+    (("maxmemory", "OOM"), "It is full: raise maxmemory, or shorten OTTO_RETENTION_SECONDS."),
+    (("read only", "READONLY"), "It is a replica: name the master, or use REDIS_SENTINELS."),
+    (("WRONGTYPE", "wrong kind of value", "is not a stream"),
+     "Another program uses one of our keys: `check` names it."),
+    (("CERTIFICATE", "certificate", "SSL", "ssl"),
+     "Compare REDIS_TLS_CA_FILE and the host name with the server's certificate."),
+)  # fmt: skip
+
+
 def advice(settings: Settings, error: RedisError) -> str:
     """What to do about it."""
     text = str(error)
-    if any(word in text for word in ("NOAUTH", "WRONGPASS", "AUTH ", "Authentication", "invalid username")):
-        return "Set REDIS_USERNAME and REDIS_PASSWORD (or the ones in REDIS_URL) as the server has them."
-    if "NOPERM" in text or "no permissions" in text.lower():
-        return "Let the ACL user run this command on the keys of docs/settings.md."
-    if "LOADING" in text:
-        return "It is loading its data; wait for it."
-    if any(word in text for word in ("CERTIFICATE", "certificate", "SSL", "ssl")):
-        return "Compare REDIS_TLS_CA_FILE and the host name with the server's certificate."
+    for words, sentence_of in _ADVICE:
+        if any(word in text for word in words):
+            return sentence_of
     if settings.redis_url:
         name = "REDIS_URL"
     else:

@@ -1,0 +1,177 @@
+"""``check`` against a Redis and an API server: what it finds, and that it changes nothing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ottoscaler.local.redis_server import RedisServer
+from tests.harness.world import INSTANCE, World, free_port
+
+LONGEST_CHECK_SECONDS = 30.0  # both sides away: their connect timeouts, and the interpreter on a busy machine
+
+
+def check(place: World, **settings: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "ottoscaler", "check"]
+    env = place.environment(**settings)
+    return subprocess.run(
+        command, env=env, capture_output=True, text=True, timeout=LONGEST_CHECK_SECONDS, check=False
+    )
+
+
+def findings(ran: subprocess.CompletedProcess[str], level: str) -> list[str]:
+    """The lines of a level, without it."""
+    lines = ran.stdout.partition("Checks\n")[2].splitlines()
+    return [line.split(maxsplit=1)[1] for line in lines if line.split()[:1] == [level]]
+
+
+def test_all_is_well_and_nothing_is_changed(place: World) -> None:
+    ran = check(place, REDIS_PASSWORD="", OTTO_MAX_WORKERS="7")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert findings(ran, "problem") == []
+    assert "OTTO_MAX_WORKERS              7" in ran.stdout
+    assert place.redis.keys() == []
+    assert place.kube.pods() == []
+
+
+def test_what_works_with_a_bad_conscience_is_a_warning(place: World) -> None:
+    place.redis.config_set("maxmemory-policy", "allkeys-lru")
+    place.redis.config_set("appendonly", "no")
+    ran = check(place, OTTO_MAX_WORKER="5")
+    assert ran.returncode == 0
+    warned = "\n".join(findings(ran, "warning"))
+    for word in ("allkeys-lru", "appendonly", "OTTO_MAX_WORKER is not a setting"):
+        assert word in warned
+
+
+def test_keys_of_another_kind_at_our_names_are_problems(place: World) -> None:
+    place.redis.set("otto:scale:results", "mine")
+    place.redis.set("otto:scale:events:ottoscaler:events", "mine")
+    ran = check(place)
+    assert ran.returncode == 1
+    assert len([line for line in findings(ran, "problem") if line.startswith("keys")]) == 2
+
+
+def test_a_redis_and_an_api_server_that_are_away_are_told_apart_and_soon(
+    place: World, tmp_path: Path
+) -> None:
+    kubeconfig = tmp_path / "away"
+    port = free_port()
+    kubeconfig.write_text(
+        f"""\
+apiVersion: v1
+kind: Config
+current-context: c
+contexts: [{{name: c, context: {{cluster: c, user: u}}}}]
+clusters: [{{name: c, cluster: {{server: "http://127.0.0.1:{port}"}}}}]
+users: [{{name: u, user: {{}}}}]
+"""
+    )
+    url = f"redis://:sekrit-4711@127.0.0.1:{port}/0"
+    ran = check(place, REDIS_URL=url, KUBECONFIG=str(kubeconfig))
+    assert ran.returncode == 1
+    redis_line, kube_line = findings(ran, "problem")
+    assert f"127.0.0.1:{port}" in redis_line
+    assert "REDIS_URL" in redis_line
+    assert f"127.0.0.1:{port}" in kube_line
+    assert str(kubeconfig) in kube_line
+    assert "sekrit" not in ran.stdout + ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_a_wrong_password_is_told_with_what_to_set(place: World) -> None:
+    place.redis.config_set("requirepass", "right")
+    ran = check(place)
+    assert ran.returncode == 1
+    assert "REDIS_PASSWORD" in findings(ran, "problem")[0]
+    right = place.redis_server.url.replace("redis://", "redis://:right@")
+    again = check(place, REDIS_URL=right)
+    assert again.returncode == 0, again.stdout
+    assert "redis://:***@" in again.stdout
+    assert ":right@" not in again.stdout
+
+
+def test_a_missing_namespace_is_a_problem_of_the_templates(place: World) -> None:
+    ran = check(place, NAMESPACE="nonesuch")
+    assert ran.returncode == 1
+    assert any("nonesuch" in line for line in findings(ran, "problem"))
+
+
+def test_a_pod_that_the_api_server_refuses_is_named_by_its_template(place: World, tmp_path: Path) -> None:
+    worker = "{name: worker, image: a, imagePullPolicy: Odd}"
+    (tmp_path / "odd.yaml").write_text(f"apiVersion: v1\nkind: Pod\nspec:\n  containers: [{worker}]\n")
+    ran = check(place, OTTO_TEMPLATES_DIR=str(tmp_path))
+    assert ran.returncode == 1
+    (line,) = findings(ran, "problem")
+    assert line.startswith("templates")
+    assert "odd:" in line
+    assert place.kube.pods() == []
+
+
+def test_templates_that_cannot_be_used_exit_with_2_and_all_is_told(place: World, tmp_path: Path) -> None:
+    (tmp_path / "one.yaml").write_text("kind: Pod\n")
+    (tmp_path / "two.yaml").write_text("[")
+    ran = check(place, OTTO_TEMPLATES_DIR=str(tmp_path))
+    assert ran.returncode == 2
+    told = "\n".join(findings(ran, "problem"))
+    assert "one.yaml: " in told
+    assert "two.yaml: " in told
+    assert any(line.startswith("kubernetes") for line in findings(ran, "ok"))
+
+
+def test_pods_of_another_installation_are_counted(place: World) -> None:
+    labels = {
+        "managed-by": "ottoscaler",
+        "ottoscaler.io/instance": INSTANCE,
+        "ottoscaler.io/installation": "0ther",
+    }
+    spec = {"containers": [{"name": "worker", "image": "busybox"}]}
+    for number in range(2):
+        name = f"stranger-{number}"
+        place.kube.create_pod(
+            {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "metadata": {"name": name, "labels": labels},
+                "spec": spec,
+            }
+        )
+    ran = check(place)
+    assert ran.returncode == 0
+    assert any("2 carry our labels" in line and "0ther" in line for line in findings(ran, "warning"))
+
+
+def test_a_running_service_does_not_mind_and_its_own_pods_are_no_strangers(place: World) -> None:
+    place.start()
+    place.wait_workers(place.scale_up(2, run_seconds="inf"), "Running", 2)
+    ran = check(place)
+    assert ran.returncode == 0, ran.stdout
+    assert any("2 with our labels, none of another" in line for line in findings(ran, "ok"))
+
+
+@pytest.mark.parametrize("value", ["70000", "none"])
+def test_wrong_settings_exit_with_2_before_anything_is_tried(place: World, value: str) -> None:
+    ran = check(place, REDIS_PORT=value, OTTO_MAX_WORKERS="none")
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert len(ran.stderr.splitlines()) == 2
+
+
+def test_a_redis_cluster_is_refused_with_one_sentence(place: World) -> None:
+    place.redis_server.stop()
+    directory = place.directory / "cluster"
+    directory.mkdir()
+    # A cluster's nodes talk on a port that is 10,000 higher.
+    port = next(port for port in iter(free_port, 0) if port <= 55_535)
+    server = RedisServer(directory, port, arguments=("--cluster-enabled", "yes"))
+    server.start()
+    try:
+        ran = check(place, REDIS_URL=server.url)
+    finally:
+        server.stop()
+        place.redis_server.start()
+    assert ran.returncode == 1
+    (line,) = findings(ran, "problem")
+    assert "Redis Cluster" in line

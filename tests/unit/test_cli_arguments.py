@@ -1,0 +1,83 @@
+"""The command line: what is understood, and what is wrong usage."""
+
+from __future__ import annotations
+
+import pytest
+
+from ottoscaler.cli.main import parse
+from ottoscaler.cli.send import accept, pairs
+from ottoscaler.errors import BadEvent
+from ottoscaler.settings import Settings
+
+WRONG = (
+    ["nonesuch"],
+    ["status", "--watch", "0"],
+    ["status", "--wathc"],
+    ["send"],
+    ["send", "scale_up", "--timeout", "soon"],
+    ["send", "scale_up", "--bogus", "pod_count=1"],
+    ["dead"],
+    ["dead", "replay"],
+    ["dead", "drop", "--all", "1-1"],
+    ["dead", "list", "--count", "0"],
+    ["check", "extra"],
+)
+
+
+@pytest.mark.parametrize("words", WRONG, ids=" ".join)
+def test_wrong_usage_exits_with_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parse(words)
+    assert ended.value.code == 2
+    assert "usage:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "command", ["check", "send", "status", "dead", "dead list", "dead replay", "dead drop"]
+)
+def test_every_help_has_an_example_or_options(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parse([*command.split(), "--help"])
+    assert ended.value.code == 0
+    shown = capsys.readouterr().out
+    assert "example" in shown or "--count" in shown
+    assert max(map(len, shown.splitlines())) <= 110
+
+
+def test_options_may_stand_between_the_fields_of_an_event() -> None:
+    arguments = parse(["send", "scale_up", "--wait", "pod_count=1", "--timeout", "5", "task_id=a"])
+    assert arguments.fields == ["pod_count=1", "task_id=a"]
+    assert (arguments.wait, arguments.timeout) == (True, 5.0)
+
+
+def test_without_a_subcommand_it_serves() -> None:
+    assert parse([]).command is None
+
+
+def test_a_value_may_hold_equal_signs_and_keeps_its_bytes() -> None:
+    assert pairs("scale_up", ["command=a=b", "x=\udcff"]) == [
+        (b"type", b"scale_up"),
+        (b"command", b"a=b"),
+        (b"x", b"\xff"),
+    ]
+
+
+@pytest.mark.parametrize("word", ["pod_count", "=1"])
+def test_a_word_that_is_no_field_is_named(word: str) -> None:
+    with pytest.raises(BadEvent, match="FIELD=VALUE"):
+        pairs("scale_up", [word])
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["pod_count=0"], "pod_count"),
+        (["pod_count=1", "image=evil/x"], "image"),
+        (["pod_count=1", "profile=nonesuch"], "profile"),
+        (["pod_count=1", "pod_count=2"], "twice"),
+        (["pod_count=1", "x=\udcff"], "UTF-8"),
+    ],
+)
+def test_send_applies_the_rules_of_the_service(words: list[str], named: str) -> None:
+    with pytest.raises(BadEvent, match=named):
+        accept(pairs("scale_up", words), Settings())
