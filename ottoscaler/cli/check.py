@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
 import threading
@@ -45,7 +44,7 @@ class Report:
         print(f"  {word}  {finding.subject:<11}  {safe(finding.text, LONGEST_LINE)}", flush=True)
 
 
-def main(_arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+def main(environ: Mapping[str, str]) -> int:
     """0: no problem, 1: something does not work, 2: wrong settings or templates."""
     try:
         settings = config.load(environ)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ottoscaler.cli.main import parse
+from ottoscaler.cli.arguments import parse
 from ottoscaler.cli.send import accept, pairs
 from ottoscaler.errors import BadEvent
 from ottoscaler.settings import Settings
@@ -21,6 +21,7 @@ WRONG = (
     ["dead", "drop", "--all", "1-1"],
     ["dead", "list", "--count", "0"],
     ["check", "extra"],
+    ["dead", "list", "extra"],
 )
 
 
@@ -33,7 +34,7 @@ def test_wrong_usage_exits_with_2(words: list[str], capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.parametrize(
-    "command", ["check", "send", "status", "dead", "dead list", "dead replay", "dead drop"]
+    "command", ["check", "send", "status", "dead", "dead list", "dead replay", "dead drop", "demo"]
 )
 def test_every_help_has_an_example_or_options(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
