@@ -203,6 +203,7 @@ class App:
             lease_seconds=s.lease_seconds,
             free_slots=lambda: self.dispatcher.free,
             reread_own=self.listener.reread_own,
+            leave=self.dispatcher.leave,
             stop=self.stopping,
             beat=beat("recovery"),
         )

@@ -49,7 +49,9 @@ def create(a: Attempt) -> Ended | None:
         elif answer.detail:
             return _adopt(a, answer.detail)
         try:
-            return _post(a, generation, look_first=answer.word == "again" and a.task.adopt)
+            if answer.word == "again" and a.task.adopt:
+                return _look(a)
+            return _post(a, generation)
         except (KubernetesUnavailable, QuotaExceeded) as error:
             waited = time.monotonic() - begun
             if waited > shop.limits.pending_timeout and _is_limited(error):
@@ -62,11 +64,11 @@ def create(a: Attempt) -> Ended | None:
             return settle(a, _refused(error))
 
 
-def _post(a: Attempt, generation: int, *, look_first: bool) -> Ended | None:
+def _post(a: Attempt, generation: int) -> Ended | None:
     """Create the Pod, or find the one that a lost reply or a dead replica left."""
     shop = a.shop
-    if look_first and a.ticket.view is not None and a.is_ours(a.ticket.view):
-        return _note(a, a.ticket.view.uid, a.ticket.view)
+    if a.ticket.view is not None and a.is_ours(a.ticket.view):  # its create's reply was lost
+        return _take_up(a, a.ticket.view)
     if a.run.plan is None:
         return settle(
             a, Judgement(Verdict.FINISHED, Status.FAILED, Reason.REJECTED, "its Pod can no longer be built")
@@ -103,6 +105,28 @@ def _tell_latency(a: Attempt) -> None:
         a.shop.metrics.event_latency.observe(latency)
 
 
+def _look(a: Attempt) -> Ended | None:
+    """An owner that did not live to note a Pod may have sent a create, whose Pod somebody may have deleted
+    since. Where none is there, the next attempt is begun: one attempt never has two Pods to record."""
+    shop, ticket = a.shop, a.ticket
+    if ticket.view is not None and a.is_ours(ticket.view):
+        return _take_up(a, ticket.view)
+    try:
+        shop.pods.get(ticket.name)
+    except PodGone:
+        answer = shop.start_patience.call(
+            "skipping an attempt", lambda: shop.ledger.skip(a.worker, a.run.epoch)
+        )
+        if answer.word == "cancelling":
+            return cancel_unborn(a, answer.intent)
+        if answer.word != "ok":
+            return Ended(Next.DONE)
+        a.run.note_waiting(a.task.index, a.task.attempt + 1, 0, a.task.avoid_node)
+        a.log.info("attempt_skipped", "no Pod of it is there, and nobody knows whether there ever was one")
+        return Ended(Next.RETRY, 0.0, a.task.avoid_node)
+    return _find(a)
+
+
 def _find(a: Attempt) -> Ended | None:
     """A Pod of our name is there: ours, if its labels say the very same attempt."""
     try:
@@ -110,8 +134,7 @@ def _find(a: Attempt) -> Ended | None:
     except PodGone:
         raise KubernetesUnavailable("the Pod of that name has just gone") from None
     if a.is_ours(view):
-        a.log.info("pod_adopted", "the Pod was there already and is adopted")
-        return _note(a, view.uid, view)
+        return _take_up(a, view)
     message = f"a Pod named {a.ticket.name} exists that is not this worker's; delete it or rename it"
     return settle(a, Judgement(Verdict.FINISHED, Status.FAILED, Reason.REJECTED, message))
 
@@ -150,6 +173,11 @@ def _note(a: Attempt, uid: str, view: PodView) -> Ended | None:
     if answer.word == "cancelling":
         return cancel(a, answer.intent)
     return None
+
+
+def _take_up(a: Attempt, view: PodView) -> Ended | None:
+    a.log.info("pod_adopted", "the Pod was there already and is adopted")
+    return _note(a, view.uid, view)
 
 
 def _is_limited(error: KubernetesError) -> bool:

@@ -98,7 +98,8 @@ class Dispatcher:
         self._workers.look_up()
         self.wake()
 
-    def _leave(self, run: EventRun) -> None:
+    def leave(self, run: EventRun) -> None:
+        """The event is another replica's now."""
         if not run.dropped:
             self._flight.drop(run)
             self._workers.look_up()  # its other workers here would hold their slots until their Pods end
@@ -117,7 +118,7 @@ class Dispatcher:
         try:
             ended = self._workers.settle_if_ended(task)
         except Fenced:
-            self._leave(task.run)
+            self.leave(task.run)
         except OttoscalerError as error:
             log.debug("settle_waits", str(error), event_id=worker.event_id, index=worker.index)
         finally:
@@ -260,7 +261,7 @@ class Dispatcher:
                 event_id=task.run.event.event_id,
                 index=task.index,
             )
-            self._leave(task.run)
+            self.leave(task.run)
         except Stopping:
             log.debug(
                 "worker_left", "left to the next replica", event_id=task.run.event.event_id, index=task.index

@@ -257,6 +257,11 @@ class Ledger:
         """Plan the next attempt in ``delay`` seconds: ``ok``, ``recorded``, ``stale``, ``cancelling``."""
         return self._worker("retry", worker, epoch, uid, int(delay * 1000), avoid_node)
 
+    def skip(self, worker: WorkerId, epoch: int) -> Answer:
+        """Go on to the next attempt, where a Pod of this one may have come and gone unseen: ``ok``,
+        ``recorded``, ``stale``, ``cancelling``."""
+        return self._worker("skip", worker, epoch)
+
     def _worker(self, script: str, worker: WorkerId, epoch: int, *more: str | bytes | int) -> Answer:
         answer = self._fenced(script, worker.event_id, self.owner, epoch, worker.index, worker.attempt, *more)
         duration = int(answer[2]) if answer[0] == b"ended" else None

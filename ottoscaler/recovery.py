@@ -78,6 +78,7 @@ class Recovery:
         lease_seconds: float,
         free_slots: Callable[[], int],
         reread_own: Callable[[], None],
+        leave: Callable[[EventRun], None],
         stop: threading.Event,
         beat: Callable[[], None],
     ) -> None:
@@ -88,6 +89,7 @@ class Recovery:
         self._lease = lease_seconds
         self._free_slots = free_slots
         self._reread_own = reread_own
+        self._leave = leave
         self._stop = stop
         self._beat = beat
         self._observations = Observations(lease_seconds)
@@ -148,10 +150,10 @@ class Recovery:
         if not survey.full:
             return
         now = suspended_clock()
+        if self._ledger.owner in survey.owners or self._flight.runs:
+            self._compare_own(self._ledger.owner)
         for owner in survey.owners:
-            if owner == self._ledger.owner:
-                self._find_own(owner)
-            elif owner:
+            if owner and owner != self._ledger.owner:
                 self._take_from(owner, survey, now)
         self._clear_consumers(survey, now)
 
@@ -197,9 +199,18 @@ class Recovery:
         except RedisError as error:  # one event's error must not end the walk over the others
             flood.error("take_over_failed", str(error), event_id=event_id)
 
-    def _find_own(self, owner: str) -> None:
-        """Ours by the ledger, but unknown here: a reply was lost. Seen twice, it is taken up."""
-        unknown = {i for i in self._ledger.owned(owner, EVENTS_AT_ONCE * 10) if not self._flight.knows(i)}
+    def _compare_own(self, owner: str) -> None:
+        """Ours by the ledger, but unknown here: a reply was lost. Seen twice, it is taken up. Known here, but
+        another's by the ledger (we were frozen meanwhile): its waits here end, so that they hold no slot.
+        """
+        runs = self._flight.snapshot()  # before the ledger is asked, or what is taken meanwhile would miss
+        owned = set(self._ledger.owned(owner, EVENTS_AT_ONCE * 10))
+        for run in runs:
+            event_id = run.event.event_id
+            if event_id not in owned and self._ledger.owner_of(event_id) not in (None, owner):
+                log.info("event_left_alone", "the event is another replica's now", event_id=event_id)
+                self._leave(run)
+        unknown = {i for i in owned if not self._flight.knows(i)}
         for event_id in unknown & self._unknown:
             self._adopt(event_id, owner)
         self._unknown = unknown

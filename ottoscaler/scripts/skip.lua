@@ -1,0 +1,15 @@
+-- Go on to the next attempt, as nobody knows whether this one ever had a Pod: A = id, owner, epoch, index,
+-- attempt. This is no progress and no retry of the event's: it only keeps each attempt to one Pod.
+if wiped() then return {'wiped'} end
+local id, owner, epoch, index, attempt = A[1], A[2], A[3], A[4], A[5]
+local key = event_key(id)
+local may = ownership(key, owner, epoch)
+if may ~= 'ok' then return {may} end
+local state, nth = index_state(key, index), tostring(tonumber(attempt) + 1)
+if not state or state.kind == 'd' then return {'recorded'} end
+if state.kind == 'w' and state.attempt == nth then return {'ok'} end -- a reply that was lost
+if state.kind ~= 's' or state.attempt ~= attempt or state.rest ~= '' then return {'stale'} end
+local intent = redis.call('HGET', key, 'c:' .. index)
+if intent then return {'cancelling', intent} end
+redis.call('HSET', key, 'i:' .. index, 'w:' .. nth .. ':' .. now_ms() .. ':')
+return {'ok'}

@@ -1,0 +1,117 @@
+"""The invariants of DESIGN.md section 2, checked after the fact: from the API server's own audit, the
+streams, and what is left in Redis. Whatever the service believes or logs plays no part."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ottoscaler.local.audit import PodLife
+from tests.harness.world import World
+
+STREAM = "otto:scale:events"
+SAME_INSTANT_SECONDS = 0.005  # two clocks' resolution: an audit time and a stream id's milliseconds
+
+_NAME = re.compile(r"^otto-agent-.*-(\d+-\d+)-(\d+)-(\d+)$")
+
+Attempt = tuple[str, int, int]  # event id, index, attempt
+
+
+@dataclass(frozen=True)
+class Told:
+    """One entry of the results stream, with when it was written (Unix seconds, Redis's clock)."""
+
+    at: float
+    fields: dict[str, str]
+
+
+def told(place: World) -> list[Told]:
+    return [
+        Told(int(entry_id.partition("-")[0]) / 1000, fields)
+        for entry_id, fields in place.redis.xrange("otto:scale:results")
+    ]
+
+
+def lives(place: World) -> dict[Attempt, list[PodLife]]:
+    """Every worker Pod that ever was in this world, by the attempt that it was made for."""
+    assert place.cluster is not None, "a real API server keeps no audit for us"
+    found: dict[Attempt, list[PodLife]] = defaultdict(list)
+    for life in place.cluster.audit.lives():
+        match = _NAME.match(life.name)
+        if match is not None and life.namespace == place.kube.namespace:
+            found[match[1], int(match[2]), int(match[3])].append(life)
+    return found
+
+
+def broken_invariants(
+    place: World, events: Mapping[str, int], *, seconds_uids: set[str] | None = None
+) -> list[str]:
+    """A sentence for each broken promise about these scale_ups (id: workers). ``seconds_uids`` collects
+    second Pods of one attempt, which invariant 2 allows where they were deleted and never recorded."""
+    problems: list[str] = []
+    if seconds_uids is None:
+        problems += _one_pod_an_attempt(place)
+    else:
+        seconds_uids |= {life.uid for pods in lives(place).values() for life in pods[1:]}
+    problems += _one_result_an_index(place, events)
+    problems += _record_before_deletion(place)
+    problems += _nothing_left(place)
+    return problems
+
+
+def _one_pod_an_attempt(place: World) -> list[str]:
+    return [
+        f"{len(pods)} Pods of {attempt}: {[life.uid for life in pods]}"
+        for attempt, pods in lives(place).items()
+        if len(pods) > 1
+    ]
+
+
+def _one_result_an_index(place: World, events: Mapping[str, int]) -> list[str]:
+    entries = [one.fields for one in told(place)]
+    workers = Counter((f["event_id"], int(f["index"])) for f in entries if f["kind"] == "worker")
+    ended = Counter(f["event_id"] for f in entries if f["kind"] == "event")
+    wanted = {(event_id, index) for event_id, count in events.items() for index in range(count)}
+    problems = [f"worker {key} has {workers[key]} results" for key in sorted(wanted) if workers[key] != 1]
+    problems += [f"a result of {key}, which nobody asked for" for key in sorted(set(workers) - wanted)]
+    problems += [f"event {e} has {ended[e]} entries" for e in sorted(events) if ended[e] != 1]
+    return problems
+
+
+def _record_before_deletion(place: World) -> list[str]:
+    """Every deletion that was requested comes after its Pod's result. A retry's plan shows only in the next
+    attempt's Pod, and an intent to cancel only in the status. Faults of a test leave no request behind."""
+    assert place.cluster is not None
+    recorded = {
+        (f["event_id"], int(f["index"]), int(f["attempt"])): 0.0 if f["status"] == "cancelled" else one.at
+        for one in told(place)
+        if (f := one.fields)["kind"] == "worker"
+    }
+    latest: dict[tuple[str, int], int] = {}
+    for event_id, index, attempt in lives(place):
+        latest[event_id, index] = max(attempt, latest.get((event_id, index), 0))
+    problems = []
+    for request in place.cluster.audit.requests("delete", "pods"):
+        match = _NAME.match(request.name)
+        if match is None or request.namespace != place.kube.namespace:
+            continue
+        key = (match[1], int(match[2]), int(match[3]))
+        if key in recorded and recorded[key] <= request.time + SAME_INSTANT_SECONDS:
+            continue
+        if latest.get(key[:2], 0) > key[2]:
+            continue
+        problems.append(f"the Pod of {key} was deleted before its end was recorded")
+    return problems
+
+
+def _nothing_left(place: World) -> list[str]:
+    problems = []
+    if left := [p["metadata"]["name"] for p in place.kube.workers()]:
+        problems.append(f"Pods are left: {left}")
+    if place.pending():
+        problems.append(f"{place.pending()} entries are pending")
+    prefix = f"{STREAM}:ottoscaler:"
+    left_in = {name: place.redis.smembers(prefix + name) for name in ("events", "offers")}
+    return problems + [f"{name} still holds {sorted(ids)}" for name, ids in left_in.items() if ids]
