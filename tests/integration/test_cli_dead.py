@@ -1,4 +1,4 @@
-"""``dead`` and ``status`` on a real Redis, with no service near."""
+"""``dead``, ``status`` and ``send`` on a real Redis, with no service near."""
 
 from __future__ import annotations
 
@@ -163,3 +163,29 @@ def test_status_counts_what_no_group_has_read(desk: Desk) -> None:
 def test_status_leaves_out_settings_that_it_does_not_need(desk: Desk) -> None:
     assert desk.run("status", KUBECONFIG="/nowhere", OTTO_MAX_WORKERS="none").returncode == 0
     assert desk.run("status", REDIS_DB="-1").returncode == 2
+
+
+def test_waiting_ends_by_the_ledger_where_the_results_were_trimmed(desk: Desk) -> None:
+    environment = {"PATH": os.environ["PATH"], "REDIS_URL": desk.server.url}
+    words = ("send", "scale_up", "pod_count=1", "--wait", "--timeout", "20")
+    with subprocess.Popen(
+        [sys.executable, "-m", "ottoscaler", *words],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as waiting:
+        assert waiting.stdout is not None
+        event_id = waiting.stdout.readline().strip()
+        key = f"otto:scale:events:ottoscaler:event:{event_id}"
+        desk.redis.hset(key, mapping={"state": "done", "status": "partial"})
+        _, told = waiting.communicate(timeout=20)
+    assert waiting.returncode == 1
+    assert f"event {event_id} partial" in told
+
+
+def test_results_from_before_the_event_are_not_taken_for_its_own(desk: Desk) -> None:
+    desk.redis.xadd("otto:scale:results", {"kind": "event", "event_id": "1-1", "status": "succeeded"})
+    ran = desk.run("send", "scale_up", "pod_count=1", "--wait", "--timeout", "0.3")
+    assert ran.returncode == 1
+    assert "has not ended" in ran.stderr
