@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.looks import FOREVER, deleting, ledger, phases, process_alive
+from tests.harness.looks import FOREVER, deleting, ledger, local_only, phases, process_alive
 from tests.harness.waiting import stays, wait_for
 from tests.harness.world import World, free_port
 
@@ -124,6 +124,25 @@ def test_a_stop_with_redis_away_ends_by_itself(place: World) -> None:
     replica.send(signal.SIGTERM)
     assert replica.wait(20) == 0
     assert time.monotonic() - begun < 12
+    assert phases(place, event_id) == {0: "Running"}
+
+
+@local_only
+def test_a_stop_with_a_hanging_api_server_ends_by_itself(place: World) -> None:
+    assert place.cluster is not None
+    replica = place.start(OTTO_SHUTDOWN_GRACE_SECONDS="1")
+    event_id = place.scale_up(1, run_seconds=FOREVER)
+    place.wait_workers(event_id, "Running", 1)
+    place.cluster.faults.go_away("hanging")
+    place.cluster.faults.cut_watches()
+    wait_for(lambda: replica.lines(action="watch_restarted"), "the watch is opened anew")
+    begun = time.monotonic()
+    replica.send(signal.SIGTERM)
+    assert replica.wait(20) == 0
+    assert time.monotonic() - begun < 6
+    assert ledger(place, event_id)["owner"] == ""
+    assert not replica.lines(action="thread_stuck")
+    place.cluster.faults.come_back()
     assert phases(place, event_id) == {0: "Running"}
 
 

@@ -1,0 +1,78 @@
+"""Between events in hand: higher priority first, and in turn among equals."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.harness.looks import FOREVER, ledger
+from tests.harness.waiting import wait_for
+from tests.harness.world import World, world
+
+
+@pytest.fixture
+def one_slot() -> Iterator[World]:
+    """One slot, and a worker that holds it until its task, ``blocker``, is scaled down."""
+    with world(OTTO_MAX_WORKERS="1") as place:
+        place.start()
+        place.wait_workers(place.scale_up(1, run_seconds=FOREVER, task_id="blocker"), "Running", 1)
+        yield place
+
+
+def in_hand(place: World, *events: str) -> None:
+    wait_for(lambda: all(ledger(place, event_id) for event_id in events), "all are in hand")
+
+
+def started(place: World, events: set[str]) -> list[str]:
+    """The events' ids in the order in which their workers were created, by the results."""
+    found = [w for w in place.results("worker") if w["event_id"] in events]
+    return [w["event_id"] for w in sorted(found, key=created)]
+
+
+def created(worker: dict[str, str]) -> tuple[str, Any]:
+    return worker["created_at"], worker["finished_at"]
+
+
+def test_higher_priorities_go_first_whenever_they_came(one_slot: World) -> None:
+    place = one_slot
+    run = {"run_seconds": 0.05}
+    low = place.scale_up(1, priority="-5", **run)  # type: ignore[arg-type]
+    usual = place.scale_up(1, **run)  # type: ignore[arg-type]
+    high = place.scale_up(1, priority="7", **run)  # type: ignore[arg-type]
+    in_hand(place, low, usual, high)
+    place.send("scale_down", task_id="blocker")
+    for event_id in (low, usual, high):
+        place.wait_event(event_id)
+    order = [w["event_id"] for w in place.results("worker") if w["event_id"] in (low, usual, high)]
+    assert order == [high, usual, low]
+
+
+def test_equals_take_turns(one_slot: World) -> None:
+    place = one_slot
+    first = place.scale_up(3, run_seconds=0.05)
+    second = place.scale_up(3, run_seconds=0.05)
+    in_hand(place, first, second)
+    place.send("scale_down", task_id="blocker")
+    for event_id in (first, second):
+        place.wait_event(event_id)
+    order = [w["event_id"] for w in place.results("worker") if w["event_id"] in (first, second)]
+    assert order == [first, second] * 3
+
+
+def test_five_hundred_pods_delay_one_pod_by_no_more_than_a_slots_time() -> None:
+    with world(OTTO_MAX_WORKERS="4") as place:
+        place.start()
+        slot_seconds = 1.0
+        crowd = place.scale_up(500, run_seconds=slot_seconds, task_id="crowd")
+        place.wait_workers(crowd, "Running", 4)
+        begun = time.monotonic()
+        single = place.scale_up(1, run_seconds=0.05)
+        wait_for(lambda: place.kube.workers(single) or place.workers(single), "the single one's turn", 10)
+        # The slot's own time, and what creating and deleting cost on a busy machine.
+        assert time.monotonic() - begun < slot_seconds + 2.0
+        assert place.wait_event(single)["status"] == "succeeded"
+        assert len(place.workers(crowd)) < 20
+        place.wait_event(place.send("scale_down", task_id="crowd"))

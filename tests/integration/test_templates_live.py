@@ -1,0 +1,130 @@
+"""Operators' templates at work: what they accept is enforced, and what is odd about them is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.harness.looks import FOREVER, NEVER_STARTS
+from tests.harness.waiting import wait_for
+from tests.harness.world import World, world
+
+PLAIN = """\
+apiVersion: v1
+kind: Pod
+metadata:
+  annotations: {{{annotations}}}
+spec:
+  securityContext: {{runAsNonRoot: true, runAsUser: 65532, seccompProfile: {{type: RuntimeDefault}}}}
+  containers:
+    - name: worker
+      image: busybox:latest
+      env: {env}
+      securityContext: {{allowPrivilegeEscalation: false, capabilities: {{drop: [ALL]}}}}
+"""
+SECRET = "[{name: TOKEN, value: the operators own}]"
+
+
+def write(directory: Path, **templates: str) -> str:
+    for profile, text in templates.items():
+        (directory / f"{profile}.yaml").write_text(text)
+    return str(directory)
+
+
+def test_each_profile_takes_the_fields_that_it_accepts_and_dead_letters_others(tmp_path: Path) -> None:
+    directory = write(
+        tmp_path,
+        default=PLAIN.format(annotations="example.org/from: default", env="[]"),
+        silent=PLAIN.format(annotations="example.org/from: silent", env=SECRET),
+        open=PLAIN.format(annotations='ottoscaler.io/accepts: "*", example.org/from: open', env=SECRET),
+        closed=PLAIN.format(annotations='ottoscaler.io/accepts: "", example.org/from: closed', env=SECRET),
+    )
+    with world(OTTO_TEMPLATES_DIR=directory) as place:
+        replica = place.start()
+        for profile, accepts in {
+            "default": "image command args env cpu memory",
+            "silent": "env cpu memory",
+            "open": "image command args env cpu memory",
+            "closed": "",
+        }.items():
+            check(place, profile, set(accepts.split()))
+        letter = place.wait_dead(place.send("scale_up", pod_count=1, profile="gpu"))
+        assert "gpu" in letter["error"]
+        assert "closed, default, open, silent" in letter["error"]
+        place.wait_nothing_pending()
+        assert not [w for w in replica.lines(action="settings_warning") if "restricted" in w["message"]]
+
+
+FIELDS: dict[str, object] = {
+    "image": "busybox:latest",
+    "command": ["true"],
+    "args": ["x"],
+    "env": {"TOKEN": "mine", "OTHER": "1", **NEVER_STARTS},
+    "cpu": "1",
+    "memory": "1Gi",
+}
+
+
+def check(place: World, profile: str, accepts: set[str]) -> None:
+    """Send each field by itself: it is dead-lettered, or its Pod comes from this profile's template."""
+    sent = {
+        name: place.send("scale_up", pod_count=1, profile=profile, **{name: value})
+        for name, value in FIELDS.items()
+    }
+    for name in set(FIELDS) - accepts:
+        letter = place.wait_dead(sent[name])
+        assert profile in letter["error"]
+        assert name in letter["error"]
+        assert letter["field:profile"] == profile
+    for name in accepts - {"env"}:
+        assert place.wait_event(sent[name])["status"] == "succeeded"
+    if "env" in accepts:
+        pod = place.wait_workers(sent["env"], "Pending", 1)[0]
+        assert pod["metadata"]["annotations"]["example.org/from"] == profile
+        told = {e["name"]: e["value"] for e in pod["spec"]["containers"][0]["env"]}
+        assert told["OTHER"] == "1"
+        assert told["TOKEN"] == ("mine" if profile == "default" else "the operators own")
+        place.wait_event(place.send("scale_down", task_id=sent["env"]))
+
+
+def test_a_silent_profile_takes_no_env_that_makes_programs_run_other_code(tmp_path: Path) -> None:
+    directory = write(tmp_path, silent=PLAIN.format(annotations="", env=SECRET))
+    with world(OTTO_TEMPLATES_DIR=directory) as place:
+        place.start()
+        letter = place.wait_dead(
+            place.send("scale_up", pod_count=1, profile="silent", env={"LD_PRELOAD": "/tmp/x.so"})
+        )
+        assert "LD_PRELOAD" in letter["error"]
+        # The built-in default is still there, and takes it.
+        assert place.wait_event(place.send("scale_up", pod_count=1, env={"LD_PRELOAD": "/x"}))
+
+
+def test_a_template_that_a_restricted_namespace_refuses_is_warned_about_by_name(tmp_path: Path) -> None:
+    root = "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n    - name: worker\n      image: busybox\n"
+    directory = write(tmp_path, root=root)
+    with world(OTTO_TEMPLATES_DIR=directory) as place:
+        replica = place.start()
+        warnings = [w["message"] for w in replica.lines(action="settings_warning")]
+        about = [w for w in warnings if "root.yaml" in w and "restricted" in w]
+        assert any("runAsNonRoot" in w for w in about)
+        assert any("allowPrivilegeEscalation" in w for w in about)
+        event_id = place.scale_up(1, profile="root")
+        assert place.wait_event(event_id)["status"] == "succeeded"
+
+
+def test_a_templates_own_grace_is_kept_when_its_worker_is_cancelled(tmp_path: Path) -> None:
+    text = PLAIN.format(annotations='ottoscaler.io/accepts: "*"', env="[]")
+    text = text.replace("spec:\n", "spec:\n  terminationGracePeriodSeconds: 3\n")
+    with world(OTTO_TEMPLATES_DIR=write(tmp_path, slow=text)) as place:
+        place.start()
+        event_id = place.scale_up(
+            1, run_seconds=FOREVER, profile="slow", task_id="s", env={"SIM_TERM_SECONDS": "1"}
+        )
+        place.wait_workers(event_id, "Running", 1)
+        place.send("scale_down", task_id="s")
+        pod = wait_for(
+            lambda: [p for p in place.kube.workers(event_id) if p["metadata"].get("deletionTimestamp")],
+            "it is deleted",
+        )[0]
+        assert pod["metadata"]["deletionGracePeriodSeconds"] == 3
+        assert place.workers(event_id) == []
+        assert place.wait_event(event_id)["status"] == "cancelled"

@@ -1,0 +1,105 @@
+"""Limits of time: from creation to running, from the container's start, and what the kubelet enforces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from tests.harness.looks import FOREVER, NEVER_STARTS
+from tests.harness.waiting import stays
+from tests.harness.world import World, world
+
+
+@pytest.fixture(scope="module")
+def hasty() -> Iterator[World]:
+    """A replica that gives a Pod two seconds to start and a worker three to run."""
+    with world(OTTO_PENDING_TIMEOUT_SECONDS="2", OTTO_WORKER_TIMEOUT_SECONDS="3") as made:
+        made.start()
+        yield made
+
+
+def only_worker(place: World, event_id: str) -> dict[str, str]:
+    place.wait_event(event_id)
+    (worker,) = place.workers(event_id)
+    return worker
+
+
+def seconds(worker: dict[str, str], begin: str, end: str) -> float:
+    return (datetime.fromisoformat(worker[end]) - datetime.fromisoformat(worker[begin])).total_seconds()
+
+
+def test_limits_end_what_takes_too_long_and_nothing_else(hasty: World) -> None:
+    place = hasty
+    too_long = place.scale_up(1, run_seconds=FOREVER)
+    own_limit = place.scale_up(1, run_seconds=FOREVER, timeout_seconds="1")
+    in_time = place.scale_up(1, run_seconds=2)
+    longer = place.scale_up(1, run_seconds=4, timeout_seconds="60")
+    pending = place.scale_up(1, env=NEVER_STARTS)
+    deadline = {
+        event_id: place.wait_workers(event_id, "Running", 1)[0]["spec"]["activeDeadlineSeconds"]
+        for event_id in (too_long, own_limit, longer)
+    }
+    assert deadline == {too_long: 5, own_limit: 3, longer: 62}
+    for event_id, limit in ((too_long, 3), (own_limit, 1)):
+        worker = only_worker(place, event_id)
+        assert (worker["status"], worker["reason"]) == ("failed", "DeadlineExceeded")
+        assert worker["attempt"] == "0"
+        assert worker["message"]
+        # Counted from the container's start, whose time the API server tells in whole seconds.
+        assert limit - 1 <= seconds(worker, "started_at", "finished_at") <= limit + 3
+    worker = only_worker(place, pending)
+    assert (worker["status"], worker["reason"], worker["started_at"]) == ("failed", "PendingTimeout", "")
+    assert 1 <= seconds(worker, "created_at", "finished_at") <= 5
+    assert place.wait_event(in_time)["status"] == "succeeded"
+    assert place.wait_event(longer)["status"] == "succeeded"
+    place.wait_no_pods()
+
+
+TOO_BIG = """\
+apiVersion: v1
+kind: Pod
+spec:
+  nodeSelector: {example.org/no-such-node: "1"}
+  containers: [{name: worker, image: "busybox:latest"}]
+"""
+
+
+def test_a_pod_without_a_node_is_unschedulable_with_the_schedulers_sentence(tmp_path: Path) -> None:
+    (tmp_path / "nowhere.yaml").write_text(TOO_BIG)
+    with world(OTTO_PENDING_TIMEOUT_SECONDS="2", OTTO_TEMPLATES_DIR=str(tmp_path)) as place:
+        place.start()
+        event_id = place.scale_up(1, profile="nowhere")
+        worker = only_worker(place, event_id)
+        assert (worker["status"], worker["reason"], worker["attempt"]) == ("failed", "Unschedulable", "0")
+        assert "nodes are available" in worker["message"]
+        assert worker["node"] == ""
+        place.wait_no_pods()
+
+
+def test_the_pods_own_deadline_ends_it_while_every_replica_is_gone() -> None:
+    with world(OTTO_PENDING_TIMEOUT_SECONDS="1", OTTO_LEASE_SECONDS="1") as place:
+        replica = place.start()
+        event_id = place.scale_up(1, run_seconds=FOREVER, timeout_seconds="1")
+        place.wait_workers(event_id, "Running", 1)
+        replica.kill()
+        place.wait_workers(event_id, "Failed", 1, 15)
+        stays(lambda: not place.workers(event_id), "nobody is there to tell it", 0.2)
+        place.start()
+        worker = only_worker(place, event_id)
+        assert (worker["status"], worker["reason"]) == ("failed", "DeadlineExceeded")
+        assert len(place.results("worker", event_id)) == 1
+
+
+def test_a_worker_adopted_after_a_kill_keeps_its_limit() -> None:
+    with world(OTTO_PENDING_TIMEOUT_SECONDS="60", OTTO_LEASE_SECONDS="1") as place:
+        replica = place.start()
+        event_id = place.scale_up(1, run_seconds=FOREVER, timeout_seconds="3")
+        place.wait_workers(event_id, "Running", 1)
+        replica.kill()
+        place.start()
+        worker = only_worker(place, event_id)
+        assert (worker["status"], worker["reason"], worker["attempt"]) == ("failed", "DeadlineExceeded", "0")
+        assert seconds(worker, "started_at", "finished_at") <= 7
