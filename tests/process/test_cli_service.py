@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ import pytest
 from tests.harness.waiting import wait_for
 from tests.harness.world import World
 
+ROOT = Path(__file__).parents[2]
 RUN_ONE_SECOND = 'env={"SIM_RUN_SECONDS": "1"}'
 RUN_FOR_EVER = 'env={"SIM_RUN_SECONDS": "inf"}'
 FAIL = 'env={"SIM_RUN_SECONDS": "0.1", "SIM_EXIT_CODE": "3"}'
@@ -28,6 +31,15 @@ def command(*words: str) -> list[str]:
 def run(place: World, *words: str) -> subprocess.CompletedProcess[str]:
     env = place.environment()
     return subprocess.run(command(*words), env=env, capture_output=True, text=True, timeout=60, check=False)
+
+
+def names(document: Any) -> set[str]:
+    """All names of a JSON document, however deep."""
+    if isinstance(document, list):
+        return set().union(*map(names, document))
+    if isinstance(document, dict):
+        return set(document).union(*map(names, document.values()))
+    return set()
 
 
 def status(place: World) -> dict[str, Any]:
@@ -128,6 +140,8 @@ def test_status_tells_of_replicas_events_and_their_workers(place: World) -> None
     assert (event["counts"]["begun"], event["counts"]["not_begun"]) == (3, 2)
     assert [worker["index"] for worker in event["workers"]] == [0, 1, 2]
     assert shown["backlog"]["oldest_pending"]["event_id"] == event_id
+    documented = set(re.findall(r"\w+", (ROOT / "docs/cli.md").read_text()))
+    assert names(shown) - documented == set()
     text = run(place, "status").stdout
     assert "first" in text
     assert "2 not begun, 3 begun" in text
