@@ -50,7 +50,7 @@ class RedisCheck:
                 "the ACL user may not run INFO, so version, policy and files are not known",
             )
         else:
-            yield self._version(info)
+            yield version(info, where(self._settings))
             if info.get("cluster_enabled") == "1" or info.get("redis_mode") == "cluster":
                 yield Finding(
                     "problem",
@@ -59,7 +59,7 @@ class RedisCheck:
                     "slots; use a single Redis or Sentinel.",
                 )
                 return
-            yield from self._trust(info)
+            yield from trust(info)
         yield from self._names()
         self.installation = installation(self._stream)
         yield self._installation()
@@ -73,40 +73,6 @@ class RedisCheck:
             raise
         lines = raw.decode("utf-8", "replace").splitlines()
         return dict(line.split(":", 1) for line in lines if ":" in line and not line.startswith("#"))
-
-    def _version(self, info: dict[str, str]) -> Finding:
-        name, version = "Redis", info.get("redis_version", "0")
-        if "valkey_version" in info:
-            name = f"Valkey {info['valkey_version']}, compatible with Redis"
-        numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
-        if numbers < OLDEST_VERSION:
-            return Finding("problem", "redis", f"{name} {version} is too old: 6.2 or later is needed.")
-        return Finding("ok", "redis", f"{where(self._settings)} answers: {name} {version}")
-
-    def _trust(self, info: dict[str, str]) -> Iterator[Finding]:
-        """Whether it keeps what it acknowledges, which every promise rests on (DESIGN.md section 2)."""
-        policy, limit = info.get("maxmemory_policy", "?"), info.get("maxmemory", "?")
-        if policy == "noeviction":
-            yield Finding("ok", "eviction", "maxmemory-policy is noeviction")
-        else:
-            bound = "there is no maxmemory yet" if limit == "0" else f"maxmemory is {limit} bytes"
-            yield Finding(
-                "warning",
-                "eviction",
-                f"maxmemory-policy is {policy} ({bound}): a full Redis would drop events or their ledger; "
-                "set it to noeviction.",
-            )
-        if info.get("aof_enabled") == "1":
-            yield Finding("ok", "persistence", "appendonly is on")
-        else:
-            yield Finding(
-                "warning",
-                "persistence",
-                "appendonly is off: a restart loses what came since the last snapshot; "
-                "set appendonly yes (and appendfsync everysec or always).",
-            )
-        if info.get("role") == "slave":
-            yield Finding("problem", "redis", "it is a replica, which takes no writes; name the master.")
 
     def _names(self) -> Iterator[Finding]:
         """Keys at our names that are something else: every script would refuse to write."""
@@ -139,3 +105,40 @@ class RedisCheck:
         return Finding(
             "ok", "keys", f"no replica has served here yet; the first one founds {self._settings.instance}"
         )
+
+
+def version(info: dict[str, str], address: str) -> Finding:
+    """Whether Redis is young enough, by its INFO."""
+    name, number = "Redis", info.get("redis_version", "0")
+    if "valkey_version" in info:
+        name = f"Valkey {info['valkey_version']}, compatible with Redis"
+    numbers = tuple(int(part) for part in number.split(".")[:2] if part.isdigit())
+    if numbers < OLDEST_VERSION:
+        return Finding("problem", "redis", f"{name} {number} is too old: 6.2 or later is needed.")
+    return Finding("ok", "redis", f"{address} answers: {name} {number}")
+
+
+def trust(info: dict[str, str]) -> Iterator[Finding]:
+    """Whether it keeps what it acknowledges, which every promise rests on (DESIGN.md section 2)."""
+    policy, limit = info.get("maxmemory_policy", "?"), info.get("maxmemory", "?")
+    if policy == "noeviction":
+        yield Finding("ok", "eviction", "maxmemory-policy is noeviction")
+    else:
+        bound = "there is no maxmemory yet" if limit == "0" else f"maxmemory is {limit} bytes"
+        yield Finding(
+            "warning",
+            "eviction",
+            f"maxmemory-policy is {policy} ({bound}): a full Redis would drop events or their ledger; "
+            "set it to noeviction.",
+        )
+    if info.get("aof_enabled") == "1":
+        yield Finding("ok", "persistence", "appendonly is on")
+    else:
+        yield Finding(
+            "warning",
+            "persistence",
+            "appendonly is off: a restart loses what came since the last snapshot; "
+            "set appendonly yes (and appendfsync everysec or always).",
+        )
+    if info.get("role") == "slave":
+        yield Finding("problem", "redis", "it is a replica, which takes no writes; name the master.")
