@@ -108,8 +108,9 @@ def test_rolling_update_in_mid_flight_loses_no_worker_and_runs_none_twice(back: 
     templates = find(installed.objects, "ConfigMap", "ottoscaler-templates")["data"]
     for name, text in templates.items():  # the class is the cluster's; without it, the account needs no more
         (place.directory / "templates" / name).write_text(re.sub(r".*priorityClassName.*\n", "", text))
-    # Long enough that workers outlast the stop by far, and short enough for a test.
-    common = installed.settings() | {"OTTO_SHUTDOWN_GRACE_SECONDS": "2", "OTTO_MAX_WORKERS": "8"}
+    # A grace that the long workers outlast by far; slots for both long events, should one replica get both,
+    # and not for everything.
+    common = installed.settings() | {"OTTO_SHUTDOWN_GRACE_SECONDS": "2", "OTTO_MAX_WORKERS": "12"}
     later = next_version(place.directory)
     assert spoken_version(place.environment(**common, **later)) == NEXT_VERSION
     assert spoken_version(place.environment(**common)) == __version__
