@@ -165,27 +165,43 @@ def test_status_leaves_out_settings_that_it_does_not_need(desk: Desk) -> None:
     assert desk.run("status", REDIS_DB="-1").returncode == 2
 
 
-def test_waiting_ends_by_the_ledger_where_the_results_were_trimmed(desk: Desk) -> None:
-    environment = {"PATH": os.environ["PATH"], "REDIS_URL": desk.server.url}
-    words = ("send", "scale_up", "pod_count=1", "--wait", "--timeout", "20")
-    with subprocess.Popen(
-        [sys.executable, "-m", "ottoscaler", *words],
-        env=environment,
+def waiting(desk: Desk, seconds: str) -> subprocess.Popen[str]:
+    """``send --wait`` in the background, where nobody serves."""
+    return subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "ottoscaler",
+            "send",
+            "scale_up",
+            "pod_count=1",
+            "--wait",
+            "--timeout",
+            seconds,
+        ],
+        env={"PATH": os.environ["PATH"], "REDIS_URL": desk.server.url},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    ) as waiting:
-        assert waiting.stdout is not None
-        event_id = waiting.stdout.readline().strip()
+    )
+
+
+def test_waiting_ends_by_the_ledger_where_the_results_were_trimmed(desk: Desk) -> None:
+    with waiting(desk, "20") as process:
+        assert process.stdout is not None
+        event_id = process.stdout.readline().strip()
         key = f"otto:scale:events:ottoscaler:event:{event_id}"
         desk.redis.hset(key, mapping={"state": "done", "status": "partial"})
-        _, told = waiting.communicate(timeout=20)
-    assert waiting.returncode == 1
+        _, told = process.communicate(timeout=20)
+    assert process.returncode == 1
     assert f"event {event_id} partial" in told
 
 
-def test_results_from_before_the_event_are_not_taken_for_its_own(desk: Desk) -> None:
-    desk.redis.xadd("otto:scale:results", {"kind": "event", "event_id": "1-1", "status": "succeeded"})
-    ran = desk.run("send", "scale_up", "pod_count=1", "--wait", "--timeout", "0.3")
-    assert ran.returncode == 1
-    assert "has not ended" in ran.stderr
+def test_another_events_end_is_not_taken_for_its_own(desk: Desk) -> None:
+    with waiting(desk, "1.5") as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        desk.redis.xadd("otto:scale:results", {"kind": "event", "event_id": "1-1", "status": "succeeded"})
+        _, told = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert "has not ended" in told

@@ -1,0 +1,39 @@
+"""The one sentence about a Redis that does not work."""
+
+from __future__ import annotations
+
+import pytest
+
+from ottoscaler.cli.redis_access import sentence, where
+from ottoscaler.errors import RedisError
+from ottoscaler.settings import Settings
+
+
+def test_no_password_gets_into_the_sentence_however_the_error_has_it() -> None:
+    settings = Settings(redis_url="redis://otto:s%40krit@here:6379/2")
+    told = sentence(settings, RedisError("AUTH failed for redis://otto:s%40krit@here with s@krit"))
+    assert "krit" not in told
+    assert "redis://otto:***@here:6379/2" in told
+
+
+@pytest.mark.parametrize(
+    ("error", "named"),
+    [
+        ("Redis refuses for now: WRONGPASS invalid username-password pair", "REDIS_PASSWORD"),
+        ("Redis refuses for now: NOPERM this user has no permissions", "ACL"),
+        ("Redis refuses for now: LOADING", "wait"),
+        ("Redis refuses for now: command not allowed when used memory > 'maxmemory'.", "full"),
+        ("Redis refuses for now: You can't write against a read only replica.", "REDIS_SENTINELS"),
+        ("Redis refuses: WRONGTYPE otto:scale:dead is not a stream", "`check`"),
+        ("Redis does not answer: certificate verify failed", "REDIS_TLS_CA_FILE"),
+        ("Redis does not answer: Connection refused.", "REDIS_HOST and REDIS_PORT"),
+    ],
+)
+def test_every_error_comes_with_what_to_do(error: str, named: str) -> None:
+    assert named in sentence(Settings(), RedisError(error))
+
+
+def test_sentinels_are_named_as_what_was_tried() -> None:
+    settings = Settings(redis_sentinels=(("a", 26379), ("b", 26379)), redis_sentinel_master="otto")
+    assert where(settings) == "the master otto of the Sentinels a:26379, b:26379"
+    assert "REDIS_SENTINELS" in sentence(settings, RedisError("Redis does not answer"))
