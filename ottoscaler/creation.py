@@ -11,14 +11,18 @@ import time
 
 from ottoscaler.attempt import Attempt, Ended, Next
 from ottoscaler.errors import (
+    Fenced,
     KubernetesError,
     KubernetesUnavailable,
+    OttoscalerError,
     PodExists,
     PodGone,
     QuotaExceeded,
+    RedisError,
     Refused,
     Stopping,
 )
+from ottoscaler.ledger import Answer
 from ottoscaler.model import Judgement, PodView, Reason, Status, Verdict
 from ottoscaler.podview import observe
 from ottoscaler.settlement import cancel, cancel_unborn, delete, settle
@@ -31,37 +35,38 @@ LONGEST_CREATE_PAUSE_SECONDS = 3.0
 _LIMITED = (403, 404, 409, 500)
 
 
+class _NotToBeCreated(OttoscalerError):
+    """The ledger's answer, directly before a create, was another than yes."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer.word)
+        self.answer = answer
+
+
 def create(a: Attempt) -> Ended | None:
     """Have a Pod: made here, or found. Not ``None``: there is nothing to monitor."""
     shop, begun, pause = a.shop, time.monotonic(), CREATE_PAUSE_SECONDS
     while True:
-        generation = shop.lease.grant(shop.stopping)
-        answer = shop.start_patience.call(
-            "asking the ledger to start a worker",
-            lambda: shop.ledger.start(a.worker, a.run.epoch),
-        )
-        if answer.word in ("recorded", "finished", "stale"):
-            return Ended(Next.DONE)
-        if answer.word == "cancelling":
-            return cancel_unborn(a, answer.intent)
-        if answer.word == "ok":
-            a.run.note_begun(a.task.index, a.task.attempt)
-        elif answer.detail:
-            return _adopt(a, answer.detail)
         try:
-            if answer.word == "again" and a.task.adopt:
-                return _look(a)
-            return _post(a, generation)
-        except (KubernetesUnavailable, QuotaExceeded) as error:
+            return _post(a, shop.lease.grant(shop.stopping))
+        except _NotToBeCreated as told:
+            if told.answer.word in ("recorded", "finished", "stale"):
+                return Ended(Next.DONE)
+            if told.answer.word == "cancelling":
+                return cancel_unborn(a, told.answer.intent)
+            return _adopt(a, told.answer.detail) if told.answer.detail else _look(a)
+        except Refused as error:
+            return settle(a, _refused(error))
+        except (Fenced, Stopping):
+            raise
+        except (KubernetesUnavailable, QuotaExceeded, RedisError) as error:
             waited = time.monotonic() - begun
             if waited > shop.limits.pending_timeout and _is_limited(error):
                 return settle(a, _refused(error))
-            flood.info("create_waits", f"Pods cannot be created for now: {error}")
+            flood.info("create_waits", f"Pods cannot be created for now: {error}", key=type(error).__name__)
             least = error.retry_after if isinstance(error, KubernetesUnavailable) else 0.0
             shop.stopping.wait(max(least, pause * random.uniform(0.5, 1.0)))
             pause = min(pause * 2, LONGEST_CREATE_PAUSE_SECONDS)
-        except Refused as error:
-            return settle(a, _refused(error))
 
 
 def _post(a: Attempt, generation: int) -> Ended | None:
@@ -74,24 +79,36 @@ def _post(a: Attempt, generation: int) -> Ended | None:
             a, Judgement(Verdict.FINISHED, Status.FAILED, Reason.REJECTED, "its Pod can no longer be built")
         )
     body = a.run.plan.body(a.task.index, a.task.attempt, avoid_node=a.task.avoid_node)
-    _tell_latency(a)
-    sent = time.monotonic()
     try:
-        obj = shop.pods.create(body, permit=lambda: _permit(a, generation))
+        obj = shop.pods.create(
+            body, permit=lambda: _permit(a, generation), last=lambda: _begin(a, generation)
+        )
     except PodExists:
         return _find(a)
-    a.created_at = sent
-    shop.metrics.pod_create.observe(time.monotonic() - sent)
+    shop.metrics.pod_create.observe(time.monotonic() - a.created_at)
     a.log.info("pod_created", "the Pod was created")
     return _note(a, obj["metadata"]["uid"], observe(obj))
 
 
 def _permit(a: Attempt, generation: int) -> None:
-    """Directly before the request: whatever was waited for, the lease must have held all the time."""
+    """While a create waits: whatever it waits for, the lease must hold all the time."""
     if a.shop.stopping.is_set():
         raise Stopping("nothing is created any more")
     if not a.shop.lease.holds(generation):
         raise KubernetesUnavailable("the lease has lapsed; the ledger is asked again")
+
+
+def _begin(a: Attempt, generation: int) -> None:
+    """Directly before the request: begin the attempt in the ledger. Any earlier, and a kill would leave many
+    attempts of which nobody knows whether a create was sent. The lease is looked at last, after that wait."""
+    answer = a.shop.ledger.start(a.worker, a.run.epoch)
+    ours = answer.word == "again" and not a.task.adopt and not answer.detail  # our own reply was lost
+    if answer.word != "ok" and not ours:
+        raise _NotToBeCreated(answer)
+    a.run.note_begun(a.task.index, a.task.attempt)
+    _permit(a, generation)
+    _tell_latency(a)
+    a.created_at = time.monotonic()
 
 
 def _tell_latency(a: Attempt) -> None:
@@ -129,6 +146,7 @@ def _look(a: Attempt) -> Ended | None:
 
 def _find(a: Attempt) -> Ended | None:
     """A Pod of our name is there: ours, if its labels say the very same attempt."""
+    a.created_at = 0.0  # it was not made by the last create of ours
     try:
         view = observe(a.shop.pods.get(a.ticket.name))
     except PodGone:
@@ -180,10 +198,12 @@ def _take_up(a: Attempt, view: PodView) -> Ended | None:
     return _note(a, view.uid, view)
 
 
-def _is_limited(error: KubernetesError) -> bool:
-    return isinstance(error, QuotaExceeded) or error.status in _LIMITED
+def _is_limited(error: OttoscalerError) -> bool:
+    return isinstance(error, QuotaExceeded) or (
+        isinstance(error, KubernetesError) and error.status in _LIMITED
+    )
 
 
-def _refused(error: KubernetesError) -> Judgement:
+def _refused(error: OttoscalerError) -> Judgement:
     reason = Reason.QUOTA if isinstance(error, QuotaExceeded) else Reason.REJECTED
     return Judgement(Verdict.FINISHED, Status.FAILED, reason, str(error)[:4000])

@@ -29,6 +29,7 @@ log = get_logger(__name__)
 OFFER_AFTER_SECONDS = 5.0  # an event that has begun no worker by then is offered to other replicas
 IDLE_SECONDS = 1.0  # the longest sleep of the dispatcher
 ALONE_FROM_STRIKES = 2  # such an event begins alone, until it has made progress
+MOST_OLD_TURNS = 1000  # remembered for events that are gone, before they are cleared
 MOST_MISHAPS = 5  # errors of our own on one worker, before it is recorded as failed
 MISHAP_PAUSE_SECONDS = 5.0
 STACK_BYTES = 256 * 1024  # of a pool thread; the default of 8 MiB costs page tables by the thousand
@@ -200,6 +201,8 @@ class Dispatcher:
                 return None
             run = min(runs, key=lambda r: (-r.event.priority, self._turns.get(r.event.event_id, 0)))
             self._turn += 1
+            if len(self._turns) > 2 * len(runs) + MOST_OLD_TURNS:  # of events that went to other replicas
+                self._turns = {i: t for i, t in self._turns.items() if i in self._flight.runs}
             self._turns[run.event.event_id] = self._turn
             if run.ready:
                 return self._claim(run, run.ready.popleft())

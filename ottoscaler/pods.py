@@ -53,14 +53,21 @@ class Pods:
 
     # --- one Pod
 
-    def create(self, body: bytes, *, permit: Permit = lambda: None, dry_run: bool = False) -> JsonObject:
+    def create(
+        self,
+        body: bytes,
+        *,
+        permit: Permit = lambda: None,
+        last: Permit = lambda: None,
+        dry_run: bool = False,
+    ) -> JsonObject:
         """Create a Pod from JSON. Raises PodExists, QuotaExceeded, Refused or KubernetesUnavailable.
 
-        ``permit`` is asked directly before the request is sent, after all waiting, and raises where the
-        Pod may not be created any more.
+        ``permit`` is asked while the request waits for its turn, and ``last`` once, directly before it is
+        sent; both raise where the Pod may not be created any more.
         """
         path = self._path + ("?dryRun=All" if dry_run else "")
-        return self._call("create", "POST", path, body, permit=permit)
+        return self._call("create", "POST", path, body, permit=permit, last=last)
 
     def get(self, name: str) -> JsonObject:
         """Raises PodGone where there is none."""
@@ -166,9 +173,11 @@ class Pods:
         *,
         parse: bool = True,
         permit: Permit | None = None,
+        last: Permit = lambda: None,
     ) -> JsonObject:
         headers = self._headers(body)
         with self._governor.call(permit):
+            last()
             response = self._exchange(verb, method, path, body, headers, READ_SECONDS, stream=False)
         return _parsed(verb, response.data) if parse else {}
 

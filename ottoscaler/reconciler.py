@@ -181,9 +181,12 @@ class Reconciler:
                 log.warning("duplicate_pod", "another Pod of this attempt came first", pod=view.name)
                 self._delete(view)
             return
-        over = event == "finished" or (
-            state is not None and (state.kind == "done" or state.attempt > view.worker.attempt)
-        )
+        outdated = state is not None and state.attempt > view.worker.attempt
+        if outdated and not view.terminal:  # a create that was on its way when its replica froze
+            log.warning("duplicate_pod", "a later attempt has begun", pod=view.name)
+            self._delete(view)
+            return
+        over = event == "finished" or outdated or (state is not None and state.kind == "done")
         if over:
             if not self._is_kept(view):
                 self._twice(view, seen, self._delete)

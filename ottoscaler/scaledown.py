@@ -99,7 +99,8 @@ class ScaleDowns:
         def one_gone() -> None:
             with lock:
                 left[0] -= 1
-            if left[0] == 0:
+                last = left[0] == 0
+            if last:
                 then()
 
         for worker, uid in known:
@@ -199,4 +200,7 @@ class ScaleDowns:
 
     def _view(self, worker: WorkerId, uid: str) -> PodView | None:
         view = self._watcher.view(pod_name(self._instance, worker.event_id, worker.index, worker.attempt))
-        return view if view is not None and (not uid or view.uid == uid) else None
+        if view is None or (uid and view.uid != uid):
+            return None
+        # Without a UID in the ledger, only the labels tell that a Pod of that name is ours.
+        return view if uid or view.installation == self._ledger.installation else None

@@ -147,6 +147,9 @@ class PodWatcher:
     def subscribe(self, name: str) -> Ticket:
         """A ticket for the Pod of that name, holding what is known of it. One at a time for each name."""
         with self._lock:
+            replaced = self._tickets.get(name)
+            if replaced is not None:
+                replaced.wake()  # its worker looks whether the event is still this replica's
             ticket = self._tickets[name] = Ticket(name)
             view = self._views.get(name)
             if view is not None:

@@ -53,9 +53,11 @@ class Workers:
             if task.uid:
                 watcher.identify(ticket, task.uid)
                 ticket.gone = ticket.gone or (ticket.view is None and watcher.health()[0])
-            elif ticket.view is not None:
-                watcher.identify(ticket, ticket.view.uid)
             attempt = Attempt(self._brief, task, ticket, waits=False)
+            if not task.uid:
+                if ticket.view is None or not attempt.is_ours(ticket.view):
+                    return None  # with a slot, it is looked for
+                watcher.identify(ticket, ticket.view.uid)
             found = judgement(attempt)
             return settle(attempt, found) if found.verdict is not Verdict.WAIT else None
         finally:
@@ -66,9 +68,10 @@ class Workers:
         watcher = self._shop.watcher
         ticket = watcher.subscribe(self._shop.name(task))
         try:
-            if ticket.view is not None:
+            attempt = Attempt(self._shop, task, ticket)
+            if ticket.view is not None and attempt.is_ours(ticket.view):
                 watcher.identify(ticket, ticket.view.uid)
             verdict = Judgement(Verdict.FINISHED, Status.FAILED, Reason.UNKNOWN, why)
-            return settle(Attempt(self._shop, task, ticket), verdict)
+            return settle(attempt, verdict)
         finally:
             watcher.unsubscribe(ticket)

@@ -4,6 +4,9 @@ local failure = check_streams()
 if failure then return failure end
 if wiped() then return {'wiped'} end
 local now, batch = now_ms(), tonumber(A[3])
+-- A Redis that is full refuses a script's first write unless it frees, and lets one that has written go on.
+-- This script is what frees it, so it begins with a delete.
+redis.call('DEL', P .. 'nothing')
 
 -- The id right before another one; nil where the arithmetic would not fit a Lua number.
 local function before(id)
@@ -80,7 +83,11 @@ end
 for _, limit in ipairs({{RESULTS, A[1]}, {DEAD, A[2]}}) do
   local oldest = now - tonumber(limit[2])
   if limit[1] == RESULTS then
-    local first = redis.call('ZRANGE', P .. 'results-from', 0, 0, 'WITHSCORES')[2]
+    local oldest_event = redis.call('ZRANGE', P .. 'results-from', 0, 0, 'WITHSCORES')
+    local first = oldest_event[2]
+    if oldest_event[1] and redis.call('EXISTS', event_key(oldest_event[1])) == 0 then
+      redis.call('ZREM', P .. 'results-from', oldest_event[1]) -- an operator deleted its ledger
+    end
     if first and tonumber(first) < oldest then oldest = tonumber(first) end
   end
   if oldest > 0 and redis.call('EXISTS', limit[1]) == 1 then

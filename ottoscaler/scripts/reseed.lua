@@ -7,14 +7,22 @@ local id, key, now = A[1], event_key(A[1]), now_ms()
 local e = redis.call('HMGET', key, 'owner', 'epoch')
 if e[1] == A[2] and e[2] == A[8] then return {'ok', '1'} end -- a reply that was lost
 if e[1] then return {'exists'} end
+local told = {} -- results that an orphan's report has told meanwhile
+local flat = redis.call('HGETALL', key)
+for i = 1, #flat, 2 do
+  local index = string.match(flat[i], '^i:(.*)$')
+  if index then told[index] = flat[i + 1] end
+end
 new_event(id, key, {type = A[3], task = A[4], count = A[5], owner = A[2], body = A[6], meta = A[7]}, now)
 local counts = {succeeded = 0, failed = 0, cancelled = 0}
 local done, begun = 0, 0
 redis.call('HSET', key, 'epoch', A[8])
+redis.call('ZREM', P .. 'finished', id)
 for i = 9, #A, 2 do
-  redis.call('HSET', key, 'i:' .. A[i], A[i + 1])
+  local raw = told[A[i]] or A[i + 1]
+  redis.call('HSET', key, 'i:' .. A[i], raw)
   begun = begun + 1
-  local status = string.match(A[i + 1], '^d:%d+:(%a+):')
+  local status = string.match(raw, '^d:%d+:(%a+):')
   if status then
     counts[status] = counts[status] + 1
     done = done + 1
