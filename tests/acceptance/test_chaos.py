@@ -1,0 +1,23 @@
+"""A short storm from fixed seeds; ``make chaos MINUTES=30`` is the long one."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.chaos import chaos
+from tests.harness.looks import local_only
+
+SEEDS = [7]
+SECONDS = 15.0
+EVENTS = 40
+
+
+@local_only
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.timeout(200)
+def test_storm_breaks_no_invariant(seed: int) -> None:
+    report = chaos(seed, SECONDS, EVENTS)
+    print(report)
+    assert not report.problems, str(report)
+    assert sum(report.faults.values()) >= 5, "hardly a storm"
+    assert report.events == EVENTS

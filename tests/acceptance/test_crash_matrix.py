@@ -1,0 +1,28 @@
+"""The crash matrix, as many rows as CI has time for: every call in some run, each fault in every run.
+
+``python -m tests.crash_matrix`` runs all of it.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.crash_matrix import FAULTS, LANES, reference, rows, run
+from tests.harness.looks import local_only
+
+EVERY = 11  # no multiple of three, or each row would have the same fault
+
+
+@local_only
+@pytest.mark.timeout(240)
+def test_no_crash_at_any_outside_call_loses_or_doubles_anything() -> None:
+    matrix = rows(reference(), EVERY)
+    assert {row.fault for row in matrix} == set(FAULTS)
+    with ThreadPoolExecutor(LANES) as lanes:
+        outcomes = [outcome for outcome, _ in lanes.map(run, matrix)]
+    print(*outcomes, sep="\n")
+    assert not [str(outcome) for outcome in outcomes if outcome.problems]
+    struck = sum(outcome.struck for outcome in outcomes)
+    assert struck >= len(outcomes) * 0.8, "the faults hardly met their calls"
