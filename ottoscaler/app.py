@@ -21,7 +21,7 @@ from typing import Any
 from ottoscaler.attempt import Shop, WorkerLimits
 from ottoscaler.deleters import Deleters
 from ottoscaler.dispatcher import Dispatcher
-from ottoscaler.errors import LiveTwin, RedisError, Stopping
+from ottoscaler.errors import LiveTwin, RedisCluster, RedisError, Stopping
 from ottoscaler.events import Limits
 from ottoscaler.flight import Flight
 from ottoscaler.images import ImagePolicy
@@ -111,6 +111,7 @@ class App:
             lost=lambda: self.dispatcher.leave_all(),  # noqa: PLW0108 - made later
             beat=beat("lease"),
             redis_run=self._lease_stream.run_id,
+            is_cluster=self._lease_stream.is_cluster,
         )
         shop = Shop(
             ledger=self._ledger,
@@ -294,6 +295,9 @@ class App:
                 log.debug("thread_stopped", f"{name} stopped")
             except LiveTwin as error:
                 log.error("live_twin", str(error))
+                self._die(2)
+            except RedisCluster as error:
+                log.error("redis_cluster", str(error))
                 self._die(2)
             except BaseException as error:  # noqa: BLE001 - a thread that dies takes the process down
                 log.error("thread_died", f"the {name} thread died: {error}", exc=error)

@@ -47,6 +47,10 @@ class RedisError(OttoscalerError):
     """Redis answered with an error that trying again will not mend."""
 
 
+class RedisCluster(OttoscalerError):
+    """The Redis that is configured is a Redis Cluster, which cannot be used (exit code 2)."""
+
+
 class RedisUnavailable(RedisError):
     """Redis was not reached, or refuses for now (loading, read-only, out of memory): try again."""
 

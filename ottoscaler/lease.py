@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ottoscaler.errors import LiveTwin, RedisError, Stopping, Unregistered, Wiped
+from ottoscaler.errors import LiveTwin, RedisCluster, RedisError, Stopping, Unregistered, Wiped
 from ottoscaler.ledger import Ledger, Survey
 from ottoscaler.telemetry.logs import flood, get_logger
 
@@ -93,6 +93,7 @@ class Lease:
         lost: Callable[[], None],
         beat: Callable[[], None],
         redis_run: Callable[[], str],
+        is_cluster: Callable[[], bool],
     ) -> None:
         self._ledger = ledger  # on a connection of its own
         self._shared = shared  # everybody else's; told who we are
@@ -106,6 +107,7 @@ class Lease:
         self._lost = lost
         self._beat = beat
         self._redis_run = redis_run
+        self._is_cluster = is_cluster
         self._last_run: str | None = None
         self._next_survey = 0.0
         self._condition = threading.Condition()
@@ -148,7 +150,7 @@ class Lease:
     def register(self, stop: threading.Event) -> None:
         """Enter under the consumer name, waiting for Redis and for a silent predecessor's lease to run out.
 
-        Raises LiveTwin where another process beats under this name, Stopping at a stop.
+        Raises LiveTwin where another process beats under this name, RedisCluster, Stopping at a stop.
         """
         self._renew_owner()
         seen: tuple[str, str] | None = None
@@ -158,6 +160,7 @@ class Lease:
             self._beat()
             sent = suspended_clock()
             try:
+                self._refuse_cluster()
                 self._join()
                 entered, incarnation, beat, info = self._register(ended, ended_beat)
             except RedisError as error:
@@ -264,6 +267,13 @@ class Lease:
             self._register()
         except RedisError as error:
             self._failed(error)
+
+    def _refuse_cluster(self) -> None:
+        if self._is_cluster():
+            raise RedisCluster(
+                "this Redis is a Redis Cluster, which is refused: an event's steps are atomic over several "
+                "keys; use a single Redis, or Sentinel"
+            )
 
     def _join(self) -> None:
         if self._ledger.installation:

@@ -215,14 +215,21 @@ class Stream:
 
     def run_id(self) -> str:
         """Which run of which Redis server answers; '' where it may not be asked (an ACL without INFO)."""
+        return self._info("server", "run_id")
+
+    def is_cluster(self) -> bool:
+        """Whether this is a Redis Cluster; False where it may not be asked."""
+        return self._info("cluster", "cluster_enabled") == "1"
+
+    def _info(self, section: str, name: str) -> str:
         try:
-            info = self.command("INFO", "server")
+            info = self.command("INFO", section)
         except RedisUnavailable as error:
             if isinstance(error.__cause__, redis.exceptions.NoPermissionError):
                 return ""
             raise
-        found = [line for line in info.decode().splitlines() if line.startswith("run_id:")]
-        return found[0].partition(":")[2] if found else ""
+        found = [line for line in info.decode().splitlines() if line.startswith(f"{name}:")]
+        return found[0].partition(":")[2].strip() if found else ""
 
     def entry(self, event_id: str) -> Entry | None:
         """One entry by its id, or ``None`` where the stream no longer holds it."""
