@@ -82,7 +82,7 @@ def _replicas(replicas: list[Json]) -> Iterator[str]:
 
 
 def _backlog(backlog: Json) -> Iterator[str]:
-    lag = "not known" if backlog["lag"] is None else backlog["lag"]
+    lag = "an unknown number" if backlog["lag"] is None else backlog["lag"]
     yield ""
     yield f"Stream: {lag} not read yet, {backlog['pending']} read and not finished"
     oldest = backlog["oldest_pending"]
@@ -114,8 +114,11 @@ def _events(events: list[Json], total: int) -> Iterator[str]:
 def _workers(event: Json) -> str:
     counts = [f"{count} {word.replace('_', ' ')}" for word, count in event["counts"].items() if count]
     text = ", ".join(counts) or "none"
+    later = sum(worker["attempt"] > 0 for worker in event["workers"])
+    if later:
+        text += f" ({later} in a later attempt)"
     if event["strikes"]:
-        text += f"; {event['strikes']} strikes"
+        text += f"; strikes: {event['strikes']}"
     return text
 
 

@@ -1,0 +1,126 @@
+"""A ledger as ``status`` tells it: counted, and readable."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ottoscaler.cli.inflight import describe
+from ottoscaler.cli.status import render
+
+NOW_MS = 1_800_000_010_000
+LEDGER = {
+    "state": b"open",
+    "type": b"scale_up",
+    "task": b"build-17\x1b[2J",
+    "n": b"6",
+    "owner": b"a/b/1f",
+    "epoch": b"2",
+    "taken": b"1800000000500",
+    "strikes": b"1",
+    "ok": b"1",
+    "bad": b"0",
+    "cut": b"0",
+    "body": b"\xff",
+    "i:0": b"d:0:succeeded:u0",
+    "i:1": b"s:0:u1",
+    "i:2": b"s:1:",
+    "i:3": b"w:1:1800000012500:node-1",
+    "c:1": b"1800000009000:1800000009000-0:cancelled by 1800000009000-0: now",
+}
+
+
+def event(event_id: str = "1800000000000-0", **changes: bytes) -> dict[str, Any]:
+    return describe(event_id, {**LEDGER, **changes}, offered=False, now_ms=NOW_MS)
+
+
+def test_every_worker_is_counted_once() -> None:
+    counts = event()["counts"]
+    assert counts == {
+        "not_begun": 2,
+        "begun": 1,
+        "cancelling": 1,
+        "retrying": 1,
+        "succeeded": 1,
+        "failed": 0,
+        "cancelled": 0,
+    }
+    assert sum(counts.values()) == 6
+
+
+def test_workers_that_have_begun_are_told_one_by_one() -> None:
+    assert event()["workers"] == [
+        {
+            "index": 1,
+            "attempt": 0,
+            "state": "cancelling",
+            "cancelled_by": "1800000009000-0",
+            "pod_uid": "u1",
+        },
+        {"index": 2, "attempt": 1, "state": "begun"},
+        {"index": 3, "attempt": 1, "state": "retrying", "due_in_seconds": 2.5},
+    ]
+
+
+def test_an_owner_is_its_consumer_name_also_with_slashes() -> None:
+    assert event()["owner"] == "a/b"
+    assert event(owner=b"")["owner"] == ""
+
+
+def test_age_is_counted_from_the_id_where_that_is_a_time() -> None:
+    assert event()["age_seconds"] == 10.0
+    assert event("1717-0")["age_seconds"] == 9.5
+    assert event("18446744073709551615-1")["age_seconds"] == 9.5
+
+
+def test_a_scale_down_of_all_has_no_number() -> None:
+    down = event(type=b"scale_down", n=b"")
+    assert down["pod_count"] is None
+    assert down["counts"]["not_begun"] == 0
+
+
+def test_the_picture_for_people_has_it_all_in_lines_that_cannot_steer_a_terminal() -> None:
+    failure = {
+        "event_id": "5-0",
+        "task_id": "t",
+        "index": 3,
+        "attempt": 0,
+        "pod": "p",
+        "node": "n",
+        "reason": "OOMKilled",
+        "exit_code": 137,
+        "message": "heap\n\x1b[2Jfull",
+        "finished_at": "2026-01-01T00:00:00.000Z",
+    }
+    snapshot = {
+        "stream": "s",
+        "group": "g",
+        "at": "now",
+        "installation": "",
+        "replicas": [],
+        "backlog": {
+            "lag": None,
+            "pending": 1,
+            "oldest_pending": {"event_id": "5-0", "consumer": "c", "age_seconds": 70.0},
+        },
+        "events": [event()],
+        "events_in_flight": 41,
+        "recent_failures": [failure],
+        "dead_letters": {
+            "total": 2,
+            "newest": [{"at": "then", "event_id": "6-0", "error": "pod_count is '0'"}],
+        },
+    }
+    text = "\n".join(render(snapshot))
+    assert "\x1b" not in text
+    for words in (
+        "no replica has registered",
+        "none: events wait until a service starts",
+        "an unknown number not read yet, 1 read and not finished",
+        "oldest: 5-0, 1m10s, read by c",
+        "2 not begun, 1 begun, 1 cancelling, 1 retrying, 1 succeeded (2 in a later attempt); strikes: 1",
+        "and 1 younger ones",
+        "OOMKilled  137   heap \\x1b[2Jfull",
+        "Dead letters: 2",
+        "pod_count is '0'",
+    ):
+        assert words in text
