@@ -155,6 +155,8 @@ class App:
         )
         self._make_intake(templates)
         self.http = HttpServer(s.http_address, s.http_port, self.health, self.metrics)
+        self.metrics.lease_seconds.set_function(self.lease.remaining)
+        self.metrics.kube_rate_limit.set_function(self._pods.rate)
         self.health.condition("redis", self.lease.redis_health)
         self.health.condition("lease", self.lease.health)
         self.health.condition("watch", self.watcher.health)

@@ -388,10 +388,10 @@ class Ledger:
             for s, o, i, c in answer[1]
         ]
 
-    def housekeeping(self, retention: float, dead_retention: float, batch: int) -> tuple[str, int, int, str]:
-        """Raise the low-water mark and let expire what may. (mark, ledgers, entries, lag)."""
+    def housekeeping(self, retention: float, dead_retention: float, batch: int) -> tuple[str, int, int]:
+        """Raise the low-water mark and let expire what may. (mark, ledgers, entries)."""
         answer = self._run("housekeeping", int(retention * 1000), int(dead_retention * 1000), batch)
-        return _text(answer[1]), int(answer[2]), int(answer[3]), _text(answer[4])
+        return _text(answer[1]), int(answer[2]), int(answer[3])
 
     # --- Redis was emptied
 

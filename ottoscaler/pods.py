@@ -146,6 +146,10 @@ class Pods:
         status = self._call("review", "POST", path, json.dumps(body).encode()).get("status") or {}
         return bool(status.get("allowed")), str(status.get("reason") or "")
 
+    def rate(self) -> float:
+        """Calls a second that the governor allows now."""
+        return self._governor.rate
+
     def now(self) -> float:
         """Unix seconds by the API server's clock, to a second, for comparing with its own times."""
         return time.time() + self._clock_offset

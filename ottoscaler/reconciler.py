@@ -7,10 +7,12 @@ installation is never touched. It also ends adopted workers that wait for a slot
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 from ottoscaler.attempt import seconds_since
 from ottoscaler.deleters import Deleters
@@ -121,6 +123,7 @@ class Reconciler:
             if self._watcher.health()[0]:
                 self._sweep()
             flood.sweep()
+            self._measure()
         if now >= self._next_house:
             self._next_house = now + self._house_every
             self._keep_house()
@@ -243,15 +246,29 @@ class Reconciler:
     # --- Redis
 
     def _keep_house(self) -> None:
-        low, ledgers, entries, lag = self._ledger.housekeeping(
+        low, ledgers, entries = self._ledger.housekeeping(
             self._retention, self._dead_retention, HOUSEKEEPING_BATCH
         )
         if ledgers or entries:
             log.debug("house_kept", f"{ledgers} ledgers and {entries} entries expired; low-water mark {low}")
         if ledgers == HOUSEKEEPING_BATCH or entries == HOUSEKEEPING_BATCH:
             self._next_house = 0.0
-        self._metrics.stream_lag.set(float(lag) if lag else float("nan"))
-        self._metrics.dead_letters.set(int(self._stream.command("XLEN", self._dead_stream)))
-        pending = self._stream.command("XPENDING", self._stream.stream, self._stream.group)
+
+    def _measure(self) -> None:
+        """What only Redis can tell of the streams, for the scrapes until the next round."""
+        stream, group = self._stream.stream, self._stream.group
+        dead, pending, groups = self._stream.pipeline(
+            [("XLEN", self._dead_stream), ("XPENDING", stream, group), ("XINFO", "GROUPS", stream)]
+        )
+        self._metrics.dead_letters.set(int(dead))
         self._metrics.stream_pending.set(int(pending[0]))
-        self._metrics.lease_seconds.set(self._lease.remaining())
+        self._metrics.stream_lag.set(_lag(groups, group))
+
+
+def _lag(groups: list[list[Any]], name: str) -> float:
+    """Entries not delivered yet; NaN where Redis does not know (before 7.0, or after deletions)."""
+    for flat in groups:
+        known = dict(zip(flat[::2], flat[1::2], strict=True))
+        if known.get(b"name") == name.encode() and known.get(b"lag") is not None:
+            return float(known[b"lag"])
+    return math.nan

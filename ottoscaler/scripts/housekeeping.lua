@@ -30,7 +30,7 @@ local function finished_up_to(name, last_delivered)
   return last_delivered
 end
 
-local low, keep, lag = low_water(), nil, ''
+local low, keep = low_water(), nil
 local groups = redis.pcall('XINFO', 'GROUPS', STREAM)
 if not groups.err then
   for _, flat in ipairs(groups) do
@@ -47,7 +47,6 @@ if not groups.err then
         low = bound
         redis.call('SET', P .. 'low-water', low)
       end
-      lag = g.lag or ''
     end
   end
 end
@@ -98,4 +97,4 @@ local tombstones = redis.call('HGETALL', P .. 'tombstones')
 for i = 1, #tombstones, 2 do
   if compare_ids(tombstones[i + 1], low) <= 0 then redis.call('HDEL', P .. 'tombstones', tombstones[i]) end
 end
-return {'ok', low, tostring(expired), tostring(trimmed), tostring(lag)}
+return {'ok', low, tostring(expired), tostring(trimmed)}

@@ -371,10 +371,10 @@ def test_low_water_mark_stays_below_what_is_open_or_pending(book: Book) -> None:
     read(book)
     owned(ledger, second)
     ledger.record(begin(ledger, second, 0), 1, "uid-0-0", DONE)
-    assert ledger.housekeeping(0, 3600, 100)[:3] == ("1716-18446744073709551615", 0, 0)
+    assert ledger.housekeeping(0, 3600, 100) == ("1716-18446744073709551615", 0, 0)
     owned(ledger, first)
     ledger.record(begin(ledger, first, 0), 1, "uid-0-0", DONE)
-    mark, ledgers, entries, _ = ledger.housekeeping(0, 3600, 100)
+    mark, ledgers, entries = ledger.housekeeping(0, 3600, 100)
     assert (mark, ledgers, entries) == ("1718-0", 2, 2)
     assert take(ledger, first).how == "done"
 
