@@ -135,8 +135,11 @@ def test_rolling_update_in_mid_flight_loses_no_worker_and_runs_none_twice(back: 
         place.wait_no_pods()
         wait_for(lambda: place.pending() == 0, "everything is acknowledged")
         expected = dict.fromkeys(long, 5) | dict.fromkeys(queued, 4) | dict.fromkeys(during, 2)
-        everything = {(e, str(i), "0") for e, count in expected.items() for i in range(count)}
-        assert {worker: len(uids) for worker, uids in seen.uids.items()} == dict.fromkeys(everything, 1)
+        everything = {(e, str(i)) for e, count in expected.items() for i in range(count)}
+        # A stop between an attempt's first note in the ledger and its create leaves a number without a Pod;
+        # what counts is that each worker had one Pod in all, and that the result is that Pod's.
+        ran = [worker for worker, uids in seen.uids.items() for _ in uids]
+        assert sorted((event, index) for event, index, _ in ran) == sorted(everything)
     results = [(r["event_id"], r["index"], r["attempt"]) for r in place.results("worker")]
-    assert sorted(results) == sorted(everything)
+    assert sorted(results) == sorted(ran)
     assert len(place.results("event")) == len(expected)
