@@ -18,6 +18,9 @@ CONNECTIONS = 16  # at one time; probes and one or two scrapers need three
 STOP_SECONDS = 2.0  # how long a stop waits for the accepting thread
 
 
+STOP_LOOK_SECONDS = 0.1  # how long a stop waits for the server's loop; the default of 0.5 s is felt
+
+
 class HttpServer:
     """Serves from threads named ``http``. Port 0 means off: then ``start`` and ``stop`` do nothing."""
 
@@ -46,7 +49,9 @@ class HttpServer:
                 error.errno,
                 f"cannot serve health and metrics on {where}: {reason} (OTTO_HTTP_ADDRESS, OTTO_HTTP_PORT)",
             ) from error
-        self._thread = threading.Thread(target=self._server.serve_forever, name="http", daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(STOP_LOOK_SECONDS,), name="http", daemon=True
+        )
         self._thread.start()
 
     def stop(self) -> None:
