@@ -1,0 +1,73 @@
+"""What Redis keeps, for how long, and what may never go before its time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.harness.looks import ledger
+from tests.harness.stories import end_workers, ends_well, running
+from tests.harness.waiting import stays, wait_for
+from tests.harness.world import World
+
+STREAM = "otto:scale:events"
+PREFIX = f"{STREAM}:ottoscaler:"
+SHORT: dict[str, Any] = {"OTTO_RETENTION_SECONDS": 1, "OTTO_DEAD_RETENTION_SECONDS": 1}
+GONE_SECONDS = 10.0
+
+
+def keys(place: World) -> set[str]:
+    return {str(key) for key in place.redis.scan_iter(f"{PREFIX}event:*")}
+
+
+def test_finished_events_leave_nothing_behind_after_the_retention_time(place: World) -> None:
+    place.start(**SHORT)
+    events = [place.scale_up(2, run_seconds=0.05) for _ in range(10)]
+    place.send("scale_sideways")
+    wait_for(lambda: not place.redis.xlen(STREAM), "the stream is trimmed", GONE_SECONDS)
+    wait_for(lambda: not keys(place), "the ledgers expire", GONE_SECONDS)
+    wait_for(lambda: not place.redis.xlen("otto:scale:results"), "the results expire", GONE_SECONDS)
+    wait_for(lambda: not place.redis.xlen("otto:scale:dead"), "the dead letters expire", GONE_SECONDS)
+    assert place.redis.zcard(f"{PREFIX}finished") == 0
+    assert place.redis.get(f"{PREFIX}low-water") >= events[-1]
+
+
+def test_unfinished_event_keeps_itself_and_nobody_trims_past_it(place: World) -> None:
+    place.start(**SHORT)
+    before = place.scale_up()
+    busy = running(place)
+    after = place.scale_up()
+    wait_for(lambda: not ledger(place, before), "what is older expires", GONE_SECONDS)
+    wait_for(lambda: place.results("event", after) == [] and ledger(place, after), "results go", GONE_SECONDS)
+    kept = lambda: {busy, after} <= {i for i, _ in place.redis.xrange(STREAM)}  # noqa: E731
+    stays(kept, "both entries stay", 2.0)
+    assert ledger(place, after)["state"] == "done", "it lies above the low-water mark, so it is remembered"
+    end_workers(place, busy)
+    ends_well(place, busy)
+    wait_for(lambda: not keys(place), "then all of it goes", GONE_SECONDS)
+
+
+def test_entry_that_another_group_has_not_acknowledged_is_never_trimmed(place: World) -> None:
+    place.redis.xgroup_create(STREAM, "auditors", id="0", mkstream=True)
+    place.start(**SHORT)
+    first, second = place.scale_up(), place.scale_up()
+    place.redis.xreadgroup("auditors", "a", {STREAM: ">"}, count=1)
+    wait_for(lambda: not keys(place), "our own ledgers expire", GONE_SECONDS)
+
+    def ids() -> list[str]:
+        return [str(i) for i, _ in place.redis.xrange(STREAM)]
+
+    stays(lambda: ids() == [first, second], "pending and unread entries stay", 2.0)
+    place.redis.xack(STREAM, "auditors", first)
+    wait_for(lambda: ids() == [second], "what was acknowledged goes", GONE_SECONDS)
+    place.redis.xreadgroup("auditors", "a", {STREAM: ">"}, count=1)
+    place.redis.xack(STREAM, "auditors", second)
+    wait_for(lambda: ids() == [], "the rest too", GONE_SECONDS)
+
+
+def test_results_stream_is_bounded_by_its_length(place: World) -> None:
+    place.start(OTTO_RESULTS_MAXLEN=100)
+    for _ in range(3):
+        place.scale_up(50, run_seconds=0, env={"SIM_START_DELAY": "0"})
+    place.wait_no_pods()
+    wait_for(lambda: place.redis.scard(f"{PREFIX}events") == 0, "all have ended", 20)
+    assert place.redis.xlen("otto:scale:results") == 100

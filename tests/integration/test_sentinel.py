@@ -1,0 +1,74 @@
+"""Failover: Sentinel makes a replica of Redis the master, and the service follows it."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import redis
+
+from ottoscaler.local.redis_server import RedisServer, find_binary
+from tests.harness.stories import running
+from tests.harness.waiting import wait_for
+from tests.harness.world import World, free_port
+
+DOWN_AFTER_MS = 500
+FAILOVER_SECONDS = 25.0
+
+
+@contextmanager
+def sentinel(place: World) -> Iterator[int]:
+    """One Sentinel that watches the world's Redis as ``main``; its port."""
+    port, path = free_port(), place.directory / "sentinel.conf"
+    path.write_text(
+        f"port {port}\nbind 127.0.0.1\ndir {place.directory}\n"
+        f"sentinel monitor main 127.0.0.1 {place.redis_server.port} 1\n"
+        f"sentinel down-after-milliseconds main {DOWN_AFTER_MS}\n"
+        "sentinel failover-timeout main 5000\n"
+    )
+    with (place.directory / "sentinel.log").open("ab") as log:
+        process = subprocess.Popen([find_binary(), str(path), "--sentinel"], stdout=log, stderr=log)
+    try:
+        yield port
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def test_failover_to_a_replica_loses_nothing_that_was_replicated(place: World) -> None:
+    follower = RedisServer(place.directory / "follower", fsync="always")
+    follower.start()
+    second: Any = redis.Redis(port=follower.port, decode_responses=True)
+    second.execute_command("REPLICAOF", "127.0.0.1", str(place.redis_server.port))
+    wait_for(lambda: second.info("replication")["master_link_status"] == "up", "the follower follows", 10)
+    with sentinel(place) as port:
+        watcher: Any = redis.Redis(port=port, decode_responses=True)
+        wait_for(lambda: len(watcher.sentinel_slaves("main")) == 1, "Sentinel knows the follower", 15)
+        replica = place.start(
+            REDIS_URL=None, REDIS_SENTINELS=f"127.0.0.1:{port}", REDIS_SENTINEL_MASTER="main"
+        )
+        event_id = running(place, 2)
+        before = {p["metadata"]["uid"] for p in place.kube.workers(event_id)}
+        assert place.redis.execute_command("WAIT", 1, 5000) == 1, "the follower has it all"
+        place.redis_server.kill()
+        wait_for(
+            lambda: second.info("replication")["role"] == "master", "the follower leads", FAILOVER_SECONDS
+        )
+        wait_for(replica.ready, "the service follows within 5 s", 6)
+        assert {p["metadata"]["uid"] for p in place.kube.workers(event_id)} == before
+        for pod in place.kube.workers(event_id):
+            place.kube.set_status(pod["metadata"]["name"], {"phase": "Succeeded"})
+
+        def ended() -> list[str]:
+            found = [fields for _, fields in second.xrange("otto:scale:results")]
+            return [f["status"] for f in found if f["kind"] == "event" and f["event_id"] == event_id]
+
+        wait_for(ended, "the event ends on the new master", 10)
+        assert ended() == ["succeeded"]
+        place.wait_no_pods()
+        watcher.close()
+        replica.kill()
+    second.close()
+    follower.stop()
