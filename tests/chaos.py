@@ -20,6 +20,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import redis
+
 from ottoscaler.local import LocalCluster
 from ottoscaler.local.statuses import ApiError
 from tests.harness.invariants import STREAM, broken_invariants, lives, told
@@ -124,16 +126,23 @@ class Chaos:
             self._at(self._later(0.2), lambda: self._up(task, workers, seconds, code))
             return
         env = {"SIM_EXIT_CODE": str(code)}
-        event_id = self._place.scale_up(
-            workers, run_seconds=seconds, env=env, task_id=f"task-{task}", max_retries="10"
-        )
+        try:
+            event_id = self._place.scale_up(
+                workers, run_seconds=seconds, env=env, task_id=f"task-{task}", max_retries="10"
+            )
+        except redis.BusyLoadingError:  # refused, so nothing was added
+            self._at(self._later(0.2), lambda: self._up(task, workers, seconds, code))
+            return
         self._ups[event_id] = workers
 
     def _down(self, task: int) -> None:
         if not self._redis_up:
             self._at(self._later(0.2), lambda: self._down(task))
             return
-        self._downs.append(self._place.send("scale_down", task_id=f"task-{task}"))
+        try:
+            self._downs.append(self._place.send("scale_down", task_id=f"task-{task}"))
+        except redis.BusyLoadingError:
+            self._at(self._later(0.2), lambda: self._down(task))
 
     def _later(self, seconds: float) -> float:
         """A moment in the schedule that lies so far behind the present one."""
