@@ -281,7 +281,12 @@ class World:
 
     def wait_event(self, event_id: str, seconds: float = 30.0) -> dict[str, str]:
         """The event's one entry in the results."""
-        return wait_for(lambda: self.results("event", event_id), f"event {event_id} ends", seconds)[0]
+        try:
+            return wait_for(lambda: self.results("event", event_id), f"event {event_id} ends", seconds)[0]
+        except AssertionError as error:
+            told = "\n".join(f"--- {r.log_path.name}\n{r.log()[-6000:]}" for r in self.replicas)
+            pods = [(p["metadata"]["name"], p["status"]) for p in self.kube.workers(event_id)]
+            raise AssertionError(f"{error}\n{told}\nPods: {pods}\npending: {self.pending()}") from None
 
     def wait_dead(self, event_id: str, seconds: float = 10.0) -> dict[str, str]:
         look = lambda: [f for f in self.dead() if f["event_id"] == event_id]  # noqa: E731

@@ -252,7 +252,7 @@ def test_a_node_that_is_not_ready_means_wait_and_nothing_is_forced(one_replica: 
 
 
 def test_a_failed_pod_is_kept_for_its_time_holding_no_slot_and_then_deleted() -> None:
-    with world(OTTO_FAILED_POD_TTL_SECONDS="2", OTTO_MAX_WORKERS="1") as place:
+    with world(OTTO_FAILED_POD_TTL_SECONDS="1.5", OTTO_MAX_WORKERS="1") as place:
         place.start()
         failed = place.scale_up(1, env={"SIM_EXIT_CODE": "1"})
         place.wait_event(failed)

@@ -64,7 +64,7 @@ def test_a_stop_reads_nothing_more_and_waits_for_running_workers(place: World) -
 
 def test_workers_past_the_grace_are_left_running_and_adopted_by_the_next_replica(place: World) -> None:
     first = place.start(OTTO_SHUTDOWN_GRACE_SECONDS="1", OTTO_MAX_WORKERS="2")
-    event_id = place.scale_up(2, run_seconds=4)
+    event_id = place.scale_up(2, run_seconds=3)
     pods = place.wait_workers(event_id, "Running", 2)
     waiting = place.scale_up(1)
     wait_for(lambda: ledger(place, waiting), "the second event is in hand")
