@@ -99,6 +99,8 @@ class Process:
         self.child.stdin.flush()
 
     def usage(self) -> Usage:
+        """What it has used so far. Raises RuntimeError where it has ended."""
+        self.check()
         return usage(self.child.pid)
 
 
