@@ -158,6 +158,25 @@ class Flight:
     def room(self) -> int:
         return max(0, self.most_in_hand - self.in_hand())
 
+    def fresh(self, event_id: str | None = None) -> list[tuple[str, int]]:
+        """Workers that have not begun: all of an event, or without one the first of each."""
+        with self.lock:
+            if event_id is None:
+                return [(run.event.event_id, run.fresh[0]) for run in self.runs.values() if run.fresh]
+            run = self.runs.get(event_id)
+            return [(event_id, index) for index in run.fresh] if run is not None else []
+
+    def skip(self, event_id: str, indexes: set[int]) -> None:
+        """These need not begin any more: they ended without a Pod."""
+        with self.lock:
+            run = self.runs.get(event_id)
+            if run is None:
+                return
+            run.fresh = deque(index for index in run.fresh if index not in indexes)
+            if run.idle:
+                self.drop(run)
+        self.changed()
+
     def changed(self) -> None:
         """There may be room again."""
         with self._room:

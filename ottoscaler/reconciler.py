@@ -120,6 +120,7 @@ class Reconciler:
             self._next_sweep = now + SWEEP_SECONDS
             self._sweeps += 1
             self._settle_adoptees(running_too=self._sweeps % SWEEPS_BETWEEN_LIMITS == 0)
+            self._let_go_of_cancelled()
             if self._watcher.health()[0]:
                 self._sweep()
             flood.sweep()
@@ -154,6 +155,28 @@ class Reconciler:
             view = views.get(task.worker)
             if running_too or view is None or view.terminal:
                 self._settle(task.worker)
+
+    # --- workers that were cancelled while they waited for a slot
+
+    def _let_go_of_cancelled(self) -> None:
+        """They keep their place in hand no longer than this, though no slot comes free for hours."""
+        if self._dispatcher.free > 0:
+            return
+        for event_id, _ in self._ended(self._flight.fresh()):
+            fresh = self._flight.fresh(event_id)
+            for at in range(0, len(fresh), STATES_A_SCRIPT):
+                ended = self._ended(fresh[at : at + STATES_A_SCRIPT])
+                self._flight.skip(event_id, {index for _, index in ended})
+
+    def _ended(self, workers: list[tuple[str, int]]) -> list[tuple[str, int]]:
+        """Those of the workers whose end the ledger has."""
+        return [
+            worker
+            for worker, (event, _owner, state, _intent) in zip(
+                workers, self._ledger.states(workers), strict=True
+            )
+            if event == "finished" or (state is not None and state.kind == "done")
+        ]
 
     # --- Pods that nobody waits for
 

@@ -164,6 +164,18 @@ def test_unread_events_of_the_task_never_run_and_later_ones_do(two_slots: World)
     place.wait_no_pods()
 
 
+def test_what_was_cancelled_in_a_full_hand_leaves_room_to_read_on(two_slots: World) -> None:
+    place = two_slots
+    place.wait_workers(place.scale_up(2, run_seconds=FOREVER, task_id="blocker"), "Running", 2)
+    in_hand = [place.scale_up(3, task_id="in hand") for _ in range(2)]
+    wait_for(lambda: all(ledger(place, i) for i in in_hand), "the hand is full")
+    place.send("scale_down", task_id="in hand")
+    for event_id in in_hand:
+        assert place.wait_event(event_id)["status"] == "cancelled"
+    # No slot comes free, and yet the next events are read.
+    place.wait_dead(place.send("scale_up", pod_count="none"))
+
+
 def test_a_full_pool_and_a_thousand_unread_events_delay_it_less_than_5_seconds(two_slots: World) -> None:
     place = two_slots
     term = {"SIM_TERM_SECONDS": "20"}
