@@ -39,14 +39,11 @@ def main() -> int:
     begun = time.time()
     with Stage() as stage:
         report = Report(_about(stage, options.quick))
-        if options.scaling:
-            for point in scaling.points(stage, quick=options.quick):
-                report.series.append(point)
-                _say(f"{point['pods']} Pods through {point['replicas']}: {point['workers_per_s']:.0f}/s")
-        else:
-            for name in options.only or measure.ALL:
-                _say(f"measuring {name}")
-                report.figures += measure.ALL[name](stage, plan)
+        try:
+            _measure(stage, report, options, plan)
+        except (TimeoutError, RuntimeError, OSError) as error:
+            report.about["broke_off"] = str(error).splitlines()[0]
+            _say(f"broken off, what was measured is told all the same: {error}")
     report.about["took_s"] = round(time.time() - begun)
     sys.stdout.write(report.text() + "\n")
     name = time.strftime("%Y%m%d-%H%M%S", time.gmtime(begun)) + ("-scaling" if options.scaling else "")
@@ -54,7 +51,19 @@ def main() -> int:
     drawn = draw(report, options.out / f"{name}.png")
     picture = f" and {name}.png" if drawn else "; for a plot: pip install 'ottoscaler[bench]'"
     _say(f"written: {options.out / name}.json{picture}")
-    return 0
+    return 1 if "broke_off" in report.about else 0
+
+
+def _measure(stage: Stage, report: Report, options: argparse.Namespace, plan: Plan) -> None:
+    """Fill the report, a figure after the other."""
+    if options.scaling:
+        for point in scaling.points(stage, quick=options.quick):
+            report.series.append(point)
+            _say(f"{point['pods']} Pods through {point['replicas']}: {point['workers_per_s']:.0f}/s")
+        return
+    for name in options.only or measure.ALL:
+        _say(f"measuring {name}")
+        report.figures += measure.ALL[name](stage, plan)
 
 
 def _about(stage: Stage, quick: bool) -> dict[str, object]:
