@@ -8,8 +8,8 @@ from tests.chaos import chaos
 from tests.harness.looks import local_only
 
 SEEDS = [7]
-SECONDS = 15.0
-EVENTS = 40
+SECONDS = 8.0
+EVENTS = 25
 
 
 @local_only

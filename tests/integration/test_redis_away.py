@@ -21,7 +21,7 @@ from tests.harness.waiting import stays, wait_for
 from tests.harness.world import World
 
 RECOVERY_SECONDS = 5.0  # issue 3: after Redis's return
-AWAY_SECONDS = 2.0
+AWAY_SECONDS = 1.0
 FEW_LINES = 15  # warnings of one replica in one short outage
 
 

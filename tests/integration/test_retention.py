@@ -39,7 +39,7 @@ def test_unfinished_event_keeps_itself_and_nobody_trims_past_it(place: World) ->
     wait_for(lambda: not ledger(place, before), "what is older expires", GONE_SECONDS)
     wait_for(lambda: place.results("event", after) == [] and ledger(place, after), "results go", GONE_SECONDS)
     kept = lambda: {busy, after} <= {i for i, _ in place.redis.xrange(STREAM)}  # noqa: E731
-    stays(kept, "both entries stay", 2.0)
+    stays(kept, "both entries stay", 1.2)
     assert ledger(place, after)["state"] == "done", "it lies above the low-water mark, so it is remembered"
     end_workers(place, busy)
     ends_well(place, busy)
@@ -56,7 +56,7 @@ def test_entry_that_another_group_has_not_acknowledged_is_never_trimmed(place: W
     def ids() -> list[str]:
         return [str(i) for i, _ in place.redis.xrange(STREAM)]
 
-    stays(lambda: ids() == [first, second], "pending and unread entries stay", 2.0)
+    stays(lambda: ids() == [first, second], "pending and unread entries stay", 1.2)
     place.redis.xack(STREAM, "auditors", first)
     wait_for(lambda: ids() == [second], "what was acknowledged goes", GONE_SECONDS)
     place.redis.xreadgroup("auditors", "a", {STREAM: ">"}, count=1)

@@ -29,7 +29,7 @@ def test_long_workers_are_never_taken_from_a_living_replica(place: World) -> Non
     place.start("first", OTTO_LEASE_SECONDS="0.9")
     event_id = running(place)
     place.start("second", OTTO_LEASE_SECONDS="0.9")
-    stays(lambda: owner(place, event_id) == "first", "the living owner keeps its event", 3.0)
+    stays(lambda: owner(place, event_id) == "first", "the living owner keeps its event", 2.2)
     assert ledger(place, event_id)["epoch"] == "1"
 
 
