@@ -85,6 +85,8 @@ class Attempt:
         self.worker = task.worker
         self.ticket = ticket
         self.created_at = 0.0  # monotonic, of our own create; 0 for an adopted Pod
+        self.begun = False  # by us, in the ledger
+        self.maybe_sent = False  # a create of it may have reached the server, though no answer came
         self.running_at = 0.0  # monotonic, when first seen running
         self.log = log.bind(
             event_id=task.run.event.event_id,

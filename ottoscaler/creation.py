@@ -45,6 +45,24 @@ class _NotToBeCreated(OttoscalerError):
 
 def create(a: Attempt) -> Ended | None:
     """Have a Pod: made here, or found. Not ``None``: there is nothing to monitor."""
+    try:
+        return _create(a)
+    except Stopping:
+        if a.begun and not a.maybe_sent:
+            _take_back(a)
+        raise
+
+
+def _take_back(a: Attempt) -> None:
+    """At a stop: what was begun and never sent is not begun, so that the next replica need not skip it."""
+    try:
+        if a.shop.ledger.unstart(a.worker, a.run.epoch):
+            a.log.debug("attempt_taken_back", "no create of it was sent; it begins anew at the next replica")
+    except RedisError as error:
+        a.log.debug("attempt_taken_back", f"it could not be taken back: {error}")
+
+
+def _create(a: Attempt) -> Ended | None:
     shop, begun, pause = a.shop, time.monotonic(), CREATE_PAUSE_SECONDS
     while True:
         try:
@@ -85,6 +103,9 @@ def _post(a: Attempt, generation: int) -> Ended | None:
         )
     except PodExists:
         return _find(a)
+    except KubernetesUnavailable as error:
+        a.maybe_sent = a.maybe_sent or not error.unsent
+        raise
     shop.metrics.pod_create.observe(time.monotonic() - a.created_at)
     a.log.info("pod_created", "the Pod was created")
     return _note(a, obj["metadata"]["uid"], observe(obj))
@@ -95,7 +116,7 @@ def _permit(a: Attempt, generation: int) -> None:
     if a.shop.stopping.is_set():
         raise Stopping("nothing is created any more")
     if not a.shop.lease.holds(generation):
-        raise KubernetesUnavailable("the lease has lapsed; the ledger is asked again")
+        raise KubernetesUnavailable("the lease has lapsed; the ledger is asked again", unsent=True)
 
 
 def _begin(a: Attempt, generation: int) -> None:
@@ -106,6 +127,7 @@ def _begin(a: Attempt, generation: int) -> None:
     if answer.word != "ok" and not ours:
         raise _NotToBeCreated(answer)
     a.run.note_begun(a.task.index, a.task.attempt)
+    a.begun = True
     _permit(a, generation)
     _tell_latency(a)
     a.created_at = time.monotonic()

@@ -25,7 +25,11 @@ class BadEvent(OttoscalerError):
 
 
 class BadTemplate(OttoscalerError):
-    """An operator's Pod template cannot be used; the text names the file and the field."""
+    """Operators' Pod templates cannot be used; ``problems`` has one sentence each, with file and field."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
 
 
 class Stopping(OttoscalerError):
@@ -84,11 +88,21 @@ class KubernetesError(OttoscalerError):
 
 
 class KubernetesUnavailable(KubernetesError):
-    """No answer, 429, 5xx or 401: try again, not before ``retry_after`` seconds."""
+    """No answer, 429, 5xx or 401: try again, not before ``retry_after`` seconds. ``unsent``: the request
+    never reached the server, or was turned away before it could take effect."""
 
-    def __init__(self, message: str, *, status: int = 0, reason: str = "", retry_after: float = 0.0) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int = 0,
+        reason: str = "",
+        retry_after: float = 0.0,
+        unsent: bool = False,
+    ) -> None:
         super().__init__(message, status=status, reason=reason)
         self.retry_after = retry_after
+        self.unsent = unsent
 
 
 class PodExists(KubernetesError):

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ottoscaler.errors import Fenced, RedisError, Unregistered, Wiped
+from ottoscaler.fieldvalues import metadata_json
 from ottoscaler.model import Event, Outcome, ScaleUp, WorkerId
 from ottoscaler.stream import Entry, Stream
 
@@ -190,7 +191,7 @@ class Ledger:
             "" if event.pod_count is None else event.pod_count,
             "" if event.expires_at is None else repr(event.expires_at),
             pack_fields(entry.fields),
-            json.dumps(dict(event.metadata), ensure_ascii=False).encode(),
+            metadata_json(event.metadata).encode(),
             timestamp(),
         )
         return self._taken(event.event_id, answer)
@@ -256,6 +257,10 @@ class Ledger:
     def retry(self, worker: WorkerId, epoch: int, uid: str, delay: float, avoid_node: str) -> Answer:
         """Plan the next attempt in ``delay`` seconds: ``ok``, ``recorded``, ``stale``, ``cancelling``."""
         return self._worker("retry", worker, epoch, uid, int(delay * 1000), avoid_node)
+
+    def unstart(self, worker: WorkerId, epoch: int) -> bool:
+        """Take back a start after which no create was sent; the attempt begins anew, here or elsewhere."""
+        return self._worker("unstart", worker, epoch).word == "ok"
 
     def skip(self, worker: WorkerId, epoch: int) -> Answer:
         """Go on to the next attempt, where a Pod of this one may have come and gone unseen: ``ok``,
@@ -407,7 +412,7 @@ class Ledger:
     def reseed(self, event: ScaleUp, body: bytes, epoch: int, indexes: dict[int, str]) -> bool:
         """Write an event's ledger anew from memory. False where one is there that is not ours."""
         flat = [word for index, raw in indexes.items() for word in (str(index), raw)]
-        meta = json.dumps(dict(event.metadata), ensure_ascii=False).encode()
+        meta = metadata_json(event.metadata).encode()
         answer = self._run(
             "reseed",
             event.event_id,

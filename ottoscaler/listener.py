@@ -144,7 +144,7 @@ class Listener:
     def _make_group(self) -> None:
         try:
             if self._ledger.ensure_group():
-                log.warning("group_created", "the consumer group was missing and has been created")
+                log.info("group_created", "the consumer group was missing and has been created")
             self._own_behind, self._looked_behind = "0", "0-0"
         except RedisError as error:
             flood.warning("read_failed", f"the consumer group cannot be created: {error}")

@@ -35,6 +35,7 @@ READ_SECONDS = 12.0  # a create passes admission webhooks, which have 10 s by de
 LIST_SECONDS = 10.0  # a page; the watch thread must show progress within 15 s
 PAGE = 500  # Pods in one answer of a list, as kubectl asks
 LONGEST_RETRY_AFTER = 60.0
+_NEVER_SENT = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
 _QUOTA = re.compile(r"exceeded quota")
 
 Observe = Callable[[str, int, float], None]  # verb, code (0: no answer), seconds
@@ -216,7 +217,8 @@ class Pods:
             )
         except (urllib3.exceptions.HTTPError, OSError) as error:
             self._observe(verb, 0, time.monotonic() - begun)
-            raise KubernetesUnavailable(f"{verb}: {_plain(error)}") from error
+            unsent = isinstance(error, _NEVER_SENT)
+            raise KubernetesUnavailable(f"{verb}: {_plain(error)}", unsent=unsent) from error
         seconds = time.monotonic() - begun
         self._observe(verb, response.status, seconds)
         after = _retry_after(response) if response.status in (429, 503) else 0.0
@@ -238,7 +240,8 @@ class Pods:
         if code == 401:
             self._access.reload()
         if code == 401 or code == 429 or code >= 500:
-            return KubernetesUnavailable(text, status=code, reason=reason, retry_after=after)
+            unsent = code in (401, 429)
+            return KubernetesUnavailable(text, status=code, reason=reason, retry_after=after, unsent=unsent)
         if code == 409:
             # A Conflict on a create is a race inside the server (such as a quota's update), not our name.
             if verb == "create" and reason != "AlreadyExists":

@@ -92,7 +92,7 @@ def load_templates(directory: str | None, *, agent_image: str) -> Templates:
             warnings += [f"{file}: {warning}" for warning in _warnings(template)]
         problems += [f"{file}: {problem}" for problem in wrong]
     if problems:
-        raise BadTemplate("; ".join(problems))
+        raise BadTemplate(problems)
     return Templates(MappingProxyType(templates), tuple(warnings))
 
 

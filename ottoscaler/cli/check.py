@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -96,18 +95,13 @@ def _templates(settings: Settings, report: Report) -> Templates | None:
     try:
         templates = load_templates(settings.templates_dir or None, agent_image=settings.agent_image)
     except BadTemplate as error:
-        for problem in _each(str(error)):
+        for problem in error.problems:
             report.add(Finding("problem", "templates", problem))
         return None
     report.add(Finding("ok", "templates", f"can be used: {', '.join(templates.names)}"))
     for warning in templates.warnings:
         report.add(Finding("warning", "templates", warning))
     return templates
-
-
-def _each(problems: str) -> Iterator[str]:
-    """The problems of a BadTemplate, which come in one line, each behind its file's name."""
-    return (part for part in re.split(r"; (?=[^\s;]+\.ya?ml[: ]|the built-in )", problems) if part)
 
 
 def _redis(settings: Settings, report: Report) -> str | None:

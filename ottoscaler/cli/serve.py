@@ -39,7 +39,7 @@ def load(environ: Mapping[str, str]) -> tuple[Settings, Templates] | None:
     try:
         return settings, load_templates(settings.templates_dir or None, agent_image=settings.agent_image)
     except BadTemplate as error:
-        complain(str(error).splitlines())
+        complain(error.problems)
         return None
 
 

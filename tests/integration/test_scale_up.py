@@ -11,7 +11,7 @@ def test_scale_up_runs_its_workers_and_tells_their_results(place: World) -> None
     entry = place.wait_event(event_id)
     assert (entry["status"], entry["pod_count"], entry["succeeded"]) == ("succeeded", "3", "3")
     assert [w["index"] for w in place.workers(event_id)] == ["0", "1", "2"]
-    assert {w["metadata"] for w in place.workers(event_id)} == {'{"branch": "main"}'}
+    assert {w["metadata"] for w in place.workers(event_id)} == {'{"branch":"main"}'}
     place.wait_no_pods()
     assert place.pending() == 0
 
