@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import signal
 import sys
 import time
 from dataclasses import replace
@@ -36,6 +37,8 @@ def main() -> int:
     plan = QUICK if options.quick else Plan()
     if options.peers:
         plan = replace(plan, peers=True)
+    # as Ctrl-C does: what was started is stopped
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     begun = time.time()
     with Stage() as stage:
         report = Report(_about(stage, options.quick))
