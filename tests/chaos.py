@@ -18,13 +18,13 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import redis
 
 from ottoscaler.local import LocalCluster
 from ottoscaler.local.statuses import ApiError
-from tests.harness.invariants import STREAM, broken_invariants, lives, told
+from tests.harness.aftermath import Report, left_in_redis, unnoted_second_pods
+from tests.harness.invariants import broken_invariants, lives, told
 from tests.harness.waiting import wait_for
 from tests.harness.world import Replica, World, free_port, world
 
@@ -35,36 +35,6 @@ LEASE_SECONDS = 2
 QUIET_SHARE = 0.03  # of the time, at the end, without new events
 CALM_SECONDS = 90.0  # for everything to end once the faults have stopped
 STEP_SECONDS = 0.02
-
-
-@dataclass
-class Report:
-    """What a run did, and what it broke."""
-
-    seed: int
-    faults: Counter[str] = field(default_factory=Counter)
-    events: int = 0
-    downs: int = 0
-    workers: int = 0
-    pods: int = 0
-    attempts: int = 0
-    seconds_uids: int = 0
-    dead_letters: int = 0
-    statuses: Counter[str] = field(default_factory=Counter)
-    calm_seconds: float = 0.0
-    problems: list[str] = field(default_factory=list)
-
-    def __str__(self) -> str:
-        faults = ", ".join(f"{name} {count}" for name, count in sorted(self.faults.items()))
-        statuses = ", ".join(f"{name} {count}" for name, count in sorted(self.statuses.items()))
-        return (
-            f"seed {self.seed}: {self.events} scale_ups of {self.workers} workers, {self.downs} scale_downs\n"
-            f"faults: {faults}\n"
-            f"Pods: {self.pods} for {self.attempts} attempts, {self.seconds_uids} of them second ones\n"
-            f"workers: {statuses}; dead letters: {self.dead_letters}\n"
-            f"calm {self.calm_seconds:.1f} s after the last fault\n"
-            + ("\n".join(self.problems) or "every invariant holds")
-        )
 
 
 class Chaos:
@@ -296,22 +266,8 @@ class Chaos:
             one.fields["status"] for one in told(place) if one.fields["kind"] == "worker"
         )
         report.problems += [f"a dead letter: {d['event_id']}: {d['error']}" for d in place.dead()]
-        report.problems += self._second_pods_recorded(seconds) + self._left_in_redis()
-
-    def _second_pods_recorded(self, seconds: set[str]) -> list[str]:
-        """A second Pod of an attempt is allowed where a replica's log noted it as one (so deleted it)."""
-        noted = "".join(replica.log() for replica in self._place.replicas if "duplicate_pod" in replica.log())
-        return [f"{uid} is an attempt's second Pod, noted by nobody" for uid in seconds if uid not in noted]
-
-    def _left_in_redis(self) -> list[str]:
-        prefix = f"{STREAM}:ottoscaler:event:"
-        keys = [str(key) for key in self._place.redis.scan_iter(f"{prefix}*", count=1000)]
-        states = {key: self._place.redis.hgetall(key) for key in keys}
-        problems = [f"{k} is {v.get('state')}" for k, v in states.items() if v.get("state") != "done"]
-        problems += [f"{k} still holds {len(v)} fields" for k, v in states.items() if len(v) > 5]
-        if len(keys) > len(self._ups) + len(self._downs):
-            problems.append(f"{len(keys)} ledgers for {len(self._ups) + len(self._downs)} events")
-        return problems
+        report.problems += unnoted_second_pods(place, seconds)
+        report.problems += left_in_redis(place, len(self._ups) + len(self._downs))
 
 
 def chaos(seed: int, seconds: float, events: int = EVENTS) -> Report:

@@ -141,7 +141,6 @@ def test_dead_consumer_that_owns_nothing_leaves_the_group(place: World) -> None:
     place.start("second", OTTO_LEASE_SECONDS=LEASE)
     first.kill()
 
-
     def names() -> list[str]:
         consumers = place.redis.execute_command("XINFO CONSUMERS", "otto:scale:events", "ottoscaler")
         return [c["name"] for c in consumers]

@@ -1,0 +1,56 @@
+"""What a chaos run leaves behind: its report, and what may and may not be left."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from tests.harness.invariants import STREAM
+from tests.harness.world import World
+
+
+@dataclass
+class Report:
+    """What a run did, and what it broke."""
+
+    seed: int
+    faults: Counter[str] = field(default_factory=Counter)
+    events: int = 0
+    downs: int = 0
+    workers: int = 0
+    pods: int = 0
+    attempts: int = 0
+    seconds_uids: int = 0
+    dead_letters: int = 0
+    statuses: Counter[str] = field(default_factory=Counter)
+    calm_seconds: float = 0.0
+    problems: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        faults = ", ".join(f"{name} {count}" for name, count in sorted(self.faults.items()))
+        statuses = ", ".join(f"{name} {count}" for name, count in sorted(self.statuses.items()))
+        return (
+            f"seed {self.seed}: {self.events} scale_ups of {self.workers} workers, {self.downs} scale_downs\n"
+            f"faults: {faults}\n"
+            f"Pods: {self.pods} for {self.attempts} attempts, {self.seconds_uids} of them second ones\n"
+            f"workers: {statuses}; dead letters: {self.dead_letters}\n"
+            f"calm {self.calm_seconds:.1f} s after the last fault\n"
+            + ("\n".join(self.problems) or "every invariant holds")
+        )
+
+
+def unnoted_second_pods(place: World, seconds: set[str]) -> list[str]:
+    """A second Pod of an attempt is allowed where a replica's log noted it as one (so deleted it)."""
+    noted = "".join(replica.log() for replica in place.replicas if "duplicate_pod" in replica.log())
+    return [f"{uid} is an attempt's second Pod, noted by nobody" for uid in seconds if uid not in noted]
+
+
+def left_in_redis(place: World, events: int) -> list[str]:
+    prefix = f"{STREAM}:ottoscaler:event:"
+    keys = [str(key) for key in place.redis.scan_iter(f"{prefix}*", count=1000)]
+    states = {key: place.redis.hgetall(key) for key in keys}
+    problems = [f"{k} is {v.get('state')}" for k, v in states.items() if v.get("state") != "done"]
+    problems += [f"{k} still holds {len(v)} fields" for k, v in states.items() if len(v) > 5]
+    if len(keys) > events:
+        problems.append(f"{len(keys)} ledgers for {events} events")
+    return problems
