@@ -19,7 +19,7 @@ from ottoscaler.telemetry.metrics import Metrics
 
 log = get_logger(__name__)
 
-MOST_AT_ONCE = 16  # entries in one read
+MOST_AT_ONCE = 4  # entries in one read: with 16, the first replicas to wake took all there was
 LOOK_AHEAD_PAGE = 500  # entries that one look-ahead script goes through
 LOOK_AHEAD_PAGES = 200  # in one poll: 100,000 unread entries
 HANDS_AHEAD = 4  # times what fits in hand: scale_downs applied ahead of their turn at one time

@@ -39,6 +39,13 @@ class Patience:
         """The call's result. Raises Stopping once the stop event is set; after ``tries``, its last error."""
         tries = tries or self._tries
 
+        try:
+            return attempt()  # nearly always all there is to do, at a tenth of tenacity's price
+        except Exception as error:
+            if not _may_try_again(error):
+                raise
+            self._stop.wait(FIRST_PAUSE_SECONDS)
+
         def pause(state: tenacity.RetryCallState) -> float:
             error = state.outcome.exception() if state.outcome else None
             least = error.retry_after if isinstance(error, KubernetesUnavailable) else 0.0
@@ -60,12 +67,6 @@ class Patience:
             before_sleep=tell,
             reraise=True,
         )
-        try:
-            return attempt()  # nearly always all there is to do, at a tenth of tenacity's price
-        except Exception as error:
-            if not _may_try_again(error):
-                raise
-            self._stop.wait(FIRST_PAUSE_SECONDS)
         try:
             return retrying(attempt)
         except Exception as error:

@@ -7,7 +7,6 @@ trying again may help. Thread-safe.
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Callable, Iterator
 from email.utils import parsedate_to_datetime
@@ -15,28 +14,17 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import urllib3
-from urllib3.util import Timeout
 
-from ottoscaler.errors import (
-    KubernetesError,
-    KubernetesUnavailable,
-    PodExists,
-    PodGone,
-    QuotaExceeded,
-    Refused,
-    VersionExpired,
-)
+from ottoscaler.errors import KubernetesUnavailable, PodExists, PodGone
 from ottoscaler.governor import CALLS_IN_FLIGHT, Governor, Permit
 from ottoscaler.kubeaccess import Access
+from ottoscaler.kubeerrors import NEVER_SENT, error_of, plain, retry_after, watch_error
 from ottoscaler.model import JsonObject
+from ottoscaler.wire import Wire
 
-CONNECT_SECONDS = 3.0
 READ_SECONDS = 12.0  # a create passes admission webhooks, which have 10 s by default
 LIST_SECONDS = 10.0  # a page; the watch thread must show progress within 15 s
 PAGE = 500  # Pods in one answer of a list, as kubectl asks
-LONGEST_RETRY_AFTER = 60.0
-_NEVER_SENT = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
-_QUOTA = re.compile(r"exceeded quota")
 
 Observe = Callable[[str, int, float], None]  # verb, code (0: no answer), seconds
 
@@ -46,6 +34,7 @@ class Pods:
 
     def __init__(self, access: Access, namespace: str, governor: Governor, observe: Observe) -> None:
         self._access = access
+        self._wire = Wire(access)
         self._governor = governor
         self._observe = observe
         self._clock_offset = 0.0
@@ -104,7 +93,7 @@ class Pods:
             response = self._exchange(
                 "list", "GET", path, None, self._headers(None), LIST_SECONDS, stream=False
             )
-            self._set_clock(response.headers.get("Date", ""))
+            self._set_clock(response.headers.get("date", ""))
             page = _parsed("list", response.data)
             items += page.get("items") or []
             meta = page.get("metadata") or {}
@@ -205,63 +194,27 @@ class Pods:
     ) -> Any:
         begun = time.monotonic()
         try:
-            response = self._access.pool().request(
-                method,
-                self._access.url(path),
-                body=body,
-                headers=headers,
-                timeout=Timeout(connect=CONNECT_SECONDS, read=read_seconds),
-                retries=False,
-                redirect=False,
-                preload_content=not stream,
+            response = (
+                self._wire.stream(method, path, headers, read_seconds)
+                if stream
+                else self._wire.send(method, path, body, headers, read_seconds)
             )
         except (urllib3.exceptions.HTTPError, OSError) as error:
             self._observe(verb, 0, time.monotonic() - begun)
-            unsent = isinstance(error, _NEVER_SENT)
-            raise KubernetesUnavailable(f"{verb}: {_plain(error)}", unsent=unsent) from error
+            unsent = isinstance(error, NEVER_SENT)
+            raise KubernetesUnavailable(f"{verb}: {plain(error)}", unsent=unsent) from error
         seconds = time.monotonic() - begun
         self._observe(verb, response.status, seconds)
-        after = _retry_after(response) if response.status in (429, 503) else 0.0
+        after = retry_after(response.headers) if response.status in (429, 503) else 0.0
         self._governor.answered(response.status, seconds, after)
         if response.status < 300:
             return response
-        raise self._error(verb, response, after)
-
-    def _error(self, verb: str, response: Any, after: float) -> KubernetesError:
-        code, text, reason = response.status, "", ""
-        try:
-            status = json.loads(response.data)
-            text, reason = str(status.get("message") or ""), str(status.get("reason") or "")
-        except (ValueError, AttributeError, urllib3.exceptions.HTTPError):
-            text = f"HTTP status {code}"
-        finally:
-            response.release_conn()
-        text = f"{verb}: {text or code}"
-        if code == 401:
+        if response.status == 401:
             self._access.reload()
-        if code == 401 or code == 429 or code >= 500:
-            unsent = code in (401, 429)
-            return KubernetesUnavailable(text, status=code, reason=reason, retry_after=after, unsent=unsent)
-        if code == 409:
-            # A Conflict on a create is a race inside the server (such as a quota's update), not our name.
-            if verb == "create" and reason != "AlreadyExists":
-                return KubernetesUnavailable(text, status=code, reason=reason)
-            return PodExists(text, status=code, reason=reason)
-        if code == 404 and verb in ("get", "delete"):
-            return PodGone(text, status=code, reason=reason)
-        if code == 410:
-            return VersionExpired(text, status=code, reason=reason)
-        if code == 403 and _QUOTA.search(text):
-            return QuotaExceeded(text, status=code, reason=reason)
-        if code == 403 and verb != "create":
-            return KubernetesUnavailable(text, status=code, reason=reason)
-        if verb == "create" and (code == 404 or "cannot create resource" in text):
-            # The namespace is missing, or RBAC says no: an operator's matter, or the first seconds of a
-            # restarted API server, which refuses service accounts that are allowed.
-            return KubernetesUnavailable(text, status=code, reason=reason)
-        if verb == "create":
-            return Refused(text, status=code, reason=reason)
-        return KubernetesError(text, status=code, reason=reason)
+        data = response.data
+        if stream:
+            response.release_conn()
+        raise error_of(verb, response.status, data, after)
 
 
 def _parsed(verb: str, data: bytes) -> JsonObject:
@@ -282,33 +235,12 @@ def _events(response: Any) -> Iterator[JsonObject]:
                     continue
                 event = json.loads(line)
                 if event.get("type") == "ERROR":
-                    raise _watch_error(event.get("object") or {})
+                    raise watch_error(event.get("object") or {})
                 yield event
     except urllib3.exceptions.ReadTimeoutError as error:
         raise TimeoutError("nothing came on the watch") from error
     except (urllib3.exceptions.HTTPError, OSError, ValueError, AttributeError) as error:
-        raise KubernetesUnavailable(f"watch: {_plain(error)}") from error
-
-
-def _watch_error(status: JsonObject) -> KubernetesError:
-    code, text = int(status.get("code") or 0), f"watch: {status.get('message')}"
-    if code == 410:
-        return VersionExpired(text, status=code, reason=str(status.get("reason") or ""))
-    return KubernetesUnavailable(text, status=code, reason=str(status.get("reason") or ""))
-
-
-def _retry_after(response: Any) -> float:
-    try:
-        return min(max(0.0, float(response.headers.get("Retry-After", 0))), LONGEST_RETRY_AFTER)
-    except ValueError:
-        return 0.0
-
-
-def _plain(error: BaseException) -> str:
-    """A network error in a few words; urllib3 names its objects' addresses."""
-    reason = getattr(error, "reason", None)
-    text = str(reason if isinstance(reason, Exception) else error) or type(error).__name__
-    return re.sub(r"<[^>]*>(: )?|\(?HTTPS?ConnectionPool\([^)]*\):? ?", "", text).strip()
+        raise KubernetesUnavailable(f"watch: {plain(error)}") from error
 
 
 def connect(kubeconfig: str, namespace: str, qps: float, burst: int, observe: Observe) -> Pods:

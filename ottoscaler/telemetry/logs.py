@@ -10,6 +10,7 @@ import logging
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TextIO
@@ -21,13 +22,46 @@ __all__ = ["Flood", "Log", "configure", "forget_all", "get_logger", "hide", "red
 
 ROOT = "ottoscaler"
 
+MOST_LINES = 10_000  # that wait for a slow reader of standard error, some 3 MB
 FLOOD_FIRST = 5  # lines: enough to see that it is the same each time
 FLOOD_WINDOW_SECONDS = 30.0  # the same as a lease: whoever watches an outage sees it twice a minute
 FLOOD_KEYS = 256  # what is told apart; beyond it, everything of an action counts as the same
 
 
 class _Lines(logging.StreamHandler[TextIO]):
-    """Ours, so that ``configure`` can find and replace it."""
+    """Ours, so that ``configure`` can find and replace it.
+
+    One thread writes what all have formatted, and the others do not wait for it: under the library's lock
+    a thousand workers queued up behind whoever held it and waited for the interpreter (0.1 s a line).
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._waiting: deque[str] = deque()
+        self._writing = threading.Lock()
+
+    def createLock(self) -> None:
+        """None: ``emit`` needs no lock around it."""
+        self.lock = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._waiting.append(self.format(record) + self.terminator)
+            # A reader that hangs holds everybody up once the bound is reached, as without the queue.
+            while self._waiting and self._writing.acquire(blocking=len(self._waiting) > MOST_LINES):
+                try:
+                    self._write()
+                finally:
+                    self._writing.release()
+        except Exception:  # noqa: BLE001 - a line that cannot be written must not end its thread
+            self.handleError(record)
+
+    def _write(self) -> None:
+        lines = []
+        while self._waiting:
+            lines.append(self._waiting.popleft())
+        self.stream.write("".join(lines))
+        self.stream.flush()
 
     def handleError(self, record: logging.LogRecord) -> None:
         """Nothing: the line is lost. The library would print its traceback, with the secrets in it."""

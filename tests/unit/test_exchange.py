@@ -1,0 +1,173 @@
+"""The bytes of a request and its answer, over real sockets: what is cut short is never taken for whole."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+import urllib3
+
+from ottoscaler.exchange import Answer, Broken, Exchange
+
+SECONDS = 5.0
+Reply = Callable[[int, bytes], tuple[bytes, bool]]  # number and bytes of a request: reply, and keep open
+
+
+class Server:
+    """Answers each request with what the test says, on any number of connections."""
+
+    def __init__(self, reply: Reply) -> None:
+        self._reply = reply
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listening.getsockname()[1]
+        self.requests: list[bytes] = []
+        self.connections = 0
+        self.closed = threading.Semaphore(0)
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listening.accept()
+            except OSError:
+                return
+            self.connections += 1
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with connection:
+            keep = True
+            while keep:
+                request = connection.recv(65536)
+                if not request:
+                    break
+                self.requests.append(request)
+                reply, keep = self._reply(len(self.requests), request)
+                for start in range(0, len(reply), 7):  # in pieces that end anywhere
+                    connection.sendall(reply[start : start + 7])
+        self.closed.release()
+
+    def close(self) -> None:
+        self._listening.close()
+
+
+@contextmanager
+def serving(reply: Reply) -> Iterator[tuple[Exchange, Server]]:
+    server = Server(reply)
+    pool = urllib3.PoolManager().connection_from_url(f"http://127.0.0.1:{server.port}")
+    try:
+        yield Exchange(pool, connect_seconds=SECONDS), server
+    finally:
+        server.close()
+
+
+def ask(exchange: Exchange, body: bytes | None = None) -> Answer:
+    method = "POST" if body is not None else "GET"
+    return exchange.request(method, "/pods", body, {"Accept": "application/json"}, SECONDS)
+
+
+def always(reply: bytes, *, keep: bool = True) -> Reply:
+    return lambda number, request: (reply, keep)
+
+
+def test_answer_with_a_length_comes_whole_and_the_connection_is_used_again() -> None:
+    reply = b'HTTP/1.1 201 Created\r\nContent-Length: 10\r\nDate: now\r\n\r\n{"a": "b"}'
+    with serving(always(reply)) as (exchange, server):
+        for _ in range(3):
+            answer = ask(exchange, b"{}")
+            assert (answer.status, answer.data) == (201, b'{"a": "b"}')
+            assert answer.headers["date"] == "now"
+        assert server.connections == 1
+        assert server.requests[0].startswith(b"POST /pods HTTP/1.1\r\n")
+        assert b"Content-Length: 2\r\n" in server.requests[0]
+        assert server.requests[0].endswith(b"\r\n\r\n{}")
+
+
+def test_answer_in_chunks_comes_whole_and_the_next_begins_behind_it() -> None:
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    reply = head + b"4\r\nabcd\r\nA;note=1\r\n0123456789\r\n0\r\n\r\n"
+    with serving(always(reply)) as (exchange, server):
+        assert ask(exchange).data == b"abcd0123456789"
+        assert ask(exchange).data == b"abcd0123456789"
+        assert server.connections == 1
+
+
+def test_interim_answer_is_passed_over() -> None:
+    reply = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+    with serving(always(reply)) as (exchange, _):
+        assert ask(exchange).data == b"ok"
+
+
+def test_answer_without_a_length_ends_with_its_connection() -> None:
+    with serving(always(b"HTTP/1.0 200 OK\r\n\r\nall of it", keep=False)) as (exchange, server):
+        assert ask(exchange).data == b"all of it"
+        assert ask(exchange).data == b"all of it"
+        assert server.connections == 2
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"",
+        b"HTTP/1.1 200 OK\r\nContent-Le",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nab",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nabcd\r\n",
+    ],
+)
+def test_answer_that_is_cut_short_is_an_error_and_is_not_asked_for_again(reply: bytes) -> None:
+    with serving(always(reply, keep=False)) as (exchange, server):
+        with pytest.raises(OSError, match=r"closed|reset"):
+            ask(exchange, b"{}")
+        assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"SSH-2.0-x\r\n\r\n",
+        b"HTTP/1.1 what\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nlonger",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nabcd\r\n",
+    ],
+)
+def test_what_is_no_http_is_an_error(reply: bytes) -> None:
+    with serving(always(reply)) as (exchange, _), pytest.raises(Broken):
+        ask(exchange)
+
+
+def test_silent_server_is_given_up_after_the_read_time() -> None:
+    silence = threading.Event()
+
+    def reply(number: int, request: bytes) -> tuple[bytes, bool]:
+        silence.wait(SECONDS)
+        return b"", False
+
+    with serving(reply) as (exchange, _):
+        with pytest.raises(TimeoutError):
+            exchange.request("GET", "/pods", None, {}, 0.05)
+        silence.set()
+
+
+def test_connection_that_was_closed_while_idle_is_not_used() -> None:
+    reply = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+    with serving(lambda number, request: (reply, number > 1)) as (exchange, server):
+        assert ask(exchange).data == b"ok"
+        assert server.closed.acquire(timeout=SECONDS)
+        assert ask(exchange).data == b"ok"
+        assert server.connections == 2
+        assert len(server.requests) == 2
+
+
+def test_server_that_says_close_is_taken_at_its_word() -> None:
+    reply = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"
+    with serving(always(reply)) as (exchange, server):
+        assert ask(exchange).data == b"ok"
+        assert ask(exchange).data == b"ok"
+        assert server.connections == 2
