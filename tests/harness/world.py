@@ -76,9 +76,16 @@ class Kube:
         return sorted(found, key=lambda p: int(p["metadata"]["labels"]["ottoscaler.io/index"]))
 
     def create_pod(self, pod: Json) -> Json:
-        status, answer = self.request("POST", f"/api/v1/namespaces/{self.namespace}/pods", pod)
-        assert status == 201, answer
-        return answer
+        """A Pod of the test's own. A young namespace may not have its service account's token yet."""
+
+        def create() -> Json | None:
+            status, answer = self.request("POST", f"/api/v1/namespaces/{self.namespace}/pods", pod)
+            if status == 500 and answer.get("reason") == "ServerTimeout":
+                return None
+            assert status == 201, answer
+            return answer
+
+        return wait_for(create, "the Pod is created") or {}
 
     def delete_pod(self, name: str, grace: int | None = None) -> None:
         body: Json = {} if grace is None else {"gracePeriodSeconds": grace}
