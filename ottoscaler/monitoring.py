@@ -20,7 +20,9 @@ _WAIT = Judgement(Verdict.WAIT)
 def monitor(a: Attempt) -> Judgement:
     """Sleep until the shared watch, or a limit, says that there is something to do."""
     shop, ticket = a.shop, a.ticket
+    ticket.hurried = _run_limit(a) < shop.limits.pending_timeout
     while True:
+        ticket.look()
         found = judgement(a)
         view = ticket.view
         if found.verdict is not Verdict.WAIT:
@@ -59,13 +61,11 @@ def _age(a: Attempt, view: PodView) -> float:
 
 
 def _saw_running(a: Attempt, view: PodView) -> None:
-    now = time.monotonic()
     if a.created_at:
-        a.running_at = now
-        a.shop.metrics.pod_start.observe(now - a.created_at)
-        a.log.debug("pod_running", "the worker runs", node=view.node)
+        a.running_at = a.ticket.started_at or time.monotonic()
+        a.shop.metrics.pod_start.observe(max(0.0, a.running_at - a.created_at))
     else:
-        a.running_at = now - seconds_since(view.started_at, a.shop.pods.now())
+        a.running_at = time.monotonic() - seconds_since(view.started_at, a.shop.pods.now())
 
 
 def _run_limit(a: Attempt) -> float:

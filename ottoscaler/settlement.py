@@ -159,7 +159,10 @@ def cancel(a: Attempt, intent: Intent) -> Ended:
         found = judgement(a)
         return _record(a, _outcome(a, found), despite_intent=True)
     asked = False
-    while not ticket.gone:
+    while True:
+        ticket.look()
+        if ticket.gone:
+            break
         a.check_ownership()
         if shop.abandon.is_set():
             raise Stopping("the cancelled worker is left to the next replica")

@@ -40,8 +40,10 @@ class Ticket:
         "_event",
         "_trouble",
         "gone",
+        "hurried",
         "name",
         "seen_at",
+        "started_at",
         "uid",
         "uid_known_at",
         "view",
@@ -55,15 +57,19 @@ class Ticket:
         self.view: PodView | None = None
         self.gone = False
         self.seen_at = 0.0  # monotonic, of the last change
+        self.started_at = 0.0  # monotonic, when the worker container was first seen started
+        self.hurried = False  # the start matters: the run limit may end before the pending limit
         self.waiting_since = 0.0  # monotonic, of the present trouble
         self._trouble = ""
         self._event = threading.Event()
 
     def wait(self, timeout: float | None) -> bool:
-        """Sleep until something that matters changed, or :meth:`wake`, or ``timeout`` seconds."""
-        changed = self._event.wait(timeout)
+        """Sleep until something that matters changed since :meth:`look`, or :meth:`wake`, or ``timeout``."""
+        return self._event.wait(timeout)
+
+    def look(self) -> None:
+        """Say that what is known now is being looked at: only what comes after it ends the next wait."""
         self._event.clear()
-        return changed
 
     def wake(self) -> None:
         self._event.set()
@@ -81,6 +87,10 @@ class Ticket:
             self._trouble = ""
         elif (found := trouble(view)) != self._trouble:
             self._trouble, self.waiting_since = found, now
+        if view.started_at and not self.started_at:
+            self.started_at = now
+            if self.hurried:
+                self._event.set()
         if old is None or _matters(old, view):
             self.seen_at = now
             self._event.set()
@@ -103,10 +113,11 @@ def _cut(response: Any) -> None:
 
 
 def _matters(old: PodView, new: PodView) -> bool:
+    # A start alone wakes nobody: with a thousand workers that is a thousand wakes for nothing.
     return (
-        old.phase != new.phase
+        old.terminal != new.terminal
         or old.deleting != new.deleting
-        or old.started_at != new.started_at
+        or old.finished_at != new.finished_at  # the worker's container, while a sidecar runs on
         or (old.waiting_reason != new.waiting_reason and new.waiting_reason not in _ORDINARY_WAITS)
     )
 
