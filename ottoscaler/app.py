@@ -187,6 +187,7 @@ class App:
             ),
             metrics=self.metrics,
             deliver=self.dispatcher.deliver,
+            idle_grant=lambda: self.lease.granted() if self.dispatcher.idle else 0,
         )
         self.listener = Listener(
             self._listen_stream,

@@ -7,6 +7,7 @@ order; :mod:`ottoscaler.worker` puts them in sequence.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -74,10 +75,31 @@ class Shop:
         return pod_name(self.limits.instance, task.run.event.event_id, task.index, task.attempt)
 
 
+class Once:
+    """A call that has an effect the first time only. For one thread."""
+
+    def __init__(self, act: Callable[[], None]) -> None:
+        self._act: Callable[[], None] | None = act
+
+    def __call__(self) -> None:
+        act, self._act = self._act, None
+        if act is not None:
+            act()
+
+
 class Attempt:
     """The state of one attempt; one thread at a time."""
 
-    def __init__(self, shop: Shop, task: Task, ticket: Ticket, *, waits: bool = True) -> None:
+    def __init__(
+        self,
+        shop: Shop,
+        task: Task,
+        ticket: Ticket,
+        *,
+        waits: bool = True,
+        under_way: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.under_way = under_way  # it has its Pod, or waits for something else than its turn
         self.waits = waits  # its thread may sleep until the Pod goes
         self.shop = shop
         self.task = task
@@ -85,7 +107,8 @@ class Attempt:
         self.worker = task.worker
         self.ticket = ticket
         self.created_at = 0.0  # monotonic, of our own create; 0 for an adopted Pod
-        self.begun = False  # by us, in the ledger
+        self.spared = task.began  # under this grant the ledger has begun it already, and need not be asked
+        self.begun = task.began > 0  # by us, in the ledger
         self.maybe_sent = False  # a create of it may have reached the server, though no answer came
         self.running_at = 0.0  # monotonic, when first seen running
         self.log = log.bind(

@@ -81,6 +81,7 @@ def _create(a: Attempt) -> Ended | None:
             waited = time.monotonic() - begun
             if waited > shop.limits.pending_timeout and _is_limited(error):
                 return settle(a, _refused(error))
+            a.under_way()
             flood.info("create_waits", f"Pods cannot be created for now: {error}", key=type(error).__name__)
             least = error.retry_after if isinstance(error, KubernetesUnavailable) else 0.0
             shop.stopping.wait(max(least, pause * random.uniform(0.5, 1.0)))
@@ -122,10 +123,12 @@ def _permit(a: Attempt, generation: int) -> None:
 def _begin(a: Attempt, generation: int) -> None:
     """Directly before the request: begin the attempt in the ledger. Any earlier, and a kill would leave many
     attempts of which nobody knows whether a create was sent. The lease is looked at last, after that wait."""
-    answer = a.shop.ledger.start(a.worker, a.run.epoch)
-    ours = answer.word == "again" and not a.task.adopt and not answer.detail  # our own reply was lost
-    if answer.word != "ok" and not ours:
-        raise _NotToBeCreated(answer)
+    spared, a.spared = a.spared, 0
+    if spared != generation:
+        answer = a.shop.ledger.start(a.worker, a.run.epoch)
+        ours = answer.word == "again" and not a.task.adopt and not answer.detail  # our own reply was lost
+        if answer.word != "ok" and not ours:
+            raise _NotToBeCreated(answer)
     a.run.note_begun(a.task.index, a.task.attempt)
     a.begun = True
     _permit(a, generation)

@@ -14,9 +14,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from ottoscaler.attempt import Ended, Next
+from ottoscaler.attempt import Ended, Next, Once
 from ottoscaler.errors import Fenced, OttoscalerError, RedisError, Stopping
 from ottoscaler.flight import EventRun, Flight, Task
+from ottoscaler.governor import CREATES_IN_FLIGHT
 from ottoscaler.intake import Arrival
 from ottoscaler.ledger import Ledger
 from ottoscaler.model import WorkerId
@@ -29,6 +30,7 @@ log = get_logger(__name__)
 OFFER_AFTER_SECONDS = 5.0  # an event that has begun no worker by then is offered to other replicas
 IDLE_SECONDS = 1.0  # the longest sleep of the dispatcher
 ALONE_FROM_STRIKES = 2  # such an event begins alone, until it has made progress
+MOST_BEGINNING = 2 * CREATES_IN_FLIGHT  # enough to keep every create in flight busy
 MOST_OLD_TURNS = 1000  # remembered for events that are gone, before they are cleared
 MOST_MISHAPS = 5  # errors of our own on one worker, before it is recorded as failed
 MISHAP_PAUSE_SECONDS = 5.0
@@ -63,6 +65,7 @@ class Dispatcher:
         self._inbox: queue.Queue[Arrival | None] = queue.Queue()
         self._woken = threading.Event()
         self._busy = 0
+        self._beginning = 0  # of them, tasks that were submitted and are not under way yet
         self._pool: ThreadPoolExecutor | None = None
         self._turn = 0
         self._turns: dict[str, int] = {}  # event id: when it had its last turn
@@ -87,6 +90,11 @@ class Dispatcher:
     def busy(self) -> int:
         """Slots that are taken."""
         return self._busy
+
+    @property
+    def idle(self) -> bool:
+        """Whether a worker that came now would be created at once."""
+        return self._busy == 0 and self._flight.in_hand() == 0 and not self._stop.is_set()
 
     @property
     def free(self) -> int:
@@ -160,7 +168,7 @@ class Dispatcher:
         if self._stop.is_set():
             return
         self._wake_retries()
-        while self._busy < self._max_workers and not self._stop.is_set():
+        while self._may_submit() and not self._stop.is_set():
             task = self._next()
             if task is None:
                 break
@@ -206,7 +214,8 @@ class Dispatcher:
             self._turns[run.event.event_id] = self._turn
             if run.ready:
                 return self._claim(run, run.ready.popleft())
-            task = self._claim(run, Task(run, run.fresh.popleft(), 0))
+            index = run.fresh.popleft()
+            task = self._claim(run, Task(run, index, 0, began=run.began_first if index == 0 else 0))
             if not run.fresh:
                 self._flight.changed()
             return task
@@ -216,18 +225,28 @@ class Dispatcher:
         run.begun = True
         return task
 
+    def _may_submit(self) -> bool:
+        """A slot is free, and the creates that wait for their turn are few: more would only cost threads."""
+        return self._busy < self._max_workers and self._beginning < MOST_BEGINNING
+
     def _submit(self, task: Task) -> None:
         assert self._pool is not None
-        self._count(+1)
+        self._count(+1, beginning=+1)
         try:
             self._pool.submit(self._work, task)
         except BaseException:
-            self._count(-1)
+            self._count(-1, beginning=-1)
             raise
 
-    def _count(self, change: int) -> None:
+    def _under_way(self) -> None:
+        """A task has its Pod, or waits for something else than its turn to create one."""
+        self._count(0, beginning=-1)
+        self.wake()
+
+    def _count(self, change: int, *, beginning: int = 0) -> None:
         with self._flight.lock:
             self._busy += change
+            self._beginning += beginning
             self._metrics.workers.set(self._busy)
 
     def _offer(self) -> None:
@@ -255,8 +274,9 @@ class Dispatcher:
     def _work(self, task: Task) -> None:
         """The one function of a pool thread: never raises, and gives its slot back."""
         ended: Ended | None = None
+        under_way = Once(self._under_way)
         try:
-            ended = self._workers.work(task) if not task.run.dropped else Ended(Next.DROPPED)
+            ended = self._workers.work(task, under_way) if not task.run.dropped else Ended(Next.DROPPED)
         except Fenced:
             log.info(
                 "event_left_alone",
@@ -272,6 +292,7 @@ class Dispatcher:
         except BaseException as error:  # noqa: BLE001 - one worker's error must not spread to another
             ended = self._mishap(task, error)
         finally:
+            under_way()
             self._count(-1)
             with self._flight.lock:
                 task.run.active.discard(task.index)

@@ -28,6 +28,7 @@ class Task:
     adopt: bool = False
     uid: str = ""  # of an adopted Pod, where the ledger knows it
     avoid_node: str = ""
+    began: int = 0  # the lease's grant under which the ledger began it as the event was taken
     mishaps: int = 0  # errors of our own in working on it
 
     @property
@@ -38,7 +39,9 @@ class Task:
 class EventRun:
     """One scale_up that this replica owns. Guarded by its flight's lock where several threads meet."""
 
-    def __init__(self, event: ScaleUp, plan: PodPlan | None, body: bytes, record: Record) -> None:
+    def __init__(
+        self, event: ScaleUp, plan: PodPlan | None, body: bytes, record: Record, *, began: int = 0
+    ) -> None:
         self.event = event
         self.plan = plan  # None: no Pod of it can be built any more; what has begun is only ended
         self.body = body
@@ -50,6 +53,7 @@ class EventRun:
         self.begun = any(state.kind != "waiting" for state in record.indexes.values())
         self.offered = False
         self.told_latency = bool(record.indexes) or record.epoch > 1
+        self.began_first = began  # for the task of index 0
         self.fresh: deque[int] = deque(i for i in range(event.pod_count) if i not in record.indexes)
         self.adoptees: deque[Task] = deque()
         self.ready: deque[Task] = deque()  # retries whose time has come, and tasks to do again

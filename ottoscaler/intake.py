@@ -41,6 +41,7 @@ class Intake:
         defaults: PodDefaults,
         metrics: Metrics,
         deliver: Deliver,
+        idle_grant: Callable[[], int],
     ) -> None:
         self._ledger = ledger
         self._flight = flight
@@ -49,6 +50,8 @@ class Intake:
         self._defaults = defaults
         self._metrics = metrics
         self._deliver = deliver
+        # The lease's grant where a worker that is begun now is created at once, else 0.
+        self._idle_grant = idle_grant
 
     def accept(self, entry: Entry) -> bool:
         """Own an entry that was read and hand it on; True where it was."""
@@ -64,7 +67,8 @@ class Intake:
             return self._refuse(
                 entry.id, f"Ottoscaler could not read it: {type(error).__name__}", entry.fields
             )
-        taken = self._ledger.take(event, entry)
+        grant = self._idle_grant()
+        taken = self._ledger.take(event, entry, begin=grant > 0)
         if taken.how == "expired":
             self._dead_letter(entry.id, f"expired: expires_at={event.expires_at:.0f} is over", entry.fields)
         elif taken.how == "cancelled":
@@ -76,7 +80,8 @@ class Intake:
             log.debug("event_left_alone", f"owned by {taken.detail}", event_id=entry.id)
         if taken.record is None or (taken.how == "mine" and self._flight.knows(entry.id)):
             return False
-        return self._start(event, pod_plan, pack_fields(entry.fields), taken.record)
+        body = pack_fields(entry.fields)
+        return self._start(event, pod_plan, body, taken.record, began=grant if taken.began else 0)
 
     def accept_down(self, entry: Entry) -> bool:
         """Own a scale_down that has not been read yet. Raises BadEvent, as its time to end comes later."""
@@ -124,23 +129,25 @@ class Intake:
             return None
         return plan(event, self._templates, replace(self._defaults, installation=self._ledger.installation))
 
-    def _start(self, event: Event, pod_plan: PodPlan | None, body: bytes, record: Record) -> bool:
+    def _start(
+        self, event: Event, pod_plan: PodPlan | None, body: bytes, record: Record, *, began: int = 0
+    ) -> bool:
         if isinstance(event, ScaleDown):
             if not self._flight.add_down(event.event_id, record.epoch):
                 return False
-            log.info("event_taken", "a scale_down was taken", event_id=event.event_id, task_id=event.task_id)
             self._deliver((event, record.epoch))
+            log.info("event_taken", "a scale_down was taken", event_id=event.event_id, task_id=event.task_id)
             return True
-        run = EventRun(event, pod_plan, body, record)
+        run = EventRun(event, pod_plan, body, record, began=began)
         if not self._flight.add(run):
             return False
+        self._deliver(run)
         log.info(
             "event_taken",
             f"a scale_up of {event.pod_count} was taken",
             event_id=event.event_id,
             task_id=event.task_id,
         )
-        self._deliver(run)
         return True
 
     def _give_up(self, record: Record, reason: str) -> Record:

@@ -127,6 +127,10 @@ class Lease:
         """Whether creating is allowed now, and has been without a gap since that grant."""
         return generation == self._generation and self.remaining() > 0
 
+    def granted(self) -> int:
+        """The number of the grant that holds now, 0 where none does."""
+        return self._generation if self.remaining() > 0 else 0
+
     def grant(self, stop: threading.Event) -> int:
         """Wait until creating is allowed; the number is for :meth:`holds`. Raises Stopping."""
         while not stop.is_set():

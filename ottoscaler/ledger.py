@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -115,6 +115,7 @@ class Taken:
     how: str
     record: Record | None = None
     detail: str = ""
+    began: bool = False  # the first worker, in the same step
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +180,12 @@ class Ledger:
 
     # --- owning events
 
-    def take(self, event: Event, entry: Entry) -> Taken:
-        """Own an entry that was read, where nobody does: at its first sight, or after a handover."""
+    def take(self, event: Event, entry: Entry, *, begin: bool = False) -> Taken:
+        """Own an entry that was read, where nobody does: at its first sight, or after a handover.
+
+        With ``begin``, the first worker of an event seen for the first time is begun in the same step
+        (``began``).
+        """
         assert entry.fields is not None
         answer = self._run(
             "take",
@@ -193,8 +198,11 @@ class Ledger:
             pack_fields(entry.fields),
             metadata_json(event.metadata).encode(),
             timestamp(),
+            "1" if begin else "0",
         )
-        return self._taken(event.event_id, answer)
+        taken = self._taken(event.event_id, answer)
+        first_sight = taken.record is not None and taken.how == "taken" and taken.record.epoch == 1
+        return replace(taken, began=begin and first_sight and event.type == "scale_up")
 
     def take_over(
         self, event_id: str, old_owner: str, *, beat: str = "", offered: bool = False, room: bool = True

@@ -6,6 +6,7 @@ is deleted. Whatever dies in between, the next replica finds the ledger and the 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from ottoscaler.attempt import Attempt, Ended, Shop
@@ -27,12 +28,16 @@ class Workers:
         self._shop = shop
         self._brief = replace(shop, patience=Patience(shop.abandon, BRIEF_TRIES))
 
-    def work(self, task: Task) -> Ended:
-        """Run one attempt to its end. Raises Fenced (the event is another's), Stopping (left to the next)."""
+    def work(self, task: Task, under_way: Callable[[], None] = lambda: None) -> Ended:
+        """Run one attempt to its end. Raises Fenced (the event is another's), Stopping (left to the next).
+
+        ``under_way`` is called as soon as it no longer waits for its turn to be created.
+        """
         ticket = self._shop.watcher.subscribe(self._shop.name(task))
         try:
-            attempt = Attempt(self._shop, task, ticket)
+            attempt = Attempt(self._shop, task, ticket, under_way=under_way)
             ended = create(attempt)
+            under_way()
             return ended if ended is not None else settle(attempt, monitor(attempt))
         finally:
             self._shop.watcher.unsubscribe(ticket)

@@ -1,4 +1,5 @@
--- Own an entry that was read: A = id, owner, type, task, count, expires_at, body, metadata, time.
+-- Own an entry that was read: A = id, owner, type, task, count, expires_at, body, metadata, time,
+-- begin ('1': begin the first worker in the same step; it saves an idle replica a round trip).
 local failure = check_streams()
 if failure then return failure end
 if wiped() then return {'wiped'} end
@@ -23,4 +24,8 @@ if tombstone and compare_ids(id, tombstone) < 0 then
   end
   return {'cancelled', ended[1], tostring(ended[2])}
 end
-return {'taken', '1', redis.call('HGETALL', key)}
+local flat = redis.call('HGETALL', key)
+if A[10] == '1' and A[3] == 'scale_up' then
+  redis.call('HSET', key, 'i:0', 's:0:', 'begun', '1', 'tried', '1')
+end
+return {'taken', '1', flat}

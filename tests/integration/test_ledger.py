@@ -427,3 +427,15 @@ def test_ids_beyond_53_bits_are_compared_exactly(book: Book) -> None:
     owned(ledger, down)
     ledger.tombstone(down.event_id, 1, "x")
     assert take(ledger, low).how == "cancelled"
+
+
+def test_first_worker_may_be_begun_as_the_event_is_taken(book: Book) -> None:
+    ledger, event = book.ledger(), add(book)
+    entry = Entry(event.event_id, ((b"type", b"scale_up"),))
+    taken = ledger.take(event, entry, begin=True)
+    assert taken.began
+    assert taken.record is not None
+    assert taken.record.indexes == {}
+    assert ledger.start(WorkerId(event.event_id, 0, 0), 1).word == "again"
+    assert ledger.start(WorkerId(event.event_id, 1, 0), 1).word == "ok"
+    assert not ledger.take(event, entry, begin=True).began

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any, cast
 
 from ottoscaler.attempt import Ended, Next
-from ottoscaler.dispatcher import Dispatcher
+from ottoscaler.dispatcher import MOST_BEGINNING, Dispatcher
 from ottoscaler.flight import EventRun, Flight, Task
 from ottoscaler.ledger import IndexState, Ledger, Record
 from ottoscaler.model import ScaleUp
@@ -23,9 +24,12 @@ class HeldWorkers:
         self.gates: dict[tuple[str, int], threading.Event] = {}
         self.ends: dict[tuple[str, int], Ended] = {}
         self.lock = threading.Lock()
+        self.creates_wait = False
 
-    def work(self, task: Task) -> Ended:
+    def work(self, task: Task, under_way: Callable[[], None]) -> Ended:
         key = (task.run.event.event_id, task.index)
+        if not self.creates_wait:
+            under_way()
         with self.lock:
             self.begun.append(task)
             gate = self.gates.setdefault(key, threading.Event())
@@ -160,4 +164,16 @@ def test_event_counts_as_in_hand_until_its_last_worker_has_begun() -> None:
     bench.finish("1-0", 0)
     bench.step(2)
     assert bench.flight.in_hand() == 0
+    bench.close()
+
+
+def test_no_more_wait_for_their_turn_to_be_created_than_keeps_the_creates_busy() -> None:
+    bench = Bench(500)
+    bench.workers.creates_wait = True
+    bench.add("1-0", 500)
+    assert len(bench.step(MOST_BEGINNING)) == MOST_BEGINNING
+    bench.dispatcher.step(0.001)
+    assert bench.dispatcher.busy == MOST_BEGINNING
+    bench.finish("1-0", 0)
+    assert len(bench.step(MOST_BEGINNING + 1)) == MOST_BEGINNING + 1
     bench.close()
