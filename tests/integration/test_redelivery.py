@@ -72,7 +72,10 @@ def test_group_made_anew_starts_at_the_low_water_mark(place: World) -> None:
     place.start(OTTO_RETENTION_SECONDS=1)
     old = place.scale_up()
     ends_well(place, old)
-    low = lambda: place.redis.get(f"{STREAM}:{GROUP}:low-water") or ""  # noqa: E731
+
+    def low() -> str:
+        return str(place.redis.get(f"{STREAM}:{GROUP}:low-water") or "")
+
     wait_for(lambda: low() >= old and not ledger(place, old), "the ledger has expired", 10)
     fields = {"type": "scale_up", "pod_count": "1"}
     place.redis.xgroup_destroy(STREAM, GROUP)

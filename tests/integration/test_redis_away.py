@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import redis
 
@@ -140,7 +141,7 @@ def test_wrong_password_for_a_while(place: World) -> None:
     replica = place.start()
     event_id = running(place)
     before = uids(place, event_id)
-    own = redis.Redis(port=place.redis_server.port, decode_responses=True)
+    own: Any = redis.Redis(port=place.redis_server.port, decode_responses=True)
     own.execute_command("CONFIG", "SET", "requirepass", "changed")  # our own connection stays let in
     own.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
     wait_for(lambda: not replica.ready(), "it is not ready", 5)

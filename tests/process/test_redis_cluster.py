@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from ottoscaler.local.redis_server import RedisServer
-from tests.harness.world import World
+from tests.harness.world import World, free_port
 
 
 def test_redis_cluster_is_refused_with_one_sentence_and_code_2(place: World, tmp_path: Path) -> None:
-    server = RedisServer(tmp_path, 0, arguments=("--cluster-enabled", "yes"))
+    # Its bus takes the port 10,000 above by default, which a free port may not have.
+    arguments = ("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
+    server = RedisServer(tmp_path, 0, arguments=arguments)
     server.start()
     try:
         replica = place.start(ready=False, REDIS_URL=server.url)

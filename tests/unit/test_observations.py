@@ -48,7 +48,7 @@ def test_forgetting_after_an_error_starts_anew() -> None:
 def test_owner_without_any_heartbeat_is_timed_too() -> None:
     observations = Observations(LEASE)
     for second in range(12):
-        observations.update(Survey(1, (), True, {}, ("ghost/1",)), float(second))
+        observations.update(Survey(1, (), True, owners=("ghost/1",)), float(second))
     assert observations.still_for("ghost", 11.0) == 11.0
     assert observations.heartbeat("ghost") == ("", "")
 
@@ -56,7 +56,7 @@ def test_owner_without_any_heartbeat_is_timed_too() -> None:
 def test_consumer_without_any_heartbeat_is_timed_too() -> None:
     observations = Observations(LEASE)
     for second in range(12):
-        observations.update(Survey(1, (), True, {}, (), {"redis-cli": 1}), float(second))
+        observations.update(Survey(1, (), True, consumers={"redis-cli": 1}), float(second))
     assert observations.still_for("redis-cli", 11.0) == 11.0
 
 
