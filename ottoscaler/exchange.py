@@ -108,7 +108,8 @@ def _read(sock: Any, method: str) -> tuple[Answer, bool]:
     for line in lines[1:]:
         name, _, value = line.partition(":")
         headers[name.lower()] = value.strip()
-    keep = headers.get("connection", "").lower() != "close"
+    wish = headers.get("connection", "").lower()
+    keep = wish != "close" if lines[0].startswith("HTTP/1.1") else wish == "keep-alive"
     if headers.get("transfer-encoding", "").lower() == "chunked":
         return Answer(status, headers, _chunks(sock, rest)), keep
     if method == "HEAD" or status in (204, 304):

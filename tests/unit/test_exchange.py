@@ -171,3 +171,11 @@ def test_server_that_says_close_is_taken_at_its_word() -> None:
         assert ask(exchange).data == b"ok"
         assert ask(exchange).data == b"ok"
         assert server.connections == 2
+
+
+def test_old_server_closes_without_saying_so() -> None:
+    reply = b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok"
+    with serving(always(reply)) as (exchange, server):
+        assert ask(exchange).data == b"ok"
+        assert ask(exchange).data == b"ok"
+        assert server.connections == 2
