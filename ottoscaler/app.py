@@ -369,6 +369,8 @@ class App:
         if not runs:
             return
         try:
+            for run in runs:
+                self.dispatcher.unbegin(run)
             self._ledger.release([(r.event.event_id, r.epoch) for r in runs])
         except RedisError as error:
             flood.warning("handover_failed", f"events could not be handed over: {error}")

@@ -30,6 +30,7 @@ from ottoscaler.telemetry.logs import flood
 
 CREATE_PAUSE_SECONDS = 0.2  # doubled up to the longest, with jitter, while a create is refused for now
 LONGEST_CREATE_PAUSE_SECONDS = 3.0
+SPARED_SECONDS = 0.5  # after an event was taken, its first worker need not ask the ledger again
 # Answers that may pass but need not: past the pending timeout they are the worker's failure. No answer,
 # 401, 429 and 502 to 504 are an API server that is away, for which no worker fails.
 _LIMITED = (403, 404, 409, 500)
@@ -68,12 +69,14 @@ def _create(a: Attempt) -> Ended | None:
         try:
             return _post(a, shop.lease.grant(shop.stopping))
         except _NotToBeCreated as told:
+            a.under_way()
             if told.answer.word in ("recorded", "finished", "stale"):
                 return Ended(Next.DONE)
             if told.answer.word == "cancelling":
                 return cancel_unborn(a, told.answer.intent)
             return _adopt(a, told.answer.detail) if told.answer.detail else _look(a)
         except Refused as error:
+            a.under_way()
             return settle(a, _refused(error))
         except (Fenced, Stopping):
             raise
@@ -103,10 +106,12 @@ def _post(a: Attempt, generation: int) -> Ended | None:
             body, permit=lambda: _permit(a, generation), last=lambda: _begin(a, generation)
         )
     except PodExists:
+        a.maybe_sent = True
         return _find(a)
     except KubernetesUnavailable as error:
         a.maybe_sent = a.maybe_sent or not error.unsent
         raise
+    a.maybe_sent = True
     shop.metrics.pod_create.observe(time.monotonic() - a.created_at)
     a.log.info("pod_created", "the Pod was created")
     return _note(a, obj["metadata"]["uid"], observe(obj))
@@ -124,7 +129,8 @@ def _begin(a: Attempt, generation: int) -> None:
     """Directly before the request: begin the attempt in the ledger. Any earlier, and a kill would leave many
     attempts of which nobody knows whether a create was sent. The lease is looked at last, after that wait."""
     spared, a.spared = a.spared, 0
-    if spared != generation:
+    # Only where nothing was waited for since the event was taken: a scale_down may have come in between.
+    if spared != generation or time.monotonic() - a.run.taken_at > SPARED_SECONDS:
         answer = a.shop.ledger.start(a.worker, a.run.epoch)
         ours = answer.word == "again" and not a.task.adopt and not answer.detail  # our own reply was lost
         if answer.word != "ok" and not ours:
@@ -154,7 +160,7 @@ def _look(a: Attempt) -> Ended | None:
     if ticket.view is not None and a.is_ours(ticket.view):
         return _take_up(a, ticket.view)
     try:
-        shop.pods.get(ticket.name)
+        view = shop.start_patience.call("looking for a Pod", lambda: observe(shop.pods.get(ticket.name)))
     except PodGone:
         answer = shop.start_patience.call(
             "skipping an attempt", lambda: shop.ledger.skip(a.worker, a.run.epoch)
@@ -166,7 +172,7 @@ def _look(a: Attempt) -> Ended | None:
         a.run.note_waiting(a.task.index, a.task.attempt + 1, 0, a.task.avoid_node)
         a.log.info("attempt_skipped", "no Pod of it is there, and nobody knows whether there ever was one")
         return Ended(Next.RETRY, 0.0, a.task.avoid_node)
-    return _find(a)
+    return _found(a, view)
 
 
 def _find(a: Attempt) -> Ended | None:
@@ -176,6 +182,10 @@ def _find(a: Attempt) -> Ended | None:
         view = observe(a.shop.pods.get(a.ticket.name))
     except PodGone:
         raise KubernetesUnavailable("the Pod of that name has just gone") from None
+    return _found(a, view)
+
+
+def _found(a: Attempt, view: PodView) -> Ended | None:
     if a.is_ours(view):
         return _take_up(a, view)
     message = f"a Pod named {a.ticket.name} exists that is not this worker's; delete it or rename it"
@@ -204,6 +214,7 @@ def _adopt(a: Attempt, uid: str) -> Ended | None:
 def _note(a: Attempt, uid: str, view: PodView) -> Ended | None:
     """Make the attempt's first Pod durable. Any other is deleted on sight and never recorded."""
     shop = a.shop
+    a.under_way()
     shop.watcher.identify(a.ticket, uid, view)
     answer = shop.patience.call("noting a Pod", lambda: shop.ledger.created(a.worker, a.run.epoch, uid))
     if answer.word == "duplicate":

@@ -94,7 +94,9 @@ class Dispatcher:
     @property
     def idle(self) -> bool:
         """Whether a worker that came now would be created at once."""
-        return self._busy == 0 and self._flight.in_hand() == 0 and not self._stop.is_set()
+        with self._flight.lock:
+            quiet = not any(run.fresh or run.adoptees or run.ready for run in self._flight.runs.values())
+            return quiet and self._busy == 0 and not self._stop.is_set()
 
     @property
     def free(self) -> int:
@@ -260,6 +262,7 @@ class Dispatcher:
             ]
         for run in late:
             try:
+                self.unbegin(run)
                 run.offered = self._ledger.offer(run.event.event_id, run.epoch)
             except Fenced:
                 self._flight.drop(run)
@@ -268,6 +271,14 @@ class Dispatcher:
                     "offer_failed", f"an event cannot be offered: {error}", event_id=run.event.event_id
                 )
                 return
+
+    def unbegin(self, run: EventRun) -> None:
+        """Take back the first worker's begin, if it came with the taking and nothing came of it yet."""
+        with self._flight.lock:
+            begun = run.began_first > 0 and 0 in run.fresh
+            run.began_first = 0
+        if begun:
+            self._ledger.unstart(WorkerId(run.event.event_id, 0, 0), run.epoch)
 
     # --- pool threads
 

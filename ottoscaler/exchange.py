@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
-MOST_ANSWER = 64 * 1024 * 1024  # bytes: a page of 500 Pods of the largest size that is possible is less
+MOST_ANSWER = 16 * 1024 * 1024  # bytes: an API server's objects are smaller; lists go another way
 MOST_HEAD = 64 * 1024
 _CHUNK = 65536
 
@@ -81,7 +81,11 @@ class Exchange:
             connection.close()
         connection = self._pool._new_conn()
         connection.timeout = self._connect_seconds
-        connection.connect()
+        try:
+            connection.connect()
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
 
@@ -166,7 +170,7 @@ def _chunks(sock: Any, rest: bytes) -> bytes:
             raise Broken("the answer is too large")
         rest = rest[end + 2 :]
         while len(rest) < length + 2:
-            rest += _more(sock)
+            rest += _more(sock)  # bounded: what may be large goes another way
         if rest[length : length + 2] != b"\r\n":
             raise Broken("a chunk of the answer has no end")
         if not length:  # no trailers: nobody announces any to us

@@ -60,6 +60,8 @@ class EventRun:
         self.waiting: dict[int, tuple[float, Task]] = {}  # index: (monotonic due time, task)
         self.active: set[int] = set()
         self.states: dict[int, str] = {}  # index: its state as the ledger has it, for a reseed
+        if began:
+            self.note_begun(0, 0)
         now_ms = time.time() * 1000
         for index, state in sorted(record.indexes.items()):
             self._remember(index, state, now_ms)

@@ -89,6 +89,7 @@ class Access:
             raise KubernetesUnavailable(f"no usable Kubernetes configuration: {error}") from error
         configuration.retries = False
         configuration.connection_pool_maxsize = self._connections
-        self._pool = RESTClientObject(configuration).pool_manager
-        self._configuration = configuration
+        pool = RESTClientObject(configuration).pool_manager
+        self._configuration = configuration  # first: who sees the new pool must see its host
+        self._pool = pool
         self._loaded_at = time.monotonic()

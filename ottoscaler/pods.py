@@ -15,6 +15,7 @@ from urllib.parse import quote, urlencode
 
 import urllib3
 
+from ottoscaler import __version__
 from ottoscaler.errors import KubernetesUnavailable, PodExists, PodGone
 from ottoscaler.governor import CALLS_IN_FLIGHT, Governor, Permit
 from ottoscaler.kubeaccess import Access
@@ -22,6 +23,7 @@ from ottoscaler.kubeerrors import NEVER_SENT, error_of, plain, retry_after, watc
 from ottoscaler.model import JsonObject
 from ottoscaler.wire import Wire
 
+USER_AGENT = f"ottoscaler/{__version__}"
 READ_SECONDS = 12.0  # a create passes admission webhooks, which have 10 s by default
 LIST_SECONDS = 10.0  # a page; the watch thread must show progress within 15 s
 PAGE = 500  # Pods in one answer of a list, as kubectl asks
@@ -176,7 +178,7 @@ class Pods:
         return _parsed(verb, response.data) if parse else {}
 
     def _headers(self, body: bytes | None) -> dict[str, str]:
-        headers = {**self._access.headers(), "Accept": "application/json"}
+        headers = {**self._access.headers(), "Accept": "application/json", "User-Agent": USER_AGENT}
         if body is not None:
             headers["Content-Type"] = "application/json"
         return headers
@@ -197,6 +199,8 @@ class Pods:
             response = (
                 self._wire.stream(method, path, headers, read_seconds)
                 if stream
+                else self._wire.page(path, headers, read_seconds)
+                if verb == "list"
                 else self._wire.send(method, path, body, headers, read_seconds)
             )
         except (urllib3.exceptions.HTTPError, OSError) as error:

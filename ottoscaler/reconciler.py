@@ -209,8 +209,8 @@ class Reconciler:
             return
         outdated = state is not None and state.attempt > view.worker.attempt
         if outdated and not view.terminal:  # a create that was on its way when its replica froze
-            log.warning("duplicate_pod", "a later attempt has begun", pod=view.name)
-            self._delete(view)
+            # Twice: in the moment between its owner's retry and its delete, every Pod that failed looks so.
+            self._twice(view, seen, self._delete)
             return
         over = event == "finished" or outdated or (state is not None and state.kind == "done")
         if over:

@@ -117,6 +117,7 @@ def _matters(old: PodView, new: PodView) -> bool:
     return (
         old.terminal != new.terminal
         or old.deleting != new.deleting
+        or old.exit_code != new.exit_code
         or old.finished_at != new.finished_at  # the worker's container, while a sidecar runs on
         or (old.waiting_reason != new.waiting_reason and new.waiting_reason not in _ORDINARY_WAITS)
     )
@@ -173,7 +174,7 @@ class PodWatcher:
             ticket.uid = uid
             ticket.uid_known_at = time.monotonic()
             if ticket.view is not None and ticket.view.uid != uid:
-                ticket.view, ticket.gone = None, False
+                ticket.view, ticket.gone, ticket.started_at = None, False, 0.0
             if ticket.view is None and view is not None:
                 ticket._update(view, time.monotonic())
 

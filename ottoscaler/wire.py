@@ -47,6 +47,10 @@ class Wire:
             return self._general(method, path, body, headers, read_seconds, stream=False)
         return cheap.exchange.request(method, cheap.prefix + path, body, headers, read_seconds)
 
+    def page(self, path: str, headers: dict[str, str], read_seconds: float) -> Any:
+        """A list's page, which may be a hundred megabytes: by the general client, which is made for it."""
+        return self._general("GET", path, None, headers, read_seconds, stream=False)
+
     def stream(self, method: str, path: str, headers: dict[str, str], read_seconds: float) -> Any:
         """An answer whose body the caller reads as it comes: urllib3's response."""
         return self._general(method, path, None, headers, read_seconds, stream=True)

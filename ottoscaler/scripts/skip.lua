@@ -1,5 +1,5 @@
 -- Go on to the next attempt, as nobody knows whether this one ever had a Pod: A = id, owner, epoch, index,
--- attempt. This is no progress and no retry of the event's: it only keeps each attempt to one Pod.
+-- attempt. This is no progress; it keeps each attempt to one Pod, and like a retry it uses an attempt up.
 if wiped() then return {'wiped'} end
 local id, owner, epoch, index, attempt = A[1], A[2], A[3], A[4], A[5]
 local key = event_key(id)

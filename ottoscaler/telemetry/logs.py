@@ -40,9 +40,17 @@ class _Lines(logging.StreamHandler[TextIO]):
         self._waiting: deque[str] = deque()
         self._writing = threading.Lock()
 
-    def createLock(self) -> None:
-        """None: ``emit`` needs no lock around it."""
-        self.lock = None
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Without the library's lock around ``emit``, which needs none."""
+        wanted = bool(self.filter(record))
+        if wanted:
+            self.emit(record)
+        return wanted
+
+    def flush(self) -> None:
+        """Write what waits: the process is about to end."""
+        with self._writing:
+            self._write()
 
     def emit(self, record: logging.LogRecord) -> None:
         try:

@@ -41,7 +41,10 @@ class Server:
         with connection:
             keep = True
             while keep:
-                request = connection.recv(65536)
+                try:
+                    request = connection.recv(65536)
+                except ConnectionResetError:
+                    break
                 if not request:
                     break
                 self.requests.append(request)
