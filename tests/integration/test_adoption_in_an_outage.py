@@ -1,4 +1,4 @@
-"""A dead owner's half-begun worker is taken over while the API server is away: it waits, and does not fail."""
+"""A dead owner's half-begun worker is taken over while the API server is away: it waits and does not fail."""
 
 from __future__ import annotations
 
