@@ -175,7 +175,7 @@ class Pods:
         with self._governor.call(permit):
             last()
             response = self._exchange(verb, method, path, body, headers, READ_SECONDS, stream=False)
-        return _parsed(verb, response.data) if parse else {}
+        return _parsed(verb, _without_managed_fields(response.data)) if parse else {}
 
     def _headers(self, body: bytes | None) -> dict[str, str]:
         headers = {**self._access.headers(), "Accept": "application/json", "User-Agent": USER_AGENT}
@@ -230,7 +230,7 @@ def _parsed(verb: str, data: bytes) -> JsonObject:
 
 
 def _without_managed_fields(line: bytes) -> bytes:
-    """An event without the server's own book-keeping, which is up to half of it and which nobody here reads.
+    """A Pod, or an event, without the server's own book-keeping, which is up to half of it and which nobody here reads.
 
     The pieces looked for cannot stand inside a JSON string, where quotes are escaped. Where the text is laid
     out otherwise, it stays whole.
