@@ -22,7 +22,8 @@ from ottoscaler.pods import Pods
 from ottoscaler.podspec import pod_name
 from ottoscaler.telemetry.logs import get_logger
 from ottoscaler.telemetry.metrics import Metrics
-from ottoscaler.watcher import PodWatcher, Ticket
+from ottoscaler.tickets import Ticket
+from ottoscaler.watcher import PodWatcher
 
 log = get_logger(__name__)
 

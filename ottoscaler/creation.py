@@ -22,9 +22,9 @@ from ottoscaler.errors import (
     Refused,
     Stopping,
 )
-from ottoscaler.ledger import Answer
 from ottoscaler.model import Judgement, PodView, Reason, Status, Verdict
 from ottoscaler.podview import observe
+from ottoscaler.records import Answer
 from ottoscaler.settlement import cancel, cancel_unborn, delete, settle
 from ottoscaler.telemetry.logs import flood
 

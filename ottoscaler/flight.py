@@ -11,9 +11,9 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 
-from ottoscaler.ledger import IndexState, Record
 from ottoscaler.model import ScaleUp, WorkerId
 from ottoscaler.podspec import PodPlan
+from ottoscaler.records import IndexState, Record
 
 LONGEST_RETRY_SECONDS = 60.0  # the back-off of attempts doubles up to here
 

@@ -12,9 +12,10 @@ from dataclasses import replace
 from ottoscaler.errors import BadEvent, Fenced
 from ottoscaler.events import Limits, parse_event
 from ottoscaler.flight import EventRun, Flight
-from ottoscaler.ledger import Ledger, Record, Taken, pack_fields
+from ottoscaler.ledger import Ledger, pack_fields
 from ottoscaler.model import Event, ScaleDown, ScaleUp
 from ottoscaler.podspec import PodDefaults, PodPlan, plan
+from ottoscaler.records import Record, Taken
 from ottoscaler.stream import Entry
 from ottoscaler.telemetry.logs import get_logger
 from ottoscaler.telemetry.metrics import Metrics

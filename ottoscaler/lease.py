@@ -8,16 +8,16 @@ heartbeat was *sent*, we stop creating after four fifths of a lease: before anyb
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from ottoscaler.errors import LiveTwin, RedisCluster, RedisError, Stopping, Unregistered, Wiped
-from ottoscaler.ledger import Ledger, Survey
+from ottoscaler.identity import has_ended, identity
+from ottoscaler.ledger import Ledger
+from ottoscaler.records import Survey
 from ottoscaler.telemetry.logs import flood, get_logger
 
 log = get_logger(__name__)
@@ -30,50 +30,6 @@ BEATS_A_LEASE = 6  # and surveys of the others, which cost Redis a look at every
 def suspended_clock() -> float:
     """Seconds on a clock that goes on while the machine is suspended, as the others' clocks do."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
-def _read(path: str) -> str:
-    try:
-        return Path(path).read_text().strip()
-    except OSError:
-        return ""
-
-
-def _process_start(pid: int) -> str:
-    """When a process started, by the kernel: a process id that was given again starts at another time."""
-    stat = _read(f"/proc/{pid}/stat")
-    return stat.rsplit(")", 1)[1].split()[19] if ")" in stat else ""
-
-
-def _machine() -> str:
-    """This boot of this kernel, and this process-id namespace: where a process id means the same."""
-    try:
-        namespace = os.readlink("/proc/self/ns/pid")
-    except OSError:
-        return ""
-    boot = _read("/proc/sys/kernel/random/boot_id")
-    return f"{boot}/{namespace}" if boot else ""
-
-
-def identity(pod_uid: str) -> dict[str, Any]:
-    """What proves later that this process has ended."""
-    pid = os.getpid()
-    return {"pod_uid": pod_uid, "machine": _machine(), "pid": pid, "started": _process_start(pid)}
-
-
-def has_ended(info: str, me: dict[str, Any]) -> bool:
-    """Whether the process that left this information has provably ended."""
-    try:
-        other = json.loads(info)
-    except ValueError:
-        return False
-    if not isinstance(other, dict):
-        return False
-    if other.get("machine") and other.get("machine") == me["machine"]:
-        pid = other.get("pid")
-        return not isinstance(pid, int) or _process_start(pid) != other.get("started")
-    # One container of a Pod at a time: a younger one with the same Pod UID follows its end.
-    return bool(me["pod_uid"]) and other.get("pod_uid") == me["pod_uid"]
 
 
 class Lease:

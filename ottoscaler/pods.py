@@ -230,7 +230,7 @@ def _parsed(verb: str, data: bytes) -> JsonObject:
 
 
 def _without_managed_fields(line: bytes) -> bytes:
-    """A Pod, or an event, without the server's own book-keeping, which is up to half of it and which nobody here reads.
+    """A Pod, or an event, without the server's own book-keeping: up to half of it, and read by nobody here.
 
     The pieces looked for cannot stand inside a JSON string, where quotes are escaped. Where the text is laid
     out otherwise, it stays whole.

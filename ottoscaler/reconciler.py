@@ -20,8 +20,9 @@ from ottoscaler.dispatcher import Dispatcher
 from ottoscaler.errors import RedisError
 from ottoscaler.flight import Flight
 from ottoscaler.lease import Lease
-from ottoscaler.ledger import IndexState, Ledger, timestamp
+from ottoscaler.ledger import Ledger
 from ottoscaler.model import Outcome, Phase, PodView, WorkerId
+from ottoscaler.records import IndexState, timestamp
 from ottoscaler.stream import Stream
 from ottoscaler.telemetry.logs import flood, get_logger
 from ottoscaler.telemetry.metrics import Metrics

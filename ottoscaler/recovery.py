@@ -15,7 +15,8 @@ from ottoscaler.errors import BadEvent, Fenced, RedisError, RedisUnavailable, Wi
 from ottoscaler.flight import EventRun, Flight
 from ottoscaler.intake import Intake
 from ottoscaler.lease import suspended_clock
-from ottoscaler.ledger import Ledger, Survey
+from ottoscaler.ledger import Ledger
+from ottoscaler.records import Survey
 from ottoscaler.telemetry.logs import flood, get_logger
 
 log = get_logger(__name__)

@@ -14,10 +14,11 @@ from contextlib import contextmanager
 from ottoscaler.deleters import Deleters
 from ottoscaler.errors import Fenced, Stopping
 from ottoscaler.flight import Flight
-from ottoscaler.ledger import Ledger, Record
+from ottoscaler.ledger import Ledger
 from ottoscaler.model import Phase, PodView, ScaleDown, WorkerId
 from ottoscaler.patience import Patience
 from ottoscaler.podspec import pod_name
+from ottoscaler.records import Record
 from ottoscaler.telemetry.logs import get_logger
 from ottoscaler.telemetry.metrics import Metrics
 from ottoscaler.watcher import PodWatcher

@@ -13,10 +13,10 @@ from datetime import datetime
 from ottoscaler.attempt import Attempt, Ended, Next, seconds_since
 from ottoscaler.errors import KubernetesError, NotYet, PodGone, Stopping
 from ottoscaler.flight import LONGEST_RETRY_SECONDS
-from ottoscaler.ledger import Answer, Intent, timestamp
 from ottoscaler.model import JsonObject, Judgement, Outcome, PodView, Reason, Status, Verdict
 from ottoscaler.monitoring import LONGEST_WAIT_SECONDS, judgement
 from ottoscaler.podview import observe
+from ottoscaler.records import Answer, Intent, timestamp
 from ottoscaler.verdict import vanished
 
 FIRST_RETRY_SECONDS = 1.0  # doubled with each attempt, with jitter

@@ -17,7 +17,7 @@ from ottoscaler.model import PodView
 from ottoscaler.pods import Pods
 from ottoscaler.podview import observe
 from ottoscaler.telemetry.logs import flood, get_logger
-from ottoscaler.verdict import trouble
+from ottoscaler.tickets import Ticket
 
 log = get_logger(__name__)
 
@@ -29,98 +29,12 @@ SILENCE_SECONDS = 1.5  # past a watch's end without a byte: the connection is de
 FIRST_BACKOFF_SECONDS = 0.1
 LONGEST_BACKOFF_SECONDS = 2.0  # doubled from the first one, with full jitter
 
-# A container that waits for these is on its way; no worker needs to hear of it.
-_ORDINARY_WAITS = ("", "ContainerCreating", "PodInitializing")
-
-
-class Ticket:
-    """One worker's interest in one Pod. Its worker waits and reads; the watch thread updates."""
-
-    __slots__ = (
-        "_event",
-        "_trouble",
-        "gone",
-        "hurried",
-        "name",
-        "seen_at",
-        "started_at",
-        "uid",
-        "uid_known_at",
-        "view",
-        "waiting_since",
-    )
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.uid = ""
-        self.uid_known_at = 0.0
-        self.view: PodView | None = None
-        self.gone = False
-        self.seen_at = 0.0  # monotonic, of the last change
-        self.started_at = 0.0  # monotonic, when the worker container was first seen started
-        self.hurried = False  # the start matters: the run limit may end before the pending limit
-        self.waiting_since = 0.0  # monotonic, of the present trouble
-        self._trouble = ""
-        self._event = threading.Event()
-
-    def wait(self, timeout: float | None) -> bool:
-        """Sleep until something that matters changed since :meth:`look`, or :meth:`wake`, or ``timeout``."""
-        return self._event.wait(timeout)
-
-    def look(self) -> None:
-        """Say that what is known now is being looked at: only what comes after it ends the next wait."""
-        self._event.clear()
-
-    def wake(self) -> None:
-        self._event.set()
-
-    def trouble_seconds(self) -> float:
-        """For how long the Pod has waited for the same trouble; 0 where there is none."""
-        return time.monotonic() - self.waiting_since if self._trouble else 0.0
-
-    def _update(self, view: PodView, now: float) -> None:
-        if self.uid and view.uid != self.uid:
-            return
-        old, self.view = self.view, view
-        self.gone = False  # what had gone was an earlier Pod of this name
-        if view.waiting_reason in _ORDINARY_WAITS:
-            self._trouble = ""
-        elif (found := trouble(view)) != self._trouble:
-            self._trouble, self.waiting_since = found, now
-        if view.started_at and not self.started_at:
-            self.started_at = now
-            if self.hurried:
-                self._event.set()
-        if old is None or _matters(old, view):
-            self.seen_at = now
-            self._event.set()
-
-    def _vanish(self, last: PodView | None, now: float) -> None:
-        if last is not None and self.uid and last.uid != self.uid:
-            return
-        if last is not None:
-            self.view = last
-        self.gone = True
-        self.seen_at = now
-        self._event.set()
-
 
 def _cut(response: Any) -> None:
     try:
         response.shutdown()
     except (AttributeError, ValueError, RuntimeError, OSError) as error:
         log.debug("cut_failed", f"the watch had ended already: {error}")
-
-
-def _matters(old: PodView, new: PodView) -> bool:
-    # A start alone wakes nobody: with a thousand workers that is a thousand wakes for nothing.
-    return (
-        old.terminal != new.terminal
-        or old.deleting != new.deleting
-        or old.exit_code != new.exit_code
-        or old.finished_at != new.finished_at  # the worker's container, while a sidecar runs on
-        or (old.waiting_reason != new.waiting_reason and new.waiting_reason not in _ORDINARY_WAITS)
-    )
 
 
 class PodWatcher:
@@ -165,7 +79,7 @@ class PodWatcher:
             ticket = self._tickets[name] = Ticket(name)
             view = self._views.get(name)
             if view is not None:
-                ticket._update(view, time.monotonic())
+                ticket.update(view, time.monotonic())
             return ticket
 
     def identify(self, ticket: Ticket, uid: str, view: PodView | None = None) -> None:
@@ -176,7 +90,7 @@ class PodWatcher:
             if ticket.view is not None and ticket.view.uid != uid:
                 ticket.view, ticket.gone, ticket.started_at = None, False, 0.0
             if ticket.view is None and view is not None:
-                ticket._update(view, time.monotonic())
+                ticket.update(view, time.monotonic())
 
     def unsubscribe(self, ticket: Ticket) -> None:
         with self._lock:
@@ -261,7 +175,7 @@ class PodWatcher:
             for ticket in self._tickets.values():
                 # Created before the list was asked for, and not in it: it came and went unseen.
                 if ticket.uid and ticket.uid_known_at < asked_at and ticket.name not in views:
-                    ticket._vanish(ticket.view, now)
+                    ticket.vanish(ticket.view, now)
             for view in views.values():
                 self._tell(view, now)
         self._version = version
@@ -312,13 +226,13 @@ class PodWatcher:
     def _tell(self, view: PodView, now: float) -> None:
         ticket = self._tickets.get(view.name)
         if ticket is not None:
-            ticket._update(view, now)
+            ticket.update(view, now)
         elif view.terminal:
             self._unclaimed(view)
 
     def _tell_gone(self, view: PodView, now: float) -> None:
         ticket = self._tickets.get(view.name)
         if ticket is not None:
-            ticket._vanish(view, now)
+            ticket.vanish(view, now)
         else:
             self._unclaimed(view)

@@ -21,12 +21,12 @@ from ottoscaler.cli.demo_view import Scene, View, Worker, say
 from ottoscaler.errors import OttoscalerError
 from ottoscaler.governor import Governor
 from ottoscaler.kubeaccess import Access
-from ottoscaler.ledger import timestamp
 from ottoscaler.local import LocalCluster
 from ottoscaler.model import PodView
 from ottoscaler.pods import Pods
 from ottoscaler.podspec import selector
 from ottoscaler.podview import observe
+from ottoscaler.records import timestamp
 from ottoscaler.settings import Settings
 from ottoscaler.stream import Stream, entries
 

@@ -6,7 +6,7 @@ import json
 import time
 from typing import Any
 
-from ottoscaler.ledger import timestamp
+from ottoscaler.records import timestamp
 from ottoscaler.stream import Stream
 
 MOST_REPLICAS = 1000

@@ -10,7 +10,7 @@ from ottoscaler.cli.heartbeats import Heartbeats
 from ottoscaler.cli.inflight import age_of, describe, order
 from ottoscaler.cli.redis_access import installation
 from ottoscaler.errors import RedisError
-from ottoscaler.ledger import timestamp
+from ottoscaler.records import timestamp
 from ottoscaler.settings import Settings
 from ottoscaler.stream import Stream
 

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from ottoscaler.errors import Fenced, RedisError, Wiped
-from ottoscaler.ledger import Ledger, Record, Taken
+from ottoscaler.ledger import Ledger
 from ottoscaler.model import Outcome, Reason, ScaleDown, ScaleUp, Status, WorkerId
+from ottoscaler.records import Record, Taken
 from ottoscaler.stream import Entry
 from tests.harness.redis_fixture import Book, book, redis_server
 

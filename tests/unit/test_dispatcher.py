@@ -9,8 +9,9 @@ from typing import Any, cast
 from ottoscaler.attempt import Ended, Next
 from ottoscaler.dispatcher import MOST_BEGINNING, Dispatcher
 from ottoscaler.flight import EventRun, Flight, Task
-from ottoscaler.ledger import IndexState, Ledger, Record
+from ottoscaler.ledger import Ledger
 from ottoscaler.model import ScaleUp
+from ottoscaler.records import IndexState, Record
 from ottoscaler.telemetry.metrics import Metrics
 from ottoscaler.worker import Workers
 from tests.harness.waiting import wait_for

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from typing import Any
 
-from ottoscaler.lease import has_ended, identity
+from ottoscaler.identity import has_ended, identity
 
 
 def left(**changes: Any) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ottoscaler.ledger import Survey
+from ottoscaler.records import Survey
 from ottoscaler.recovery import Observations
 
 LEASE = 10.0
