@@ -66,8 +66,6 @@ def test_entry_that_another_group_has_not_acknowledged_is_never_trimmed(place: W
 
 def test_results_stream_is_bounded_by_its_length(place: World) -> None:
     place.start(OTTO_RESULTS_MAXLEN=100)
-    for _ in range(3):
-        place.scale_up(50, run_seconds=0, env={"SIM_START_DELAY": "0"})
-    place.wait_no_pods()
-    wait_for(lambda: place.redis.scard(f"{PREFIX}events") == 0, "all have ended", 20)
+    ids = [place.scale_up(50, run_seconds=0, env={"SIM_START_DELAY": "0"}) for _ in range(3)]
+    wait_for(lambda: all(ledger(place, i).get("state") == "done" for i in ids), "all have ended", 20)
     assert place.redis.xlen("otto:scale:results") == 100
