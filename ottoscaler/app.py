@@ -18,13 +18,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from ottoscaler import policy
 from ottoscaler.attempt import Shop, WorkerLimits
 from ottoscaler.deleters import Deleters
 from ottoscaler.dispatcher import Dispatcher
 from ottoscaler.errors import LiveTwin, RedisCluster, RedisError, Stopping
-from ottoscaler.events import Limits
 from ottoscaler.flight import Flight
-from ottoscaler.images import ImagePolicy
 from ottoscaler.intake import Arrival, Intake
 from ottoscaler.lease import Lease
 from ottoscaler.ledger import Ledger
@@ -32,7 +31,7 @@ from ottoscaler.listener import Listener
 from ottoscaler.model import ScaleDown
 from ottoscaler.patience import Patience
 from ottoscaler.pods import connect
-from ottoscaler.podspec import PodDefaults, selector
+from ottoscaler.podspec import selector
 from ottoscaler.reconciler import Reconciler
 from ottoscaler.recovery import Recovery
 from ottoscaler.scaledown import ScaleDowns
@@ -166,25 +165,9 @@ class App:
         self.intake = Intake(
             self._ledger,
             self.flight,
-            limits=Limits(
-                max_pods_per_event=s.max_pods_per_event,
-                max_event_bytes=s.max_event_bytes,
-                max_timeout_seconds=s.max_timeout_seconds,
-                max_event_retries=s.max_event_retries,
-                max_cpu=s.max_cpu,
-                max_memory=s.max_memory,
-                allowed_images=ImagePolicy(s.allowed_images),
-            ),
+            limits=policy.limits(s),
             templates=templates,
-            defaults=PodDefaults(
-                instance=s.instance,
-                installation="",
-                namespace=s.namespace,
-                agent_image=s.agent_image,
-                pending_timeout_seconds=s.pending_timeout_seconds,
-                default_timeout_seconds=s.worker_timeout_seconds,
-                default_max_retries=s.max_retries,
-            ),
+            defaults=policy.pod_defaults(s),
             metrics=self.metrics,
             deliver=self.dispatcher.deliver,
             idle_grant=lambda: self.lease.granted() if self.dispatcher.idle else 0,

@@ -286,7 +286,16 @@ class Reconciler:
         )
         self._metrics.dead_letters.set(int(dead))
         self._metrics.stream_pending.set(int(pending[0]))
+        self._metrics.oldest_pending.set(_age(pending[1]))
         self._metrics.stream_lag.set(_lag(groups, group))
+
+
+def _age(entry_id: bytes | None) -> float:
+    """Seconds since an entry's id was given; 0 for none, and for an id that is no time."""
+    if entry_id is None:
+        return 0.0
+    age = time.time() - int(entry_id.partition(b"-")[0]) / 1000
+    return age if 0 < age < 31 * 86_400 else 0.0
 
 
 def _lag(groups: list[list[Any]], name: str) -> float:

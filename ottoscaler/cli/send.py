@@ -7,14 +7,14 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+from ottoscaler import policy
 from ottoscaler.cli.follow import Following
 from ottoscaler.cli.redis_access import Failed, sentence, settings_without_kubernetes
 from ottoscaler.cli.terminal import safe, say
 from ottoscaler.errors import BadEvent, BadTemplate, RedisError, RedisUnavailable
-from ottoscaler.events import Limits, parse_event
-from ottoscaler.images import ImagePolicy
+from ottoscaler.events import parse_event
 from ottoscaler.model import Event, ScaleUp
-from ottoscaler.podspec import PodDefaults, plan
+from ottoscaler.podspec import plan
 from ottoscaler.settings import Settings
 from ottoscaler.stream import Stream
 from ottoscaler.templates import load_templates
@@ -63,28 +63,11 @@ def accept(fields: Pairs, settings: Settings) -> Event:
     event = parse_event(
         f"{int(time.time() * 1000)}-0",  # about as Redis will name it: its length counts in Pod names
         fields,
-        Limits(
-            max_pods_per_event=settings.max_pods_per_event,
-            max_event_bytes=settings.max_event_bytes,
-            max_timeout_seconds=settings.max_timeout_seconds,
-            max_event_retries=settings.max_event_retries,
-            max_cpu=settings.max_cpu,
-            max_memory=settings.max_memory,
-            allowed_images=ImagePolicy(settings.allowed_images),
-        ),
+        policy.limits(settings),
     )
     if isinstance(event, ScaleUp):
         templates = load_templates(settings.templates_dir or None, agent_image=settings.agent_image)
-        defaults = PodDefaults(
-            instance=settings.instance,
-            installation="",
-            namespace=settings.namespace,
-            agent_image=settings.agent_image,
-            pending_timeout_seconds=settings.pending_timeout_seconds,
-            default_timeout_seconds=settings.worker_timeout_seconds,
-            default_max_retries=settings.max_retries,
-        )
-        plan(event, templates, defaults)
+        plan(event, templates, policy.pod_defaults(settings))
     return event
 
 

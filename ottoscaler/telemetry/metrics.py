@@ -146,6 +146,9 @@ class Metrics:
         self.watch_restarts = counter("watch_restarts", "Pod watches that ended before their time")
         self.events_in_hand = gauge("events_in_hand", "Events read whose workers have not all started")
         self.stream_pending = gauge("stream_pending", "Entries delivered to the group, not acknowledged")
+        self.oldest_pending = gauge(
+            "oldest_pending_seconds", "Age of the oldest entry that is not acknowledged; 0 for none"
+        )
         self.stream_lag = gauge("stream_lag", "Entries not yet delivered to the group; NaN where unknown")
         self.dead_letters = gauge("dead_letters", "Entries in the dead-letter stream")
         self.lease_seconds = gauge("lease_seconds", "Seconds that this replica's lease still holds")
