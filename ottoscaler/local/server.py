@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ottoscaler.local.messages import Answer, Request, Response, Stream, error_response
+from ottoscaler.local.ports import free_port
 from ottoscaler.local.statuses import ApiError
 
 if TYPE_CHECKING:
@@ -211,9 +212,10 @@ class Server:
         def connection() -> Connection:
             return Connection(self._answer, self._record, self._faults, self._connections)
 
+        chosen = port or self.port or free_port()
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(connection, self._host, port or self.port, backlog=1024)
-        self.port = self._server.sockets[0].getsockname()[1]
+        self._server = await loop.create_server(connection, self._host, chosen, backlog=1024)
+        self.port = chosen
 
     def refuse(self) -> None:
         """Stop accepting and cut every connection: the process behind the port seems gone."""

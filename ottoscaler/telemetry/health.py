@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 # What /healthz promises (issue 6): a stuck or dead thread shows within so many seconds.
@@ -27,8 +26,6 @@ class Beacon:
         self._clock = clock
         self._last = clock()
         self._thread: threading.Thread | None = None
-        self._waiting = False
-        self._retired = False
 
     def beat(self) -> None:
         """I am getting on; trying again counts. At least every third of the stall limit. Never waits."""
@@ -36,30 +33,11 @@ class Beacon:
             self._thread = threading.current_thread()
         self._last = self._clock()
 
-    @contextmanager
-    def idle(self) -> Iterator[None]:
-        """Around a wait that may rightly last for ever: the thread has to be alive, but not to get on."""
-        self.beat()
-        self._waiting = True
-        try:
-            yield
-        finally:
-            self.beat()
-            self._waiting = False
-
-    def retire(self) -> None:
-        """The thread is about to end on purpose, and so is no longer missed."""
-        self._retired = True
-
     def look(self) -> tuple[bool, str]:
         """Whether the thread is well, and a word about it. Any thread."""
         silent = self._clock() - self._last
-        if self._retired:
-            return True, "ended on purpose"
         if self._thread is not None and not self._thread.is_alive():
             return False, "the thread is dead"
-        if self._waiting:
-            return True, f"waiting for work for {silent:.1f} s"
         if silent >= self._stall_seconds:
             what = "no progress" if self._thread is not None else "not started"
             return False, f"{what} for {silent:.1f} s, at most {self._stall_seconds:g} s is well"

@@ -14,7 +14,8 @@ from typing import Any, Self
 
 import redis
 
-from ottoscaler.local.redis_server import RedisServer, free_port
+from ottoscaler.local.ports import free_port
+from ottoscaler.local.redis_server import RedisServer
 from tests.bench import wire
 from tests.bench.processes import Process, is_ready, python, requests_told, scrape
 from tests.bench.witness import Witness

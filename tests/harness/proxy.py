@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from importlib import resources
 
+from ottoscaler.local.ports import free_port
+
 CONNECT_SECONDS = 2.0
 CHUNK = 65536
 
@@ -135,7 +137,7 @@ class Proxy:
         self._replies.set()
         self._doomed: Counter[str] = Counter()
         self._listener: socket.socket | None = None
-        self.port = 0
+        self.port = free_port()
         self.calls: list[str] = []
         self.decide: Callable[[str], Fate] = self._decide
         self.struck: Callable[[str], None] = lambda _: None
@@ -167,7 +169,6 @@ class Proxy:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", self.port))
         listener.listen(256)
-        self.port = int(listener.getsockname()[1])
         self._listener = listener
         threading.Thread(target=self._accept, args=(listener,), name="proxy", daemon=True).start()
 

@@ -10,7 +10,6 @@ import json
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -25,6 +24,7 @@ import redis
 
 from ottoscaler.kubeaccess import Access
 from ottoscaler.local import LocalCluster
+from ottoscaler.local.ports import free_port
 from ottoscaler.local.redis_server import RedisServer
 from tests.harness.waiting import wait_for
 
@@ -32,12 +32,6 @@ REAL = os.environ.get("OTTOSCALER_TEST_KUBECONFIG", "")
 INSTANCE = "test"
 
 Json = dict[str, Any]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Kube:

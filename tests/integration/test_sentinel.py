@@ -9,10 +9,11 @@ from typing import Any
 
 import redis
 
+from ottoscaler.local.ports import free_port
 from ottoscaler.local.redis_server import RedisServer, find_binary
 from tests.harness.stories import running
 from tests.harness.waiting import wait_for
-from tests.harness.world import World, free_port
+from tests.harness.world import World
 
 DOWN_AFTER_MS = 500
 FAILOVER_SECONDS = 25.0

@@ -14,8 +14,9 @@ from typing import Any
 
 import yaml
 
+from ottoscaler.local.ports import free_port
 from tests.harness.waiting import wait_for
-from tests.harness.world import Replica, World, free_port
+from tests.harness.world import Replica, World
 
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = shutil.which("prometheus")

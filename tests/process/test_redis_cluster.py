@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ottoscaler.local.ports import free_port
 from ottoscaler.local.redis_server import RedisServer
-from tests.harness.world import World, free_port
+from tests.harness.world import World
 
 
 def test_redis_cluster_is_refused_with_one_sentence_and_code_2(place: World, tmp_path: Path) -> None:

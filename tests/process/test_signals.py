@@ -7,14 +7,18 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
+from ottoscaler.local.ports import free_port
 from tests.harness.looks import FOREVER, deleting, ledger, local_only, phases, process_alive
+from tests.harness.proxy import Fate
+from tests.harness.stories import behind_proxy
 from tests.harness.waiting import stays, wait_for
-from tests.harness.world import World, free_port
+from tests.harness.world import World
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -195,3 +199,33 @@ def children(pid: int) -> list[str]:
 
 def child(pid: int) -> int:
     return int(children(pid)[0])
+
+
+def test_a_stop_that_comes_just_before_the_read_blocks_ends_it_too(place: World) -> None:
+    proxy, through = behind_proxy(place)
+    held = threading.Event()
+    armed = threading.Event()
+
+    def unblocked() -> int:
+        stats = place.redis.info("commandstats")
+        return int(stats.get("cmdstat_client|unblock", {"calls": 0})["calls"])
+
+    def hold_the_read(call: str) -> Fate:
+        if call == "XREADGROUP" and armed.is_set() and not held.is_set():
+            held.set()
+            wait_for(unblocked, "the first try to end the read is over before it blocks", 5)
+        return Fate.PASS
+
+    try:
+        replica = place.start(OTTO_POLL_SECONDS="5", **through)
+        proxy.decide = hold_the_read
+        wait_for(lambda: proxy.calls.count("XREADGROUP") >= 2, "it has looked through its own and blocks", 5)
+        armed.set()
+        place.redis.xadd("otto:scale:events", {"type": "nonsense"})  # ends the read that is blocked now
+        assert held.wait(5)
+        begun = time.monotonic()
+        assert replica.stop() == 0
+        assert time.monotonic() - begun < 2.0
+        assert unblocked() > 1
+    finally:
+        proxy.close()

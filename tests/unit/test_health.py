@@ -69,33 +69,6 @@ def test_thread_that_never_started_turns_health_red() -> None:
     assert part(health.healthz(), "threads", "lease")[1].startswith("not started for 15.0 s")
 
 
-def test_thread_that_ended_on_purpose_is_not_missed() -> None:
-    health = Health()
-    beacon = health.beacon("listener")
-
-    def live() -> None:
-        beacon.beat()
-        beacon.retire()
-
-    run(live)
-    assert health.healthz()[0]
-
-
-def test_thread_may_wait_for_work_for_ever_but_must_be_alive() -> None:
-    clock = Clock()
-    health = Health(clock=clock)
-    beacon = health.beacon("dispatcher")
-    with beacon.idle():
-        clock.now += 3600
-        assert health.healthz()[0]
-    assert health.healthz()[0]
-    clock.now += STALL_SECONDS
-    assert not health.healthz()[0]
-    other = health.beacon("other")
-    run(lambda: other.idle().__enter__())
-    assert part(health.healthz(), "threads", "other") == (False, "the thread is dead")
-
-
 def test_stall_limit_above_the_promise_is_refused() -> None:
     with pytest.raises(ValueError, match="at most 15"):
         Health().beacon("listener", stall_seconds=16)

@@ -11,7 +11,9 @@ import yaml
 
 from ottoscaler import app
 from ottoscaler.cli import serve
+from ottoscaler.handover import HANDOVER_SECONDS
 from ottoscaler.settings import NAMES, SPECS, variable
+from ottoscaler.threads import PARTS_SECONDS
 from tests.unit.kustomize import OVERLAYS, ROOT, find
 from tests.unit.overlays import both, container, objects, pod_spec, settings, settings_data
 
@@ -86,7 +88,7 @@ def test_grace_period_outlasts_the_slowest_stop(overlay: str) -> None:
     grace = settings(overlay).shutdown_grace_seconds
     assert pod_spec(overlay)["terminationGracePeriodSeconds"] >= grace + serve.HARD_LIMIT_SECONDS + 5
     # A stop's own last steps fit before the process would end itself.
-    assert app.HANDOVER_SECONDS * 2 + app.PARTS_SECONDS * 2 <= serve.HARD_LIMIT_SECONDS
+    assert app.READ_END_SECONDS + HANDOVER_SECONDS * 2 + PARTS_SECONDS * 2 <= serve.HARD_LIMIT_SECONDS
 
 
 @both

@@ -1,0 +1,61 @@
+"""Loopback ports that nobody else takes by chance.
+
+A port that the system picks (``bind`` to 0) comes from the range of outgoing connections, where any client
+may take it between our look and our bind, or while a server is away for a restart on the same port.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import socket
+import threading
+from pathlib import Path
+
+from ottoscaler.errors import OttoscalerError
+
+LOWEST = 12_000
+EPHEMERAL_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+EPHEMERAL_DEFAULT = 32_768  # Linux's own, where the file cannot be read
+STRIDE = 1_009  # processes with neighbouring ids begin so many ports apart; prime, so that few meet
+
+_lock = threading.Lock()
+_taken = itertools.count()
+
+
+class NoFreePort(OttoscalerError):
+    """Every port that may be handed out is in use."""
+
+
+def free_port() -> int:
+    """A port below the range of outgoing connections that nobody listens on now; each call another one.
+
+    Any thread. Raises NoFreePort once all have been looked at.
+    """
+    span = _first_ephemeral() - LOWEST
+    for _ in range(span):
+        with _lock:
+            number = next(_taken)
+        port = LOWEST + (os.getpid() * STRIDE + number) % span
+        if _is_free(port):
+            return port
+    raise NoFreePort(f"no free port from {LOWEST} to {LOWEST + span - 1}")
+
+
+def _first_ephemeral() -> int:
+    try:
+        first = int(EPHEMERAL_RANGE.read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return EPHEMERAL_DEFAULT
+    # some hosts let outgoing connections take nearly every port: there no choice is safe, and any will do
+    return first if first > LOWEST + STRIDE else EPHEMERAL_DEFAULT
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
