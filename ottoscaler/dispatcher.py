@@ -30,7 +30,8 @@ log = get_logger(__name__)
 OFFER_AFTER_SECONDS = 5.0  # an event that has begun no worker by then is offered to other replicas
 IDLE_SECONDS = 1.0  # the longest sleep of the dispatcher
 ALONE_FROM_STRIKES = 2  # such an event begins alone, until it has made progress
-MOST_BEGINNING = 2 * CREATES_IN_FLIGHT  # enough to keep every create in flight busy
+MOST_BEGINNING = CREATES_IN_FLIGHT + 4  # enough to keep every create in flight busy
+REFILL_BEGINNING = CREATES_IN_FLIGHT  # at so many the dispatcher submits more: several for one wake
 MOST_OLD_TURNS = 1000  # remembered for events that are gone, before they are cleared
 MOST_MISHAPS = 5  # errors of our own on one worker, before it is recorded as failed
 MISHAP_PAUSE_SECONDS = 5.0
@@ -242,14 +243,17 @@ class Dispatcher:
 
     def _under_way(self) -> None:
         """A task has its Pod, or waits for something else than its turn to create one."""
-        self._count(0, beginning=-1)
-        self.wake()
+        if self._count(0, beginning=-1):
+            self.wake()
 
-    def _count(self, change: int, *, beginning: int = 0) -> None:
+    def _count(self, change: int, *, beginning: int = 0) -> bool:
+        """Whether there is room now that the dispatcher may be waiting for."""
         with self._flight.lock:
+            was_full = self._busy >= self._max_workers
             self._busy += change
             self._beginning += beginning
             self._metrics.workers.set(self._busy)
+            return (was_full and change < 0) or (beginning < 0 and self._beginning <= REFILL_BEGINNING)
 
     def _offer(self) -> None:
         """Let others take what has begun nothing for want of a slot."""
@@ -304,12 +308,13 @@ class Dispatcher:
             ended = self._mishap(task, error)
         finally:
             under_way()
-            self._count(-1)
+            room = self._count(-1)
             with self._flight.lock:
                 task.run.active.discard(task.index)
             if ended is not None:
                 self._after(task, ended)
-            self.wake()
+            if room or ended is None or ended.next is not Next.DONE or task.run.strikes:
+                self.wake()
 
     def _mishap(self, task: Task, error: BaseException) -> Ended | None:
         tell = log.bind(event_id=task.run.event.event_id, index=task.index)

@@ -1,4 +1,4 @@
-"""One HTTP/1.1 request and its answer, at a fraction of a general client's price. Only wire.py uses this.
+"""HTTP/1.1 requests and their answers, at a fraction of a general client's price. Only wire.py uses this.
 
 urllib3 makes the connections (TLS, certificates, server names as the kubeconfig says); the bytes are written
 and read here. In a burst of a thousand workers the general client took 0.48 ms of CPU a request, measured
@@ -8,17 +8,15 @@ with py-spy beside this module's 0.14 ms: the largest single cost of a worker (d
 from __future__ import annotations
 
 import select
+import socket
+import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-MOST_ANSWER = 16 * 1024 * 1024  # bytes: an API server's objects are smaller; lists go another way
-MOST_HEAD = 64 * 1024
-_CHUNK = 65536
+from ottoscaler.answers import Head, pieces, read_head, whole
 
-
-class Broken(OSError):
-    """The connection ended in mid-answer, or what came is no HTTP."""
+FRESH_SECONDS = 0.5  # a connection that was used so lately is not asked whether the server has closed it
 
 
 class Answer:
@@ -32,6 +30,33 @@ class Answer:
         self.data = data
 
 
+class Streamed:
+    """An answer whose body is read as it comes. One thread reads and closes it; any may shut it down."""
+
+    def __init__(self, exchange: Exchange, connection: Any, method: str, head: Head) -> None:
+        self.status, self.headers = head.status, head.headers
+        self._exchange, self._connection, self._head = exchange, connection, head
+        self._parts = pieces(connection.sock, method, head)
+        self._ended = False
+
+    def stream(self) -> Iterator[bytes]:
+        """Pieces of the body. Raises TimeoutError and other OSErrors."""
+        yield from self._parts
+        self._ended = True
+
+    @property
+    def data(self) -> bytes:
+        """All of it: for an answer that is an error."""
+        return whole(self.stream())
+
+    def shutdown(self) -> None:
+        """End whatever reads it now. Any thread. Raises OSError where it has ended already."""
+        self._connection.sock.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self._exchange.done(self._connection, keep=self._ended and self._head.keep)
+
+
 class Exchange:
     """Idle connections of one pool of urllib3's, and requests over them. Thread-safe.
 
@@ -41,7 +66,7 @@ class Exchange:
     def __init__(self, pool: Any, *, connect_seconds: float) -> None:
         self._pool = pool
         self._connect_seconds = connect_seconds
-        self._idle: deque[Any] = deque()
+        self._idle: deque[tuple[Any, float]] = deque()
         port = f":{pool.port}" if pool.port else ""
         host = f"[{pool.host}]" if ":" in pool.host else pool.host
         self._host = f"Host: {host}{port}\r\n"
@@ -53,30 +78,50 @@ class Exchange:
 
         ``read_seconds`` bounds each wait for bytes, as urllib3's read time-out does.
         """
-        head = [f"{method} {path} HTTP/1.1\r\n", self._host]
-        head += [f"{name}: {value}\r\n" for name, value in headers.items()]
-        head.append(f"Content-Length: {len(body or b'')}\r\n\r\n")
-        connection = self._take()
+        connection, head = self._ask(method, path, body, headers, read_seconds)
         try:
-            connection.sock.settimeout(read_seconds)
-            connection.sock.sendall("".join(head).encode("latin-1") + (body or b""))
-            answer, keep = _read(connection.sock, method)
+            data = whole(pieces(connection.sock, method, head))
         except BaseException:
             connection.close()
             raise
+        self.done(connection, keep=head.keep)
+        return Answer(head.status, head.headers, data)
+
+    def stream(self, method: str, path: str, headers: Mapping[str, str], read_seconds: float) -> Streamed:
+        """The same, for a body that the caller reads as it comes, and closes."""
+        connection, head = self._ask(method, path, None, headers, read_seconds)
+        return Streamed(self, connection, method, head)
+
+    def done(self, connection: Any, *, keep: bool) -> None:
+        """The connection is free again, or not to be used any more."""
         if keep:
-            self._idle.append(connection)
+            self._idle.append((connection, time.monotonic()))
         else:
             connection.close()
-        return answer
+
+    def _ask(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], read_seconds: float
+    ) -> tuple[Any, Head]:
+        lines = [f"{method} {path} HTTP/1.1\r\n", self._host]
+        lines += [f"{name}: {value}\r\n" for name, value in headers.items()]
+        lines.append(f"Content-Length: {len(body or b'')}\r\n\r\n")
+        connection = self._take()
+        try:
+            if connection.sock.gettimeout() != read_seconds:  # each change is a system call
+                connection.sock.settimeout(read_seconds)
+            connection.sock.sendall("".join(lines).encode("latin-1") + (body or b""))
+            return connection, read_head(connection.sock)
+        except BaseException:
+            connection.close()
+            raise
 
     def _take(self) -> Any:
         while self._idle:
             try:
-                connection = self._idle.pop()
+                connection, used = self._idle.pop()
             except IndexError:
                 break
-            if not _readable(connection.sock):
+            if time.monotonic() - used < FRESH_SECONDS or not _readable(connection.sock):
                 return connection
             connection.close()
         connection = self._pool._new_conn()
@@ -94,96 +139,3 @@ def _readable(sock: Any) -> bool:
     poll = select.poll()
     poll.register(sock, select.POLLIN)
     return bool(poll.poll(0))
-
-
-def _read(sock: Any, method: str) -> tuple[Answer, bool]:
-    rest = b""
-    while True:
-        while (end := rest.find(b"\r\n\r\n")) < 0:
-            if len(rest) > MOST_HEAD:
-                raise Broken("the answer's head has no end")
-            rest += _more(sock)
-        lines = rest[:end].decode("latin-1").split("\r\n")
-        rest = rest[end + 4 :]
-        status = _status(lines[0])
-        if status >= 200:  # else it is only an interim answer
-            break
-    headers = {}
-    for line in lines[1:]:
-        name, _, value = line.partition(":")
-        headers[name.lower()] = value.strip()
-    wish = headers.get("connection", "").lower()
-    keep = wish != "close" if lines[0].startswith("HTTP/1.1") else wish == "keep-alive"
-    if headers.get("transfer-encoding", "").lower() == "chunked":
-        return Answer(status, headers, _chunks(sock, rest)), keep
-    if method == "HEAD" or status in (204, 304):
-        return Answer(status, headers, b""), keep
-    length = headers.get("content-length")
-    if length is None:
-        return Answer(status, headers, _to_the_end(sock, rest)), False
-    return Answer(status, headers, _exactly(sock, rest, _number(length, 10))), keep
-
-
-def _status(line: str) -> int:
-    words = line.split(" ", 2)
-    if len(words) < 2 or not words[0].startswith("HTTP/1."):
-        raise Broken("the answer is no HTTP/1.1")
-    return _number(words[1], 10)
-
-
-def _number(text: str | bytes, base: int) -> int:
-    try:
-        number = int(text, base)
-    except ValueError:
-        raise Broken("the answer has no number where one belongs") from None
-    if not 0 <= number <= MOST_ANSWER:
-        raise Broken("the answer is too large")
-    return number
-
-
-def _more(sock: Any) -> bytes:
-    chunk: bytes = sock.recv(_CHUNK)
-    if not chunk:
-        raise Broken("the connection was closed before the answer's end")
-    return chunk
-
-
-def _exactly(sock: Any, rest: bytes, length: int) -> bytes:
-    parts, have = [rest], len(rest)
-    while have < length:
-        parts.append(_more(sock))
-        have += len(parts[-1])
-    if have > length:
-        raise Broken("the answer is longer than it says")
-    return b"".join(parts)
-
-
-def _chunks(sock: Any, rest: bytes) -> bytes:
-    parts: list[bytes] = []
-    size = 0
-    while True:
-        while (end := rest.find(b"\r\n")) < 0:
-            rest += _more(sock)
-        length = _number(rest[:end].split(b";")[0].strip(), 16)
-        size += length
-        if size > MOST_ANSWER:
-            raise Broken("the answer is too large")
-        rest = rest[end + 2 :]
-        while len(rest) < length + 2:
-            rest += _more(sock)  # bounded: what may be large goes another way
-        if rest[length : length + 2] != b"\r\n":
-            raise Broken("a chunk of the answer has no end")
-        if not length:  # no trailers: nobody announces any to us
-            return b"".join(parts)
-        parts.append(rest[:length])
-        rest = rest[length + 2 :]
-
-
-def _to_the_end(sock: Any, rest: bytes) -> bytes:
-    parts, size = [rest], len(rest)
-    while chunk := sock.recv(_CHUNK):
-        size += len(chunk)
-        if size > MOST_ANSWER:
-            raise Broken("the answer is too large")
-        parts.append(chunk)
-    return b"".join(parts)

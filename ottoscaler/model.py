@@ -93,7 +93,6 @@ class PodView:
     installation: str
     task_id: str
     metadata: str  # the annotation: a JSON object
-    worker_count: int  # 0 where the Pod does not say
     phase: Phase
     deleting: bool  # it has a deletionTimestamp
     node: str

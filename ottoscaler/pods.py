@@ -21,6 +21,7 @@ from ottoscaler.governor import CALLS_IN_FLIGHT, Governor, Permit
 from ottoscaler.kubeaccess import Access
 from ottoscaler.kubeerrors import NEVER_SENT, error_of, plain, retry_after, watch_error
 from ottoscaler.model import JsonObject
+from ottoscaler.podtext import slim
 from ottoscaler.wire import Wire
 
 USER_AGENT = f"ottoscaler/{__version__}"
@@ -175,7 +176,7 @@ class Pods:
         with self._governor.call(permit):
             last()
             response = self._exchange(verb, method, path, body, headers, READ_SECONDS, stream=False)
-        return _parsed(verb, _without_managed_fields(response.data)) if parse else {}
+        return _parsed(verb, slim(response.data)) if parse else {}
 
     def _headers(self, body: bytes | None) -> dict[str, str]:
         headers = {**self._access.headers(), "Accept": "application/json", "User-Agent": USER_AGENT}
@@ -217,7 +218,7 @@ class Pods:
             self._access.reload()
         data = response.data
         if stream:
-            response.release_conn()
+            response.close()
         raise error_of(verb, response.status, data, after)
 
 
@@ -229,30 +230,19 @@ def _parsed(verb: str, data: bytes) -> JsonObject:
     return answer if isinstance(answer, dict) else {}
 
 
-def _without_managed_fields(line: bytes) -> bytes:
-    """A Pod, or an event, without the server's own book-keeping: up to half of it, and read by nobody here.
-
-    The pieces looked for cannot stand inside a JSON string, where quotes are escaped. Where the text is laid
-    out otherwise, it stays whole.
-    """
-    begin = line.find(b',"managedFields":[')
-    end = line.find(b']},"spec":{', begin) if begin > 0 else -1
-    return line[:begin] + line[end + 1 :] if end > 0 else line
-
-
 def _events(response: Any) -> Iterator[JsonObject]:
     rest = b""
     try:
-        for chunk in response.stream(65536):
-            *lines, rest = (rest + chunk).split(b"\n")
+        for piece in response.stream():
+            *lines, rest = (rest + piece).split(b"\n")
             for line in lines:
                 if not line.strip():
                     continue
-                event = json.loads(_without_managed_fields(line))
+                event = json.loads(slim(line))
                 if event.get("type") == "ERROR":
                     raise watch_error(event.get("object") or {})
                 yield event
-    except urllib3.exceptions.ReadTimeoutError as error:
+    except (urllib3.exceptions.ReadTimeoutError, TimeoutError) as error:
         raise TimeoutError("nothing came on the watch") from error
     except (urllib3.exceptions.HTTPError, OSError, ValueError, AttributeError) as error:
         raise KubernetesUnavailable(f"watch: {plain(error)}") from error

@@ -44,7 +44,6 @@ def observe(obj: JsonObject) -> PodView:
         installation=_text(labels, PREFIX + "installation"),
         task_id=_text(annotations, PREFIX + "task-id") or _text(labels, PREFIX + "task-id"),
         metadata=_text(annotations, PREFIX + "metadata"),
-        worker_count=_worker_count(spec),
         phase=_PHASES.get(_text(status, "phase") or "Pending", Phase.UNKNOWN),
         deleting=bool(meta.get("deletionTimestamp")),
         node=_text(spec, "nodeName"),
@@ -100,17 +99,6 @@ def _worker_id(labels: JsonObject) -> WorkerId | None:
     if _EVENT_ID.fullmatch(event_id) and _COUNT.fullmatch(index) and _COUNT.fullmatch(attempt):
         return WorkerId(event_id, int(index), int(attempt))
     return None
-
-
-def _worker_count(spec: JsonObject) -> int:
-    for container in _objects(spec.get("containers")):
-        if container.get("name") != WORKER:
-            continue
-        for variable in _objects(container.get("env")):
-            if variable.get("name") == "OTTO_WORKER_COUNT":
-                count = _text(variable, "value")
-                return int(count) if _COUNT.fullmatch(count) else 0
-    return 0
 
 
 def _failed_beside(status: JsonObject, containers: list[JsonObject], worker: JsonObject) -> tuple[str, str]:

@@ -23,6 +23,7 @@ from redis.sentinel import Sentinel
 
 from ottoscaler.config import Settings
 from ottoscaler.errors import GroupMissing, RedisError, RedisUnavailable
+from ottoscaler.roundtrips import Call, RoundTrips
 
 CONNECT_SECONDS = 2.0  # a half-open connection costs no more than this
 ANSWER_SECONDS = 3.0  # no command of ours takes longer on a Redis that is well
@@ -145,6 +146,7 @@ class Stream:
         self._settings = settings
         self._client = _client(settings, answer_seconds)
         self._gate = threading.BoundedSemaphore(CALLS_IN_FLIGHT)
+        self._scripts = RoundTrips(self._exchange, wait_seconds=ANSWER_SECONDS)
         self.stream = settings.redis_stream
         self.group = settings.redis_consumer_group
         self.consumer = settings.redis_consumer
@@ -189,11 +191,26 @@ class Stream:
         """Run ``scripts/<name>.lua``; one round trip, two where Redis does not know it yet."""
         text, sha = _script(name)
         words = (len(self._keys), *self._keys, self.group, installation, self._settings.results_maxlen, *args)
-        with self._place(), _our_errors():
+        with _our_errors():
             try:
-                return self._client.execute_command("EVALSHA", sha, *words)
+                return self._scripts.send(("EVALSHA", sha, *words))
             except redis.exceptions.NoScriptError:
-                return self._client.execute_command("EVAL", text, *words)
+                return self._scripts.send(("EVAL", text, *words))
+
+    def _exchange(self, calls: Sequence[Call]) -> None:
+        connection = self._client.connection_pool.get_connection()
+        try:
+            connection.send_packed_command(connection.pack_commands([call.words for call in calls]))
+            for call in calls:
+                try:
+                    call.answer = connection.read_response()
+                except redis.ResponseError as error:
+                    call.error = error
+        except BaseException:
+            connection.disconnect()
+            raise
+        finally:
+            self._client.connection_pool.release(connection)
 
     def read(self, *, count: int, behind: str = ">", block_ms: int | None = None) -> list[Entry]:
         """XREADGROUP: new entries, or with an id our own pending ones behind it (never blocks then)."""

@@ -1,7 +1,7 @@
 """How a request gets to the API server: over cheap connections of our own, or the general client's.
 
 The general client (urllib3, as the Kubernetes client has set it up) makes every connection and carries the
-watch; where a proxy stands between, it carries everything.
+lists; where a proxy stands between, it carries everything.
 """
 
 from __future__ import annotations
@@ -52,8 +52,11 @@ class Wire:
         return self._general("GET", path, None, headers, read_seconds, stream=False)
 
     def stream(self, method: str, path: str, headers: dict[str, str], read_seconds: float) -> Any:
-        """An answer whose body the caller reads as it comes: urllib3's response."""
-        return self._general(method, path, None, headers, read_seconds, stream=True)
+        """An answer whose body the caller reads as it comes, and closes; any thread may shut it down."""
+        cheap = self._connections()
+        if cheap.exchange is None:
+            return self._general(method, path, None, headers, read_seconds, stream=True)
+        return cheap.exchange.stream(method, cheap.prefix + path, headers, read_seconds)
 
     def _connections(self) -> _Cheap:
         manager = self._access.pool()

@@ -144,7 +144,6 @@ def check_marks(pod: JsonObject, event: ScaleUp) -> None:
     assert (view.worker.event_id, view.worker.index) == (event.event_id, event.pod_count - 1)
     assert view.task_id == event.task_id
     assert json.loads(view.metadata) == event.metadata
-    assert view.worker_count == event.pod_count
 
 
 def check_worker(pod: JsonObject, event: ScaleUp) -> None:

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 import pytest
 import urllib3
 
-from ottoscaler.exchange import Answer, Broken, Exchange
+from ottoscaler.answers import Broken
+from ottoscaler.exchange import Answer, Exchange
 
 SECONDS = 5.0
 Reply = Callable[[int, bytes], tuple[bytes, bool]]  # number and bytes of a request: reply, and keep open
@@ -158,7 +159,8 @@ def test_silent_server_is_given_up_after_the_read_time() -> None:
         silence.set()
 
 
-def test_connection_that_was_closed_while_idle_is_not_used() -> None:
+def test_connection_that_was_closed_while_idle_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ottoscaler.exchange.FRESH_SECONDS", 0.0)  # as if it had been idle for longer
     reply = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
     with serving(lambda number, request: (reply, number > 1)) as (exchange, server):
         assert ask(exchange).data == b"ok"
@@ -182,3 +184,49 @@ def test_old_server_closes_without_saying_so() -> None:
         assert ask(exchange).data == b"ok"
         assert ask(exchange).data == b"ok"
         assert server.connections == 2
+
+
+def chunked(*parts: bytes) -> bytes:
+    body = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (*parts, b""))
+    return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + body
+
+
+def test_a_stream_comes_in_the_servers_own_pieces() -> None:
+    with serving(always(chunked(b"one\n", b"t" * 100_000, b"three\n"))) as (exchange, server):
+        answer = exchange.stream("GET", "/watch", {}, SECONDS)
+        assert list(answer.stream()) == [b"one\n", b"t" * 100_000, b"three\n"]
+        answer.close()
+        assert ask(exchange).data == b"one\n" + b"t" * 100_000 + b"three\n"
+        assert server.connections == 1  # a stream that came to its end leaves its connection to others
+
+
+def test_a_stream_that_was_left_in_the_middle_leaves_its_connection_to_nobody() -> None:
+    with serving(always(chunked(b"one\n", b"two\n"))) as (exchange, server):
+        answer = exchange.stream("GET", "/watch", {}, SECONDS)
+        assert next(answer.stream()) == b"one\n"
+        answer.close()
+        assert ask(exchange).data == b"one\ntwo\n"
+        assert server.connections == 2
+
+
+def test_another_thread_ends_a_stream_that_is_being_read() -> None:
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\none\n\r\n"
+
+    def reply(number: int, request: bytes) -> tuple[bytes, bool]:
+        return head, True
+
+    with serving(reply) as (exchange, _):
+        answer = exchange.stream("GET", "/watch", {}, 60.0)
+        parts = answer.stream()
+        assert next(parts) == b"one\n"
+        threading.Timer(0.1, answer.shutdown).start()
+        with pytest.raises(OSError, match="before the answer's end"):
+            next(parts)
+
+
+def test_an_answer_longer_than_it_says_is_refused() -> None:
+    with (
+        serving(always(chunked(b"one\n") + b"extra")) as (exchange, _),
+        pytest.raises(Broken, match="longer"),
+    ):
+        ask(exchange)

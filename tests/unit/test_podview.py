@@ -26,7 +26,7 @@ def container(name: str, kind: str, **state: Any) -> JsonObject:
 def test_our_own_pod_is_recognised() -> None:
     view = observe(pod(phase="Pending"))
     assert view.worker == WorkerId("1717-0", 2, 1)
-    assert (view.instance, view.installation, view.worker_count) == ("ci", "0a1b2c3d", 3)
+    assert (view.instance, view.installation) == ("ci", "0a1b2c3d")
     assert (view.task_id, view.metadata) == ("build 17", '{"b":"1"}')
     assert (view.uid, view.resource_version, view.node) == ("u-1", "42", "node-a")
     assert view.created_at == "2026-01-02T12:00:00Z"

@@ -1,0 +1,137 @@
+"""An HTTP/1.1 answer, read off a socket. Only exchange.py uses this.
+
+Every length that a peer tells has a bound, and whatever is no HTTP ends as Broken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+MOST_ANSWER = 16 * 1024 * 1024  # bytes: an API server's objects are smaller; lists go another way
+MOST_HEAD = 64 * 1024
+_PIECE = 65536
+
+
+class Broken(OSError):
+    """The connection ended in mid-answer, or what came is no HTTP."""
+
+
+class Head:
+    """Status and headers (lower-case names) of an answer; ``rest`` is what came of its body already."""
+
+    __slots__ = ("headers", "keep", "rest", "status")
+
+    def __init__(self, status: int, headers: dict[str, str], keep: bool, rest: bytes) -> None:
+        self.status, self.headers, self.keep, self.rest = status, headers, keep, rest
+
+
+def read_head(sock: Any) -> Head:
+    """The head of the next answer, past any interim one. ``keep``: the server keeps the connection open."""
+    rest = b""
+    while True:
+        while (end := rest.find(b"\r\n\r\n")) < 0:
+            if len(rest) > MOST_HEAD:
+                raise Broken("the answer's head has no end")
+            rest += _more(sock)
+        lines = rest[:end].decode("latin-1").split("\r\n")
+        rest = rest[end + 4 :]
+        status = _status(lines[0])
+        if status >= 200:
+            break
+    headers = {}
+    for line in lines[1:]:
+        name, _, value = line.partition(":")
+        headers[name.lower()] = value.strip()
+    wish = headers.get("connection", "").lower()
+    keep = wish != "close" if lines[0].startswith("HTTP/1.1") else wish == "keep-alive"
+    return Head(status, headers, keep, rest)
+
+
+def pieces(sock: Any, method: str, head: Head) -> Iterator[bytes]:
+    """The body, as it comes. Clears ``head.keep`` where only the connection's end can end it."""
+    if method == "HEAD" or head.status in (204, 304):
+        return iter(())
+    if head.headers.get("transfer-encoding", "").lower() == "chunked":
+        return _chunks(sock, head.rest)
+    length = head.headers.get("content-length")
+    if length is None:
+        head.keep = False
+        return _to_the_end(sock, head.rest)
+    return _exactly(sock, head.rest, _number(length, 10))
+
+
+def whole(parts: Iterator[bytes]) -> bytes:
+    """All of a body that is no stream, MOST_ANSWER bytes at most."""
+    found, size = [], 0
+    for part in parts:
+        size += len(part)
+        if size > MOST_ANSWER:
+            raise Broken("the answer is too large")
+        found.append(part)
+    return found[0] if len(found) == 1 else b"".join(found)
+
+
+def _status(line: str) -> int:
+    words = line.split(" ", 2)
+    if len(words) < 2 or not words[0].startswith("HTTP/1."):
+        raise Broken("the answer is no HTTP/1.1")
+    return _number(words[1], 10)
+
+
+def _number(text: str | bytes, base: int) -> int:
+    try:
+        number = int(text, base)
+    except ValueError:
+        raise Broken("the answer has no number where one belongs") from None
+    if not 0 <= number <= MOST_ANSWER:
+        raise Broken("the answer is too large")
+    return number
+
+
+def _more(sock: Any) -> bytes:
+    piece: bytes = sock.recv(_PIECE)
+    if not piece:
+        raise Broken("the connection was closed before the answer's end")
+    return piece
+
+
+def _exactly(sock: Any, rest: bytes, length: int) -> Iterator[bytes]:
+    while True:
+        length -= len(rest)
+        if length < 0:
+            raise Broken("the answer is longer than it says")
+        if rest:
+            yield rest
+        if not length:
+            return
+        rest = _more(sock)
+
+
+def _chunks(sock: Any, rest: bytes) -> Iterator[bytes]:
+    while True:
+        while (end := rest.find(b"\r\n")) < 0:
+            rest += _more(sock)
+        begin = end + 2
+        length = _number(rest[:end].split(b";")[0].strip(), 16)
+        if len(rest) < begin + length + 2:
+            parts, have = [rest], len(rest)
+            while have < begin + length + 2:
+                parts.append(_more(sock))
+                have += len(parts[-1])
+            rest = b"".join(parts)
+        if rest[begin + length : begin + length + 2] != b"\r\n":
+            raise Broken("a chunk of the answer has no end")
+        if not length:
+            if len(rest) > begin + 2:  # no trailers: nobody announces any to us
+                raise Broken("the answer is longer than it says")
+            return
+        yield rest[begin : begin + length]
+        rest = rest[begin + length + 2 :]
+
+
+def _to_the_end(sock: Any, rest: bytes) -> Iterator[bytes]:
+    if rest:
+        yield rest
+    while piece := sock.recv(_PIECE):
+        yield piece

@@ -1,0 +1,100 @@
+"""Several threads' commands in one round trip, in the order they came, over one connection.
+
+In a burst, a thread that sends its own command and waits for the answer gives the interpreter away five
+times, and each time waits for it among dozens of others: measured, that made a call of 30 microseconds
+one of 180 (docs/adr/0006). So whoever comes first sends, and takes along what others want sent by the
+time it does. A lone caller waits for nobody, and no thread serves others for longer than one round trip.
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+MOST_IN_ONE = 64  # commands in one round trip
+NONE_YET = object()
+Words = Sequence[str | bytes | int]
+
+
+class Overdue(OSError):
+    """The command was not sent within the time that its caller may wait for its turn."""
+
+
+class Call:
+    """One command and what became of it. ``answer`` and ``error`` are the exchange's to set."""
+
+    __slots__ = ("answer", "appointed", "error", "over", "turn", "words")
+
+    def __init__(self, words: Words) -> None:
+        self.words = words
+        self.answer: Any = NONE_YET
+        self.error: BaseException | None = None
+        self.over = False
+        self.appointed = False  # to lead the next round trip
+        self.turn = threading.Lock()  # held until it is over, or its thread is to lead
+        self.turn.acquire()
+
+
+class RoundTrips:
+    """``exchange`` sends the calls it is given, once, and sets each one's answer or error; what it raises
+    is the error of every call that has neither. It is called from one thread at a time. Thread-safe.
+    """
+
+    def __init__(self, exchange: Callable[[Sequence[Call]], None], *, wait_seconds: float) -> None:
+        self._exchange = exchange
+        self._wait_seconds = wait_seconds
+        self._lock = threading.Lock()
+        self._queue: deque[Call] = deque()
+        self._led = False  # somebody sends, or has been appointed to
+
+    def send(self, words: Words) -> Any:
+        """The answer to one command. Raises Overdue where it was never sent, or what the exchange says."""
+        call = Call(words)
+        with self._lock:
+            self._queue.append(call)
+            leads = not self._led
+            self._led = True
+        if leads or self._follow(call):
+            self._lead(call)
+        if call.error is not None:
+            raise call.error
+        return call.answer
+
+    def _follow(self, call: Call) -> bool:
+        """Wait until it is over. True where this thread is to lead instead."""
+        if not call.turn.acquire(timeout=self._wait_seconds):
+            with self._lock:
+                if call in self._queue and not call.appointed:
+                    self._queue.remove(call)
+                    raise Overdue(f"{len(self._queue)} commands wait for their turn")
+            call.turn.acquire()  # it was sent just now, and the exchange has its own bounds
+        return not call.over
+
+    def _lead(self, own: Call) -> None:
+        with self._lock:
+            calls = [self._queue.popleft() for _ in range(min(len(self._queue), MOST_IN_ONE))]
+        failure: BaseException | None = None
+        try:
+            self._exchange(calls)
+        except BaseException as error:  # noqa: BLE001 - raised in every thread that it concerns
+            failure = error
+        for call in calls:
+            if failure is not None and call.answer is NONE_YET and call.error is None:
+                call.error = failure if call is own else copy.copy(failure)
+        self._pass_on()
+        for call in calls:
+            call.over = True
+            if call is not own:
+                call.turn.release()
+
+    def _pass_on(self) -> None:
+        with self._lock:
+            if self._queue:
+                following = self._queue[0]
+                following.appointed = True
+                following.turn.release()
+            else:
+                self._led = False

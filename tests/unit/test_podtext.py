@@ -1,0 +1,67 @@
+"""A Pod's text is read without what nobody looks at, and never otherwise changed."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ottoscaler.podtext import slim
+from ottoscaler.podview import observe
+
+MANAGED = [{"manager": "kubelet", "fieldsV1": {"f:spec": {'k:{"name":"worker"}': {}}}}, {"manager": "x"}]
+SPEC = {"containers": [{"name": "worker", "env": [{"name": "A", "value": "b"}]}], "nodeName": "node-7"}
+STATUS = {
+    "phase": "Failed",
+    "conditions": [{"type": "Ready", "status": "False"}],
+    "containerStatuses": [{"name": "worker", "state": {"terminated": {"exitCode": 3}}}],
+}
+
+
+def line(metadata: dict[str, Any], spec: dict[str, Any] | None = None) -> bytes:
+    pod = {"kind": "Pod", "metadata": metadata, "spec": SPEC if spec is None else spec, "status": STATUS}
+    return json.dumps({"type": "MODIFIED", "object": pod}, separators=(",", ":")).encode()
+
+
+def slimmed(text: bytes) -> Any:
+    return json.loads(slim(text))["object"]
+
+
+def test_of_the_spec_only_the_node_is_kept() -> None:
+    pod = slimmed(line({"name": "a"}))
+    assert pod["spec"] == {"nodeName": "node-7"}
+    assert (pod["metadata"], pod["status"]) == ({"name": "a"}, STATUS)
+
+
+def test_a_pod_without_a_node_keeps_an_empty_spec() -> None:
+    assert slimmed(line({"name": "a"}, {"containers": []}))["spec"] == {}
+
+
+def test_the_servers_book_keeping_is_left_out() -> None:
+    assert slimmed(line({"name": "a", "managedFields": MANAGED}))["metadata"] == {"name": "a"}
+
+
+def test_what_is_kept_is_all_that_a_view_needs() -> None:
+    labels = {"ottoscaler.io/event-id": "1717-0", "ottoscaler.io/index": "1", "ottoscaler.io/attempt": "0"}
+    whole = line({"name": "a", "uid": "u", "labels": labels, "managedFields": MANAGED})
+    assert observe(slimmed(whole)) == observe(json.loads(whole)["object"])
+    assert len(slim(whole)) < len(whole)
+
+
+def test_a_text_laid_out_otherwise_stays_whole() -> None:
+    spaced = json.dumps(json.loads(line({"name": "a", "managedFields": MANAGED}))).encode()
+    assert slim(spaced) == spaced
+    shuffled = line({"managedFields": MANAGED, "name": "a"})
+    assert slimmed(shuffled)["metadata"] == {"managedFields": MANAGED, "name": "a"}
+    status = b'{"type":"ERROR","object":{"kind":"Status","metadata":{},"status":"Failure","code":410}}'
+    assert slim(status) == status
+
+
+def test_users_text_cannot_pass_for_any_of_it() -> None:
+    evil = ',"managedFields":[{}]},"spec":{"evil":true},"status":{"phase":"Succeeded"'
+    words = {"annotation": evil, "name": "a"}
+    env = {"env": '"nodeName":"evil"},"status":{"phase":"Succeeded"', "nodeName": "node-7"}
+    pod = slimmed(line({**words, "managedFields": MANAGED}, env))
+    assert pod == {"kind": "Pod", "metadata": words, "spec": {"nodeName": "node-7"}, "status": STATUS}
+    told = {"phase": "Failed", "message": '},"status":{"phase":"Succeeded"}'}
+    text = json.dumps({"metadata": words, "spec": env, "status": told}, separators=(",", ":")).encode()
+    assert json.loads(slim(text))["status"] == told

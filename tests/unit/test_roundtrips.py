@@ -1,0 +1,150 @@
+"""Commands of several threads share round trips; none waits longer than it must, or for another's error."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from ottoscaler.roundtrips import MOST_IN_ONE, Call, Overdue, RoundTrips
+from tests.harness.waiting import wait_for
+
+SECONDS = 5.0
+
+
+class Redis:
+    """Answers each command with its first word; a trip waits while the test holds the line."""
+
+    def __init__(self) -> None:
+        self.trips: list[list[Any]] = []
+        self.line = threading.Semaphore(0)
+        self.under_way = threading.Semaphore(0)
+        self.cut = False
+
+    def exchange(self, calls: Sequence[Call]) -> None:
+        self.trips.append([call.words[0] for call in calls])
+        self.under_way.release()
+        assert self.line.acquire(timeout=SECONDS)
+        for call in calls:
+            if call.words[0] == "bad":
+                call.error = ValueError("bad")
+            elif self.cut:
+                raise ConnectionError("cut")
+            else:
+                call.answer = call.words[0]
+
+
+def begin(trips: RoundTrips, pool: ThreadPoolExecutor, *words: str) -> list[Future[Any]]:
+    """Send them one after the other, each from a thread of its own, and wait until they queue up."""
+    sent = []
+    for number, word in enumerate(words, 1):
+        sent.append(pool.submit(trips.send, (word,)))
+        wait_for(lambda n=number: len(trips._queue) == n, f"{word} waits for its turn", SECONDS)  # type: ignore[misc]
+    return sent
+
+
+@pytest.fixture
+def pool() -> Any:
+    with ThreadPoolExecutor(100) as threads:
+        yield threads
+
+
+def first_under_way(trips: RoundTrips, redis: Redis, pool: ThreadPoolExecutor) -> Future[Any]:
+    first = pool.submit(trips.send, ("first",))
+    assert redis.under_way.acquire(timeout=SECONDS)
+    return first
+
+
+def test_a_lone_command_is_sent_at_once_and_alone() -> None:
+    redis = Redis()
+    redis.line.release(2)
+    trips = RoundTrips(redis.exchange, wait_seconds=SECONDS)
+
+    assert [trips.send(("a",)), trips.send(("b",))] == ["a", "b"]
+    assert redis.trips == [["a"], ["b"]]
+
+
+def test_what_comes_meanwhile_goes_together_and_in_order(pool: ThreadPoolExecutor) -> None:
+    redis = Redis()
+    trips = RoundTrips(redis.exchange, wait_seconds=SECONDS)
+    first = first_under_way(trips, redis, pool)
+    others = begin(trips, pool, "a", "b", "c")
+    redis.line.release(2)
+
+    assert [sent.result(SECONDS) for sent in (first, *others)] == ["first", "a", "b", "c"]
+    assert redis.trips == [["first"], ["a", "b", "c"]]
+
+
+def test_whoever_sent_is_free_after_one_round_trip(pool: ThreadPoolExecutor) -> None:
+    redis = Redis()
+    trips = RoundTrips(redis.exchange, wait_seconds=SECONDS)
+    first = first_under_way(trips, redis, pool)
+    (other,) = begin(trips, pool, "other")
+    redis.line.release()
+
+    assert first.result(SECONDS) == "first"  # though the other's answer is still to come
+    assert not other.done()
+    redis.line.release()
+    assert other.result(SECONDS) == "other"
+
+
+def test_one_commands_error_is_its_own(pool: ThreadPoolExecutor) -> None:
+    redis = Redis()
+    trips = RoundTrips(redis.exchange, wait_seconds=SECONDS)
+    first = first_under_way(trips, redis, pool)
+    good, bad, last = begin(trips, pool, "good", "bad", "last")
+    redis.line.release(2)
+
+    assert (first.result(SECONDS), good.result(SECONDS), last.result(SECONDS)) == ("first", "good", "last")
+    with pytest.raises(ValueError, match="bad"):
+        bad.result(SECONDS)
+
+
+def test_a_cut_is_the_error_of_every_command_without_an_answer(pool: ThreadPoolExecutor) -> None:
+    redis = Redis()
+    trips = RoundTrips(redis.exchange, wait_seconds=SECONDS)
+    first = first_under_way(trips, redis, pool)
+    bad, lost, also_lost = begin(trips, pool, "bad", "lost", "also lost")
+    redis.line.release()
+    assert first.result(SECONDS) == "first"
+    assert redis.under_way.acquire(timeout=SECONDS)
+    redis.cut = True
+    (later,) = begin(trips, pool, "later")
+    redis.line.release()
+
+    for each in (lost, also_lost):
+        with pytest.raises(ConnectionError, match="cut"):
+            each.result(SECONDS)
+    with pytest.raises(ValueError, match="bad"):
+        bad.result(SECONDS)
+    redis.cut = False
+    redis.line.release()
+    assert later.result(SECONDS) == "later"
+
+
+def test_a_command_that_waits_for_too_long_is_never_sent(pool: ThreadPoolExecutor) -> None:
+    redis = Redis()
+    trips = RoundTrips(redis.exchange, wait_seconds=0.05)
+    first = first_under_way(trips, redis, pool)
+
+    with pytest.raises(Overdue):
+        trips.send(("late",))
+    redis.line.release(2)
+    assert first.result(SECONDS) == "first"
+    assert trips.send(("next",)) == "next"
+    assert redis.trips == [["first"], ["next"]]
+
+
+def test_one_trip_has_a_bound(pool: ThreadPoolExecutor) -> None:
+    redis = Redis()
+    trips = RoundTrips(redis.exchange, wait_seconds=SECONDS)
+    first = first_under_way(trips, redis, pool)
+    others = begin(trips, pool, *(str(number) for number in range(MOST_IN_ONE + 3)))
+    redis.line.release(3)
+
+    assert [sent.result(SECONDS) for sent in others] == [str(n) for n in range(MOST_IN_ONE + 3)]
+    assert first.result(SECONDS) == "first"
+    assert [len(trip) for trip in redis.trips] == [1, MOST_IN_ONE, 3]
