@@ -72,6 +72,7 @@ class Lease:
         self._answering = False
         self._problem = "not registered yet"
         self.held_installations: set[str] = set()
+        self.peers = 0  # other replicas with a heartbeat, alive or not, as last seen
 
     # --- for every thread
 
@@ -181,6 +182,7 @@ class Lease:
         self._renewed(sent)
         if full:
             self._next_survey = sent + self.seconds / BEATS_A_LEASE
+            self.peers = max(0, len(survey.replicas) - 1)
         same, self._last_run = run == self._last_run, run
         self._surveyed(survey, same)
 

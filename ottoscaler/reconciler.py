@@ -1,8 +1,9 @@
 """The reconciler thread: what nobody else looks after.
 
 Pods that no worker of this process waits for are compared with the ledger. A Pod is deleted only when its
-end is durable and it was seen twice so (a duplicate of an attempt's first Pod: on sight); a Pod of another
-installation is never touched. It also ends adopted workers that wait for a slot, and keeps house in Redis.
+end is durable and it was seen so twice (more often beside other replicas, whose own deletes may be waiting;
+a duplicate of an attempt's first Pod on sight); a Pod of another installation is never touched. It also
+ends adopted workers that wait for a slot, and keeps house in Redis.
 """
 
 from __future__ import annotations
@@ -33,6 +34,10 @@ log = get_logger(__name__)
 
 TICK_SECONDS = 1.0
 SWEEP_SECONDS = 3.0  # between two comparisons, so that what is seen twice stood for so long
+SIGHTS = 2  # of a Pod that is left over, before it is deleted
+# Beside other replicas, whose deletes wait their turn on a busy API server: 12 s. With 2, each worker of
+# a burst through ten replicas cost a delete too many (docs/scaling.md).
+SIGHTS_BESIDE_OTHERS = 5
 SWEEPS_BETWEEN_LIMITS = 10  # adopted workers without a slot are held to their limits so seldom
 STATES_A_SCRIPT = 500
 UNCLAIMED_AT_ONCE = 10_000  # names remembered between two ticks; the sweep finds what falls out
@@ -81,7 +86,7 @@ class Reconciler:
         self._beat = beat
         self._unclaimed: deque[PodView] = deque(maxlen=UNCLAIMED_AT_ONCE)
         self._woken = threading.Event()
-        self._seen_once: set[str] = set()  # UIDs
+        self._sights: dict[str, int] = {}  # UID: how often it was seen left over, without a break
         self._settling: set[WorkerId] = set()
         self._sweeps = 0
         self._going: set[str] = set()
@@ -183,13 +188,13 @@ class Reconciler:
 
     def _sweep(self) -> None:
         views = [v for v in self._watcher.views() if self._concerns_us(v)]
-        seen: set[str] = set()
+        seen: dict[str, int] = {}
         for at in range(0, len(views), STATES_A_SCRIPT):
             part = views[at : at + STATES_A_SCRIPT]
             keys = [(v.worker.event_id, v.worker.index) for v in part if v.worker is not None]
             for view, (event, _owner, state, _intent) in zip(part, self._ledger.states(keys), strict=True):
                 self._decide(view, event, state, seen)
-        self._seen_once = seen
+        self._sights = seen
 
     def _concerns_us(self, view: PodView) -> bool:
         return (
@@ -201,7 +206,7 @@ class Reconciler:
             and not self._watcher.claimed(view.name)
         )
 
-    def _decide(self, view: PodView, event: str, state: IndexState | None, seen: set[str]) -> None:
+    def _decide(self, view: PodView, event: str, state: IndexState | None, seen: dict[str, int]) -> None:
         assert view.worker is not None
         if state is not None and state.kind == "begun" and state.attempt == view.worker.attempt:
             if state.uid and state.uid != view.uid:
@@ -210,25 +215,28 @@ class Reconciler:
             return
         outdated = state is not None and state.attempt > view.worker.attempt
         if outdated and not view.terminal:  # a create that was on its way when its replica froze
-            # Twice: in the moment between its owner's retry and its delete, every Pod that failed looks so.
-            self._twice(view, seen, self._delete)
+            # Not on sight: between its owner's retry and its delete, every Pod that failed looks so.
+            self._again(view, seen, self._delete, SIGHTS)
             return
         over = event == "finished" or outdated or (state is not None and state.kind == "done")
         if over:
             if not self._is_kept(view):
-                self._twice(view, seen, self._delete)
+                self._again(view, seen, self._delete)
         elif not view.terminal:
             return  # what Redis does not know (any more) is no evidence against a Pod that runs
         elif event == "below" and view.installation == self._ledger.installation:
-            self._twice(view, seen, self._delete)  # its event ended, and the retention time is over
+            self._again(view, seen, self._delete)  # its event ended, and the retention time is over
         elif event in ("below", "missing"):
-            self._twice(view, seen, self._report)
+            self._again(view, seen, self._report)
 
-    def _twice(self, view: PodView, seen: set[str], act: Callable[[PodView], None]) -> None:
-        if view.uid in self._seen_once:
-            act(view)
+    def _again(
+        self, view: PodView, seen: dict[str, int], act: Callable[[PodView], None], enough: int = 0
+    ) -> None:
+        sights = self._sights.get(view.uid, 0) + 1
+        if sights < (enough or (SIGHTS_BESIDE_OTHERS if self._lease.peers else SIGHTS)):
+            seen[view.uid] = sights
         else:
-            seen.add(view.uid)
+            act(view)
 
     def _is_kept(self, view: PodView) -> bool:
         return (
