@@ -39,12 +39,10 @@ class Task:
 class EventRun:
     """One scale_up that this replica owns. Guarded by its flight's lock where several threads meet."""
 
-    def __init__(
-        self, event: ScaleUp, plan: PodPlan | None, body: bytes, record: Record, *, began: int = 0
-    ) -> None:
+    def __init__(self, event: ScaleUp, plan: PodPlan | None, record: Record, *, began: int = 0) -> None:
         self.event = event
         self.plan = plan  # None: no Pod of it can be built any more; what has begun is only ended
-        self.body = body
+        self.body = record.body
         self.epoch = record.epoch
         self.strikes = record.strikes
         self.taken_at = time.monotonic()

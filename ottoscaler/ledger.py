@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from typing import Any
 
 from ottoscaler.errors import Fenced, RedisError, Unregistered, Wiped
@@ -68,6 +67,7 @@ class Ledger:
         (``began``).
         """
         assert entry.fields is not None
+        body = pack_fields(entry.fields)
         answer = self._run(
             "take",
             event.event_id,
@@ -76,14 +76,15 @@ class Ledger:
             event.task_id or "",
             "" if event.pod_count is None else event.pod_count,
             "" if event.expires_at is None else repr(event.expires_at),
-            pack_fields(entry.fields),
+            body,
             metadata_json(event.metadata).encode(),
             timestamp(),
             "1" if begin else "0",
         )
-        taken = self._taken(event.event_id, answer)
-        first_sight = taken.record is not None and taken.how == "taken" and taken.record.epoch == 1
-        return replace(taken, began=begin and first_sight and event.type == "scale_up")
+        if answer[0] == b"new":  # seen for the first time: there is nothing that only the ledger knows
+            record = Record(event.event_id, 1, 0, body, count=event.pod_count or 0)
+            return Taken("taken", record, began=begin and event.type == "scale_up")
+        return self._taken(event.event_id, answer)
 
     def take_over(
         self, event_id: str, old_owner: str, *, beat: str = "", offered: bool = False, room: bool = True

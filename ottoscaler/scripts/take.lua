@@ -24,8 +24,7 @@ if tombstone and compare_ids(id, tombstone) < 0 then
   end
   return {'cancelled', ended[1], tostring(ended[2])}
 end
-local flat = redis.call('HGETALL', key)
 if A[10] == '1' and A[3] == 'scale_up' then
   redis.call('HSET', key, 'i:0', 's:0:', 'begun', '1', 'tried', '1')
 end
-return {'taken', '1', flat}
+return {'new'}

@@ -60,7 +60,7 @@ class Bench:
 
     def add(self, event_id: str, count: int, priority: int = 0, **record: Any) -> EventRun:
         event = ScaleUp(event_id, event_id, count, priority=priority)
-        run = EventRun(event, None, b"[]", Record(event_id, 1, record.pop("strikes", 0), b"[]", **record))
+        run = EventRun(event, None, Record(event_id, 1, record.pop("strikes", 0), b"[]", **record))
         assert self.flight.add(run)
         return run
 
