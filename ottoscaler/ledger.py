@@ -179,10 +179,6 @@ class Ledger:
 
     # --- scale_down
 
-    def tombstone(self, event_id: str, epoch: int, task_id: str) -> None:
-        """Older scale_ups of the task that nobody has read yet shall never run."""
-        self._fenced("tombstone", event_id, self.owner, epoch, task_id)
-
     def candidates(self, event_id: str, task_id: str | None) -> list[Record]:
         """Open scale_ups with a smaller id, of the task or of any."""
         answer = self._run("candidates", event_id, task_id or "", "0" if task_id is None else "1")

@@ -53,7 +53,8 @@ class Listener:
         # Our own pending entries come before new ones: those that a lost reply or an earlier life left.
         self._own_behind: str | None = "0"
         self._rereads = 0  # asked for by anybody
-        self._looked_behind = "0-0"
+        self._looked_behind = "0-0"  # with a full hand, for scale_downs of every kind
+        self._foreseen = "0-0"  # behind what was read, for those of a task
         self._client_id: int | None = None
         self._most_ahead = flight.most_in_hand * HANDS_AHEAD
 
@@ -95,10 +96,32 @@ class Listener:
             self._look_ahead()
             self._flight.wait_for_room(min(self._poll_seconds, 1.0))
             return 0
+        fresh = self._own_behind is None
         entries = self._read(room)
+        if fresh and len(entries) == room:  # there may be more behind them
+            self._foresee()
+        for entry in entries:
+            if _takes_a_task_away(entry):
+                self._accept_ahead(entry)
         for entry in entries:
             self.accept(entry)
         return len(entries)
+
+    def _foresee(self) -> None:
+        """Own the scale_downs of tasks that nobody has read yet, before the scale_ups in front of them begin:
+        those were not read either when their scale_down came, so they never run."""
+        for _ in range(LOOK_AHEAD_PAGES):
+            self._beat()
+            last, found = self._ledger.look_ahead(self._foreseen, LOOK_AHEAD_PAGE)
+            for entry in found:
+                if self._stop.is_set() or self._flight.in_hand() >= self._most_ahead:
+                    return
+                if _takes_a_task_away(entry):
+                    self._accept_ahead(entry)
+                self._foreseen = entry.id
+            if not last:
+                return
+            self._foreseen = last
 
     def accept(self, entry: Entry) -> None:
         try:
@@ -145,7 +168,12 @@ class Listener:
         try:
             if self._ledger.ensure_group():
                 log.info("group_created", "the consumer group was missing and has been created")
-            self._own_behind, self._looked_behind = "0", "0-0"
+            self._own_behind, self._looked_behind, self._foreseen = "0", "0-0", "0-0"
         except RedisError as error:
             flood.warning("read_failed", f"the consumer group cannot be created: {error}")
             self._stop.wait(LONGEST_BACKOFF_SECONDS)
+
+
+def _takes_a_task_away(entry: Entry) -> bool:
+    fields = entry.fields or ()
+    return (b"type", b"scale_down") in fields and any(name == b"task_id" and value for name, value in fields)

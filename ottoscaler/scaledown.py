@@ -69,7 +69,7 @@ class ScaleDowns:
     def _apply(self, event: ScaleDown, epoch: int) -> None:
         """The choosing thread: it never waits for Kubernetes, so no scale_down waits for another's Pods."""
         with self._told(event, epoch):
-            chosen = self._begin(event, epoch)
+            chosen = self._choose(event, epoch)
             victims = self._patience.call(
                 "reading the victims", lambda: self._ledger.victims(event.event_id, epoch)
             )
@@ -82,14 +82,6 @@ class ScaleDowns:
             self._flight.down_applied(event.event_id)
             self._wake()
             self._delete_all(victims, lambda: self._finish(event, epoch))
-
-    def _begin(self, event: ScaleDown, epoch: int) -> int:
-        if event.task_id is not None:
-            task_id = event.task_id
-            self._patience.call(
-                "writing a tombstone", lambda: self._ledger.tombstone(event.event_id, epoch, task_id)
-            )
-        return self._choose(event, epoch)
 
     def _delete_all(self, victims: list[tuple[WorkerId, str]], then: Callable[[], None]) -> None:
         """Ask for every victim's Pod to go; the last answer calls ``then``."""

@@ -24,6 +24,11 @@ if tombstone and compare_ids(id, tombstone) < 0 then
   end
   return {'cancelled', ended[1], tostring(ended[2])}
 end
+if A[3] == 'scale_down' and A[4] ~= '' then
+  -- In the same step as it is owned: the task's older scale_ups that nobody has read yet shall never run.
+  local standing = redis.call('HGET', P .. 'tombstones', A[4])
+  if not standing or compare_ids(standing, id) < 0 then redis.call('HSET', P .. 'tombstones', A[4], id) end
+end
 if A[10] == '1' and A[3] == 'scale_up' then
   redis.call('HSET', key, 'i:0', 's:0:', 'begun', '1', 'tried', '1')
 end

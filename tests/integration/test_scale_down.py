@@ -164,6 +164,31 @@ def test_unread_events_of_the_task_never_run_and_later_ones_do(two_slots: World)
     place.wait_no_pods()
 
 
+@pytest.mark.parametrize("count", [1, 5, 12])
+def test_scale_ups_and_their_scale_down_that_were_there_before_the_service_never_run(count: int) -> None:
+    with world() as place:
+        gone = [place.scale_up(1, task_id="gone") for _ in range(count)]
+        others = [place.scale_up(1, task_id=f"other-{i}", run_seconds=0.1) for i in range(10)]
+        down = place.send("scale_down", task_id="gone")
+        place.start()
+        assert {place.wait_event(i)["status"] for i in gone} == {"cancelled"}
+        assert {place.wait_event(i)["status"] for i in others} == {"succeeded"}
+        assert place.wait_event(down)["status"] == "succeeded"
+        assert all(not w["pod"] for i in gone for w in place.workers(i))
+
+
+def test_a_scale_up_that_comes_with_its_scale_down_never_runs(one_replica: World) -> None:
+    place = one_replica
+    wait_for(lambda: blocked_reads(place), "the listener waits for the stream")
+    pipe = place.redis.pipeline(transaction=True)
+    pipe.xadd("otto:scale:events", {"type": "scale_up", "pod_count": "2", "task_id": "at once"})
+    pipe.xadd("otto:scale:events", {"type": "scale_down", "task_id": "at once"})
+    up, down = pipe.execute()
+    assert place.wait_event(up)["status"] == "cancelled"
+    assert place.wait_event(down)["status"] == "succeeded"
+    assert all(not w["pod"] for w in place.workers(up))
+
+
 def test_what_was_cancelled_in_a_full_hand_leaves_room_to_read_on(two_slots: World) -> None:
     place = two_slots
     place.wait_workers(place.scale_up(2, run_seconds=FOREVER, task_id="blocker"), "Running", 2)
