@@ -224,7 +224,7 @@ class App:
             stop=self.stopping,
             beat=self._beats["reconciler"],
         )
-        self.handover = Handover(self._ledger, self.flight, self.dispatcher, self.abandon)
+        self.handover = Handover(self._ledger, self.flight, self.dispatcher, self.watcher, self.abandon)
 
     def _make_signals(self) -> None:
         s = self.settings

@@ -47,6 +47,7 @@ class EventRun:
         self.strikes = record.strikes
         self.taken_at = time.monotonic()
         self.dropped = False  # fenced off: touch nothing of it any more
+        self.leaving = False  # a stop waits for none of its workers, as none of them runs
         self.progressed = False
         self.begun = any(state.kind != "waiting" for state in record.indexes.values())
         self.offered = False

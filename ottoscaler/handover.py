@@ -10,7 +10,9 @@ from ottoscaler.dispatcher import Dispatcher
 from ottoscaler.errors import RedisError
 from ottoscaler.flight import EventRun, Flight
 from ottoscaler.ledger import Ledger
+from ottoscaler.model import Phase
 from ottoscaler.telemetry.logs import flood, get_logger
+from ottoscaler.watcher import PodWatcher
 
 log = get_logger(__name__)
 
@@ -23,9 +25,15 @@ class Handover:
     """Hands events over to the next replica; the stop thread's, once nothing is read or created any more."""
 
     def __init__(
-        self, ledger: Ledger, flight: Flight, dispatcher: Dispatcher, abandon: threading.Event
+        self,
+        ledger: Ledger,
+        flight: Flight,
+        dispatcher: Dispatcher,
+        watcher: PodWatcher,
+        abandon: threading.Event,
     ) -> None:
-        self._ledger, self._flight, self._dispatcher, self._abandon = ledger, flight, dispatcher, abandon
+        self._ledger, self._flight, self._dispatcher = ledger, flight, dispatcher
+        self._watcher, self._abandon = watcher, abandon
 
     def while_workers_run(self, deadline: float) -> None:
         """Events without a running worker go at once, the others as their workers end.
@@ -33,10 +41,28 @@ class Handover:
         Returns when no worker runs, when they are not waited for any more, or at ``deadline`` (monotonic).
         """
         while True:
+            self._leave_what_does_not_run()
             self._release(run for run in self._flight.snapshot() if not run.active)
             if not self._dispatcher.busy or self._abandon.is_set() or time.monotonic() > deadline:
                 return
             self._abandon.wait(LOOK_SECONDS)
+
+    def _leave_what_does_not_run(self) -> None:
+        """An event whose Pods are all Pending, for want of a node maybe, is not waited for."""
+        running = {
+            view.worker.event_id
+            for view in self._watcher.views()
+            if view.worker is not None and view.phase is Phase.RUNNING
+        }
+        left = [
+            run
+            for run in self._flight.snapshot()
+            if run.active and not run.leaving and run.event.event_id not in running
+        ]
+        for run in left:
+            run.leaving = True
+        if left:
+            self._watcher.wake_all()
 
     def everything(self) -> bool:
         """All that is left, trying for HANDOVER_SECONDS. False where Redis stayed away."""

@@ -30,7 +30,7 @@ def monitor(a: Attempt) -> Judgement:
                 return found
             continue
         a.check_ownership()
-        if shop.abandon.is_set():
+        if shop.abandon.is_set() or a.run.leaving:
             raise Stopping("the worker is left to the next replica")
         ticket.wait(_time_left(a))
 

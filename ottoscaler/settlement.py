@@ -164,7 +164,7 @@ def cancel(a: Attempt, intent: Intent) -> Ended:
         if ticket.gone:
             break
         a.check_ownership()
-        if shop.abandon.is_set():
+        if shop.abandon.is_set() or a.run.leaving:
             raise Stopping("the cancelled worker is left to the next replica")
         if not asked and not (ticket.view is not None and ticket.view.deleting):
             asked = True

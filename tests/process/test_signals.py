@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from ottoscaler.local.ports import free_port
-from tests.harness.looks import FOREVER, deleting, ledger, local_only, phases, process_alive
+from tests.harness.looks import FOREVER, NEVER_STARTS, deleting, ledger, local_only, phases, process_alive
 from tests.harness.proxy import Fate
 from tests.harness.stories import behind_proxy
 from tests.harness.waiting import stays, wait_for
@@ -88,6 +88,22 @@ def test_workers_past_the_grace_are_left_running_and_adopted_by_the_next_replica
     assert {w["attempt"] for w in place.workers(event_id)} == {"0"}
     assert place.wait_event(waiting)["status"] == "succeeded"
     place.wait_nothing_pending()
+
+
+def test_a_stop_waits_for_no_event_whose_pods_are_all_pending(place: World) -> None:
+    replica = place.start(OTTO_SHUTDOWN_GRACE_SECONDS="600")
+    pending = place.scale_up(2, env=NEVER_STARTS)
+    mixed = place.scale_up(1, run_seconds=3)
+    pods = place.wait_workers(pending, "Pending", 2)
+    place.wait_workers(mixed, "Running", 1)
+    replica.send(signal.SIGTERM)
+    wait_for(lambda: ledger(place, pending)["owner"] == "", "what does not run is handed over at once", 2)
+    assert replica.wait(10) == 0
+    assert place.wait_event(mixed, 1)["status"] == "succeeded"
+    next_one = place.start()
+    wait_for(lambda: next_one.lines(action="pod_adopted", event_id=pending), "its Pods are adopted", 3.0)
+    assert {p["metadata"]["uid"] for p in place.kube.workers(pending)} == {p["metadata"]["uid"] for p in pods}
+    assert place.pending() == 1
 
 
 @pytest.mark.parametrize("second_signal", [signal.SIGTERM, signal.SIGINT])
