@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from ottoscaler.roundtrips import Call, RoundTrips
 
 CONNECT_SECONDS = 2.0  # a half-open connection costs no more than this
 ANSWER_SECONDS = 3.0  # no command of ours takes longer on a Redis that is well
+FRESH_SECONDS = 0.5  # a connection that was used so lately is not asked whether the server has closed it
 CALLS_IN_FLIGHT = 16  # commands at one time from one process; more gain nothing on one Redis thread
 
 # Answers that pass: a Redis that loads, was demoted, is full, or whose password is being changed.
@@ -146,6 +148,8 @@ class Stream:
         self._settings = settings
         self._client = _client(settings, answer_seconds)
         self._gate = threading.BoundedSemaphore(CALLS_IN_FLIGHT)
+        self._kept: Any = None  # a connection between two round trips
+        self._kept_at = 0.0  # monotonic, when it was used last
         self._scripts = RoundTrips(self._exchange, wait_seconds=ANSWER_SECONDS)
         self.stream = settings.redis_stream
         self.group = settings.redis_consumer_group
@@ -198,7 +202,8 @@ class Stream:
                 return self._scripts.send(("EVAL", text, *words))
 
     def _exchange(self, calls: Sequence[Call]) -> None:
-        connection = self._client.connection_pool.get_connection()
+        """One round trip; of one thread at a time, so the connection may be kept from one to the next."""
+        connection = self._connection()
         try:
             connection.send_packed_command(connection.pack_commands([call.words for call in calls]))
             for call in calls:
@@ -208,9 +213,21 @@ class Stream:
                     call.error = error
         except BaseException:
             connection.disconnect()
+            self._give_back()
             raise
-        finally:
-            self._client.connection_pool.release(connection)
+        self._kept_at = time.monotonic()
+
+    def _connection(self) -> Any:
+        """The kept one. After a pause the pool looks first whether the server has closed it meanwhile."""
+        if self._kept is None or time.monotonic() - self._kept_at > FRESH_SECONDS:
+            self._give_back()
+            self._kept = self._client.connection_pool.get_connection()
+        return self._kept
+
+    def _give_back(self) -> None:
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            self._client.connection_pool.release(kept)
 
     def read(self, *, count: int, behind: str = ">", block_ms: int | None = None) -> list[Entry]:
         """XREADGROUP: new entries, or with an id our own pending ones behind it (never blocks then)."""
