@@ -63,11 +63,13 @@ def _bars(axis: Any, title: str, figures: list[Figure]) -> None:
 def _lines(axis: Any, title: str, key: str, points: list[dict[str, Any]]) -> None:
     for replicas in sorted({point["replicas"] for point in points}):
         chosen = [point for point in points if point["replicas"] == replicas]
-        axis.plot(
-            [p["pods"] for p in chosen], [p[key] for p in chosen], marker="o", label=f"{replicas} replicas"
-        )
+        label = "1 replica" if replicas == 1 else f"{replicas} replicas"
+        axis.plot([p["pods"] for p in chosen], [p[key] for p in chosen], marker="o", label=label)
+    pods = sorted({point["pods"] for point in points})
     axis.set_xlabel("Pods")
     axis.set_xscale("log")
+    axis.set_xticks(pods, [f"{number:,}" for number in pods], fontsize=8)
+    axis.minorticks_off()
     axis.set_ylim(bottom=0)
     axis.set_title(title, fontsize=10)
     axis.legend(fontsize=7)
