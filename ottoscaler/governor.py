@@ -18,7 +18,7 @@ SLOW_SECONDS = 2.0  # an answer that takes longer counts as a sign of strain
 LEAST_RATE = 5.0  # calls a second, however much the server complains
 RAISE_PER_ANSWER = 0.5  # calls a second
 LOWER_EVERY_SECONDS = 1.0  # one burst of 429s is one sign, not thirty-two
-LONGEST_SLEEP_SECONDS = 0.25  # between two looks whether a waiting create may still go
+LONGEST_SLEEP_SECONDS = 0.25  # between two looks at the rate, and whether a waiting create may still go
 SHARE_LEFT_BY_CREATES = 0.1  # of the burst
 
 
@@ -42,13 +42,15 @@ class Governor:
         self._most = qps
         self._burst = float(burst)
         self._rate = qps
-        self._tokens = float(burst)
+        self._taken = 0  # tokens so far, some of them still to come
+        self._filled = float(burst)  # tokens so far that have come
         self._filled_at = time.monotonic()
         self._lowered_at = 0.0
         self._paused_until = 0.0
         self._lock = threading.Lock()
         self._calls = threading.BoundedSemaphore(CALLS_IN_FLIGHT)
         self._creates = threading.BoundedSemaphore(CREATES_IN_FLIGHT)
+        self._first = threading.BoundedSemaphore(1)
 
     @property
     def rate(self) -> float:
@@ -61,30 +63,52 @@ class Governor:
         behind everything else; ``permit`` is asked while it waits and once more when it may go, and raises
         where it may not go any more."""
         if permit is None:
-            self._take_token(0.0, None)
+            self._await_token()
             with self._calls:
                 yield
             return
         with _held(self._creates, permit):
-            self._take_token(min(self._burst * SHARE_LEFT_BY_CREATES, self._burst - 1), permit)
+            with _held(self._first, permit):  # only whoever is first wakes for the next token
+                self._await_spare_token(permit)
             with _held(self._calls, permit):
                 permit()
                 yield
 
-    def _take_token(self, leave: float, permit: Permit | None) -> None:
+    def _await_token(self) -> None:
+        """Take the next token, though it is still to come, and wait for it: nobody wakes for another's."""
+        with self._lock:
+            self._fill()
+            self._taken += 1
+            mine = self._taken
         while True:
             with self._lock:
-                now = time.monotonic()
-                self._tokens = min(self._burst, self._tokens + (now - self._filled_at) * self._rate)
-                self._filled_at = now
-                paused = self._paused_until - now if permit is not None else 0.0
-                if paused <= 0 and self._tokens >= leave + 1:
-                    self._tokens -= 1
+                self._fill()
+                short = mine - self._filled
+                pause = short / self._rate
+            if short <= 0:
+                return
+            time.sleep(min(max(pause, 0.001), LONGEST_SLEEP_SECONDS))
+
+    def _await_spare_token(self, permit: Permit) -> None:
+        """Take a token once there is one beyond the others' share, and no 429 asked for a pause."""
+        leave = min(self._burst * SHARE_LEFT_BY_CREATES, self._burst - 1)
+        while True:
+            with self._lock:
+                now = self._fill()
+                short = leave + 1 - (self._filled - self._taken)
+                pause = max(self._paused_until - now, short / self._rate)
+                if pause <= 0:
+                    self._taken += 1
                     return
-                pause = max(paused, (leave + 1 - self._tokens) / self._rate, 0.001)
-            if permit is not None:
-                permit()
-            time.sleep(min(pause, LONGEST_SLEEP_SECONDS))
+            permit()
+            time.sleep(min(max(pause, 0.001), LONGEST_SLEEP_SECONDS))
+
+    def _fill(self) -> float:
+        """Under the lock: bring the bucket up to now, which is returned."""
+        now = time.monotonic()
+        since, self._filled_at = now - self._filled_at, now
+        self._filled = min(self._taken + self._burst, self._filled + since * self._rate)
+        return now
 
     def answered(self, status: int, seconds: float, retry_after: float = 0.0) -> None:
         """Tell how a call went. ``retry_after`` (seconds) holds creates back for that long."""
