@@ -35,7 +35,11 @@ REFILL_BEGINNING = CREATES_IN_FLIGHT  # at so many the dispatcher submits more: 
 MOST_OLD_TURNS = 1000  # remembered for events that are gone, before they are cleared
 MOST_MISHAPS = 5  # errors of our own on one worker, before it is recorded as failed
 MISHAP_PAUSE_SECONDS = 5.0
-STACK_BYTES = 256 * 1024  # of a pool thread; the default of 8 MiB costs page tables by the thousand
+
+# Of each thread. A TLS handshake, getaddrinfo (which loads the system's name services) and a JSON scanner at its
+# recursion limit each take much of 256 KiB, and past the end is a segmentation fault. Only touched pages cost
+# memory; the default of 8 MiB costs address space and page tables by the thousand.
+STACK_BYTES = 512 * 1024
 
 
 class Dispatcher:

@@ -10,7 +10,7 @@ from typing import Any
 MAX_SHOWN = 40  # characters of a wrong value that an error repeats
 # Lists and objects in one value; more than one is wrong anyway, a few leave room for a better sentence.
 # Deep nesting must not reach json: it recurses in C, and ended the process by a segmentation fault in a
-# thread with a stack of 128 KiB (256 KiB was enough, but that is not ours to know here).
+# thread with a stack of 128 KiB (how large ours is, is not to be known here).
 MAX_NESTED = 8
 MAX_STRING = 128 * 1024 - 1  # bytes of one argument, or of NAME=value: Linux's MAX_ARG_STRLEN, less the NUL
 
