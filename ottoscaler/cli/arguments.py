@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from typing import TypeAlias
 
 from ottoscaler import __version__
@@ -11,6 +12,9 @@ EPILOG = """\
 exit codes: 0 a stop that was asked for, or success; 1 a thread died, a part would not stop, or what was
 asked for failed; 2 wrong usage or settings, or a live twin under the same consumer name; 130 Ctrl-C.
 Settings come from the environment: `check` lists them with their values."""
+
+LONGEST_WORD_SHOWN = 80  # characters of a wrong word that an error repeats
+_ID = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")  # two numbers below 2**64, as Redis writes them
 
 _Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -81,7 +85,8 @@ examples:
 docs/events.md lists the fields.""",
     )
     send.add_argument("type", metavar="TYPE", help="scale_up or scale_down")
-    send.add_argument("fields", metavar="FIELD=VALUE", nargs="*", help="the event's fields")
+    # A default, or argparse would call it required.
+    send.add_argument("fields", metavar="FIELD=VALUE", nargs="*", default=[], help="the event's fields")
     send.add_argument("--wait", action="store_true", help="follow the event to its end")
     send.add_argument(
         "--timeout",
@@ -159,7 +164,9 @@ example:
         ),
     ):
         one = _command(verbs, verb, summary, text)
-        one.add_argument("ids", metavar="ID", nargs="*", help="a dead letter's id, or its event's")
+        one.add_argument(
+            "ids", metavar="ID", nargs="*", default=[], help="a dead letter's id, or its event's"
+        )
         one.add_argument("--all", action="store_true", help="all that are there now")
         one.set_defaults(complain=one.error)
 
@@ -201,16 +208,24 @@ def parse(argv: list[str]) -> argparse.Namespace:
     arguments, rest = top.parse_known_args(argv)
     # argparse takes a list of values in one run only; people write `send scale_up --wait pod_count=1`.
     if arguments.command == "send" and rest and not any(word.startswith("-") for word in rest):
-        arguments.fields += rest
+        arguments.fields = [*arguments.fields, *rest]
     elif (
         arguments.command == "dead"
         and arguments.verb != "list"
         and rest
         and not any(word.startswith("-") for word in rest)
     ):
-        arguments.ids += rest
+        arguments.ids = [*arguments.ids, *rest]
     elif rest:
         top.error(f"unrecognized arguments: {' '.join(rest)}")
-    if arguments.command == "dead" and arguments.verb != "list" and bool(arguments.ids) == arguments.all:
-        arguments.complain("give ids, or --all")
+    if arguments.command == "dead" and arguments.verb != "list":
+        _check_ids(arguments)
     return arguments
+
+
+def _check_ids(arguments: argparse.Namespace) -> None:
+    if bool(arguments.ids) == arguments.all:
+        arguments.complain("give ids, or --all")
+    for word in arguments.ids:
+        if not _ID.fullmatch(word):
+            arguments.complain(f"{word[:LONGEST_WORD_SHOWN]!r} is not an id such as 1717430400000-0")

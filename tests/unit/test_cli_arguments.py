@@ -22,6 +22,9 @@ WRONG = (
     ["dead", "list", "--count", "0"],
     ["check", "extra"],
     ["dead", "list", "extra"],
+    ["dead", "replay", "nope"],
+    ["dead", "replay", "1-1", "1717"],
+    ["dead", "drop", "1-1-1"],
 )
 
 
@@ -31,6 +34,18 @@ def test_wrong_usage_exits_with_2(words: list[str], capsys: pytest.CaptureFixtur
         parse(words)
     assert ended.value.code == 2
     assert "usage:" in capsys.readouterr().err
+
+
+def test_a_missing_type_is_all_that_send_misses(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse(["send"])
+    assert capsys.readouterr().err.endswith("the following arguments are required: TYPE\n")
+
+
+def test_a_malformed_id_is_named_with_one_that_is_well_formed(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse(["dead", "drop", "1-1", "nope"])
+    assert "'nope' is not an id such as 1717430400000-0" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
