@@ -110,6 +110,8 @@ def connection_options(settings: Settings, *, answer_seconds: float) -> dict[str
     if settings.redis_url:
         if settings.redis_url.startswith("rediss://"):
             options.update(tls)
+        if settings.redis_url.startswith("unix://"):
+            del options["socket_keepalive"]  # TCP's; redis-py's connection to a socket's path does not know it
         return options
     options["db"] = settings.redis_db
     options["username"] = settings.redis_username or None
@@ -121,15 +123,15 @@ def connection_options(settings: Settings, *, answer_seconds: float) -> dict[str
 
 def _client(settings: Settings, answer_seconds: float) -> Any:  # redis-py's own annotations say too little
     options = connection_options(settings, answer_seconds=answer_seconds)
-    if settings.redis_sentinels:
+    if settings.redis_url:
+        client: Any = redis.Redis.from_url(settings.redis_url, **options)
+    elif settings.redis_sentinels:
         hosts = [(host, int(port)) for host, port in settings.redis_sentinels]
         asking = {k: v for k, v in options.items() if k not in ("db", "username", "password")}
         sentinel: Any = Sentinel(  # type: ignore[no-untyped-call]
             hosts, sentinel_kwargs=asking, **options
         )
-        client: Any = sentinel.master_for(settings.redis_sentinel_master)
-    elif settings.redis_url:
-        client = redis.Redis.from_url(settings.redis_url, **options)
+        client = sentinel.master_for(settings.redis_sentinel_master)
     else:
         client = redis.Redis(host=settings.redis_host, port=settings.redis_port, **options)
     # Answers come as Redis sends them: one shape over all versions of redis-py.

@@ -31,11 +31,11 @@ def settings_without_kubernetes(environ: Mapping[str, str]) -> Settings:
 
 def where(settings: Settings) -> str:
     """Which Redis is meant, for people: never with a password."""
+    if settings.redis_url:
+        return redis_url.mask(settings.redis_url)
     if settings.redis_sentinels:
         asked = ", ".join(f"{host}:{port}" for host, port in settings.redis_sentinels)
         return f"the master {settings.redis_sentinel_master} of the Sentinels {asked}"
-    if settings.redis_url:
-        return redis_url.mask(settings.redis_url)
     tls = " with TLS" if settings.redis_tls else ""
     return f"{settings.redis_host}:{settings.redis_port}, database {settings.redis_db}{tls}"
 

@@ -217,6 +217,11 @@ class World:
         accounts = f"/api/v1/namespaces/{self.kube.namespace}/serviceaccounts/default"
         wait_for(lambda: self.kube.request("GET", accounts)[0] == 200, "the default service account exists")
 
+    @property
+    def socket_path(self) -> Path:
+        """Redis's Unix socket."""
+        return self.directory / "redis.sock"
+
     # --- replicas
 
     def environment(self, **settings: Any) -> dict[str, str]:
@@ -325,7 +330,9 @@ def world(*, kubelet: str = "simulated", **settings: str) -> Iterator[World]:
     with tempfile.TemporaryDirectory(prefix="ottoscaler-test-") as name:
         directory = Path(name)
         cluster = None if REAL else LocalCluster(kubelet, redis=False).start()  # type: ignore[arg-type]
-        server = RedisServer(directory / "redis", 0, fsync="always")
+        server = RedisServer(
+            directory / "redis", 0, fsync="always", arguments=("--unixsocket", str(directory / "redis.sock"))
+        )
         server.start()
         made: World | None = None
         try:
