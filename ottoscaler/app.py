@@ -130,8 +130,8 @@ class App:
             metrics=self.metrics,
             limits=WorkerLimits(
                 s.instance,
-                float(s.pending_timeout_seconds),
-                float(s.worker_timeout_seconds),
+                s.pending_timeout_seconds,
+                s.worker_timeout_seconds,
                 s.max_retries,
                 s.failed_pod_ttl_seconds,
             ),

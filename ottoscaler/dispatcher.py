@@ -36,9 +36,9 @@ MOST_OLD_TURNS = 1000  # remembered for events that are gone, before they are cl
 MOST_MISHAPS = 5  # errors of our own on one worker, before it is recorded as failed
 MISHAP_PAUSE_SECONDS = 5.0
 
-# Of each thread. A TLS handshake, getaddrinfo (which loads the system's name services) and a JSON scanner at its
-# recursion limit each take much of 256 KiB, and past the end is a segmentation fault. Only touched pages cost
-# memory; the default of 8 MiB costs address space and page tables by the thousand.
+# Of each thread. A TLS handshake, getaddrinfo (which loads the system's name services) and a JSON scanner at
+# its recursion limit each take much of 256 KiB, and past the end is a segmentation fault. Only touched pages
+# cost memory; the default of 8 MiB costs address space and page tables by the thousand.
 STACK_BYTES = 512 * 1024
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,14 +32,14 @@ APP, MANAGED_BY = "otto-agent", "ottoscaler"
 
 @dataclass(frozen=True)
 class PodDefaults:
-    """What all Pods of a replica have in common: settings, in whole seconds where they are times."""
+    """What all Pods of a replica have in common: settings, in seconds where they are times."""
 
     instance: str
     installation: str
     namespace: str
     agent_image: str
-    pending_timeout_seconds: int
-    default_timeout_seconds: int
+    pending_timeout_seconds: float
+    default_timeout_seconds: float
     default_max_retries: int = 2
 
 
@@ -81,7 +82,7 @@ class PodPlan:
     event: ScaleUp
     defaults: PodDefaults
     task_label: str
-    timeout_seconds: int  # the run limit, from the container's start
+    timeout_seconds: float  # the run limit, from the container's start
     max_retries: int
     skeleton: JsonObject  # the Pod but for what differs between workers; shared, never changed
     position: int  # of the worker among the containers
@@ -152,7 +153,7 @@ def plan(
         task_label=label_value(event.task_id),
         timeout_seconds=timeout,
         max_retries=retries,
-        skeleton=_skeleton(event, template, defaults.pending_timeout_seconds + timeout),
+        skeleton=_skeleton(event, template, math.ceil(defaults.pending_timeout_seconds + timeout)),
         position=[c["name"] for c in template.pod["spec"]["containers"]].index(WORKER),
         clock=clock,
     )

@@ -57,7 +57,7 @@ def seconds(low: float, high: float) -> Kind:
 
 
 def whole_seconds(low: int, high: int) -> Kind:
-    """For what the kubelet counts, which knows whole seconds only: a decimal part is rounded up."""
+    """For what events give in whole seconds: a decimal part is rounded up."""
     kind = decimal(low, high, " of seconds")
     return Kind(lambda text: math.ceil(kind.parse(text)), f"{kind.accepts} (rounded up to whole ones)")
 
@@ -89,16 +89,17 @@ def word(accepts: str, longest: int = 200) -> Kind:
     return Kind(parse, f"{accepts}: up to {longest} printable characters without blanks")
 
 
-def choice(*values: str) -> Kind:
-    """One of the given words, in upper or lower case."""
+def choice(*values: str, **aliases: str) -> Kind:
+    """One of the given words, in upper or lower case, or another name for one of them."""
     by_fold = {value.casefold(): value for value in values}
+    by_fold |= {alias.casefold(): value for alias, value in aliases.items()}
 
     def parse(text: str) -> str:
         if text.casefold() not in by_fold:
             raise ValueError
         return by_fold[text.casefold()]
 
-    return Kind(parse, f"one of {', '.join(values)}")
+    return Kind(parse, f"one of {', '.join((*values, *aliases))}")
 
 
 def _host(text: str) -> str:

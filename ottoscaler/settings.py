@@ -126,7 +126,7 @@ class Settings:
     )
     max_event_bytes: int = setting(
         # An event's parts end in a Pod, and etcd takes no object above 1.5 MiB.
-        kinds.whole(256, 1_048_576), 65536, "above it an event is dead-lettered"
+        kinds.whole(1, 1_048_576), 65536, "above it an event is dead-lettered"
     )  # fmt: skip
     max_events_in_hand: int = setting(
         kinds.whole(1, 1000), 16, "events read whose workers have not all started"
@@ -137,10 +137,12 @@ class Settings:
         2.0,
         "the XREADGROUP block, and the fallback poll while the watch is unhealthy",
     )
-    worker_timeout_seconds: int = setting(
-        kinds.whole_seconds(1, YEAR), 3600, "default run limit, counted from the container's start"
+    worker_timeout_seconds: float = setting(
+        kinds.seconds(0.1, YEAR),
+        3600.0,
+        "run limit of a worker whose event names none, counted from the container's start",
     )
-    pending_timeout_seconds: int = setting(kinds.whole_seconds(1, YEAR), 900, "from creation to running")
+    pending_timeout_seconds: float = setting(kinds.seconds(0.1, YEAR), 900.0, "from creation to running")
     max_timeout_seconds: int = setting(
         kinds.whole_seconds(1, YEAR), 86400, "the longest run limit that an event may ask for"
     )
@@ -148,7 +150,9 @@ class Settings:
     max_memory: str = setting(kinds.QUANTITY, "32Gi", "the most memory that an event may ask for")
     max_event_retries: int = setting(kinds.whole(0, 100), 10, "the most retries that an event may ask for")
     max_retries: int = setting(
-        kinds.whole(0, 100), 2, "new attempts of a worker, for infrastructure failures only"
+        kinds.whole(0, 100),
+        2,
+        "new attempts of a worker whose event names no number, for infrastructure failures only",
     )
     failed_pod_ttl_seconds: float = setting(
         kinds.seconds(0, 7 * 86_400), 0.0, "keep a failed Pod so long for a look at it (it holds no slot)"
@@ -179,7 +183,9 @@ class Settings:
     )
     http_port: int = setting(kinds.port(0), 9090, "their port; `0` turns them off")
     log_level: str = setting(
-        kinds.choice("DEBUG", "INFO", "WARNING", "ERROR"), "INFO", "the least level logged"
+        kinds.choice("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", WARN="WARNING"),
+        "INFO",
+        "the least level logged",
     )
     log_format: str = setting(kinds.choice("json", "text"), "json", "`json`, or `text` for people")
 

@@ -1,4 +1,8 @@
-"""What single values cannot show: how settings fit each other, and which were hardly meant so."""
+"""What single values cannot show: how settings fit each other, and which were hardly meant so.
+
+A setting that is legal by itself must not be refused for another's default, which its operator never chose:
+what is checked here cannot work, or has no meaning, whatever was meant.
+"""
 
 from __future__ import annotations
 
@@ -31,15 +35,10 @@ _SINGLE_PARTS = (
 
 
 def _sentinels_need_a_master(settings: Settings) -> str:
-    if settings.redis_sentinels and not settings.redis_sentinel_master:
+    if settings.redis_sentinels and not settings.redis_sentinel_master and not settings.redis_url:
         return (
-            "REDIS_SENTINEL_MASTER is '', but REDIS_SENTINELS is set; accepted is the name under which the "
+            "REDIS_SENTINEL_MASTER is not set, but REDIS_SENTINELS is; accepted is the name under which the "
             "Sentinels know the master."
-        )
-    if settings.redis_sentinel_master and not settings.redis_sentinels:
-        return (
-            f"REDIS_SENTINELS is '', but REDIS_SENTINEL_MASTER is {settings.redis_sentinel_master!r}; "
-            "accepted is host:port,host:port."
         )
     return ""
 
@@ -47,9 +46,15 @@ def _sentinels_need_a_master(settings: Settings) -> str:
 def _certificate_needs_its_key(settings: Settings) -> str:
     cert, key = settings.redis_tls_cert_file, settings.redis_tls_key_file
     if cert and not key:
-        return f"REDIS_TLS_KEY_FILE is '', but REDIS_TLS_CERT_FILE is {cert!r}; accepted is its file."
+        return (
+            f"REDIS_TLS_KEY_FILE is not set, but REDIS_TLS_CERT_FILE is {cert!r}; accepted is the file of "
+            "that certificate's key."
+        )
     if key and not cert:
-        return f"REDIS_TLS_CERT_FILE is '', but REDIS_TLS_KEY_FILE is {key!r}; accepted is its file."
+        return (
+            f"REDIS_TLS_CERT_FILE is not set, but REDIS_TLS_KEY_FILE is {key!r}; accepted is the file of "
+            "that key's certificate."
+        )
     return ""
 
 
@@ -87,26 +92,8 @@ def _streams_are_outside_the_ledger(settings: Settings) -> str:
     return ""
 
 
-def _run_limit_is_within_the_most(settings: Settings) -> str:
-    if settings.worker_timeout_seconds > settings.max_timeout_seconds:
-        return (
-            f"OTTO_WORKER_TIMEOUT_SECONDS is {settings.worker_timeout_seconds}; accepted is at most "
-            f"OTTO_MAX_TIMEOUT_SECONDS, which is {settings.max_timeout_seconds}."
-        )
-    return ""
-
-
-def _retries_are_within_the_most(settings: Settings) -> str:
-    if settings.max_retries > settings.max_event_retries:
-        return (
-            f"OTTO_MAX_RETRIES is {settings.max_retries}; accepted is at most OTTO_MAX_EVENT_RETRIES, "
-            f"which is {settings.max_event_retries}."
-        )
-    return ""
-
-
 CHECKS: tuple[tuple[frozenset[str], Check], ...] = (
-    (frozenset({"redis_sentinels", "redis_sentinel_master"}), _sentinels_need_a_master),
+    (frozenset({"redis_url", "redis_sentinels", "redis_sentinel_master"}), _sentinels_need_a_master),
     (frozenset({"redis_tls_cert_file", "redis_tls_key_file"}), _certificate_needs_its_key),
     (
         frozenset({"redis_url", "redis_tls_ca_file", "redis_tls_cert_file", "redis_tls_key_file"}),
@@ -117,8 +104,6 @@ CHECKS: tuple[tuple[frozenset[str], Check], ...] = (
         frozenset({"redis_stream", "redis_results_stream", "redis_dead_stream", "redis_consumer_group"}),
         _streams_are_outside_the_ledger,
     ),
-    (frozenset({"worker_timeout_seconds", "max_timeout_seconds"}), _run_limit_is_within_the_most),
-    (frozenset({"max_retries", "max_event_retries"}), _retries_are_within_the_most),
 )
 """Each check with the attributes it looks at: it is left out where one of these could not be read."""
 
@@ -139,6 +124,12 @@ def value_warnings(environ: Mapping[str, str]) -> tuple[str, ...]:
         value = environ.get(name, "")
         if has_url and value and not service_link_port(value):
             found.append(f"{name} is set, but not used: REDIS_URL wins over the single parts.")
+    if (
+        environ.get("REDIS_SENTINEL_MASTER")
+        and not has_url
+        and not environ.get("REDIS_SENTINELS", "").strip()
+    ):
+        found.append("REDIS_SENTINEL_MASTER is set, but not used: REDIS_SENTINELS is not set.")
     return tuple(found)
 
 

@@ -111,7 +111,9 @@ def connection_options(settings: Settings, *, answer_seconds: float) -> dict[str
         if settings.redis_url.startswith("rediss://"):
             options.update(tls)
         if settings.redis_url.startswith("unix://"):
-            del options["socket_keepalive"]  # TCP's; redis-py's connection to a socket's path does not know it
+            del options[
+                "socket_keepalive"
+            ]  # TCP's; redis-py's connection to a socket's path does not know it
         return options
     options["db"] = settings.redis_db
     options["username"] = settings.redis_username or None

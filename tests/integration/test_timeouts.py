@@ -15,8 +15,8 @@ from tests.harness.world import World, world
 
 @pytest.fixture(scope="module")
 def hasty() -> Iterator[World]:
-    """A replica that gives a Pod two seconds to start and a worker three to run."""
-    with world(OTTO_PENDING_TIMEOUT_SECONDS="2", OTTO_WORKER_TIMEOUT_SECONDS="3") as made:
+    """A replica that gives a Pod a second and a half to start, and a worker three to run."""
+    with world(OTTO_PENDING_TIMEOUT_SECONDS="1.5", OTTO_WORKER_TIMEOUT_SECONDS="3") as made:
         made.start()
         yield made
 

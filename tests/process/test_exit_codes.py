@@ -27,7 +27,7 @@ WRONG = {
     "OTTO_ALLOWED_IMAGES": "ok,[not",
     "OTTO_MAX_WORKERS": "0",
     "OTTO_MAX_PODS_PER_EVENT": "many",
-    "OTTO_MAX_EVENT_BYTES": "1",
+    "OTTO_MAX_EVENT_BYTES": "0",
     "OTTO_MAX_EVENTS_IN_HAND": "-3",
     "OTTO_POLL_SECONDS": "nan",
     "OTTO_WORKER_TIMEOUT_SECONDS": "1.5.2",

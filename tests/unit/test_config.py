@@ -57,10 +57,54 @@ def test_empty_value_counts_as_none() -> None:
     assert load({"OTTO_MAX_WORKERS": "", "REDIS_PORT": "  "}) == load({})
 
 
-def test_durations_take_decimals_and_whole_ones_are_rounded_up() -> None:
-    loaded = load({"OTTO_LEASE_SECONDS": "0.5", "OTTO_WORKER_TIMEOUT_SECONDS": "1.2"})
-    assert loaded.lease_seconds == 0.5
-    assert loaded.worker_timeout_seconds == 2
+def test_durations_take_decimals() -> None:
+    names = [name for name in settings.NAMES if name.endswith("_seconds") and name != "max_timeout_seconds"]
+    loaded = load({variable(name): "2.5" for name in names})
+    assert {getattr(loaded, name) for name in names} == {2.5}
+
+
+def test_the_longest_run_limit_of_an_event_is_rounded_up_as_events_name_whole_seconds() -> None:
+    assert load({"OTTO_MAX_TIMEOUT_SECONDS": "1.2"}).max_timeout_seconds == 2
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"), [("warn", "WARNING"), ("Warning", "WARNING"), ("critical", "CRITICAL")]
+)
+def test_log_levels_have_the_names_that_people_use(said: str, meant: str) -> None:
+    assert load({"OTTO_LOG_LEVEL": said}).log_level == meant
+
+
+def bounds() -> list[tuple[str, str]]:
+    """Every setting that takes a range of numbers, with its least and with its greatest value."""
+    found = []
+    for name, spec in settings.SPECS.items():
+        if match := re.search(r" from (\S+) to (\S+)", spec.kind.accepts):
+            found += [(variable(name), match[1]), (variable(name), match[2])]
+    assert len(found) > 40
+    return found
+
+
+LEGAL_ALONE = [
+    *bounds(),
+    ("OTTO_MAX_CPU", "1m"),
+    ("OTTO_MAX_MEMORY", "1"),
+    ("REDIS_SENTINEL_MASTER", "mymaster"),
+    ("REDIS_TLS_CA_FILE", __file__),
+    ("REDIS_STREAM", "otto"),
+    ("REDIS_CONSUMER_GROUP", "events"),
+    ("OTTO_AGENT_IMAGE", "registry.example.org:5000/a/b@sha256:" + "0" * 64),
+    ("OTTO_ALLOWED_IMAGES", "nothing/at/all"),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), LEGAL_ALONE)
+def test_a_legal_value_is_never_refused_for_another_settings_default(name: str, value: str) -> None:
+    load({name: value})
+
+
+def test_the_most_that_an_event_may_ask_for_is_no_bound_for_the_operators_own_default() -> None:
+    loaded = load({"OTTO_MAX_TIMEOUT_SECONDS": "60", "OTTO_MAX_EVENT_RETRIES": "0"})
+    assert (loaded.worker_timeout_seconds, loaded.max_retries) == (3600, 2)
 
 
 def test_every_problem_is_named_at_once_with_variable_value_and_what_is_accepted() -> None:
@@ -117,14 +161,11 @@ def test_wrong_value_is_refused_in_one_sentence_that_names_it(name: str, value: 
     ("environ", "named"),
     [
         ({"REDIS_SENTINELS": "a:26379"}, "REDIS_SENTINEL_MASTER"),
-        ({"REDIS_SENTINEL_MASTER": "mymaster"}, "REDIS_SENTINELS"),
         ({"REDIS_TLS_CERT_FILE": __file__}, "REDIS_TLS_KEY_FILE"),
         ({"REDIS_TLS_KEY_FILE": __file__}, "REDIS_TLS_CERT_FILE"),
         ({"REDIS_TLS_CA_FILE": __file__, "REDIS_URL": "redis://redis"}, "rediss://"),
         ({"REDIS_DEAD_STREAM": "otto:scale:results"}, "REDIS_DEAD_STREAM"),
         ({"REDIS_DEAD_STREAM": "otto:scale:events:ottoscaler:x"}, "REDIS_DEAD_STREAM"),
-        ({"OTTO_WORKER_TIMEOUT_SECONDS": "90000"}, "OTTO_MAX_TIMEOUT_SECONDS"),
-        ({"OTTO_MAX_RETRIES": "11"}, "OTTO_MAX_EVENT_RETRIES"),
     ],
 )
 def test_settings_that_do_not_fit_each_other_are_refused(environ: dict[str, str], named: str) -> None:
@@ -134,8 +175,8 @@ def test_settings_that_do_not_fit_each_other_are_refused(environ: dict[str, str]
 
 
 def test_unreadable_value_is_reported_once_and_not_again_by_the_checks_between_settings() -> None:
-    found = problems({"OTTO_MAX_TIMEOUT_SECONDS": "soon", "OTTO_WORKER_TIMEOUT_SECONDS": "90000"})
-    assert [line.split()[0] for line in found] == ["OTTO_MAX_TIMEOUT_SECONDS"]
+    found = problems({"REDIS_TLS_CERT_FILE": "/nowhere/at/all", "REDIS_TLS_KEY_FILE": __file__})
+    assert [line.split()[0] for line in found] == ["REDIS_TLS_CERT_FILE"]
 
 
 def test_sentinels_are_read_as_hosts_and_ports() -> None:
@@ -149,6 +190,16 @@ def test_service_link_is_read_as_its_port_with_a_warning(name: str) -> None:
     assert 6380 in (loaded.redis_port, loaded.http_port)
     assert len(loaded.warnings) == 1
     assert "enableServiceLinks" in loaded.warnings[0]
+
+
+def test_sentinels_beside_a_url_are_not_used_and_so_need_no_master() -> None:
+    loaded = load({"REDIS_URL": "redis://redis", "REDIS_SENTINELS": "a:26379"})
+    assert [line.split()[0] for line in loaded.warnings] == ["REDIS_SENTINELS"]
+
+
+def test_a_master_without_sentinels_is_warned_about() -> None:
+    loaded = load({"REDIS_SENTINEL_MASTER": "mymaster"})
+    assert [line.split()[0] for line in loaded.warnings] == ["REDIS_SENTINEL_MASTER"]
 
 
 def test_parts_beside_a_url_are_warned_about_without_their_values() -> None:
