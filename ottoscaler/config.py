@@ -111,7 +111,7 @@ An `OTTO_` variable that is not in this table has no effect and is warned about.
 
 {render_settings_table()}
 Secrets (`REDIS_PASSWORD`, and a password inside `REDIS_URL`) are shown as `***` wherever settings are shown,
-and are replaced in every log line.
+and are replaced in every log line. Of a `REDIS_URL` that cannot be read, only what can be no password is shown.
 
 `OTTO_INSTANCE` is, unless it is set, the first 10 hexadecimal digits of the SHA-256 of the database's number,
 the stream and the group. So it stays the same when Redis moves to another host, and replicas agree on it.

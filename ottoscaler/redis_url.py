@@ -15,6 +15,27 @@ QUERY_OPTIONS = frozenset(
      "ssl_keyfile"}
 )  # fmt: skip
 
+_TLS_OPTIONS = frozenset(name for name in QUERY_OPTIONS if name.startswith("ssl_"))
+_CERT_REQS = ("none", "optional", "required")
+
+_OTHER_SCHEMES = (
+    "http",
+    "https",
+    "tcp",
+    "udp",
+    "sctp",
+    "valkey",
+    "valkeys",
+    "redis-sentinel",
+    "redis+sentinel",
+)  # seen
+_HOST_TEXT = r"(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,251}[A-Za-z0-9])?\.?|\[[0-9A-Fa-f:.]{2,45}\])"
+_HOST = re.compile(_HOST_TEXT)
+_HOST_AND_PORT = re.compile(rf"{_HOST_TEXT}:[0-9]{{1,5}}(?![^/?#])")
+_ADDRESS = re.compile(rf"{_HOST_TEXT}(?::[0-9]{{1,5}})?|[0-9A-Fa-f:.]{{2,45}}")
+_PLAIN_USER = re.compile(r"[A-Za-z0-9_.-]{0,64}")
+_PLAIN_DATABASE = re.compile(r"[0-9]{0,9}/?")
+_PLAIN_VALUE = re.compile(r"[A-Za-z0-9_./-]{0,200}")
 _QUERY_PASSWORD = re.compile(r"((?:^|[?&])password=)[^&]*", re.IGNORECASE)
 
 
@@ -24,20 +45,43 @@ def check(url: str) -> str:
     Raises:
         ValueError: says what is wrong, without repeating any part that may be a secret.
     """
+    # Not the parsed scheme, which is in lower case: redis-py reads the text itself.
+    if not url.startswith(tuple(f"{scheme}://" for scheme in SCHEMES)):
+        raise ValueError("it begins with none of redis://, rediss:// and unix://")
+    if "#" in url:
+        raise ValueError("it has a '#', which is spelled %23 in a password")
     parts = _split(url)
-    if parts.scheme not in SCHEMES:
-        raise ValueError("its scheme is none of redis://, rediss://, unix://")
-    if parts.scheme == "unix" and not parts.path:
-        raise ValueError("it names no socket")
-    if parts.scheme != "unix" and not parts.hostname:
-        raise ValueError("it names no host")
-    if parts.fragment:
-        raise ValueError("it has a '#'; in a password write it as %23")
-    unknown = sorted(set(parse_qs(parts.query, keep_blank_values=True)) - QUERY_OPTIONS)
-    if unknown:
-        raise ValueError(f"its query holds something other than {', '.join(sorted(QUERY_OPTIONS))}")
+    if parts.scheme == "unix":
+        _check_socket(parts)
+    else:
+        _check_host(parts)
+    _check_query(parts)
     database(url)
     return url
+
+
+def _check_socket(parts: SplitResult) -> None:
+    if parts.netloc.rpartition("@")[2]:
+        raise ValueError("the socket's path does not begin with '/', as in unix:///run/redis.sock")
+    if not parts.path.strip("/"):
+        raise ValueError("it names no socket")
+
+
+def _check_host(parts: SplitResult) -> None:
+    if not parts.hostname:
+        raise ValueError("it names no host")
+    if not _HOST.fullmatch(f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname):
+        raise ValueError("its host is neither a name nor an IP address")
+
+
+def _check_query(parts: SplitResult) -> None:
+    options = parse_qs(parts.query, keep_blank_values=True)
+    if options.keys() - QUERY_OPTIONS:
+        raise ValueError(f"its query holds something other than {', '.join(sorted(QUERY_OPTIONS))}")
+    if parts.scheme != "rediss" and options.keys() & _TLS_OPTIONS:
+        raise ValueError("its query holds an option for TLS, which only rediss:// has")
+    if options.get("ssl_cert_reqs", ["none"])[0] not in _CERT_REQS:
+        raise ValueError(f"its ssl_cert_reqs is none of {', '.join(_CERT_REQS)}")
 
 
 def database(url: str) -> int:
@@ -66,27 +110,81 @@ def secrets(url: str) -> tuple[str, ...]:
 
 
 def mask(url: str) -> str:
-    """The URL with ``***`` for its password, also for a URL too broken to be parsed.
+    """The URL with ``***`` for its password, and for all that is not plainly something else.
 
-    What stands before the last ``@`` counts as user information, so that an unquoted ``@`` or ``/`` in a
-    password cannot let its rest through.
+    A URL that is too broken to be parsed is masked, too: a forgotten ``@host`` leaves the password where the
+    host should be, so only what can be a host and port, a database, a socket's path or an option is shown.
     """
-    url = _QUERY_PASSWORD.sub(rf"\g<1>{MASK}", url)
-    head, at, tail = url.rpartition("@")
-    if not at:
-        return url
-    scheme, slashes, user_info = head.rpartition("://") if head.count("://") == 1 else head.partition("://")
+    scheme, slashes, rest = url.partition("://")
     if not slashes:
-        scheme, user_info = "", head
-    user, colon, _ = user_info.partition(":")
-    return f"{scheme}{slashes}{user + colon if colon else ''}{MASK}@{tail}"
+        scheme, rest = "", url
+    elif scheme.lower() not in (*SCHEMES, *_OTHER_SCHEMES):
+        scheme = MASK
+    # What stands before the last "@" counts as user information: a password may hold "@" or "/" unquoted.
+    user_info, at, rest = _apart(rest)
+    rest, hash_sign, _ = rest.partition("#")
+    rest, question, query = rest.partition("?")
+    authority, slash, path = rest.partition("/")
+    shown = _shown_authority(authority, named=bool(slashes) and scheme != "unix")
+    if slash:
+        plain = not authority if scheme == "unix" else _PLAIN_DATABASE.fullmatch(path)
+        shown += slash + (path if plain else MASK)
+    if question:
+        shown += question + "&".join(map(_shown_option, query.split("&")))
+    user = _shown_user(user_info) if at else ""
+    return f"{scheme}{slashes}{user}{at}{shown}{hash_sign and '#' + MASK}"
+
+
+def mask_address(text: str) -> str:
+    """A host, a port or several addresses; ``***`` where it cannot be that: somebody's URL, perhaps."""
+    if "://" in text:
+        return mask(text)
+    return text if all(_can_be_address(item.strip()) for item in text.split(",")) else MASK
+
+
+def _can_be_address(text: str) -> bool:
+    return _ADDRESS.fullmatch(text) is not None or not set(text) & {":", "@"}
+
+
+def _apart(rest: str) -> tuple[str, str, str]:
+    user_info, at, tail = rest.rpartition("@")
+    if at and "?" in user_info and not _HOST_AND_PORT.match(tail):
+        # The "@" stands in the query more likely than the "?" in a password.
+        before, question, query = rest.partition("?")
+        user_info, at, tail = before.rpartition("@")
+        return user_info, at, tail + question + query
+    return user_info, at, tail
+
+
+def _shown_user(user_info: str) -> str:
+    user, _, password = user_info.partition(":")
+    # Without a password, what stands there may be one whose ":" was forgotten.
+    return f"{user}:{MASK}" if password and _PLAIN_USER.fullmatch(user) else MASK
+
+
+def _shown_authority(text: str, *, named: bool) -> str:
+    """``named``: a bare word can only be a host, as behind ``redis://``; else it may be anything."""
+    can_be_shown = not text or _HOST_AND_PORT.fullmatch(text) or (named and _HOST.fullmatch(text))
+    return text if can_be_shown else MASK
+
+
+def _shown_option(text: str) -> str:
+    name, equals, value = text.partition("=")
+    if not equals or name.lower() not in QUERY_OPTIONS:
+        return MASK
+    plain = _PLAIN_DATABASE if name.lower() == "db" else _PLAIN_VALUE
+    shown = name.lower() not in ("username", "password") and plain.fullmatch(value)
+    return f"{name}={value if shown else MASK}"
 
 
 def _split(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
-        if parts.port == 0:
+        if parts.scheme != "unix" and parts.port == 0:
             raise ValueError
     except ValueError:
-        raise ValueError("its host and port cannot be told apart") from None
+        raise ValueError(
+            "its host and port cannot be told apart; a password stands before '@', with a ':', '@', '/' or "
+            "'?' of its own spelled %3A, %40, %2F or %3F"
+        ) from None
     return parts

@@ -38,5 +38,9 @@ def setting(
 def show(value: Any) -> str:
     """A setting's value as it would stand in the environment."""
     if isinstance(value, tuple):
-        return ",".join(":".join(map(str, item)) if isinstance(item, tuple) else str(item) for item in value)
+        return ",".join(_address(*item) if isinstance(item, tuple) else str(item) for item in value)
     return f"{value:.15g}" if isinstance(value, float) else str(value)
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

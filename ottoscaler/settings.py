@@ -23,6 +23,9 @@ YEAR = 365 * 86_400
 _WITHOUT_PREFIX = ("redis_", "kubeconfig", "namespace", "pod_uid")
 
 
+_ADDRESSES = ("redis_host", "redis_port", "redis_db", "redis_sentinels")
+
+
 def _own_namespace() -> str:
     try:
         return SERVICE_ACCOUNT_NAMESPACE.read_text(encoding="utf-8").strip() or "default"
@@ -245,4 +248,7 @@ def masked(attribute: str, text: str) -> str:
     """A setting's text with ``***`` for what is secret in it."""
     if SPECS[attribute].secret:
         return redis_url.MASK if text else ""
-    return redis_url.mask(text) if attribute == "redis_url" else text
+    if attribute == "redis_url":
+        return redis_url.mask(text)
+    # Somebody may have written a whole URL there.
+    return redis_url.mask_address(text) if attribute in _ADDRESSES else text

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from ottoscaler.redis_url import mask_address
 from ottoscaler.setting_kinds import service_link_port
 
 if TYPE_CHECKING:
@@ -117,8 +118,8 @@ def value_warnings(environ: Mapping[str, str]) -> tuple[str, ...]:
         number = service_link_port(value)
         if number and not (has_url and name == "REDIS_PORT"):
             found.append(
-                f"{name} is {value!r}, which the kubelet injects for a Service of that name; it is read as "
-                f"port {number}. Set enableServiceLinks: false on the pod, or set {name} to a number."
+                f"{name} is {mask_address(value)!r}, which the kubelet injects for a Service of that name; it is "
+                f"read as port {number}. Set enableServiceLinks: false on the pod, or set {name} to a number."
             )
     for name in _SINGLE_PARTS:
         value = environ.get(name, "")

@@ -148,6 +148,13 @@ def test_every_problem_is_named_at_once_with_variable_value_and_what_is_accepted
         ("REDIS_URL", "redis://redis:6379/first"),
         ("REDIS_URL", "redis://redis:99999"),
         ("REDIS_URL", "redis://redis:6379/0?socket_timeout=1"),
+        ("REDIS_URL", "redis://redis:6379/0?ssl_ca_certs=/ca.crt"),  # redis-py would fail at each connection
+        ("REDIS_URL", "unix:///run/redis.sock?ssl_cert_reqs=none"),
+        ("REDIS_URL", "rediss://redis:6379/0?ssl_cert_reqs=perhaps"),
+        ("REDIS_URL", "REDIS://redis:6379"),
+        ("REDIS_URL", "redis://two words"),
+        ("REDIS_URL", "unix:/run/redis.sock"),
+        ("REDIS_URL", "unix://run/redis.sock"),
     ],
 )
 def test_wrong_value_is_refused_in_one_sentence_that_names_it(name: str, value: str) -> None:
@@ -281,12 +288,72 @@ def test_no_secret_is_shown_by_settings(environ: dict[str, str]) -> None:
         f"redis://:{SECRET}@redis:no-port",
         "redis://redis:6379/0?password=s3cr3t&retry=1",
         "redis://s3cr3t@:6379",
+        "redis://:s3cr3t",  # the host was forgotten
+        "redis://:s3cr3t/0",
+        "redis://:s3cr3t:6379",
+        "redis://otto:s3cr3t",
+        "redis://otto:x/s3cr3t",
+        "redis://otto:x?s3cr3t",
+        "redis://otto:x#s3cr3t",
+        "redis://otto:x?s3cr3t@redis",
+        "redis://otto:x#s3cr3t@redis:6379",
+        "redis://redis:6379/s3cr3t",
+        "redis://redis:6379/0?password=x&s3cr3t",
+        "redis://redis:6379/0?pass=s3cr3t",
+        "redis://redis:6379/0?pass=x@s3cr3t",
+        "redis://redis:6379/0?PASSWORD=s3cr3t",
+        "redis://redis:6379/0?db=s3cr3t",
+        "redis://[:s3cr3t]:6379",
+        "unix://:s3cr3t/run/redis.sock",
+        "unix://:x/s3cr3t",
+        "unix://s3cr3t",
+        "REDIS://:s3cr3t@redis",
+        "s3cr3t://redis:6379",
+        "redis:/:s3cr3t@redis",
+        "otto:s3cr3t",
+        "s3cr3t",
     ],
 )
 def test_no_secret_is_shown_by_the_sentence_about_a_broken_url(url: str) -> None:
-    text = " ".join(problems({"REDIS_URL": url}))
+    (text,) = problems({"REDIS_URL": url})
     assert "s3cr3t" not in text
     assert "all:kinds" not in text
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://redis:6379/2",
+        "rediss://[::1]:6379?ssl_ca_certs=/etc/ca.crt&db=1",
+        "unix:///run/redis.sock?db=2",
+        "http://redis:6379",
+        "redis:6379",
+    ],
+)
+def test_what_cannot_be_a_secret_is_shown(url: str) -> None:
+    assert redis_url.mask(url) == url
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"REDIS_SENTINELS": ":s3cr3t@a:26379,b:26379", "REDIS_SENTINEL_MASTER": "m"},
+        {"REDIS_SENTINELS": "a:26379,b:s3cr3t", "REDIS_SENTINEL_MASTER": "m"},
+        {"REDIS_SENTINELS": ":x,s3cr3t@a:26379", "REDIS_SENTINEL_MASTER": "m"},
+        {"REDIS_HOST": "redis://:s3cr3t@redis:6379"},
+        {"REDIS_HOST": ":s3cr3t@redis"},
+        {"REDIS_PORT": "redis://:s3cr3t@redis:6379"},
+    ],
+)
+def test_no_secret_is_shown_that_stands_where_an_address_should(environ: dict[str, str]) -> None:
+    (text,) = problems(environ)
+    assert "s3cr3t" not in text
+    assert "***" in text
+
+
+def test_no_secret_is_shown_by_the_warning_about_a_service_link() -> None:
+    (text,) = load({"REDIS_PORT": "tcp://:s3cr3t@redis:6379"}).warnings
+    assert "s3cr3t" not in text
 
 
 @given(password=st.text(st.characters(codec="utf-8"), min_size=6).filter(lambda text: "@" not in text))
