@@ -61,8 +61,8 @@ def _problem(attribute: str, text: str, detail: str) -> str:
     shown = masked(attribute, text)
     if len(shown) > LONGEST_VALUE_SHOWN:
         shown = shown[:LONGEST_VALUE_SHOWN] + "…"
-    but = f", but {detail.rstrip('.')}" if detail else ""
-    return f"{variable(attribute)} is {shown!r}{but}; accepted is {SPECS[attribute].kind.accepts}."
+    why = f": {detail.rstrip('.')}" if detail else ""
+    return f"{variable(attribute)} is {shown!r}{why}; accepted is {SPECS[attribute].kind.accepts}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,8 @@ An `OTTO_` variable that is not in this table has no effect and is warned about.
 
 {render_settings_table()}
 Secrets (`REDIS_PASSWORD`, and a password inside `REDIS_URL`) are shown as `***` wherever settings are shown,
-and are replaced in every log line. Of a `REDIS_URL` that cannot be read, only what can be no password is shown.
+and are replaced in every log line. Of a `REDIS_URL` that cannot be read, only what is plainly no password is
+shown.
 
 `OTTO_INSTANCE` is, unless it is set, the first 10 hexadecimal digits of the SHA-256 of the database's number,
 the stream and the group. So it stays the same when Redis moves to another host, and replicas agree on it.

@@ -47,7 +47,7 @@ def check(url: str) -> str:
     """
     # Not the parsed scheme, which is in lower case: redis-py reads the text itself.
     if not url.startswith(tuple(f"{scheme}://" for scheme in SCHEMES)):
-        raise ValueError("it begins with none of redis://, rediss:// and unix://")
+        raise ValueError("it does not begin with redis://, rediss:// or unix://")
     if "#" in url:
         raise ValueError("it has a '#', which is spelled %23 in a password")
     parts = _split(url)
@@ -77,7 +77,7 @@ def _check_host(parts: SplitResult) -> None:
 def _check_query(parts: SplitResult) -> None:
     options = parse_qs(parts.query, keep_blank_values=True)
     if options.keys() - QUERY_OPTIONS:
-        raise ValueError(f"its query holds something other than {', '.join(sorted(QUERY_OPTIONS))}")
+        raise ValueError(f"its query may only hold {', '.join(sorted(QUERY_OPTIONS))}")
     if parts.scheme != "rediss" and options.keys() & _TLS_OPTIONS:
         raise ValueError("its query holds an option for TLS, which only rediss:// has")
     if options.get("ssl_cert_reqs", ["none"])[0] not in _CERT_REQS:
@@ -184,7 +184,7 @@ def _split(url: str) -> SplitResult:
             raise ValueError
     except ValueError:
         raise ValueError(
-            "its host and port cannot be told apart; a password stands before '@', with a ':', '@', '/' or "
-            "'?' of its own spelled %3A, %40, %2F or %3F"
+            "its host and port cannot be told apart (a password stands before '@', with a ':', '@', '/' or "
+            "'?' of its own spelled %3A, %40, %2F or %3F)"
         ) from None
     return parts

@@ -1,7 +1,8 @@
 """The kinds of values that settings take: how each is read from text, and the words for what is accepted.
 
 A kind's ``parse`` gets the text without surrounding blanks, never an empty one. It raises ``ValueError``,
-whose text (if any) says what is wrong with this very value; it must not repeat a secret.
+whose text, if any, is a clause of its own ("it names no host") that says what is wrong with this very value;
+it must not repeat a secret.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ def word(accepts: str, longest: int = 200) -> Kind:
             raise ValueError
         return text
 
-    return Kind(parse, f"{accepts}: up to {longest} printable characters without blanks")
+    return Kind(parse, f"{accepts} of up to {longest} printable characters without blanks")
 
 
 def choice(*values: str, **aliases: str) -> Kind:
@@ -99,7 +100,8 @@ def choice(*values: str, **aliases: str) -> Kind:
             raise ValueError
         return by_fold[text.casefold()]
 
-    return Kind(parse, f"one of {', '.join((*values, *aliases))}")
+    others = {value: f" (or {alias})" for alias, value in aliases.items()}
+    return Kind(parse, f"one of {', '.join(value + others.get(value, '') for value in values)}")
 
 
 def _host(text: str) -> str:
@@ -119,24 +121,26 @@ def _dns_label(text: str) -> str:
 
 def _sentinels(text: str) -> tuple[tuple[str, int], ...]:
     found = []
-    for item in text.split(","):
-        host, colon, number = item.strip().rpartition(":")
+    for item in filter(None, map(str.strip, text.split(","))):
+        host, colon, number = item.rpartition(":")
         if not colon:
             raise ValueError("an address has no port")
         if host.startswith("[") and host.endswith("]"):
             host = host[1:-1]
         elif ":" in host:
-            raise ValueError("an IPv6 address stands in brackets")
+            raise ValueError("an IPv6 address needs brackets")
         try:
             found.append((_host(host), int(whole(1, 65535).parse(number))))
         except ValueError:
             raise ValueError("an address is not a host and a port") from None
+    if not found:
+        raise ValueError("it names no address")
     return tuple(found)
 
 
 def _file(text: str) -> str:
     if not Path(text).is_file():
-        raise ValueError("there is no such file")
+        raise ValueError("it is not a file" if Path(text).exists() else "there is no such file")
     if not os.access(text, os.R_OK):
         raise ValueError("this process may not read it")
     return text
@@ -154,7 +158,7 @@ def _kubeconfig(text: str) -> str:
 
 def _directory(text: str) -> str:
     if not Path(text).is_dir():
-        raise ValueError("there is no such directory")
+        raise ValueError("it is not a directory" if Path(text).exists() else "there is no such directory")
     if not os.access(text, os.R_OK | os.X_OK):
         raise ValueError("this process may not read it")
     return text
@@ -163,17 +167,24 @@ def _directory(text: str) -> str:
 def _quantity(text: str) -> str:
     from ottoscaler.quantities import parse  # late: most that import the settings never need it
 
-    if parse(text) <= 0:
+    try:
+        value = parse(text)
+    except ValueError:
+        raise ValueError from None  # its words are for events; what is accepted says as much
+    if value <= 0:
         raise ValueError("it is not above zero")
     return text
 
 
 def _image(text: str) -> str:
-    from ottoscaler.images import ImagePolicy  # late, as above
+    from ottoscaler.images import parse  # late, as above
 
     if "*" in text:
         raise ValueError("it is a pattern, and a worker needs one image")
-    ImagePolicy((text,))
+    try:
+        parse(text)
+    except ValueError as error:
+        raise ValueError(f"it {error}") from None
     return text
 
 
@@ -189,12 +200,17 @@ def _image_patterns(text: str) -> tuple[str, ...]:
 
 TEXT = Kind(str, "any text")
 HOST = Kind(_host, "a host name or an IP address")
-DNS_LABEL = Kind(_dns_label, "a DNS label: up to 63 of a-z, 0-9 and '-', with no '-' at either end")
-REDIS_URL = Kind(redis_url.check, "redis://, rediss:// or unix://, with host and port, or the socket's path")
-SENTINELS = Kind(_sentinels, "host:port,host:port")
+DNS_LABEL = Kind(_dns_label, "a DNS label of up to 63 of a-z, 0-9 and '-', with no '-' at either end")
+REDIS_URL = Kind(
+    redis_url.check,
+    "a URL such as redis://host:6379/0, rediss://user:password@host:6379 or unix:///path?db=0",
+)
+SENTINELS = Kind(_sentinels, "host:port, or several with ',' between")
 FILE = Kind(_file, "a file that can be read")
 KUBECONFIG = Kind(_kubeconfig, "a file that can be read, or several with ':' between")
 DIRECTORY = Kind(_directory, "a directory that can be read")
 QUANTITY = Kind(_quantity, "a Kubernetes quantity above zero, such as 500m, 8 or 32Gi")
 IMAGE = Kind(_image, "an image reference, such as busybox:latest")
-IMAGE_PATTERNS = Kind(_image_patterns, "image references with ',' between, in which '*' stops at '/'")
+IMAGE_PATTERNS = Kind(
+    _image_patterns, "a list of image references with ',' between, in which '*' stops at '/'"
+)

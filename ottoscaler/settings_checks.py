@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from ottoscaler.redis_url import mask_address
+from ottoscaler.redis_url import mask, mask_address
 from ottoscaler.setting_kinds import service_link_port
 
 if TYPE_CHECKING:
@@ -60,12 +60,16 @@ def _certificate_needs_its_key(settings: Settings) -> str:
 
 
 def _tls_files_need_a_tls_url(settings: Settings) -> str:
-    files = settings.redis_tls_ca_file or settings.redis_tls_cert_file or settings.redis_tls_key_file
-    if files and settings.redis_url and not settings.redis_tls:
-        scheme = settings.redis_url.partition("://")[0]
+    files = {
+        "REDIS_TLS_CA_FILE": settings.redis_tls_ca_file,
+        "REDIS_TLS_CERT_FILE": settings.redis_tls_cert_file,
+        "REDIS_TLS_KEY_FILE": settings.redis_tls_key_file,
+    }
+    named = [f"{name} is {path!r}" for name, path in files.items() if path]
+    if named and settings.redis_url and not settings.redis_tls:
         return (
-            f"REDIS_URL is a {scheme}:// URL, which is not encrypted, but {files!r} is set for TLS; accepted "
-            "with it is rediss:// only."
+            f"REDIS_URL is {mask(settings.redis_url)!r}, which is not encrypted, but {named[0]}; accepted "
+            "beside it is a URL that begins with rediss://."
         )
     return ""
 
@@ -76,10 +80,11 @@ def _streams_are_distinct(settings: Settings) -> str:
         "REDIS_RESULTS_STREAM": settings.redis_results_stream,
         "REDIS_DEAD_STREAM": settings.redis_dead_stream,
     }
-    if len(set(streams.values())) == len(streams):
-        return ""
-    named = ", ".join(f"{name} is {value!r}" for name, value in streams.items())
-    return f"{named}; accepted are three different names."
+    for value in streams.values():
+        same = [name for name in streams if streams[name] == value]
+        if len(same) > 1:
+            return f"{' and '.join(same)} have one name, {value!r}; accepted is a name of its own for each."
+    return ""
 
 
 def _streams_are_outside_the_ledger(settings: Settings) -> str:
@@ -89,7 +94,10 @@ def _streams_are_outside_the_ledger(settings: Settings) -> str:
         ("REDIS_DEAD_STREAM", settings.redis_dead_stream),
     ):
         if value.startswith(prefix):
-            return f"{name} is {value!r}; accepted is a name outside {prefix!r}, which is the ledger's."
+            return (
+                f"{name} is {value!r}, which is among the ledger's keys; accepted with this REDIS_STREAM and "
+                f"REDIS_CONSUMER_GROUP is a name that does not begin with {prefix!r}."
+            )
     return ""
 
 
@@ -118,8 +126,8 @@ def value_warnings(environ: Mapping[str, str]) -> tuple[str, ...]:
         number = service_link_port(value)
         if number and not (has_url and name == "REDIS_PORT"):
             found.append(
-                f"{name} is {mask_address(value)!r}, which the kubelet injects for a Service of that name; it is "
-                f"read as port {number}. Set enableServiceLinks: false on the pod, or set {name} to a number."
+                f"{name} is {mask_address(value)!r}, which the kubelet injects for a Service of that name. "
+                f"It is read as port {number}. Set enableServiceLinks: false on the pod, or {name} to a number."
             )
     for name in _SINGLE_PARTS:
         value = environ.get(name, "")

@@ -165,6 +165,40 @@ def test_wrong_value_is_refused_in_one_sentence_that_names_it(name: str, value: 
 
 
 @pytest.mark.parametrize(
+    ("environ", "sentence"),
+    [
+        ({"OTTO_MAX_CPU": "lots"}, "OTTO_MAX_CPU is 'lots'; accepted is a Kubernetes quantity above zero, "),
+        (
+            {"OTTO_MAX_CPU": "0"},
+            "OTTO_MAX_CPU is '0': it is not above zero; accepted is a Kubernetes quantity ",
+        ),
+        ({"REDIS_URL": "redis://"}, "REDIS_URL is 'redis://': it names no host; accepted is a URL such as "),
+        ({"KUBECONFIG": "/no"}, "KUBECONFIG is '/no': there is no such file; accepted is a "),
+        ({"REDIS_TLS_CA_FILE": "/"}, "REDIS_TLS_CA_FILE is '/': it is not a file; accepted is a file that "),
+        (
+            {"OTTO_AGENT_IMAGE": "a@b"},
+            "OTTO_AGENT_IMAGE is 'a@b': it has a digest that is not sha256: and 64",
+        ),
+        (
+            {"OTTO_LOG_LEVEL": "LOUD"},
+            "OTTO_LOG_LEVEL is 'LOUD'; accepted is one of DEBUG, INFO, WARNING (or WARN",
+        ),
+        (
+            {"REDIS_STREAM": "otto:scale:dead"},
+            "REDIS_STREAM and REDIS_DEAD_STREAM have one name, 'otto:scale:dead'; accepted is a name of its own",
+        ),
+        (
+            {"REDIS_URL": "unix:///r", "REDIS_TLS_CA_FILE": "/dev/../etc/passwd"},
+            "REDIS_URL is 'unix:///r', which is not encrypted, but REDIS_TLS_CA_FILE is '/dev/../etc/passwd'; ",
+        ),
+    ],
+)
+def test_every_problem_reads_as_one_sentence(environ: dict[str, str], sentence: str) -> None:
+    (found,) = problems(environ)
+    assert found.startswith(sentence)
+
+
+@pytest.mark.parametrize(
     ("environ", "named"),
     [
         ({"REDIS_SENTINELS": "a:26379"}, "REDIS_SENTINEL_MASTER"),
