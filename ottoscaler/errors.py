@@ -25,7 +25,8 @@ class BadEvent(OttoscalerError):
 
 
 class BadTemplate(OttoscalerError):
-    """Operators' Pod templates cannot be used; ``problems`` has one sentence each, with file and field."""
+    """Their directory or the default Pod template cannot be used; ``problems`` has one sentence each, with
+    file and field."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("; ".join(problems))

@@ -20,14 +20,14 @@ from ottoscaler.fieldvalues import metadata_json
 from ottoscaler.model import JsonObject, ScaleUp
 from ottoscaler.overlay import lay_over, literal
 from ottoscaler.podview import WORKER
-from ottoscaler.taskids import PREFIX, label_value
+from ottoscaler.taskids import OWN_LABELS, PREFIX, label_value
 from ottoscaler.templatecheck import ACCEPTS, PREFERRED
 from ottoscaler.templates import Template, Templates
 
 MAX_NAME = 63  # characters of a DNS label: the Pod's name is its host name, too
 MAX_ANNOTATIONS = 256 * 1024  # bytes of all names and values: the API server's TotalAnnotationSizeLimitB
 MAX_BODY = 1024 * 1024  # bytes: etcd takes 1.5 MiB, and the status is yet to come
-APP, MANAGED_BY = "otto-agent", "ottoscaler"
+APP = OWN_LABELS["app"]
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class PodDefaults:
 
 def selector(instance: str) -> str:
     """The label selector of all workers of an instance, for list and watch."""
-    return f"managed-by={MANAGED_BY},{PREFIX}instance={instance}"
+    return f"managed-by={OWN_LABELS['managed-by']},{PREFIX}instance={instance}"
 
 
 def pod_name(instance: str, event_id: str, index: int, attempt: int) -> str:
@@ -64,8 +64,7 @@ def pod_name(instance: str, event_id: str, index: int, attempt: int) -> str:
 def labels(defaults: PodDefaults, event_id: str, index: int, attempt: int, task_label: str) -> dict[str, str]:
     """All labels that Ottoscaler sets and trusts (DESIGN.md 3.4)."""
     return {
-        "app": APP,
-        "managed-by": MANAGED_BY,
+        **OWN_LABELS,
         PREFIX + "instance": defaults.instance,
         PREFIX + "installation": defaults.installation,
         PREFIX + "event-id": event_id,

@@ -48,7 +48,7 @@ def problems(pod: JsonObject) -> list[str]:
         found += [f"volume {volume.get('name')} is a {kind}" for kind in kinds]
     shared = _object(spec.get("securityContext"))
     sysctls = [sysctl.get("name") for sysctl in _objects(shared.get("sysctls"))]
-    found += [f"sysctl {name} is set" for name in sysctls if name not in _SYSCTLS]
+    found += [f"sysctl {name} is set" for name in sysctls if str(name) not in _SYSCTLS]
     if shared.get("runAsUser") == 0:
         found.append("securityContext.runAsUser is 0")
     for container in (*_objects(spec.get("initContainers")), *_objects(spec.get("containers"))):

@@ -6,6 +6,7 @@ import hashlib
 import re
 
 PREFIX = "ottoscaler.io/"  # of our own labels and annotations
+OWN_LABELS = {"app": "otto-agent", "managed-by": "ottoscaler"}  # the same on every worker (DESIGN.md 3.4)
 MAX_KEPT = 54  # 63 characters of a label value, less "-" and 8 hex digits (DESIGN.md 3.2)
 
 _NOT_KEPT = re.compile(r"[^A-Za-z0-9_.-]")

@@ -10,7 +10,7 @@ from typing import TypeGuard
 
 from ottoscaler.model import JsonObject
 from ottoscaler.podview import WORKER
-from ottoscaler.taskids import PREFIX
+from ottoscaler.taskids import OWN_LABELS, PREFIX
 
 ACCEPTS = PREFIX + "accepts"
 FIELDS = ("image", "command", "args", "env", "cpu", "memory")  # what a template may accept (DESIGN.md 3.2)
@@ -53,23 +53,24 @@ def _check_metadata(meta: object, wrong: list[str]) -> None:
     if not isinstance(meta, dict):
         wrong.append("metadata must be a map")
         return
-    # A name is let pass, and ignored, so that a template is a Pod that kubectl can check.
-    unknown = sorted(meta.keys() - {"name", "labels", "annotations"})
+    # Name and namespace are let pass, and ignored, so that a template is a Pod that kubectl can check.
+    unknown = sorted(meta.keys() - {"name", "namespace", "labels", "annotations"})
     wrong += [f"metadata.{key} cannot be set: only labels and annotations can" for key in unknown]
     for field in ("labels", "annotations"):
         entries = meta[field] = meta.get(field) or {}
         if not isinstance(entries, dict) or not all(isinstance(value, str) for value in entries.values()):
             wrong.append(f"metadata.{field} must be a map of strings: quote the values")
             continue
-        ours = [name for name in entries if _is_ours(name, field)]
+        ours = [name for name, value in entries.items() if _is_ours(name, value, field)]
         wrong += [f"metadata.{field} cannot set {name}: the name is Ottoscaler's own" for name in ours]
         if field == "annotations":
             _check_accepts(entries.get(ACCEPTS, ""), wrong)
 
 
-def _is_ours(name: str, field: str) -> bool:
+def _is_ours(name: str, value: str, field: str) -> bool:
     if field == "labels":
-        return name in ("app", "managed-by") or name.startswith(PREFIX)
+        # The very values that every worker gets anyway do no harm: a Pod's own YAML has them.
+        return OWN_LABELS.get(name, value) != value or name.startswith(PREFIX)
     return name.startswith(PREFIX) and name != ACCEPTS
 
 

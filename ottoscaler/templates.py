@@ -2,7 +2,8 @@
 
 The only module of the pure core that reads files. A template that could break what Ottoscaler promises
 about its Pods (names, labels, ``restartPolicy: Never``, deadlines) is refused here, with every problem of
-every file named at once; what only the API server can tell, ``check`` asks it by a dry run.
+every file named at once; what only the API server can tell, ``check`` asks it by a dry run. A profile that
+cannot be used spoils its own events only: without a directory or a default there is nothing to serve with.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import os
 import re
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from types import MappingProxyType
 
@@ -25,6 +26,8 @@ from ottoscaler.yamlfile import load
 BY_DEFAULT = frozenset({"env", "cpu", "memory"})  # of a profile that does not say
 MAX_FILE_BYTES = 256 * 1024  # a Pod with its status must stay below etcd's 1.5 MiB
 MAX_FILES = 500  # profiles; a ConfigMap holds 1 MiB in all
+MAX_TOLD = 1000  # characters of a broken template's problems in a dead letter; the log has each of them
+DEFAULT = "default"
 
 _PROFILE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
@@ -48,79 +51,112 @@ class Template:
 
 @dataclass(frozen=True)
 class Templates:
-    """All templates by profile. ``warnings`` are sentences for the log and for ``check``."""
+    """All templates by profile. ``warnings`` and ``problems`` are sentences for the log and for ``check``."""
 
     by_profile: Mapping[str, Template]
     warnings: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()  # each with its file's name: what cannot be used, or is not read
+    broken: Mapping[str, str] = field(default_factory=dict)  # profile -> why it cannot be used
 
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(sorted(self.by_profile))
 
     def get(self, profile: str) -> Template:
-        """The template of a profile. Raises ``BadEvent``, naming the known ones. Any thread."""
+        """The template of a profile. Raises ``BadEvent``, which says why there is none. Any thread."""
         try:
             return self.by_profile[profile]
         except KeyError:
-            raise BadEvent(f"profile {profile!r} is unknown; known: {', '.join(self.names)}") from None
+            pass
+        if profile in self.broken:
+            raise BadEvent(f"profile {profile!r} has an invalid template: {self.broken[profile]}")
+        raise BadEvent(f"profile {profile!r} is unknown; known: {', '.join(self.names)}")
 
 
-def load_templates(directory: str | None, *, agent_image: str) -> Templates:
+def load_templates(directory: str | None, *, agent_image: str, namespace: str = "") -> Templates:
     """Read the templates of ``directory``; the built-in one is ``default`` where there is no other.
 
-    ``agent_image`` is given to every worker container that names no image. Raises ``BadTemplate`` with
-    every problem of every file. Blocks on the file system; called once, at the start.
+    ``agent_image`` is given to every worker container that names no image; a template that names another
+    ``namespace`` is warned about. Raises ``BadTemplate``, with every problem of every file, where the
+    directory or the default cannot be used. Blocks on the file system; called once, at the start.
     """
-    problems: list[str] = []
-    texts: dict[str, tuple[str, str]] = {}  # profile -> its file and text
-    if directory:
-        texts = _read(directory, problems)
-    builtin = "default" not in texts
+    found = _read(directory) if directory else _Files()
+    builtin = DEFAULT not in found.texts and DEFAULT not in found.broken
     if builtin:
         source = resources.files("ottoscaler").joinpath("builtin/default.yaml")
-        texts["default"] = ("the built-in default.yaml", source.read_text(encoding="utf-8"))
+        found.texts[DEFAULT] = ("the built-in default.yaml", source.read_text(encoding="utf-8"))
     templates: dict[str, Template] = {}
     warnings: list[str] = []
-    for profile, (file, text) in sorted(texts.items()):
+    for profile, (file, text) in sorted(found.texts.items()):
         wrong: list[str] = []
-        pod = load(text, wrong)
-        if pod is not None and not wrong:
-            check(pod, wrong)
-        if pod is not None and not wrong:
-            template = _template(profile, pod, agent_image, builtin=builtin and profile == "default")
-            templates[profile] = template
-            warnings += [f"{file}: {warning}" for warning in _warnings(template)]
-        problems += [f"{file}: {problem}" for problem in wrong]
-    if problems:
-        raise BadTemplate(problems)
-    return Templates(MappingProxyType(templates), tuple(warnings))
+        try:
+            pod = _pod(text, wrong)
+            if pod is not None:
+                template = _template(profile, pod, agent_image, builtin=builtin and profile == DEFAULT)
+                warnings += [f"{file}: {warning}" for warning in _warnings(template, namespace)]
+                templates[profile] = template
+        except Exception as error:  # noqa: BLE001 - else one profile's oddity would keep all others from work
+            wrong.append(f"Ottoscaler could not read it: {type(error).__name__}")
+        if profile not in templates:
+            found.refuse(profile, [f"{file}: {problem}" for problem in wrong])
+    if DEFAULT not in templates:
+        raise BadTemplate(found.problems)
+    broken = {profile: why for profile, why in found.broken.items() if profile not in templates}
+    return Templates(
+        MappingProxyType(templates), tuple(warnings), tuple(found.problems), MappingProxyType(broken)
+    )
 
 
-def _read(directory: str, problems: list[str]) -> dict[str, tuple[str, str]]:
-    """Profile to file name and text. ConfigMap mounts are symbolic links, so links are followed."""
+def _pod(text: str, wrong: list[str]) -> JsonObject | None:
+    """The Pod in ``text``, or ``None`` with sentences added to ``wrong``."""
+    pod = load(text, wrong)
+    if pod is not None:
+        check(pod, wrong)
+    return None if wrong else pod
+
+
+@dataclass
+class _Files:
+    """What a directory holds: ``texts`` has each profile's file name and text, ``broken`` why it has none."""
+
+    texts: dict[str, tuple[str, str]] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    broken: dict[str, str] = field(default_factory=dict)
+
+    def refuse(self, profile: str, problems: list[str]) -> None:
+        self.problems += problems
+        before = [self.broken[profile]] if profile in self.broken else []
+        told = "; ".join(before + problems)
+        self.broken[profile] = told if len(told) <= MAX_TOLD else told[: MAX_TOLD - 3] + "..."
+
+
+def _read(directory: str) -> _Files:
+    """ConfigMap mounts are symbolic links, so links are followed. Raises ``BadTemplate`` where it cannot."""
     try:
         names = sorted(name for name in os.listdir(directory) if not name.startswith("."))
     except OSError as error:
-        problems.append(f"{directory} cannot be read: {error.strerror}")
-        return {}
+        raise BadTemplate([f"{directory} cannot be read: {error.strerror}"]) from None
     if len(names) > MAX_FILES:
-        problems.append(f"{directory} holds {len(names)} files: up to {MAX_FILES} are read")
-        return {}
-    texts: dict[str, tuple[str, str]] = {}
+        raise BadTemplate([f"{directory} holds {len(names)} files: up to {MAX_FILES} are read"])
+    found = _Files()
     for name in names:
         profile, extension = os.path.splitext(name)
+        # Default.yaml was meant for the default, too: without it, other Pods than the operator's would run.
+        meant = DEFAULT if profile.lower() == DEFAULT and f"{DEFAULT}.yaml" not in names else profile
         if extension == ".yml":
-            problems.append(f"{name} is not read: call it {profile}.yaml")
+            found.refuse(meant, [f"{name} is not read: call it {meant}.yaml"])
         if extension != ".yaml":
             continue
         if not _PROFILE.fullmatch(profile):
-            problems.append(f"{name} is not named by a profile: up to 63 lower case letters, digits and -")
+            found.refuse(
+                meant, [f"{name} is not named by a profile: up to 63 lower case letters, digits and -"]
+            )
             continue
         try:
-            texts[profile] = (name, _text(os.path.join(directory, name)))
+            found.texts[profile] = (name, _text(os.path.join(directory, name)))
         except (OSError, ValueError) as error:
-            problems.append(f"{name} cannot be read: {getattr(error, 'strerror', None) or error}")
-    return texts
+            found.refuse(profile, [f"{name} cannot be read: {getattr(error, 'strerror', None) or error}"])
+    return found
 
 
 def _text(path: str) -> str:
@@ -142,7 +178,7 @@ def _template(profile: str, pod: JsonObject, agent_image: str, *, builtin: bool)
         template.worker["image"] = agent_image
     words = {word.strip() for word in (said or "").split(",")} - {""}
     accepts = frozenset(words)
-    if "*" in words or (said is None and profile == "default"):
+    if "*" in words or (said is None and profile == DEFAULT):
         accepts = frozenset(FIELDS)
     elif said is None:
         accepts = BY_DEFAULT
@@ -152,10 +188,13 @@ def _template(profile: str, pod: JsonObject, agent_image: str, *, builtin: bool)
     return Template(profile, pod, accepts, said is not None, builtin)
 
 
-def _warnings(template: Template) -> list[str]:
+def _warnings(template: Template, namespace: str) -> list[str]:
     found = [
         f"a restricted namespace would refuse it: {problem}" for problem in restricted.problems(template.pod)
     ]
-    if template.profile != "default" and not template.accepts_said and template.worker.get("envFrom"):
+    named = (template.pod.get("metadata") or {}).get("namespace")
+    if namespace and named and named != namespace:
+        found.append(f"metadata.namespace {named!r} is ignored: workers run in {namespace} (NAMESPACE)")
+    if template.profile != DEFAULT and not template.accepts_said and template.worker.get("envFrom"):
         found.append(f"env is not accepted, since envFrom may set any name; say so in {ACCEPTS} to allow it")
     return found

@@ -44,7 +44,7 @@ class Report:
 
 
 def main(environ: Mapping[str, str]) -> int:
-    """0: no problem, 1: something does not work, 2: wrong settings or templates."""
+    """0: no problem, 1: something does not work, 2: the service would not start with these settings."""
     try:
         settings = config.load(environ)
     except BadSettings as error:
@@ -93,12 +93,16 @@ def _settings(settings: Settings) -> list[str]:
 
 def _templates(settings: Settings, report: Report) -> Templates | None:
     try:
-        templates = load_templates(settings.templates_dir or None, agent_image=settings.agent_image)
+        templates = load_templates(
+            settings.templates_dir or None, agent_image=settings.agent_image, namespace=settings.namespace
+        )
     except BadTemplate as error:
         for problem in error.problems:
             report.add(Finding("problem", "templates", problem))
         return None
     report.add(Finding("ok", "templates", f"can be used: {', '.join(templates.names)}"))
+    for problem in templates.problems:
+        report.add(Finding("problem", "templates", problem))
     for warning in templates.warnings:
         report.add(Finding("warning", "templates", warning))
     return templates

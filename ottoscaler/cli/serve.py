@@ -39,7 +39,9 @@ def load(environ: Mapping[str, str]) -> tuple[Settings, Templates] | None:
         complain(error.problems)
         return None
     try:
-        return settings, load_templates(settings.templates_dir or None, agent_image=settings.agent_image)
+        return settings, load_templates(
+            settings.templates_dir or None, agent_image=settings.agent_image, namespace=settings.namespace
+        )
     except BadTemplate as error:
         complain(error.problems)
         return None
@@ -56,6 +58,8 @@ def serve(environ: Mapping[str, str]) -> int:
     log = logs.get_logger("ottoscaler")
     for warning in (*settings.warnings, *config.unknown_settings(environ), *templates.warnings):
         log.warning("settings_warning", warning)
+    for problem in templates.problems:
+        log.error("template_invalid", problem)
     from ottoscaler.app import App
     from ottoscaler.dispatcher import STACK_BYTES
 

@@ -119,13 +119,26 @@ def test_a_pod_that_the_api_server_refuses_is_named_by_its_template(place: World
     assert place.kube.pods() == []
 
 
-def test_templates_that_cannot_be_used_exit_with_2_and_all_is_told(place: World, tmp_path: Path) -> None:
+def test_a_profile_that_cannot_be_used_is_a_problem_and_the_others_are_tried(
+    place: World, tmp_path: Path
+) -> None:
     (tmp_path / "one.yaml").write_text("kind: Pod\n")
+    (tmp_path / "two.yml").write_text("")
+    ran = check(place, OTTO_TEMPLATES_DIR=str(tmp_path))
+    assert ran.returncode == 1
+    told = "\n".join(findings(ran, "problem"))
+    assert "one.yaml: apiVersion: v1 and kind: Pod are required" in told
+    assert "two.yml is not read: call it two.yaml" in told
+    assert any("default: the API server would take its Pod" in line for line in findings(ran, "ok"))
+
+
+def test_a_default_that_cannot_be_used_exits_with_2_and_all_is_told(place: World, tmp_path: Path) -> None:
+    (tmp_path / "default.yaml").write_text("kind: Pod\n")
     (tmp_path / "two.yaml").write_text("[")
     ran = check(place, OTTO_TEMPLATES_DIR=str(tmp_path))
     assert ran.returncode == 2
     told = "\n".join(findings(ran, "problem"))
-    assert "one.yaml: " in told
+    assert "default.yaml: " in told
     assert "two.yaml: " in told
     assert any(line.startswith("kubernetes") for line in findings(ran, "ok"))
 

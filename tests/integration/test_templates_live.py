@@ -111,6 +111,31 @@ def test_a_template_that_a_restricted_namespace_refuses_is_warned_about_by_name(
         assert place.wait_event(event_id)["status"] == "succeeded"
 
 
+def test_a_broken_profile_dead_letters_its_own_events_and_no_others(tmp_path: Path) -> None:
+    (tmp_path / "Bad_Name.yaml").write_text("")
+    directory = write(
+        tmp_path,
+        bad=PLAIN.format(annotations="", env="[]").replace("spec:\n", "spec:\n  restartPolicy: Always\n", 1),
+        good=PLAIN.format(annotations='ottoscaler.io/accepts: "*"', env="[]"),
+    )
+    with world(OTTO_TEMPLATES_DIR=directory) as place:
+        replica = place.start()
+        bad, good, plain = (place.scale_up(1, profile=each) for each in ("bad", "good", "default"))
+        letter = place.wait_dead(bad)
+        assert letter["error"] == (
+            "profile 'bad' has an invalid template: "
+            "bad.yaml: spec.restartPolicy must be Never: a worker runs once"
+        )
+        assert letter["field:profile"] == "bad"
+        assert place.wait_event(good)["status"] == "succeeded"
+        assert place.wait_event(plain)["status"] == "succeeded"
+        place.wait_nothing_pending()
+        told = [(line["level"], line["message"]) for line in replica.lines(action="template_invalid")]
+        assert [level for level, _ in told] == ["ERROR", "ERROR"]
+        assert "Bad_Name.yaml is not named by a profile" in told[0][1]
+        assert "bad.yaml: spec.restartPolicy" in told[1][1]
+
+
 def test_a_templates_own_grace_is_kept_when_its_worker_is_cancelled(tmp_path: Path) -> None:
     text = PLAIN.format(annotations='ottoscaler.io/accepts: "*"', env="[]")
     text = text.replace("spec:\n", "spec:\n  terminationGracePeriodSeconds: 3\n")

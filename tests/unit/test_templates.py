@@ -7,16 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from ottoscaler.errors import BadTemplate
+from ottoscaler.errors import BadEvent, BadTemplate
 from ottoscaler.model import JsonObject
 from ottoscaler.templates import load_templates
 from tests.unit.podmakers import loaded, planned, scale_up, template, worker_of, write
 
 
 def problems(directory: Path, **templates: JsonObject | str) -> str:
-    with pytest.raises(BadTemplate) as caught:
-        loaded(directory, **templates)
-    return str(caught.value)
+    found = loaded(directory, **templates)
+    assert found.names == ("default",)
+    assert sorted(found.broken) == sorted(templates)
+    return "; ".join(found.problems)
 
 
 def without_warnings(pod: JsonObject) -> JsonObject:
@@ -66,8 +67,27 @@ def test_other_files_are_no_templates_but_yml_is_told(tmp_path: Path) -> None:
     (tmp_path / ".hidden.yaml").write_text("nonsense: [")
     assert load_templates(str(tmp_path), agent_image="busybox").names == ("default",)
     (tmp_path / "gpu.yml").write_text("")
-    with pytest.raises(BadTemplate, match=r"gpu.yml is not read: call it gpu.yaml"):
-        load_templates(str(tmp_path), agent_image="busybox")
+    templates = load_templates(str(tmp_path), agent_image="busybox")
+    assert templates.problems == ("gpu.yml is not read: call it gpu.yaml",)
+    with pytest.raises(BadEvent, match=r"profile 'gpu' has an invalid template: gpu.yml is not read"):
+        templates.get("gpu")
+
+
+def test_stray_file_beside_the_right_one_spoils_nothing(tmp_path: Path) -> None:
+    (tmp_path / "gpu.yml").write_text("")
+    (tmp_path / "default.yml").write_text("")
+    templates = loaded(tmp_path, gpu=template(), default=template())
+    assert templates.names == ("default", "gpu")
+    assert len(templates.problems) == 2
+    assert templates.get("gpu")
+    assert not templates.get("default").builtin
+
+
+@pytest.mark.parametrize("name", ["default.yml", "Default.yaml", "DEFAULT.yml"])
+def test_file_that_was_meant_for_the_default_stops_the_start(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("")
+    with pytest.raises(BadTemplate, match=name):
+        loaded(tmp_path, gpu=template())
 
 
 @pytest.mark.parametrize(
@@ -75,8 +95,9 @@ def test_other_files_are_no_templates_but_yml_is_told(tmp_path: Path) -> None:
 )
 def test_file_s_name_must_be_a_profile(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("")
-    with pytest.raises(BadTemplate, match="is not named by a profile"):
-        load_templates(str(tmp_path), agent_image="busybox")
+    templates = loaded(tmp_path, gpu=template())
+    assert templates.names == ("default", "gpu")
+    assert "is not named by a profile: up to 63 lower case letters, digits and -" in templates.problems[0]
 
 
 def test_missing_directory_is_told(tmp_path: Path) -> None:
@@ -86,17 +107,19 @@ def test_missing_directory_is_told(tmp_path: Path) -> None:
 
 def test_named_pipe_does_not_block_the_start(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "gpu.yaml")
-    with pytest.raises(BadTemplate, match=r"gpu.yaml cannot be read: it is not a regular file"):
-        load_templates(str(tmp_path), agent_image="busybox")
+    templates = load_templates(str(tmp_path), agent_image="busybox")
+    assert templates.problems == ("gpu.yaml cannot be read: it is not a regular file",)
+    with pytest.raises(BadEvent, match="profile 'gpu' has an invalid template"):
+        templates.get("gpu")
 
 
 def test_file_that_is_too_large_or_not_text_is_told(tmp_path: Path) -> None:
     (tmp_path / "big.yaml").write_bytes(b"#" * (256 * 1024 + 1))
     (tmp_path / "odd.yaml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(BadTemplate) as caught:
-        load_templates(str(tmp_path), agent_image="busybox")
-    assert "big.yaml cannot be read: it has more than 262144 bytes" in str(caught.value)
-    assert "odd.yaml cannot be read: " in str(caught.value)
+    templates = load_templates(str(tmp_path), agent_image="busybox")
+    assert templates.names == ("default",)
+    assert "big.yaml cannot be read: it has more than 262144 bytes" in templates.problems
+    assert templates.problems[1].startswith("odd.yaml cannot be read: ")
 
 
 def test_every_problem_of_every_file_is_told_at_once(tmp_path: Path) -> None:
@@ -105,6 +128,44 @@ def test_every_problem_of_every_file_is_told_at_once(tmp_path: Path) -> None:
     assert "b.yaml: spec.restartPolicy must be Never" in told
     assert "b.yaml: spec.activeDeadlineSeconds cannot be set" in told
     assert "c.yaml: must hold one Pod" in told
+
+
+def test_default_that_cannot_be_used_stops_the_start_and_the_others_are_told_too(tmp_path: Path) -> None:
+    with pytest.raises(BadTemplate) as caught:
+        loaded(tmp_path, default=template(restartPolicy="Always"), gpu="[", good=template())
+    assert [problem.partition(":")[0] for problem in caught.value.problems] == ["default.yaml", "gpu.yaml"]
+
+
+def test_profile_that_cannot_be_used_spoils_its_own_events_only(tmp_path: Path) -> None:
+    bad = template(restartPolicy="Always", activeDeadlineSeconds=5)
+    templates = loaded(tmp_path, bad=bad, good=template())
+    assert planned(scale_up(profile="good"), templates)
+    assert planned(scale_up(), templates)
+    with pytest.raises(BadEvent) as caught:
+        planned(scale_up(profile="bad"), templates)
+    assert str(caught.value) == (
+        "profile 'bad' has an invalid template: "
+        "bad.yaml: spec.restartPolicy must be Never: a worker runs once; "
+        "bad.yaml: spec.activeDeadlineSeconds cannot be set: Ottoscaler sets it from the event's timeouts"
+    )
+
+
+def test_dead_letters_of_a_template_with_many_problems_stay_short(tmp_path: Path) -> None:
+    broken = loaded(tmp_path, bad={f"field{i}": 1 for i in range(5000)}).broken["bad"]
+    assert len(broken) == 1000
+    assert broken.endswith("...")
+
+
+@pytest.mark.parametrize(
+    "text", ["a: !!int ''", "a: !!timestamp x", "a: !!bool maybe", "a: 0x" + "f" * 5000, "a: !!float ''"]
+)
+def test_yaml_that_trips_its_own_reader_spoils_one_profile_only(tmp_path: Path, text: str) -> None:
+    assert "odd.yaml: " in problems(tmp_path, odd=text)
+
+
+def test_sysctl_without_a_proper_name_is_only_warned_about(tmp_path: Path) -> None:
+    odd = template(securityContext={"sysctls": [{"name": ["x"]}]})
+    assert "sysctl ['x'] is set" in "".join(loaded(tmp_path, odd=odd).warnings)
 
 
 def changed(path: str, value: object) -> JsonObject:
@@ -125,7 +186,6 @@ def changed(path: str, value: object) -> JsonObject:
         ("status", {}, "status is not a field of a template"),
         ("spec", [], "spec is required"),
         ("metadata", "x", "metadata must be a map"),
-        ("metadata.namespace", "kube-system", "metadata.namespace cannot be set"),
         ("metadata.generateName", "x-", "metadata.generateName cannot be set"),
         ("metadata.finalizers", ["x"], "metadata.finalizers cannot be set"),
         ("metadata.ownerReferences", [], "metadata.ownerReferences cannot be set"),
@@ -159,6 +219,23 @@ def test_mistake_is_told_with_file_and_field(tmp_path: Path, path: str, value: o
 def test_name_is_let_pass_so_that_kubectl_can_check_the_file(tmp_path: Path) -> None:
     templates = loaded(tmp_path, default=changed("metadata.name", "any"))
     assert planned(scale_up(), templates).pod(0, 0)["metadata"]["name"] == "otto-agent-ci-1717-0-0-0"
+
+
+def test_namespace_is_ignored_like_the_name_and_another_one_is_warned_about(tmp_path: Path) -> None:
+    write(tmp_path, gpu=without_warnings(changed("metadata.namespace", "builds")))
+    templates = load_templates(str(tmp_path), agent_image="busybox", namespace="workers")
+    pod = planned(scale_up(profile="gpu"), templates).pod(0, 0)
+    assert pod["metadata"]["namespace"] == "workers"
+    assert templates.warnings == (
+        "gpu.yaml: metadata.namespace 'builds' is ignored: workers run in workers (NAMESPACE)",
+    )
+    assert load_templates(str(tmp_path), agent_image="busybox", namespace="builds").warnings == ()
+
+
+def test_labels_that_every_worker_gets_may_stand_in_a_template(tmp_path: Path) -> None:
+    ours = {"app": "otto-agent", "managed-by": "ottoscaler", "team": "a"}
+    pod = planned(scale_up(), loaded(tmp_path, default=changed("metadata.labels", ours))).pod(0, 0)
+    assert ours.items() <= pod["metadata"]["labels"].items()
 
 
 def test_template_s_own_labels_and_annotations_are_kept(tmp_path: Path) -> None:
