@@ -17,6 +17,19 @@ MAX_STRING = 128 * 1024 - 1  # bytes of one argument, or of NAME=value: Linux's 
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")
 _SECONDS = re.compile(r"(0|[1-9][0-9]{0,14})(\.[0-9]{1,9})?")
 _JSON_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+# A command that begins with [ may be a list or the shell's own test. A test begins with [ or [[, a blank, and
+# what no JSON has there: !, an operator such as -f, (, $, or a word before = or -eq, or before ] and && or ;.
+_WORD = r"""(?:"(?:[^"\\]|\\.)*"|'[^']*'|[^\s"'])++"""
+_TEST = re.compile(
+    rf"""\[\[?\s++(?:!\s|-[a-zA-Z]+\s|\\?\(|\$
+    |{_WORD}\s++(?:=|==|=~|!=|\\?[<>]|-(?:eq|ne|lt|le|gt|ge|nt|ot|ef))\s
+    |{_WORD}\s++\]\]?\s*(?:&&|\|\||;|\n))""",
+    re.DOTALL | re.VERBOSE,
+)
+# How a list begins, whether or not it is written to its end.
+_LIST = re.compile(r"""\[[\s\[]*+(?:["'{\]]|-?[0-9]|$)""")
+_LISTS = 'a text that begins like a list is read as one, such as ["one", "two"]'
+_BLANKS = " \t\r\n"  # JSON's own
 _ENV_NAME = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")  # what every supported Kubernetes accepts (1.20 and up)
 
 
@@ -47,7 +60,7 @@ def seconds(text: str) -> float:
 
 def command(text: str) -> tuple[str, ...]:
     """A JSON list is taken as it is; any other text is a shell's."""
-    if text.startswith("["):
+    if _is_list(text):
         return _strings(text)
     if not text:
         raise ValueError("is empty: leave the field out for the template's own command")
@@ -56,14 +69,17 @@ def command(text: str) -> tuple[str, ...]:
 
 def arguments(text: str) -> tuple[str, ...]:
     """A JSON list is taken as it is; any other text is one argument."""
-    if text.startswith("["):
+    if _is_list(text):
         return _strings(text)
     return (_string(text),)
 
 
 def environment(text: str) -> Mapping[str, str]:
     """A JSON object of strings. Its values are in no error, since they may be secrets."""
-    loaded = _json(text)
+    try:
+        loaded = _json(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(_not_json(error)) from None
     if not isinstance(loaded, dict):
         raise ValueError('is not a JSON object of strings, such as {"KEY": "value"}')
     for name, value in loaded.items():
@@ -86,8 +102,19 @@ def metadata_json(metadata: Mapping[str, str]) -> str:
     return json.dumps(metadata, ensure_ascii=False, separators=(",", ":"))
 
 
+def _is_list(text: str) -> bool:
+    """Whether ``text`` is a JSON list, or was meant as one: linear in its length, and before any parsing."""
+    text = text.strip(_BLANKS)
+    if not text.startswith("[") or _TEST.match(text):
+        return False
+    return text.endswith("]") or bool(_LIST.match(text))
+
+
 def _strings(text: str) -> tuple[str, ...]:
-    loaded = _json(text)
+    try:
+        loaded = _json(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{_not_json(error)} ({_LISTS})") from None
     if not isinstance(loaded, list) or not all(isinstance(item, str) for item in loaded):
         raise ValueError(
             'is a list that holds more than strings: only strings are accepted, such as ["1", "2"]'
@@ -112,10 +139,11 @@ def _json(text: str) -> Any:
     outside = _JSON_STRING.sub("", text)
     if outside.count("[") + outside.count("{") > MAX_NESTED:
         raise ValueError("holds lists or objects within others: only strings are accepted in it")
-    try:
-        return json.loads(text, object_pairs_hook=_once_each, parse_constant=_no_constant)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"is not valid JSON: {error.msg} at character {error.pos + 1}") from None
+    return json.loads(text, object_pairs_hook=_once_each, parse_constant=_no_constant)
+
+
+def _not_json(error: json.JSONDecodeError) -> str:
+    return f"is not valid JSON: {error.msg} at character {error.pos + 1}"
 
 
 def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

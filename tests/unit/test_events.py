@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -87,6 +89,49 @@ def test_every_field_of_a_scale_up_is_read() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[ -f x ] && echo hi",
+        "[ -f x ]",
+        "  [ -f x ] && [ -d y ]",
+        "[ ! -e x ] || exit 3",
+        '[ "$A" = b ] && make "$B"',
+        '[ "$A" ] && make',
+        "[ \"a b\" != 'c' ]",
+        "[ 1 -lt 2 ] && echo [1]",
+        "[ $A ]",
+        "[ x$A = x ]; exit",
+        "[ \\( -f x \\) ]",
+        "[[ $A == b ]] && make",
+        '[[ "$A" =~ ^[0-9]+$ ]]',
+        "[ -f x ] && {{{{{ [[[[[ x; }",
+        "[a-z]*.sh all",
+    ],
+)
+def test_shell_s_own_test_is_a_shell_line_and_no_list(line: str) -> None:
+    assert up(command=line).command == ("sh", "-c", line)
+
+
+def test_text_in_brackets_may_begin_an_argument() -> None:
+    for text in ("[info] begins", "[[wiki]] page"):
+        assert up(args=text).args == (text,)
+
+
+def test_list_may_have_blanks_around_it() -> None:
+    event = up(command=' \n["make", "[ -f x ]"]\t ', args='  ["a"]  ')
+    assert (event.command, event.args) == (("make", "[ -f x ]"), ("a",))
+
+
+@pytest.mark.parametrize("piece", ["[ ", '[ "', "[ a", '[ "a" ', "[ a\\", "[ '", "[ \t", "[[", '[ "\\"'])
+def test_list_or_shell_line_is_told_in_linear_time(piece: str) -> None:
+    begun = time.monotonic()
+    for text in (piece * 10_000, piece + " " * 60_000, piece + "a" * 60_000, "[ " + piece[2:] * 10_000):
+        with suppress(BadEvent):
+            up(command=text)
+    assert time.monotonic() - begun < 2.0
+
+
 def test_plain_command_is_run_by_a_shell_and_plain_args_are_one_argument() -> None:
     event = up(command="echo $HOME; exit 3", args="one argument")
     assert event.command == ("sh", "-c", "echo $HOME; exit 3")
@@ -133,7 +178,20 @@ def test_pod_count_is_never_clamped() -> None:
         ("command", "", "command is empty"),
         ("command", "[1]", "command is a list that holds more than strings"),
         ("command", '["a", null]', "command is a list that holds more than strings"),
-        ("command", "[ -f x ] && make", "command is not valid JSON"),
+        (
+            "command",
+            '["make"',
+            "command is not valid JSON: Expecting ',' delimiter at character 8 (a text",
+        ),
+        ("command", "['make']", "command is not valid JSON"),
+        ("command", "[make, all]", "command is not valid JSON"),
+        ("command", '["a"] && make', "command is not valid JSON: Extra data"),
+        ("command", '[ "a", "b" = c', "command is not valid JSON"),
+        ("command", "[", "command is not valid JSON"),
+        ("command", ' [["a"], "b"', "command is not valid JSON"),
+        ("command", "[ -1 ]", "command is a list that holds more than strings"),
+        ("command", '[[ "a" ]]', "command is a list that holds more than strings"),
+        ("args", " [1] ", "args is a list that holds more than strings"),
         ("args", '["a", ["b"]]', "args is a list that holds more than strings"),
         ("args", "[NaN]", "NaN is not a JSON value"),
         ("env", "A=1", "env is not valid JSON"),
