@@ -108,6 +108,13 @@ _START = """
 """
 _STORAGE = ("exceeds the limit", "exceeds the total limit of containers", "exceeded its local ephemeral")
 
+# What keeps a container from its start, in the kubelet's words: forgiven for a while, as it tries again.
+_KEPT_WAITING = (
+    (_PULL, Reason.IMAGE_PULL, "its image could not be pulled"),
+    ("CreateContainerConfigError", Reason.CONFIG_ERROR, "its container cannot be made as it is configured"),
+    (_START, Reason.START_ERROR, "its container could not be started"),
+)
+
 # fmt: off
 # What happens to Pods from outside. These conditions also tell why a Pod vanished.
 DISRUPTIONS = (
@@ -150,12 +157,11 @@ TABLE: tuple[Row, ...] = (
     _retry(Stage.FAILED, Sign.PHASE, "Failed", Reason.UNKNOWN, "its Pod failed and does not say why"),
     _failed(Stage.WAITING, Sign.WAITING, "InvalidImageName", Reason.IMAGE_PULL,
             "its image has no valid name", Words.WAITING),
-    _failed(Stage.WAITING, Sign.WAITING, _PULL, Reason.IMAGE_PULL,
-            "its image could not be pulled", Words.WAITING, grace=GRACE_SECONDS),
-    _failed(Stage.WAITING, Sign.WAITING, "CreateContainerConfigError", Reason.CONFIG_ERROR,
-            "its container cannot be made as it is configured", Words.WAITING, grace=GRACE_SECONDS),
-    _failed(Stage.WAITING, Sign.WAITING, _START, Reason.START_ERROR,
-            "its container could not be started", Words.WAITING, grace=GRACE_SECONDS),
+    *(_failed(Stage.WAITING, Sign.WAITING, words, reason, sentence, Words.WAITING, grace=GRACE_SECONDS)
+      for words, reason, sentence in _KEPT_WAITING),
+    # A pending timeout shorter than that grace must not hide what is known.
+    *(_failed(Stage.OVERDUE, Sign.WAITING, words, reason, sentence, Words.WAITING)
+      for words, reason, sentence in _KEPT_WAITING),
     _failed(Stage.OVERDUE, Sign.UNSCHEDULABLE, "", Reason.UNSCHEDULABLE,
             "no node had room for it within the pending timeout", Words.SCHEDULER),
     _failed(Stage.OVERDUE, Sign.PHASE, "Pending", Reason.PENDING_TIMEOUT,

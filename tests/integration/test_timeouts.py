@@ -58,6 +58,18 @@ def test_limits_end_what_takes_too_long_and_nothing_else(hasty: World) -> None:
     place.wait_no_pods()
 
 
+def test_a_start_that_fails_keeps_its_reason_where_the_pending_timeout_comes_before_the_grace(
+    hasty: World,
+) -> None:
+    place = hasty
+    reasons = {"ErrImagePull": "ImagePull", "CreateContainerConfigError": "ConfigError"}
+    sent = {word: place.scale_up(1, env={"SIM_WAITING": word}) for word in reasons}
+    for word, reason in reasons.items():
+        worker = only_worker(place, sent[word])
+        assert (worker["status"], worker["reason"]) == ("failed", reason)
+        assert word in worker["message"]
+
+
 TOO_BIG = """\
 apiVersion: v1
 kind: Pod

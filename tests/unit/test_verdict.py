@@ -173,6 +173,26 @@ def test_start_that_fails_gets_thirty_seconds_of_grace(word: str, reason: Reason
     assert trouble(seen) == reason.value
 
 
+@pytest.mark.parametrize(
+    ("word", "reason"),
+    [
+        ("ErrImagePull", Reason.IMAGE_PULL),
+        ("ImagePullBackOff", Reason.IMAGE_PULL),
+        ("CreateContainerConfigError", Reason.CONFIG_ERROR),
+        ("CreateContainerError", Reason.START_ERROR),
+    ],
+)
+def test_pending_timeout_within_that_grace_still_tells_the_kubelet_s_reason(
+    word: str, reason: Reason
+) -> None:
+    seen = view(phase=Phase.PENDING, waiting_reason=word, waiting_message="no such thing")
+    times = {"waiting_seconds": 4.0, "pending_timeout_seconds": 5.0}
+    assert verdict(seen, age_seconds=4.9, **times)[0] is Verdict.WAIT
+    found = now(seen, age_seconds=5.0, **times)
+    assert (found.verdict, found.reason) == (Verdict.FINISHED, reason)
+    assert found.message == f"{word}: no such thing"
+
+
 def test_invalid_image_name_gets_no_grace() -> None:
     seen = view(phase=Phase.PENDING, waiting_reason="InvalidImageName")
     assert verdict(seen) == (Verdict.FINISHED, Reason.IMAGE_PULL)
