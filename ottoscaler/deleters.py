@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from ottoscaler.errors import KubernetesError, PodGone, Stopping
+from ottoscaler.model import JsonObject
 from ottoscaler.patience import Patience
 from ottoscaler.pods import Pods
 from ottoscaler.telemetry.logs import flood
@@ -35,9 +36,12 @@ class Deleters:
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def delete(self, name: str, uid: str, gone: Callable[[], None]) -> None:
-        """Ask for this very Pod to go until the API server has accepted it; then call ``gone``."""
-        self.run(lambda: self._delete(name, uid, gone))
+    def delete(self, name: str, uid: str, gone: Callable[[], None], about: JsonObject) -> None:
+        """Ask for this very Pod to go until the API server has accepted it; then call ``gone``.
+
+        ``about`` are the fields by which log lines name it.
+        """
+        self.run(lambda: self._delete(name, uid, gone, about))
 
     def run(self, job: Callable[[], None]) -> None:
         """Something short that may wait for Redis or Kubernetes. Its errors are its own."""
@@ -48,7 +52,7 @@ class Deleters:
         except RuntimeError:
             return  # closed meanwhile
 
-    def _delete(self, name: str, uid: str, gone: Callable[[], None]) -> None:
+    def _delete(self, name: str, uid: str, gone: Callable[[], None], about: JsonObject) -> None:
         try:
             self._patience.call("deleting a Pod", lambda: self._pods.delete(name, uid), tries=TRIES)
         except PodGone:
@@ -56,10 +60,8 @@ class Deleters:
         except Stopping:
             return
         except KubernetesError as error:
-            flood.warning(
-                "delete_failed", f"a Pod could not be deleted; it is tried again: {error}", pod=name
-            )
+            flood.warning("delete_failed", f"a Pod could not be deleted; it is tried again: {error}", **about)
             self._stop.wait(AGAIN_SECONDS)
-            self.delete(name, uid, gone)
+            self.delete(name, uid, gone, about)
         else:
             gone()

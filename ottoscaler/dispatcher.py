@@ -136,7 +136,7 @@ class Dispatcher:
         except Fenced:
             self.leave(task.run)
         except OttoscalerError as error:
-            log.debug("settle_waits", str(error), event_id=worker.event_id, index=worker.index)
+            log.debug("settle_waits", str(error), **_about(task))
         finally:
             with self._flight.lock:
                 task.run.active.discard(task.index)
@@ -276,7 +276,10 @@ class Dispatcher:
                 self._flight.drop(run)
             except RedisError as error:
                 flood.warning(
-                    "offer_failed", f"an event cannot be offered: {error}", event_id=run.event.event_id
+                    "offer_failed",
+                    f"an event cannot be offered: {error}",
+                    event_id=run.event.event_id,
+                    task_id=run.event.task_id,
                 )
                 return
 
@@ -297,17 +300,10 @@ class Dispatcher:
         try:
             ended = self._workers.work(task, under_way) if not task.run.dropped else Ended(Next.DROPPED)
         except Fenced:
-            log.info(
-                "event_left_alone",
-                "the event is another replica's now",
-                event_id=task.run.event.event_id,
-                index=task.index,
-            )
+            log.info("event_left_alone", "the event is another replica's now", **_about(task))
             self.leave(task.run)
         except Stopping:
-            log.debug(
-                "worker_left", "left to the next replica", event_id=task.run.event.event_id, index=task.index
-            )
+            log.debug("worker_left", "left to the next replica", **_about(task))
         except BaseException as error:  # noqa: BLE001 - one worker's error must not spread to another
             ended = self._mishap(task, error)
         finally:
@@ -321,7 +317,7 @@ class Dispatcher:
                 self.wake()
 
     def _mishap(self, task: Task, error: BaseException) -> Ended | None:
-        tell = log.bind(event_id=task.run.event.event_id, index=task.index)
+        tell = log.bind(**_about(task))
         tell.error("worker_mishap", "an error of Ottoscaler's own; the worker is taken up again", exc=error)
         if task.mishaps + 1 >= MOST_MISHAPS:
             try:
@@ -359,6 +355,11 @@ class Dispatcher:
     def close(self) -> None:
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _about(task: Task) -> dict[str, object]:
+    event = task.run.event
+    return {"event_id": event.event_id, "task_id": event.task_id, "index": task.index}
 
 
 def _alone(runs: list[EventRun]) -> list[EventRun]:

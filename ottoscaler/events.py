@@ -16,8 +16,8 @@ from ottoscaler import fieldvalues, quantities
 from ottoscaler.errors import BadEvent
 from ottoscaler.images import ImagePolicy
 from ottoscaler.model import ScaleDown, ScaleUp
+from ottoscaler.taskids import MAX_TASK_ID
 
-MAX_TASK_ID = 256  # characters (DESIGN.md 3.2)
 MAX_SCALE_DOWN = 1_000_000  # workers: more than any installation runs, few enough to stay a plain number
 PRIORITY_BOUND = 2**31 - 1  # what a signed 32-bit number holds, both ways
 SMALLEST = {"cpu": "1m", "memory": "1"}  # finer parts the API server would round, with a warning to nobody

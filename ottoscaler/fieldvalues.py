@@ -102,6 +102,11 @@ def metadata_json(metadata: Mapping[str, str]) -> str:
     return json.dumps(metadata, ensure_ascii=False, separators=(",", ":"))
 
 
+def told_metadata(metadata: Mapping[str, str]) -> str | None:
+    """As a log line has it: left out where there is none."""
+    return metadata_json(metadata) if metadata else None
+
+
 def _is_list(text: str) -> bool:
     """Whether ``text`` is a JSON list, or was meant as one: linear in its length, and before any parsing."""
     text = text.strip(_BLANKS)

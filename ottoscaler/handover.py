@@ -93,4 +93,9 @@ class Handover:
             return
         for run in runs:
             self._flight.drop(run)
-            log.info("event_handed_over", "handed over to the next replica", event_id=run.event.event_id)
+            log.info(
+                "event_handed_over",
+                "handed over to the next replica",
+                event_id=run.event.event_id,
+                task_id=run.event.task_id,
+            )

@@ -12,12 +12,14 @@ from dataclasses import replace
 
 from ottoscaler.errors import BadEvent, Fenced
 from ottoscaler.events import Limits, parse_event
+from ottoscaler.fieldvalues import told_metadata
 from ottoscaler.flight import EventRun, Flight
 from ottoscaler.ledger import Ledger
 from ottoscaler.model import Event, ScaleDown, ScaleUp
 from ottoscaler.podspec import PodDefaults, PodPlan, plan
 from ottoscaler.records import Record, Taken
 from ottoscaler.stream import Entry
+from ottoscaler.taskids import raw_task_id
 from ottoscaler.telemetry.logs import get_logger
 from ottoscaler.telemetry.metrics import Metrics
 from ottoscaler.templates import Templates
@@ -68,7 +70,10 @@ class Intake:
         except BadEvent as error:
             return self._refuse(entry.id, str(error), entry.fields)
         except Exception as error:  # noqa: BLE001 - else one event would take down replica after replica
-            log.error("event_mishap", "an error of Ottoscaler's own", exc=error, event_id=entry.id)
+            task_id = raw_task_id(entry.fields)
+            log.error(
+                "event_mishap", "an error of Ottoscaler's own", exc=error, event_id=entry.id, task_id=task_id
+            )
             return self._refuse(
                 entry.id, f"Ottoscaler could not read it: {type(error).__name__}", entry.fields
             )
@@ -77,12 +82,12 @@ class Intake:
         if taken.how == "expired":
             self._dead_letter(entry.id, f"expired: expires_at={event.expires_at:.0f} is over", entry.fields)
         elif taken.how == "cancelled":
-            log.info(
-                "event_cancelled", "cancelled before it was read", event_id=entry.id, task_id=event.task_id
-            )
+            log.info("event_cancelled", "cancelled before it was read", **_about(event))
             self._metrics.events_total.inc(event.type, "cancelled")
         elif taken.how == "owned":
-            log.debug("event_left_alone", f"owned by {taken.detail}", event_id=entry.id)
+            log.debug(
+                "event_left_alone", f"owned by {taken.detail}", event_id=entry.id, task_id=event.task_id
+            )
         if taken.record is None or (taken.how == "mine" and self._flight.knows(entry.id)):
             return False
         return self._start(event, pod_plan, taken.record, began=grant if taken.began else 0)
@@ -117,9 +122,8 @@ class Intake:
         log.info(
             "event_taken_over",
             f"taken over with {len(record.indexes)} workers begun or done, epoch {record.epoch}",
-            event_id=record.event_id,
-            task_id=event.task_id,
             strikes=record.strikes,
+            **_about(event),
         )
         return self._start(event, pod_plan, record)
 
@@ -138,7 +142,7 @@ class Intake:
             if not self._flight.add_down(event.event_id, record.epoch):
                 return False
             self._deliver((event, record.epoch))
-            log.info("event_taken", "a scale_down was taken", event_id=event.event_id, task_id=event.task_id)
+            log.info("event_taken", "a scale_down was taken", **_about(event))
             return True
         run = EventRun(event, pod_plan, record, began=began)
         if not self._flight.add(run):
@@ -146,17 +150,13 @@ class Intake:
         self._deliver(run)
         if began:
             time.sleep(STEP_ASIDE_SECONDS)
-        log.info(
-            "event_taken",
-            f"a scale_up of {event.pod_count} was taken",
-            event_id=event.event_id,
-            task_id=event.task_id,
-        )
+        log.info("event_taken", f"a scale_up of {event.pod_count} was taken", **_about(event))
         return True
 
     def _give_up(self, record: Record, reason: str) -> Record:
         """Dead-letter an owned event, and read what is left of it to be ended."""
-        log.error("event_given_up", reason, event_id=record.event_id)
+        task_id = raw_task_id(record.entry().fields or ())
+        log.error("event_given_up", reason, event_id=record.event_id, task_id=task_id)
         self._ledger.poison(record, reason)
         taken = self._ledger.take_over(record.event_id, self._ledger.owner)
         if taken.record is None:
@@ -176,7 +176,12 @@ class Intake:
 
     def _dead_letter(self, event_id: str, error: str, fields: tuple[tuple[bytes, bytes], ...]) -> None:
         if self._ledger.dead_letter(event_id, error, fields):
-            log.warning("event_dead_lettered", error, event_id=event_id)
+            log.warning("event_dead_lettered", error, event_id=event_id, task_id=raw_task_id(fields))
+
+
+def _about(event: Event) -> dict[str, object]:
+    metadata = told_metadata(event.metadata)
+    return {"event_id": event.event_id, "task_id": event.task_id, "metadata": metadata}
 
 
 def _what_is_left(record: Record) -> ScaleUp:

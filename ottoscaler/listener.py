@@ -14,6 +14,7 @@ from ottoscaler.flight import Flight
 from ottoscaler.intake import Intake
 from ottoscaler.ledger import Ledger
 from ottoscaler.stream import Entry, Stream
+from ottoscaler.taskids import raw_task_id
 from ottoscaler.telemetry.logs import flood, get_logger
 from ottoscaler.telemetry.metrics import Metrics
 
@@ -127,7 +128,7 @@ class Listener:
         try:
             self._intake.accept(entry)
         except Fenced:
-            log.debug("event_left_alone", "it was taken meanwhile", event_id=entry.id)
+            _left_alone(entry, "it was taken meanwhile")
 
     def _read(self, room: int) -> list[Entry]:
         if self._own_behind is not None:
@@ -160,9 +161,9 @@ class Listener:
         try:
             self._intake.accept_down(entry)
         except BadEvent:
-            log.debug("event_left_alone", "a bad event is dead-lettered when it is read", event_id=entry.id)
+            _left_alone(entry, "a bad event is dead-lettered when it is read")
         except Fenced:
-            log.debug("event_left_alone", "it was taken meanwhile", event_id=entry.id)
+            _left_alone(entry, "it was taken meanwhile")
 
     def _make_group(self) -> None:
         try:
@@ -177,3 +178,7 @@ class Listener:
 def _takes_a_task_away(entry: Entry) -> bool:
     fields = entry.fields or ()
     return (b"type", b"scale_down") in fields and any(name == b"task_id" and value for name, value in fields)
+
+
+def _left_alone(entry: Entry, why: str) -> None:
+    log.debug("event_left_alone", why, event_id=entry.id, task_id=raw_task_id(entry.fields or ()))

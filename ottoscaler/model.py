@@ -119,6 +119,17 @@ class PodView:
     def started(self) -> bool:
         return bool(self.started_at)
 
+    @property
+    def about(self) -> JsonObject:
+        """The fields by which log lines name it."""
+        known = self.worker
+        return {
+            "event_id": known.event_id if known else None,
+            "task_id": self.task_id or None,
+            "index": known.index if known else None,
+            "pod": self.name,
+        }
+
 
 # --- what came of it (DESIGN.md 3.3)
 
@@ -130,6 +141,11 @@ class Status(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     PARTIAL = "partial"
+
+    @property
+    def words(self) -> str:
+        """What a sentence about a worker or an event says: "the worker was cancelled"."""
+        return {"cancelled": "was cancelled", "partial": "succeeded in part"}.get(self.value, self.value)
 
 
 class Reason(StrEnum):

@@ -210,7 +210,7 @@ class Reconciler:
         assert view.worker is not None
         if state is not None and state.kind == "begun" and state.attempt == view.worker.attempt:
             if state.uid and state.uid != view.uid:
-                log.warning("duplicate_pod", "another Pod of this attempt came first", pod=view.name)
+                log.warning("duplicate_pod", "another Pod of this attempt came first", **view.about)
                 self._delete(view)
             return
         outdated = state is not None and state.attempt > view.worker.attempt
@@ -246,8 +246,8 @@ class Reconciler:
 
     def _delete(self, view: PodView) -> None:
         self._going.add(view.uid)
-        log.info("pod_swept", "a Pod whose end is recorded was left over and is deleted", pod=view.name)
-        self._deleters.delete(view.name, view.uid, lambda: self._going.discard(view.uid))
+        log.info("pod_swept", "a Pod whose end is recorded was left over and is deleted", **view.about)
+        self._deleters.delete(view.name, view.uid, lambda: self._going.discard(view.uid), view.about)
 
     def _report(self, view: PodView) -> None:
         """Redis was emptied, and this Pod's owner with it: what its labels still tell is told, once."""
@@ -271,7 +271,9 @@ class Reconciler:
         word = self._ledger.report_orphan(view.worker, view.uid, view.task_id, view.metadata, outcome)
         if word in ("ok", "recorded"):
             log.warning(
-                "orphan_reported", f"the worker {outcome.status}; Redis had lost its event", pod=view.name
+                "orphan_reported",
+                f"the worker {outcome.status.words}; Redis had lost its event",
+                **view.about,
             )
             self._delete(view)
 

@@ -209,7 +209,12 @@ class Recovery:
         for run in runs:
             event_id = run.event.event_id
             if event_id not in owned and self._ledger.owner_of(event_id) not in (None, owner):
-                log.info("event_left_alone", "the event is another replica's now", event_id=event_id)
+                log.info(
+                    "event_left_alone",
+                    "the event is another replica's now",
+                    event_id=event_id,
+                    task_id=run.event.task_id,
+                )
                 self._leave(run)
         unknown = {i for i in owned if not self._flight.knows(i)}
         for event_id in unknown & self._unknown:

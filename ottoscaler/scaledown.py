@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 from ottoscaler.deleters import Deleters
 from ottoscaler.errors import Fenced, Stopping
+from ottoscaler.fieldvalues import told_metadata
 from ottoscaler.flight import Flight
 from ottoscaler.ledger import Ledger
 from ottoscaler.model import Phase, PodView, ScaleDown, WorkerId
@@ -81,9 +82,11 @@ class ScaleDowns:
             )
             self._flight.down_applied(event.event_id)
             self._wake()
-            self._delete_all(victims, lambda: self._finish(event, epoch))
+            self._delete_all(event, victims, lambda: self._finish(event, epoch))
 
-    def _delete_all(self, victims: list[tuple[WorkerId, str]], then: Callable[[], None]) -> None:
+    def _delete_all(
+        self, event: ScaleDown, victims: list[tuple[WorkerId, str]], then: Callable[[], None]
+    ) -> None:
         """Ask for every victim's Pod to go; the last answer calls ``then``."""
         known = [(worker, found) for worker, uid in victims if (found := uid or self._uid(worker))]
         left = [len(known)]
@@ -98,14 +101,11 @@ class ScaleDowns:
 
         for worker, uid in known:
             name = pod_name(self._instance, worker.event_id, worker.index, worker.attempt)
-            log.info(
-                "pod_cancelled",
-                "the Pod is asked to go",
-                event_id=worker.event_id,
-                index=worker.index,
-                pod=name,
-            )
-            self._deleters.delete(name, uid, one_gone)
+            view = self._view(worker, uid)
+            task_id = event.task_id or (view.task_id if view is not None else None)
+            about = {"event_id": worker.event_id, "task_id": task_id, "index": worker.index, "pod": name}
+            log.info("pod_cancelled", "the Pod is asked to go", **about)
+            self._deleters.delete(name, uid, one_gone, about)
         if not known:
             self._deleters.run(then)
 
@@ -127,6 +127,7 @@ class ScaleDowns:
                     "the scale_down succeeded",
                     event_id=event.event_id,
                     task_id=event.task_id,
+                    metadata=told_metadata(event.metadata),
                     status="succeeded",
                 )
             self._flight.end_down(event.event_id, epoch)
@@ -137,14 +138,28 @@ class ScaleDowns:
         try:
             yield
         except Fenced:
-            log.info("event_left_alone", "the scale_down is another replica's now", event_id=event.event_id)
+            log.info(
+                "event_left_alone",
+                "the scale_down is another replica's now",
+                event_id=event.event_id,
+                task_id=event.task_id,
+            )
             self._flight.end_down(event.event_id, epoch)
         except Stopping:
             log.debug(
-                "event_left_alone", "the scale_down is left to the next replica", event_id=event.event_id
+                "event_left_alone",
+                "the scale_down is left to the next replica",
+                event_id=event.event_id,
+                task_id=event.task_id,
             )
         except BaseException as error:  # noqa: BLE001 - whatever it is, it is this event's alone
-            log.error("scale_down_failed", "an error of Ottoscaler's own", exc=error, event_id=event.event_id)
+            log.error(
+                "scale_down_failed",
+                "an error of Ottoscaler's own",
+                exc=error,
+                event_id=event.event_id,
+                task_id=event.task_id,
+            )
             self._flight.end_down(event.event_id, epoch)  # recovery takes it up again
 
     def _choose(self, event: ScaleDown, epoch: int) -> int:

@@ -12,6 +12,7 @@ from datetime import datetime
 
 from ottoscaler.attempt import Attempt, Ended, Next, seconds_since
 from ottoscaler.errors import KubernetesError, NotYet, PodGone, Stopping
+from ottoscaler.fieldvalues import told_metadata
 from ottoscaler.flight import LONGEST_RETRY_SECONDS
 from ottoscaler.model import JsonObject, Judgement, Outcome, PodView, Reason, Status, Verdict
 from ottoscaler.monitoring import LONGEST_WAIT_SECONDS, judgement
@@ -83,9 +84,10 @@ def _tell(a: Attempt, outcome: Outcome, answer: Answer) -> None:
         now = time.time()
         ran = seconds_since(outcome.started_at, now) - seconds_since(outcome.finished_at, now)
         shop.metrics.pod_run.observe(max(0.0, ran))
+    failed = outcome.status is Status.FAILED
     a.log.info(
         "worker_recorded",
-        f"the worker {outcome.status.value}: {outcome.reason.value}",
+        f"the worker {outcome.status.words}" + (f": {outcome.reason.value}" if failed else ""),
         status=outcome.status.value,
         reason=outcome.reason.value,
         exit_code=outcome.exit_code,
@@ -95,7 +97,8 @@ def _tell(a: Attempt, outcome: Outcome, answer: Answer) -> None:
         shop.metrics.event_duration.observe(answer.duration_ms / 1000)
         a.log.info(
             "event_ended",
-            f"the event {answer.detail}",
+            f"the event {Status(answer.detail).words}",
+            metadata=told_metadata(event.metadata),
             status=answer.detail,
             duration_ms=answer.duration_ms,
         )

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
 
 PREFIX = "ottoscaler.io/"  # of our own labels and annotations
+MAX_TASK_ID = 256  # characters (DESIGN.md 3.2)
 OWN_LABELS = {"app": "otto-agent", "managed-by": "ottoscaler"}  # the same on every worker (DESIGN.md 3.4)
 MAX_KEPT = 54  # 63 characters of a label value, less "-" and 8 hex digits (DESIGN.md 3.2)
 
 _NOT_KEPT = re.compile(r"[^A-Za-z0-9_.-]")
 _LABEL_VALUE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?")
+
+
+def raw_task_id(fields: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """The task that an entry names, for its log lines, though all else may be wrong with it. Any thread."""
+    raw = next((value for name, value in fields if name == b"task_id"), b"")
+    try:
+        return raw.decode()[:MAX_TASK_ID] or None
+    except UnicodeDecodeError:
+        return None
 
 
 def label_value(task_id: str) -> str:

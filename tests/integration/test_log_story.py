@@ -1,0 +1,87 @@
+"""The log tells an event's whole life: one filter on its id, each line with its task, the metadata once."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.harness.looks import FOREVER, served
+from tests.harness.waiting import wait_for
+from tests.harness.world import Json, World
+
+one_replica = served(OTTO_LOG_LEVEL="DEBUG")
+
+
+def story(place: World, event_id: str, last: str) -> dict[str, list[Json]]:
+    """The event's lines by their action, once the last one is there."""
+
+    def told() -> list[Json]:
+        lines = place.replicas[0].lines(event_id=event_id)
+        return lines if any(line["action"] == last for line in lines) else []
+
+    found: dict[str, list[Json]] = {}
+    for line in wait_for(told, f"{last} is logged"):
+        found.setdefault(line["action"], []).append(line)
+    return found
+
+
+def test_every_line_of_an_event_names_its_task_and_its_metadata_is_told(one_replica: World) -> None:
+    event_id = one_replica.scale_up(2, task_id="build 17", branch="main", who="ömer")
+    found = story(one_replica, event_id, "event_ended")
+    for lines in found.values():
+        assert {line["task_id"] for line in lines} == {"build 17"}
+    for action in ("event_taken", "event_ended"):
+        (line,) = found[action]
+        assert json.loads(line["metadata"]) == {"branch": "main", "who": "ömer"}
+    assert found["event_ended"][0]["message"] == "the event succeeded"
+    assert {line["message"] for line in found["worker_recorded"]} == {"the worker succeeded"}
+    assert {line["index"] for line in found["pod_deleted"]} == {0, 1}
+
+
+def test_long_metadata_is_cut_and_none_is_left_out(one_replica: World) -> None:
+    long, none = one_replica.scale_up(1, note="x" * 20_000), one_replica.scale_up(1)
+    (line,) = story(one_replica, long, "event_ended")["event_taken"]
+    assert len(line["metadata"]) == 1024
+    assert line["metadata"].startswith('{"note":"xxx')
+    (line,) = story(one_replica, none, "event_ended")["event_ended"]
+    assert "metadata" not in line
+
+
+def test_cancelled_workers_and_their_events_are_told_with_their_task(one_replica: World) -> None:
+    place = one_replica
+    event_id = place.scale_up(1, task_id="mine", run_seconds=FOREVER)
+    place.wait_workers(event_id, "Running", 1)
+    down = place.send("scale_down", pod_count=1, asked_by="me")  # it names no task itself
+    found = story(place, event_id, "event_ended")
+    for action in ("pod_cancelled", "worker_recorded", "event_ended"):
+        assert [line["task_id"] for line in found[action]] == ["mine"], action
+    assert found["worker_recorded"][0]["message"] == "the worker was cancelled"
+    assert found["event_ended"][0]["message"] == "the event was cancelled"
+    for action in ("event_taken", "event_ended"):
+        assert json.loads(story(place, down, "event_ended")[action][0]["metadata"]) == {"asked_by": "me"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "task_id"),
+    [
+        ({"type": "scale_up", "task_id": "build-18"}, "build-18"),
+        ({"type": "scale_up", "pod_count": "1", "task_id": "late", "expires_at": "1"}, "late"),
+        ({"type": "scale_up", "task_id": "t" * 300}, "t" * 256),
+        ({"type": "scale_up", "task_id": b"caf\xe9"}, None),
+        ({"type": "scale_down", "profile": "x"}, None),
+    ],
+)
+def test_dead_letter_is_told_with_the_task_as_it_was_sent(
+    one_replica: World, fields: dict[Any, Any], task_id: str | None
+) -> None:
+    event_id = one_replica.redis.xadd("otto:scale:events", fields)
+    (line,) = story(one_replica, event_id, "event_dead_lettered")["event_dead_lettered"]
+    assert line.get("task_id") == task_id
+
+
+def test_failed_worker_is_told_with_its_reason(one_replica: World) -> None:
+    event_id = one_replica.scale_up(1, env={"SIM_WAITING": "InvalidImageName"})
+    found = story(one_replica, event_id, "event_ended")
+    assert found["worker_recorded"][0]["message"] == "the worker failed: ImagePull"
