@@ -23,7 +23,7 @@ from ottoscaler.flight import Flight
 from ottoscaler.lease import Lease
 from ottoscaler.ledger import Ledger
 from ottoscaler.model import Outcome, Phase, PodView, WorkerId
-from ottoscaler.records import IndexState, timestamp
+from ottoscaler.records import IndexState, millis, timestamp
 from ottoscaler.stream import Stream
 from ottoscaler.telemetry.logs import flood, get_logger
 from ottoscaler.telemetry.metrics import Metrics
@@ -264,9 +264,9 @@ class Reconciler:
             judgement.exit_code,
             view.name,
             view.node,
-            view.created_at,
-            view.started_at,
-            view.finished_at or timestamp(),
+            millis(view.created_at),
+            millis(view.started_at),
+            millis(view.finished_at) or timestamp(),
         )
         word = self._ledger.report_orphan(view.worker, view.uid, view.task_id, view.metadata, outcome)
         if word in ("ok", "recorded"):

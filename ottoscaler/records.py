@@ -17,6 +17,16 @@ def timestamp(seconds: float | None = None) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
 
 
+def millis(moment: str) -> str:
+    """The API server's times have whole seconds; the results stream promises milliseconds."""
+    if not moment:
+        return ""
+    try:
+        return timestamp(datetime.fromisoformat(moment).timestamp())
+    except (ValueError, OverflowError):
+        return ""
+
+
 @dataclass(frozen=True, slots=True)
 class Intent:
     """A standing intent to cancel a worker: since when by Redis's clock, by which event, and why."""

@@ -17,7 +17,7 @@ from ottoscaler.flight import LONGEST_RETRY_SECONDS
 from ottoscaler.model import JsonObject, Judgement, Outcome, PodView, Reason, Status, Verdict
 from ottoscaler.monitoring import LONGEST_WAIT_SECONDS, judgement
 from ottoscaler.podview import observe
-from ottoscaler.records import Answer, Intent, timestamp
+from ottoscaler.records import Answer, Intent, millis, timestamp
 from ottoscaler.verdict import vanished
 
 FIRST_RETRY_SECONDS = 1.0  # doubled with each attempt, with jitter
@@ -114,9 +114,9 @@ def _outcome(a: Attempt, found: Judgement) -> Outcome:
         base,
         pod=view.name,
         node=view.node,
-        created_at=_millis(view.created_at),
-        started_at=_millis(view.started_at),
-        finished_at=_millis(view.finished_at) or timestamp(),
+        created_at=millis(view.created_at),
+        started_at=millis(view.started_at),
+        finished_at=millis(view.finished_at) or timestamp(),
     )
 
 
@@ -217,13 +217,3 @@ def _as_cancelled(intent: Intent, view: PodView | None) -> JsonObject:
 
 def _cancelled(intent: Intent) -> Outcome:
     return Outcome(Status.CANCELLED, Reason.CANCELLED, intent.why, finished_at=timestamp())
-
-
-def _millis(moment: str) -> str:
-    """The API server's times have whole seconds; the results stream promises milliseconds."""
-    if not moment:
-        return ""
-    try:
-        return timestamp(datetime.fromisoformat(moment).timestamp())
-    except ValueError:
-        return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from typing import Any
 
@@ -109,6 +110,9 @@ def test_pods_whose_owner_died_with_redis_are_reported_and_leak_not(place: World
     end_workers(place, event_id)
     wait_for(lambda: len(place.workers(event_id)) == 2, "both results are told", 15)
     assert {(w["status"], w["task_id"]) for w in place.workers(event_id)} == {("succeeded", "build-9")}
+    for worker in place.workers(event_id):
+        for moment in (worker["created_at"], worker["started_at"], worker["finished_at"]):
+            assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", moment), "as in every other entry"
     place.wait_no_pods()
     assert len(place.workers(event_id)) == 2
 
