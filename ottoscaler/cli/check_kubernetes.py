@@ -137,8 +137,18 @@ class KubernetesCheck:
             f"{sum(strangers.values())} carry our labels but another installation's id "
             f"({', '.join(named[:INSTALLATIONS_NAMED])}): they are left alone. Either another Redis's "
             f"Ottoscaler uses this namespace and instance {self._settings.instance} (give one another "
-            "OTTO_INSTANCE), or Redis was emptied: docs/operations.md, section Losing Redis.",
+            "OTTO_INSTANCE), or Redis was emptied (docs/operations.md, section Losing Redis). In that case, "
+            f"when they have ended: {self._cleanup(sorted(filter(None, strangers)))}",
         )
+
+    def _cleanup(self, installations: list[str]) -> str:
+        """The command that deletes the Pods of these; they are label values, so a shell takes them as they
+        are."""
+        if not installations:
+            return f"kubectl delete pods -n {self._settings.namespace} NAME..."
+        one = f"={installations[0]}"
+        wanted = one if len(installations) == 1 else f" in ({','.join(installations[:INSTALLATIONS_NAMED])})"
+        return f"kubectl delete pods -n {self._settings.namespace} -l '{PREFIX}installation{wanted}'"
 
 
 def _installation_of(pod: JsonObject) -> str:

@@ -164,6 +164,8 @@ def test_pods_of_another_installation_are_counted(place: World) -> None:
     ran = check(place)
     assert ran.returncode == 0
     assert any("2 carry our labels" in line and "0ther" in line for line in findings(ran, "warning"))
+    cleanup = f"kubectl delete pods -n {place.kube.namespace} -l 'ottoscaler.io/installation=0ther'"
+    assert any(line.endswith(cleanup) for line in findings(ran, "warning")), "what an operator has to do"
 
 
 def test_a_running_service_does_not_mind_and_its_own_pods_are_no_strangers(place: World) -> None:
