@@ -21,6 +21,7 @@ from ottoscaler.errors import (
     RedisError,
     Refused,
     Stopping,
+    UnusableAnswer,
 )
 from ottoscaler.model import Judgement, PodView, Reason, Status, Verdict
 from ottoscaler.podview import observe
@@ -235,6 +236,8 @@ def _take_up(a: Attempt, view: PodView) -> Ended | None:
 
 
 def _is_limited(error: OttoscalerError) -> bool:
+    if isinstance(error, UnusableAnswer):  # a proxy's word, and the API server is behind it
+        return False
     return isinstance(error, QuotaExceeded) or (
         isinstance(error, KubernetesError) and error.status in _LIMITED
     )

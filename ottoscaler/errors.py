@@ -106,6 +106,11 @@ class KubernetesUnavailable(KubernetesError):
         self.unsent = unsent
 
 
+class UnusableAnswer(KubernetesUnavailable):
+    """What came is not Kubernetes' (a proxy's page, an empty or garbled body), so it is no verdict on
+    anything: try again. The request may have taken effect all the same."""
+
+
 class PodExists(KubernetesError):
     """409 AlreadyExists: a Pod of this name is there; look whose it is."""
 

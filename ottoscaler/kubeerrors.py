@@ -15,6 +15,7 @@ from ottoscaler.errors import (
     PodGone,
     QuotaExceeded,
     Refused,
+    UnusableAnswer,
     VersionExpired,
 )
 from ottoscaler.model import JsonObject
@@ -25,10 +26,13 @@ NEVER_SENT = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectT
 
 def error_of(verb: str, code: int, data: bytes, after: float) -> KubernetesError:
     """The error for an answer that is no success. ``after`` is its Retry-After, in seconds."""
-    text, reason = _words(code, data)
+    status = _status(data)
+    text, reason = _words(code, status)
     text = f"{verb}: {text}"
     if code in (401, 429):
         return KubernetesUnavailable(text, status=code, reason=reason, retry_after=after, unsent=True)
+    if status is None:  # a proxy's page says neither that a Pod is gone nor that it is refused
+        return UnusableAnswer(text, status=code, retry_after=after)
     if code >= 500:
         return KubernetesUnavailable(text, status=code, reason=reason, retry_after=after)
     if verb == "create":
@@ -51,17 +55,25 @@ def _refused_create(text: str, code: int, reason: str) -> KubernetesError:
     return Refused(text, status=code, reason=reason)
 
 
-def _words(code: int, data: bytes) -> tuple[str, str]:
+def _status(data: bytes) -> JsonObject | None:
+    """The Kubernetes Status that a refusal of the API server's own always is."""
     try:
         status = json.loads(data)
-        return str(status.get("message") or code), str(status.get("reason") or "")
-    except (ValueError, AttributeError):
-        return f"HTTP status {code}", ""
+    except (ValueError, RecursionError):
+        return None
+    return status if isinstance(status, dict) and status.get("kind") == "Status" else None
+
+
+def _words(code: int, status: JsonObject | None) -> tuple[str, str]:
+    if status is None:
+        return f"HTTP status {code}, and not by the API server: a proxy's answer?", ""
+    return str(status.get("message") or code), str(status.get("reason") or "")
 
 
 def watch_error(status: JsonObject) -> KubernetesError:
     """The error that an ERROR event carries."""
-    code, text = int(status.get("code") or 0), f"watch: {status.get('message')}"
+    code, text = status.get("code"), f"watch: {status.get('message')}"
+    code = code if isinstance(code, int) else 0
     kind = VersionExpired if code == 410 else KubernetesUnavailable
     return kind(text, status=code, reason=str(status.get("reason") or ""))
 

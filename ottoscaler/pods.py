@@ -16,10 +16,11 @@ from urllib.parse import quote, urlencode
 import urllib3
 
 from ottoscaler import __version__
-from ottoscaler.errors import KubernetesUnavailable, PodExists, PodGone
+from ottoscaler.decoding import events, page, parsed, pod
+from ottoscaler.errors import KubernetesUnavailable, PodExists, PodGone, UnusableAnswer
 from ottoscaler.governor import CALLS_IN_FLIGHT, Governor, Permit
 from ottoscaler.kubeaccess import Access
-from ottoscaler.kubeerrors import NEVER_SENT, error_of, plain, retry_after, watch_error
+from ottoscaler.kubeerrors import NEVER_SENT, error_of, plain, retry_after
 from ottoscaler.model import JsonObject
 from ottoscaler.podtext import slim
 from ottoscaler.wire import Wire
@@ -60,11 +61,11 @@ class Pods:
         sent; both raise where the Pod may not be created any more.
         """
         path = self._path + ("?dryRun=All" if dry_run else "")
-        return self._call("create", "POST", path, body, permit=permit, last=last)
+        return pod("create", self._call("create", "POST", path, body, permit=permit, last=last))
 
     def get(self, name: str) -> JsonObject:
         """Raises PodGone where there is none."""
-        return self._call("get", "GET", f"{self._path}/{quote(name)}")
+        return pod("get", self._call("get", "GET", f"{self._path}/{quote(name)}"))
 
     def delete(self, name: str, uid: str) -> None:
         """Ask for this very Pod to go, with its own grace. Raises PodGone where it has gone already.
@@ -97,12 +98,11 @@ class Pods:
                 "list", "GET", path, None, self._headers(None), LIST_SECONDS, stream=False
             )
             self._set_clock(response.headers.get("date", ""))
-            page = _parsed("list", response.data)
-            items += page.get("items") or []
-            meta = page.get("metadata") or {}
-            if not meta.get("continue"):
-                return items, str(meta.get("resourceVersion") or "")
-            query["continue"] = meta["continue"]
+            found, version, rest = page(response.data)
+            items += found
+            if not rest:
+                return items, version
+            query["continue"] = rest
 
     def watch(
         self, selector: str, version: str, *, seconds: int, silence: float, opened: Callable[[Any], None]
@@ -110,8 +110,8 @@ class Pods:
         """Yield events from a version on, until the server ends the watch after ``seconds``.
 
         Raises TimeoutError after ``silence`` seconds without a byte, VersionExpired on 410 (as a status or
-        as an ERROR event), KubernetesUnavailable on a broken stream. ``opened`` gets the response, so that
-        another thread can shut it down.
+        as an ERROR event), KubernetesUnavailable on a broken stream, UnusableAnswer on one that makes no
+        sense. ``opened`` gets the response, so that another thread can shut it down.
         """
         query = {
             "labelSelector": selector,
@@ -125,7 +125,7 @@ class Pods:
         response = self._exchange("watch", "GET", path, None, self._headers(None), silence, stream=True)
         try:
             opened(response)
-            yield from _events(response)
+            yield from events(response)
         finally:
             response.close()
 
@@ -136,7 +136,9 @@ class Pods:
         spec = {"resourceAttributes": {"namespace": self.namespace, "verb": verb, "resource": resource}}
         body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": spec}
         path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-        status = self._call("review", "POST", path, json.dumps(body).encode()).get("status") or {}
+        status = self._call("review", "POST", path, json.dumps(body).encode()).get("status")
+        if not isinstance(status, dict):
+            raise UnusableAnswer("review: the answer has no status")
         return bool(status.get("allowed")), str(status.get("reason") or "")
 
     def rate(self) -> float:
@@ -150,7 +152,7 @@ class Pods:
     def _set_clock(self, date: str) -> None:
         try:
             offset = parsedate_to_datetime(date).timestamp() - time.time()
-        except ValueError:
+        except (ValueError, TypeError, IndexError, OverflowError):
             return
         # Within two seconds they agree as far as whole seconds can tell.
         self._clock_offset = offset if abs(offset) > 2 else 0.0
@@ -176,7 +178,7 @@ class Pods:
         with self._governor.call(permit):
             last()
             response = self._exchange(verb, method, path, body, headers, READ_SECONDS, stream=False)
-        return _parsed(verb, slim(response.data)) if parse else {}
+        return parsed(verb, slim(response.data)) if parse else {}
 
     def _headers(self, body: bytes | None) -> dict[str, str]:
         headers = {**self._access.headers(), "Accept": "application/json", "User-Agent": USER_AGENT}
@@ -220,32 +222,6 @@ class Pods:
         if stream:
             response.close()
         raise error_of(verb, response.status, data, after)
-
-
-def _parsed(verb: str, data: bytes) -> JsonObject:
-    try:
-        answer = json.loads(data)
-    except ValueError as error:
-        raise KubernetesUnavailable(f"{verb}: the answer is not JSON") from error
-    return answer if isinstance(answer, dict) else {}
-
-
-def _events(response: Any) -> Iterator[JsonObject]:
-    rest = b""
-    try:
-        for piece in response.stream():
-            *lines, rest = (rest + piece).split(b"\n")
-            for line in lines:
-                if not line.strip():
-                    continue
-                event = json.loads(slim(line))
-                if event.get("type") == "ERROR":
-                    raise watch_error(event.get("object") or {})
-                yield event
-    except (urllib3.exceptions.ReadTimeoutError, TimeoutError) as error:
-        raise TimeoutError("nothing came on the watch") from error
-    except (urllib3.exceptions.HTTPError, OSError, ValueError, AttributeError) as error:
-        raise KubernetesUnavailable(f"watch: {plain(error)}") from error
 
 
 def connect(kubeconfig: str, namespace: str, qps: float, burst: int, observe: Observe) -> Pods:

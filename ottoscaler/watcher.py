@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ottoscaler.errors import KubernetesError, VersionExpired
+from ottoscaler.errors import KubernetesError, UnusableAnswer, VersionExpired
 from ottoscaler.model import PodView
 from ottoscaler.pods import Pods
 from ottoscaler.podview import observe
@@ -154,7 +154,8 @@ class PodWatcher:
             log.warning("watch_restarted", f"the Pod watch broke off and starts again: {error}")
         elif not isinstance(error, VersionExpired):
             flood.warning("watch_failed", f"the Pod watch cannot be opened: {error}")
-        resume = self._healthy and not isinstance(error, (VersionExpired, TimeoutError))
+        # What cannot be understood would come again from the same version.
+        resume = self._healthy and not isinstance(error, (VersionExpired, TimeoutError, UnusableAnswer))
         self._silent = isinstance(error, TimeoutError)
         self._healthy = False
         self._problem = str(error)
@@ -204,11 +205,11 @@ class PodWatcher:
             self._healthy = True
 
     def _take(self, event: dict[str, Any]) -> None:
-        kind, obj = event.get("type"), event.get("object") or {}
+        kind, obj = event["type"], event["object"]
         self._healthy = True
         self._beat()
         if kind == "BOOKMARK":
-            self._version = obj["metadata"]["resourceVersion"]
+            self._version = obj["metadata"].get("resourceVersion") or self._version
             return
         view = observe(obj)
         now = time.monotonic()

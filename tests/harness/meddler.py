@@ -1,0 +1,130 @@
+"""An HTTP proxy before the API server that answers for it now and then, as real ones do: login pages, empty
+bodies, garbled JSON, strange events in a watch."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import urllib3
+import yaml
+
+from tests.harness.waiting import wait_for
+from tests.harness.world import World
+
+SECONDS = 20.0
+
+
+class Meddler:
+    """Passes requests on, but for those that a test has an answer for. Any thread."""
+
+    def __init__(self, target: str) -> None:
+        self.target = target
+        self.pool = urllib3.PoolManager(maxsize=20, retries=False)
+        self.answers: deque[tuple[str, int, bytes, bool]] = deque()
+        self.watches: set[_Handler] = set()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"meddler": self}))
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def answer(self, method: str, code: int, body: bytes, *, times: int = 1, late: bool = False) -> None:
+        """Answer the next requests of that method so; ``late``: after they were carried out."""
+        self.answers.extend([(method, code, body, late)] * times)
+
+    def say(self, line: bytes) -> None:
+        """One more line in the open watches, or the next one; each is talked to once."""
+        wait_for(lambda: self.watches, "a watch is open")
+        watches, self.watches = self.watches, set()
+        for watch in watches:
+            watch.say(line + b"\n")
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    meddler: Meddler
+
+    def do_GET(self) -> None:
+        if "watch=1" in self.path:
+            self._watch()
+            return
+        self._pass()
+
+    do_POST = do_DELETE = lambda self: self._pass()
+
+    def say(self, piece: bytes) -> None:
+        with contextlib.suppress(OSError):
+            self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+            self.wfile.flush()
+
+    def _ask(self, *, stream: bool = False) -> urllib3.BaseHTTPResponse:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        headers = {k: v for k, v in self.headers.items() if k.lower() not in ("host", "content-length")}
+        url = self.meddler.target + self.path
+        return self.meddler.pool.request(
+            self.command, url, body=body or None, headers=headers, preload_content=not stream, timeout=SECONDS
+        )
+
+    def _pass(self) -> None:
+        told = next((a for a in self.meddler.answers if a[0] == self.command), None)
+        if told is None:
+            real = self._ask()
+            self._send(real.status, real.data)
+            return
+        self.meddler.answers.remove(told)
+        _, code, body, late = told
+        if late:
+            self._ask()
+        else:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self._send(code, body)
+
+    def _send(self, code: int, body: bytes) -> None:
+        self.send_response(code)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _watch(self) -> None:
+        real = self._ask(stream=True)
+        if real.status != 200:
+            self._send(real.status, real.data)
+            return
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self.meddler.watches.add(self)
+        try:
+            for piece in real.stream(65536):
+                self.say(piece)
+        finally:
+            self.meddler.watches.discard(self)
+            real.close()
+        self.say(b"")
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing: the tests look at the service's log."""
+
+
+@contextmanager
+def meddling(place: World) -> Iterator[tuple[Meddler, str]]:
+    """A proxy before the local cluster, and the kubeconfig that leads through it."""
+    document = yaml.safe_load(Path(place.kube.kubeconfig).read_text())
+    cluster = document["clusters"][0]["cluster"]
+    meddler = Meddler(cluster["server"])
+    cluster["server"] = meddler.url
+    path = place.directory / "meddled.kubeconfig"
+    path.write_text(yaml.safe_dump(document))
+    try:
+        yield meddler, str(path)
+    finally:
+        meddler.close()
