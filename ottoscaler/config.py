@@ -109,6 +109,10 @@ All settings come from the environment, every one is optional, and an empty valu
 code 2 and one line for every problem, each naming the variable, the value and what is accepted.
 An `OTTO_` variable that is not in this table has no effect and is warned about.
 
+Files that `KUBECONFIG` names are read when the service starts, and what is wrong with them stops it as any wrong
+value does; a file that becomes unreadable later, as while it is rewritten, is waited for. Without `KUBECONFIG`,
+the service account is used where its token is mounted, else `~/.kube/config`, which is waited for, too.
+
 {render_settings_table()}
 Secrets (`REDIS_PASSWORD`, and a password inside `REDIS_URL`) are shown as `***` wherever settings are shown,
 and are replaced in every log line. Of a `REDIS_URL` that cannot be read, only what is plainly no password is

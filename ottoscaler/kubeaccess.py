@@ -8,6 +8,8 @@ its own and sleeps on 429.
 from __future__ import annotations
 
 import os
+import re
+import ssl
 import threading
 import time
 from pathlib import Path
@@ -25,6 +27,66 @@ kube_config: Any = kubernetes.config
 
 RELOAD_SECONDS = 5.0  # a 401 re-reads the credentials at most this often
 _IN_CLUSTER = "KUBERNETES_SERVICE_HOST"
+_TOKEN_FILE: str = kube_config.incluster_config.SERVICE_TOKEN_FILENAME
+_DEFAULT_FILE = "~/.kube/config"
+
+
+def in_cluster() -> bool:
+    """Whether a service account is here to be used. The variable alone is set in pods without one, too."""
+    return bool(os.environ.get(_IN_CLUSTER)) and Path(_TOKEN_FILE).is_file()
+
+
+def check(kubeconfig: str) -> None:
+    """Read the files as :class:`Access` will, but ask no network and run no plugin. Main thread.
+
+    Raises:
+        ValueError: a clause that says what is wrong with them; it repeats nothing that may be a secret.
+    """
+    paths = [path for path in kubeconfig.split(os.pathsep) if Path(path).is_file()]
+    for path in paths:
+        try:
+            kube_config.kube_config.KubeConfigMerger(path)
+        except Exception as error:
+            raise ValueError(f"{_fault(error)} ({path})" if len(paths) > 1 else _fault(error)) from error
+    try:
+        merged = kube_config.kube_config.KubeConfigMerger(kubeconfig).config
+        _check_context(kube_config.kube_config.KubeConfigLoader(config_dict=merged))
+    except Exception as error:
+        raise ValueError(_fault(error)) from error
+
+
+def _check_context(loader: Any) -> None:
+    """The client's loader takes the current context's cluster as it comes; what it holds is tried here."""
+    loader._load_cluster_info()
+    host = getattr(loader, "host", "")
+    if not re.match(r"https?://[^/]", host):
+        raise kube_config.ConfigException("the current context's cluster has no server that is a URL")
+    user = loader._user
+    if user and "exec" not in user and "auth-provider" not in user:
+        loader._load_user_token()
+    trust, certificate = getattr(loader, "ssl_ca_cert", None), getattr(loader, "cert_file", None)
+    if trust:
+        ssl.create_default_context(cafile=trust)
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_cert_chain(certificate, loader.key_file, password="")  # never asked for on a terminal
+
+
+def _fault(error: Exception) -> str:
+    """What is wrong with a kubeconfig, in a clause. The client's words hold whole users, with tokens."""
+    if type(error).__module__.startswith("yaml"):
+        mark = getattr(error, "problem_mark", None)
+        return "it is not valid YAML" + (f" in line {mark.line + 1}" if mark else "")
+    if isinstance(error, ssl.SSLError):
+        return f"its certificates cannot be used ({error.reason or 'they hold none'})"
+    if isinstance(error, OSError):
+        return f"{error.filename or 'a file that it names'} cannot be read ({error.strerror})"
+    if isinstance(error, UnicodeError):
+        return "it is not text in UTF-8"
+    if isinstance(error, kube_config.ConfigException):
+        text = re.sub(r"/\{.*\}|Invalid kube-config( file)?\. ", "", str(error), flags=re.DOTALL).rstrip(".")
+        return "it is empty" if text.endswith("is empty") else f"it cannot be used ({text})"
+    return "it is not a kubeconfig, a map with clusters, contexts and current-context"
 
 
 class Access:
@@ -79,14 +141,23 @@ class Access:
 
     def _load(self) -> None:
         configuration = Configuration()
+        path = self._kubeconfig or str(Path(_DEFAULT_FILE).expanduser())
+        inside = not self._kubeconfig and in_cluster()
+        if not inside and not self._kubeconfig and not Path(path).exists():
+            raise KubernetesUnavailable(
+                "no Kubernetes configuration: KUBECONFIG is not set, no service account's token is mounted, "
+                f"and there is no {path}"
+            )
         try:
-            if self._kubeconfig or not os.environ.get(_IN_CLUSTER):
-                path = self._kubeconfig or str(Path("~/.kube/config").expanduser())
-                kube_config.load_kube_config(config_file=path, client_configuration=configuration)
-            else:
+            if inside:
                 kube_config.load_incluster_config(client_configuration=configuration)
+            else:
+                kube_config.load_kube_config(config_file=path, client_configuration=configuration)
         except Exception as error:
-            raise KubernetesUnavailable(f"no usable Kubernetes configuration: {error}") from error
+            source = "the service account" if inside else path
+            raise KubernetesUnavailable(
+                f"no usable Kubernetes configuration in {source}: {_fault(error)}"
+            ) from error
         configuration.retries = False
         configuration.connection_pool_maxsize = self._connections
         pool = RESTClientObject(configuration).pool_manager

@@ -153,6 +153,9 @@ def _kubeconfig(text: str) -> str:
         raise ValueError("there is no such file")
     for path in found:
         _file(path)
+    from ottoscaler.kubeaccess import check  # late, as above: only the service and its check reach Kubernetes
+
+    check(os.pathsep.join(paths))
     return os.pathsep.join(paths)
 
 
@@ -207,7 +210,7 @@ REDIS_URL = Kind(
 )
 SENTINELS = Kind(_sentinels, "host:port, or several with ',' between")
 FILE = Kind(_file, "a file that can be read")
-KUBECONFIG = Kind(_kubeconfig, "a file that can be read, or several with ':' between")
+KUBECONFIG = Kind(_kubeconfig, "a kubeconfig file that can be read, or several with ':' between")
 DIRECTORY = Kind(_directory, "a directory that can be read")
 QUANTITY = Kind(_quantity, "a Kubernetes quantity above zero, such as 500m, 8 or 32Gi")
 IMAGE = Kind(_image, "an image reference, such as busybox:latest")

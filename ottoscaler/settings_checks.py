@@ -127,7 +127,7 @@ def value_warnings(environ: Mapping[str, str]) -> tuple[str, ...]:
         if number and not (has_url and name == "REDIS_PORT"):
             found.append(
                 f"{name} is {mask_address(value)!r}, which the kubelet injects for a Service of that name. "
-                f"It is read as port {number}. Set enableServiceLinks: false on the pod, or {name} to a number."
+                f"It is read as port {number}. Set enableServiceLinks: false on the pod, or {name} to a port."
             )
     for name in _SINGLE_PARTS:
         value = environ.get(name, "")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Generator, Iterator
 
 from ottoscaler.cli.check import Finding
 from ottoscaler.errors import BadEvent, KubernetesError, KubernetesUnavailable, QuotaExceeded
 from ottoscaler.governor import Governor
-from ottoscaler.kubeaccess import Access
+from ottoscaler.kubeaccess import Access, in_cluster
 from ottoscaler.model import JsonObject, ScaleUp
 from ottoscaler.pods import Pods
 from ottoscaler.podspec import PodDefaults, plan, selector
@@ -64,7 +63,7 @@ class KubernetesCheck:
     def _source(self) -> str:
         if self._settings.kubeconfig:
             return f"KUBECONFIG ({self._settings.kubeconfig})"
-        return "the pod's environment" if os.environ.get("KUBERNETES_SERVICE_HOST") else "~/.kube/config"
+        return "the pod's environment" if in_cluster() else "~/.kube/config"
 
     def _permissions(self) -> Generator[Finding, None, dict[str, bool]]:
         """Returns what is allowed."""

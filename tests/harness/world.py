@@ -238,8 +238,8 @@ class World:
             "OTTO_LEASE_SECONDS": "3",
             "OTTO_SHUTDOWN_GRACE_SECONDS": "5",
         }
-        more = {**self.settings, **settings}
-        return {**base, **{k: str(v) for k, v in more.items() if v is not None}}
+        every = {**base, **self.settings, **settings}
+        return {name: str(value) for name, value in every.items() if value is not None}
 
     def start(
         self,

@@ -15,7 +15,7 @@ from tests.harness.world import INSTANCE, World
 LONGEST_CHECK_SECONDS = 30.0  # both sides away: their connect timeouts, and the interpreter on a busy machine
 
 
-def check(place: World, **settings: str) -> subprocess.CompletedProcess[str]:
+def check(place: World, **settings: str | None) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "ottoscaler", "check"]
     env = place.environment(**settings)
     return subprocess.run(
@@ -81,6 +81,14 @@ users: [{{name: u, user: {{}}}}]
     assert str(kubeconfig) in kube_line
     assert "sekrit" not in ran.stdout + ran.stderr
     assert "Traceback" not in ran.stderr
+
+
+def test_a_pod_without_a_service_account_uses_the_file_at_home(place: World) -> None:
+    home = place.directory / ".kube"
+    home.mkdir()
+    (home / "config").write_text(Path(place.kube.kubeconfig).read_text())
+    ran = check(place, KUBECONFIG=None, KUBERNETES_SERVICE_HOST="10.96.0.1", KUBERNETES_SERVICE_PORT="443")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
 def test_a_url_wins_over_sentinels(place: World) -> None:

@@ -81,6 +81,15 @@ def test_wrong_usage_is_code_2_with_a_sentence(arguments: tuple[str, ...]) -> No
     assert "Traceback" not in ended.stderr
 
 
+@pytest.mark.parametrize("command", ["run", "check"])
+def test_a_malformed_kubeconfig_is_code_2(tmp_path: Path, command: str) -> None:
+    (tmp_path / "kubeconfig").write_text("clusters: [\n")
+    ended = run({"KUBECONFIG": f"{tmp_path}/kubeconfig"}, command)
+    assert ended.returncode == 2
+    (line,) = ended.stderr.splitlines()
+    assert f"KUBECONFIG is '{tmp_path}/kubeconfig': it is not valid YAML in line" in line
+
+
 def test_a_broken_template_is_code_2_and_names_file_and_field(tmp_path: Path) -> None:
     pod = "apiVersion: v1\nkind: Pod\nspec:\n  restartPolicy: Always\n  containers:\n    - name: worker\n"
     (tmp_path / "gpu.yaml").write_text(pod)

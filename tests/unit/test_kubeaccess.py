@@ -1,0 +1,107 @@
+"""Kubeconfigs: what stops the start, what is waited for, and which one is taken."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ottoscaler.config import load
+from ottoscaler.errors import BadSettings, KubernetesUnavailable
+from ottoscaler.kubeaccess import Access
+
+
+def kubeconfig(cluster: Any = None, user: Any = None, **fields: Any) -> str:
+    """A good one, but for what is given."""
+    document = {
+        "current-context": "c",
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+        "clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:1"} | (cluster or {})}],
+        "users": [{"name": "u", "user": user or {"token": "t0ps3cret"}}],
+    }
+    return yaml.safe_dump(document | fields)
+
+
+WRONG = {
+    "empty": ("", "it is empty"),
+    "only a comment": ("# nothing yet\n", "it is empty"),
+    "half a list": ("clusters: [\n- a", "it is not valid YAML in line 2"),
+    "an alias that may be a token": ("token: *t0ps3cret", "it is not valid YAML in line 1"),
+    "a text": ("hello", "it is not a kubeconfig"),
+    "a list": ("[1, 2]", "it is not a kubeconfig"),
+    "no current context": (kubeconfig(**{"current-context": None}), "current-context"),
+    "another current context": (kubeconfig(**{"current-context": "d"}), "name d"),
+    "no such cluster": (kubeconfig(clusters=[]), "name c"),
+    "no server": (kubeconfig({"server": ""}), "no server"),
+    "a server without its scheme": (kubeconfig({"server": "10.0.0.1:6443"}), "no server that is a URL"),
+    "no certificate file": (kubeconfig({"certificate-authority": "/nowhere/ca"}), "/nowhere/ca"),
+    "no certificate in the data": (kubeconfig({"certificate-authority-data": "aGVsbG8="}), "certificates"),
+    "no token file": (kubeconfig(user={"tokenFile": "/nowhere/token"}), "/nowhere/token"),
+    "a token in the wrong place": (kubeconfig(users=[{"name": "u", "token": "t0ps3cret"}]), "key user"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_kubeconfig_that_cannot_be_used_is_a_wrong_setting(case: str, tmp_path: Path) -> None:
+    text, named = WRONG[case]
+    path = tmp_path / "kubeconfig"
+    path.write_text(text)
+    with pytest.raises(BadSettings) as caught:
+        load({"KUBECONFIG": str(path)})
+    (sentence,) = caught.value.problems
+    assert sentence.startswith(f"KUBECONFIG is '{path}': ")
+    assert named in sentence
+    assert "t0ps3cret" not in sentence
+
+
+def test_no_token_is_told_where_a_file_became_wrong_later(tmp_path: Path) -> None:
+    path = tmp_path / "kubeconfig"
+    path.write_text(WRONG["a token in the wrong place"][0])
+    with pytest.raises(KubernetesUnavailable) as caught:
+        Access(str(path), 1).pool()
+    assert str(path) in str(caught.value)
+    assert "t0ps3cret" not in str(caught.value)
+
+
+def test_of_several_files_the_wrong_one_is_named(tmp_path: Path) -> None:
+    (tmp_path / "good").write_text(kubeconfig())
+    (tmp_path / "bad").write_text("[")
+    with pytest.raises(BadSettings, match=f"in line 1 .{tmp_path}/bad"):
+        load({"KUBECONFIG": f"{tmp_path}/good:{tmp_path}/bad"})
+    assert load({"KUBECONFIG": f"{tmp_path}/good:{tmp_path}/missing"}).kubeconfig
+
+
+def test_a_plugin_is_not_run_to_check_a_kubeconfig(tmp_path: Path) -> None:
+    plugin = {
+        "apiVersion": "client.authentication.k8s.io/v1",
+        "command": "touch",
+        "args": [f"{tmp_path}/ran"],
+    }
+    (tmp_path / "kubeconfig").write_text(kubeconfig(user={"exec": plugin}))
+    load({"KUBECONFIG": f"{tmp_path}/kubeconfig"})
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_file_that_is_being_rewritten_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "kubeconfig"
+    path.write_text(kubeconfig())
+    access = Access(load({"KUBECONFIG": str(path)}).kubeconfig, 1)
+    path.write_text("")
+    with pytest.raises(KubernetesUnavailable, match="it is empty"):
+        access.pool()
+    path.write_text(kubeconfig())
+    assert access.url("/version") == "https://127.0.0.1:1/version"
+
+
+def test_without_a_service_accounts_token_the_file_at_home_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    with pytest.raises(KubernetesUnavailable, match="there is no "):
+        Access("", 1).pool()
+    (tmp_path / ".kube").mkdir()
+    (tmp_path / ".kube" / "config").write_text(kubeconfig())
+    assert Access("", 1).url("") == "https://127.0.0.1:1"
