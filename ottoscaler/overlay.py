@@ -59,7 +59,7 @@ def _check_accepted(event: ScaleUp, template: Template) -> None:
         raise BadEvent(
             f"profile {template.profile} does not accept {', '.join(refused)}; it accepts: {accepted}"
         )
-    if template.careful:
+    if template.profile != "default" and not template.accepts_said:
         risky = sorted(name for name in event.env if _RUNS_CODE.fullmatch(name))
         if risky:
             raise BadEvent(
@@ -80,12 +80,11 @@ def _lay_command(made: JsonObject, event: ScaleUp, template: Template) -> None:
 
 
 def _environment(theirs: list[JsonObject], event: ScaleUp, template: Template) -> list[JsonObject]:
+    fixed = {variable["name"] for variable in theirs}
     given = event.env
-    fixed: set[str] = set()
-    if template.careful:
-        fixed = {variable["name"] for variable in theirs}
-    else:
+    if template.profile == "default":
         theirs = [variable for variable in theirs if variable["name"] not in given]
+        fixed = set()
     return theirs + [
         {"name": name, "value": literal(value)} for name, value in given.items() if name not in fixed
     ]

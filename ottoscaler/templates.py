@@ -43,11 +43,6 @@ class Template:
     builtin: bool = False
 
     @property
-    def careful(self) -> bool:
-        """Whether it takes ``env`` though nobody has thought about it: then only what can do no harm."""
-        return self.profile != DEFAULT and not self.accepts_said
-
-    @property
     def worker(self) -> JsonObject:
         """Its container named ``worker``."""
         found: JsonObject = next(c for c in self.pod["spec"]["containers"] if c["name"] == WORKER)
@@ -200,6 +195,6 @@ def _warnings(template: Template, namespace: str) -> list[str]:
     named = (template.pod.get("metadata") or {}).get("namespace")
     if namespace and named and named != namespace:
         found.append(f"metadata.namespace {named!r} is ignored: workers run in {namespace} (NAMESPACE)")
-    if template.careful and template.worker.get("envFrom"):
+    if template.profile != DEFAULT and not template.accepts_said and template.worker.get("envFrom"):
         found.append(f"env is not accepted, since envFrom may set any name; say so in {ACCEPTS} to allow it")
     return found

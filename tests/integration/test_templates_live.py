@@ -82,7 +82,7 @@ def check(place: World, profile: str, accepts: set[str]) -> None:
         assert pod["metadata"]["annotations"]["example.org/from"] == profile
         told = {e["name"]: e["value"] for e in pod["spec"]["containers"][0]["env"]}
         assert told["OTHER"] == "1"
-        assert told["TOKEN"] == ("the operators own" if profile == "silent" else "mine")
+        assert told["TOKEN"] == ("mine" if profile == "default" else "the operators own")
         place.wait_event(place.send("scale_down", task_id=sent["env"]))
 
 

@@ -222,28 +222,19 @@ def test_annotation_decides_what_a_template_accepts(tmp_path: Path) -> None:
         planned(scale_up(profile="args", memory="1Gi"), templates)
 
 
-def test_env_never_replaces_a_name_that_a_profile_sets_which_does_not_say(tmp_path: Path) -> None:
+def test_env_never_replaces_a_name_that_a_profile_sets(tmp_path: Path) -> None:
     own = {
         "env": [{"name": "API", "value": "https://good"}, {"name": "KEY", "valueFrom": {"secretKeyRef": {}}}]
     }
-    templates = loaded(
-        tmp_path,
-        gpu=template(own),
-        default=template(own),
-        open=template(own, accepts="*"),
-        env=template(own, accepts="env"),
-    )
+    templates = loaded(tmp_path, gpu=template(own), default=template(own))
     given = {"API": "https://evil", "KEY": "x", "NEW": "1"}
     pod = planned(scale_up(profile="gpu", env=given), templates).pod(0, 0)
     assert [v for v in worker_of(pod)["env"] if v["name"] in given] == [
         *own["env"],
         {"name": "NEW", "value": "1"},
     ]
-    # Without the annotation in the default, and with it anywhere, what is accepted is accepted.
-    for profile in ("default", "open", "env"):
-        pod = planned(scale_up(profile=profile, env=given), templates).pod(0, 0)
-        told = [(v["name"], v.get("value")) for v in worker_of(pod)["env"] if v["name"] in given]
-        assert told == list(given.items())
+    replaced = env_of(planned(scale_up(env=given), templates).pod(0, 0))
+    assert (replaced["API"], replaced["KEY"]) == ("https://evil", "x")
 
 
 def test_unknown_profile_names_the_known_ones(tmp_path: Path) -> None:
