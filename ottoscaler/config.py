@@ -109,8 +109,8 @@ All settings come from the environment, every one is optional, and an empty valu
 code 2 and one line for every problem, each naming the variable, the value and what is accepted.
 An `OTTO_` variable that is not in this table has no effect and is warned about.
 
-Files that `KUBECONFIG` names are read when the service starts, and what is wrong with them stops it as any wrong
-value does; a file that becomes unreadable later, as while it is rewritten, is waited for. Without `KUBECONFIG`,
+Files that `KUBECONFIG` names are read when the service starts, and what is wrong with them stops it as any
+wrong value does; a file that becomes unreadable later, as while it is rewritten, is waited for. Without it,
 the service account is used where its token is mounted, else `~/.kube/config`, which is waited for, too.
 
 {render_settings_table()}
