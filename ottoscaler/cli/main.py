@@ -39,6 +39,8 @@ def _tool(arguments: argparse.Namespace) -> int:
 
     try:
         signal.signal(signal.SIGTERM, _terminated)
+        # a shell without job control starts what it puts in the background with SIGINT ignored
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         # The service's first act was to block them (ottoscaler.__main__).
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         code = _carry_out(arguments)

@@ -195,9 +195,8 @@ def test_a_redis_cluster_is_refused_with_one_sentence(place: World) -> None:
     place.redis_server.stop()
     directory = place.directory / "cluster"
     directory.mkdir()
-    # A cluster's nodes talk on a port that is 10,000 higher.
-    port = free_port()
-    server = RedisServer(directory, port, arguments=("--cluster-enabled", "yes"))
+    arguments = ("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
+    server = RedisServer(directory, arguments=arguments)
     server.start()
     try:
         ran = check(place, REDIS_URL=server.url)
