@@ -161,9 +161,12 @@ class RedisServer:
     def _answers(self) -> bool:
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=1.0) as connection:
-                connection.sendall(b"INFO server\r\n")
-                # its own process id, since another Redis may hold the port
-                return f"process_id:{self.pid}\r".encode() in connection.recv(16384)
+                connection.sendall(b"INFO server\r\nPING\r\n")
+                answer = b""
+                while not answer.endswith((b"+PONG\r\n", b"memory\r\n")) and (more := connection.recv(16384)):
+                    answer += more
+                # its own process id, since another Redis may hold the port; no PONG while it loads its data
+                return f"process_id:{self.pid}\r".encode() in answer and answer.endswith(b"+PONG\r\n")
         except OSError:
             return False
 

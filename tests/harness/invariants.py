@@ -82,7 +82,8 @@ def _one_result_an_index(place: World, events: Mapping[str, int]) -> list[str]:
 
 def _record_before_deletion(place: World) -> list[str]:
     """Every deletion that was requested comes after its Pod's result. A retry's plan shows only in the next
-    attempt's Pod, and an intent to cancel only in the status. Faults of a test leave no request behind."""
+    attempt's Pod, or in its result where it was cancelled before it had one, and an intent to cancel only in
+    the status. Faults of a test leave no request behind."""
     assert place.cluster is not None
     recorded = {
         (f["event_id"], int(f["index"]), int(f["attempt"])): 0.0 if f["status"] == "cancelled" else one.at
@@ -90,7 +91,7 @@ def _record_before_deletion(place: World) -> list[str]:
         if (f := one.fields)["kind"] == "worker"
     }
     latest: dict[tuple[str, int], int] = {}
-    for event_id, index, attempt in lives(place):
+    for event_id, index, attempt in (*lives(place), *recorded):
         latest[event_id, index] = max(attempt, latest.get((event_id, index), 0))
     problems = []
     for request in place.cluster.audit.requests("delete", "pods"):
