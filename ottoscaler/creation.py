@@ -188,6 +188,7 @@ def _find(a: Attempt) -> Ended | None:
 
 def _found(a: Attempt, view: PodView) -> Ended | None:
     if a.is_ours(view):
+        a.shop.watcher.identify(a.ticket, view.uid, view, looked_up=True)
         return _take_up(a, view)
     message = f"a Pod named {a.ticket.name} exists that is not this worker's; delete it or rename it"
     return settle(a, Judgement(Verdict.FINISHED, Status.FAILED, Reason.REJECTED, message))
@@ -201,11 +202,11 @@ def _adopt(a: Attempt, uid: str) -> Ended | None:
         try:
             view = shop.patience.call("looking for a Pod", lambda: observe(shop.pods.get(ticket.name)))
             if view.uid == uid:
-                shop.watcher.identify(ticket, uid, view)
+                shop.watcher.identify(ticket, uid, view, looked_up=True)
             else:
-                ticket.gone = True
+                ticket.lost()
         except PodGone:
-            ticket.gone = True
+            ticket.lost()
     a.run.note_begun(a.task.index, a.task.attempt, uid)
     if not ticket.gone:
         a.log.info("pod_adopted", "the Pod is adopted")

@@ -13,6 +13,7 @@ from ottoscaler.verdict import judge, vanished
 
 LONGEST_WAIT_SECONDS = 300.0  # a worker looks up at least so often, though nothing woke it
 TROUBLE_LOOK_SECONDS = 1.0  # between two looks at a Pod whose grace is over and whose end is not due
+UNSEEN_LOOK_SECONDS = 5.0  # between two looks at a Pod that the watch does not show, as it lost a label
 
 _WAIT = Judgement(Verdict.WAIT)
 
@@ -23,16 +24,76 @@ def monitor(a: Attempt) -> Judgement:
     ticket.hurried = _run_limit(a) < shop.limits.pending_timeout
     while True:
         ticket.look()
+        is_gone(a)
         found = judgement(a)
         view = ticket.view
         if found.verdict is not Verdict.WAIT:
-            if ticket.gone or view is None or view.terminal or _look_again(a) == view:
+            if ticket.gone:
+                if is_gone(a):
+                    return found
+            elif view is None or view.terminal or _look_again(a) == view:
                 return found
             continue
         a.check_ownership()
         if shop.abandon.is_set() or a.run.leaving:
             raise Stopping("the worker is left to the next replica")
-        ticket.wait(_time_left(a))
+        ticket.wait(until_next_look(a, _time_left(a)))
+
+
+def is_gone(a: Attempt, *, cancelled: bool = False) -> bool:
+    """Whether the Pod is gone from the API. Asks the API server where the watch alone does not tell: it says
+    DELETED also of a Pod that lives on without one of the labels that are selected by, and then no more.
+
+    ``cancelled``: an intent stands, so that no attempt follows it.
+    """
+    shop, ticket = a.shop, a.ticket
+    if ticket.gone:
+        if ticket.certain or _is_plain(a, ticket.view, cancelled=cancelled):
+            return True
+    elif not ticket.looked_at or time.monotonic() - ticket.looked_at < UNSEEN_LOOK_SECONDS:
+        return False
+    elif not shop.watcher.health()[0]:
+        return False  # a list is about to tell
+    view = _get(a)
+    if view is not None:
+        if ticket.gone:
+            a.log.warning(
+                "pod_unseen", "the Pod lives, but lost a label that is selected by; it is looked at"
+            )
+        shop.watcher.found(ticket, view)
+    return view is None
+
+
+def _is_plain(a: Attempt, last: PodView | None, *, cancelled: bool) -> bool:
+    """Whether DELETED needs no question: what our own deletes leave ended before it went, or never began."""
+    if last is None or last.terminal or not last.deleting or last.started:
+        return last is not None and last.terminal
+    return not last.node or cancelled or _is_cancelled(a)
+
+
+def _is_cancelled(a: Attempt) -> bool:
+    worker = (a.worker.event_id, a.worker.index)
+    states = a.shop.patience.call("looking for an intent", lambda: a.shop.ledger.states([worker]))
+    return states[0][3]
+
+
+def _get(a: Attempt) -> PodView | None:
+    """The Pod by the API server's own word; ``None`` where that very Pod is gone."""
+    shop, ticket = a.shop, a.ticket
+    try:
+        view = shop.patience.call("looking at a Pod", lambda: observe(shop.pods.get(ticket.name)))
+    except PodGone:
+        ticket.lost()
+        return None
+    if view.uid != ticket.uid:
+        ticket.lost()
+        return None
+    return view
+
+
+def until_next_look(a: Attempt, seconds: float) -> float:
+    """How long to sleep at most: less where nothing will wake the worker."""
+    return min(seconds, UNSEEN_LOOK_SECONDS) if a.ticket.looked_at else seconds
 
 
 def judgement(a: Attempt) -> Judgement:
@@ -88,15 +149,9 @@ def _time_left(a: Attempt) -> float:
 
 def _look_again(a: Attempt) -> PodView | None:
     """Before a limit of ours ends a worker: ask the API server itself, as the watch may be behind."""
-    shop, ticket = a.shop, a.ticket
-    before = ticket.view
-    try:
-        view = shop.patience.call("looking at a Pod", lambda: observe(shop.pods.get(ticket.name)))
-    except PodGone:
-        ticket.gone = True
-        return None
-    if view.uid != ticket.uid:
-        ticket.gone = True
+    ticket = a.ticket
+    before, view = ticket.view, _get(a)
+    if view is None:
         return None
     if before is not None and view.resource_version == before.resource_version:
         return before

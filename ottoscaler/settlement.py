@@ -15,7 +15,7 @@ from ottoscaler.errors import KubernetesError, NotYet, PodGone, Stopping
 from ottoscaler.fieldvalues import told_metadata
 from ottoscaler.flight import LONGEST_RETRY_SECONDS
 from ottoscaler.model import JsonObject, Judgement, Outcome, PodView, Reason, Status, Verdict
-from ottoscaler.monitoring import LONGEST_WAIT_SECONDS, judgement
+from ottoscaler.monitoring import LONGEST_WAIT_SECONDS, is_gone, judgement, until_next_look
 from ottoscaler.podview import observe
 from ottoscaler.records import Answer, Intent, millis, timestamp
 from ottoscaler.verdict import vanished
@@ -123,7 +123,7 @@ def _outcome(a: Attempt, found: Judgement) -> Outcome:
 def delete(a: Attempt, uid: str, *, failed: bool = False) -> None:
     """Ask for the Pod to go, unless it is going, has gone, or is kept for a look at it."""
     shop, ticket = a.shop, a.ticket
-    if not uid or ticket.gone:
+    if not uid or ticket.certain:
         return
     view = ticket.view if ticket.view is not None and ticket.view.uid == uid else None
     if view is not None and view.deleting:
@@ -132,11 +132,12 @@ def delete(a: Attempt, uid: str, *, failed: bool = False) -> None:
         return
     if view is not None and view.terminal:
         shop.metrics.pod_reaction.observe(time.monotonic() - ticket.seen_at)
+    tries = None if ticket.looked_at else DELETE_TRIES  # the reconciler sees no more than the watch
     try:
-        shop.patience.call("deleting a Pod", lambda: shop.pods.delete(ticket.name, uid), tries=DELETE_TRIES)
+        shop.patience.call("deleting a Pod", lambda: shop.pods.delete(ticket.name, uid), tries=tries)
         a.log.debug("pod_deleted", "the Pod was deleted")
     except PodGone:
-        ticket.gone = True
+        ticket.lost()
     except (KubernetesError, Stopping) as error:
         a.log.warning("delete_failed", f"the Pod is left to the reconciler: {error}")
 
@@ -164,7 +165,7 @@ def cancel(a: Attempt, intent: Intent) -> Ended:
     asked = False
     while True:
         ticket.look()
-        if ticket.gone:
+        if is_gone(a, cancelled=True):
             break
         a.check_ownership()
         if shop.abandon.is_set() or a.run.leaving:
@@ -175,7 +176,7 @@ def cancel(a: Attempt, intent: Intent) -> Ended:
             continue
         if not a.waits:
             raise NotYet("the cancelled Pod has still to go")
-        if not ticket.wait(LONGEST_WAIT_SECONDS):
+        if not ticket.wait(until_next_look(a, LONGEST_WAIT_SECONDS)) and not ticket.looked_at:
             a.log.warning("cancel_waits", "the cancelled Pod has not gone yet; its node may be lost")
     last = ticket.view
     if last is not None and last.terminal and ended_before(last, intent):
@@ -192,7 +193,7 @@ def _delete_patiently(a: Attempt) -> None:
     try:
         shop.patience.call("deleting a cancelled Pod", lambda: shop.pods.delete(ticket.name, ticket.uid))
     except PodGone:
-        ticket.gone = True
+        ticket.lost()
 
 
 def ended_before(view: PodView, intent: Intent) -> bool:

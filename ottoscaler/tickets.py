@@ -18,8 +18,10 @@ class Ticket:
     __slots__ = (
         "_event",
         "_trouble",
+        "certain",
         "gone",
         "hurried",
+        "looked_at",
         "name",
         "seen_at",
         "started_at",
@@ -34,7 +36,9 @@ class Ticket:
         self.uid = ""
         self.uid_known_at = 0.0
         self.view: PodView | None = None
-        self.gone = False
+        self.gone = False  # by the watch, which says the same of a Pod that lost a label we select by
+        self.certain = False  # gone by the API server's own word
+        self.looked_at = 0.0  # monotonic, of the last look at a Pod that the watch does not show; else 0
         self.seen_at = 0.0  # monotonic, of the last change
         self.started_at = 0.0  # monotonic, when the worker container was first seen started
         self.hurried = False  # the start matters: the run limit may end before the pending limit
@@ -61,7 +65,8 @@ class Ticket:
         if self.uid and view.uid != self.uid:
             return
         old, self.view = self.view, view
-        self.gone = False  # what had gone was an earlier Pod of this name
+        self.gone = self.certain = False  # what had gone was an earlier Pod of this name
+        self.looked_at = 0.0
         if view.waiting_reason in _ORDINARY_WAITS:
             self._trouble = ""
         elif (found := trouble(view)) != self._trouble:
@@ -73,6 +78,15 @@ class Ticket:
         if old is None or _matters(old, view):
             self.seen_at = now
             self._event.set()
+
+    def found(self, view: PodView, now: float) -> None:
+        """The API server has it, though the watch does not show it: its worker has to look itself."""
+        self.update(view, now)
+        self.looked_at = now
+
+    def lost(self) -> None:
+        """The API server itself says that it is gone. The worker's thread."""
+        self.gone = self.certain = True
 
     def vanish(self, last: PodView | None, now: float) -> None:
         if last is not None and self.uid and last.uid != self.uid:

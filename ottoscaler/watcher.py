@@ -82,15 +82,25 @@ class PodWatcher:
                 ticket.update(view, time.monotonic())
             return ticket
 
-    def identify(self, ticket: Ticket, uid: str, view: PodView | None = None) -> None:
-        """From now on the ticket is for the Pod with this UID; ``view`` is what a reply said of it."""
+    def identify(
+        self, ticket: Ticket, uid: str, view: PodView | None = None, *, looked_up: bool = False
+    ) -> None:
+        """From now on the ticket is for the Pod with this UID; ``view`` is what a reply said of it.
+
+        ``looked_up``: it was there before, so that the watch may never show it.
+        """
         with self._lock:
             ticket.uid = uid
             ticket.uid_known_at = time.monotonic()
             if ticket.view is not None and ticket.view.uid != uid:
-                ticket.view, ticket.gone, ticket.started_at = None, False, 0.0
+                ticket.view, ticket.gone, ticket.certain, ticket.started_at = None, False, False, 0.0
             if ticket.view is None and view is not None:
-                ticket.update(view, time.monotonic())
+                (ticket.found if looked_up else ticket.update)(view, time.monotonic())
+
+    def found(self, ticket: Ticket, view: PodView) -> None:
+        """The API server has the ticket's Pod, whatever the watch said."""
+        with self._lock:
+            ticket.found(view, time.monotonic())
 
     def unsubscribe(self, ticket: Ticket) -> None:
         with self._lock:

@@ -13,7 +13,7 @@ from ottoscaler.attempt import Attempt, Ended, Shop
 from ottoscaler.creation import create
 from ottoscaler.flight import Task
 from ottoscaler.model import Judgement, Reason, Status, Verdict
-from ottoscaler.monitoring import judgement, monitor
+from ottoscaler.monitoring import is_gone, judgement, monitor
 from ottoscaler.patience import Patience
 from ottoscaler.settlement import settle
 
@@ -63,6 +63,7 @@ class Workers:
                 if ticket.view is None or not attempt.is_ours(ticket.view):
                     return None  # with a slot, it is looked for
                 watcher.identify(ticket, ticket.view.uid)
+            is_gone(attempt)
             found = judgement(attempt)
             return settle(attempt, found) if found.verdict is not Verdict.WAIT else None
         finally:
