@@ -166,7 +166,26 @@ class Ledger:
 
     def dead_letter(self, event_id: str, error: str, fields: Iterable[tuple[bytes, bytes]]) -> bool:
         """Dead-letter an entry with a sentence. False where it is somebody else's, or was finished before."""
-        answer = self._run("dead", event_id, self.owner, error, timestamp(), *_prefixed(fields))
+        pairs = list(fields)
+        if len(pairs) > MOST_FIELDS_IN_A_SCRIPT:
+            return self._dead_letter_by_transaction(event_id, error, pairs)
+        answer = self._run("dead", "whole", event_id, self.owner, error, timestamp(), *_prefixed(pairs))
+        return bool(answer[0] == b"ok")
+
+    def _dead_letter_by_transaction(
+        self, event_id: str, error: str, fields: Sequence[tuple[bytes, bytes]]
+    ) -> bool:
+        stream = self._stream
+        about = ("event_id", event_id, "error", error, "at", timestamp())
+        answer = stream.transaction(
+            "dead",
+            self.installation,
+            (event_id, self.owner),
+            ("XADD", stream.dead, "*", *about, *_each_prefixed(fields)),
+            watched=[stream.prefix + name for name in (f"event:{event_id}", "installation", "low-water")],
+        )
+        if answer[0] == b"wiped":
+            raise Wiped("Redis no longer knows this installation")
         return bool(answer[0] == b"ok")
 
     def poison(self, record: Record, error: str) -> bool:
@@ -343,8 +362,12 @@ def _outcome(outcome: Outcome) -> tuple[str, ...]:
 
 
 def _prefixed(fields: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
+    """For a script. Too many of them are packed into one, which only events that were parsed come to."""
     pairs = list(fields)
     if len(pairs) > MOST_FIELDS_IN_A_SCRIPT:
-        text = json.dumps([[k.decode("utf-8", "replace"), v.decode("utf-8", "replace")] for k, v in pairs])
-        return [b"fields", text.encode()]
-    return [word for name, value in pairs for word in (b"field:" + name, value)]
+        return [b"fields", pack_fields(pairs)]
+    return _each_prefixed(pairs)
+
+
+def _each_prefixed(fields: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
+    return [word for name, value in fields for word in (b"field:" + name, value)]

@@ -24,7 +24,7 @@ from redis.sentinel import Sentinel
 
 from ottoscaler.config import Settings
 from ottoscaler.errors import GroupMissing, RedisError, RedisUnavailable
-from ottoscaler.roundtrips import Call, RoundTrips
+from ottoscaler.roundtrips import Call, RoundTrips, Words
 
 CONNECT_SECONDS = 2.0  # a half-open connection costs no more than this
 ANSWER_SECONDS = 3.0  # no command of ours takes longer on a Redis that is well
@@ -71,6 +71,8 @@ def _our_errors() -> Iterator[None]:
         yield
     except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
         raise RedisUnavailable(f"Redis does not answer: {error or type(error).__name__}") from error
+    except redis.WatchError as error:  # or the connection broke while the keys were watched
+        raise RedisUnavailable(f"a transaction was not carried out: {error}") from error
     except redis.RedisError as error:
         text = str(error)
         if text.startswith("NOGROUP") or "NOGROUP" in text:
@@ -165,6 +167,7 @@ class Stream:
             settings.redis_results_stream,
             settings.redis_dead_stream,
         )
+        self.dead = settings.redis_dead_stream
 
     @contextmanager
     def _place(self) -> Iterator[None]:
@@ -198,12 +201,38 @@ class Stream:
     def script(self, name: str, installation: str, *args: str | bytes | int) -> Any:
         """Run ``scripts/<name>.lua``; one round trip, two where Redis does not know it yet."""
         text, sha = _script(name)
-        words = (len(self._keys), *self._keys, self.group, installation, self._settings.results_maxlen, *args)
+        words = self._script_words(installation, *args)
         with _our_errors():
             try:
                 return self._scripts.send(("EVALSHA", sha, *words))
             except redis.exceptions.NoScriptError:
                 return self._scripts.send(("EVAL", text, *words))
+
+    def _script_words(self, installation: str, *args: str | bytes | int) -> Words:
+        return (len(self._keys), *self._keys, self.group, installation, self._settings.results_maxlen, *args)
+
+    def transaction(
+        self, name: str, installation: str, args: Words, command: Words, *, watched: Sequence[str]
+    ) -> Any:
+        """Send a command that no script can hold, fenced by one: its ``look``, and if that says ok, the
+        command and the script's ``close`` in one transaction, if no watched key has changed meanwhile.
+
+        The script's last answer; RedisUnavailable where a key has changed, so that trying again may help.
+        """
+        text, _ = _script(name)
+        look, close = (
+            ("EVAL", text, *self._script_words(installation, step, *args)) for step in ("look", "close")
+        )
+        with self._place(), _our_errors(), self._client.pipeline(transaction=True) as pipe:
+            pipe.response_callbacks = {}
+            pipe.watch(*watched)
+            seen = pipe.execute_command(*look)
+            if seen[0] != b"ok":
+                return seen
+            pipe.multi()
+            pipe.execute_command(*command)
+            pipe.execute_command(*close)
+            return pipe.execute()[-1]
 
     def _exchange(self, calls: Sequence[Call]) -> None:
         """One round trip; of one thread at a time, so the connection may be kept from one to the next."""

@@ -1,16 +1,24 @@
--- Dead-letter an entry: A = id, owner, error, time, then its fields, prefixed.
+-- Dead-letter an entry: A = step, id, owner, error, time, then its fields, prefixed. The step is 'whole'; or,
+-- for more fields than unpack can take, 'look' (may it be done?) and, behind the XADD of the same transaction, 'close'.
 local failure = check_streams()
 if failure then return failure end
 if wiped() then return {'wiped'} end
-local id, now = A[1], now_ms()
+local step, id, now = A[1], A[2], now_ms()
 local key = event_key(id)
 local e = redis.call('HMGET', key, 'state', 'owner', 'begun')
 if e[1] == 'done' then acknowledge(id) return {'done'} end
 -- An entry alone is no ground to end an event that is open: whoever owns it, or takes it from offer, decides.
 if e[1] == 'open' and (e[2] ~= '' or e[3] ~= '0') then return {'owned', e[2]} end
 if not e[1] and compare_ids(id, low_water()) <= 0 then acknowledge(id) return {'done'} end
-local entry = {'event_id', id, 'error', A[3], 'at', A[4]}
-for i = 5, #A do entry[#entry + 1] = A[i] end
-redis.call('XADD', DEAD, '*', unpack(entry))
+if step == 'look' then return {'ok'} end
+if step == 'whole' then
+  local entry = {'event_id', id, 'error', A[4], 'at', A[5]}
+  for i = 6, #A do entry[#entry + 1] = A[i] end
+  redis.call('XADD', DEAD, '*', unpack(entry))
+else
+  -- A transaction goes on where one of its commands failed: without its dead letter the event stays open.
+  local last = redis.call('XREVRANGE', DEAD, '+', '-', 'COUNT', 1)[1]
+  if not last or last[2][2] ~= id then return redis.error_reply('ERR the dead letter was not written') end
+end
 close_ledger(id, key, '', '', 'dead', now)
 return {'ok'}

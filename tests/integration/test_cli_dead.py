@@ -19,7 +19,7 @@ from ottoscaler.settings import Settings
 from ottoscaler.stream import Stream
 
 EVENTS, DEAD = "otto:scale:events", "otto:scale:dead"
-MANY_FIELDS = 3100  # more than a dead letter holds one by one (ledger.MOST_FIELDS_IN_A_SCRIPT)
+MANY_FIELDS = 3100  # more than one script takes (ledger.MOST_FIELDS_IN_A_SCRIPT)
 
 
 class Desk:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
-from ottoscaler.errors import Fenced, RedisError, Wiped
+from ottoscaler.errors import Fenced, RedisError, RedisUnavailable, Wiped
 from ottoscaler.ledger import Ledger
 from ottoscaler.model import Outcome, Reason, ScaleDown, ScaleUp, Status, WorkerId
 from ottoscaler.records import Record, Taken
@@ -304,9 +306,48 @@ def test_dead_letter_is_written_once(book: Book) -> None:
 
 def test_dead_letter_of_thousands_of_fields_is_kept_whole(book: Book) -> None:
     ledger, event = book.ledger(), add(book)
-    assert ledger.dead_letter(event.event_id, "too many", [(b"f%d" % i, b"v") for i in range(5000)])
-    (dead,) = [fields for _, fields in book.redis.xrange("otto:scale:dead")]
-    assert dead["fields"].count("[") == 5001
+    read(book)
+    own = [(b"f%d\xff" % i, b"\x00\xfe") for i in range(20_000)] + [(b"f0\xff", b"twice")]
+    assert ledger.dead_letter(event.event_id, "too many", own)
+    assert not ledger.dead_letter(event.event_id, "too many", own)
+    (flat,) = [entry[1] for entry in book.stream("a").command("XRANGE", "otto:scale:dead", "-", "+")]
+    assert flat[:4] == [b"event_id", event.event_id.encode(), b"error", b"too many"]
+    assert flat[6:] == [word for name, value in own for word in (b"field:" + name, value)]
+    assert book.redis.xpending("otto:scale:events", "ottoscaler")["pending"] == 0
+
+
+def test_dead_letter_of_thousands_of_fields_is_fenced_like_any_other(book: Book) -> None:
+    ledger, event = book.ledger(), add(book)
+    owned(ledger, event)
+    own = [(b"f%d" % i, b"") for i in range(5000)]
+    assert not ledger.dead_letter(event.event_id, "somebody owns it", own)
+    assert book.redis.xlen("otto:scale:dead") == 0
+    other = add(book)
+    book.redis.set("otto:scale:dead", "of another kind")
+    with pytest.raises(RedisError):
+        ledger.dead_letter(other.event_id, "no place for it", own)
+    assert ledger.owner_of(other.event_id) is None
+    book.redis.flushall()
+    with pytest.raises(Wiped):
+        ledger.dead_letter(other.event_id, "emptied", own)
+    assert book.redis.xlen("otto:scale:dead") == 0
+
+
+def test_dead_letter_of_thousands_of_fields_is_written_once_by_two_at_once(book: Book) -> None:
+    ledgers = [book.ledger(), book.ledger()]
+    own = [(b"f%d" % i, b"") for i in range(4000)]
+    events = [add(book) for _ in range(20)]
+
+    def write(ledger: Ledger, event_id: str) -> bool:
+        while True:
+            with suppress(RedisUnavailable):  # the other came between the look and the transaction
+                return ledger.dead_letter(event_id, "too many", own)
+
+    with ThreadPoolExecutor(2) as pool:
+        for event in events:
+            written = list(pool.map(lambda ledger, i=event.event_id: write(ledger, i), ledgers))
+            assert sorted(written) == [False, True]
+    assert book.redis.xlen("otto:scale:dead") == len(events)
 
 
 def test_emptied_redis_is_noticed_by_every_call(book: Book) -> None:
