@@ -106,6 +106,12 @@ class ImagePolicy:
     def __hash__(self) -> int:
         return hash(self.patterns)
 
+    def told(self) -> list[str]:
+        """Each pattern, and which tags and digests it allows: one without a tag does not mean ``latest``."""
+        return [
+            f"{text} ({_which(pattern)})" for text, pattern in zip(self.patterns, self._parts, strict=True)
+        ]
+
     def allows(self, image: str) -> bool:
         return self.problem(image) is None
 
@@ -158,6 +164,14 @@ def _pattern(text: str) -> Reference:
     if wrong:
         raise ValueError(f"{text[:80]!r} is not an image pattern: {wrong}")
     return parts
+
+
+def _which(pattern: Reference) -> str:
+    if pattern.digest:
+        return "by digest only"
+    if not pattern.tag:
+        return "every tag and digest"
+    return "these tags, no digest" if "*" in pattern.tag else "this tag, no digest"
 
 
 def _matches(pattern: Reference, image: Reference) -> bool:

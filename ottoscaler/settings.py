@@ -120,7 +120,7 @@ class Settings:
         kinds.IMAGE_PATTERNS,
         (),
         "comma-separated patterns for an event's `image`; compared after normalising, `*` stops at `/`, "
-        "tag and digest are matched apart",
+        "tag and digest are matched apart; a pattern with neither allows every tag and digest",
         shown_default="`OTTO_AGENT_IMAGE` only",
     )
     max_workers: int = setting(kinds.whole(1, 10_000), 100, "workers of this replica at one time")

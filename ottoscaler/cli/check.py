@@ -12,6 +12,7 @@ from ottoscaler import config
 from ottoscaler.cli.serve import complain, end
 from ottoscaler.cli.terminal import columns, paint, safe
 from ottoscaler.errors import BadSettings, BadTemplate
+from ottoscaler.images import ImagePolicy
 from ottoscaler.settings import Settings
 from ottoscaler.templates import Templates, load_templates
 
@@ -57,6 +58,8 @@ def main(environ: Mapping[str, str]) -> int:
     report = Report()
     for sentence in (*settings.warnings, *config.unknown_settings(environ)):
         report.add(Finding("warning", "settings", sentence))
+    allowed = ImagePolicy(settings.allowed_images).told()
+    report.add(Finding("ok", "images", f"events may name: {', '.join(allowed)}"))
     templates = _templates(settings, report)
     installation = _redis(settings, report)
     _kubernetes(settings, templates, installation, report)

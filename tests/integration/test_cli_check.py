@@ -34,6 +34,9 @@ def test_all_is_well_and_nothing_is_changed(place: World) -> None:
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert findings(ran, "problem") == []
     assert "OTTO_MAX_WORKERS              7" in ran.stdout
+    assert any(
+        "events may name: busybox:latest (this tag, no digest)" in line for line in findings(ran, "ok")
+    )
     assert place.redis.keys() == []
     assert place.kube.pods() == []
 

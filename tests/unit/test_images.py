@@ -9,6 +9,21 @@ from ottoscaler.images import ImagePolicy, canonical, repository
 SHA = "sha256:" + "a" * 64
 
 
+def test_each_pattern_says_which_tags_and_digests_it_allows() -> None:
+    patterns = ["alpine", "team/*", "busybox:latest", "busybox:1.*", f"app@{SHA}", "app:*@*"]
+    which = [
+        told.removeprefix(text) for told, text in zip(ImagePolicy(patterns).told(), patterns, strict=True)
+    ]
+    assert which == [
+        " (every tag and digest)",
+        " (every tag and digest)",
+        " (this tag, no digest)",
+        " (these tags, no digest)",
+        " (by digest only)",
+        " (by digest only)",
+    ]
+
+
 @pytest.mark.parametrize(
     ("pattern", "image"),
     [
