@@ -27,6 +27,10 @@ def story(place: World, event_id: str, last: str) -> dict[str, list[Json]]:
     return found
 
 
+def place_lines(place: World, event_id: str, action: str) -> list[Json]:
+    return place.replicas[0].lines(event_id=event_id, action=action)
+
+
 def test_every_line_of_an_event_names_its_task_and_its_metadata_is_told(one_replica: World) -> None:
     event_id = one_replica.scale_up(2, task_id="build 17", branch="main", who="ömer")
     found = story(one_replica, event_id, "event_ended")
@@ -37,7 +41,12 @@ def test_every_line_of_an_event_names_its_task_and_its_metadata_is_told(one_repl
         assert json.loads(line["metadata"]) == {"branch": "main", "who": "ömer"}
     assert found["event_ended"][0]["message"] == "the event succeeded"
     assert {line["message"] for line in found["worker_recorded"]} == {"the worker succeeded"}
-    assert {line["index"] for line in found["pod_deleted"]} == {0, 1}
+    # The deletes follow the records, so the last one may come after the event's end.
+    deleted = wait_for(
+        lambda: lines if len(lines := place_lines(one_replica, event_id, "pod_deleted")) == 2 else [],
+        "both Pods are deleted",
+    )
+    assert {(line["index"], line["task_id"]) for line in deleted} == {(0, "build 17"), (1, "build 17")}
 
 
 def test_long_metadata_is_cut_and_none_is_left_out(one_replica: World) -> None:
