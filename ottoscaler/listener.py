@@ -111,18 +111,7 @@ class Listener:
     def _foresee(self) -> None:
         """Own the scale_downs of tasks that nobody has read yet, before the scale_ups in front of them begin:
         those were not read either when their scale_down came, so they never run."""
-        for _ in range(LOOK_AHEAD_PAGES):
-            self._beat()
-            last, found = self._ledger.look_ahead(self._foreseen, LOOK_AHEAD_PAGE)
-            for entry in found:
-                if self._stop.is_set() or self._flight.in_hand() >= self._most_ahead:
-                    return
-                if _takes_a_task_away(entry):
-                    self._accept_ahead(entry)
-                self._foreseen = entry.id
-            if not last:
-                return
-            self._foreseen = last
+        self._foreseen = self._walk_ahead(self._foreseen, _takes_a_task_away)
 
     def accept(self, entry: Entry) -> None:
         try:
@@ -145,17 +134,24 @@ class Listener:
 
     def _look_ahead(self) -> None:
         """Apply scale_downs that nobody can read yet, because every hand is full."""
+        self._looked_behind = self._walk_ahead(self._looked_behind, lambda _: True)
+
+    def _walk_ahead(self, behind: str, wanted: Callable[[Entry], bool]) -> str:
+        """Own the wanted ones of the scale_downs that nobody has read yet, as far as there is room for them.
+        Returns the id to go on behind; an error on the way costs no more than the same way again."""
         for _ in range(LOOK_AHEAD_PAGES):
             self._beat()
-            last, found = self._ledger.look_ahead(self._looked_behind, LOOK_AHEAD_PAGE)
+            last, found = self._ledger.look_ahead(behind, LOOK_AHEAD_PAGE)
             for entry in found:
                 if self._stop.is_set() or self._flight.in_hand() >= self._most_ahead:
-                    return
-                self._accept_ahead(entry)
-                self._looked_behind = entry.id
+                    return behind
+                if wanted(entry):
+                    self._accept_ahead(entry)
+                behind = entry.id
             if not last:
-                return
-            self._looked_behind = last
+                return behind
+            behind = last
+        return behind
 
     def _accept_ahead(self, entry: Entry) -> None:
         try:

@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Callable
 
-from tests.bench import bare, bursts, wire
+from tests.bench import bare, bursts, server, wire
 from tests.bench.contest import serving
 from tests.bench.plan import Plan
 from tests.bench.report import Bar, Figure, median, milliseconds
@@ -128,6 +128,7 @@ def _reactions(witness: Witness, prefix: str) -> list[float]:
 
 
 ALL: dict[str, Callable[[Stage, Plan], list[Figure]]] = {
+    "server": server.creates,
     "start": start_up,
     "idle": idle,
     "burst": bursts.bursts,

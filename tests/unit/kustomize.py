@@ -28,7 +28,7 @@ def render(directory: Path) -> list[Json]:
     kustomization = yaml.safe_load((directory / "kustomization.yaml").read_text())
     unknown = kustomization.keys() - _KNOWN
     if unknown:
-        raise NotImplementedError(f"{directory}: {', '.join(sorted(unknown))}")
+        raise ValueError(f"{directory} uses {', '.join(sorted(unknown))}, of which nothing is known here")
     objects: list[Json] = []
     for resource in kustomization.get("resources", []):
         path = directory / resource
