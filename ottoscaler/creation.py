@@ -98,6 +98,7 @@ def _post(a: Attempt, generation: int) -> Ended | None:
     if a.ticket.view is not None and a.is_ours(a.ticket.view):  # its create's reply was lost
         return _take_up(a, a.ticket.view)
     if a.run.plan is None:
+        _begin(a, generation)  # the ledger records only what was begun
         return settle(
             a, Judgement(Verdict.FINISHED, Status.FAILED, Reason.REJECTED, "its Pod can no longer be built")
         )

@@ -7,6 +7,7 @@ dead letter with a sentence, and costs nobody else anything.
 from __future__ import annotations
 
 import time
+from typing import Any
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -107,18 +108,17 @@ class Intake:
         record = taken.record
         if record is None or (taken.how == "mine" and self._flight.knows(record.event_id)):
             return False
-        entry = record.entry()
-        assert entry.fields is not None
         if record.strikes >= POISONOUS_STRIKES and not record.poisoned:
             reason = f"given up: its owners died {record.strikes} times without progress."
             record = self._give_up(record, reason)
-        try:
-            event = parse_event(entry.id, entry.fields, self._limits)
-            pod_plan = self._plan(event)
-        except BadEvent as error:  # this replica's policy is another than the one that took it
-            if not record.poisoned:
-                record = self._give_up(record, str(error))
-            event, pod_plan = _what_is_left(record), None
+        event, pod_plan, problem = self._read_again(record)
+        if problem and not record.poisoned:
+            if record.indexes:
+                # An update with a broken template must not take running builds away.
+                about = f"what runs of it is seen to its end, and no more of it can begin: {problem}"
+                log.error("event_out_of_policy", about, **_about(event))
+            else:
+                record = self._give_up(record, problem)
         log.info(
             "event_taken_over",
             f"taken over with {len(record.indexes)} workers begun or done, epoch {record.epoch}",
@@ -126,6 +126,20 @@ class Intake:
             **_about(event),
         )
         return self._start(event, pod_plan, record)
+
+    def _read_again(self, record: Record) -> tuple[Event, PodPlan | None, str]:
+        """Event and plan, and why there is no plan: this replica's policy or templates may be others than
+        those that it was taken under."""
+        entry = record.entry()
+        assert entry.fields is not None
+        try:
+            event = parse_event(entry.id, entry.fields, self._limits)
+        except BadEvent as error:
+            return _what_is_left(record), None, str(error)
+        try:
+            return event, self._plan(event), ""
+        except BadEvent as error:
+            return event, None, str(error)
 
     def replan(self, run: EventRun) -> None:
         """Build the run's Pods for the present installation from now on: Redis was emptied."""
@@ -179,7 +193,7 @@ class Intake:
             log.warning("event_dead_lettered", error, event_id=event_id, task_id=raw_task_id(fields))
 
 
-def _about(event: Event) -> dict[str, object]:
+def _about(event: Event) -> dict[str, Any]:
     metadata = told_metadata(event.metadata)
     return {"event_id": event.event_id, "task_id": event.task_id, "metadata": metadata}
 

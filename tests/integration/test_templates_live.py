@@ -153,3 +153,24 @@ def test_a_templates_own_grace_is_kept_when_its_worker_is_cancelled(tmp_path: Pa
         assert pod["metadata"]["deletionGracePeriodSeconds"] == 3
         assert place.workers(event_id) == []
         assert place.wait_event(event_id)["status"] == "cancelled"
+
+
+def test_an_update_that_breaks_a_profile_takes_no_running_worker_away(tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    for directory in (old, new):
+        directory.mkdir()
+        write(directory, default=PLAIN.format(annotations="", env="[]"))
+    write(old, builds=PLAIN.format(annotations="", env="[]"))
+    write(new, builds="kind: Deployment")
+    with world(OTTO_MAX_WORKERS="1", OTTO_SHUTDOWN_GRACE_SECONDS="0") as place:
+        first = place.start(OTTO_TEMPLATES_DIR=str(old))
+        event_id = place.scale_up(2, run_seconds=4, profile="builds", task_id="build-7")
+        (pod,) = place.wait_workers(event_id, "Running", 1)
+        assert first.stop() == 0
+        second = place.start("b", OTTO_TEMPLATES_DIR=str(new))
+        assert place.wait_event(event_id)["status"] == "partial"
+        running, other = place.workers(event_id)
+        assert (running["status"], running["pod"]) == ("succeeded", pod["metadata"]["name"])
+        assert (other["status"], other["reason"], other["pod"]) == ("failed", "Rejected", "")
+        assert second.lines(action="event_out_of_policy", event_id=event_id, task_id="build-7")
+        assert not place.redis.exists("otto:scale:dead")
