@@ -18,34 +18,34 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ottoscaler import policy
-from ottoscaler.attempt import Shop, WorkerLimits
-from ottoscaler.deleters import Deleters
-from ottoscaler.dispatcher import Dispatcher
+from ottoscaler.config import limits as policy
+from ottoscaler.config.settings import Settings
+from ottoscaler.controller.dispatcher import Dispatcher
+from ottoscaler.controller.handover import HANDOVER_SECONDS, Handover
+from ottoscaler.controller.intake import Arrival, Intake
+from ottoscaler.controller.listener import Listener
+from ottoscaler.controller.reconciler import Reconciler
+from ottoscaler.controller.scale_down import ScaleDowns
+from ottoscaler.controller.takeover import Recovery
 from ottoscaler.errors import RedisError
-from ottoscaler.flight import Flight
-from ottoscaler.handover import HANDOVER_SECONDS, Handover
-from ottoscaler.intake import Arrival, Intake
-from ottoscaler.lease import Lease
-from ottoscaler.ledger import Ledger
-from ottoscaler.listener import Listener
+from ottoscaler.kube.client import connect
+from ottoscaler.kube.deleter import Deleters
+from ottoscaler.kube.watcher import PodWatcher
+from ottoscaler.ledger.lease import Lease
+from ottoscaler.ledger.ledger import Ledger
+from ottoscaler.ledger.redis_client import Stream
 from ottoscaler.model import ScaleDown
-from ottoscaler.patience import Patience
-from ottoscaler.pods import connect
-from ottoscaler.podspec import selector
-from ottoscaler.reconciler import Reconciler
-from ottoscaler.recovery import Recovery
-from ottoscaler.scaledown import ScaleDowns
-from ottoscaler.settings import Settings
-from ottoscaler.stream import Stream
+from ottoscaler.pods.plan import selector
+from ottoscaler.pods.templates import Templates
+from ottoscaler.retry import Patience
 from ottoscaler.telemetry.health import Health
 from ottoscaler.telemetry.http import HttpServer
 from ottoscaler.telemetry.logs import flood, get_logger
 from ottoscaler.telemetry.metrics import Metrics
-from ottoscaler.templates import Templates
 from ottoscaler.threads import Threads
-from ottoscaler.watcher import PodWatcher
-from ottoscaler.worker import Workers
+from ottoscaler.workers.attempt import Shop, WorkerLimits
+from ottoscaler.workers.registry import Flight
+from ottoscaler.workers.worker import Workers
 
 log = get_logger(__name__)
 

@@ -1,8 +1,8 @@
 """Every error that crosses a border inside Ottoscaler.
 
 The type says what the caller may do: :class:`Unavailable` and its kin may be tried again,
-everything else may not. Third-party exceptions end in the two adapters, :mod:`ottoscaler.stream`
-and :mod:`ottoscaler.pods`, which raise these instead.
+everything else may not. Third-party exceptions end in the two adapters, :mod:`ottoscaler.ledger.redis_client`
+and :mod:`ottoscaler.kube.client`, which raise these instead.
 """
 
 from __future__ import annotations

@@ -22,8 +22,8 @@ from collections.abc import Callable
 import redis
 
 from ottoscaler.local import LocalCluster
+from ottoscaler.local.apiserver.statuses import ApiError
 from ottoscaler.local.ports import free_port
-from ottoscaler.local.statuses import ApiError
 from tests.harness.aftermath import Report, left_in_redis, unnoted_second_pods
 from tests.harness.invariants import broken_invariants, lives, told
 from tests.harness.waiting import wait_for

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from ottoscaler import config
 from ottoscaler.cli.serve import complain, end
 from ottoscaler.cli.terminal import columns, paint, safe
+from ottoscaler.config import load as config
+from ottoscaler.config.settings import Settings
 from ottoscaler.errors import BadSettings, BadTemplate
-from ottoscaler.images import ImagePolicy
-from ottoscaler.settings import Settings
-from ottoscaler.templates import Templates, load_templates
+from ottoscaler.events.images import ImagePolicy
+from ottoscaler.pods.templates import Templates, load_templates
 
 # Each question has a timeout of its own; a name server or a credential plugin that hangs has this one.
 WHOLE_CHECK_SECONDS = 90.0

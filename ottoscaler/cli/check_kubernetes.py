@@ -6,15 +6,15 @@ import time
 from collections.abc import Generator, Iterator
 
 from ottoscaler.cli.check import Finding
+from ottoscaler.config.settings import Settings
 from ottoscaler.errors import BadEvent, KubernetesError, KubernetesUnavailable, QuotaExceeded
-from ottoscaler.governor import Governor
-from ottoscaler.kubeaccess import Access, in_cluster
+from ottoscaler.events.task_ids import PREFIX
+from ottoscaler.kube.client import Pods
+from ottoscaler.kube.credentials import Access, in_cluster
+from ottoscaler.kube.throttle import Governor
 from ottoscaler.model import JsonObject, ScaleUp
-from ottoscaler.pods import Pods
-from ottoscaler.podspec import PodDefaults, plan, selector
-from ottoscaler.settings import Settings
-from ottoscaler.taskids import PREFIX
-from ottoscaler.templates import Templates
+from ottoscaler.pods.plan import PodDefaults, plan, selector
+from ottoscaler.pods.templates import Templates
 
 VERBS = ("create", "get", "list", "watch", "delete")  # all that the service does to Pods
 CONNECTIONS = 2

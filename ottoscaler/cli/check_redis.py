@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from ottoscaler.cli.check import Finding
 from ottoscaler.cli.redis_access import installation, sentence, where
+from ottoscaler.config.settings import Settings
 from ottoscaler.errors import RedisError
-from ottoscaler.settings import Settings
-from ottoscaler.stream import Stream
+from ottoscaler.ledger.redis_client import Stream
 
 OLDEST_VERSION = (6, 2)  # XAUTOCLAIM's year, and the oldest that the tests run against (DESIGN.md section 6)
 

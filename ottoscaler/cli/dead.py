@@ -11,9 +11,9 @@ from typing import Any
 
 from ottoscaler.cli.redis_access import Failed, installation, redis_settings, sentence
 from ottoscaler.cli.terminal import columns, safe, say
+from ottoscaler.config.settings import Settings
 from ottoscaler.errors import RedisError
-from ottoscaler.settings import Settings
-from ottoscaler.stream import Entry, Stream, entries
+from ottoscaler.ledger.redis_client import Entry, Stream, entries
 
 SCHEMA_VERSION = 1
 PAGE = 500  # dead letters in one answer of Redis; each may hold OTTO_MAX_EVENT_BYTES

@@ -16,19 +16,19 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from ottoscaler import config
 from ottoscaler.cli.demo_view import Scene, View, Worker, say
+from ottoscaler.config import load as config
+from ottoscaler.config.settings import Settings
 from ottoscaler.errors import OttoscalerError
-from ottoscaler.governor import Governor
-from ottoscaler.kubeaccess import Access
+from ottoscaler.kube.client import Pods
+from ottoscaler.kube.credentials import Access
+from ottoscaler.kube.throttle import Governor
+from ottoscaler.ledger.records import timestamp
+from ottoscaler.ledger.redis_client import Stream, entries
 from ottoscaler.local import LocalCluster
 from ottoscaler.model import PodView
-from ottoscaler.pods import Pods
-from ottoscaler.podspec import selector
-from ottoscaler.podview import observe
-from ottoscaler.records import timestamp
-from ottoscaler.settings import Settings
-from ottoscaler.stream import Stream, entries
+from ottoscaler.pods.plan import selector
+from ottoscaler.pods.view import observe
 
 START_SECONDS = 15.0  # for the service to be ready
 SCENE_SECONDS = 40.0  # for one scene, which takes some 5 s

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from typing import TextIO
 
 from ottoscaler.cli.terminal import age, safe, say
+from ottoscaler.config.settings import Settings
 from ottoscaler.errors import RedisError, RedisUnavailable
+from ottoscaler.ledger.redis_client import Stream
 from ottoscaler.model import Event, ScaleUp
-from ottoscaler.settings import Settings
-from ottoscaler.stream import Stream
 
 BLOCK_MS = 1000  # of one read; less than stream.ANSWER_SECONDS
 ENTRIES_A_READ = 500

@@ -6,8 +6,8 @@ import json
 import time
 from typing import Any
 
-from ottoscaler.records import timestamp
-from ottoscaler.stream import Stream
+from ottoscaler.ledger.records import timestamp
+from ottoscaler.ledger.redis_client import Stream
 
 MOST_REPLICAS = 1000
 # A heartbeat comes every second or sixth of a lease, whichever is less (lease.py); a replica whose beat

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ottoscaler import config, redis_url
+from ottoscaler.config import load as config
+from ottoscaler.config import redis_url
+from ottoscaler.config.settings import Settings
 from ottoscaler.errors import RedisError
-from ottoscaler.settings import Settings
-from ottoscaler.stream import Stream
+from ottoscaler.ledger.redis_client import Stream
 
 _KUBERNETES_ONLY = ("KUBECONFIG",)
 

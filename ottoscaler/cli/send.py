@@ -7,17 +7,17 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from ottoscaler import policy
 from ottoscaler.cli.follow import Following
 from ottoscaler.cli.redis_access import Failed, sentence, settings_without_kubernetes
 from ottoscaler.cli.terminal import safe, say
+from ottoscaler.config import limits as policy
+from ottoscaler.config.settings import Settings
 from ottoscaler.errors import BadEvent, BadTemplate, RedisError, RedisUnavailable
-from ottoscaler.events import parse_event
+from ottoscaler.events.parse import parse_event
+from ottoscaler.ledger.redis_client import Stream
 from ottoscaler.model import Event, ScaleUp
-from ottoscaler.podspec import plan
-from ottoscaler.settings import Settings
-from ottoscaler.stream import Stream
-from ottoscaler.templates import load_templates
+from ottoscaler.pods.plan import plan
+from ottoscaler.pods.templates import load_templates
 
 LONGEST_WAIT_SECONDS = 86_400.0  # where --timeout does not say: OTTO_MAX_TIMEOUT_SECONDS's default
 LONGEST_REASON = 2000  # characters of what is wrong with an event

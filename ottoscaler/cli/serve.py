@@ -11,11 +11,11 @@ import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from ottoscaler import config
+from ottoscaler.config import load as config
+from ottoscaler.config.settings import Settings
 from ottoscaler.errors import BadSettings, BadTemplate
-from ottoscaler.settings import Settings
+from ottoscaler.pods.templates import Templates, load_templates
 from ottoscaler.telemetry import logs
-from ottoscaler.templates import Templates, load_templates
 
 if TYPE_CHECKING:
     from ottoscaler.app import App
@@ -61,7 +61,7 @@ def serve(environ: Mapping[str, str]) -> int:
     for problem in templates.problems:
         log.error("template_invalid", problem)
     from ottoscaler.app import App
-    from ottoscaler.dispatcher import STACK_BYTES
+    from ottoscaler.controller.dispatcher import STACK_BYTES
 
     threading.stack_size(STACK_BYTES)
     app = App(settings, templates)

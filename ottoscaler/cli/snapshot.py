@@ -9,10 +9,10 @@ from ottoscaler.cli.dead import DeadLetters
 from ottoscaler.cli.heartbeats import Heartbeats
 from ottoscaler.cli.inflight import age_of, describe, order
 from ottoscaler.cli.redis_access import installation
+from ottoscaler.config.settings import Settings
 from ottoscaler.errors import RedisError
-from ottoscaler.records import timestamp
-from ottoscaler.settings import Settings
-from ottoscaler.stream import Stream
+from ottoscaler.ledger.records import timestamp
+from ottoscaler.ledger.redis_client import Stream
 
 SCHEMA_VERSION = 1  # docs/cli.md; raised where a field is taken away or changes its meaning
 

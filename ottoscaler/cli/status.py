@@ -13,7 +13,7 @@ from ottoscaler.cli.redis_access import Failed, redis_settings, sentence
 from ottoscaler.cli.snapshot import Survey
 from ottoscaler.cli.terminal import age, columns, safe, say
 from ottoscaler.errors import RedisError
-from ottoscaler.stream import Stream
+from ottoscaler.ledger.redis_client import Stream
 
 EVENTS_SHOWN = 40  # lines of the table; --json has up to snapshot.MOST_EVENTS
 HOME_AND_CLEAR = "\x1b[H\x1b[2J\x1b[3J"

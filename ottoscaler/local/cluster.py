@@ -16,12 +16,12 @@ from typing import Any, Self
 import yaml
 
 from ottoscaler.errors import OttoscalerError
-from ottoscaler.local.audit import Audit
-from ottoscaler.local.faults import Faults
-from ottoscaler.local.kubelet_simulated import RUN_SECONDS, START_DELAY
-from ottoscaler.local.machine import KubeletKind, Machine, Options
+from ottoscaler.local.apiserver.audit import Audit
+from ottoscaler.local.apiserver.faults import Faults
+from ottoscaler.local.apiserver.store import HISTORY_LIMIT
+from ottoscaler.local.node.kubelet_simulated import RUN_SECONDS, START_DELAY
+from ottoscaler.local.node.machine import KubeletKind, Machine, Options
 from ottoscaler.local.redis_server import RedisServer
-from ottoscaler.local.store import HISTORY_LIMIT
 
 CALL_SECONDS = 10.0  # for the event loop to do one thing
 STOP_SECONDS = 15.0

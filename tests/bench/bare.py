@@ -18,8 +18,8 @@ from collections import Counter, deque
 from typing import Any
 
 from ottoscaler.model import ScaleUp
-from ottoscaler.podspec import PodDefaults, plan
-from ottoscaler.templates import load_templates
+from ottoscaler.pods.plan import PodDefaults, plan
+from ottoscaler.pods.templates import load_templates
 from tests.bench import wire
 
 IMAGE = "busybox:latest"

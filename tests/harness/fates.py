@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
-from ottoscaler.local.statuses import ApiError
+from ottoscaler.local.apiserver.statuses import ApiError
 from tests.harness.world import World
 
 LOOK_SECONDS = 0.05

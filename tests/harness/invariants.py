@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ottoscaler.local.audit import PodLife
+from ottoscaler.local.apiserver.audit import PodLife
 from tests.harness.world import World
 
 STREAM = "otto:scale:events"

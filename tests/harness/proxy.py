@@ -28,7 +28,7 @@ Protocol = Callable[[bytearray], "Frame | None"]  # takes the first whole call o
 
 def _script_names() -> dict[str, str]:
     """Script digests, by which Redis is asked to run them, and their names."""
-    folder = resources.files("ottoscaler") / "scripts"
+    folder = resources.files("ottoscaler.ledger") / "scripts"
     prelude = (folder / "prelude.lua").read_text()
     return {
         hashlib.sha1((prelude + one.read_text()).encode(), usedforsecurity=False).hexdigest(): one.name[:-4]

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import redis
 
-from ottoscaler.ledger import Ledger
+from ottoscaler.config.settings import Settings
+from ottoscaler.ledger.ledger import Ledger
+from ottoscaler.ledger.redis_client import Stream
 from ottoscaler.local.redis_server import RedisServer
-from ottoscaler.settings import Settings
-from ottoscaler.stream import Stream
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from typing import Any
 
 import redis
 
-from ottoscaler.kubeaccess import Access
+from ottoscaler.kube.credentials import Access
 from ottoscaler.local import LocalCluster
 from ottoscaler.local.ports import free_port
 from ottoscaler.local.redis_server import RedisServer

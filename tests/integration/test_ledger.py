@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from ottoscaler.errors import Fenced, RedisError, RedisUnavailable, Wiped
-from ottoscaler.ledger import Ledger
+from ottoscaler.ledger.ledger import Ledger
+from ottoscaler.ledger.records import Record, Taken
+from ottoscaler.ledger.redis_client import Entry
 from ottoscaler.model import Outcome, Reason, ScaleDown, ScaleUp, Status, WorkerId
-from ottoscaler.records import Record, Taken
-from ottoscaler.stream import Entry
 from tests.harness.redis_fixture import Book, book, redis_server
 
 __all__ = ["book", "redis_server"]

@@ -144,12 +144,12 @@ run(["run"])
 @pytest.mark.parametrize(
     ("thread", "module", "kind", "method"),
     [
-        ("listener", "listener", "Listener", "step"),
-        ("dispatcher", "dispatcher", "Dispatcher", "step"),
-        ("recovery", "recovery", "Recovery", "step"),
-        ("reconciler", "reconciler", "Reconciler", "step"),
-        ("lease", "lease", "Lease", "step"),
-        ("watch", "watcher", "PodWatcher", "_take"),
+        ("listener", "controller.listener", "Listener", "step"),
+        ("dispatcher", "controller.dispatcher", "Dispatcher", "step"),
+        ("recovery", "controller.takeover", "Recovery", "step"),
+        ("reconciler", "controller.reconciler", "Reconciler", "step"),
+        ("lease", "ledger.lease", "Lease", "step"),
+        ("watch", "kube.watcher", "PodWatcher", "_take"),
     ],
 )
 def test_a_thread_that_dies_ends_the_process_with_1_and_leaves_its_workers(

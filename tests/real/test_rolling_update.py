@@ -20,7 +20,7 @@ import pytest
 import urllib3
 
 from ottoscaler import __version__
-from ottoscaler.kubeaccess import Access
+from ottoscaler.kube.credentials import Access
 from tests.harness.waiting import wait_for
 from tests.harness.world import World
 from tests.real.manifests import Installed, Json

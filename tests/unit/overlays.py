@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from ottoscaler import config
-from ottoscaler.settings import Settings
+from ottoscaler.config import load as config
+from ottoscaler.config.settings import Settings
 from tests.unit.kustomize import OVERLAYS, find, render
 
 Json = dict[str, Any]

@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 
 from ottoscaler.model import JsonObject, ScaleUp
-from ottoscaler.podspec import PodDefaults, PodPlan, plan
-from ottoscaler.templates import Templates, load_templates
+from ottoscaler.pods.plan import PodDefaults, PodPlan, plan
+from ottoscaler.pods.templates import Templates, load_templates
 
 DEFAULTS = PodDefaults(
     instance="ci",

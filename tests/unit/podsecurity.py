@@ -1,6 +1,6 @@
 """The Pod Security Standard "restricted", read from its published tables, for what our manifests use.
 
-Written apart from :mod:`ottoscaler.restricted`, so that a mistake there is not repeated here.
+Written apart from :mod:`ottoscaler.pods.pod_security`, so that a mistake there is not repeated here.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@ import pytest
 
 from ottoscaler.cli.arguments import parse
 from ottoscaler.cli.send import accept, pairs
+from ottoscaler.config.settings import Settings
 from ottoscaler.errors import BadEvent
-from ottoscaler.settings import Settings
 
 WRONG = (
     ["nonesuch"],

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ottoscaler.cli.redis_access import sentence, where
+from ottoscaler.config.settings import Settings
 from ottoscaler.errors import RedisError
-from ottoscaler.settings import Settings
 
 
 def test_no_password_gets_into_the_sentence_however_the_error_has_it() -> None:

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ottoscaler import redis_url, settings
-from ottoscaler.config import (
+from ottoscaler.config import redis_url, settings
+from ottoscaler.config.load import (
     Settings,
     describe,
     load,

@@ -6,14 +6,14 @@ import threading
 from collections.abc import Callable
 from typing import Any, cast
 
-from ottoscaler.attempt import Ended, Next
-from ottoscaler.dispatcher import MOST_BEGINNING, Dispatcher
-from ottoscaler.flight import EventRun, Flight, Task
-from ottoscaler.ledger import Ledger
+from ottoscaler.controller.dispatcher import MOST_BEGINNING, Dispatcher
+from ottoscaler.ledger.ledger import Ledger
+from ottoscaler.ledger.records import IndexState, Record
 from ottoscaler.model import ScaleUp
-from ottoscaler.records import IndexState, Record
 from ottoscaler.telemetry.metrics import Metrics
-from ottoscaler.worker import Workers
+from ottoscaler.workers.attempt import Ended, Next
+from ottoscaler.workers.registry import EventRun, Flight, Task
+from ottoscaler.workers.worker import Workers
 from tests.harness.waiting import wait_for
 
 

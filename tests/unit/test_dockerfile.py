@@ -6,7 +6,7 @@ import fnmatch
 import json
 import re
 
-from ottoscaler.settings import Settings
+from ottoscaler.config.settings import Settings
 from tests.unit.kustomize import ROOT, find
 from tests.unit.overlays import objects, pod_spec
 

@@ -12,13 +12,14 @@ from hypothesis import event as note
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ottoscaler import quantities, restricted
 from ottoscaler.errors import BadEvent
-from ottoscaler.events import parse_event
+from ottoscaler.events import quantities
+from ottoscaler.events.parse import parse_event
 from ottoscaler.model import JsonObject, ScaleDown, ScaleUp
-from ottoscaler.podspec import PodPlan, plan
-from ottoscaler.podview import observe
-from ottoscaler.templates import Templates
+from ottoscaler.pods import pod_security as restricted
+from ottoscaler.pods.plan import PodPlan, plan
+from ottoscaler.pods.templates import Templates
+from ottoscaler.pods.view import observe
 from tests.unit.podmakers import DEFAULTS, loaded, template, worker_of
 from tests.unit.test_events import LIMITS
 from tests.unit.test_policy_attacks import bare

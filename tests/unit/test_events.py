@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 
 from ottoscaler.errors import BadEvent
-from ottoscaler.events import Limits, parse_event
-from ottoscaler.images import ImagePolicy
+from ottoscaler.events.images import ImagePolicy
+from ottoscaler.events.parse import Limits, parse_event
 from ottoscaler.model import ScaleDown, ScaleUp
 
 LIMITS = Limits(

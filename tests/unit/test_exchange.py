@@ -10,8 +10,8 @@ from contextlib import contextmanager
 import pytest
 import urllib3
 
-from ottoscaler.answers import Broken
-from ottoscaler.exchange import Answer, Exchange
+from ottoscaler.kube.connections import Answer, Exchange
+from ottoscaler.kube.http1 import Broken
 
 SECONDS = 5.0
 Reply = Callable[[int, bytes], tuple[bytes, bool]]  # number and bytes of a request: reply, and keep open
@@ -164,7 +164,7 @@ def test_silent_server_is_given_up_after_the_read_time() -> None:
 
 
 def test_connection_that_was_closed_while_idle_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ottoscaler.exchange.FRESH_SECONDS", 0.0)  # as if it had been idle for longer
+    monkeypatch.setattr("ottoscaler.kube.connections.FRESH_SECONDS", 0.0)  # as if it had been idle for longer
     reply = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
     with serving(lambda number, request: (reply, number > 1)) as (exchange, server):
         assert ask(exchange).data == b"ok"

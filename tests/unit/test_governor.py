@@ -8,7 +8,7 @@ import time
 import pytest
 
 from ottoscaler.errors import Stopping
-from ottoscaler.governor import CREATES_IN_FLIGHT, LEAST_RATE, Governor
+from ottoscaler.kube.throttle import CREATES_IN_FLIGHT, LEAST_RATE, Governor
 from tests.harness.waiting import wait_for
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ottoscaler.images import ImagePolicy, canonical, repository
+from ottoscaler.events.images import ImagePolicy, canonical, repository
 
 SHA = "sha256:" + "a" * 64
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from ottoscaler.config import load
+from ottoscaler.config.load import load
 from ottoscaler.errors import BadSettings, KubernetesUnavailable
-from ottoscaler.kubeaccess import Access
+from ottoscaler.kube.credentials import Access
 
 
 def kubeconfig(cluster: Any = None, user: Any = None, **fields: Any) -> str:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from typing import Any
 
-from ottoscaler.identity import has_ended, identity
+from ottoscaler.ledger.identity import has_ended, identity
 
 
 def left(**changes: Any) -> str:

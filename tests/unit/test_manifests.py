@@ -11,8 +11,8 @@ import yaml
 
 from ottoscaler import app
 from ottoscaler.cli import serve
-from ottoscaler.handover import HANDOVER_SECONDS
-from ottoscaler.settings import NAMES, SPECS, variable
+from ottoscaler.config.settings import NAMES, SPECS, variable
+from ottoscaler.controller.handover import HANDOVER_SECONDS
 from ottoscaler.threads import PARTS_SECONDS
 from tests.unit.kustomize import OVERLAYS, ROOT, find
 from tests.unit.overlays import both, container, objects, pod_spec, settings, settings_data
@@ -149,7 +149,7 @@ def test_a_drain_is_never_stopped_for_good(overlay: str) -> None:
 
 @both
 def test_role_has_exactly_the_verbs_that_the_code_uses(overlay: str) -> None:
-    code = (ROOT / "ottoscaler" / "pods.py").read_text()
+    code = (ROOT / "ottoscaler" / "kube" / "client.py").read_text()
     requests = re.findall(r'self\._\w+\(\s*"(\w+)", "(?:GET|POST|PUT|PATCH|DELETE)"', code)
     used = set(requests) - {"review"}  # of one's own rights: anyone may
     role = find(objects(overlay), "Role")

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ottoscaler.events.quantities import parse as quantity
 from ottoscaler.model import ScaleUp
-from ottoscaler.podspec import PodDefaults, labels, plan
-from ottoscaler.quantities import parse as quantity
-from ottoscaler.templates import load_templates
+from ottoscaler.pods.plan import PodDefaults, labels, plan
+from ottoscaler.pods.templates import load_templates
 from tests.unit.kustomize import ROOT, find
 from tests.unit.overlays import Json, both, objects, pod_spec, settings
 from tests.unit.podsecurity import violations
@@ -71,7 +71,7 @@ def test_checker_of_restricted_pod_security_asks_every_container(missing: str) -
 
 
 def test_production_s_default_worker_is_the_built_in_one_with_a_priority(tmp_path: Path) -> None:
-    builtin = yaml.safe_load((ROOT / "ottoscaler" / "builtin" / "default.yaml").read_text())
+    builtin = yaml.safe_load((ROOT / "ottoscaler" / "pods" / "builtin" / "default.yaml").read_text())
     del builtin["spec"]["containers"][0]["command"]  # written for busybox
     builtin["spec"]["priorityClassName"] = find(objects("production"), "PriorityClass", "otto-worker")[
         "metadata"

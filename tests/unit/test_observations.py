@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ottoscaler.records import Survey
-from ottoscaler.recovery import Observations
+from ottoscaler.controller.takeover import Observations
+from ottoscaler.ledger.records import Survey
 
 LEASE = 10.0
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ottoscaler.podtext import slim
-from ottoscaler.podview import observe
+from ottoscaler.kube.podtext import slim
+from ottoscaler.pods.view import observe
 
 MANAGED = [{"manager": "kubelet", "fieldsV1": {"f:spec": {'k:{"name":"worker"}': {}}}}, {"manager": "x"}]
 SPEC = {"containers": [{"name": "worker", "env": [{"name": "A", "value": "b"}]}], "nodeName": "node-7"}

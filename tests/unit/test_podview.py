@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ottoscaler.model import JsonObject, Phase, WorkerId
-from ottoscaler.podview import observe
+from ottoscaler.pods.view import observe
 from tests.unit.podmakers import planned, scale_up
 
 

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from ottoscaler.errors import BadEvent
-from ottoscaler.events import parse_event
+from ottoscaler.events.parse import parse_event
 from ottoscaler.model import JsonObject, ScaleUp
-from ottoscaler.podspec import plan
+from ottoscaler.pods.plan import plan
 from tests.unit.podmakers import BUILTIN, DEFAULTS, env_of, loaded, planned, scale_up, template, worker_of
 from tests.unit.test_events import LIMITS
 

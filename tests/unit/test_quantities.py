@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ottoscaler.quantities import parse, problem
+from ottoscaler.events.quantities import parse, problem
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ottoscaler.restricted import problems
+from ottoscaler.pods.pod_security import problems
 from tests.unit.podmakers import planned, scale_up
 
 

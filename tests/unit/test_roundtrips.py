@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ottoscaler.roundtrips import MOST_IN_ONE, Call, Overdue, RoundTrips
+from ottoscaler.ledger.pipelining import MOST_IN_ONE, Call, Overdue, RoundTrips
 from tests.harness.waiting import wait_for
 
 SECONDS = 5.0

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ottoscaler.ledger.records import IndexState, Intent
 from ottoscaler.model import Phase
-from ottoscaler.podview import observe
-from ottoscaler.records import IndexState, Intent
-from ottoscaler.settlement import ended_before
+from ottoscaler.pods.view import observe
+from ottoscaler.workers.settle import ended_before
 
 SECOND = 1_795_000_000
 

@@ -9,7 +9,7 @@ import pytest
 
 from ottoscaler.errors import BadEvent, BadTemplate
 from ottoscaler.model import JsonObject
-from ottoscaler.templates import load_templates
+from ottoscaler.pods.templates import load_templates
 from tests.unit.podmakers import loaded, planned, scale_up, template, worker_of, write
 
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ottoscaler.failures import TABLE, WITHOUT_A_POD, Sign, Stage
 from ottoscaler.model import Judgement, Phase, PodView, Reason, Status, Verdict
-from ottoscaler.podview import observe
-from ottoscaler.verdict import cut, judge, render_table, trouble, vanished
+from ottoscaler.pods.failure_table import TABLE, WITHOUT_A_POD, Sign, Stage
+from ottoscaler.pods.verdict import cut, judge, render_table, trouble, vanished
+from ottoscaler.pods.view import observe
 
 BLANK = observe({})
 
@@ -359,4 +359,5 @@ def test_table_reads_every_sign() -> None:
 
 def test_documented_table_is_the_table() -> None:
     document = (Path(__file__).parents[2] / "docs" / "failures.md").read_text(encoding="utf-8")
-    assert document.partition("<!-- generated: ottoscaler.verdict.render_table -->\n\n")[2] == render_table()
+    mark = "<!-- generated: ottoscaler.pods.verdict.render_table -->\n\n"
+    assert document.partition(mark)[2] == render_table()

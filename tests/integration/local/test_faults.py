@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from ottoscaler.local import LocalCluster
-from ottoscaler.local.statuses import ApiError
+from ottoscaler.local.apiserver.statuses import ApiError
 
 from ...conformance.client import Namespace, pod
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from ottoscaler.local import container_env
-from ottoscaler.local.containers import MESSAGE_BYTES, MESSAGE_LINES, last_words
-from ottoscaler.local.store import Store
+from ottoscaler.local.apiserver.store import Store
+from ottoscaler.local.node import container_env
+from ottoscaler.local.node.containers import MESSAGE_BYTES, MESSAGE_LINES, last_words
 
 POD: dict[str, Any] = {
     "metadata": {"name": "p", "namespace": "n", "uid": "u", "labels": {"a/b": "c"}},

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from ottoscaler.local import patch
-from ottoscaler.local.statuses import ApiError
+from ottoscaler.local.apiserver import patch
+from ottoscaler.local.apiserver.statuses import ApiError
 
 
 @pytest.mark.parametrize(

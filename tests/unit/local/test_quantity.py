@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ottoscaler.local import quantity
+from ottoscaler.local.apiserver import quantity
 
 
 @pytest.mark.parametrize(

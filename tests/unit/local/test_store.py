@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ottoscaler.local.store import Event, Store
+from ottoscaler.local.apiserver.store import Event, Store
 
 
 def named(name: str, **more: Any) -> dict[str, Any]:

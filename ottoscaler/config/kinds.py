@@ -1,0 +1,221 @@
+"""The kinds of values that settings take: how each is read from text, and the words for what is accepted.
+
+A kind's ``parse`` gets the text without surrounding blanks, never an empty one. It raises ``ValueError``,
+whose text, if any, is a clause of its own ("it names no host") that says what is wrong with this very value;
+it must not repeat a secret.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ottoscaler.config import redis_url
+
+_DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_HOST = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,251}[A-Za-z0-9])?\.?")
+_SERVICE_LINK = re.compile(r"(?:tcp|udp|sctp)://\S+:([0-9]{1,5})")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How a text becomes a value, and the words that follow "accepted is"."""
+
+    parse: Callable[[str], Any]
+    accepts: str
+
+
+def whole(low: int, high: int) -> Kind:
+    """A whole number, both bounds included."""
+
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,18}", text) or not low <= int(text) <= high:
+            raise ValueError
+        return int(text)
+
+    return Kind(parse, f"a whole number from {low} to {high}")
+
+
+def decimal(low: float, high: float, unit: str = "") -> Kind:
+    """A number that may have a decimal part, both bounds included."""
+
+    def parse(text: str) -> float:
+        if not re.fullmatch(r"[0-9]{1,18}(\.[0-9]{1,18})?", text) or not low <= float(text) <= high:
+            raise ValueError
+        return float(text)
+
+    return Kind(parse, f"a number{unit} from {low:g} to {high:.10g}")
+
+
+def seconds(low: float, high: float) -> Kind:
+    return decimal(low, high, " of seconds")
+
+
+def whole_seconds(low: int, high: int) -> Kind:
+    """For what events give in whole seconds: a decimal part is rounded up."""
+    kind = decimal(low, high, " of seconds")
+    return Kind(lambda text: math.ceil(kind.parse(text)), f"{kind.accepts} (rounded up to whole ones)")
+
+
+def port(low: int) -> Kind:
+    """A port, or the ``tcp://10.96.0.5:6379`` that the kubelet injects for a Service of that name."""
+    kind = whole(low, 65535)
+
+    def parse(text: str) -> int:
+        return int(kind.parse(service_link_port(text) or text))
+
+    return Kind(parse, kind.accepts)
+
+
+def service_link_port(text: str) -> str:
+    """The port in a value that the kubelet injected for a Service, empty for any other text."""
+    found = _SERVICE_LINK.fullmatch(text)
+    return found[1] if found else ""
+
+
+def word(accepts: str, longest: int = 200) -> Kind:
+    """Printable text without blanks, of at most ``longest`` characters."""
+
+    def parse(text: str) -> str:
+        if len(text) > longest or not text.isprintable() or any(map(str.isspace, text)):
+            raise ValueError
+        return text
+
+    return Kind(parse, f"{accepts} of up to {longest} printable characters without blanks")
+
+
+def choice(*values: str, **aliases: str) -> Kind:
+    """One of the given words, in upper or lower case, or another name for one of them."""
+    by_fold = {value.casefold(): value for value in values}
+    by_fold |= {alias.casefold(): value for alias, value in aliases.items()}
+
+    def parse(text: str) -> str:
+        if text.casefold() not in by_fold:
+            raise ValueError
+        return by_fold[text.casefold()]
+
+    others = {value: f" (or {alias})" for alias, value in aliases.items()}
+    return Kind(parse, f"one of {', '.join(value + others.get(value, '') for value in values)}")
+
+
+def _host(text: str) -> str:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        if not _HOST.fullmatch(text):
+            raise ValueError from None
+    return text
+
+
+def _dns_label(text: str) -> str:
+    if not _DNS_LABEL.fullmatch(text):
+        raise ValueError
+    return text
+
+
+def _sentinels(text: str) -> tuple[tuple[str, int], ...]:
+    found = []
+    for item in filter(None, map(str.strip, text.split(","))):
+        host, colon, number = item.rpartition(":")
+        if not colon:
+            raise ValueError("an address has no port")
+        if host.startswith("[") and host.endswith("]"):
+            host = host[1:-1]
+        elif ":" in host:
+            raise ValueError("an IPv6 address needs brackets")
+        try:
+            found.append((_host(host), int(whole(1, 65535).parse(number))))
+        except ValueError:
+            raise ValueError("an address is not a host and a port") from None
+    if not found:
+        raise ValueError("it names no address")
+    return tuple(found)
+
+
+def _file(text: str) -> str:
+    if not Path(text).is_file():
+        raise ValueError("it is not a file" if Path(text).exists() else "there is no such file")
+    if not os.access(text, os.R_OK):
+        raise ValueError("this process may not read it")
+    return text
+
+
+def _kubeconfig(text: str) -> str:
+    paths = [str(Path(path).expanduser()) for path in text.split(os.pathsep) if path]
+    found = [path for path in paths if Path(path).is_file()]
+    if not found:
+        raise ValueError("there is no such file")
+    for path in found:
+        _file(path)
+    from ottoscaler.kube.credentials import (
+        check,  # late, as above: only the service and its check reach Kubernetes
+    )
+
+    check(os.pathsep.join(paths))
+    return os.pathsep.join(paths)
+
+
+def _directory(text: str) -> str:
+    if not Path(text).is_dir():
+        raise ValueError("it is not a directory" if Path(text).exists() else "there is no such directory")
+    if not os.access(text, os.R_OK | os.X_OK):
+        raise ValueError("this process may not read it")
+    return text
+
+
+def _quantity(text: str) -> str:
+    from ottoscaler.events.quantities import parse  # late: most that import the settings never need it
+
+    try:
+        value = parse(text)
+    except ValueError:
+        raise ValueError from None  # its words are for events; what is accepted says as much
+    if value <= 0:
+        raise ValueError("it is not above zero")
+    return text
+
+
+def _image(text: str) -> str:
+    from ottoscaler.events.images import parse  # late, as above
+
+    if "*" in text:
+        raise ValueError("it is a pattern, and a worker needs one image")
+    try:
+        parse(text)
+    except ValueError as error:
+        raise ValueError(f"it {error}") from None
+    return text
+
+
+def _image_patterns(text: str) -> tuple[str, ...]:
+    from ottoscaler.events.images import ImagePolicy  # late, as above
+
+    patterns = tuple(item.strip() for item in text.split(",") if item.strip())
+    if not patterns:
+        raise ValueError("it names no image")
+    ImagePolicy(patterns)
+    return patterns
+
+
+TEXT = Kind(str, "any text")
+HOST = Kind(_host, "a host name or an IP address")
+DNS_LABEL = Kind(_dns_label, "a DNS label of up to 63 of a-z, 0-9 and '-', with no '-' at either end")
+REDIS_URL = Kind(
+    redis_url.check,
+    "a URL such as redis://host:6379/0, rediss://user:password@host:6379 or unix:///path?db=0",
+)
+SENTINELS = Kind(_sentinels, "host:port, or several with ',' between")
+FILE = Kind(_file, "a file that can be read")
+KUBECONFIG = Kind(_kubeconfig, "a kubeconfig file that can be read, or several with ':' between")
+DIRECTORY = Kind(_directory, "a directory that can be read")
+QUANTITY = Kind(_quantity, "a Kubernetes quantity above zero, such as 500m, 8 or 32Gi")
+IMAGE = Kind(_image, "an image reference, such as busybox:latest")
+IMAGE_PATTERNS = Kind(
+    _image_patterns, "a list of image references with ',' between, in which '*' stops at '/'"
+)

@@ -1,0 +1,34 @@
+"""The operator's settings, as the rules for events and Pods: the service and ``send`` go by the same."""
+
+from __future__ import annotations
+
+from ottoscaler.config.settings import Settings
+from ottoscaler.events.images import ImagePolicy
+from ottoscaler.events.parse import Limits
+from ottoscaler.pods.plan import PodDefaults
+
+
+def limits(settings: Settings) -> Limits:
+    """What an event may ask for."""
+    return Limits(
+        max_pods_per_event=settings.max_pods_per_event,
+        max_event_bytes=settings.max_event_bytes,
+        max_timeout_seconds=settings.max_timeout_seconds,
+        max_event_retries=settings.max_event_retries,
+        max_cpu=settings.max_cpu,
+        max_memory=settings.max_memory,
+        allowed_images=ImagePolicy(settings.allowed_images),
+    )
+
+
+def pod_defaults(settings: Settings) -> PodDefaults:
+    """What holds where an event says nothing. The installation is filled in when a Pod is planned."""
+    return PodDefaults(
+        instance=settings.instance,
+        installation="",
+        namespace=settings.namespace,
+        agent_image=settings.agent_image,
+        pending_timeout_seconds=settings.pending_timeout_seconds,
+        default_timeout_seconds=settings.worker_timeout_seconds,
+        default_max_retries=settings.max_retries,
+    )

@@ -1,0 +1,131 @@
+"""The settings as the environment gives them, checked together, and as people read them.
+
+``load`` runs in the main thread before any other thread starts; everything it returns is frozen and may be
+read from anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ottoscaler.config.checks import CHECKS, unknown_names, value_warnings
+from ottoscaler.config.settings import NAMES, SPECS, Settings, masked, shown_value, variable
+from ottoscaler.errors import BadSettings
+
+__all__ = [
+    "Row",
+    "Settings",
+    "describe",
+    "load",
+    "render_settings_page",
+    "render_settings_table",
+    "unknown_settings",
+    "variable",
+]
+
+LONGEST_VALUE_SHOWN = 200  # characters of a wrong value that a problem repeats
+
+
+def load(environ: Mapping[str, str]) -> Settings:
+    """The settings that an environment describes; an empty value counts as none. Main thread.
+
+    Raises:
+        BadSettings: with one sentence for every problem, each naming the variable, the value and what is
+            accepted; no sentence holds a secret.
+    """
+    values: dict[str, Any] = {}
+    problems: dict[str, str] = {}
+    for name, spec in SPECS.items():
+        raw = environ.get(variable(name), "")
+        text = raw if spec.secret else raw.strip()
+        if not text:
+            continue
+        try:
+            values[name] = spec.kind.parse(text)
+        except ValueError as error:
+            problems[name] = _problem(name, text, str(error))
+    settings = Settings(**values, warnings=value_warnings(environ))
+    sentences = list(problems.values())
+    for attributes, check in CHECKS:
+        # A value that could not be read has its default here, and a sentence of its own already.
+        if problems.keys().isdisjoint(attributes) and (sentence := check(settings)):
+            sentences.append(sentence)
+    if sentences:
+        raise BadSettings(sentences)
+    return settings
+
+
+def _problem(attribute: str, text: str, detail: str) -> str:
+    shown = masked(attribute, text)
+    if len(shown) > LONGEST_VALUE_SHOWN:
+        shown = shown[:LONGEST_VALUE_SHOWN] + "…"
+    why = f": {detail.rstrip('.')}" if detail else ""
+    return f"{variable(attribute)} is {shown!r}{why}; accepted is {SPECS[attribute].kind.accepts}."
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A setting as people see it: its variable, its value (secrets masked), its default, its meaning."""
+
+    name: str
+    value: str
+    default: str
+    meaning: str
+
+
+def describe(settings: Settings) -> list[Row]:
+    """A row for every setting, in the order of the table."""
+    return [
+        Row(variable(name), shown_value(settings, name), spec.shown_default, spec.meaning)
+        for name, spec in SPECS.items()
+    ]
+
+
+def unknown_settings(environ: Mapping[str, str]) -> list[str]:
+    """A warning for every ``OTTO_`` variable that nothing reads, with the name that was perhaps meant."""
+    return unknown_names(environ, [variable(name) for name in NAMES])
+
+
+def render_settings_table() -> str:
+    """The table of all settings in Markdown, for the README and docs/settings.md."""
+    lines = ["| name | default | accepted | meaning |", "|---|---|---|---|"]
+    for name, spec in SPECS.items():
+        default = spec.shown_default
+        if default and not spec.worked_out:
+            default = f"`{default}`"
+        cells = (f"`{variable(name)}`", default, spec.kind.accepts, spec.meaning)
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def render_settings_page() -> str:
+    """The whole of docs/settings.md; a unit test holds the file equal to this."""
+    return f"""# Settings
+
+All settings come from the environment, every one is optional, and an empty value counts as none.
+`python -m ottoscaler check` lists them with their values. A wrong value stops the start with exit
+code 2 and one line for every problem, each naming the variable, the value and what is accepted.
+An `OTTO_` variable that is not in this table has no effect and is warned about.
+
+Files that `KUBECONFIG` names are read when the service starts, and what is wrong with them stops it as any
+wrong value does; a file that becomes unreadable later, as while it is rewritten, is waited for. Without it,
+the service account is used where its token is mounted, else `~/.kube/config`, which is waited for, too.
+
+{render_settings_table()}
+Secrets (`REDIS_PASSWORD`, and a password inside `REDIS_URL`) are shown as `***` wherever settings are shown,
+and are replaced in every log line. Of a `REDIS_URL` that cannot be read, only what is plainly no password is
+shown.
+
+`OTTO_INSTANCE` is, unless it is set, the first 10 hexadecimal digits of the SHA-256 of the database's number,
+the stream and the group. So it stays the same when Redis moves to another host, and replicas agree on it.
+
+A Service named `redis` makes the kubelet set `REDIS_PORT=tcp://10.96.0.5:6379` in every Pod of its namespace
+(and one named `otto-http`, `OTTO_HTTP_PORT`). Such a value is read as the port it ends with, with a warning;
+`enableServiceLinks: false` keeps it away.
+
+<!-- Written by ottoscaler.config.load.render_settings_page; do not edit. To write it anew:
+python -c 'from ottoscaler.config.load import render_settings_page as r; print(r(), end="")' \\
+    > docs/settings.md -->
+"""

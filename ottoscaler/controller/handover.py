@@ -1,0 +1,101 @@
+"""What a stop does with the events in hand: a ledger write each, and the next replica goes on at once."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable
+
+from ottoscaler.controller.dispatcher import Dispatcher
+from ottoscaler.errors import RedisError
+from ottoscaler.kube.watcher import PodWatcher
+from ottoscaler.ledger.ledger import Ledger
+from ottoscaler.model import Phase
+from ottoscaler.telemetry.logs import flood, get_logger
+from ottoscaler.workers.registry import EventRun, Flight
+
+log = get_logger(__name__)
+
+HANDOVER_SECONDS = 3.0  # for the last writes of a stop, if Redis is slow or away
+LOOK_SECONDS = 0.05  # between two looks at what may be handed over
+AGAIN_SECONDS = 0.2  # between two tries with a Redis that is away
+
+
+class Handover:
+    """Hands events over to the next replica; the stop thread's, once nothing is read or created any more."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        flight: Flight,
+        dispatcher: Dispatcher,
+        watcher: PodWatcher,
+        abandon: threading.Event,
+    ) -> None:
+        self._ledger, self._flight, self._dispatcher = ledger, flight, dispatcher
+        self._watcher, self._abandon = watcher, abandon
+
+    def while_workers_run(self, deadline: float) -> None:
+        """Events without a running worker go at once, the others as their workers end.
+
+        Returns when no worker runs, when they are not waited for any more, or at ``deadline`` (monotonic).
+        """
+        while True:
+            self._leave_what_does_not_run()
+            self._release(run for run in self._flight.snapshot() if not run.active)
+            if not self._dispatcher.busy or self._abandon.is_set() or time.monotonic() > deadline:
+                return
+            self._abandon.wait(LOOK_SECONDS)
+
+    def _leave_what_does_not_run(self) -> None:
+        """An event whose Pods are all Pending, for want of a node maybe, is not waited for."""
+        running = {
+            view.worker.event_id
+            for view in self._watcher.views()
+            if view.worker is not None and view.phase is Phase.RUNNING
+        }
+        left = [
+            run
+            for run in self._flight.snapshot()
+            if run.active and not run.leaving and run.event.event_id not in running
+        ]
+        for run in left:
+            run.leaving = True
+        if left:
+            self._watcher.wake_all()
+
+    def everything(self) -> bool:
+        """All that is left, trying for HANDOVER_SECONDS. False where Redis stayed away."""
+        deadline = time.monotonic() + HANDOVER_SECONDS
+        while True:
+            self._release(self._flight.snapshot())
+            try:
+                self._ledger.release(list(self._flight.downs.items()))
+                if not self._flight.snapshot():
+                    return True
+            except RedisError as error:
+                flood.warning("handover_failed", f"events could not be handed over: {error}")
+            if time.monotonic() > deadline:
+                log.error("handover_failed", "Redis is away; others take over when the lease has run out")
+                return False
+            time.sleep(AGAIN_SECONDS)
+
+    def _release(self, which: Iterable[EventRun]) -> None:
+        runs = list(which)
+        if not runs:
+            return
+        try:
+            for run in runs:
+                self._dispatcher.unbegin(run)
+            self._ledger.release([(run.event.event_id, run.epoch) for run in runs])
+        except RedisError as error:
+            flood.warning("handover_failed", f"events could not be handed over: {error}")
+            return
+        for run in runs:
+            self._flight.drop(run)
+            log.info(
+                "event_handed_over",
+                "handed over to the next replica",
+                event_id=run.event.event_id,
+                task_id=run.event.task_id,
+            )

@@ -1,0 +1,203 @@
+"""From a stream entry to an owned event: parse, take in the ledger, hand to the dispatcher.
+
+Shared by the listener (what it reads) and the recovery (what it takes over). A bad event ends here, as a
+dead letter with a sentence, and costs nobody else anything.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from ottoscaler.errors import BadEvent, Fenced
+from ottoscaler.events.parse import Limits, parse_event
+from ottoscaler.events.task_ids import raw_task_id
+from ottoscaler.events.values import told_metadata
+from ottoscaler.ledger.ledger import Ledger
+from ottoscaler.ledger.records import Record, Taken
+from ottoscaler.ledger.redis_client import Entry
+from ottoscaler.model import Event, ScaleDown, ScaleUp
+from ottoscaler.pods.plan import PodDefaults, PodPlan, plan
+from ottoscaler.pods.templates import Templates
+from ottoscaler.telemetry.logs import get_logger
+from ottoscaler.telemetry.metrics import Metrics
+from ottoscaler.workers.registry import EventRun, Flight
+
+log = get_logger(__name__)
+
+# Once an idle replica was given an event: until its create is under way, the interpreter is the worker's, not
+# this thread's, whose log line and next read would hold it up by 0.2 ms.
+STEP_ASIDE_SECONDS = 0.001
+POISONOUS_STRIKES = 5  # unclean deaths of owners without progress, after which an event is given up
+
+Arrival = EventRun | tuple[ScaleDown, int]  # a scale_down comes with its epoch
+Deliver = Callable[[Arrival], None]
+
+
+class Intake:
+    """Turns entries into runs. Thread-safe; each call raises RedisError where Redis does."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        flight: Flight,
+        *,
+        limits: Limits,
+        templates: Templates,
+        defaults: PodDefaults,
+        metrics: Metrics,
+        deliver: Deliver,
+        idle_grant: Callable[[], int],
+    ) -> None:
+        self._ledger = ledger
+        self._flight = flight
+        self._limits = limits
+        self._templates = templates
+        self._defaults = defaults
+        self._metrics = metrics
+        self._deliver = deliver
+        # The lease's grant where a worker that is begun now is created at once, else 0.
+        self._idle_grant = idle_grant
+
+    def accept(self, entry: Entry) -> bool:
+        """Own an entry that was read and hand it on; True where it was."""
+        if entry.fields is None:
+            return self._refuse(entry.id, "the entry was deleted from the stream before it was read", ())
+        try:
+            event = parse_event(entry.id, entry.fields, self._limits)
+            pod_plan = self._plan(event)
+        except BadEvent as error:
+            return self._refuse(entry.id, str(error), entry.fields)
+        except Exception as error:  # noqa: BLE001 - else one event would take down replica after replica
+            task_id = raw_task_id(entry.fields)
+            log.error(
+                "event_mishap", "an error of Ottoscaler's own", exc=error, event_id=entry.id, task_id=task_id
+            )
+            return self._refuse(
+                entry.id, f"Ottoscaler could not read it: {type(error).__name__}", entry.fields
+            )
+        grant = self._idle_grant()
+        taken = self._ledger.take(event, entry, begin=grant > 0)
+        if taken.how == "expired":
+            self._dead_letter(entry.id, f"expired: expires_at={event.expires_at:.0f} is over", entry.fields)
+        elif taken.how == "cancelled":
+            log.info("event_cancelled", "cancelled before it was read", **_about(event))
+            self._metrics.events_total.inc(event.type, "cancelled")
+        elif taken.how == "owned":
+            log.debug(
+                "event_left_alone", f"owned by {taken.detail}", event_id=entry.id, task_id=event.task_id
+            )
+        if taken.record is None or (taken.how == "mine" and self._flight.knows(entry.id)):
+            return False
+        return self._start(event, pod_plan, taken.record, began=grant if taken.began else 0)
+
+    def accept_down(self, entry: Entry) -> bool:
+        """Own a scale_down that has not been read yet. Raises BadEvent, as its time to end comes later."""
+        event = parse_event(entry.id, entry.fields or (), self._limits)
+        if not isinstance(event, ScaleDown):
+            return False
+        taken = self._ledger.take(event, entry)
+        if taken.record is None or self._flight.knows(entry.id):
+            return False
+        return self._start(event, None, taken.record)
+
+    def adopt(self, taken: Taken) -> bool:
+        """Hand on an event that was taken over; True where it was."""
+        record = taken.record
+        if record is None or (taken.how == "mine" and self._flight.knows(record.event_id)):
+            return False
+        if record.strikes >= POISONOUS_STRIKES and not record.poisoned:
+            reason = f"given up: its owners died {record.strikes} times without progress."
+            record = self._give_up(record, reason)
+        event, pod_plan, problem = self._read_again(record)
+        if problem and not record.poisoned:
+            if record.indexes:
+                # An update with a broken template must not take running builds away.
+                about = f"what runs of it is seen to its end, and no more of it can begin: {problem}"
+                log.error("event_out_of_policy", about, **_about(event))
+            else:
+                record = self._give_up(record, problem)
+        log.info(
+            "event_taken_over",
+            f"taken over with {len(record.indexes)} workers begun or done, epoch {record.epoch}",
+            strikes=record.strikes,
+            **_about(event),
+        )
+        return self._start(event, pod_plan, record)
+
+    def _read_again(self, record: Record) -> tuple[Event, PodPlan | None, str]:
+        """Event and plan, and why there is no plan: this replica's policy or templates may be others than
+        those that it was taken under."""
+        entry = record.entry()
+        assert entry.fields is not None
+        try:
+            event = parse_event(entry.id, entry.fields, self._limits)
+        except BadEvent as error:
+            return _what_is_left(record), None, str(error)
+        try:
+            return event, self._plan(event), ""
+        except BadEvent as error:
+            return event, None, str(error)
+
+    def replan(self, run: EventRun) -> None:
+        """Build the run's Pods for the present installation from now on: Redis was emptied."""
+        if run.plan is not None:
+            run.plan = self._plan(run.event)
+
+    def _plan(self, event: Event) -> PodPlan | None:
+        if not isinstance(event, ScaleUp):
+            return None
+        return plan(event, self._templates, replace(self._defaults, installation=self._ledger.installation))
+
+    def _start(self, event: Event, pod_plan: PodPlan | None, record: Record, *, began: int = 0) -> bool:
+        if isinstance(event, ScaleDown):
+            if not self._flight.add_down(event.event_id, record.epoch):
+                return False
+            self._deliver((event, record.epoch))
+            log.info("event_taken", "a scale_down was taken", **_about(event))
+            return True
+        run = EventRun(event, pod_plan, record, began=began)
+        if not self._flight.add(run):
+            return False
+        self._deliver(run)
+        if began:
+            time.sleep(STEP_ASIDE_SECONDS)
+        log.info("event_taken", f"a scale_up of {event.pod_count} was taken", **_about(event))
+        return True
+
+    def _give_up(self, record: Record, reason: str) -> Record:
+        """Dead-letter an owned event, and read what is left of it to be ended."""
+        task_id = raw_task_id(record.entry().fields or ())
+        log.error("event_given_up", reason, event_id=record.event_id, task_id=task_id)
+        self._ledger.poison(record, reason)
+        taken = self._ledger.take_over(record.event_id, self._ledger.owner)
+        if taken.record is None:
+            raise Fenced(f"event {record.event_id} has ended")
+        return taken.record
+
+    def _refuse(self, event_id: str, error: str, fields: tuple[tuple[bytes, bytes], ...]) -> bool:
+        """Dead-letter what cannot be begun. An event that was begun already has its body in the ledger and
+        maybe Pods (its entry was trimmed since, or another policy took it): then it is carried on with."""
+        owner = self._ledger.owner_of(event_id)
+        if owner is None:
+            self._dead_letter(event_id, error, fields)
+            return False
+        if owner not in ("", self._ledger.owner):
+            return False
+        return self.adopt(self._ledger.take_over(event_id, owner))
+
+    def _dead_letter(self, event_id: str, error: str, fields: tuple[tuple[bytes, bytes], ...]) -> None:
+        if self._ledger.dead_letter(event_id, error, fields):
+            log.warning("event_dead_lettered", error, event_id=event_id, task_id=raw_task_id(fields))
+
+
+def _about(event: Event) -> dict[str, Any]:
+    metadata = told_metadata(event.metadata)
+    return {"event_id": event.event_id, "task_id": event.task_id, "metadata": metadata}
+
+
+def _what_is_left(record: Record) -> ScaleUp:
+    """An event that cannot be parsed any more, as far as its ledger tells it."""
+    return ScaleUp(record.event_id, record.event_id, record.count)

@@ -1,0 +1,180 @@
+"""The listener thread: blocking XREADGROUP, and nothing that does not fit in hand.
+
+It never blocks on the queue. With no room it reads nothing, so that other replicas take the rest; then it
+only looks ahead for scale_downs, which wait behind no full pool.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from ottoscaler.controller.intake import Intake
+from ottoscaler.errors import BadEvent, Fenced, GroupMissing, RedisError, Wiped
+from ottoscaler.events.task_ids import raw_task_id
+from ottoscaler.ledger.ledger import Ledger
+from ottoscaler.ledger.redis_client import Entry, Stream
+from ottoscaler.telemetry.logs import flood, get_logger
+from ottoscaler.telemetry.metrics import Metrics
+from ottoscaler.workers.registry import Flight
+
+log = get_logger(__name__)
+
+MOST_AT_ONCE = 4  # entries in one read: with 16, the first replicas to wake took all there was
+LOOK_AHEAD_PAGE = 500  # entries that one look-ahead script goes through
+LOOK_AHEAD_PAGES = 200  # in one poll: 100,000 unread entries
+HANDS_AHEAD = 4  # times what fits in hand: scale_downs applied ahead of their turn at one time
+FIRST_BACKOFF_SECONDS = 0.1
+LONGEST_BACKOFF_SECONDS = 2.0
+
+
+class Listener:
+    """Reads entries and gives them to the intake. ``run`` is the listener thread's."""
+
+    def __init__(
+        self,
+        stream: Stream,
+        ledger: Ledger,
+        flight: Flight,
+        intake: Intake,
+        *,
+        poll_seconds: float,
+        metrics: Metrics,
+        stop: threading.Event,
+        beat: Callable[[], None],
+    ) -> None:
+        self._stream = stream
+        self._ledger = ledger
+        self._flight = flight
+        self._intake = intake
+        self._poll_seconds = poll_seconds
+        self._metrics = metrics
+        self._stop = stop
+        self._beat = beat
+        # Our own pending entries come before new ones: those that a lost reply or an earlier life left.
+        self._own_behind: str | None = "0"
+        self._rereads = 0  # asked for by anybody
+        self._looked_behind = "0-0"  # with a full hand, for scale_downs of every kind
+        self._foreseen = "0-0"  # behind what was read, for those of a task
+        self._client_id: int | None = None
+        self._most_ahead = flight.most_in_hand * HANDS_AHEAD
+
+    def reread_own(self) -> None:
+        """Any thread: look through our own pending entries again before reading on."""
+        self._rereads += 1
+        self._own_behind = "0"
+
+    def run(self) -> None:
+        backoff = FIRST_BACKOFF_SECONDS
+        while not self._stop.is_set():
+            self._beat()
+            try:
+                self.step()
+                backoff = FIRST_BACKOFF_SECONDS
+            except GroupMissing:
+                self._make_group()
+            except RedisError as error:
+                self._own_behind, self._client_id = "0", None
+                self._metrics.redis_polls.inc("error")
+                if not isinstance(error, Wiped):
+                    self._metrics.redis_reconnects.inc()
+                flood.warning("read_failed", f"the stream cannot be read: {error}")
+                self._stop.wait(backoff)
+                backoff = min(backoff * 2, LONGEST_BACKOFF_SECONDS)
+
+    def unblock(self, through: Stream) -> None:
+        """At a stop, by another connection: end the blocked read now instead of within its 2 s."""
+        if self._client_id is not None:
+            try:
+                through.command("CLIENT", "UNBLOCK", self._client_id)
+            except RedisError as error:
+                log.debug("unblock_failed", f"the read ends by itself: {error}")
+
+    def step(self) -> int:
+        """One read, of at most what fits in hand. Returns how many entries came."""
+        room = min(self._flight.room(), MOST_AT_ONCE)
+        if room == 0:
+            self._look_ahead()
+            self._flight.wait_for_room(min(self._poll_seconds, 1.0))
+            return 0
+        fresh = self._own_behind is None
+        entries = self._read(room)
+        if fresh and len(entries) == room:  # there may be more behind them
+            self._foresee()
+        for entry in entries:
+            if _takes_a_task_away(entry):
+                self._accept_ahead(entry)
+        for entry in entries:
+            self.accept(entry)
+        return len(entries)
+
+    def _foresee(self) -> None:
+        """Own the scale_downs of tasks that nobody has read yet, before the scale_ups in front of them begin:
+        those were not read either when their scale_down came, so they never run."""
+        self._foreseen = self._walk_ahead(self._foreseen, _takes_a_task_away)
+
+    def accept(self, entry: Entry) -> None:
+        try:
+            self._intake.accept(entry)
+        except Fenced:
+            _left_alone(entry, "it was taken meanwhile")
+
+    def _read(self, room: int) -> list[Entry]:
+        if self._own_behind is not None:
+            rereads = self._rereads
+            entries = self._stream.read(count=room, behind=self._own_behind)
+            if self._rereads == rereads:  # nobody asked for another look meanwhile
+                self._own_behind = entries[-1].id if entries else None
+            return entries
+        if self._client_id is None:
+            self._client_id = self._stream.client_id()
+        entries = self._stream.read(count=room, block_ms=int(self._poll_seconds * 1000))
+        self._metrics.redis_polls.inc("events" if entries else "empty")
+        return entries
+
+    def _look_ahead(self) -> None:
+        """Apply scale_downs that nobody can read yet, because every hand is full."""
+        self._looked_behind = self._walk_ahead(self._looked_behind, lambda _: True)
+
+    def _walk_ahead(self, behind: str, wanted: Callable[[Entry], bool]) -> str:
+        """Own the wanted ones of the scale_downs that nobody has read yet, as far as there is room for them.
+        Returns the id to go on behind; an error on the way costs no more than the same way again."""
+        for _ in range(LOOK_AHEAD_PAGES):
+            self._beat()
+            last, found = self._ledger.look_ahead(behind, LOOK_AHEAD_PAGE)
+            for entry in found:
+                if self._stop.is_set() or self._flight.in_hand() >= self._most_ahead:
+                    return behind
+                if wanted(entry):
+                    self._accept_ahead(entry)
+                behind = entry.id
+            if not last:
+                return behind
+            behind = last
+        return behind
+
+    def _accept_ahead(self, entry: Entry) -> None:
+        try:
+            self._intake.accept_down(entry)
+        except BadEvent:
+            _left_alone(entry, "a bad event is dead-lettered when it is read")
+        except Fenced:
+            _left_alone(entry, "it was taken meanwhile")
+
+    def _make_group(self) -> None:
+        try:
+            if self._ledger.ensure_group():
+                log.info("group_created", "the consumer group was missing and has been created")
+            self._own_behind, self._looked_behind, self._foreseen = "0", "0-0", "0-0"
+        except RedisError as error:
+            flood.warning("read_failed", f"the consumer group cannot be created: {error}")
+            self._stop.wait(LONGEST_BACKOFF_SECONDS)
+
+
+def _takes_a_task_away(entry: Entry) -> bool:
+    fields = entry.fields or ()
+    return (b"type", b"scale_down") in fields and any(name == b"task_id" and value for name, value in fields)
+
+
+def _left_alone(entry: Entry, why: str) -> None:
+    log.debug("event_left_alone", why, event_id=entry.id, task_id=raw_task_id(entry.fields or ()))

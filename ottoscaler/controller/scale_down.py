@@ -1,0 +1,214 @@
+"""Carrying out a scale_down: choose victims, make the intent durable, only then ask their Pods to go.
+
+It needs no slot. One thread chooses, so that two scale_downs of one replica never choose against each other;
+the deleters delete. Victims may belong to any replica: each learns of it from the ledger and from its Pod.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+from ottoscaler.errors import Fenced, Stopping
+from ottoscaler.events.values import told_metadata
+from ottoscaler.kube.deleter import Deleters
+from ottoscaler.kube.watcher import PodWatcher
+from ottoscaler.ledger.ledger import Ledger
+from ottoscaler.ledger.records import Record
+from ottoscaler.model import Phase, PodView, ScaleDown, WorkerId
+from ottoscaler.pods.plan import pod_name
+from ottoscaler.retry import Patience
+from ottoscaler.telemetry.logs import get_logger
+from ottoscaler.telemetry.metrics import Metrics
+from ottoscaler.workers.registry import Flight
+
+log = get_logger(__name__)
+
+VICTIMS_A_SCRIPT = 1000  # pairs of event and index in one script, to keep Redis responsive
+ROUNDS = 3  # of choosing, where workers ended or began between the look and the choice
+
+
+class ScaleDowns:
+    """Applies scale_downs. ``submit`` returns at once; the work is done in threads of its own."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        flight: Flight,
+        watcher: PodWatcher,
+        deleters: Deleters,
+        *,
+        instance: str,
+        metrics: Metrics,
+        stop: threading.Event,
+        wake: Callable[[], None],
+    ) -> None:
+        self._ledger = ledger
+        self._flight = flight
+        self._watcher = watcher
+        self._deleters = deleters
+        self._instance = instance
+        self._metrics = metrics
+        self._patience = Patience(stop)
+        self._wake = wake
+        self._chooser: ThreadPoolExecutor | None = None
+
+    def start(self) -> None:
+        self._chooser = ThreadPoolExecutor(1, thread_name_prefix="scale-down")
+
+    def close(self) -> None:
+        if self._chooser is not None:
+            self._chooser.shutdown(wait=False, cancel_futures=True)
+
+    def submit(self, event: ScaleDown, epoch: int) -> None:
+        """Any thread: have a scale_down carried out that this replica owns."""
+        assert self._chooser is not None
+        self._chooser.submit(self._apply, event, epoch)
+
+    def _apply(self, event: ScaleDown, epoch: int) -> None:
+        """The choosing thread: it never waits for Kubernetes, so no scale_down waits for another's Pods."""
+        with self._told(event, epoch):
+            chosen = self._choose(event, epoch)
+            victims = self._patience.call(
+                "reading the victims", lambda: self._ledger.victims(event.event_id, epoch)
+            )
+            log.info(
+                "scale_down_chosen",
+                f"{chosen} workers are to go, {len(victims)} of them with Pods",
+                event_id=event.event_id,
+                task_id=event.task_id,
+            )
+            self._flight.down_applied(event.event_id)
+            self._wake()
+            self._delete_all(event, victims, lambda: self._finish(event, epoch))
+
+    def _delete_all(
+        self, event: ScaleDown, victims: list[tuple[WorkerId, str]], then: Callable[[], None]
+    ) -> None:
+        """Ask for every victim's Pod to go; the last answer calls ``then``."""
+        known = [(worker, found) for worker, uid in victims if (found := uid or self._uid(worker))]
+        left = [len(known)]
+        lock = threading.Lock()
+
+        def one_gone() -> None:
+            with lock:
+                left[0] -= 1
+                last = left[0] == 0
+            if last:
+                then()
+
+        for worker, uid in known:
+            name = pod_name(self._instance, worker.event_id, worker.index, worker.attempt)
+            view = self._view(worker, uid)
+            task_id = event.task_id or (view.task_id if view is not None else None)
+            about = {"event_id": worker.event_id, "task_id": task_id, "index": worker.index, "pod": name}
+            log.info("pod_cancelled", "the Pod is asked to go", **about)
+            self._deleters.delete(name, uid, one_gone, about)
+        if not known:
+            self._deleters.run(then)
+
+    def _uid(self, worker: WorkerId) -> str:
+        """Of a victim that is just being created; where it is not known yet, its creator deletes it."""
+        view = self._view(worker, "")
+        return view.uid if view is not None else ""
+
+    def _finish(self, event: ScaleDown, epoch: int) -> None:
+        with self._told(event, epoch):
+            answer = self._patience.call(
+                "finishing a scale_down", lambda: self._ledger.finish_down(event.event_id, epoch)
+            )
+            if answer.word == "ok" and answer.duration_ms is not None:
+                self._metrics.events_total.inc("scale_down", "succeeded")
+                self._metrics.event_duration.observe(answer.duration_ms / 1000)
+                log.info(
+                    "event_ended",
+                    "the scale_down succeeded",
+                    event_id=event.event_id,
+                    task_id=event.task_id,
+                    metadata=told_metadata(event.metadata),
+                    status="succeeded",
+                )
+            self._flight.end_down(event.event_id, epoch)
+
+    @contextmanager
+    def _told(self, event: ScaleDown, epoch: int) -> Iterator[None]:
+        """One event's error is told and ends no thread. At a stop the event stays owned."""
+        try:
+            yield
+        except Fenced:
+            log.info(
+                "event_left_alone",
+                "the scale_down is another replica's now",
+                event_id=event.event_id,
+                task_id=event.task_id,
+            )
+            self._flight.end_down(event.event_id, epoch)
+        except Stopping:
+            log.debug(
+                "event_left_alone",
+                "the scale_down is left to the next replica",
+                event_id=event.event_id,
+                task_id=event.task_id,
+            )
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it is this event's alone
+            log.error(
+                "scale_down_failed",
+                "an error of Ottoscaler's own",
+                exc=error,
+                event_id=event.event_id,
+                task_id=event.task_id,
+            )
+            self._flight.end_down(event.event_id, epoch)  # recovery takes it up again
+
+    def _choose(self, event: ScaleDown, epoch: int) -> int:
+        chosen = 0
+        for _ in range(ROUNDS):
+            records = self._patience.call(
+                "looking for victims", lambda: self._ledger.candidates(event.event_id, event.task_id)
+            )
+            order = self._order(records, keep_running=event.keep_running)
+            for at in range(0, len(order), VICTIMS_A_SCRIPT) or (0,):
+                part = order[at : at + VICTIMS_A_SCRIPT]
+                chosen = self._patience.call(
+                    "choosing victims",
+                    lambda part=part: self._ledger.cancel(event.event_id, epoch, event.pod_count, part),  # type: ignore[misc]
+                )
+                if event.pod_count is not None and chosen >= event.pod_count:
+                    return chosen
+            if not order:
+                break
+        return chosen
+
+    def _order(self, records: list[Record], *, keep_running: bool) -> list[tuple[str, int]]:
+        """Not yet created, Pending, Running; the newest first within each."""
+        ranked: list[tuple[int, tuple[int, int], int, str]] = []
+        for record in records:
+            for index in range(record.count):
+                rank = self._rank(record, index)
+                if rank is None or (rank == 2 and keep_running):
+                    continue
+                ms, _, seq = record.event_id.partition("-")
+                ranked.append((rank, (-int(ms), -int(seq)), -index, record.event_id))
+        return [(event_id, -index) for _, _, index, event_id in sorted(ranked)]
+
+    def _rank(self, record: Record, index: int) -> int | None:
+        state = record.indexes.get(index)
+        if index in record.intents or (state is not None and state.kind == "done"):
+            return None
+        if state is None or state.kind == "waiting":
+            return 0
+        view = self._view(WorkerId(record.event_id, index, state.attempt), state.uid)
+        if view is None:
+            return 1 if state.uid else 0
+        if view.terminal:
+            return None  # it ended before any intent
+        return 2 if view.phase is Phase.RUNNING else 1
+
+    def _view(self, worker: WorkerId, uid: str) -> PodView | None:
+        view = self._watcher.view(pod_name(self._instance, worker.event_id, worker.index, worker.attempt))
+        if view is None or (uid and view.uid != uid):
+            return None
+        # Without a UID in the ledger, only the labels tell that a Pod of that name is ours.
+        return view if uid or view.installation == self._ledger.installation else None

@@ -1,0 +1,89 @@
+"""What the API server sends, decoded and looked at: only what has Kubernetes' shape gets past here.
+
+Anything else (a proxy's page, an empty body, a null where an object belongs) is an UnusableAnswer, which may
+be tried again: it is never taken for "no Pods" or for "gone". Only pods.py uses this.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import urllib3
+
+from ottoscaler.errors import KubernetesUnavailable, UnusableAnswer
+from ottoscaler.kube.podtext import slim
+from ottoscaler.kube.status import plain, watch_error
+from ottoscaler.model import JsonObject
+
+_CHANGES = ("ADDED", "MODIFIED", "DELETED")
+
+
+def parsed(verb: str, data: bytes) -> JsonObject:
+    """The JSON object of an answer. Raises UnusableAnswer."""
+    try:
+        answer = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise UnusableAnswer(f"{verb}: the answer is not JSON: a proxy's?") from error
+    if not isinstance(answer, dict):
+        raise UnusableAnswer(f"{verb}: the answer is not a JSON object")
+    return answer
+
+
+def pod(verb: str, answer: JsonObject) -> JsonObject:
+    """The same answer, where it is a Pod that can be told from others. Raises UnusableAnswer."""
+    if not _is_pod(answer):
+        raise UnusableAnswer(f"{verb}: the answer is not a Pod with a name and a uid")
+    return answer
+
+
+def page(data: bytes) -> tuple[list[JsonObject], str, str]:
+    """A list's page: items, resource version, and where to go on (empty: it was the last). Raises
+    UnusableAnswer."""
+    answer = parsed("list", data)
+    meta, items = answer.get("metadata"), answer.get("items", ())
+    version = meta.get("resourceVersion") if isinstance(meta, dict) else None
+    if not isinstance(meta, dict) or not isinstance(version, str) or not version:
+        raise UnusableAnswer("list: the answer has no resource version")
+    items = [] if items is None else items  # so an empty list may come from a server written in Go
+    if not isinstance(items, list) or not all(map(_is_pod, items)):
+        raise UnusableAnswer("list: the answer is not a list of Pods")
+    rest = meta.get("continue")
+    return items, version, rest if isinstance(rest, str) else ""
+
+
+def events(response: Any) -> Iterator[JsonObject]:
+    """A watch's events as they come: changes of Pods, and bookmarks. Raises as Pods.watch."""
+    rest = b""
+    try:
+        for piece in response.stream():
+            *lines, rest = (rest + piece).split(b"\n")
+            for line in lines:
+                if line.strip():
+                    yield _event(line)
+    except (urllib3.exceptions.ReadTimeoutError, TimeoutError) as error:
+        raise TimeoutError("nothing came on the watch") from error
+    except (urllib3.exceptions.HTTPError, OSError, ValueError, AttributeError) as error:
+        raise KubernetesUnavailable(f"watch: {plain(error)}") from error
+
+
+def _event(line: bytes) -> JsonObject:
+    event = parsed("watch", slim(line))
+    kind, obj = event.get("type"), event.get("object")
+    if kind == "ERROR":
+        raise watch_error(obj if isinstance(obj, dict) else {})
+    if kind == "BOOKMARK":
+        meta = obj.get("metadata") if isinstance(obj, dict) else None
+        if isinstance(meta, dict):
+            return event
+    elif kind in _CHANGES and _is_pod(obj):
+        return event
+    raise UnusableAnswer("watch: an event is neither a change of a Pod nor a bookmark")
+
+
+def _is_pod(value: Any) -> bool:
+    meta = value.get("metadata") if isinstance(value, dict) else None
+    return isinstance(meta, dict) and all(
+        isinstance(meta.get(key), str) and meta[key] for key in ("name", "uid")
+    )

@@ -1,0 +1,109 @@
+"""A worker's interest in one Pod: what is known of it, and the event that wakes the worker."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from ottoscaler.model import PodView
+from ottoscaler.pods.verdict import trouble
+
+# A container that waits for these is on its way; no worker needs to hear of it.
+_ORDINARY_WAITS = ("", "ContainerCreating", "PodInitializing")
+
+
+class Ticket:
+    """One worker's interest in one Pod. Its worker waits and reads; the watch thread updates."""
+
+    __slots__ = (
+        "_event",
+        "_trouble",
+        "certain",
+        "gone",
+        "hurried",
+        "looked_at",
+        "name",
+        "seen_at",
+        "started_at",
+        "uid",
+        "uid_known_at",
+        "view",
+        "waiting_since",
+    )
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.uid = ""
+        self.uid_known_at = 0.0
+        self.view: PodView | None = None
+        self.gone = False  # by the watch, which says the same of a Pod that lost a label we select by
+        self.certain = False  # gone by the API server's own word
+        self.looked_at = 0.0  # monotonic, of the last look at a Pod that the watch does not show; else 0
+        self.seen_at = 0.0  # monotonic, of the last change
+        self.started_at = 0.0  # monotonic, when the worker container was first seen started
+        self.hurried = False  # the start matters: the run limit may end before the pending limit
+        self.waiting_since = 0.0  # monotonic, of the present trouble
+        self._trouble = ""
+        self._event = threading.Event()
+
+    def wait(self, timeout: float | None) -> bool:
+        """Sleep until something that matters changed since :meth:`look`, or :meth:`wake`, or ``timeout``."""
+        return self._event.wait(timeout)
+
+    def look(self) -> None:
+        """Say that what is known now is being looked at: only what comes after it ends the next wait."""
+        self._event.clear()
+
+    def wake(self) -> None:
+        self._event.set()
+
+    def trouble_seconds(self) -> float:
+        """For how long the Pod has waited for the same trouble; 0 where there is none."""
+        return time.monotonic() - self.waiting_since if self._trouble else 0.0
+
+    def update(self, view: PodView, now: float) -> None:
+        if self.uid and view.uid != self.uid:
+            return
+        old, self.view = self.view, view
+        self.gone = self.certain = False  # what had gone was an earlier Pod of this name
+        self.looked_at = 0.0
+        if view.waiting_reason in _ORDINARY_WAITS:
+            self._trouble = ""
+        elif (found := trouble(view)) != self._trouble:
+            self._trouble, self.waiting_since = found, now
+        if view.started_at and not self.started_at:
+            self.started_at = now
+            if self.hurried:
+                self._event.set()
+        if old is None or _matters(old, view):
+            self.seen_at = now
+            self._event.set()
+
+    def found(self, view: PodView, now: float) -> None:
+        """The API server has it, though the watch does not show it: its worker has to look itself."""
+        self.update(view, now)
+        self.looked_at = now
+
+    def lost(self) -> None:
+        """The API server itself says that it is gone. The worker's thread."""
+        self.gone = self.certain = True
+
+    def vanish(self, last: PodView | None, now: float) -> None:
+        if last is not None and self.uid and last.uid != self.uid:
+            return
+        if last is not None:
+            self.view = last
+        self.gone = True
+        self.seen_at = now
+        self._event.set()
+
+
+def _matters(old: PodView, new: PodView) -> bool:
+    # A start alone wakes nobody: with a thousand workers that is a thousand wakes for nothing.
+    return (
+        old.terminal != new.terminal
+        or old.deleting != new.deleting
+        or old.exit_code != new.exit_code
+        or old.finished_at != new.finished_at  # the worker's container, while a sidecar runs on
+        or (old.waiting_reason != new.waiting_reason and new.waiting_reason not in _ORDINARY_WAITS)
+    )

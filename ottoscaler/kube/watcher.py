@@ -1,0 +1,249 @@
+"""One shared watch on all Pods of the instance, which wakes exactly the worker whose Pod changed.
+
+List, then watch from there; resume from the last version; list again after 410 and tell waiters what
+vanished meanwhile. While the watch is unhealthy, a list every ``poll_seconds`` stands in for it.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ottoscaler.errors import KubernetesError, UnusableAnswer, VersionExpired
+from ottoscaler.kube.client import Pods
+from ottoscaler.kube.subscription import Ticket
+from ottoscaler.model import PodView
+from ottoscaler.pods.view import observe
+from ottoscaler.telemetry.logs import flood, get_logger
+
+log = get_logger(__name__)
+
+# The server ends each watch cleanly after this time (a bookmark comes 2 s before), so that a silent
+# connection is told from a quiet namespace within seconds and not within a TCP time-out.
+WATCH_SECONDS = 10
+DOUBTFUL_WATCH_SECONDS = 1  # after a silent watch, until one ends or speaks
+SILENCE_SECONDS = 1.5  # past a watch's end without a byte: the connection is dead
+FIRST_BACKOFF_SECONDS = 0.1
+LONGEST_BACKOFF_SECONDS = 2.0  # doubled from the first one, with full jitter
+
+
+def _cut(response: Any) -> None:
+    try:
+        response.shutdown()
+    except (AttributeError, ValueError, RuntimeError, OSError) as error:
+        log.debug("cut_failed", f"the watch had ended already: {error}")
+
+
+class PodWatcher:
+    """The watch and what it has seen. ``run`` is the watch thread's; everything else is for any thread."""
+
+    def __init__(
+        self,
+        pods: Pods,
+        selector: str,
+        *,
+        poll_seconds: float,
+        stop: threading.Event,
+        unclaimed: Callable[[PodView], None],
+        restarted: Callable[[], None],
+        beat: Callable[[], None],
+    ) -> None:
+        self._pods = pods
+        self._selector = selector
+        self._poll_seconds = poll_seconds
+        self._stop = stop
+        self._unclaimed = unclaimed
+        self._restarted = restarted
+        self._beat = beat
+        self._lock = threading.Lock()
+        self._views: dict[str, PodView] = {}
+        self._tickets: dict[str, Ticket] = {}
+        self._version = ""
+        self._response: Any = None
+        self._silent = False  # the last watch said nothing at all: be quick to doubt the next one
+        self._healthy = False
+        self._problem = "not synced yet"
+        self.synced = threading.Event()  # set with the first list, never cleared
+
+    # --- for the workers and the reconciler
+
+    def subscribe(self, name: str) -> Ticket:
+        """A ticket for the Pod of that name, holding what is known of it. One at a time for each name."""
+        with self._lock:
+            replaced = self._tickets.get(name)
+            if replaced is not None:
+                replaced.wake()  # its worker looks whether the event is still this replica's
+            ticket = self._tickets[name] = Ticket(name)
+            view = self._views.get(name)
+            if view is not None:
+                ticket.update(view, time.monotonic())
+            return ticket
+
+    def identify(
+        self, ticket: Ticket, uid: str, view: PodView | None = None, *, looked_up: bool = False
+    ) -> None:
+        """From now on the ticket is for the Pod with this UID; ``view`` is what a reply said of it.
+
+        ``looked_up``: it was there before, so that the watch may never show it.
+        """
+        with self._lock:
+            ticket.uid = uid
+            ticket.uid_known_at = time.monotonic()
+            if ticket.view is not None and ticket.view.uid != uid:
+                ticket.view, ticket.gone, ticket.certain, ticket.started_at = None, False, False, 0.0
+            if ticket.view is None and view is not None:
+                (ticket.found if looked_up else ticket.update)(view, time.monotonic())
+
+    def found(self, ticket: Ticket, view: PodView) -> None:
+        """The API server has the ticket's Pod, whatever the watch said."""
+        with self._lock:
+            ticket.found(view, time.monotonic())
+
+    def unsubscribe(self, ticket: Ticket) -> None:
+        with self._lock:
+            if self._tickets.get(ticket.name) is ticket:
+                del self._tickets[ticket.name]
+
+    def wake_all(self) -> None:
+        """Wake every waiting worker: the process is giving up its waits."""
+        with self._lock:
+            for ticket in self._tickets.values():
+                ticket.wake()
+
+    def view(self, name: str) -> PodView | None:
+        with self._lock:
+            return self._views.get(name)
+
+    def views(self) -> list[PodView]:
+        """All Pods of the instance as last seen."""
+        with self._lock:
+            return list(self._views.values())
+
+    def claimed(self, name: str) -> bool:
+        """Whether a worker of this process waits for that Pod."""
+        with self._lock:
+            return name in self._tickets
+
+    def health(self) -> tuple[bool, str]:
+        """For readiness: whether the watch has synced and is open, and what is wrong."""
+        return self._healthy, "" if self._healthy else self._problem
+
+    def interrupt(self) -> None:
+        """Cut the open watch, so that a stop need not wait for its end."""
+        response = self._response
+        if response is not None:
+            _cut(response)
+
+    # --- the watch thread
+
+    def run(self) -> None:
+        """Follow the Pods until the stop event."""
+        backoff = FIRST_BACKOFF_SECONDS
+        while not self._stop.is_set():
+            self._beat()
+            try:
+                if not self._version:
+                    self._list()
+                self._follow()
+                backoff = FIRST_BACKOFF_SECONDS
+            except (KubernetesError, TimeoutError) as error:
+                if self._stop.is_set():
+                    return
+                self._fell(error)
+                pause = self._poll_seconds if self.synced.is_set() and self._silent else backoff
+                self._stop.wait(min(pause, LONGEST_BACKOFF_SECONDS) * random.uniform(0.5, 1.0))
+                backoff = min(backoff * 2, LONGEST_BACKOFF_SECONDS)
+
+    def _fell(self, error: Exception) -> None:
+        """The watch broke: a cut stream is resumed from its version once, anything else lists again."""
+        if self._healthy:
+            self._restarted()
+            log.warning("watch_restarted", f"the Pod watch broke off and starts again: {error}")
+        elif not isinstance(error, VersionExpired):
+            flood.warning("watch_failed", f"the Pod watch cannot be opened: {error}")
+        # What cannot be understood would come again from the same version.
+        resume = self._healthy and not isinstance(error, (VersionExpired, TimeoutError, UnusableAnswer))
+        self._silent = isinstance(error, TimeoutError)
+        self._healthy = False
+        self._problem = str(error)
+        if not resume:
+            self._version = ""
+
+    def _list(self) -> None:
+        asked_at = time.monotonic()
+        items, version = self._pods.list(self._selector, self._beat)
+        views = {view.name: view for view in map(observe, items)}
+        now = time.monotonic()
+        with self._lock:
+            vanished = [view for name, view in self._views.items() if name not in views]
+            replaced = [v for n, v in self._views.items() if n in views and views[n].uid != v.uid]
+            self._views = views
+            for view in vanished + replaced:
+                self._tell_gone(view, now)
+            for ticket in self._tickets.values():
+                # Created before the list was asked for, and not in it: it came and went unseen.
+                if ticket.uid and ticket.uid_known_at < asked_at and ticket.name not in views:
+                    ticket.vanish(ticket.view, now)
+            for view in views.values():
+                self._tell(view, now)
+        self._version = version
+        self.synced.set()
+
+    def _follow(self) -> None:
+        seconds = DOUBTFUL_WATCH_SECONDS if self._silent else WATCH_SECONDS
+        silence = seconds + SILENCE_SECONDS
+        events = self._pods.watch(
+            self._selector, self._version, seconds=seconds, silence=silence, opened=self._opened
+        )
+        try:
+            for event in events:
+                self._silent = False
+                self._take(event)
+        finally:
+            self._response = None
+        self._silent = False  # it ended as the server was asked to, so the silence was real
+        self._healthy = True
+
+    def _opened(self, response: Any) -> None:
+        self._response = response
+        if self._stop.is_set():
+            _cut(response)  # interrupt() came before there was anything to cut
+        if not self._silent:
+            self._healthy = True
+
+    def _take(self, event: dict[str, Any]) -> None:
+        kind, obj = event["type"], event["object"]
+        self._healthy = True
+        self._beat()
+        if kind == "BOOKMARK":
+            self._version = obj["metadata"].get("resourceVersion") or self._version
+            return
+        view = observe(obj)
+        now = time.monotonic()
+        with self._lock:
+            if kind == "DELETED":
+                known = self._views.get(view.name)
+                if known is not None and known.uid == view.uid:
+                    del self._views[view.name]
+                self._tell_gone(view, now)
+            else:
+                self._views[view.name] = view
+                self._tell(view, now)
+        self._version = view.resource_version or self._version
+
+    def _tell(self, view: PodView, now: float) -> None:
+        ticket = self._tickets.get(view.name)
+        if ticket is not None:
+            ticket.update(view, now)
+        elif view.terminal:
+            self._unclaimed(view)
+
+    def _tell_gone(self, view: PodView, now: float) -> None:
+        ticket = self._tickets.get(view.name)
+        if ticket is not None:
+            ticket.vanish(view, now)
+        else:
+            self._unclaimed(view)

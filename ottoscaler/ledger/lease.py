@@ -1,0 +1,265 @@
+"""This replica's right to create: a heartbeat in Redis, renewed by a thread of its own.
+
+A heartbeat is a counter without a TTL. Others call this replica dead when they have seen its counter stand
+still for a whole lease while their own commands kept succeeding. Counted from when our last successful
+heartbeat was *sent*, we stop creating after four fifths of a lease: before anybody may take over.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ottoscaler.errors import LiveTwin, RedisCluster, RedisError, Stopping, Unregistered, Wiped
+from ottoscaler.ledger.identity import has_ended, identity
+from ottoscaler.ledger.ledger import Ledger
+from ottoscaler.ledger.records import Survey
+from ottoscaler.telemetry.logs import flood, get_logger
+
+log = get_logger(__name__)
+
+SHARE_TO_CREATE_IN = 0.8  # of the lease; the rest is for a create that is on its way, and for clock drift
+LONGEST_BEAT_SECONDS = 1.0  # a handover is noticed by a heartbeat, within 2 s (DESIGN.md section 2)
+BEATS_A_LEASE = 6  # and surveys of the others, which cost Redis a look at every open event
+
+
+def suspended_clock() -> float:
+    """Seconds on a clock that goes on while the machine is suspended, as the others' clocks do."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class Lease:
+    """The heartbeat. ``run`` is the lease thread's; ``holds`` and ``grant`` are for every thread."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        shared: Ledger,
+        *,
+        consumer: str,
+        pod_uid: str,
+        seconds: float,
+        describe: Callable[[], dict[str, Any]],
+        surveyed: Callable[[Survey, bool], None],
+        emptied: Callable[[], None],
+        lost: Callable[[], None],
+        beat: Callable[[], None],
+        redis_run: Callable[[], str],
+        is_cluster: Callable[[], bool],
+    ) -> None:
+        self._ledger = ledger  # on a connection of its own
+        self._shared = shared  # everybody else's; told who we are
+        self._consumer = consumer
+        self._identity = identity(pod_uid)
+        self.seconds = seconds
+        self.interval = min(LONGEST_BEAT_SECONDS, seconds / BEATS_A_LEASE)
+        self._describe = describe
+        self._surveyed = surveyed
+        self._emptied = emptied
+        self._lost = lost
+        self._beat = beat
+        self._redis_run = redis_run
+        self._is_cluster = is_cluster
+        self._last_run: str | None = None
+        self._next_survey = 0.0
+        self._condition = threading.Condition()
+        self._until = 0.0  # by suspended_clock
+        self._generation = 0
+        self._answering = False
+        self._problem = "not registered yet"
+        self.held_installations: set[str] = set()
+        self.peers = 0  # other replicas with a heartbeat, alive or not, as last seen
+
+    # --- for every thread
+
+    def remaining(self) -> float:
+        """Seconds for which this replica may still create; 0 where it may not."""
+        return max(0.0, self._until - suspended_clock())
+
+    def holds(self, generation: int) -> bool:
+        """Whether creating is allowed now, and has been without a gap since that grant."""
+        return generation == self._generation and self.remaining() > 0
+
+    def granted(self) -> int:
+        """The number of the grant that holds now, 0 where none does."""
+        return self._generation if self.remaining() > 0 else 0
+
+    def grant(self, stop: threading.Event) -> int:
+        """Wait until creating is allowed; the number is for :meth:`holds`. Raises Stopping."""
+        while not stop.is_set():
+            with self._condition:
+                if self.remaining() > 0:
+                    return self._generation
+                self._condition.wait(self.interval)
+        raise Stopping("the process stops")
+
+    def health(self) -> tuple[bool, str]:
+        """For readiness: whether the lease holds."""
+        left = self.remaining()
+        return left > 0, f"{left:.1f} s left" if left > 0 else self._problem
+
+    def redis_health(self) -> tuple[bool, str]:
+        """For readiness: whether Redis answered the last heartbeat."""
+        return self._answering, "" if self._answering else self._problem
+
+    # --- the lease thread
+
+    def register(self, stop: threading.Event) -> None:
+        """Enter under the consumer name, waiting for Redis and for a silent predecessor's lease to run out.
+
+        Raises LiveTwin where another process beats under this name, RedisCluster, Stopping at a stop.
+        """
+        self._renew_owner()
+        seen: tuple[str, str] | None = None
+        since = 0.0
+        ended, ended_beat = "", ""
+        while not stop.is_set():
+            self._beat()
+            sent = suspended_clock()
+            try:
+                self._refuse_cluster()
+                self._join()
+                entered, incarnation, beat, info = self._register(ended, ended_beat)
+            except RedisError as error:
+                self._failed(error)
+                seen = None
+                stop.wait(self.interval)
+                continue
+            if entered:
+                self._renewed(sent)
+                return
+            if has_ended(info, self._identity):
+                ended, ended_beat = incarnation, ""
+                continue
+            if seen != (incarnation, beat):
+                if seen is not None and seen[0] == incarnation:
+                    raise LiveTwin(
+                        f"another live process serves as consumer {self._consumer!r} of this group; "
+                        "give each replica its own REDIS_CONSUMER"
+                    )
+                seen, since = (incarnation, beat), sent
+                log.info(
+                    "waiting_for_lease", f"a predecessor as {self._consumer!r} may be alive; watching it"
+                )
+            elif sent - since > self.seconds:
+                ended, ended_beat = incarnation, beat
+                continue
+            stop.wait(self.interval)
+        raise Stopping("the process stops")
+
+    def run(self, stop: threading.Event) -> None:
+        """Beat until the stop event."""
+        while not stop.is_set():
+            self._beat()
+            self.step()
+            stop.wait(self.interval)
+
+    def step(self) -> None:
+        """One heartbeat."""
+        sent = suspended_clock()
+        try:
+            full = sent >= self._next_survey
+            survey = self._ledger.beat(self._info(), survey=full)
+            run = self._redis_run()
+        except Wiped:
+            self._redis_was_emptied()
+            return
+        except RedisError as error:
+            self._failed(error)
+            self._surveyed(Survey(0, ()), False)
+            if isinstance(error, Unregistered):
+                self._enter_again()
+            return
+        if survey is None:
+            log.warning("lease_lost", "this replica was taken for dead; what it had in hand is others' now")
+            self._lost()
+            self._enter_anew()
+            return
+        self._renewed(sent)
+        if full:
+            self._next_survey = sent + self.seconds / BEATS_A_LEASE
+            self.peers = max(0, len(survey.replicas) - 1)
+        same, self._last_run = run == self._last_run, run
+        self._surveyed(survey, same)
+
+    def leave(self) -> None:
+        """The last act of a stop: give the name free, if nothing is owned under it any more."""
+        if not self.held_installations:
+            return  # never registered
+        consumer, incarnation = self._ledger.owner.rsplit("/", 1)
+        with self._condition:
+            self._until = 0.0
+        survey = self._ledger.beat(self._info(), survey=False)
+        if survey is not None:
+            self._ledger.forget(consumer, incarnation, str(survey.beat))
+
+    def _enter_anew(self) -> None:
+        self._renew_owner()
+        try:
+            entered = self._register()[0]
+        except RedisError as error:
+            self._failed(error)
+            return
+        if not entered:
+            raise LiveTwin(f"another process took over the consumer name {self._consumer!r} meanwhile")
+
+    def _enter_again(self) -> None:
+        """As who we are: what we own is still ours, and what is not is fenced."""
+        try:
+            self._register()
+        except RedisError as error:
+            self._failed(error)
+
+    def _register(self, ended: str = "", beat: str = "") -> tuple[bool, str, str, str]:
+        return self._ledger.register(self._info(), ended, beat, self.seconds)
+
+    def _redis_was_emptied(self) -> None:
+        log.error(
+            "redis_emptied",
+            "Redis no longer knows this installation: it was emptied or failed over to an empty replica. "
+            "Running workers are left to finish; what is known is written anew",
+        )
+        try:
+            self._join()
+            self._emptied()
+            self._register()
+        except RedisError as error:
+            self._failed(error)
+
+    def _refuse_cluster(self) -> None:
+        if self._is_cluster():
+            raise RedisCluster(
+                "this Redis is a Redis Cluster, which is refused: an event's steps are atomic over several "
+                "keys; use a single Redis, or Sentinel"
+            )
+
+    def _join(self) -> None:
+        if self._ledger.installation:
+            self.held_installations.add(self._ledger.installation)
+        joined = self._ledger.join_installation(secrets.token_hex(6))
+        self._ledger.installation = self._shared.installation = joined
+        self.held_installations.add(joined)
+
+    def _renew_owner(self) -> None:
+        self._ledger.owner = self._shared.owner = f"{self._consumer}/{secrets.token_hex(8)}"
+
+    def _info(self) -> str:
+        return json.dumps({**self._identity, **self._describe()})
+
+    def _renewed(self, sent: float) -> None:
+        with self._condition:
+            if suspended_clock() > self._until:
+                self._generation += 1
+            self._until = sent + self.seconds * SHARE_TO_CREATE_IN
+            self._condition.notify_all()
+        self._answering = True
+
+    def _failed(self, error: RedisError) -> None:
+        self._answering = False
+        self._problem = str(error)
+        self._last_run = None
+        flood.warning("heartbeat_failed", f"the lease could not be renewed: {error}")

@@ -1,0 +1,316 @@
+"""The only module that imports redis: connections, scripts and stream reads, with our errors.
+
+redis-py would send each command up to 11 times on a broken connection, XREADGROUP and XADD too, so that
+entries strand in our own pending list and events double. Here every command is sent once; who may try
+again is decided above, where it is known whether that is harmless.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from redis.sentinel import Sentinel
+
+from ottoscaler.config.load import Settings
+from ottoscaler.errors import GroupMissing, RedisError, RedisUnavailable
+from ottoscaler.ledger.pipelining import Call, RoundTrips, Words
+
+CONNECT_SECONDS = 2.0  # a half-open connection costs no more than this
+ANSWER_SECONDS = 3.0  # no command of ours takes longer on a Redis that is well
+FRESH_SECONDS = 0.5  # a connection that was used so lately is not asked whether the server has closed it
+CALLS_IN_FLIGHT = 16  # commands at one time from one process; more gain nothing on one Redis thread
+
+# Answers that pass: a Redis that loads, was demoted, is full, or whose password is being changed.
+_PASSING = (
+    "LOADING",
+    "READONLY",
+    "MASTERDOWN",
+    "OOM",
+    "MISCONF",
+    "NOREPLICAS",
+    "CLUSTERDOWN",
+    "TRYAGAIN",
+    "BUSY ",
+    "NOAUTH",
+    "WRONGPASS",
+    "NOPERM",
+    "UNKILLABLE",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One stream entry. ``fields`` is ``None`` where it was deleted while it was pending."""
+
+    id: str
+    fields: tuple[tuple[bytes, bytes], ...] | None
+
+
+@cache
+def _script(name: str) -> tuple[str, str]:
+    """A script's text, behind the prelude, and its SHA-1, by which Redis knows it."""
+    folder = resources.files("ottoscaler.ledger") / "scripts"
+    text = (folder / "prelude.lua").read_text() + (folder / f"{name}.lua").read_text()
+    return text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
+@contextmanager
+def _our_errors() -> Iterator[None]:
+    try:
+        yield
+    except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
+        raise RedisUnavailable(f"Redis does not answer: {error or type(error).__name__}") from error
+    except redis.WatchError as error:  # or the connection broke while the keys were watched
+        raise RedisUnavailable(f"a transaction was not carried out: {error}") from error
+    except redis.RedisError as error:
+        text = str(error)
+        if text.startswith("NOGROUP") or "NOGROUP" in text:
+            raise GroupMissing(text) from error
+        if isinstance(
+            error,
+            (
+                redis.exceptions.ReadOnlyError,
+                redis.exceptions.OutOfMemoryError,
+                redis.exceptions.NoPermissionError,
+            ),
+        ):
+            raise RedisUnavailable(f"Redis refuses for now: {text}") from error
+        if text.startswith(_PASSING) or any(f" {word}" in text for word in ("OOM", "READONLY")):
+            raise RedisUnavailable(f"Redis refuses for now: {text}") from error
+        raise RedisError(f"Redis refuses: {text}") from error
+
+
+def connection_options(settings: Settings, *, answer_seconds: float) -> dict[str, Any]:
+    """How every connection of ours is made. Holds the password: for redis-py only, never for a log."""
+    options: dict[str, Any] = {
+        "protocol": 2,
+        "retry": Retry(NoBackoff(), 0),
+        "socket_connect_timeout": CONNECT_SECONDS,
+        "socket_timeout": answer_seconds,
+        "socket_keepalive": True,
+        "health_check_interval": 0,
+        "client_name": "ottoscaler",
+        "max_connections": 2 * CALLS_IN_FLIGHT,
+    }
+    files = {
+        "ssl_ca_certs": settings.redis_tls_ca_file,
+        "ssl_certfile": settings.redis_tls_cert_file,
+        "ssl_keyfile": settings.redis_tls_key_file,
+    }
+    tls = {name: path for name, path in files.items() if path}
+    if settings.redis_url:
+        if settings.redis_url.startswith("rediss://"):
+            options.update(tls)
+        if settings.redis_url.startswith("unix://"):
+            del options[
+                "socket_keepalive"
+            ]  # TCP's; redis-py's connection to a socket's path does not know it
+        return options
+    options["db"] = settings.redis_db
+    options["username"] = settings.redis_username or None
+    options["password"] = settings.redis_password or None
+    if tls:
+        options.update(tls, ssl=True)
+    return options
+
+
+def _client(settings: Settings, answer_seconds: float) -> Any:  # redis-py's own annotations say too little
+    options = connection_options(settings, answer_seconds=answer_seconds)
+    if settings.redis_url:
+        client: Any = redis.Redis.from_url(settings.redis_url, **options)
+    elif settings.redis_sentinels:
+        hosts = [(host, int(port)) for host, port in settings.redis_sentinels]
+        asking = {k: v for k, v in options.items() if k not in ("db", "username", "password")}
+        sentinel: Any = Sentinel(  # type: ignore[no-untyped-call]
+            hosts, sentinel_kwargs=asking, **options
+        )
+        client = sentinel.master_for(settings.redis_sentinel_master)
+    else:
+        client = redis.Redis(host=settings.redis_host, port=settings.redis_port, **options)
+    # Answers come as Redis sends them: one shape over all versions of redis-py.
+    client.response_callbacks.clear()
+    return client
+
+
+class Stream:
+    """One user's connections to Redis. Thread-safe; connects at the first command.
+
+    The listener, the lease and everybody else have one each, so that a blocked read or a busy pool never
+    delays a heartbeat.
+    """
+
+    def __init__(self, settings: Settings, *, answer_seconds: float = ANSWER_SECONDS) -> None:
+        self._settings = settings
+        self._client = _client(settings, answer_seconds)
+        self._gate = threading.BoundedSemaphore(CALLS_IN_FLIGHT)
+        self._kept: Any = None  # a connection between two round trips
+        self._kept_at = 0.0  # monotonic, when it was used last
+        self._scripts = RoundTrips(self._exchange, wait_seconds=ANSWER_SECONDS)
+        self.stream = settings.redis_stream
+        self.group = settings.redis_consumer_group
+        self.consumer = settings.redis_consumer
+        self.prefix = f"{self.stream}:{self.group}:"
+        self._keys = (
+            self.prefix,
+            self.stream,
+            settings.redis_results_stream,
+            settings.redis_dead_stream,
+        )
+        self.dead = settings.redis_dead_stream
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        if not self._gate.acquire(timeout=ANSWER_SECONDS):
+            raise RedisUnavailable(f"{CALLS_IN_FLIGHT} commands wait for Redis already")
+        try:
+            yield
+        finally:
+            self._gate.release()
+
+    def close(self) -> None:
+        """Close what is idle now; a connection in use closes when its command has ended."""
+        with _our_errors():
+            self._client.close()
+
+    def command(self, *words: str | bytes | int) -> Any:
+        """Send one command, once. Raises RedisUnavailable (may be tried again) or another RedisError."""
+        with self._place(), _our_errors():
+            return self._client.execute_command(*words)
+
+    def pipeline(self, commands: Sequence[tuple[str | bytes | int, ...]]) -> list[Any]:
+        """Send several commands in one round trip, not as a transaction."""
+        with self._place(), _our_errors():
+            pipe = self._client.pipeline(transaction=False)
+            pipe.response_callbacks = {}
+            for words in commands:
+                pipe.execute_command(*words)
+            answers: list[Any] = pipe.execute()
+            return answers
+
+    def script(self, name: str, installation: str, *args: str | bytes | int) -> Any:
+        """Run ``scripts/<name>.lua``; one round trip, two where Redis does not know it yet."""
+        text, sha = _script(name)
+        words = self._script_words(installation, *args)
+        with _our_errors():
+            try:
+                return self._scripts.send(("EVALSHA", sha, *words))
+            except redis.exceptions.NoScriptError:
+                return self._scripts.send(("EVAL", text, *words))
+
+    def _script_words(self, installation: str, *args: str | bytes | int) -> Words:
+        return (len(self._keys), *self._keys, self.group, installation, self._settings.results_maxlen, *args)
+
+    def transaction(
+        self, name: str, installation: str, args: Words, command: Words, *, watched: Sequence[str]
+    ) -> Any:
+        """Send a command that no script can hold, fenced by one: its ``look``, and if that says ok, the
+        command and the script's ``close`` in one transaction, if no watched key has changed meanwhile.
+
+        The script's last answer; RedisUnavailable where a key has changed, so that trying again may help.
+        """
+        text, _ = _script(name)
+        look, close = (
+            ("EVAL", text, *self._script_words(installation, step, *args)) for step in ("look", "close")
+        )
+        with self._place(), _our_errors(), self._client.pipeline(transaction=True) as pipe:
+            pipe.response_callbacks = {}
+            pipe.watch(*watched)
+            seen = pipe.execute_command(*look)
+            if seen[0] != b"ok":
+                return seen
+            pipe.multi()
+            pipe.execute_command(*command)
+            pipe.execute_command(*close)
+            return pipe.execute()[-1]
+
+    def _exchange(self, calls: Sequence[Call]) -> None:
+        """One round trip; of one thread at a time, so the connection may be kept from one to the next."""
+        connection = self._connection()
+        try:
+            connection.send_packed_command(connection.pack_commands([call.words for call in calls]))
+            for call in calls:
+                try:
+                    call.answer = connection.read_response()
+                except redis.ResponseError as error:
+                    call.error = error
+        except BaseException:
+            connection.disconnect()
+            self._give_back()
+            raise
+        self._kept_at = time.monotonic()
+
+    def _connection(self) -> Any:
+        """The kept one. After a pause the pool looks first whether the server has closed it meanwhile."""
+        if self._kept is None or time.monotonic() - self._kept_at > FRESH_SECONDS:
+            self._give_back()
+            self._kept = self._client.connection_pool.get_connection()
+        return self._kept
+
+    def _give_back(self) -> None:
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            self._client.connection_pool.release(kept)
+
+    def read(self, *, count: int, behind: str = ">", block_ms: int | None = None) -> list[Entry]:
+        """XREADGROUP: new entries, or with an id our own pending ones behind it (never blocks then)."""
+        words: list[str | int] = ["XREADGROUP", "GROUP", self.group, self.consumer, "COUNT", count]
+        if block_ms is not None and behind == ">":
+            words += ["BLOCK", block_ms]
+        with _our_errors():
+            answer = self._client.execute_command(*words, "STREAMS", self.stream, behind)
+        return entries(answer[0][1]) if answer else []
+
+    def client_id(self) -> int:
+        """Redis's number of our connection; -1 where it may not be asked. For a user with one connection."""
+        try:
+            return int(self.command("CLIENT", "ID"))
+        except RedisUnavailable as error:
+            if isinstance(error.__cause__, redis.exceptions.NoPermissionError):
+                return -1
+            raise
+
+    def run_id(self) -> str:
+        """Which run of which Redis server answers; '' where it may not be asked (an ACL without INFO)."""
+        return self._info("server", "run_id")
+
+    def is_cluster(self) -> bool:
+        """Whether this is a Redis Cluster; False where it may not be asked."""
+        return self._info("cluster", "cluster_enabled") == "1"
+
+    def _info(self, section: str, name: str) -> str:
+        try:
+            info = self.command("INFO", section)
+        except RedisUnavailable as error:
+            if isinstance(error.__cause__, redis.exceptions.NoPermissionError):
+                return ""
+            raise
+        found = [line for line in info.decode().splitlines() if line.startswith(f"{name}:")]
+        return found[0].partition(":")[2].strip() if found else ""
+
+    def entry(self, event_id: str) -> Entry | None:
+        """One entry by its id, or ``None`` where the stream no longer holds it."""
+        found = entries(self.command("XRANGE", self.stream, event_id, event_id))
+        return found[0] if found else None
+
+
+def entries(raw: Sequence[Any]) -> list[Entry]:
+    """Entries as Redis sends them: pairs of an id and a flat list of names and values."""
+    result = []
+    for item in raw:
+        if item is None:  # Redis 6.2, for an entry that was trimmed away
+            continue
+        entry_id, flat = item
+        fields = None if flat is None else tuple(zip(flat[::2], flat[1::2], strict=True))
+        result.append(Entry(entry_id.decode(), fields))
+    return result

@@ -1,0 +1,205 @@
+"""The Kubernetes API of the local cluster: from a request to its answer. Event loop thread only."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from ottoscaler.local.apiserver import discovery, kinds, pods, tables
+from ottoscaler.local.apiserver.fault_plan import FaultPlan, control
+from ottoscaler.local.apiserver.kinds import PODS, Kind
+from ottoscaler.local.apiserver.lists import Lists, selection
+from ottoscaler.local.apiserver.logs import LogSource, log_answer
+from ottoscaler.local.apiserver.messages import Answer, Request, Response, error_response, json_response
+from ottoscaler.local.apiserver.objects import Objects
+from ottoscaler.local.apiserver.statuses import (
+    ApiError,
+    bad_request,
+    internal_error,
+    method_not_allowed,
+    no_such_resource,
+    unauthorized,
+)
+from ottoscaler.local.apiserver.store import Entry, Store, encode
+from ottoscaler.model import JsonObject
+
+Control = Callable[[Request], Answer]
+
+
+class Api:
+    """Answers every request; raises nothing."""
+
+    def __init__(
+        self,
+        store: Store,
+        objects: Objects,
+        lists: Lists,
+        plan: FaultPlan,
+        logs: LogSource | None,
+        controls: Control,
+        token: str | None,
+    ) -> None:
+        self._store, self._objects, self._lists, self._plan = store, objects, lists, plan
+        self._logs, self._controls, self._token = logs, controls, token
+
+    def answer(self, request: Request) -> Answer:
+        """The answer to one request; a defect of this server is answered with 500 and printed."""
+        try:
+            return self._answer(request)
+        except ApiError as error:
+            return error_response(error)
+        except Exception as error:  # noqa: BLE001  one bad request must not end the server
+            traceback.print_exc()
+            return error_response(internal_error(repr(error)))
+
+    def _answer(self, request: Request) -> Answer:
+        if control(request):
+            return self._controls(request)
+        if self._token is not None and request.headers.get("authorization") != f"Bearer {self._token}":
+            raise unauthorized()
+        route = request.route
+        if not route.resource:
+            return discovery.answer(request)
+        if route.resource == "selfsubjectaccessreviews" and route.group == "authorization.k8s.io":
+            return self._access_review(request)
+        kind = kinds.BY_PATH.get((route.group, route.version, route.resource))
+        if kind is None or (route.namespace is not None and not kind.namespaced):
+            raise no_such_resource()
+        if kind.namespaced and route.namespace is None and (route.name or route.verb == "create"):
+            raise no_such_resource()
+        if route.subresource:
+            return self._subresource(kind, request)
+        return self._resource(kind, request)
+
+    def _resource(self, kind: Kind, request: Request) -> Answer:
+        route = request.route
+        if route.verb == "watch":
+            return self._lists.watch(kind, route.namespace, route.name, request)
+        if route.verb == "list":
+            return self._lists.list(kind, route.namespace, request)
+        if route.verb == "get":
+            entry = self._objects.get(kind, route.namespace, route.name)
+            return self._object(kind, entry, 200, request)
+        if route.verb == "create" and not route.name:
+            entry = self._objects.create(kind, route.namespace, request)
+            return self._object(kind, entry, 201, request)
+        if route.verb == "update" and route.name:
+            entry = self._objects.update(kind, route.name, route.namespace, request, status=False)
+            return self._object(kind, entry, 200, request)
+        if route.verb == "patch" and route.name:
+            entry = self._objects.patch(kind, route.name, route.namespace, request, status=False)
+            return self._object(kind, entry, 200, request)
+        if route.verb == "delete":
+            options = pods.delete_options(request.body, request.query)
+            obj = self._objects.delete(kind, route.namespace, route.name, options)
+            return self._object(kind, Entry(obj, self._store.version), 200, request)
+        if route.verb == "deletecollection" and kind.namespaced:
+            return self._delete_collection(kind, request)
+        raise method_not_allowed()
+
+    @staticmethod
+    def _object(kind: Kind, entry: Entry, status: int, request: Request) -> Response:
+        metadata = entry.obj["metadata"]
+        if request.wants_table:
+            body = encode(tables.table(kind, [entry.obj], entry.version)).encode()
+        else:
+            body = kind.prefix + entry.body[1:]
+        return Response(status, body, uid=entry.uid, name=metadata["name"])
+
+    def _delete_collection(self, kind: Kind, request: Request) -> Response:
+        options = pods.delete_options(request.body, request.query)
+        selects = selection(kind, request.query)
+        ended = []
+        for (namespace, name), entry in self._store.items(kind.resource, request.route.namespace):
+            if selects(entry.obj):
+                ended.append(self._objects.delete(kind, namespace, name, options))
+        document = {"kind": f"{kind.kind}List", "apiVersion": kind.api_version}
+        metadata = {"resourceVersion": str(self._store.version)}
+        return json_response(200, {**document, "metadata": metadata, "items": ended})
+
+    # --- subresources
+
+    def _subresource(self, kind: Kind, request: Request) -> Answer:
+        route = request.route
+        if route.subresource == "status" and kind.has_status:
+            if route.verb == "get":
+                entry = self._objects.get(kind, route.namespace, route.name)
+            elif route.verb == "update":
+                entry = self._objects.update(kind, route.name, route.namespace, request, status=True)
+            elif route.verb == "patch":
+                entry = self._objects.patch(kind, route.name, route.namespace, request, status=True)
+            else:
+                raise method_not_allowed()
+            return self._object(kind, entry, 200, request)
+        if kind is not PODS or route.subresource not in ("log", "eviction", "binding"):
+            raise no_such_resource()
+        entry = self._objects.get(kind, route.namespace, route.name)
+        if route.subresource == "log":
+            if route.verb != "get":
+                raise method_not_allowed()
+            return log_answer(entry.obj, self._logs, request)
+        if route.verb != "create":
+            raise method_not_allowed()
+        return self._evict(entry, request) if route.subresource == "eviction" else self._bind(entry, request)
+
+    def _evict(self, entry: Entry, request: Request) -> Response:
+        body = self._body(request)
+        options = dict(body.get("deleteOptions") or {})
+        for key in ("dryRun",):
+            if request.query.get(key):
+                options[key] = [request.query[key]]
+        route = request.route
+        self._objects.delete(PODS, route.namespace, route.name, options)
+        document = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
+        return json_response(201, document, uid=entry.uid)
+
+    def _bind(self, entry: Entry, request: Request) -> Response:
+        node = (self._body(request).get("target") or {}).get("name")
+        if not node:
+            raise bad_request("target.name is required")
+        if entry.obj["spec"].get("nodeName"):
+            message = (
+                f'pod {request.route.name} is already assigned to node "{entry.obj["spec"]["nodeName"]}"'
+            )
+            raise ApiError(409, "Conflict", message, {"name": request.route.name, "kind": "pods/binding"})
+        metadata = dict(entry.obj["metadata"])
+        bound = {**entry.obj, "metadata": metadata, "spec": {**entry.obj["spec"], "nodeName": node}}
+        self._store.update("pods", (metadata["namespace"], metadata["name"]), bound)
+        document = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
+        return json_response(201, document, uid=entry.uid)
+
+    @staticmethod
+    def _body(request: Request) -> JsonObject:
+        try:
+            body: Any = json.loads(request.body or b"{}")
+        except ValueError as error:
+            raise bad_request(f"couldn't get version/kind; json parse error: {error}") from error
+        if not isinstance(body, dict):
+            raise bad_request("a JSON object is expected")
+        return body
+
+    def _access_review(self, request: Request) -> Response:
+        if request.route.verb != "create":
+            raise method_not_allowed()
+        body = self._body(request)
+        asked = (body.get("spec") or {}).get("resourceAttributes") or {}
+        resource = asked.get("resource", "")
+        if asked.get("subresource"):
+            resource = f"{resource}/{asked['subresource']}"
+        pairs = {(verb, one) for verb in (asked.get("verb", ""), "*") for one in (resource, "*")}
+        denied = bool(pairs & self._plan.denied)
+        status: JsonObject = {"allowed": not denied}
+        if denied:
+            status["reason"] = "denied on demand"
+        answer = {"kind": "SelfSubjectAccessReview", "apiVersion": "authorization.k8s.io/v1"}
+        return json_response(
+            201,
+            {
+                **answer,
+                "metadata": {"creationTimestamp": None},
+                "spec": body.get("spec") or {},
+                "status": status,
+            },
+        )

@@ -1,0 +1,136 @@
+"""Pod logs: where they come from, and how they are sent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from ottoscaler.local.apiserver.messages import Answer, Request, Response, Sink, Stream
+from ottoscaler.local.apiserver.statuses import Cause, bad_request, invalid
+from ottoscaler.model import JsonObject
+
+FOLLOW_SECONDS = 0.05  # how often a followed log is looked at
+
+
+class LogSource(Protocol):
+    """A kubelet, as far as logs are concerned."""
+
+    def log_file(self, pod: JsonObject, container: str) -> Path | None:
+        """The file that the container's output goes to, None where it has not started."""
+
+    def log_text(self, pod: JsonObject, container: str) -> bytes:
+        """The log so far, of a kubelet that keeps no file."""
+
+
+def log_answer(pod: JsonObject, source: LogSource | None, request: Request) -> Answer:
+    """The log of one container, once or followed. Raises ApiError 400 and 422."""
+    name = pod["metadata"]["name"]
+    container = _container(pod, request.query.get("container", ""))
+    tail = request.number("tailLines")
+    if tail is not None and tail < 0:
+        message = f"Invalid value: {tail}: must be greater than or equal to 0"
+        raise invalid("PodLogOptions", name, [Cause("FieldValueInvalid", message, "tailLines")])
+    limit = request.number("limitBytes")
+    if request.flag("previous"):
+        raise bad_request(f'previous terminated container "{container}" in pod "{name}" not found')
+    state = _state(pod, container)
+    if source is None or "waiting" in state or not state:
+        why = (state.get("waiting") or {}).get("reason") or "ContainerCreating"
+        if why == "ContainerCreating":
+            raise bad_request(f'container "{container}" in pod "{name}" is waiting to start: {why}')
+        raise bad_request(f'container "{container}" in pod "{name}" is waiting to start: {_waiting(why)}')
+    path = source.log_file(pod, container)
+    if path is None:
+        text = _cut(source.log_text(pod, container), tail, limit)
+        return Response(200, text, content_type="text/plain")
+    if request.flag("follow"):
+        uid = pod["metadata"]["uid"]
+        return Stream(_Follower(path, tail, lambda: _running(source, uid, container)).start, "text/plain")
+    return Response(200, _cut(_read(path), tail, limit), content_type="text/plain")
+
+
+def _waiting(reason: str) -> str:
+    return "trying and failing to pull image" if reason in ("ErrImagePull", "ImagePullBackOff") else reason
+
+
+def _running(source: LogSource, uid: str, container: str) -> bool:
+    running: Callable[[str, str], bool] = getattr(source, "running", lambda *_: False)
+    return running(uid, container)
+
+
+def _container(pod: JsonObject, asked: str) -> str:
+    name = pod["metadata"]["name"]
+    regular = [one["name"] for one in pod["spec"].get("containers") or []]
+    init = [one["name"] for one in pod["spec"].get("initContainers") or []]
+    if asked:
+        if asked not in regular + init:
+            raise bad_request(f"container {asked} is not valid for pod {name}")
+        return asked
+    if len(regular) > 1:
+        choice = " ".join(regular)
+        message = f"a container name must be specified for pod {name}, choose one of: [{choice}]"
+        raise bad_request(message + (f" or one of the init containers: [{' '.join(init)}]" if init else ""))
+    only: str = regular[0]
+    return only
+
+
+def _state(pod: JsonObject, container: str) -> JsonObject:
+    status = pod["status"]
+    for one in [*(status.get("containerStatuses") or []), *(status.get("initContainerStatuses") or [])]:
+        if one["name"] == container:
+            state: JsonObject = one.get("state") or {}
+            return state
+    return {}
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
+
+
+def _cut(text: bytes, tail: int | None, limit: int | None) -> bytes:
+    if tail is not None:
+        lines = text.splitlines(keepends=True)
+        text = b"".join(lines[-tail:]) if tail else b""
+    return text[:limit] if limit else text
+
+
+class _Follower:
+    """Sends a log file's text as it grows, until its container has ended."""
+
+    def __init__(self, path: Path, tail: int | None, running: Callable[[], bool]) -> None:
+        self._path, self._tail, self._running = path, tail, running
+        self._offset = 0
+        self._sink: Sink | None = None
+
+    def start(self, sink: Sink) -> Callable[[], None]:
+        self._sink = sink
+        text = _read(self._path)
+        self._offset = len(text)
+        sink.write(_cut(text, self._tail, None))
+        asyncio.get_running_loop().call_later(FOLLOW_SECONDS, self._step)
+        return self._stop
+
+    def _stop(self) -> None:
+        self._sink = None
+
+    def _step(self) -> None:
+        if self._sink is None:
+            return
+        running = self._running()  # asked first, so that nothing written before its end is missed
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._offset)
+                text = file.read()
+        except FileNotFoundError:
+            text, running = b"", False
+        self._offset += len(text)
+        self._sink.write(text)
+        if running:
+            asyncio.get_running_loop().call_later(FOLLOW_SECONDS, self._step)
+        else:
+            self._sink.finish()

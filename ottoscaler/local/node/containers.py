@@ -1,0 +1,163 @@
+"""What the process kubelet knows of one Pod (its sandbox) and of each of its containers."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from ottoscaler.local.apiserver.store import timestamp
+from ottoscaler.local.node import pod_status
+from ottoscaler.model import JsonObject
+
+# kubelet's limits on a termination message that is taken from the log
+MESSAGE_BYTES, MESSAGE_LINES = 2048, 80
+
+
+class Container:
+    """One container: its state, and how often it was restarted."""
+
+    def __init__(self, uid: str, spec: JsonObject) -> None:
+        self.uid, self.spec = uid, spec
+        self.name: str = spec["name"]
+        self.state: JsonObject = {}
+        self.last: JsonObject = {}
+        self.restarts = 0
+        self.alive = False  # handed to the runtime, and not ended yet
+        self.log = Path()
+        self.identity = ""
+
+    @property
+    def idle(self) -> bool:
+        """Whether it has never been started, or is due again."""
+        return not self.state and not self.alive
+
+    @property
+    def succeeded(self) -> bool:
+        ended = self.state.get("terminated")
+        return ended is not None and ended["exitCode"] == 0
+
+    def waits_for(self, reason: str) -> bool:
+        return bool((self.state.get("waiting") or {}).get("reason") == reason)
+
+    def wait(self, reason: str, message: str = "") -> None:
+        self.state = pod_status.waiting(reason, message)
+
+    def launch(self, log: Path) -> None:
+        """It is about to be started, with its output going to ``log``."""
+        self.identity = f"{self.uid}/{self.name}/{self.restarts}"
+        self.alive, self.log = True, log
+
+    def run(self) -> None:
+        if self.alive:
+            self.state = pod_status.running(timestamp())
+
+    def end(self, code: int, reason: str, message: str = "") -> None:
+        """It has ended, or could not be started; a failed one may tell its last words from the log."""
+        self.alive = False
+        began = (self.state.get("running") or {}).get("startedAt") or timestamp()
+        if code and not message and self.spec.get("terminationMessagePolicy") == "FallbackToLogsOnError":
+            message = last_words(self.log)
+        self.state = pod_status.terminated(code, reason, began, message)
+
+    def must_restart(self, policy: str) -> bool:
+        ended = self.state.get("terminated")
+        if ended is None or policy == "Never":
+            return False
+        return bool(policy == "Always" or ended["exitCode"])
+
+    def back_off(self) -> None:
+        """It will be restarted; until then it waits, and shows how it ended."""
+        self.last = self.state
+        self.restarts += 1
+        self.wait("CrashLoopBackOff", f"back-off restarting failed container={self.name}")
+
+    def status(self, uid: str, *, init: bool = False) -> JsonObject:
+        state = self.state or pod_status.waiting("PodInitializing" if not init else "ContainerCreating")
+        status = pod_status.container_status(self.spec, state, uid, self.restarts, self.last)
+        if init and self.succeeded:
+            status["ready"] = True
+        return status
+
+
+class Sandbox:
+    """One Pod on this kubelet: its containers, its directory, how far its end has come."""
+
+    def __init__(
+        self, uid: str, key: tuple[str, str], node: str, ip: str, directory: Path, spec: JsonObject
+    ) -> None:
+        self.uid, self.key, self.node, self.ip, self.directory = uid, key, node, ip, directory
+        self.init = [Container(uid, one) for one in spec.get("initContainers") or []]
+        self.containers = [Container(uid, one) for one in spec["containers"]]
+        self.volume_names = [volume["name"] for volume in spec.get("volumes") or []]
+        self.never = spec.get("restartPolicy") == "Never"
+        self.began = ""
+        self.reason = self.message = ""
+        self.grace: int | None = None  # it is being deleted, with so many seconds
+        self.armed: int | None = None  # SIGKILL follows so many seconds after SIGTERM
+        self.told = False  # SIGTERM was sent
+        self.finished = False  # its last status is written
+        self.timers: list[asyncio.TimerHandle] = []
+
+    @property
+    def all(self) -> list[Container]:
+        return [*self.init, *self.containers]
+
+    @property
+    def home(self) -> Path:
+        return self.directory / "home"
+
+    @property
+    def volumes(self) -> Path:
+        return self.directory / "volumes"
+
+    def find(self, name: str) -> Container | None:
+        return next((one for one in self.all if one.name == name and one.identity), None)
+
+    def log_path(self, container: Container) -> Path:
+        return self.directory / "logs" / f"{container.name}-{container.restarts}.log"
+
+    def create_directories(self) -> None:
+        """The Pod's own directories: a home, logs, and one for each volume."""
+        for directory in (
+            self.home,
+            self.directory / "logs",
+            *(self.volumes / one for one in self.volume_names),
+        ):
+            directory.mkdir(parents=True, exist_ok=True)
+
+    def cancel_timers(self) -> None:
+        for timer in self.timers:
+            timer.cancel()
+        self.timers.clear()
+
+    def phase(self) -> str:
+        """The Pod's phase, from its containers' states."""
+        if self.reason:
+            return "Failed"
+        if not all(one.succeeded for one in self.init):
+            ended = any("terminated" in one.state for one in self.init if not one.succeeded)
+            return "Failed" if ended and self.over else "Pending"
+        states = [one.state for one in self.containers]
+        if all("terminated" in state for state in states):
+            return "Succeeded" if all(one.succeeded for one in self.containers) else "Failed"
+        if any("running" in state or "terminated" in state for state in states):
+            return "Running"
+        return "Running" if any(one.restarts for one in self.containers) else "Pending"
+
+    @property
+    def over(self) -> bool:
+        """Whether an init container's failure is final."""
+        return self.never or self.grace is not None
+
+
+def last_words(log: Path) -> str:
+    """The end of a log, as the kubelet takes it for a termination message: 80 lines, 2,048 bytes at most."""
+    try:
+        with log.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - MESSAGE_BYTES))
+            text = file.read()
+    except OSError:
+        return ""
+    lines = text.splitlines(keepends=True)[-MESSAGE_LINES:]
+    return b"".join(lines).decode(errors="replace")

@@ -1,0 +1,274 @@
+"""A kubelet that runs nothing: thousands of Pods on the event loop's one heap of timers.
+
+It obeys the same annotations (``sim/...``) and variables (``SIM_...``) as the fake kubelet of the real
+control plane in ``cluster/``, so that a test runs the same against both:
+
+=================== ============================================================== =================
+start-delay         seconds from binding to Running                                0.2
+run-seconds         seconds in Running; ``inf``: until it is deleted                1
+exit-code, reason   the exit code (not 0: Failed), and the reason                   0, by the code
+waiting             never starts, for this reason, such as ImagePullBackOff
+term-seconds        how long it takes to end when deleted (at most the grace)       0.05
+term-exit-code      exit code when it is ended by a deletion                        143
+log                 what ``kubectl logs`` shows                                     a note
+=================== ============================================================== =================
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ottoscaler.local.apiserver import pods
+from ottoscaler.local.apiserver.quota import terminal
+from ottoscaler.local.apiserver.store import Entry, Event, Store, timestamp
+from ottoscaler.local.node import pod_status
+from ottoscaler.local.node.nodes import Nodes
+from ottoscaler.model import JsonObject
+
+START_DELAY, RUN_SECONDS, TERM_SECONDS = 0.2, 1.0, 0.05
+BACKOFF_SECONDS, MAX_BACKOFF_SECONDS = 1.0, 300.0
+_DEADLINE_MESSAGE = "Pod was active on the node longer than the specified deadline"
+
+
+class _Simulated:
+    """What this kubelet knows of one Pod."""
+
+    __slots__ = (
+        "began",
+        "deadline",
+        "ip",
+        "key",
+        "last",
+        "node",
+        "ran",
+        "restarts",
+        "stage",
+        "started",
+        "timer",
+    )
+
+    def __init__(self, key: tuple[str, str], node: str, ip: str) -> None:
+        self.key, self.node, self.ip = key, node, ip
+        self.stage = "new"
+        self.began = self.started = ""
+        self.restarts = 0
+        self.ran = False  # its containers have something to end
+        self.last: list[JsonObject] = []
+        self.timer: asyncio.TimerHandle | None = None
+        self.deadline: asyncio.TimerHandle | None = None
+
+
+def simulated_text(pod: JsonObject, key: str, containers: Sequence[JsonObject] | None = None) -> str | None:
+    """What a Pod says about its own course: the annotation, else the first container's variable."""
+    annotations = pod["metadata"].get("annotations") or {}
+    if f"sim/{key}" in annotations:
+        text: str = annotations[f"sim/{key}"]
+        return text
+    variable = "SIM_" + key.upper().replace("-", "_")
+    for container in containers if containers is not None else pod["spec"]["containers"]:
+        for item in container.get("env") or []:
+            if item["name"] == variable and "value" in item:
+                value: str = item["value"]
+                return value
+    return None
+
+
+def _number(
+    pod: JsonObject, key: str, default: float, containers: Sequence[JsonObject] | None = None
+) -> float:
+    try:
+        return float(simulated_text(pod, key, containers) or default)
+    except ValueError:
+        return default
+
+
+class SimulatedKubelet:
+    """Plays the Pods bound to the fake nodes. Event loop thread only."""
+
+    def __init__(self, store: Store, nodes: Nodes, start_delay: float, run_seconds: float) -> None:
+        self._store, self._nodes = store, nodes
+        self._start_delay, self._run_seconds = start_delay, run_seconds
+        self._pods: dict[str, _Simulated] = {}
+        self._addresses = itertools.count(1)
+
+    async def start(self) -> None:
+        self._store.subscribe("pods", self._pod_event)
+
+    async def stop(self) -> None:
+        for uid in list(self._pods):
+            self._forget(uid)
+
+    # --- events; a listener must not write, so writing is put off
+
+    def _pod_event(self, event: Event) -> None:
+        pod = event.entry.obj
+        uid = event.entry.uid
+        if event.type == "DELETED":
+            self._forget(uid)
+            return
+        node = pod["spec"].get("nodeName")
+        if node not in self._nodes.names:
+            return
+        known = self._pods.get(uid)
+        if known is None:
+            number = next(self._addresses) % 62500
+            known = self._pods[uid] = _Simulated(
+                event.key, node, f"10.244.{number // 250}.{number % 250 + 1}"
+            )
+            if terminal(pod):
+                known.stage = "ended"
+            elif not pod["metadata"].get("deletionTimestamp"):
+                self._after(_number(pod, "start-delay", self._start_delay), self._begin, uid)
+        if pod["metadata"].get("deletionTimestamp") and known.stage != "ending":
+            self._end(uid, known, pod)
+        elif terminal(pod) and known.stage not in ("ended", "ending"):
+            known.stage = "ended"  # somebody else said so: an eviction
+            self._cancel(known)
+
+    def _end(self, uid: str, known: _Simulated, pod: JsonObject) -> None:
+        self._cancel(known)
+        idle = known.stage in ("new", "ended")
+        known.stage, known.ran = "ending", not idle
+        grace = pod["metadata"].get("deletionGracePeriodSeconds") or 0
+        seconds = 0.0 if idle else min(grace, _number(pod, "term-seconds", TERM_SECONDS))
+        self._after(seconds, self._remove, uid)
+
+    def _forget(self, uid: str) -> None:
+        known = self._pods.pop(uid, None)
+        if known is not None:
+            self._cancel(known)
+
+    @staticmethod
+    def _cancel(known: _Simulated) -> None:
+        for timer in (known.timer, known.deadline):
+            if timer is not None:
+                timer.cancel()
+
+    def _after(self, seconds: float, step: Callable[[str, _Simulated, Entry], None], uid: str) -> None:
+        known = self._pods[uid]
+        known.timer = asyncio.get_running_loop().call_later(max(seconds, 0.0), self._step, step, uid)
+
+    def _step(self, step: Callable[[str, _Simulated, Entry], None], uid: str) -> None:
+        known = self._pods.get(uid)
+        if known is None:
+            return
+
+        def run() -> None:
+            entry = self._store.get("pods", *known.key)
+            if entry is not None and entry.uid == uid:
+                step(uid, known, entry)
+
+        self._nodes.when_there(known.node, run)
+
+    # --- steps of a Pod's life
+
+    def _begin(self, uid: str, known: _Simulated, entry: Entry) -> None:
+        pod = entry.obj
+        if known.stage not in ("new", "backoff"):
+            return
+        known.began = known.began or timestamp()
+        limit = pod["spec"].get("activeDeadlineSeconds")
+        if limit and known.deadline is None:
+            known.deadline = asyncio.get_running_loop().call_later(limit, self._step, self._expire, uid)
+        reason = simulated_text(pod, "waiting")
+        if reason:
+            known.stage = "waiting"
+            state = pod_status.waiting(reason, "simulated")
+            self._report(known, entry, "Pending", [state for _ in pod["spec"]["containers"]])
+            return
+        known.started, known.stage = timestamp(), "running"
+        containers = pod["spec"]["containers"]
+        seconds = max(_number(pod, "run-seconds", self._run_seconds, [one]) for one in containers)
+        if math.isfinite(seconds):
+            self._after(seconds, self._finish, uid)
+        self._report(known, entry, "Running", [pod_status.running(known.started) for _ in containers])
+
+    def _finish(self, uid: str, known: _Simulated, entry: Entry) -> None:
+        pod = entry.obj
+        if known.stage != "running":
+            return
+        codes = [int(_number(pod, "exit-code", 0, [one])) for one in pod["spec"]["containers"]]
+        states = self._ended(known, pod, codes)
+        policy, failed = pod["spec"].get("restartPolicy"), any(codes)
+        if policy == "Always" or (policy == "OnFailure" and failed):  # all containers restart together
+            delay = min(BACKOFF_SECONDS * 2**known.restarts, MAX_BACKOFF_SECONDS)
+            known.last, known.stage = states, "backoff"
+            known.restarts += 1
+            self._after(delay, self._begin, uid)
+            self._report(known, entry, "Running", [pod_status.waiting("CrashLoopBackOff") for _ in states])
+            return
+        known.stage = "ended"
+        self._cancel(known)
+        self._report(known, entry, "Failed" if failed else "Succeeded", states)
+
+    def _expire(self, _: str, known: _Simulated, entry: Entry) -> None:
+        if known.stage in ("ended", "ending"):
+            return
+        known.stage = "ended"
+        self._cancel(known)
+        states = self._ended(known, entry.obj, [137 for _ in entry.obj["spec"]["containers"]], plain=True)
+        self._report(known, entry, "Failed", states, reason="DeadlineExceeded", message=_DEADLINE_MESSAGE)
+
+    def _remove(self, _: str, known: _Simulated, entry: Entry) -> None:
+        pod = entry.obj
+        if known.ran and not terminal(pod):
+            code = int(_number(pod, "term-exit-code", 143))
+            states = self._ended(known, pod, [code for _ in pod["spec"]["containers"]], plain=True)
+            entry = self._report(known, entry, "Failed" if code else "Succeeded", states)
+        pods.finish_deletion(self._store, entry)
+
+    # --- statuses
+
+    @staticmethod
+    def _ended(
+        known: _Simulated, pod: JsonObject, codes: list[int], *, plain: bool = False
+    ) -> list[JsonObject]:
+        began = known.started or timestamp()
+        states = []
+        for container, code in zip(pod["spec"]["containers"], codes, strict=True):
+            reason = "Error" if code else "Completed"
+            if not plain:
+                reason = simulated_text(pod, "reason", [container]) or reason
+            states.append(pod_status.terminated(code, reason, began))
+        return states
+
+    def _report(
+        self,
+        known: _Simulated,
+        entry: Entry,
+        phase: str,
+        states: list[JsonObject],
+        reason: str = "",
+        message: str = "",
+    ) -> Entry:
+        pod = entry.obj
+        uid = entry.uid
+        last = known.last if known.restarts else []
+        containers = [
+            pod_status.container_status(one, state, uid, known.restarts, last[i] if i < len(last) else None)
+            for i, (one, state) in enumerate(zip(pod["spec"]["containers"], states, strict=True))
+        ]
+        done = pod_status.terminated(0, "Completed", known.began or timestamp())
+        init = [
+            {**pod_status.container_status(one, done, uid), "ready": True}
+            for one in pod["spec"].get("initContainers") or []
+        ]
+        began = known.began or timestamp()
+        status = pod_status.pod_status(
+            pod, phase, containers, began=began, ip=known.ip, init=init, reason=reason, message=message
+        )
+        return pod_status.write_status(self._store, entry, status)
+
+    # --- logs
+
+    def log_file(self, _pod: JsonObject, _container: str) -> Path | None:
+        """None: it keeps no files."""
+        return None
+
+    def log_text(self, pod: JsonObject, container: str) -> bytes:
+        where = f"{pod['metadata']['namespace']}/{pod['metadata']['name']}/{container}"
+        return (simulated_text(pod, "log") or f"no container ran: {where}\n").encode()

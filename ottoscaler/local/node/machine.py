@@ -1,0 +1,156 @@
+"""What the local cluster consists of on its event loop thread: the wiring, and what faults are done to."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from ottoscaler.local.apiserver import pods
+from ottoscaler.local.apiserver.api import Api
+from ottoscaler.local.apiserver.audit import Recorder
+from ottoscaler.local.apiserver.fault_plan import FaultPlan
+from ottoscaler.local.apiserver.faults import Faults
+from ottoscaler.local.apiserver.lists import Lists
+from ottoscaler.local.apiserver.messages import Answer, Request, json_response
+from ottoscaler.local.apiserver.namespaces import Namespaces
+from ottoscaler.local.apiserver.objects import Objects
+from ottoscaler.local.apiserver.quota import Quotas
+from ottoscaler.local.apiserver.server import Server
+from ottoscaler.local.apiserver.statuses import bad_request, method_not_allowed, not_found
+from ottoscaler.local.apiserver.store import Entry, Store
+from ottoscaler.local.node import pod_status
+from ottoscaler.local.node.kubelet_process import ProcessKubelet
+from ottoscaler.local.node.kubelet_simulated import SimulatedKubelet
+from ottoscaler.local.node.nodes import Nodes
+from ottoscaler.local.node.scheduler import Scheduler
+
+KubeletKind = Literal["process", "simulated"]
+
+_NODE_SIZE = {"cpu": "4000", "memory": "16Ti", "ephemeral-storage": "16Ti", "pods": "20000"}
+
+
+class Options:
+    """The constructor's arguments, as they came."""
+
+    def __init__(self, **options: Any) -> None:
+        self.kubelet: KubeletKind | None = options["kubelet"]
+        self.nodes: int = options["nodes"]
+        self.node_size: dict[str, str] = options["node_size"]
+        self.port: int = options["port"]
+        self.token: str | None = options["token"]
+        self.start_delay: float = options["start_delay"]
+        self.run_seconds: float = options["run_seconds"]
+        self.bookmark_seconds: float = options["bookmark_seconds"]
+        self.history_limit: int = options["history_limit"]
+
+
+class Machine:
+    """Everything that lives on the event loop thread; what faults are done to."""
+
+    def __init__(self, options: Options, directory: Path) -> None:
+        self._options, self._directory = options, directory
+        self.store = Store(options.history_limit)
+        self.recorder = Recorder(self.store)
+        self.plan = FaultPlan()
+        self.faults: Faults | None = None
+        quotas, namespaces = Quotas(self.store), Namespaces(self.store)
+        self.nodes = Nodes(self.store, options.nodes, {**_NODE_SIZE, **options.node_size})
+        self.scheduler = Scheduler(self.store, self.nodes)
+        self._kubelet = self._make_kubelet()
+        self._namespaces = namespaces
+        lists = Lists(self.store, self.plan, options.bookmark_seconds)
+        objects = Objects(self.store, quotas, namespaces)
+        api = Api(self.store, objects, lists, self.plan, self._kubelet, self._control, options.token)
+        self._server = Server(api.answer, self.recorder.record, self.plan)
+        self._controls = Server(api.answer, self.recorder.record, self.plan)
+
+    def _make_kubelet(self) -> ProcessKubelet | SimulatedKubelet | None:
+        options = self._options
+        if options.kubelet == "process":
+            return ProcessKubelet(self.store, self.nodes, self._directory / "pods")
+        if options.kubelet == "simulated":
+            return SimulatedKubelet(self.store, self.nodes, options.start_delay, options.run_seconds)
+        return None
+
+    async def start(self) -> tuple[int, int]:
+        """Start all; the ports of the API and of the switches."""
+        self._namespaces.create_first()
+        self.nodes.register()
+        if self._kubelet is not None:
+            self.scheduler.start()
+            await self._kubelet.start()
+        await self._server.listen(self._options.port)
+        await self._controls.listen()
+        return self._server.port, self._controls.port
+
+    async def stop(self) -> None:
+        self._server.refuse()
+        self._controls.refuse()
+        if self._kubelet is not None:
+            await self._kubelet.stop()
+
+    # --- the switches over HTTP
+
+    def _control(self, request: Request) -> Answer:
+        assert self.faults is not None
+        if request.path == "/audit":
+            return json_response(200, self.recorder.document())
+        if request.method == "GET":
+            return json_response(200, {"faults": self.faults.active(), "watches": len(self.plan.watches)})
+        if request.method == "DELETE":
+            self.faults.clear()
+            return json_response(200, {})
+        if request.method != "POST":
+            raise method_not_allowed()
+        try:
+            body = dict(json.loads(request.body))
+            name = str(body.pop("fault"))
+        except (ValueError, TypeError, KeyError) as error:
+            raise bad_request('a JSON object with a member "fault" is expected') from error
+        switch = getattr(self.faults, name, None)
+        if name.startswith("_") or not callable(switch):
+            known = [one for one in dir(Faults) if not one.startswith("_")]
+            raise bad_request(f"there is no fault {name!r}; there are {', '.join(known)}")
+        try:
+            switch(**body)
+        except (TypeError, ValueError) as error:
+            raise bad_request(str(error)) from error
+        return json_response(200, {})
+
+    # --- what faults do
+
+    def refuse_connections(self) -> None:
+        self._server.refuse()
+
+    async def accept_connections(self) -> None:
+        if not self._server.listening:
+            await self._server.listen()
+
+    def cut_connections(self) -> None:
+        self._server.cut()
+
+    def compact(self) -> None:
+        self.store.compact()
+
+    def _pod(self, namespace: str, name: str) -> Entry:
+        entry = self.store.get("pods", namespace, name)
+        if entry is None:
+            raise not_found("pods", name)
+        return entry
+
+    def delete_pod(self, namespace: str, name: str, grace_seconds: int | None) -> None:
+        pods.delete(self.store, self._pod(namespace, name), grace_seconds)
+
+    def evict_pod(self, namespace: str, name: str, message: str) -> None:
+        pod_status.write_eviction(self.store, self._pod(namespace, name), message)
+
+    def vanish_pod(self, namespace: str, name: str) -> None:
+        self._pod(namespace, name)
+        self.store.remove("pods", (namespace, name))
+
+    def lose_node(self, name: str) -> None:
+        self.nodes.lose(name)
+
+    def recover_node(self, name: str) -> None:
+        self.nodes.recover(name)

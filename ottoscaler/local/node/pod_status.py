@@ -1,0 +1,105 @@
+"""A Pod's status as a kubelet writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ottoscaler.local.apiserver.store import Entry, Store, timestamp
+from ottoscaler.model import JsonObject
+
+_DONE = {"Succeeded": "PodCompleted", "Failed": "PodFailed"}
+
+
+def waiting(reason: str, message: str = "") -> JsonObject:
+    return {"waiting": {"reason": reason, **({"message": message} if message else {})}}
+
+
+def running(since: str) -> JsonObject:
+    return {"running": {"startedAt": since}}
+
+
+def terminated(code: int, reason: str, began: str, message: str = "") -> JsonObject:
+    state: JsonObject = {"exitCode": code, "reason": reason}
+    if message:
+        state["message"] = message
+    return {"terminated": {**state, "startedAt": began, "finishedAt": timestamp()}}
+
+
+def container_status(
+    container: JsonObject, state: JsonObject, uid: str, restarts: int = 0, last: JsonObject | None = None
+) -> JsonObject:
+    """One container's status; ready where it runs, or where it is an init container that succeeded."""
+    up = "running" in state
+    status: JsonObject = {"name": container["name"], "state": state, "lastState": last or {}, "ready": up}
+    status |= {"restartCount": restarts, "image": container.get("image", ""), "imageID": ""}
+    if "waiting" not in state or restarts:
+        status["containerID"] = f"local://{uid}/{container['name']}"
+    status["started"] = up
+    return status
+
+
+def pod_status(
+    pod: JsonObject,
+    phase: str,
+    containers: Sequence[JsonObject],
+    *,
+    began: str,
+    ip: str = "",
+    init: Sequence[JsonObject] = (),
+    reason: str = "",
+    message: str = "",
+) -> JsonObject:
+    """The whole status, with the conditions that follow from the containers' states."""
+    now = timestamp()
+    old = {one["type"]: one for one in pod["status"].get("conditions") or []}
+    ready = phase == "Running" and all(one["ready"] for one in containers)
+    initialized = all("terminated" in one["state"] for one in init)
+    why = {} if ready else {"reason": _DONE.get(phase, "ContainersNotReady")}
+    truths: list[tuple[str, bool, dict[str, str]]] = [
+        ("Initialized", initialized, {} if initialized else {"reason": "ContainersNotInitialized"}),
+        ("Ready", ready, why),
+        ("ContainersReady", ready, why),
+    ]
+    conditions: list[JsonObject] = []
+    for kind, truth, more in truths:
+        word = "True" if truth else "False"
+        before = old.get(kind, {})
+        since = before["lastTransitionTime"] if before.get("status") == word else now
+        times = {"lastProbeTime": None, "lastTransitionTime": since}
+        conditions.append({"type": kind, "status": word, **times, **more})
+    conditions += [
+        one for kind, one in old.items() if kind not in ("Initialized", "Ready", "ContainersReady")
+    ]
+    status: JsonObject = {"phase": phase, "conditions": conditions, "hostIP": "127.0.0.1", "startTime": began}
+    if ip and phase != "Pending":
+        status |= {"podIP": ip, "podIPs": [{"ip": ip}]}
+    if reason:
+        status |= {"reason": reason, "message": message}
+    if init:
+        status["initContainerStatuses"] = list(init)
+    status["containerStatuses"] = list(containers)
+    status["qosClass"] = pod["status"].get("qosClass")
+    return status
+
+
+def write_status(store: Store, entry: Entry, status: JsonObject) -> Entry:
+    """Store a Pod's new status."""
+    pod = entry.obj
+    metadata: dict[str, Any] = dict(pod["metadata"])
+    return store.update(
+        "pods", (metadata["namespace"], metadata["name"]), {**pod, "metadata": metadata, "status": status}
+    )
+
+
+def write_eviction(store: Store, entry: Entry, message: str) -> Entry:
+    """The status of a Pod that the kubelet has evicted: Failed, and its containers ended."""
+    statuses = []
+    for one in entry.obj["status"].get("containerStatuses") or []:
+        state = one.get("state") or {}
+        if "running" in state:
+            state = terminated(137, "Error", state["running"]["startedAt"])
+        statuses.append({**one, "state": state, "ready": False, "started": False})
+    began = entry.obj["status"].get("startTime") or timestamp()
+    status = pod_status(entry.obj, "Failed", statuses, began=began, reason="Evicted", message=message)
+    return write_status(store, entry, status)

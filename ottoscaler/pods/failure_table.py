@@ -1,0 +1,180 @@
+"""The failure table: what a Pod shows, and what that means. Data; :mod:`ottoscaler.pods.verdict` reads it.
+
+The first row that fits decides, so the order is part of the table: what happened *to* a Pod (eviction, a
+lost node) stands before what its container did, since a container that is evicted also ends with an exit
+code. The words are those of the kubelet, the scheduler and the controllers, of Kubernetes 1.20 and later.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from ottoscaler.model import Reason, Status, Verdict
+
+# DESIGN.md section 6: registries, secrets and runtimes fail for a moment, and kubelets try again.
+GRACE_SECONDS = 30.0
+
+
+class Sign(Enum):
+    """Where in a Pod a row looks. The value is how the docs say it."""
+
+    PHASE = "phase"
+    POD_REASON = "status.reason"
+    DISRUPTION = "condition DisruptionTarget"
+    CONTAINER_REASON = "the worker's terminated.reason"
+    EXIT_CODE = "the worker's exit code"
+    WAITING = "a container's waiting.reason"
+    UNSCHEDULABLE = "condition PodScheduled is False, Unschedulable"
+
+
+class Stage(Enum):
+    """Which Pods a row is about. The value is how the docs say it."""
+
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    ENDED = "Failed, or running on after its worker ended"
+    DELETED_BY_OTHERS = "Failed, being deleted by somebody else"
+    NEVER_STARTED = "Failed before its worker started"
+    WAITING = "not terminal, a container waits"
+    OVERDUE = "Pending for longer than the pending timeout"
+    TOO_LONG = "running for longer than the run limit"
+
+
+class Words(Enum):
+    """Whose words come first in the result's ``message``; the others follow where the first are missing."""
+
+    CONTAINER = "the container's"
+    POD = "the Pod's"
+    WAITING = "the kubelet's"
+    SCHEDULER = "the scheduler's"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table. ``values`` may end in ``*``; none at all fits always.
+
+    ``says`` restricts it to Pods whose message holds one of these pieces. ``grace`` is in seconds.
+    """
+
+    stage: Stage
+    sign: Sign
+    values: tuple[str, ...]
+    status: Status
+    reason: Reason
+    verdict: Verdict
+    sentence: str
+    words: Words = Words.CONTAINER
+    avoid_node: bool = False
+    grace: float = 0.0
+    says: tuple[str, ...] = ()
+
+
+def _retry(
+    stage: Stage, sign: Sign, values: str, reason: Reason, sentence: str, *, avoid_node: bool = True
+) -> Row:
+    """An infrastructure failure: it says nothing about the worker, so another attempt is fair."""
+    found = tuple(values.split())
+    return Row(stage, sign, found, Status.FAILED, reason, Verdict.RETRY, sentence, Words.POD, avoid_node)
+
+
+def _failed(
+    stage: Stage, sign: Sign, values: str, reason: Reason, sentence: str, words: Words = Words.CONTAINER,
+    *, grace: float = 0.0, says: tuple[str, ...] = (),
+) -> Row:  # fmt: skip
+    """A failure of the worker's own, or of what was asked for: the next attempt would fail alike."""
+    found = tuple(values.split())
+    return Row(
+        stage, sign, found, Status.FAILED, reason, Verdict.FINISHED, sentence, words, False, grace, says
+    )
+
+
+def _succeeded(stage: Stage, sign: Sign, value: str) -> Row:
+    return Row(stage, sign, (value,), Status.SUCCEEDED, Reason.COMPLETED, Verdict.FINISHED, "")
+
+
+# Reasons for which a kubelet refuses a Pod that the scheduler, or its template, has put on its node.
+_ADMISSION = """
+    OutOf* NodeAffinity NodeName NodePorts HostPort* MatchNodeSelector TaintToleration
+    UnexpectedAdmissionError UnexpectedPredicateFailureType InvalidNodeInfo PodOSNotSupported
+    PodOSSelectorNodeLabelDoesNotMatch TopologyAffinityError SMTAlignmentError AppArmor *Sysctl*
+"""
+_PULL = """
+    ImagePullBackOff ErrImagePull ErrImageNeverPull ImageInspectError RegistryUnavailable
+    SignatureValidationFailed
+"""
+_START = """
+    CreateContainerError RunContainerError StartError PreCreateHookError PreStartHookError PostStartHookError
+"""
+_STORAGE = ("exceeds the limit", "exceeds the total limit of containers", "exceeded its local ephemeral")
+
+# What keeps a container from its start, in the kubelet's words: forgiven for a while, as it tries again.
+_KEPT_WAITING = (
+    (_PULL, Reason.IMAGE_PULL, "its image could not be pulled"),
+    ("CreateContainerConfigError", Reason.CONFIG_ERROR, "its container cannot be made as it is configured"),
+    (_START, Reason.START_ERROR, "its container could not be started"),
+)
+
+# fmt: off
+# What happens to Pods from outside. These conditions also tell why a Pod vanished.
+DISRUPTIONS = (
+    _retry(Stage.FAILED, Sign.DISRUPTION, "PreemptionByScheduler PreemptionByKubeScheduler", Reason.PREEMPTED,
+           "a Pod of higher priority took its place", avoid_node=False),
+    _retry(Stage.FAILED, Sign.DISRUPTION, "DeletionByTaintManager DeletionByPodGC", Reason.NODE_LOST,
+           "its node was tainted, lost or removed"),
+    _retry(Stage.FAILED, Sign.DISRUPTION, "", Reason.EVICTED, "it was evicted from its node"),
+)
+
+TABLE: tuple[Row, ...] = (
+    _succeeded(Stage.SUCCEEDED, Sign.PHASE, "Succeeded"),
+    _failed(Stage.FAILED, Sign.POD_REASON, "Evicted", Reason.EVICTED,
+            "it used more local storage than it may", Words.POD, says=_STORAGE),
+    _retry(Stage.FAILED, Sign.POD_REASON, "Evicted", Reason.EVICTED, "its node ran out of a resource"),
+    _retry(Stage.FAILED, Sign.POD_REASON, "Preempting Preempted", Reason.PREEMPTED,
+           "a Pod of higher priority took its place", avoid_node=False),
+    _retry(Stage.FAILED, Sign.POD_REASON, "Shutdown NodeShutdown Terminated", Reason.NODE_SHUTDOWN,
+           "its node was shut down"),
+    _retry(Stage.FAILED, Sign.POD_REASON, "NodeLost", Reason.NODE_LOST, "its node was lost"),
+    _failed(Stage.NEVER_STARTED, Sign.POD_REASON, "DeadlineExceeded", Reason.PENDING_TIMEOUT,
+            "its time was over before it started", Words.POD),
+    _failed(Stage.FAILED, Sign.POD_REASON, "DeadlineExceeded", Reason.DEADLINE_EXCEEDED,
+            "it ran for longer than its time limit", Words.POD),
+    _retry(Stage.FAILED, Sign.POD_REASON, _ADMISSION, Reason.ADMISSION, "the kubelet of its node refused it"),
+    *DISRUPTIONS,
+    _succeeded(Stage.ENDED, Sign.EXIT_CODE, "0"),
+    _failed(Stage.ENDED, Sign.CONTAINER_REASON, "OOMKilled", Reason.OOM_KILLED,
+            "it used more memory than its limit"),
+    _retry(Stage.FAILED, Sign.CONTAINER_REASON, "ContainerStatusUnknown", Reason.NODE_LOST,
+           "its node lost sight of the container"),
+    _failed(Stage.ENDED, Sign.CONTAINER_REASON, "StartError ContainerCannotRun RunContainerError",
+            Reason.START_ERROR, "its container could not be started"),
+    _retry(Stage.DELETED_BY_OTHERS, Sign.EXIT_CODE, "137 143", Reason.DELETED,
+           "somebody else deleted its Pod", avoid_node=False),
+    _failed(Stage.ENDED, Sign.EXIT_CODE, "*", Reason.ERROR, "it ended with exit code {exit_code}"),
+    _retry(Stage.DELETED_BY_OTHERS, Sign.PHASE, "Failed", Reason.DELETED,
+           "somebody else deleted its Pod before its worker ran", avoid_node=False),
+    _failed(Stage.FAILED, Sign.CONTAINER_REASON, "*", Reason.ERROR, "another container of its Pod failed"),
+    _retry(Stage.FAILED, Sign.PHASE, "Failed", Reason.UNKNOWN, "its Pod failed and does not say why"),
+    _failed(Stage.WAITING, Sign.WAITING, "InvalidImageName", Reason.IMAGE_PULL,
+            "its image has no valid name", Words.WAITING),
+    *(_failed(Stage.WAITING, Sign.WAITING, words, reason, sentence, Words.WAITING, grace=GRACE_SECONDS)
+      for words, reason, sentence in _KEPT_WAITING),
+    # A pending timeout shorter than that grace must not hide what is known.
+    *(_failed(Stage.OVERDUE, Sign.WAITING, words, reason, sentence, Words.WAITING)
+      for words, reason, sentence in _KEPT_WAITING),
+    _failed(Stage.OVERDUE, Sign.UNSCHEDULABLE, "", Reason.UNSCHEDULABLE,
+            "no node had room for it within the pending timeout", Words.SCHEDULER),
+    _failed(Stage.OVERDUE, Sign.PHASE, "Pending", Reason.PENDING_TIMEOUT,
+            "it did not start within the pending timeout", Words.WAITING),
+    _failed(Stage.TOO_LONG, Sign.PHASE, "", Reason.DEADLINE_EXCEEDED,
+            "it ran for longer than its time limit"),
+)
+# fmt: on
+
+# Said by the worker's loop where no Pod can say it; listed here so that the docs are whole.
+WITHOUT_A_POD = (
+    (Reason.DELETED, "failed", "retry", "its Pod vanished without a record: somebody else deleted it"),
+    (Reason.QUOTA, "failed", "finished", "the namespace's quota left no room within the pending timeout"),
+    (Reason.REJECTED, "failed", "finished", "the API server refuses to create its Pod"),
+    (Reason.CANCELLED, "cancelled", "finished", "a scale_down took it away"),
+)

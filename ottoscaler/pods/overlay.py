@@ -1,0 +1,99 @@
+"""Laying an event's fields over a template's worker container: the rules, and nothing but the rules."""
+
+from __future__ import annotations
+
+import re
+
+from ottoscaler.errors import BadEvent
+from ottoscaler.events import images
+from ottoscaler.model import JsonObject, ScaleUp
+from ottoscaler.pods.templates import Template
+
+BUSYBOX = "docker.io/library/busybox"  # what the built-in template's own command is written for
+# Where a template or its namespace's LimitRange says nothing; DESIGN.md 3.4 promises requests and limits.
+RESOURCES = {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"cpu": "1", "memory": "512Mi"}}
+
+# Names that make a program run other code than its own. A profile that accepts env without having said so
+# must not be opened by them: bash alone expands $(...) in BASH_ENV. No such list is ever complete, so
+# docs/templates.md tells operators to leave env out where secrets are mounted.
+_RUNS_CODE = re.compile(
+    r"LD_.*|DYLD_.*|PATH|IFS|ENV|BASH_ENV|BASH_FUNC_.*|SHELLOPTS|BASHOPTS|PS4|PROMPT_COMMAND|PYTHON.*|PERL5.*"
+    r"|RUBY.*|NODE_.*|NPM_.*|JAVA_TOOL_OPTIONS|_JAVA_OPTIONS|JDK_JAVA_OPTIONS|GIT_.*|.*EDITOR|PAGER|GLIBC_.*"
+)
+
+
+def lay_over(worker: JsonObject, event: ScaleUp, template: Template) -> JsonObject:
+    """A new worker container with ``event``'s fields in it and ``env`` always a list.
+
+    Raises ``BadEvent`` for each given field that the template does not accept. Any thread.
+    """
+    _check_accepted(event, template)
+    made = dict(worker)
+    if event.image is not None:
+        made["image"] = event.image
+    _lay_command(made, event, template)
+    made["env"] = _environment(worker.get("env") or [], event, template)
+    made["resources"] = _resources(worker.get("resources") or {}, event)
+    # The failed worker's last log lines are its message, unless the template has its own way.
+    made.setdefault("terminationMessagePolicy", "FallbackToLogsOnError")
+    return made
+
+
+def literal(text: str) -> str:
+    """The kubelet expands ``$(NAME)`` and reads ``$$`` as ``$``; doubled, text arrives as it was sent."""
+    return text.replace("$", "$$")
+
+
+def _check_accepted(event: ScaleUp, template: Template) -> None:
+    given = {
+        "image": event.image is not None,
+        "command": event.command is not None,
+        "args": event.args is not None,
+        "env": bool(event.env),
+        "cpu": event.cpu is not None,
+        "memory": event.memory is not None,
+    }
+    refused = [name for name, is_given in given.items() if is_given and name not in template.accepts]
+    if refused:
+        accepted = ", ".join(sorted(template.accepts)) or "none"
+        raise BadEvent(
+            f"profile {template.profile} does not accept {', '.join(refused)}; it accepts: {accepted}"
+        )
+    if template.profile != "default" and not template.accepts_said:
+        risky = sorted(name for name in event.env if _RUNS_CODE.fullmatch(name))
+        if risky:
+            raise BadEvent(
+                f"profile {template.profile} does not accept env names that can make programs run code: "
+                f"{', '.join(risky)[:200]}"
+            )
+
+
+def _lay_command(made: JsonObject, event: ScaleUp, template: Template) -> None:
+    if event.command is not None:
+        # As with an image: whoever replaces the command does not mean the old one's arguments.
+        made["command"] = [literal(part) for part in event.command]
+        made.pop("args", None)
+    elif template.builtin and (event.args is not None or images.repository(made["image"]) != BUSYBOX):
+        made.pop("command", None)
+    if event.args is not None:
+        made["args"] = [literal(part) for part in event.args]
+
+
+def _environment(theirs: list[JsonObject], event: ScaleUp, template: Template) -> list[JsonObject]:
+    fixed = {variable["name"] for variable in theirs}
+    given = event.env
+    if template.profile == "default":
+        theirs = [variable for variable in theirs if variable["name"] not in given]
+        fixed = set()
+    return theirs + [
+        {"name": name, "value": literal(value)} for name, value in given.items() if name not in fixed
+    ]
+
+
+def _resources(theirs: JsonObject, event: ScaleUp) -> JsonObject:
+    resources = {**theirs} if theirs else {part: dict(amounts) for part, amounts in RESOURCES.items()}
+    for name, amount in (("cpu", event.cpu), ("memory", event.memory)):
+        if amount is not None:
+            for part in ("requests", "limits"):
+                resources[part] = {**(resources.get(part) or {}), name: amount}
+    return resources

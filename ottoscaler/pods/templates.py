@@ -1,0 +1,200 @@
+"""Pod templates: whole Pods in YAML, one file for each profile, read once at the start (docs/templates.md).
+
+The only module of the pure core that reads files. A template that could break what Ottoscaler promises
+about its Pods (names, labels, ``restartPolicy: Never``, deadlines) is refused here, with every problem of
+every file named at once; what only the API server can tell, ``check`` asks it by a dry run. A profile that
+cannot be used spoils its own events only: without a directory or a default there is nothing to serve with.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from types import MappingProxyType
+
+from ottoscaler.errors import BadEvent, BadTemplate
+from ottoscaler.model import JsonObject
+from ottoscaler.pods import pod_security as restricted
+from ottoscaler.pods.strict_yaml import load
+from ottoscaler.pods.template_checks import ACCEPTS, FIELDS, check
+from ottoscaler.pods.view import WORKER
+
+BY_DEFAULT = frozenset({"env", "cpu", "memory"})  # of a profile that does not say
+MAX_FILE_BYTES = 256 * 1024  # a Pod with its status must stay below etcd's 1.5 MiB
+MAX_FILES = 500  # profiles; a ConfigMap holds 1 MiB in all
+MAX_TOLD = 1000  # characters of a broken template's problems in a dead letter; the log has each of them
+DEFAULT = "default"
+
+_PROFILE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+
+
+@dataclass(frozen=True)
+class Template:
+    """One checked template. ``pod`` is shared by all who use it and must not be changed."""
+
+    profile: str
+    pod: JsonObject
+    accepts: frozenset[str]
+    accepts_said: bool  # by the annotation, so the operator has thought about it
+    builtin: bool = False
+
+    @property
+    def worker(self) -> JsonObject:
+        """Its container named ``worker``."""
+        found: JsonObject = next(c for c in self.pod["spec"]["containers"] if c["name"] == WORKER)
+        return found
+
+
+@dataclass(frozen=True)
+class Templates:
+    """All templates by profile. ``warnings`` and ``problems`` are sentences for the log and for ``check``."""
+
+    by_profile: Mapping[str, Template]
+    warnings: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()  # each with its file's name: what cannot be used, or is not read
+    broken: Mapping[str, str] = field(default_factory=dict)  # profile -> why it cannot be used
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(sorted(self.by_profile))
+
+    def get(self, profile: str) -> Template:
+        """The template of a profile. Raises ``BadEvent``, which says why there is none. Any thread."""
+        try:
+            return self.by_profile[profile]
+        except KeyError:
+            pass
+        if profile in self.broken:
+            raise BadEvent(f"profile {profile!r} has an invalid template: {self.broken[profile]}")
+        raise BadEvent(f"profile {profile!r} is unknown; known: {', '.join(self.names)}")
+
+
+def load_templates(directory: str | None, *, agent_image: str, namespace: str = "") -> Templates:
+    """Read the templates of ``directory``; the built-in one is ``default`` where there is no other.
+
+    ``agent_image`` is given to every worker container that names no image; a template that names another
+    ``namespace`` is warned about. Raises ``BadTemplate``, with every problem of every file, where the
+    directory or the default cannot be used. Blocks on the file system; called once, at the start.
+    """
+    found = _read(directory) if directory else _Files()
+    builtin = DEFAULT not in found.texts and DEFAULT not in found.broken
+    if builtin:
+        source = resources.files("ottoscaler.pods").joinpath("builtin/default.yaml")
+        found.texts[DEFAULT] = ("the built-in default.yaml", source.read_text(encoding="utf-8"))
+    templates: dict[str, Template] = {}
+    warnings: list[str] = []
+    for profile, (file, text) in sorted(found.texts.items()):
+        wrong: list[str] = []
+        try:
+            pod = _pod(text, wrong)
+            if pod is not None:
+                template = _template(profile, pod, agent_image, builtin=builtin and profile == DEFAULT)
+                warnings += [f"{file}: {warning}" for warning in _warnings(template, namespace)]
+                templates[profile] = template
+        except Exception as error:  # noqa: BLE001 - else one profile's oddity would keep all others from work
+            wrong.append(f"Ottoscaler could not read it: {type(error).__name__}")
+        if profile not in templates:
+            found.refuse(profile, [f"{file}: {problem}" for problem in wrong])
+    if DEFAULT not in templates:
+        raise BadTemplate(found.problems)
+    broken = {profile: why for profile, why in found.broken.items() if profile not in templates}
+    return Templates(
+        MappingProxyType(templates), tuple(warnings), tuple(found.problems), MappingProxyType(broken)
+    )
+
+
+def _pod(text: str, wrong: list[str]) -> JsonObject | None:
+    """The Pod in ``text``, or ``None`` with sentences added to ``wrong``."""
+    pod = load(text, wrong)
+    if pod is not None:
+        check(pod, wrong)
+    return None if wrong else pod
+
+
+@dataclass
+class _Files:
+    """What a directory holds: ``texts`` has each profile's file name and text, ``broken`` why it has none."""
+
+    texts: dict[str, tuple[str, str]] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    broken: dict[str, str] = field(default_factory=dict)
+
+    def refuse(self, profile: str, problems: list[str]) -> None:
+        self.problems += problems
+        before = [self.broken[profile]] if profile in self.broken else []
+        told = "; ".join(before + problems)
+        self.broken[profile] = told if len(told) <= MAX_TOLD else told[: MAX_TOLD - 3] + "..."
+
+
+def _read(directory: str) -> _Files:
+    """ConfigMap mounts are symbolic links, so links are followed. Raises ``BadTemplate`` where it cannot."""
+    try:
+        names = sorted(name for name in os.listdir(directory) if not name.startswith("."))
+    except OSError as error:
+        raise BadTemplate([f"{directory} cannot be read: {error.strerror}"]) from None
+    if len(names) > MAX_FILES:
+        raise BadTemplate([f"{directory} holds {len(names)} files: up to {MAX_FILES} are read"])
+    found = _Files()
+    for name in names:
+        profile, extension = os.path.splitext(name)
+        # Default.yaml was meant for the default, too: without it, other Pods than the operator's would run.
+        meant = DEFAULT if profile.lower() == DEFAULT and f"{DEFAULT}.yaml" not in names else profile
+        if extension == ".yml":
+            found.refuse(meant, [f"{name} is not read: call it {meant}.yaml"])
+        if extension != ".yaml":
+            continue
+        if not _PROFILE.fullmatch(profile):
+            found.refuse(
+                meant, [f"{name} is not named by a profile: up to 63 lower case letters, digits and -"]
+            )
+            continue
+        try:
+            found.texts[profile] = (name, _text(os.path.join(directory, name)))
+        except (OSError, ValueError) as error:
+            found.refuse(profile, [f"{name} cannot be read: {getattr(error, 'strerror', None) or error}"])
+    return found
+
+
+def _text(path: str) -> str:
+    # Without O_NONBLOCK, opening a named pipe would block the start for ever.
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    with open(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ValueError("it is not a regular file")
+        raw = file.read(MAX_FILE_BYTES + 1)
+    if len(raw) > MAX_FILE_BYTES:
+        raise ValueError(f"it has more than {MAX_FILE_BYTES} bytes")
+    return raw.decode()
+
+
+def _template(profile: str, pod: JsonObject, agent_image: str, *, builtin: bool) -> Template:
+    said = (pod.get("metadata") or {}).get("annotations", {}).get(ACCEPTS)
+    template = Template(profile, pod, frozenset(), said is not None, builtin)
+    if not template.worker.get("image"):
+        template.worker["image"] = agent_image
+    words = {word.strip() for word in (said or "").split(",")} - {""}
+    accepts = frozenset(words)
+    if "*" in words or (said is None and profile == DEFAULT):
+        accepts = frozenset(FIELDS)
+    elif said is None:
+        accepts = BY_DEFAULT
+        if template.worker.get("envFrom"):
+            # The names in there are not known here, so env could replace one of them.
+            accepts -= {"env"}
+    return Template(profile, pod, accepts, said is not None, builtin)
+
+
+def _warnings(template: Template, namespace: str) -> list[str]:
+    found = [
+        f"a restricted namespace would refuse it: {problem}" for problem in restricted.problems(template.pod)
+    ]
+    named = (template.pod.get("metadata") or {}).get("namespace")
+    if namespace and named and named != namespace:
+        found.append(f"metadata.namespace {named!r} is ignored: workers run in {namespace} (NAMESPACE)")
+    if template.profile != DEFAULT and not template.accepts_said and template.worker.get("envFrom"):
+        found.append(f"env is not accepted, since envFrom may set any name; say so in {ACCEPTS} to allow it")
+    return found

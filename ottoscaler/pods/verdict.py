@@ -1,0 +1,178 @@
+"""What to do about a Pod: the failure table of :mod:`ottoscaler.pods.failure_table`, applied to one view."""
+
+from __future__ import annotations
+
+import math
+from fnmatch import fnmatchcase
+
+from ottoscaler.model import Judgement, Phase, PodView, Reason, Status, Verdict
+from ottoscaler.pods.failure_table import DISRUPTIONS, TABLE, WITHOUT_A_POD, Row, Sign, Stage, Words
+
+MAX_MESSAGE = 4096  # bytes of UTF-8 (DESIGN.md 3.3)
+ROOT_HINT = " (workers do not run as root; an image that needs root needs an operator's template)"
+
+WAIT = Judgement(Verdict.WAIT)
+_ROOT_REASONS = (Reason.ERROR, Reason.CONFIG_ERROR, Reason.START_ERROR)
+_ROOT_SIGNS = ("runasnonroot", "run as root", "permission denied", "operation not permitted", "must be root")
+
+
+def judge(
+    view: PodView,
+    *,
+    age_seconds: float,
+    waiting_seconds: float,
+    pending_timeout_seconds: float = math.inf,
+    running_seconds: float = 0.0,
+    run_timeout_seconds: float = math.inf,
+) -> Judgement:
+    """The verdict on a Pod that exists, and that Ottoscaler has no intent to delete. Any thread; pure.
+
+    ``age_seconds`` counts from creation, ``waiting_seconds`` from when :func:`trouble` first gave its
+    present answer, ``running_seconds`` from the worker container's start. A terminal Pod gets a final
+    verdict at once, whatever the times. A Pod being deleted is waited for: it is its node's turn.
+    """
+    if view.deleting and not view.terminal:
+        return WAIT
+    late = age_seconds >= pending_timeout_seconds
+    too_long = running_seconds >= run_timeout_seconds
+    stages = _stages(view, late=late, too_long=too_long)
+    for row in TABLE if stages else ():
+        if row.stage in stages and _fits(row, view) and waiting_seconds >= row.grace:
+            return _judgement(row, view)
+    return WAIT
+
+
+def vanished(view: PodView | None) -> Judgement:
+    """The verdict on a Pod that is gone from the API without a record, by the last view of it, if any.
+
+    Evidence comes before deletion, so it was somebody else: an infrastructure failure, unless the Pod was
+    seen to end before. Any thread; pure.
+    """
+    if view is not None and view.terminal:
+        return judge(view, age_seconds=0.0, waiting_seconds=0.0)
+    if view is not None and view.disruption:
+        return _judgement(next(row for row in DISRUPTIONS if _fits(row, view)), view)
+    message = next(sentence for reason, _, _, sentence in WITHOUT_A_POD if reason is Reason.DELETED)
+    return Judgement(Verdict.RETRY, Status.FAILED, Reason.DELETED, message)
+
+
+def trouble(view: PodView) -> str:
+    """The kind of trouble for which a Pod waits, to be timed by the caller; empty where there is none.
+
+    The reason in the end, not the kubelet's word: ErrImagePull and ImagePullBackOff take turns.
+    """
+    for row in TABLE:
+        if row.stage is Stage.WAITING and _fits(row, view):
+            return row.reason.value
+    return ""
+
+
+def cut(text: str, limit: int = MAX_MESSAGE) -> str:
+    """``text`` in at most ``limit`` bytes of UTF-8, no character halved."""
+    # A lone surrogate, which JSON can carry and UTF-8 cannot, becomes a question mark.
+    raw = text.encode(errors="replace")
+    if len(raw) <= limit:
+        return raw.decode()
+    return raw[: limit - 3].decode(errors="ignore") + "..."
+
+
+def _stages(view: PodView, *, late: bool, too_long: bool) -> tuple[Stage, ...]:
+    if view.phase is Phase.SUCCEEDED:
+        return (Stage.SUCCEEDED,)
+    if view.phase is Phase.FAILED:
+        stages: tuple[Stage, ...] = (Stage.FAILED, Stage.ENDED)
+        if view.deleting:
+            stages += (Stage.DELETED_BY_OTHERS,)
+        return stages if view.started else (*stages, Stage.NEVER_STARTED)
+    if view.phase is Phase.UNKNOWN:
+        return ()  # its node is not heard of, which means wait
+    if view.exit_code is not None:
+        # A sidecar runs on, but what the event asked for is done; unless the whole Pod is being evicted.
+        return () if view.disruption else (Stage.ENDED,)
+    stages = (Stage.WAITING,)
+    if late and view.phase is Phase.PENDING:
+        stages += (Stage.OVERDUE,)
+    return (*stages, Stage.TOO_LONG) if too_long and view.started else stages
+
+
+def _fits(row: Row, view: PodView) -> bool:
+    shown = _shown(row.sign, view)
+    if not shown or (row.says and not any(piece in view.pod_message for piece in row.says)):
+        return False
+    return not row.values or any(fnmatchcase(shown, value) for value in row.values)
+
+
+def _shown(sign: Sign, view: PodView) -> str:
+    if sign is Sign.PHASE:
+        return view.phase.value
+    if sign is Sign.POD_REASON:
+        return view.pod_reason
+    if sign is Sign.DISRUPTION:
+        return view.disruption
+    if sign is Sign.CONTAINER_REASON:
+        return view.container_reason
+    if sign is Sign.EXIT_CODE:
+        return "" if view.exit_code is None else str(view.exit_code)
+    return view.waiting_reason if sign is Sign.WAITING else view.unschedulable
+
+
+def _judgement(row: Row, view: PodView) -> Judgement:
+    return Judgement(
+        verdict=row.verdict,
+        status=row.status,
+        reason=row.reason,
+        message=_message(row, view),
+        exit_code=view.exit_code,
+        avoid_node=row.avoid_node,
+    )
+
+
+def _message(row: Row, view: PodView) -> str:
+    container, pod = view.container_message, view.pod_message or view.disruption_message
+    waiting = f"{view.waiting_reason}: {view.waiting_message}".strip(": ")
+    order = {
+        Words.CONTAINER: (container, pod),
+        Words.POD: (pod, container),
+        Words.WAITING: (waiting, pod),
+        Words.SCHEDULER: (view.unschedulable,),
+    }[row.words]
+    told = next((words.strip() for words in order if words.strip()), "")
+    text = told or row.sentence.format(exit_code=view.exit_code)
+    hint = ROOT_HINT if row.reason in _ROOT_REASONS and _needs_root(told, view) else ""
+    return cut(text, MAX_MESSAGE - len(hint)) + hint
+
+
+def _needs_root(told: str, view: PodView) -> bool:
+    return view.exit_code == 126 or any(sign in told.lower() for sign in _ROOT_SIGNS)
+
+
+def render_table() -> str:
+    """docs/failures.md: the table in Markdown, row for row in the order in which it is read."""
+    lines = [
+        "| Pod | what it shows | one of | status | reason | verdict | in words |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in TABLE:
+        verdict = row.verdict.value + (", on another node" if row.avoid_node else "")
+        if row.grace:
+            verdict += f" after {row.grace:.0f} s"
+        values = ", ".join(f"`{value}`" for value in row.values) or "any"
+        if row.says:
+            values += " saying " + " or ".join(f'"{piece}"' for piece in row.says)
+        words = row.sentence.replace("{exit_code}", "N") or "it did what it was asked"
+        lines.append(
+            f"| {row.stage.value} | {row.sign.value} | {values} | {row.status.value} "
+            f"| `{row.reason.value}` | {verdict} | {words} |"
+        )
+    lines += [
+        "",
+        "And without a Pod to look at:",
+        "",
+        "| status | reason | verdict | in words |",
+        "|---|---|---|---|",
+    ]
+    lines += [
+        f"| {status} | `{reason.value}` | {verdict} | {words} |"
+        for reason, status, verdict, words in WITHOUT_A_POD
+    ]
+    return "\n".join(lines) + "\n"

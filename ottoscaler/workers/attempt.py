@@ -1,0 +1,141 @@
+"""One attempt in the hands of one thread: what it works with, and what is known of it so far.
+
+The modules create, monitor and settle act on it, in that order; worker puts them in sequence.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+
+from ottoscaler.errors import Fenced
+from ottoscaler.kube.client import Pods
+from ottoscaler.kube.subscription import Ticket
+from ottoscaler.kube.watcher import PodWatcher
+from ottoscaler.ledger.lease import Lease
+from ottoscaler.ledger.ledger import Ledger
+from ottoscaler.model import PodView
+from ottoscaler.pods.plan import pod_name
+from ottoscaler.retry import Patience
+from ottoscaler.telemetry.logs import get_logger
+from ottoscaler.telemetry.metrics import Metrics
+from ottoscaler.workers.registry import EventRun, Task
+
+log = get_logger(__name__)
+
+
+class Next(Enum):
+    """What is to become of a task when its function returns."""
+
+    DONE = "done"
+    RETRY = "retry"
+    DROPPED = "dropped"
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What a worker's function returns: with RETRY, ``delay`` in seconds until the next attempt."""
+
+    next: Next
+    delay: float = 0.0
+    avoid_node: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLimits:
+    """What the operator allows, in seconds."""
+
+    instance: str
+    pending_timeout: float
+    default_timeout: float
+    default_retries: int
+    failed_pod_ttl: float
+
+
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """What every worker of this process shares. All of it is thread-safe."""
+
+    ledger: Ledger
+    pods: Pods
+    watcher: PodWatcher
+    lease: Lease
+    metrics: Metrics
+    limits: WorkerLimits
+    stopping: threading.Event  # nothing is created any more
+    abandon: threading.Event  # nothing is waited for any more
+    patience: Patience  # until ``abandon``
+    start_patience: Patience  # until ``stopping``
+
+    def name(self, task: Task) -> str:
+        """The name of the Pod that a task is about."""
+        return pod_name(self.limits.instance, task.run.event.event_id, task.index, task.attempt)
+
+
+class Once:
+    """A call that has an effect the first time only. For one thread."""
+
+    def __init__(self, act: Callable[[], None]) -> None:
+        self._act: Callable[[], None] | None = act
+
+    def __call__(self) -> None:
+        act, self._act = self._act, None
+        if act is not None:
+            act()
+
+
+class Attempt:
+    """The state of one attempt; one thread at a time."""
+
+    def __init__(
+        self,
+        shop: Shop,
+        task: Task,
+        ticket: Ticket,
+        *,
+        waits: bool = True,
+        under_way: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.under_way = under_way  # it has its Pod, or waits for something else than its turn
+        self.waits = waits  # its thread may sleep until the Pod goes
+        self.shop = shop
+        self.task = task
+        self.run: EventRun = task.run
+        self.worker = task.worker
+        self.ticket = ticket
+        self.created_at = 0.0  # monotonic, of our own create; 0 for an adopted Pod
+        self.spared = task.began  # under this grant the ledger has begun it already, and need not be asked
+        self.begun = task.began > 0  # by us, in the ledger
+        self.maybe_sent = False  # a create of it may have reached the server, though no answer came
+        self.running_at = 0.0  # monotonic, when first seen running
+        self.log = log.bind(
+            event_id=task.run.event.event_id,
+            task_id=task.run.event.task_id,
+            index=task.index,
+            pod=ticket.name,
+            attempt=task.attempt,
+        )
+
+    def check_ownership(self) -> None:
+        """Raises Fenced where the event was found to be another replica's: its Pod is that one's to end."""
+        if self.run.dropped:
+            raise Fenced(f"event {self.worker.event_id} is not owned by this replica any more")
+
+    def is_ours(self, view: PodView) -> bool:
+        """Whether a Pod of our name is this very attempt's: by its labels, of an installation we held."""
+        return (
+            view.worker == self.worker
+            and view.instance == self.shop.limits.instance
+            and view.installation in self.shop.lease.held_installations
+        )
+
+
+def seconds_since(moment: str, now: float) -> float:
+    """Age of one of the API server's times, by its clock (``Pods.now``); 0 for none. Never negative."""
+    try:
+        return max(0.0, now - datetime.fromisoformat(moment).timestamp())
+    except ValueError:
+        return 0.0

@@ -1,0 +1,250 @@
+"""First half of a worker's life: have a Pod, made here or found, and durable as the attempt's first.
+
+The ledger allows it, the lease is checked again, then the Pod is created. What a lost reply or a dead
+replica left behind is recognised by name, labels and UID.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+
+from ottoscaler.errors import (
+    Fenced,
+    KubernetesError,
+    KubernetesUnavailable,
+    OttoscalerError,
+    PodExists,
+    PodGone,
+    QuotaExceeded,
+    RedisError,
+    Refused,
+    Stopping,
+    UnusableAnswer,
+)
+from ottoscaler.ledger.records import Answer
+from ottoscaler.model import Judgement, PodView, Reason, Status, Verdict
+from ottoscaler.pods.view import observe
+from ottoscaler.telemetry.logs import flood
+from ottoscaler.workers.attempt import Attempt, Ended, Next
+from ottoscaler.workers.settle import cancel, cancel_unborn, delete, settle
+
+CREATE_PAUSE_SECONDS = 0.2  # doubled up to the longest, with jitter, while a create is refused for now
+LONGEST_CREATE_PAUSE_SECONDS = 3.0
+SPARED_SECONDS = 0.5  # after an event was taken, its first worker need not ask the ledger again
+# Answers that may pass but need not: past the pending timeout they are the worker's failure. No answer,
+# 401, 429 and 502 to 504 are an API server that is away, for which no worker fails.
+_LIMITED = (403, 404, 409, 500)
+
+
+class _NotToBeCreated(OttoscalerError):
+    """The ledger's answer, directly before a create, was another than yes."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer.word)
+        self.answer = answer
+
+
+def create(a: Attempt) -> Ended | None:
+    """Have a Pod: made here, or found. Not ``None``: there is nothing to monitor."""
+    try:
+        return _create(a)
+    except Stopping:
+        if a.begun and not a.maybe_sent:
+            _take_back(a)
+        raise
+
+
+def _take_back(a: Attempt) -> None:
+    """At a stop: what was begun and never sent is not begun, so that the next replica need not skip it."""
+    try:
+        if a.shop.ledger.unstart(a.worker, a.run.epoch):
+            a.log.debug("attempt_taken_back", "no create of it was sent; it begins anew at the next replica")
+    except RedisError as error:
+        a.log.debug("attempt_taken_back", f"it could not be taken back: {error}")
+
+
+def _create(a: Attempt) -> Ended | None:
+    shop, begun, pause = a.shop, time.monotonic(), CREATE_PAUSE_SECONDS
+    while True:
+        try:
+            return _post(a, shop.lease.grant(shop.stopping))
+        except _NotToBeCreated as told:
+            a.under_way()
+            if told.answer.word in ("recorded", "finished", "stale"):
+                return Ended(Next.DONE)
+            if told.answer.word == "cancelling":
+                return cancel_unborn(a, told.answer.intent)
+            return _adopt(a, told.answer.detail) if told.answer.detail else _look(a)
+        except Refused as error:
+            a.under_way()
+            return settle(a, _refused(error))
+        except (Fenced, Stopping):
+            raise
+        except (KubernetesUnavailable, QuotaExceeded, RedisError) as error:
+            waited = time.monotonic() - begun
+            if waited > shop.limits.pending_timeout and _is_limited(error):
+                return settle(a, _refused(error))
+            a.under_way()
+            flood.info("create_waits", f"Pods cannot be created for now: {error}", key=type(error).__name__)
+            least = error.retry_after if isinstance(error, KubernetesUnavailable) else 0.0
+            shop.stopping.wait(max(least, pause * random.uniform(0.5, 1.0)))
+            pause = min(pause * 2, LONGEST_CREATE_PAUSE_SECONDS)
+
+
+def _post(a: Attempt, generation: int) -> Ended | None:
+    """Create the Pod, or find the one that a lost reply or a dead replica left."""
+    shop = a.shop
+    if a.ticket.view is not None and a.is_ours(a.ticket.view):  # its create's reply was lost
+        return _take_up(a, a.ticket.view)
+    if a.run.plan is None:
+        _begin(a, generation)  # the ledger records only what was begun
+        return settle(
+            a, Judgement(Verdict.FINISHED, Status.FAILED, Reason.REJECTED, "its Pod can no longer be built")
+        )
+    body = a.run.plan.body(a.task.index, a.task.attempt, avoid_node=a.task.avoid_node)
+    try:
+        obj = shop.pods.create(
+            body, permit=lambda: _permit(a, generation), last=lambda: _begin(a, generation)
+        )
+    except PodExists:
+        a.maybe_sent = True
+        return _find(a)
+    except KubernetesUnavailable as error:
+        a.maybe_sent = a.maybe_sent or not error.unsent
+        raise
+    a.maybe_sent = True
+    shop.metrics.pod_create.observe(time.monotonic() - a.created_at)
+    a.log.info("pod_created", "the Pod was created")
+    return _note(a, obj["metadata"]["uid"], observe(obj))
+
+
+def _permit(a: Attempt, generation: int) -> None:
+    """While a create waits: whatever it waits for, the lease must hold all the time."""
+    if a.shop.stopping.is_set():
+        raise Stopping("nothing is created any more")
+    if not a.shop.lease.holds(generation):
+        raise KubernetesUnavailable("the lease has lapsed; the ledger is asked again", unsent=True)
+
+
+def _begin(a: Attempt, generation: int) -> None:
+    """Directly before the request: begin the attempt in the ledger. Any earlier, and a kill would leave many
+    attempts of which nobody knows whether a create was sent. The lease is looked at last, after that wait."""
+    spared, a.spared = a.spared, 0
+    # Only where nothing was waited for since the event was taken: a scale_down may have come in between.
+    if spared != generation or time.monotonic() - a.run.taken_at > SPARED_SECONDS:
+        answer = a.shop.ledger.start(a.worker, a.run.epoch)
+        ours = answer.word == "again" and not a.task.adopt and not answer.detail  # our own reply was lost
+        if answer.word != "ok" and not ours:
+            raise _NotToBeCreated(answer)
+    a.run.note_begun(a.task.index, a.task.attempt)
+    a.begun = True
+    _permit(a, generation)
+    _tell_latency(a)
+    a.created_at = time.monotonic()
+
+
+def _tell_latency(a: Attempt) -> None:
+    run = a.run
+    if run.told_latency:
+        return
+    run.told_latency = True
+    sent_ms = int(run.event.event_id.partition("-")[0])
+    latency = time.time() - sent_ms / 1000
+    if 0 <= latency < 31 * 86_400:  # a producer may choose an id that is no time
+        a.shop.metrics.event_latency.observe(latency)
+
+
+def _look(a: Attempt) -> Ended | None:
+    """An owner that did not live to note a Pod may have sent a create, whose Pod somebody may have deleted
+    since. Where none is there, the next attempt is begun: one attempt never has two Pods to record."""
+    shop, ticket = a.shop, a.ticket
+    if ticket.view is not None and a.is_ours(ticket.view):
+        return _take_up(a, ticket.view)
+    try:
+        view = shop.start_patience.call("looking for a Pod", lambda: observe(shop.pods.get(ticket.name)))
+    except PodGone:
+        answer = shop.start_patience.call(
+            "skipping an attempt", lambda: shop.ledger.skip(a.worker, a.run.epoch)
+        )
+        if answer.word == "cancelling":
+            return cancel_unborn(a, answer.intent)
+        if answer.word != "ok":
+            return Ended(Next.DONE)
+        a.run.note_waiting(a.task.index, a.task.attempt + 1, 0, a.task.avoid_node)
+        a.log.info("attempt_skipped", "no Pod of it is there, and nobody knows whether there ever was one")
+        return Ended(Next.RETRY, 0.0, a.task.avoid_node)
+    return _found(a, view)
+
+
+def _find(a: Attempt) -> Ended | None:
+    """A Pod of our name is there: ours, if its labels say the very same attempt."""
+    a.created_at = 0.0  # it was not made by the last create of ours
+    try:
+        view = observe(a.shop.pods.get(a.ticket.name))
+    except PodGone:
+        raise KubernetesUnavailable("the Pod of that name has just gone") from None
+    return _found(a, view)
+
+
+def _found(a: Attempt, view: PodView) -> Ended | None:
+    if a.is_ours(view):
+        a.shop.watcher.identify(a.ticket, view.uid, view, looked_up=True)
+        return _take_up(a, view)
+    message = f"a Pod named {a.ticket.name} exists that is not this worker's; delete it or rename it"
+    return settle(a, Judgement(Verdict.FINISHED, Status.FAILED, Reason.REJECTED, message))
+
+
+def _adopt(a: Attempt, uid: str) -> Ended | None:
+    """The ledger knows the Pod's UID: that Pod, or none."""
+    shop, ticket = a.shop, a.ticket
+    shop.watcher.identify(ticket, uid)
+    if ticket.view is None and not ticket.gone:
+        try:
+            view = shop.patience.call("looking for a Pod", lambda: observe(shop.pods.get(ticket.name)))
+            if view.uid == uid:
+                shop.watcher.identify(ticket, uid, view, looked_up=True)
+            else:
+                ticket.lost()
+        except PodGone:
+            ticket.lost()
+    a.run.note_begun(a.task.index, a.task.attempt, uid)
+    if not ticket.gone:
+        a.log.info("pod_adopted", "the Pod is adopted")
+    return None
+
+
+def _note(a: Attempt, uid: str, view: PodView) -> Ended | None:
+    """Make the attempt's first Pod durable. Any other is deleted on sight and never recorded."""
+    shop = a.shop
+    a.under_way()
+    shop.watcher.identify(a.ticket, uid, view)
+    answer = shop.patience.call("noting a Pod", lambda: shop.ledger.created(a.worker, a.run.epoch, uid))
+    if answer.word == "duplicate":
+        a.log.warning("duplicate_pod", f"another Pod of this attempt came first; {uid} is deleted")
+        delete(a, uid)
+        return _adopt(a, answer.detail)
+    if answer.word == "stale":
+        return Ended(Next.DONE)
+    a.run.note_begun(a.task.index, a.task.attempt, uid)
+    if answer.word == "cancelling":
+        return cancel(a, answer.intent)
+    return None
+
+
+def _take_up(a: Attempt, view: PodView) -> Ended | None:
+    a.log.info("pod_adopted", "the Pod was there already and is adopted")
+    return _note(a, view.uid, view)
+
+
+def _is_limited(error: OttoscalerError) -> bool:
+    if isinstance(error, UnusableAnswer):  # a proxy's word, and the API server is behind it
+        return False
+    return isinstance(error, QuotaExceeded) or (
+        isinstance(error, KubernetesError) and error.status in _LIMITED
+    )
+
+
+def _refused(error: OttoscalerError) -> Judgement:
+    reason = Reason.QUOTA if isinstance(error, QuotaExceeded) else Reason.REJECTED
+    return Judgement(Verdict.FINISHED, Status.FAILED, reason, str(error)[:4000])

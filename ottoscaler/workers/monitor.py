@@ -1,0 +1,161 @@
+"""Second part: sleep until the shared watch, or a limit, says that there is something to do."""
+
+from __future__ import annotations
+
+import time
+
+from ottoscaler.errors import PodGone, Stopping
+from ottoscaler.model import Judgement, PodView, Verdict
+from ottoscaler.pods.failure_table import GRACE_SECONDS
+from ottoscaler.pods.verdict import judge, vanished
+from ottoscaler.pods.view import observe
+from ottoscaler.workers.attempt import Attempt, seconds_since
+
+LONGEST_WAIT_SECONDS = 300.0  # a worker looks up at least so often, though nothing woke it
+TROUBLE_LOOK_SECONDS = 1.0  # between two looks at a Pod whose grace is over and whose end is not due
+UNSEEN_LOOK_SECONDS = 5.0  # between two looks at a Pod that the watch does not show, as it lost a label
+
+_WAIT = Judgement(Verdict.WAIT)
+
+
+def monitor(a: Attempt) -> Judgement:
+    """Sleep until the shared watch, or a limit, says that there is something to do."""
+    shop, ticket = a.shop, a.ticket
+    ticket.hurried = _run_limit(a) < shop.limits.pending_timeout
+    while True:
+        ticket.look()
+        is_gone(a)
+        found = judgement(a)
+        view = ticket.view
+        if found.verdict is not Verdict.WAIT:
+            if ticket.gone:
+                if is_gone(a):
+                    return found
+            elif view is None or view.terminal or _look_again(a) == view:
+                return found
+            continue
+        a.check_ownership()
+        if shop.abandon.is_set() or a.run.leaving:
+            raise Stopping("the worker is left to the next replica")
+        ticket.wait(until_next_look(a, _time_left(a)))
+
+
+def is_gone(a: Attempt, *, cancelled: bool = False) -> bool:
+    """Whether the Pod is gone from the API. Asks the API server where the watch alone does not tell: it says
+    DELETED also of a Pod that lives on without one of the labels that are selected by, and then no more.
+
+    ``cancelled``: an intent stands, so that no attempt follows it.
+    """
+    shop, ticket = a.shop, a.ticket
+    if ticket.gone:
+        if ticket.certain or _is_plain(a, ticket.view, cancelled=cancelled):
+            return True
+    elif not ticket.looked_at or time.monotonic() - ticket.looked_at < UNSEEN_LOOK_SECONDS:
+        return False
+    elif not shop.watcher.health()[0]:
+        return False  # a list is about to tell
+    view = _get(a)
+    if view is not None:
+        if ticket.gone:
+            a.log.warning(
+                "pod_unseen", "the Pod lives, but lost a label that is selected by; it is looked at"
+            )
+        shop.watcher.found(ticket, view)
+    return view is None
+
+
+def _is_plain(a: Attempt, last: PodView | None, *, cancelled: bool) -> bool:
+    """Whether DELETED needs no question: what our own deletes leave ended before it went, or never began."""
+    if last is None or last.terminal or not last.deleting or last.started:
+        return last is not None and last.terminal
+    return not last.node or cancelled or _is_cancelled(a)
+
+
+def _is_cancelled(a: Attempt) -> bool:
+    worker = (a.worker.event_id, a.worker.index)
+    states = a.shop.patience.call("looking for an intent", lambda: a.shop.ledger.states([worker]))
+    return states[0][3]
+
+
+def _get(a: Attempt) -> PodView | None:
+    """The Pod by the API server's own word; ``None`` where that very Pod is gone."""
+    shop, ticket = a.shop, a.ticket
+    try:
+        view = shop.patience.call("looking at a Pod", lambda: observe(shop.pods.get(ticket.name)))
+    except PodGone:
+        ticket.lost()
+        return None
+    if view.uid != ticket.uid:
+        ticket.lost()
+        return None
+    return view
+
+
+def until_next_look(a: Attempt, seconds: float) -> float:
+    """How long to sleep at most: less where nothing will wake the worker."""
+    return min(seconds, UNSEEN_LOOK_SECONDS) if a.ticket.looked_at else seconds
+
+
+def judgement(a: Attempt) -> Judgement:
+    """What the Pod, as last seen, asks for. Never WAIT for one that is gone."""
+    view, limits = a.ticket.view, a.shop.limits
+    if a.ticket.gone:
+        return vanished(view)
+    if view is None:
+        return _WAIT
+    if view.started and not a.running_at:
+        _saw_running(a, view)
+    return judge(
+        view,
+        age_seconds=_age(a, view),
+        waiting_seconds=a.ticket.trouble_seconds(),
+        pending_timeout_seconds=limits.pending_timeout,
+        running_seconds=time.monotonic() - a.running_at if a.running_at else 0.0,
+        run_timeout_seconds=_run_limit(a),
+    )
+
+
+def _age(a: Attempt, view: PodView) -> float:
+    return (
+        time.monotonic() - a.created_at if a.created_at else seconds_since(view.created_at, a.shop.pods.now())
+    )
+
+
+def _saw_running(a: Attempt, view: PodView) -> None:
+    if a.created_at:
+        a.running_at = a.ticket.started_at or time.monotonic()
+        a.shop.metrics.pod_start.observe(max(0.0, a.running_at - a.created_at))
+    else:
+        a.running_at = time.monotonic() - seconds_since(view.started_at, a.shop.pods.now())
+
+
+def _run_limit(a: Attempt) -> float:
+    return float(a.run.event.timeout_seconds or a.shop.limits.default_timeout)
+
+
+def _time_left(a: Attempt) -> float:
+    """Seconds until a limit has to be looked at, though nothing woke the worker."""
+    view, ticket = a.ticket.view, a.ticket
+    if view is None or view.deleting:
+        return LONGEST_WAIT_SECONDS
+    if a.running_at:
+        left = _run_limit(a) - (time.monotonic() - a.running_at)
+    else:
+        left = a.shop.limits.pending_timeout - _age(a, view)
+    if ticket.trouble_seconds():
+        left = min(left, max(GRACE_SECONDS - ticket.trouble_seconds(), TROUBLE_LOOK_SECONDS))
+    return min(max(left, 0.01), LONGEST_WAIT_SECONDS)
+
+
+def _look_again(a: Attempt) -> PodView | None:
+    """Before a limit of ours ends a worker: ask the API server itself, as the watch may be behind."""
+    ticket = a.ticket
+    before, view = ticket.view, _get(a)
+    if view is None:
+        return None
+    if before is not None and view.resource_version == before.resource_version:
+        return before
+    if view.terminal or view.deleting or (before is not None and view.started != before.started):
+        ticket.view = view
+        return view
+    return ticket.view

@@ -1,0 +1,220 @@
+"""Last part: make the end durable, then delete the Pod. Evidence before deletion, always in this order.
+
+Also what an intent to cancel asks for: delete with the Pod's own grace, wait until it is gone, record.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import replace
+from datetime import datetime
+
+from ottoscaler.errors import KubernetesError, NotYet, PodGone, Stopping
+from ottoscaler.events.values import told_metadata
+from ottoscaler.ledger.records import Answer, Intent, millis, timestamp
+from ottoscaler.model import JsonObject, Judgement, Outcome, PodView, Reason, Status, Verdict
+from ottoscaler.pods.verdict import vanished
+from ottoscaler.pods.view import observe
+from ottoscaler.workers.attempt import Attempt, Ended, Next, seconds_since
+from ottoscaler.workers.monitor import LONGEST_WAIT_SECONDS, is_gone, judgement, until_next_look
+from ottoscaler.workers.registry import LONGEST_RETRY_SECONDS
+
+FIRST_RETRY_SECONDS = 1.0  # doubled with each attempt, with jitter
+DELETE_TRIES = 5  # then the reconciler sweeps the Pod; its result stands
+
+
+def settle(a: Attempt, found: Judgement) -> Ended:
+    """Make the end durable, then delete the Pod."""
+    retries = a.run.event.max_retries
+    left = (a.shop.limits.default_retries if retries is None else retries) - a.task.attempt
+    if found.verdict is Verdict.RETRY and left > 0:
+        return _retry(a, found)
+    return _record(a, _outcome(a, found))
+
+
+def _retry(a: Attempt, found: Judgement) -> Ended:
+    shop = a.shop
+    delay = min(FIRST_RETRY_SECONDS * 2**a.task.attempt, LONGEST_RETRY_SECONDS) * random.uniform(0.5, 1.0)
+    view = a.ticket.view
+    avoid = view.node if found.avoid_node and view is not None else ""
+    answer = shop.patience.call(
+        "planning a retry",
+        lambda: shop.ledger.retry(a.worker, a.run.epoch, a.ticket.uid, delay, avoid),
+    )
+    if answer.word == "cancelling":
+        return cancel(a, answer.intent)
+    if answer.word != "ok":
+        return Ended(Next.DONE)
+    due_ms = int((time.time() + delay) * 1000)
+    a.run.note_waiting(a.task.index, a.task.attempt + 1, due_ms, avoid)
+    shop.metrics.retries_total.inc(found.reason.value)
+    a.log.warning(
+        "worker_retries",
+        f"tried again in {delay:.1f} s, as it was the infrastructure: {found.message}",
+        reason=found.reason.value,
+    )
+    delete(a, a.ticket.uid, failed=True)
+    return Ended(Next.RETRY, delay, avoid)
+
+
+def _record(a: Attempt, outcome: Outcome, *, despite_intent: bool = False) -> Ended:
+    shop = a.shop
+    answer = shop.patience.call(
+        "recording a result",
+        lambda: shop.ledger.record(
+            a.worker, a.run.epoch, a.ticket.uid, outcome, despite_intent=despite_intent
+        ),
+    )
+    if answer.word == "cancelling":
+        return cancel(a, answer.intent)
+    if answer.word == "stale":
+        return Ended(Next.DONE)
+    if answer.word in ("ok", "ended"):
+        _tell(a, outcome, answer)
+    a.run.note_done(a.task.index, a.task.attempt, outcome.status.value, a.ticket.uid)
+    delete(a, a.ticket.uid, failed=outcome.status is Status.FAILED)
+    return Ended(Next.DONE)
+
+
+def _tell(a: Attempt, outcome: Outcome, answer: Answer) -> None:
+    shop, event = a.shop, a.run.event
+    shop.metrics.workers_total.inc(outcome.status.value, outcome.reason.value)
+    if outcome.started_at and outcome.finished_at:
+        now = time.time()
+        ran = seconds_since(outcome.started_at, now) - seconds_since(outcome.finished_at, now)
+        shop.metrics.pod_run.observe(max(0.0, ran))
+    failed = outcome.status is Status.FAILED
+    a.log.info(
+        "worker_recorded",
+        f"the worker {outcome.status.words}" + (f": {outcome.reason.value}" if failed else ""),
+        status=outcome.status.value,
+        reason=outcome.reason.value,
+        exit_code=outcome.exit_code,
+    )
+    if answer.word == "ended" and answer.duration_ms is not None:
+        shop.metrics.events_total.inc(event.type, answer.detail)
+        shop.metrics.event_duration.observe(answer.duration_ms / 1000)
+        a.log.info(
+            "event_ended",
+            f"the event {Status(answer.detail).words}",
+            metadata=told_metadata(event.metadata),
+            status=answer.detail,
+            duration_ms=answer.duration_ms,
+        )
+
+
+def _outcome(a: Attempt, found: Judgement) -> Outcome:
+    view = a.ticket.view if a.ticket.uid else None
+    base = Outcome(found.status, found.reason, found.message, found.exit_code)
+    if view is None:
+        pod = a.ticket.name if a.ticket.uid else ""
+        return replace(base, pod=pod, finished_at=timestamp())
+    return replace(
+        base,
+        pod=view.name,
+        node=view.node,
+        created_at=millis(view.created_at),
+        started_at=millis(view.started_at),
+        finished_at=millis(view.finished_at) or timestamp(),
+    )
+
+
+def delete(a: Attempt, uid: str, *, failed: bool = False) -> None:
+    """Ask for the Pod to go, unless it is going, has gone, or is kept for a look at it."""
+    shop, ticket = a.shop, a.ticket
+    if not uid or ticket.certain:
+        return
+    view = ticket.view if ticket.view is not None and ticket.view.uid == uid else None
+    if view is not None and view.deleting:
+        return
+    if failed and shop.limits.failed_pod_ttl > 0 and view is not None and view.terminal:
+        return
+    if view is not None and view.terminal:
+        shop.metrics.pod_reaction.observe(time.monotonic() - ticket.seen_at)
+    tries = None if ticket.looked_at else DELETE_TRIES  # the reconciler sees no more than the watch
+    try:
+        shop.patience.call("deleting a Pod", lambda: shop.pods.delete(ticket.name, uid), tries=tries)
+        a.log.debug("pod_deleted", "the Pod was deleted")
+    except PodGone:
+        ticket.lost()
+    except (KubernetesError, Stopping) as error:
+        a.log.warning("delete_failed", f"the Pod is left to the reconciler: {error}")
+
+
+def cancel_unborn(a: Attempt, intent: Intent) -> Ended:
+    """Cancelled before a Pod of ours was noted; a create may have got through all the same."""
+    shop = a.shop
+    try:
+        view = shop.patience.call("looking for a Pod", lambda: observe(shop.pods.get(a.ticket.name)))
+    except PodGone:
+        return _record(a, _cancelled(intent), despite_intent=True)
+    if not a.is_ours(view):
+        return _record(a, _cancelled(intent), despite_intent=True)
+    shop.watcher.identify(a.ticket, view.uid, view)
+    return cancel(a, intent)
+
+
+def cancel(a: Attempt, intent: Intent) -> Ended:
+    """Delete with the Pod's own grace, wait until it is gone, then record it."""
+    shop, ticket = a.shop, a.ticket
+    view = ticket.view
+    if view is not None and view.terminal and ended_before(view, intent):
+        found = judgement(a)
+        return _record(a, _outcome(a, found), despite_intent=True)
+    asked = False
+    while True:
+        ticket.look()
+        if is_gone(a, cancelled=True):
+            break
+        a.check_ownership()
+        if shop.abandon.is_set() or a.run.leaving:
+            raise Stopping("the cancelled worker is left to the next replica")
+        if not asked and not (ticket.view is not None and ticket.view.deleting):
+            asked = True
+            _delete_patiently(a)
+            continue
+        if not a.waits:
+            raise NotYet("the cancelled Pod has still to go")
+        if not ticket.wait(until_next_look(a, LONGEST_WAIT_SECONDS)) and not ticket.looked_at:
+            a.log.warning("cancel_waits", "the cancelled Pod has not gone yet; its node may be lost")
+    last = ticket.view
+    if last is not None and last.terminal and ended_before(last, intent):
+        return _record(a, _outcome(a, vanished(last)), despite_intent=True)
+    return _record(
+        a,
+        replace(_outcome(a, Judgement(Verdict.FINISHED)), **_as_cancelled(intent, last)),
+        despite_intent=True,
+    )
+
+
+def _delete_patiently(a: Attempt) -> None:
+    shop, ticket = a.shop, a.ticket
+    try:
+        shop.patience.call("deleting a cancelled Pod", lambda: shop.pods.delete(ticket.name, ticket.uid))
+    except PodGone:
+        ticket.lost()
+
+
+def ended_before(view: PodView, intent: Intent) -> bool:
+    """Whether a terminal Pod had ended by itself before the intent. The kubelet tells whole seconds; in the
+    intent's own second, a Pod that nobody had asked to go yet ended by itself."""
+    try:
+        finished = int(datetime.fromisoformat(view.finished_at).timestamp())
+    except ValueError:
+        return not view.deleting
+    second = intent.at_ms // 1000
+    return finished < second or (finished == second and not view.deleting)
+
+
+def _as_cancelled(intent: Intent, view: PodView | None) -> JsonObject:
+    return {
+        "status": Status.CANCELLED,
+        "reason": Reason.CANCELLED,
+        "message": intent.why,
+        "exit_code": view.exit_code if view is not None else None,
+    }
+
+
+def _cancelled(intent: Intent) -> Outcome:
+    return Outcome(Status.CANCELLED, Reason.CANCELLED, intent.why, finished_at=timestamp())

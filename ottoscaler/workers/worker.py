@@ -1,0 +1,83 @@
+"""One Pod's life: create, monitor, record, delete. One pool thread a worker, from creation to deletion.
+
+The order is the promise: the ledger allows it, then the Pod is created; its result is durable, then the Pod
+is deleted. Whatever dies in between, the next replica finds the ledger and the Pod and goes on from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from ottoscaler.model import Judgement, Reason, Status, Verdict
+from ottoscaler.retry import Patience
+from ottoscaler.workers.attempt import Attempt, Ended, Shop
+from ottoscaler.workers.create import create
+from ottoscaler.workers.monitor import is_gone, judgement, monitor
+from ottoscaler.workers.registry import Task
+from ottoscaler.workers.settle import settle
+
+BRIEF_TRIES = 3  # of a call in a thread that others wait for
+
+
+class Workers:
+    """The worker's function. ``work`` runs in pool threads, ``settle_if_ended`` in the reconciler's, for
+    Pods that wait for a slot to be adopted."""
+
+    def __init__(self, shop: Shop) -> None:
+        self._shop = shop
+        self._brief = replace(shop, patience=Patience(shop.abandon, BRIEF_TRIES))
+
+    def work(self, task: Task, under_way: Callable[[], None] = lambda: None) -> Ended:
+        """Run one attempt to its end. Raises Fenced (the event is another's), Stopping (left to the next).
+
+        ``under_way`` is called as soon as it no longer waits for its turn to be created.
+        """
+        ticket = self._shop.watcher.subscribe(self._shop.name(task))
+        try:
+            attempt = Attempt(self._shop, task, ticket, under_way=under_way)
+            ended = create(attempt)
+            under_way()
+            return ended if ended is not None else settle(attempt, monitor(attempt))
+        finally:
+            self._shop.watcher.unsubscribe(ticket)
+
+    def look_up(self) -> None:
+        """Any thread: have every waiting worker look whether its event is still this replica's."""
+        self._shop.watcher.wake_all()
+
+    def settle_if_ended(self, task: Task) -> Ended | None:
+        """End an adopted worker whose Pod needs no more waiting; ``None`` where it still runs.
+
+        Never waits for a Pod to go, and gives a call up after a few tries. Raises as :meth:`work`, NotYet,
+        RedisError and KubernetesError, upon which the caller comes again later.
+        """
+        watcher = self._shop.watcher
+        ticket = watcher.subscribe(self._shop.name(task))
+        try:
+            if task.uid:
+                watcher.identify(ticket, task.uid)
+                ticket.gone = ticket.gone or (ticket.view is None and watcher.health()[0])
+            attempt = Attempt(self._brief, task, ticket, waits=False)
+            if not task.uid:
+                if ticket.view is None or not attempt.is_ours(ticket.view):
+                    return None  # with a slot, it is looked for
+                watcher.identify(ticket, ticket.view.uid)
+            is_gone(attempt)
+            found = judgement(attempt)
+            return settle(attempt, found) if found.verdict is not Verdict.WAIT else None
+        finally:
+            watcher.unsubscribe(ticket)
+
+    def give_up(self, task: Task, why: str) -> Ended:
+        """Record a worker as failed that Ottoscaler itself cannot carry on with, and delete its Pod."""
+        watcher = self._shop.watcher
+        ticket = watcher.subscribe(self._shop.name(task))
+        try:
+            attempt = Attempt(self._shop, task, ticket)
+            if ticket.view is not None and attempt.is_ours(ticket.view):
+                watcher.identify(ticket, ticket.view.uid)
+            verdict = Judgement(Verdict.FINISHED, Status.FAILED, Reason.UNKNOWN, why)
+            return settle(attempt, verdict)
+        finally:
+            watcher.unsubscribe(ticket)
