@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from ottoscaler.cli.serve import complain, end
+from ottoscaler.cli.serve import check_kubeconfig, complain, end
 from ottoscaler.cli.terminal import columns, paint, safe
 from ottoscaler.config import load as config
 from ottoscaler.config.settings import Settings
@@ -47,7 +47,7 @@ class Report:
 def main(environ: Mapping[str, str]) -> int:
     """0: no problem, 1: something does not work, 2: the service would not start with these settings."""
     try:
-        settings = config.load(environ)
+        settings = config.load(environ, check_kubeconfig)
     except BadSettings as error:
         complain(error.problems)
         return 2

@@ -31,10 +31,17 @@ def complain(problems: list[str]) -> None:
         print(f"ottoscaler: {problem}", file=sys.stderr)
 
 
+def check_kubeconfig(kubeconfig: str) -> None:
+    """Raises ValueError where the kubeconfig's files cannot be used."""
+    from ottoscaler.kube.credentials import check  # late: the Kubernetes client is slow to import
+
+    check(kubeconfig)
+
+
 def load(environ: Mapping[str, str]) -> tuple[Settings, Templates] | None:
     """Settings and templates, or ``None`` after a line for every problem."""
     try:
-        settings = config.load(environ)
+        settings = config.load(environ, check_kubeconfig)
     except BadSettings as error:
         complain(error.problems)
         return None

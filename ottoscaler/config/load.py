@@ -6,7 +6,7 @@ read from anywhere.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,8 +28,11 @@ __all__ = [
 LONGEST_VALUE_SHOWN = 200  # characters of a wrong value that a problem repeats
 
 
-def load(environ: Mapping[str, str]) -> Settings:
+def load(environ: Mapping[str, str], check_kubeconfig: Callable[[str], None] | None = None) -> Settings:
     """The settings that an environment describes; an empty value counts as none. Main thread.
+
+    ``check_kubeconfig`` reads what the kubeconfig's files hold and raises ValueError with a clause where they
+    cannot be used; it comes from those who reach Kubernetes.
 
     Raises:
         BadSettings: with one sentence for every problem, each naming the variable, the value and what is
@@ -44,6 +47,8 @@ def load(environ: Mapping[str, str]) -> Settings:
             continue
         try:
             values[name] = spec.kind.parse(text)
+            if name == "kubeconfig" and check_kubeconfig is not None:
+                check_kubeconfig(values[name])
         except ValueError as error:
             problems[name] = _problem(name, text, str(error))
     settings = Settings(**values, warnings=value_warnings(environ))

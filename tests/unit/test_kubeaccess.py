@@ -10,7 +10,7 @@ import yaml
 
 from ottoscaler.config.load import load
 from ottoscaler.errors import BadSettings, KubernetesUnavailable
-from ottoscaler.kube.credentials import Access
+from ottoscaler.kube.credentials import Access, check
 
 
 def kubeconfig(cluster: Any = None, user: Any = None, **fields: Any) -> str:
@@ -49,7 +49,7 @@ def test_a_kubeconfig_that_cannot_be_used_is_a_wrong_setting(case: str, tmp_path
     path = tmp_path / "kubeconfig"
     path.write_text(text)
     with pytest.raises(BadSettings) as caught:
-        load({"KUBECONFIG": str(path)})
+        load({"KUBECONFIG": str(path)}, check)
     (sentence,) = caught.value.problems
     assert sentence.startswith(f"KUBECONFIG is '{path}': ")
     assert named in sentence
@@ -69,8 +69,8 @@ def test_of_several_files_the_wrong_one_is_named(tmp_path: Path) -> None:
     (tmp_path / "good").write_text(kubeconfig())
     (tmp_path / "bad").write_text("[")
     with pytest.raises(BadSettings, match=f"in line 1 .{tmp_path}/bad"):
-        load({"KUBECONFIG": f"{tmp_path}/good:{tmp_path}/bad"})
-    assert load({"KUBECONFIG": f"{tmp_path}/good:{tmp_path}/missing"}).kubeconfig
+        load({"KUBECONFIG": f"{tmp_path}/good:{tmp_path}/bad"}, check)
+    assert load({"KUBECONFIG": f"{tmp_path}/good:{tmp_path}/missing"}, check).kubeconfig
 
 
 def test_a_plugin_is_not_run_to_check_a_kubeconfig(tmp_path: Path) -> None:
@@ -80,14 +80,14 @@ def test_a_plugin_is_not_run_to_check_a_kubeconfig(tmp_path: Path) -> None:
         "args": [f"{tmp_path}/ran"],
     }
     (tmp_path / "kubeconfig").write_text(kubeconfig(user={"exec": plugin}))
-    load({"KUBECONFIG": f"{tmp_path}/kubeconfig"})
+    load({"KUBECONFIG": f"{tmp_path}/kubeconfig"}, check)
     assert not (tmp_path / "ran").exists()
 
 
 def test_a_file_that_is_being_rewritten_is_waited_for(tmp_path: Path) -> None:
     path = tmp_path / "kubeconfig"
     path.write_text(kubeconfig())
-    access = Access(load({"KUBECONFIG": str(path)}).kubeconfig, 1)
+    access = Access(load({"KUBECONFIG": str(path)}, check).kubeconfig, 1)
     path.write_text("")
     with pytest.raises(KubernetesUnavailable, match="it is empty"):
         access.pool()
