@@ -42,14 +42,14 @@ format: $(STAMP) ## Format the code
 
 bench: $(STAMP) ## Measure speed beside the limit and a naive peer (ARGS=--quick)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
-	@$(BIN)/python -m tests.bench $(ARGS)
+	@$(BIN)/python -m tests.tools.bench $(ARGS)
 
 MINUTES ?= 5
 chaos: $(STAMP) ## Kill, freeze and cut for MINUTES, then check that nothing was lost or run twice
-	@$(BIN)/python -m tests.chaos --minutes $(MINUTES) $(ARGS)
+	@$(BIN)/python -m tests.tools.chaos --minutes $(MINUTES) $(ARGS)
 
 matrix: $(STAMP) ## Crash at every outside call of one event's life; print the table
-	@$(BIN)/python -m tests.crash_matrix $(ARGS)
+	@$(BIN)/python -m tests.tools.crash_matrix $(ARGS)
 
 local: $(STAMP) ## Keep a local cluster and Redis running in the foreground
 	@$(BIN)/python -m ottoscaler.local up $(ARGS)

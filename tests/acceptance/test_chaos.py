@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.chaos import chaos
 from tests.harness.looks import local_only
+from tests.tools.chaos import chaos
 
 SEEDS = [7]
 SECONDS = 8.0

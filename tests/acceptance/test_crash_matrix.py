@@ -1,6 +1,6 @@
 """The crash matrix, as many rows as CI has time for: every call in some run, each fault in every run.
 
-``python -m tests.crash_matrix`` runs all of it.
+``python -m tests.tools.crash_matrix`` runs all of it.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.crash_matrix import FAULTS, LANES, reference, rows, run
 from tests.harness.looks import local_only
+from tests.tools.crash_matrix import FAULTS, LANES, reference, rows, run
 
 EVERY = 26  # no multiple of three, or each row would have the same fault
 

@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 
 from tests.harness.world import Kube, World
-from tests.unit.kustomize import OVERLAYS, find, render
-from tests.unit.overlays import settings_data
+from tests.unit.manifests.kustomize import OVERLAYS, find, render
+from tests.unit.manifests.overlays import settings_data
 
 Json = dict[str, Any]
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.harness.world import World
 from tests.real.manifests import Json, lost, moved, post
-from tests.unit.kustomize import OVERLAYS, find, render
+from tests.unit.manifests.kustomize import OVERLAYS, find, render
 
 pytestmark = pytest.mark.real
 

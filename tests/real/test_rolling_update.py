@@ -24,7 +24,7 @@ from ottoscaler.kube.credentials import Access
 from tests.harness.waiting import wait_for
 from tests.harness.world import World
 from tests.real.manifests import Installed, Json
-from tests.unit.kustomize import ROOT, find
+from tests.unit.manifests.kustomize import ROOT, find
 
 pytestmark = pytest.mark.real
 

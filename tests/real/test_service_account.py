@@ -11,7 +11,7 @@ from ottoscaler.pods.plan import pod_name
 from tests.harness.waiting import wait_for
 from tests.harness.world import INSTANCE, Kube, World
 from tests.real.manifests import Installed, Json
-from tests.unit.kustomize import find
+from tests.unit.manifests.kustomize import find
 
 pytestmark = pytest.mark.real
 

@@ -1,0 +1,90 @@
+"""As much of kustomize as our manifests use, so that they are tested also where there is no kubectl.
+
+Names keep no content hash. ``test_manifests`` compares it with ``kubectl kustomize`` where that is there.
+"""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[3]
+OVERLAYS = ROOT / "manifests" / "overlays"
+
+Json = dict[str, Any]
+
+_KNOWN = {
+    "apiVersion", "kind", "resources", "namespace", "images", "replicas", "configMapGenerator", "patches",
+}  # fmt: skip
+_CLUSTER_WIDE = ("Namespace", "PriorityClass")
+_MERGE_KEYS = {"volumeMounts": "mountPath", "containers": "name", "env": "name", "volumes": "name"}
+
+
+def render(directory: Path) -> list[Json]:
+    """All objects of a kustomization, or an error where it uses something that is not known here."""
+    kustomization = yaml.safe_load((directory / "kustomization.yaml").read_text())
+    unknown = kustomization.keys() - _KNOWN
+    if unknown:
+        raise ValueError(f"{directory} uses {', '.join(sorted(unknown))}, of which nothing is known here")
+    objects: list[Json] = []
+    for resource in kustomization.get("resources", []):
+        path = directory / resource
+        objects += render(path) if path.is_dir() else list(yaml.safe_load_all(path.read_text()))
+    for generator in kustomization.get("configMapGenerator", []):
+        _generate(directory, generator, objects)
+    for patch in kustomization.get("patches", []):
+        change = yaml.safe_load((directory / patch["path"]).read_text())
+        target = find(objects, change["kind"], change["metadata"]["name"])
+        target.update(_merged(target, change))
+    for made in objects:
+        if kustomization.get("namespace") and made["kind"] not in _CLUSTER_WIDE:
+            made["metadata"]["namespace"] = kustomization["namespace"]
+    _set_images_and_replicas(kustomization, objects)
+    return objects
+
+
+def find(objects: list[Json], kind: str, name: str = "") -> Json:
+    """The only object of that kind and name."""
+    (found,) = [o for o in objects if o["kind"] == kind and name in ("", o["metadata"]["name"])]
+    return found
+
+
+def _generate(directory: Path, generator: Json, objects: list[Json]) -> None:
+    data: dict[str, str] = {}
+    for file in generator.get("envs", []):
+        lines = (directory / file).read_text().splitlines()
+        data |= dict(line.split("=", 1) for line in lines if line.strip() and not line.startswith("#"))
+    for file in generator.get("files", []):
+        data[Path(file).name] = (directory / file).read_text()
+    data |= dict(literal.split("=", 1) for literal in generator.get("literals", []))
+    if generator.get("behavior") == "merge":
+        find(objects, "ConfigMap", generator["name"])["data"] |= data
+        return
+    metadata = {"name": generator["name"]}
+    objects.append({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data})
+
+
+def _merged(old: Any, new: Any, field: str = "") -> Any:
+    if isinstance(old, dict) and isinstance(new, dict):
+        return {**old, **{name: _merged(old.get(name), value, name) for name, value in new.items()}}
+    if isinstance(old, list) and isinstance(new, list) and field in _MERGE_KEYS:
+        key = _MERGE_KEYS[field]
+        kept = {item[key]: item for item in old}
+        changed = {item[key]: _merged(kept.get(item[key]), item) for item in new}
+        return [*({**kept, **changed}[name] for name in {**changed, **kept})]
+    return copy.deepcopy(new)
+
+
+def _set_images_and_replicas(kustomization: Json, objects: list[Json]) -> None:
+    workloads = [made for made in objects if "template" in made.get("spec", {})]
+    for workload in workloads:
+        for container in workload["spec"]["template"]["spec"]["containers"]:
+            for image in kustomization.get("images", []):
+                if container["image"] == image["name"]:
+                    container["image"] = f"{image.get('newName', image['name'])}:{image['newTag']}"
+        for replicas in kustomization.get("replicas", []):
+            if workload["metadata"]["name"] == replicas["name"]:
+                workload["spec"]["replicas"] = replicas["count"]

@@ -1,0 +1,154 @@
+"""The commands that our Makefile gives to docker, kind and kubectl: stand-ins on a PATH of their own write
+down what they are called with. That says nothing about what those tools then do."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.unit.manifests.kustomize import ROOT
+
+TOOLS = ("docker", "kind", "kubectl")
+EVENT = "XADD otto:scale:events * type scale_up pod_count 3 task_id hello"
+
+
+class Machine:
+    """A PATH with nothing on it but make, a shell, grep, and stand-ins for the tools that are installed."""
+
+    def __init__(self, directory: Path, *installed: str, clusters: str = "", engine: bool = True) -> None:
+        self.path = directory / "bin"
+        self.calls_file = directory / "calls"
+        self.path.mkdir()
+        for tool in ("make", "sh", "grep"):
+            found = shutil.which(tool)
+            assert found, tool
+            (self.path / tool).symlink_to(found)
+        answers = {
+            "kind": f"[ \"$1\" = get ] && printf '%s' '{clusters}' || :",
+            "docker": f'[ "$1" != version ] || exit {int(not engine)}',
+            "kubectl": ":",
+        }
+        for tool in installed:
+            note = f"echo {tool} \"$@\" >>'{self.calls_file}'"
+            stub = self.path / tool
+            stub.write_text(f"#!{shutil.which('sh')}\n{note}\n{answers[tool]}\n")
+            stub.chmod(0o755)
+
+    def make(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        environment = {"PATH": str(self.path), "HOME": os.environ.get("HOME", "/")}
+        command = [str(self.path / "make"), "--no-print-directory", *arguments]
+        return subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
+        )
+
+    def calls(self) -> list[str]:
+        """What the stand-ins were called with, but for the questions that change nothing."""
+        lines = self.calls_file.read_text().splitlines() if self.calls_file.exists() else []
+        return [line for line in lines if line not in ("docker version", "kind get clusters")]
+
+
+def test_run_starts_a_cluster_builds_deploys_and_follows_the_log(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, *TOOLS)
+    done = machine.make("run")
+    assert done.returncode == 0, done.stderr
+    kubectl = "kubectl --context kind-ottoscaler --namespace ottoscaler"
+    assert machine.calls() == [
+        "kind create cluster --name ottoscaler --wait 180s",
+        "docker build --tag ottoscaler:dev .",
+        "kind load docker-image ottoscaler:dev --name ottoscaler",
+        f"{kubectl} apply --kustomize manifests/overlays/kind",
+        f"{kubectl} rollout restart deployment/ottoscaler",
+        f"{kubectl} rollout status statefulset/redis --timeout 180s",
+        f"{kubectl} rollout status deployment/ottoscaler --timeout 180s",
+        f"{kubectl} logs --selector app=ottoscaler --follow --tail 50 --max-log-requests 10",
+    ]
+
+
+def test_run_takes_the_cluster_that_is_there(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, *TOOLS, clusters="other\nottoscaler\n")
+    assert machine.make("run").returncode == 0
+    assert not [call for call in machine.calls() if call.startswith("kind create")]
+
+
+def test_cluster_with_a_longer_name_is_not_taken_for_ours(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, *TOOLS, clusters="ottoscaler-2\n")
+    assert machine.make("kind-up").returncode == 0
+    assert machine.calls() == ["kind create cluster --name ottoscaler --wait 180s"]
+
+
+def test_event_shows_its_redis_cli_line_and_sends_it(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, *TOOLS)
+    done = machine.make("event")
+    kubectl = "kubectl --context kind-ottoscaler --namespace ottoscaler"
+    command = f"{kubectl} exec statefulset/redis -- redis-cli {EVENT}"
+    assert machine.calls() == [command]
+    assert done.stdout.splitlines() == [command.replace("*", "'*'")]
+
+
+def test_event_sends_another_event_on_demand(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, *TOOLS)
+    machine.make("event", "EVENT=type scale_down task_id hello")
+    assert machine.calls()[0].endswith("redis-cli XADD otto:scale:events * type scale_down task_id hello")
+
+
+TARGETS = ("run", "kind-up", "image", "deploy", "event", "workers", "results", "logs", "kind-down")
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_command_names_its_cluster(target: str, tmp_path: Path) -> None:
+    machine = Machine(tmp_path, *TOOLS)
+    assert machine.make(target, "KIND_CLUSTER=mine").returncode == 0
+    assert machine.calls()
+    for call in machine.calls():
+        tool = call.split()[0]
+        named = {"kubectl": "--context kind-mine ", "kind": "--name mine", "docker": "docker build "}
+        assert named[tool] in call
+
+
+NEEDS = [
+    *(("run", tool) for tool in TOOLS),
+    *(("deploy", tool) for tool in TOOLS),
+    ("kind-up", "kind"),
+    ("image", "docker"),
+    ("event", "kubectl"),
+    ("workers", "kubectl"),
+    ("results", "kubectl"),
+    ("logs", "kubectl"),
+    ("kind-down", "kind"),
+]
+
+
+@pytest.mark.parametrize(("target", "missing"), NEEDS)
+def test_missing_tool_is_one_sentence_that_points_at_the_demo(
+    target: str, missing: str, tmp_path: Path
+) -> None:
+    machine = Machine(tmp_path, *(tool for tool in TOOLS if tool != missing))
+    done = machine.make(target)
+    assert done.returncode != 0
+    sentence, *rest = done.stderr.splitlines()
+    assert sentence.startswith(f"make: {missing} is missing")
+    assert sentence.endswith("make demo")
+    assert all(line.startswith("make: ***") for line in rest)
+    assert machine.calls() == []
+
+
+@pytest.mark.parametrize("target", ["run", "kind-up", "image", "deploy"])
+def test_docker_without_an_engine_is_one_sentence_that_points_at_the_demo(
+    target: str, tmp_path: Path
+) -> None:
+    machine = Machine(tmp_path, *TOOLS, engine=False)
+    done = machine.make(target)
+    assert done.returncode != 0
+    assert done.stderr.splitlines()[0].startswith("make: docker has no engine running")
+    assert "make demo" in done.stderr.splitlines()[0]
+    assert machine.calls() == []
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_target_is_explained_by_help(target: str) -> None:
+    lines = (ROOT / "kind.mk").read_text().splitlines()
+    assert [line for line in lines if line.startswith(f"{target}:") and " ## " in line]

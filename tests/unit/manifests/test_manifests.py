@@ -1,0 +1,195 @@
+"""The manifests against the code that they run: neither may change without the other."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from typing import Any
+
+import yaml
+
+from ottoscaler import app
+from ottoscaler.cli import serve
+from ottoscaler.config.settings import NAMES, SPECS, variable
+from ottoscaler.controller.handover import HANDOVER_SECONDS
+from ottoscaler.threads import PARTS_SECONDS
+from tests.unit.manifests.kustomize import OVERLAYS, ROOT, find
+from tests.unit.manifests.overlays import both, container, objects, pod_spec, settings, settings_data
+
+Json = dict[str, Any]
+
+SERVICE = ROOT / "manifests" / "base" / "service"
+SECRET_OR_OWN = {"REDIS_URL", "REDIS_USERNAME", "REDIS_PASSWORD", "REDIS_CONSUMER", "POD_UID", "KUBECONFIG"}
+
+
+# --- settings
+
+
+@both
+def test_every_variable_in_the_manifests_is_a_setting(overlay: str) -> None:
+    named = {variable(name) for name in NAMES}
+    given = settings_data(overlay).keys() | {entry["name"] for entry in container(overlay)["env"]}
+    assert given <= named
+
+
+def test_every_setting_stands_in_the_settings_file_with_its_default() -> None:
+    lines = (SERVICE / "settings.env").read_text().splitlines()
+    shown = dict(line.lstrip("#").split("=", 1) for line in lines if re.match(r"#?[A-Z_]+=", line))
+    assert shown.keys() | SECRET_OR_OWN == {variable(name) for name in NAMES}
+    commented = {line[1:].split("=", 1)[0] for line in lines if re.match(r"#[A-Z_]+=", line)}
+    defaults = {variable(n): "" if s.worked_out else s.shown_default for n, s in SPECS.items()}
+    assert {name: shown[name] for name in commented} == {name: defaults[name] for name in commented}
+
+
+@both
+def test_settings_of_the_manifests_are_accepted(overlay: str) -> None:
+    assert settings(overlay).warnings == ()
+
+
+@both
+def test_no_secret_stands_in_a_manifest(overlay: str) -> None:
+    assert not {"REDIS_URL", "REDIS_PASSWORD"} & settings_data(overlay).keys()
+    assert not [o for o in objects(overlay) if o["kind"] == "Secret"]
+    literal = [e["name"] for e in container(overlay)["env"] if "value" in e]
+    assert literal == []
+
+
+@both
+def test_replica_is_called_as_its_pod_and_knows_its_uid(overlay: str) -> None:
+    own = [e for e in container(overlay)["env"] if "fieldRef" in e["valueFrom"]]
+    fields = {e["name"]: e["valueFrom"]["fieldRef"]["fieldPath"] for e in own}
+    assert fields == {"REDIS_CONSUMER": "metadata.name", "POD_UID": "metadata.uid"}
+
+
+@both
+def test_templates_are_mounted_where_the_settings_look(overlay: str) -> None:
+    mounts = {m["name"]: m["mountPath"] for m in container(overlay)["volumeMounts"]}
+    assert mounts["templates"] == settings_data(overlay)["OTTO_TEMPLATES_DIR"]
+    volumes = {v["name"]: v for v in pod_spec(overlay)["volumes"]}
+    assert volumes["templates"]["configMap"]["name"] == "ottoscaler-templates"
+
+
+def test_production_speaks_tls_to_redis_and_trusts_the_secret_s_ca() -> None:
+    (url,) = [e for e in container("production")["env"] if e["name"] == "REDIS_URL"]
+    secret = url["valueFrom"]["secretKeyRef"]["name"]
+    (volume,) = [v for v in pod_spec("production")["volumes"] if "secret" in v]
+    assert volume["secret"]["secretName"] == secret
+    mounts = {m["name"]: m["mountPath"] for m in container("production")["volumeMounts"]}
+    file = f"{mounts[volume['name']]}/{volume['secret']['items'][0]['path']}"
+    assert settings_data("production")["REDIS_TLS_CA_FILE"] == file
+
+
+# --- the process
+
+
+@both
+def test_grace_period_outlasts_the_slowest_stop(overlay: str) -> None:
+    grace = settings(overlay).shutdown_grace_seconds
+    assert pod_spec(overlay)["terminationGracePeriodSeconds"] >= grace + serve.HARD_LIMIT_SECONDS + 5
+    # A stop's own last steps fit before the process would end itself.
+    assert app.READ_END_SECONDS + HANDOVER_SECONDS * 2 + PARTS_SECONDS * 2 <= serve.HARD_LIMIT_SECONDS
+
+
+@both
+def test_rolling_update_does_not_wait_for_long_workers(overlay: str) -> None:
+    assert settings(overlay).shutdown_grace_seconds <= 30
+    rolling = find(objects(overlay), "Deployment")["spec"]["strategy"]["rollingUpdate"]
+    assert rolling == {"maxSurge": 1, "maxUnavailable": 0}
+
+
+@both
+def test_probes_and_policy_use_the_port_that_the_service_listens_on(overlay: str) -> None:
+    port = settings(overlay).http_port
+    assert container(overlay)["ports"] == [{"name": "http", "containerPort": port}]
+    probes = {n: container(overlay)[f"{n}Probe"]["httpGet"] for n in ("startup", "liveness", "readiness")}
+    assert {probe["port"] for probe in probes.values()} == {"http"}
+    assert [probes[n]["path"] for n in ("startup", "liveness", "readiness")] == [
+        "/healthz",
+        "/healthz",
+        "/readyz",
+    ]
+    policy = find(objects(overlay), "NetworkPolicy", "ottoscaler")["spec"]
+    assert [p["port"] for rule in policy["ingress"] for p in rule["ports"]] == [port]
+
+
+@both
+def test_service_may_reach_redis_and_the_api_server(overlay: str) -> None:
+    policy = find(objects(overlay), "NetworkPolicy", "ottoscaler")["spec"]
+    out = {p["port"] for rule in policy["egress"] for p in rule["ports"]}
+    assert {53, 443, 6443, settings(overlay).redis_port} <= out
+
+
+@both
+def test_everything_that_selects_the_service_selects_its_label(overlay: str) -> None:
+    made = objects(overlay)
+    deployment = find(made, "Deployment")
+    assert deployment["spec"]["template"]["metadata"]["labels"] == {"app": "ottoscaler"}
+    selectors = [
+        deployment["spec"]["selector"]["matchLabels"],
+        find(made, "PodDisruptionBudget")["spec"]["selector"]["matchLabels"],
+        find(made, "NetworkPolicy", "ottoscaler")["spec"]["podSelector"]["matchLabels"],
+        *(
+            term["podAffinityTerm"]["labelSelector"]["matchLabels"]
+            for term in pod_spec(overlay)["affinity"]["podAntiAffinity"][
+                "preferredDuringSchedulingIgnoredDuringExecution"
+            ]
+        ),
+    ]
+    assert selectors == [{"app": "ottoscaler"}] * len(selectors)
+
+
+@both
+def test_a_drain_is_never_stopped_for_good(overlay: str) -> None:
+    assert find(objects(overlay), "PodDisruptionBudget")["spec"]["maxUnavailable"] == 1
+
+
+# --- rights
+
+
+@both
+def test_role_has_exactly_the_verbs_that_the_code_uses(overlay: str) -> None:
+    code = (ROOT / "ottoscaler" / "kube" / "client.py").read_text()
+    requests = re.findall(r'self\._\w+\(\s*"(\w+)", "(?:GET|POST|PUT|PATCH|DELETE)"', code)
+    used = set(requests) - {"review"}  # of one's own rights: anyone may
+    role = find(objects(overlay), "Role")
+    assert role["rules"] == [{"apiGroups": [""], "resources": ["pods"], "verbs": role["rules"][0]["verbs"]}]
+    assert sorted(role["rules"][0]["verbs"]) == sorted(used)
+
+
+@both
+def test_rights_are_given_where_workers_run_and_to_the_service_s_account(overlay: str) -> None:
+    made = objects(overlay)
+    account = find(made, "ServiceAccount")["metadata"]
+    where = settings_data(overlay).get("NAMESPACE", find(made, "Deployment")["metadata"]["namespace"])
+    for kind in ("Role", "RoleBinding"):
+        assert find(made, kind)["metadata"]["namespace"] == where
+    (subject,) = find(made, "RoleBinding")["subjects"]
+    assert (subject["name"], subject["namespace"]) == (account["name"], account["namespace"])
+    assert pod_spec(overlay)["serviceAccountName"] == account["name"]
+
+
+@both
+def test_every_object_s_namespace_is_made_and_enforces_restricted_pod_security(overlay: str) -> None:
+    made = objects(overlay)
+    namespaces = {o["metadata"]["name"]: o["metadata"]["labels"] for o in made if o["kind"] == "Namespace"}
+    assert {o["metadata"]["namespace"] for o in made if "namespace" in o["metadata"]} == set(namespaces)
+    for marks in namespaces.values():
+        assert marks["pod-security.kubernetes.io/enforce"] == "restricted"
+
+
+# --- kustomize itself, where kubectl is there; our own reading of the files is what is tested above
+
+
+if shutil.which("kubectl"):
+
+    @both
+    def test_kubectl_renders_what_these_tests_have_read(overlay: str) -> None:
+        command = ["kubectl", "kustomize", str(OVERLAYS / overlay)]
+        text = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+        text = re.sub(r"(ottoscaler-(?:settings|templates))-[a-z0-9]{10}\b", r"\1", text)
+        assert _by_name(list(yaml.safe_load_all(text))) == _by_name(objects(overlay))
+
+
+def _by_name(made: list[Json]) -> dict[tuple[str, str, str], Json]:
+    return {(o["kind"], o["metadata"].get("namespace", ""), o["metadata"]["name"]): o for o in made}
