@@ -16,7 +16,7 @@ from ottoscaler.telemetry.metrics import CODES, POLLS, VERBS, Metrics
 ROOT = Path(__file__).parents[3]
 RULES = yaml.safe_load((ROOT / "manifests/monitoring/prometheusrule.yaml").read_text())["spec"]
 MONITOR = yaml.safe_load((ROOT / "manifests/monitoring/podmonitor.yaml").read_text())["spec"]
-CASES = ROOT / "tests/unit/alert_cases.yaml"
+CASES = ROOT / "tests/unit/manifests/alert_cases.yaml"
 ALERTS: list[dict[str, Any]] = [rule for group in RULES["groups"] for rule in group["rules"]]
 
 OTHERS = {"kube_pod_status_ready"}  # kube-state-metrics
