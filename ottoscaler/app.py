@@ -43,7 +43,7 @@ from ottoscaler.telemetry.http import HttpServer
 from ottoscaler.telemetry.logs import flood, get_logger
 from ottoscaler.telemetry.metrics import Metrics
 from ottoscaler.threads import Threads
-from ottoscaler.workers.attempt import Shop, WorkerLimits
+from ottoscaler.workers.attempt import WorkerDeps, WorkerLimits
 from ottoscaler.workers.registry import Flight
 from ottoscaler.workers.worker import Workers
 
@@ -122,7 +122,7 @@ class App:
 
     def _make_workers(self) -> None:
         s = self.settings
-        shop = Shop(
+        deps = WorkerDeps(
             ledger=self._ledger,
             pods=self._pods,
             watcher=self.watcher,
@@ -153,7 +153,7 @@ class App:
         )
         self.dispatcher = Dispatcher(
             self.flight,
-            Workers(shop),
+            Workers(deps),
             self._ledger,
             max_workers=s.max_workers,
             scale_down=self._scale_down,

@@ -56,7 +56,7 @@ class WorkerLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class Shop:
+class WorkerDeps:
     """What every worker of this process shares. All of it is thread-safe."""
 
     ledger: Ledger
@@ -92,7 +92,7 @@ class Attempt:
 
     def __init__(
         self,
-        shop: Shop,
+        deps: WorkerDeps,
         task: Task,
         ticket: Ticket,
         *,
@@ -101,7 +101,7 @@ class Attempt:
     ) -> None:
         self.under_way = under_way  # it has its Pod, or waits for something else than its turn
         self.waits = waits  # its thread may sleep until the Pod goes
-        self.shop = shop
+        self.deps = deps
         self.task = task
         self.run: EventRun = task.run
         self.worker = task.worker
@@ -128,8 +128,8 @@ class Attempt:
         """Whether a Pod of our name is this very attempt's: by its labels, of an installation we held."""
         return (
             view.worker == self.worker
-            and view.instance == self.shop.limits.instance
-            and view.installation in self.shop.lease.held_installations
+            and view.instance == self.deps.limits.instance
+            and view.installation in self.deps.lease.held_installations
         )
 
 

@@ -58,17 +58,17 @@ def create(a: Attempt) -> Ended | None:
 def _take_back(a: Attempt) -> None:
     """At a stop: what was begun and never sent is not begun, so that the next replica need not skip it."""
     try:
-        if a.shop.ledger.unstart(a.worker, a.run.epoch):
+        if a.deps.ledger.unstart(a.worker, a.run.epoch):
             a.log.debug("attempt_taken_back", "no create of it was sent; it begins anew at the next replica")
     except RedisError as error:
         a.log.debug("attempt_taken_back", f"it could not be taken back: {error}")
 
 
 def _create(a: Attempt) -> Ended | None:
-    shop, begun, pause = a.shop, time.monotonic(), CREATE_PAUSE_SECONDS
+    deps, begun, pause = a.deps, time.monotonic(), CREATE_PAUSE_SECONDS
     while True:
         try:
-            return _post(a, shop.lease.grant(shop.stopping))
+            return _post(a, deps.lease.grant(deps.stopping))
         except _NotToBeCreated as told:
             a.under_way()
             if told.answer.word in ("recorded", "finished", "stale"):
@@ -83,18 +83,18 @@ def _create(a: Attempt) -> Ended | None:
             raise
         except (KubernetesUnavailable, QuotaExceeded, RedisError) as error:
             waited = time.monotonic() - begun
-            if waited > shop.limits.pending_timeout and _is_limited(error):
+            if waited > deps.limits.pending_timeout and _is_limited(error):
                 return settle(a, _refused(error))
             a.under_way()
             flood.info("create_waits", f"Pods cannot be created for now: {error}", key=type(error).__name__)
             least = error.retry_after if isinstance(error, KubernetesUnavailable) else 0.0
-            shop.stopping.wait(max(least, pause * random.uniform(0.5, 1.0)))
+            deps.stopping.wait(max(least, pause * random.uniform(0.5, 1.0)))
             pause = min(pause * 2, LONGEST_CREATE_PAUSE_SECONDS)
 
 
 def _post(a: Attempt, generation: int) -> Ended | None:
     """Create the Pod, or find the one that a lost reply or a dead replica left."""
-    shop = a.shop
+    deps = a.deps
     if a.ticket.view is not None and a.is_ours(a.ticket.view):  # its create's reply was lost
         return _take_up(a, a.ticket.view)
     if a.run.plan is None:
@@ -104,7 +104,7 @@ def _post(a: Attempt, generation: int) -> Ended | None:
         )
     body = a.run.plan.body(a.task.index, a.task.attempt, avoid_node=a.task.avoid_node)
     try:
-        obj = shop.pods.create(
+        obj = deps.pods.create(
             body, permit=lambda: _permit(a, generation), last=lambda: _begin(a, generation)
         )
     except PodExists:
@@ -114,16 +114,16 @@ def _post(a: Attempt, generation: int) -> Ended | None:
         a.maybe_sent = a.maybe_sent or not error.unsent
         raise
     a.maybe_sent = True
-    shop.metrics.pod_create.observe(time.monotonic() - a.created_at)
+    deps.metrics.pod_create.observe(time.monotonic() - a.created_at)
     a.log.info("pod_created", "the Pod was created")
     return _note(a, obj["metadata"]["uid"], observe(obj))
 
 
 def _permit(a: Attempt, generation: int) -> None:
     """While a create waits: whatever it waits for, the lease must hold all the time."""
-    if a.shop.stopping.is_set():
+    if a.deps.stopping.is_set():
         raise Stopping("nothing is created any more")
-    if not a.shop.lease.holds(generation):
+    if not a.deps.lease.holds(generation):
         raise KubernetesUnavailable("the lease has lapsed; the ledger is asked again", unsent=True)
 
 
@@ -133,7 +133,7 @@ def _begin(a: Attempt, generation: int) -> None:
     spared, a.spared = a.spared, 0
     # Only where nothing was waited for since the event was taken: a scale_down may have come in between.
     if spared != generation or time.monotonic() - a.run.taken_at > SPARED_SECONDS:
-        answer = a.shop.ledger.start(a.worker, a.run.epoch)
+        answer = a.deps.ledger.start(a.worker, a.run.epoch)
         ours = answer.word == "again" and not a.task.adopt and not answer.detail  # our own reply was lost
         if answer.word != "ok" and not ours:
             raise _NotToBeCreated(answer)
@@ -152,20 +152,20 @@ def _tell_latency(a: Attempt) -> None:
     sent_ms = int(run.event.event_id.partition("-")[0])
     latency = time.time() - sent_ms / 1000
     if 0 <= latency < 31 * 86_400:  # a producer may choose an id that is no time
-        a.shop.metrics.event_latency.observe(latency)
+        a.deps.metrics.event_latency.observe(latency)
 
 
 def _look(a: Attempt) -> Ended | None:
     """An owner that did not live to note a Pod may have sent a create, whose Pod somebody may have deleted
     since. Where none is there, the next attempt is begun: one attempt never has two Pods to record."""
-    shop, ticket = a.shop, a.ticket
+    deps, ticket = a.deps, a.ticket
     if ticket.view is not None and a.is_ours(ticket.view):
         return _take_up(a, ticket.view)
     try:
-        view = shop.start_patience.call("looking for a Pod", lambda: observe(shop.pods.get(ticket.name)))
+        view = deps.start_patience.call("looking for a Pod", lambda: observe(deps.pods.get(ticket.name)))
     except PodGone:
-        answer = shop.start_patience.call(
-            "skipping an attempt", lambda: shop.ledger.skip(a.worker, a.run.epoch)
+        answer = deps.start_patience.call(
+            "skipping an attempt", lambda: deps.ledger.skip(a.worker, a.run.epoch)
         )
         if answer.word == "cancelling":
             return cancel_unborn(a, answer.intent)
@@ -181,7 +181,7 @@ def _find(a: Attempt) -> Ended | None:
     """A Pod of our name is there: ours, if its labels say the very same attempt."""
     a.created_at = 0.0  # it was not made by the last create of ours
     try:
-        view = observe(a.shop.pods.get(a.ticket.name))
+        view = observe(a.deps.pods.get(a.ticket.name))
     except PodGone:
         raise KubernetesUnavailable("the Pod of that name has just gone") from None
     return _found(a, view)
@@ -189,7 +189,7 @@ def _find(a: Attempt) -> Ended | None:
 
 def _found(a: Attempt, view: PodView) -> Ended | None:
     if a.is_ours(view):
-        a.shop.watcher.identify(a.ticket, view.uid, view, looked_up=True)
+        a.deps.watcher.identify(a.ticket, view.uid, view, looked_up=True)
         return _take_up(a, view)
     message = f"a Pod named {a.ticket.name} exists that is not this worker's; delete it or rename it"
     return settle(a, Judgement(Verdict.FINISHED, Status.FAILED, Reason.REJECTED, message))
@@ -197,13 +197,13 @@ def _found(a: Attempt, view: PodView) -> Ended | None:
 
 def _adopt(a: Attempt, uid: str) -> Ended | None:
     """The ledger knows the Pod's UID: that Pod, or none."""
-    shop, ticket = a.shop, a.ticket
-    shop.watcher.identify(ticket, uid)
+    deps, ticket = a.deps, a.ticket
+    deps.watcher.identify(ticket, uid)
     if ticket.view is None and not ticket.gone:
         try:
-            view = shop.patience.call("looking for a Pod", lambda: observe(shop.pods.get(ticket.name)))
+            view = deps.patience.call("looking for a Pod", lambda: observe(deps.pods.get(ticket.name)))
             if view.uid == uid:
-                shop.watcher.identify(ticket, uid, view, looked_up=True)
+                deps.watcher.identify(ticket, uid, view, looked_up=True)
             else:
                 ticket.lost()
         except PodGone:
@@ -216,10 +216,10 @@ def _adopt(a: Attempt, uid: str) -> Ended | None:
 
 def _note(a: Attempt, uid: str, view: PodView) -> Ended | None:
     """Make the attempt's first Pod durable. Any other is deleted on sight and never recorded."""
-    shop = a.shop
+    deps = a.deps
     a.under_way()
-    shop.watcher.identify(a.ticket, uid, view)
-    answer = shop.patience.call("noting a Pod", lambda: shop.ledger.created(a.worker, a.run.epoch, uid))
+    deps.watcher.identify(a.ticket, uid, view)
+    answer = deps.patience.call("noting a Pod", lambda: deps.ledger.created(a.worker, a.run.epoch, uid))
     if answer.word == "duplicate":
         a.log.warning("duplicate_pod", f"another Pod of this attempt came first; {uid} is deleted")
         delete(a, uid)

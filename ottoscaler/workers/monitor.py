@@ -20,8 +20,8 @@ _WAIT = Judgement(Verdict.WAIT)
 
 def monitor(a: Attempt) -> Judgement:
     """Sleep until the shared watch, or a limit, says that there is something to do."""
-    shop, ticket = a.shop, a.ticket
-    ticket.hurried = _run_limit(a) < shop.limits.pending_timeout
+    deps, ticket = a.deps, a.ticket
+    ticket.hurried = _run_limit(a) < deps.limits.pending_timeout
     while True:
         ticket.look()
         is_gone(a)
@@ -35,7 +35,7 @@ def monitor(a: Attempt) -> Judgement:
                 return found
             continue
         a.check_ownership()
-        if shop.abandon.is_set() or a.run.leaving:
+        if deps.abandon.is_set() or a.run.leaving:
             raise Stopping("the worker is left to the next replica")
         ticket.wait(until_next_look(a, _time_left(a)))
 
@@ -46,13 +46,13 @@ def is_gone(a: Attempt, *, cancelled: bool = False) -> bool:
 
     ``cancelled``: an intent stands, so that no attempt follows it.
     """
-    shop, ticket = a.shop, a.ticket
+    deps, ticket = a.deps, a.ticket
     if ticket.gone:
         if ticket.certain or _is_plain(a, ticket.view, cancelled=cancelled):
             return True
     elif not ticket.looked_at or time.monotonic() - ticket.looked_at < UNSEEN_LOOK_SECONDS:
         return False
-    elif not shop.watcher.health()[0]:
+    elif not deps.watcher.health()[0]:
         return False  # a list is about to tell
     view = _get(a)
     if view is not None:
@@ -60,7 +60,7 @@ def is_gone(a: Attempt, *, cancelled: bool = False) -> bool:
             a.log.warning(
                 "pod_unseen", "the Pod lives, but lost a label that is selected by; it is looked at"
             )
-        shop.watcher.found(ticket, view)
+        deps.watcher.found(ticket, view)
     return view is None
 
 
@@ -73,15 +73,15 @@ def _is_plain(a: Attempt, last: PodView | None, *, cancelled: bool) -> bool:
 
 def _is_cancelled(a: Attempt) -> bool:
     worker = (a.worker.event_id, a.worker.index)
-    states = a.shop.patience.call("looking for an intent", lambda: a.shop.ledger.states([worker]))
+    states = a.deps.patience.call("looking for an intent", lambda: a.deps.ledger.states([worker]))
     return states[0][3]
 
 
 def _get(a: Attempt) -> PodView | None:
     """The Pod by the API server's own word; ``None`` where that very Pod is gone."""
-    shop, ticket = a.shop, a.ticket
+    deps, ticket = a.deps, a.ticket
     try:
-        view = shop.patience.call("looking at a Pod", lambda: observe(shop.pods.get(ticket.name)))
+        view = deps.patience.call("looking at a Pod", lambda: observe(deps.pods.get(ticket.name)))
     except PodGone:
         ticket.lost()
         return None
@@ -98,7 +98,7 @@ def until_next_look(a: Attempt, seconds: float) -> float:
 
 def judgement(a: Attempt) -> Judgement:
     """What the Pod, as last seen, asks for. Never WAIT for one that is gone."""
-    view, limits = a.ticket.view, a.shop.limits
+    view, limits = a.ticket.view, a.deps.limits
     if a.ticket.gone:
         return vanished(view)
     if view is None:
@@ -117,20 +117,20 @@ def judgement(a: Attempt) -> Judgement:
 
 def _age(a: Attempt, view: PodView) -> float:
     return (
-        time.monotonic() - a.created_at if a.created_at else seconds_since(view.created_at, a.shop.pods.now())
+        time.monotonic() - a.created_at if a.created_at else seconds_since(view.created_at, a.deps.pods.now())
     )
 
 
 def _saw_running(a: Attempt, view: PodView) -> None:
     if a.created_at:
         a.running_at = a.ticket.started_at or time.monotonic()
-        a.shop.metrics.pod_start.observe(max(0.0, a.running_at - a.created_at))
+        a.deps.metrics.pod_start.observe(max(0.0, a.running_at - a.created_at))
     else:
-        a.running_at = time.monotonic() - seconds_since(view.started_at, a.shop.pods.now())
+        a.running_at = time.monotonic() - seconds_since(view.started_at, a.deps.pods.now())
 
 
 def _run_limit(a: Attempt) -> float:
-    return float(a.run.event.timeout_seconds or a.shop.limits.default_timeout)
+    return float(a.run.event.timeout_seconds or a.deps.limits.default_timeout)
 
 
 def _time_left(a: Attempt) -> float:
@@ -141,7 +141,7 @@ def _time_left(a: Attempt) -> float:
     if a.running_at:
         left = _run_limit(a) - (time.monotonic() - a.running_at)
     else:
-        left = a.shop.limits.pending_timeout - _age(a, view)
+        left = a.deps.limits.pending_timeout - _age(a, view)
     if ticket.trouble_seconds():
         left = min(left, max(GRACE_SECONDS - ticket.trouble_seconds(), TROUBLE_LOOK_SECONDS))
     return min(max(left, 0.01), LONGEST_WAIT_SECONDS)

@@ -27,20 +27,20 @@ DELETE_TRIES = 5  # then the reconciler sweeps the Pod; its result stands
 def settle(a: Attempt, found: Judgement) -> Ended:
     """Make the end durable, then delete the Pod."""
     retries = a.run.event.max_retries
-    left = (a.shop.limits.default_retries if retries is None else retries) - a.task.attempt
+    left = (a.deps.limits.default_retries if retries is None else retries) - a.task.attempt
     if found.verdict is Verdict.RETRY and left > 0:
         return _retry(a, found)
     return _record(a, _outcome(a, found))
 
 
 def _retry(a: Attempt, found: Judgement) -> Ended:
-    shop = a.shop
+    deps = a.deps
     delay = min(FIRST_RETRY_SECONDS * 2**a.task.attempt, LONGEST_RETRY_SECONDS) * random.uniform(0.5, 1.0)
     view = a.ticket.view
     avoid = view.node if found.avoid_node and view is not None else ""
-    answer = shop.patience.call(
+    answer = deps.patience.call(
         "planning a retry",
-        lambda: shop.ledger.retry(a.worker, a.run.epoch, a.ticket.uid, delay, avoid),
+        lambda: deps.ledger.retry(a.worker, a.run.epoch, a.ticket.uid, delay, avoid),
     )
     if answer.word == "cancelling":
         return cancel(a, answer.intent)
@@ -48,7 +48,7 @@ def _retry(a: Attempt, found: Judgement) -> Ended:
         return Ended(Next.DONE)
     due_ms = int((time.time() + delay) * 1000)
     a.run.note_waiting(a.task.index, a.task.attempt + 1, due_ms, avoid)
-    shop.metrics.retries_total.inc(found.reason.value)
+    deps.metrics.retries_total.inc(found.reason.value)
     a.log.warning(
         "worker_retries",
         f"tried again in {delay:.1f} s, as it was the infrastructure: {found.message}",
@@ -59,10 +59,10 @@ def _retry(a: Attempt, found: Judgement) -> Ended:
 
 
 def _record(a: Attempt, outcome: Outcome, *, despite_intent: bool = False) -> Ended:
-    shop = a.shop
-    answer = shop.patience.call(
+    deps = a.deps
+    answer = deps.patience.call(
         "recording a result",
-        lambda: shop.ledger.record(
+        lambda: deps.ledger.record(
             a.worker, a.run.epoch, a.ticket.uid, outcome, despite_intent=despite_intent
         ),
     )
@@ -78,12 +78,12 @@ def _record(a: Attempt, outcome: Outcome, *, despite_intent: bool = False) -> En
 
 
 def _tell(a: Attempt, outcome: Outcome, answer: Answer) -> None:
-    shop, event = a.shop, a.run.event
-    shop.metrics.workers_total.inc(outcome.status.value, outcome.reason.value)
+    deps, event = a.deps, a.run.event
+    deps.metrics.workers_total.inc(outcome.status.value, outcome.reason.value)
     if outcome.started_at and outcome.finished_at:
         now = time.time()
         ran = seconds_since(outcome.started_at, now) - seconds_since(outcome.finished_at, now)
-        shop.metrics.pod_run.observe(max(0.0, ran))
+        deps.metrics.pod_run.observe(max(0.0, ran))
     failed = outcome.status is Status.FAILED
     a.log.info(
         "worker_recorded",
@@ -93,8 +93,8 @@ def _tell(a: Attempt, outcome: Outcome, answer: Answer) -> None:
         exit_code=outcome.exit_code,
     )
     if answer.word == "ended" and answer.duration_ms is not None:
-        shop.metrics.events_total.inc(event.type, answer.detail)
-        shop.metrics.event_duration.observe(answer.duration_ms / 1000)
+        deps.metrics.events_total.inc(event.type, answer.detail)
+        deps.metrics.event_duration.observe(answer.duration_ms / 1000)
         a.log.info(
             "event_ended",
             f"the event {Status(answer.detail).words}",
@@ -122,19 +122,19 @@ def _outcome(a: Attempt, found: Judgement) -> Outcome:
 
 def delete(a: Attempt, uid: str, *, failed: bool = False) -> None:
     """Ask for the Pod to go, unless it is going, has gone, or is kept for a look at it."""
-    shop, ticket = a.shop, a.ticket
+    deps, ticket = a.deps, a.ticket
     if not uid or ticket.certain:
         return
     view = ticket.view if ticket.view is not None and ticket.view.uid == uid else None
     if view is not None and view.deleting:
         return
-    if failed and shop.limits.failed_pod_ttl > 0 and view is not None and view.terminal:
+    if failed and deps.limits.failed_pod_ttl > 0 and view is not None and view.terminal:
         return
     if view is not None and view.terminal:
-        shop.metrics.pod_reaction.observe(time.monotonic() - ticket.seen_at)
+        deps.metrics.pod_reaction.observe(time.monotonic() - ticket.seen_at)
     tries = None if ticket.looked_at else DELETE_TRIES  # the reconciler sees no more than the watch
     try:
-        shop.patience.call("deleting a Pod", lambda: shop.pods.delete(ticket.name, uid), tries=tries)
+        deps.patience.call("deleting a Pod", lambda: deps.pods.delete(ticket.name, uid), tries=tries)
         a.log.debug("pod_deleted", "the Pod was deleted")
     except PodGone:
         ticket.lost()
@@ -144,20 +144,20 @@ def delete(a: Attempt, uid: str, *, failed: bool = False) -> None:
 
 def cancel_unborn(a: Attempt, intent: Intent) -> Ended:
     """Cancelled before a Pod of ours was noted; a create may have got through all the same."""
-    shop = a.shop
+    deps = a.deps
     try:
-        view = shop.patience.call("looking for a Pod", lambda: observe(shop.pods.get(a.ticket.name)))
+        view = deps.patience.call("looking for a Pod", lambda: observe(deps.pods.get(a.ticket.name)))
     except PodGone:
         return _record(a, _cancelled(intent), despite_intent=True)
     if not a.is_ours(view):
         return _record(a, _cancelled(intent), despite_intent=True)
-    shop.watcher.identify(a.ticket, view.uid, view)
+    deps.watcher.identify(a.ticket, view.uid, view)
     return cancel(a, intent)
 
 
 def cancel(a: Attempt, intent: Intent) -> Ended:
     """Delete with the Pod's own grace, wait until it is gone, then record it."""
-    shop, ticket = a.shop, a.ticket
+    deps, ticket = a.deps, a.ticket
     view = ticket.view
     if view is not None and view.terminal and ended_before(view, intent):
         found = judgement(a)
@@ -168,7 +168,7 @@ def cancel(a: Attempt, intent: Intent) -> Ended:
         if is_gone(a, cancelled=True):
             break
         a.check_ownership()
-        if shop.abandon.is_set() or a.run.leaving:
+        if deps.abandon.is_set() or a.run.leaving:
             raise Stopping("the cancelled worker is left to the next replica")
         if not asked and not (ticket.view is not None and ticket.view.deleting):
             asked = True
@@ -189,9 +189,9 @@ def cancel(a: Attempt, intent: Intent) -> Ended:
 
 
 def _delete_patiently(a: Attempt) -> None:
-    shop, ticket = a.shop, a.ticket
+    deps, ticket = a.deps, a.ticket
     try:
-        shop.patience.call("deleting a cancelled Pod", lambda: shop.pods.delete(ticket.name, ticket.uid))
+        deps.patience.call("deleting a cancelled Pod", lambda: deps.pods.delete(ticket.name, ticket.uid))
     except PodGone:
         ticket.lost()
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from ottoscaler.model import Judgement, Reason, Status, Verdict
 from ottoscaler.retry import Patience
-from ottoscaler.workers.attempt import Attempt, Ended, Shop
+from ottoscaler.workers.attempt import Attempt, Ended, WorkerDeps
 from ottoscaler.workers.create import create
 from ottoscaler.workers.monitor import is_gone, judgement, monitor
 from ottoscaler.workers.registry import Task
@@ -24,9 +24,9 @@ class Workers:
     """The worker's function. ``work`` runs in pool threads, ``settle_if_ended`` in the reconciler's, for
     Pods that wait for a slot to be adopted."""
 
-    def __init__(self, shop: Shop) -> None:
-        self._shop = shop
-        self._brief = replace(shop, patience=Patience(shop.abandon, BRIEF_TRIES))
+    def __init__(self, deps: WorkerDeps) -> None:
+        self._shop = deps
+        self._brief = replace(deps, patience=Patience(deps.abandon, BRIEF_TRIES))
 
     def work(self, task: Task, under_way: Callable[[], None] = lambda: None) -> Ended:
         """Run one attempt to its end. Raises Fenced (the event is another's), Stopping (left to the next).
