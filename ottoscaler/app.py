@@ -37,7 +37,7 @@ from ottoscaler.ledger.redis_client import Stream
 from ottoscaler.model import ScaleDown
 from ottoscaler.pods.plan import selector
 from ottoscaler.pods.templates import Templates
-from ottoscaler.retry import Patience
+from ottoscaler.retry import Retrier
 from ottoscaler.telemetry.health import Health
 from ottoscaler.telemetry.http import HttpServer
 from ottoscaler.telemetry.logs import flood, get_logger
@@ -137,8 +137,8 @@ class App:
             ),
             stopping=self.stopping,
             abandon=self.abandon,
-            patience=Patience(self.abandon),
-            start_patience=Patience(self.stopping),
+            retrier=Retrier(self.abandon),
+            start_retrier=Retrier(self.stopping),
         )
         self.deleters = Deleters(self._pods, self.abandon)
         self.scale_downs = ScaleDowns(

@@ -28,7 +28,7 @@ def _may_try_again(error: BaseException) -> bool:
     return isinstance(error, (RedisError, KubernetesUnavailable))
 
 
-class Patience:
+class Retrier:
     """Repeats a call until it succeeds, fails for good, or the process stops waiting. Thread-safe."""
 
     def __init__(self, stop: threading.Event, tries: int | None = None) -> None:

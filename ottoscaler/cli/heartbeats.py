@@ -40,7 +40,7 @@ class Heartbeats:
             open_questions = [
                 consumer
                 for consumer, each in found.items()
-                if consumer not in moving and now - self._seen[consumer][2] < patience(each["info"])
+                if consumer not in moving and now - self._seen[consumer][2] < retrier(each["info"])
             ]
             if not open_questions or now - begun > LONGEST_LOOK_SECONDS:
                 silent = found.keys() - moving - set(open_questions)
@@ -73,7 +73,7 @@ class Heartbeats:
         }
 
 
-def patience(info: Json) -> float:
+def retrier(info: Json) -> float:
     """Seconds without a beat after which a replica that says this of itself is called silent."""
     lease = _number(info.get("lease_seconds"), DEFAULT_LEASE_SECONDS)
     return max(2 * LOOK_SECONDS, BEATS_MISSED * min(LONGEST_BEAT_SECONDS, lease / BEATS_A_LEASE))

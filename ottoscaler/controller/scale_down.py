@@ -19,7 +19,7 @@ from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.records import Record
 from ottoscaler.model import Phase, PodView, ScaleDown, WorkerId
 from ottoscaler.pods.plan import pod_name
-from ottoscaler.retry import Patience
+from ottoscaler.retry import Retrier
 from ottoscaler.telemetry.logs import get_logger
 from ottoscaler.telemetry.metrics import Metrics
 from ottoscaler.workers.registry import Flight
@@ -51,7 +51,7 @@ class ScaleDowns:
         self._deleters = deleters
         self._instance = instance
         self._metrics = metrics
-        self._patience = Patience(stop)
+        self._retrier = Retrier(stop)
         self._wake = wake
         self._chooser: ThreadPoolExecutor | None = None
 
@@ -71,7 +71,7 @@ class ScaleDowns:
         """The choosing thread: it never waits for Kubernetes, so no scale_down waits for another's Pods."""
         with self._told(event, epoch):
             chosen = self._choose(event, epoch)
-            victims = self._patience.call(
+            victims = self._retrier.call(
                 "reading the victims", lambda: self._ledger.victims(event.event_id, epoch)
             )
             log.info(
@@ -116,7 +116,7 @@ class ScaleDowns:
 
     def _finish(self, event: ScaleDown, epoch: int) -> None:
         with self._told(event, epoch):
-            answer = self._patience.call(
+            answer = self._retrier.call(
                 "finishing a scale_down", lambda: self._ledger.finish_down(event.event_id, epoch)
             )
             if answer.word == "ok" and answer.duration_ms is not None:
@@ -165,13 +165,13 @@ class ScaleDowns:
     def _choose(self, event: ScaleDown, epoch: int) -> int:
         chosen = 0
         for _ in range(ROUNDS):
-            records = self._patience.call(
+            records = self._retrier.call(
                 "looking for victims", lambda: self._ledger.candidates(event.event_id, event.task_id)
             )
             order = self._order(records, keep_running=event.keep_running)
             for at in range(0, len(order), VICTIMS_A_SCRIPT) or (0,):
                 part = order[at : at + VICTIMS_A_SCRIPT]
-                chosen = self._patience.call(
+                chosen = self._retrier.call(
                     "choosing victims",
                     lambda part=part: self._ledger.cancel(event.event_id, epoch, event.pod_count, part),  # type: ignore[misc]
                 )

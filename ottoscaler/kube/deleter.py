@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from ottoscaler.errors import KubernetesError, PodGone, Stopping
 from ottoscaler.kube.client import Pods
 from ottoscaler.model import JsonObject
-from ottoscaler.retry import Patience
+from ottoscaler.retry import Retrier
 from ottoscaler.telemetry.logs import flood
 
 THREADS = 8  # the governor bounds all calls of the process together
@@ -26,7 +26,7 @@ class Deleters:
     def __init__(self, pods: Pods, stop: threading.Event) -> None:
         self._pods = pods
         self._stop = stop
-        self._patience = Patience(stop)
+        self._retrier = Retrier(stop)
         self._pool: ThreadPoolExecutor | None = None
 
     def start(self) -> None:
@@ -54,7 +54,7 @@ class Deleters:
 
     def _delete(self, name: str, uid: str, gone: Callable[[], None], about: JsonObject) -> None:
         try:
-            self._patience.call("deleting a Pod", lambda: self._pods.delete(name, uid), tries=TRIES)
+            self._retrier.call("deleting a Pod", lambda: self._pods.delete(name, uid), tries=TRIES)
         except PodGone:
             gone()
         except Stopping:

@@ -19,7 +19,7 @@ from ottoscaler.ledger.lease import Lease
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.model import PodView
 from ottoscaler.pods.plan import pod_name
-from ottoscaler.retry import Patience
+from ottoscaler.retry import Retrier
 from ottoscaler.telemetry.logs import get_logger
 from ottoscaler.telemetry.metrics import Metrics
 from ottoscaler.workers.registry import EventRun, Task
@@ -67,8 +67,8 @@ class WorkerDeps:
     limits: WorkerLimits
     stopping: threading.Event  # nothing is created any more
     abandon: threading.Event  # nothing is waited for any more
-    patience: Patience  # until ``abandon``
-    start_patience: Patience  # until ``stopping``
+    retrier: Retrier  # until ``abandon``
+    start_retrier: Retrier  # until ``stopping``
 
     def name(self, task: Task) -> str:
         """The name of the Pod that a task is about."""

@@ -162,9 +162,9 @@ def _look(a: Attempt) -> Ended | None:
     if ticket.view is not None and a.is_ours(ticket.view):
         return _take_up(a, ticket.view)
     try:
-        view = deps.start_patience.call("looking for a Pod", lambda: observe(deps.pods.get(ticket.name)))
+        view = deps.start_retrier.call("looking for a Pod", lambda: observe(deps.pods.get(ticket.name)))
     except PodGone:
-        answer = deps.start_patience.call(
+        answer = deps.start_retrier.call(
             "skipping an attempt", lambda: deps.ledger.skip(a.worker, a.run.epoch)
         )
         if answer.word == "cancelling":
@@ -201,7 +201,7 @@ def _adopt(a: Attempt, uid: str) -> Ended | None:
     deps.watcher.identify(ticket, uid)
     if ticket.view is None and not ticket.gone:
         try:
-            view = deps.patience.call("looking for a Pod", lambda: observe(deps.pods.get(ticket.name)))
+            view = deps.retrier.call("looking for a Pod", lambda: observe(deps.pods.get(ticket.name)))
             if view.uid == uid:
                 deps.watcher.identify(ticket, uid, view, looked_up=True)
             else:
@@ -219,7 +219,7 @@ def _note(a: Attempt, uid: str, view: PodView) -> Ended | None:
     deps = a.deps
     a.under_way()
     deps.watcher.identify(a.ticket, uid, view)
-    answer = deps.patience.call("noting a Pod", lambda: deps.ledger.created(a.worker, a.run.epoch, uid))
+    answer = deps.retrier.call("noting a Pod", lambda: deps.ledger.created(a.worker, a.run.epoch, uid))
     if answer.word == "duplicate":
         a.log.warning("duplicate_pod", f"another Pod of this attempt came first; {uid} is deleted")
         delete(a, uid)

@@ -73,7 +73,7 @@ def _is_plain(a: Attempt, last: PodView | None, *, cancelled: bool) -> bool:
 
 def _is_cancelled(a: Attempt) -> bool:
     worker = (a.worker.event_id, a.worker.index)
-    states = a.deps.patience.call("looking for an intent", lambda: a.deps.ledger.states([worker]))
+    states = a.deps.retrier.call("looking for an intent", lambda: a.deps.ledger.states([worker]))
     return states[0][3]
 
 
@@ -81,7 +81,7 @@ def _get(a: Attempt) -> PodView | None:
     """The Pod by the API server's own word; ``None`` where that very Pod is gone."""
     deps, ticket = a.deps, a.ticket
     try:
-        view = deps.patience.call("looking at a Pod", lambda: observe(deps.pods.get(ticket.name)))
+        view = deps.retrier.call("looking at a Pod", lambda: observe(deps.pods.get(ticket.name)))
     except PodGone:
         ticket.lost()
         return None

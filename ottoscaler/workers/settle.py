@@ -38,7 +38,7 @@ def _retry(a: Attempt, found: Judgement) -> Ended:
     delay = min(FIRST_RETRY_SECONDS * 2**a.task.attempt, LONGEST_RETRY_SECONDS) * random.uniform(0.5, 1.0)
     view = a.ticket.view
     avoid = view.node if found.avoid_node and view is not None else ""
-    answer = deps.patience.call(
+    answer = deps.retrier.call(
         "planning a retry",
         lambda: deps.ledger.retry(a.worker, a.run.epoch, a.ticket.uid, delay, avoid),
     )
@@ -60,7 +60,7 @@ def _retry(a: Attempt, found: Judgement) -> Ended:
 
 def _record(a: Attempt, outcome: Outcome, *, despite_intent: bool = False) -> Ended:
     deps = a.deps
-    answer = deps.patience.call(
+    answer = deps.retrier.call(
         "recording a result",
         lambda: deps.ledger.record(
             a.worker, a.run.epoch, a.ticket.uid, outcome, despite_intent=despite_intent
@@ -134,7 +134,7 @@ def delete(a: Attempt, uid: str, *, failed: bool = False) -> None:
         deps.metrics.pod_reaction.observe(time.monotonic() - ticket.seen_at)
     tries = None if ticket.looked_at else DELETE_TRIES  # the reconciler sees no more than the watch
     try:
-        deps.patience.call("deleting a Pod", lambda: deps.pods.delete(ticket.name, uid), tries=tries)
+        deps.retrier.call("deleting a Pod", lambda: deps.pods.delete(ticket.name, uid), tries=tries)
         a.log.debug("pod_deleted", "the Pod was deleted")
     except PodGone:
         ticket.lost()
@@ -146,7 +146,7 @@ def cancel_unborn(a: Attempt, intent: Intent) -> Ended:
     """Cancelled before a Pod of ours was noted; a create may have got through all the same."""
     deps = a.deps
     try:
-        view = deps.patience.call("looking for a Pod", lambda: observe(deps.pods.get(a.ticket.name)))
+        view = deps.retrier.call("looking for a Pod", lambda: observe(deps.pods.get(a.ticket.name)))
     except PodGone:
         return _record(a, _cancelled(intent), despite_intent=True)
     if not a.is_ours(view):
@@ -172,7 +172,7 @@ def cancel(a: Attempt, intent: Intent) -> Ended:
             raise Stopping("the cancelled worker is left to the next replica")
         if not asked and not (ticket.view is not None and ticket.view.deleting):
             asked = True
-            _delete_patiently(a)
+            _delete_for_cancel(a)
             continue
         if not a.waits:
             raise NotYet("the cancelled Pod has still to go")
@@ -188,10 +188,10 @@ def cancel(a: Attempt, intent: Intent) -> Ended:
     )
 
 
-def _delete_patiently(a: Attempt) -> None:
+def _delete_for_cancel(a: Attempt) -> None:
     deps, ticket = a.deps, a.ticket
     try:
-        deps.patience.call("deleting a cancelled Pod", lambda: deps.pods.delete(ticket.name, ticket.uid))
+        deps.retrier.call("deleting a cancelled Pod", lambda: deps.pods.delete(ticket.name, ticket.uid))
     except PodGone:
         ticket.lost()
 

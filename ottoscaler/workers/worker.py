@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from ottoscaler.model import Judgement, Reason, Status, Verdict
-from ottoscaler.retry import Patience
+from ottoscaler.retry import Retrier
 from ottoscaler.workers.attempt import Attempt, Ended, WorkerDeps
 from ottoscaler.workers.create import create
 from ottoscaler.workers.monitor import is_gone, judgement, monitor
@@ -26,7 +26,7 @@ class Workers:
 
     def __init__(self, deps: WorkerDeps) -> None:
         self._shop = deps
-        self._brief = replace(deps, patience=Patience(deps.abandon, BRIEF_TRIES))
+        self._brief = replace(deps, retrier=Retrier(deps.abandon, BRIEF_TRIES))
 
     def work(self, task: Task, under_way: Callable[[], None] = lambda: None) -> Ended:
         """Run one attempt to its end. Raises Fenced (the event is another's), Stopping (left to the next).
