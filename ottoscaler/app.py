@@ -6,7 +6,7 @@ Redis stream                                                             Kuberne
     |            |                     |                     |   ^           |
     |         ledger <-- lease      scale-down            ledger |        watcher (one watch)
     |            ^                                               |           |
-    +--------- recovery: what the dead, full and stopped left    +-- ticket -+--> reconciler
+    +--------- recovery: what the dead, full and stopped left    +-- subscription -+--> reconciler
 """
 
 from __future__ import annotations

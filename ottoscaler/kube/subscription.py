@@ -12,7 +12,7 @@ from ottoscaler.pods.verdict import trouble
 _ORDINARY_WAITS = ("", "ContainerCreating", "PodInitializing")
 
 
-class Ticket:
+class Subscription:
     """One worker's interest in one Pod. Its worker waits and reads; the watch thread updates."""
 
     __slots__ = (

@@ -14,7 +14,7 @@ from typing import Any
 
 from ottoscaler.errors import KubernetesError, UnusableAnswer, VersionExpired
 from ottoscaler.kube.client import Pods
-from ottoscaler.kube.subscription import Ticket
+from ottoscaler.kube.subscription import Subscription
 from ottoscaler.model import PodView
 from ottoscaler.pods.view import observe
 from ottoscaler.telemetry.logs import flood, get_logger
@@ -60,7 +60,7 @@ class PodWatcher:
         self._beat = beat
         self._lock = threading.Lock()
         self._views: dict[str, PodView] = {}
-        self._tickets: dict[str, Ticket] = {}
+        self._subscriptions: dict[str, Subscription] = {}
         self._version = ""
         self._response: Any = None
         self._silent = False  # the last watch said nothing at all: be quick to doubt the next one
@@ -70,48 +70,53 @@ class PodWatcher:
 
     # --- for the workers and the reconciler
 
-    def subscribe(self, name: str) -> Ticket:
-        """A ticket for the Pod of that name, holding what is known of it. One at a time for each name."""
+    def subscribe(self, name: str) -> Subscription:
+        """A subscription for the Pod of that name, holding what is known of it. One at a time for each name."""
         with self._lock:
-            replaced = self._tickets.get(name)
+            replaced = self._subscriptions.get(name)
             if replaced is not None:
                 replaced.wake()  # its worker looks whether the event is still this replica's
-            ticket = self._tickets[name] = Ticket(name)
+            subscription = self._subscriptions[name] = Subscription(name)
             view = self._views.get(name)
             if view is not None:
-                ticket.update(view, time.monotonic())
-            return ticket
+                subscription.update(view, time.monotonic())
+            return subscription
 
     def identify(
-        self, ticket: Ticket, uid: str, view: PodView | None = None, *, looked_up: bool = False
+        self, subscription: Subscription, uid: str, view: PodView | None = None, *, looked_up: bool = False
     ) -> None:
-        """From now on the ticket is for the Pod with this UID; ``view`` is what a reply said of it.
+        """From now on the subscription is for the Pod with this UID; ``view`` is what a reply said of it.
 
         ``looked_up``: it was there before, so that the watch may never show it.
         """
         with self._lock:
-            ticket.uid = uid
-            ticket.uid_known_at = time.monotonic()
-            if ticket.view is not None and ticket.view.uid != uid:
-                ticket.view, ticket.gone, ticket.certain, ticket.started_at = None, False, False, 0.0
-            if ticket.view is None and view is not None:
-                (ticket.found if looked_up else ticket.update)(view, time.monotonic())
+            subscription.uid = uid
+            subscription.uid_known_at = time.monotonic()
+            if subscription.view is not None and subscription.view.uid != uid:
+                subscription.view, subscription.gone, subscription.certain, subscription.started_at = (
+                    None,
+                    False,
+                    False,
+                    0.0,
+                )
+            if subscription.view is None and view is not None:
+                (subscription.found if looked_up else subscription.update)(view, time.monotonic())
 
-    def found(self, ticket: Ticket, view: PodView) -> None:
-        """The API server has the ticket's Pod, whatever the watch said."""
+    def found(self, subscription: Subscription, view: PodView) -> None:
+        """The API server has the subscription's Pod, whatever the watch said."""
         with self._lock:
-            ticket.found(view, time.monotonic())
+            subscription.found(view, time.monotonic())
 
-    def unsubscribe(self, ticket: Ticket) -> None:
+    def unsubscribe(self, subscription: Subscription) -> None:
         with self._lock:
-            if self._tickets.get(ticket.name) is ticket:
-                del self._tickets[ticket.name]
+            if self._subscriptions.get(subscription.name) is subscription:
+                del self._subscriptions[subscription.name]
 
     def wake_all(self) -> None:
         """Wake every waiting worker: the process is giving up its waits."""
         with self._lock:
-            for ticket in self._tickets.values():
-                ticket.wake()
+            for subscription in self._subscriptions.values():
+                subscription.wake()
 
     def view(self, name: str) -> PodView | None:
         with self._lock:
@@ -125,7 +130,7 @@ class PodWatcher:
     def claimed(self, name: str) -> bool:
         """Whether a worker of this process waits for that Pod."""
         with self._lock:
-            return name in self._tickets
+            return name in self._subscriptions
 
     def health(self) -> tuple[bool, str]:
         """For readiness: whether the watch has synced and is open, and what is wrong."""
@@ -183,10 +188,14 @@ class PodWatcher:
             self._views = views
             for view in vanished + replaced:
                 self._tell_gone(view, now)
-            for ticket in self._tickets.values():
+            for subscription in self._subscriptions.values():
                 # Created before the list was asked for, and not in it: it came and went unseen.
-                if ticket.uid and ticket.uid_known_at < asked_at and ticket.name not in views:
-                    ticket.vanish(ticket.view, now)
+                if (
+                    subscription.uid
+                    and subscription.uid_known_at < asked_at
+                    and subscription.name not in views
+                ):
+                    subscription.vanish(subscription.view, now)
             for view in views.values():
                 self._tell(view, now)
         self._version = version
@@ -235,15 +244,15 @@ class PodWatcher:
         self._version = view.resource_version or self._version
 
     def _tell(self, view: PodView, now: float) -> None:
-        ticket = self._tickets.get(view.name)
-        if ticket is not None:
-            ticket.update(view, now)
+        subscription = self._subscriptions.get(view.name)
+        if subscription is not None:
+            subscription.update(view, now)
         elif view.terminal:
             self._unclaimed(view)
 
     def _tell_gone(self, view: PodView, now: float) -> None:
-        ticket = self._tickets.get(view.name)
-        if ticket is not None:
-            ticket.vanish(view, now)
+        subscription = self._subscriptions.get(view.name)
+        if subscription is not None:
+            subscription.vanish(view, now)
         else:
             self._unclaimed(view)

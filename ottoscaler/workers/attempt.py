@@ -13,7 +13,7 @@ from enum import Enum
 
 from ottoscaler.errors import Fenced
 from ottoscaler.kube.client import Pods
-from ottoscaler.kube.subscription import Ticket
+from ottoscaler.kube.subscription import Subscription
 from ottoscaler.kube.watcher import PodWatcher
 from ottoscaler.ledger.lease import Lease
 from ottoscaler.ledger.ledger import Ledger
@@ -94,7 +94,7 @@ class Attempt:
         self,
         deps: WorkerDeps,
         task: Task,
-        ticket: Ticket,
+        subscription: Subscription,
         *,
         waits: bool = True,
         under_way: Callable[[], None] = lambda: None,
@@ -105,7 +105,7 @@ class Attempt:
         self.task = task
         self.run: EventRun = task.run
         self.worker = task.worker
-        self.ticket = ticket
+        self.subscription = subscription
         self.created_at = 0.0  # monotonic, of our own create; 0 for an adopted Pod
         self.spared = task.began  # under this grant the ledger has begun it already, and need not be asked
         self.begun = task.began > 0  # by us, in the ledger
@@ -115,7 +115,7 @@ class Attempt:
             event_id=task.run.event.event_id,
             task_id=task.run.event.task_id,
             index=task.index,
-            pod=ticket.name,
+            pod=subscription.name,
             attempt=task.attempt,
         )
 

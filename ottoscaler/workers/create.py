@@ -95,8 +95,8 @@ def _create(a: Attempt) -> Ended | None:
 def _post(a: Attempt, generation: int) -> Ended | None:
     """Create the Pod, or find the one that a lost reply or a dead replica left."""
     deps = a.deps
-    if a.ticket.view is not None and a.is_ours(a.ticket.view):  # its create's reply was lost
-        return _take_up(a, a.ticket.view)
+    if a.subscription.view is not None and a.is_ours(a.subscription.view):  # its create's reply was lost
+        return _take_up(a, a.subscription.view)
     if a.run.plan is None:
         _begin(a, generation)  # the ledger records only what was begun
         return settle(
@@ -158,11 +158,11 @@ def _tell_latency(a: Attempt) -> None:
 def _look(a: Attempt) -> Ended | None:
     """An owner that did not live to note a Pod may have sent a create, whose Pod somebody may have deleted
     since. Where none is there, the next attempt is begun: one attempt never has two Pods to record."""
-    deps, ticket = a.deps, a.ticket
-    if ticket.view is not None and a.is_ours(ticket.view):
-        return _take_up(a, ticket.view)
+    deps, subscription = a.deps, a.subscription
+    if subscription.view is not None and a.is_ours(subscription.view):
+        return _take_up(a, subscription.view)
     try:
-        view = deps.start_retrier.call("looking for a Pod", lambda: observe(deps.pods.get(ticket.name)))
+        view = deps.start_retrier.call("looking for a Pod", lambda: observe(deps.pods.get(subscription.name)))
     except PodGone:
         answer = deps.start_retrier.call(
             "skipping an attempt", lambda: deps.ledger.skip(a.worker, a.run.epoch)
@@ -181,7 +181,7 @@ def _find(a: Attempt) -> Ended | None:
     """A Pod of our name is there: ours, if its labels say the very same attempt."""
     a.created_at = 0.0  # it was not made by the last create of ours
     try:
-        view = observe(a.deps.pods.get(a.ticket.name))
+        view = observe(a.deps.pods.get(a.subscription.name))
     except PodGone:
         raise KubernetesUnavailable("the Pod of that name has just gone") from None
     return _found(a, view)
@@ -189,27 +189,27 @@ def _find(a: Attempt) -> Ended | None:
 
 def _found(a: Attempt, view: PodView) -> Ended | None:
     if a.is_ours(view):
-        a.deps.watcher.identify(a.ticket, view.uid, view, looked_up=True)
+        a.deps.watcher.identify(a.subscription, view.uid, view, looked_up=True)
         return _take_up(a, view)
-    message = f"a Pod named {a.ticket.name} exists that is not this worker's; delete it or rename it"
+    message = f"a Pod named {a.subscription.name} exists that is not this worker's; delete it or rename it"
     return settle(a, Judgement(Verdict.FINISHED, Status.FAILED, Reason.REJECTED, message))
 
 
 def _adopt(a: Attempt, uid: str) -> Ended | None:
     """The ledger knows the Pod's UID: that Pod, or none."""
-    deps, ticket = a.deps, a.ticket
-    deps.watcher.identify(ticket, uid)
-    if ticket.view is None and not ticket.gone:
+    deps, subscription = a.deps, a.subscription
+    deps.watcher.identify(subscription, uid)
+    if subscription.view is None and not subscription.gone:
         try:
-            view = deps.retrier.call("looking for a Pod", lambda: observe(deps.pods.get(ticket.name)))
+            view = deps.retrier.call("looking for a Pod", lambda: observe(deps.pods.get(subscription.name)))
             if view.uid == uid:
-                deps.watcher.identify(ticket, uid, view, looked_up=True)
+                deps.watcher.identify(subscription, uid, view, looked_up=True)
             else:
-                ticket.lost()
+                subscription.lost()
         except PodGone:
-            ticket.lost()
+            subscription.lost()
     a.run.note_begun(a.task.index, a.task.attempt, uid)
-    if not ticket.gone:
+    if not subscription.gone:
         a.log.info("pod_adopted", "the Pod is adopted")
     return None
 
@@ -218,7 +218,7 @@ def _note(a: Attempt, uid: str, view: PodView) -> Ended | None:
     """Make the attempt's first Pod durable. Any other is deleted on sight and never recorded."""
     deps = a.deps
     a.under_way()
-    deps.watcher.identify(a.ticket, uid, view)
+    deps.watcher.identify(a.subscription, uid, view)
     answer = deps.retrier.call("noting a Pod", lambda: deps.ledger.created(a.worker, a.run.epoch, uid))
     if answer.word == "duplicate":
         a.log.warning("duplicate_pod", f"another Pod of this attempt came first; {uid} is deleted")

@@ -20,15 +20,15 @@ _WAIT = Judgement(Verdict.WAIT)
 
 def monitor(a: Attempt) -> Judgement:
     """Sleep until the shared watch, or a limit, says that there is something to do."""
-    deps, ticket = a.deps, a.ticket
-    ticket.hurried = _run_limit(a) < deps.limits.pending_timeout
+    deps, subscription = a.deps, a.subscription
+    subscription.hurried = _run_limit(a) < deps.limits.pending_timeout
     while True:
-        ticket.look()
+        subscription.look()
         is_gone(a)
         found = judgement(a)
-        view = ticket.view
+        view = subscription.view
         if found.verdict is not Verdict.WAIT:
-            if ticket.gone:
+            if subscription.gone:
                 if is_gone(a):
                     return found
             elif view is None or view.terminal or _look_again(a) == view:
@@ -37,7 +37,7 @@ def monitor(a: Attempt) -> Judgement:
         a.check_ownership()
         if deps.abandon.is_set() or a.run.leaving:
             raise Stopping("the worker is left to the next replica")
-        ticket.wait(until_next_look(a, _time_left(a)))
+        subscription.wait(until_next_look(a, _time_left(a)))
 
 
 def is_gone(a: Attempt, *, cancelled: bool = False) -> bool:
@@ -46,21 +46,21 @@ def is_gone(a: Attempt, *, cancelled: bool = False) -> bool:
 
     ``cancelled``: an intent stands, so that no attempt follows it.
     """
-    deps, ticket = a.deps, a.ticket
-    if ticket.gone:
-        if ticket.certain or _is_plain(a, ticket.view, cancelled=cancelled):
+    deps, subscription = a.deps, a.subscription
+    if subscription.gone:
+        if subscription.certain or _is_plain(a, subscription.view, cancelled=cancelled):
             return True
-    elif not ticket.looked_at or time.monotonic() - ticket.looked_at < UNSEEN_LOOK_SECONDS:
+    elif not subscription.looked_at or time.monotonic() - subscription.looked_at < UNSEEN_LOOK_SECONDS:
         return False
     elif not deps.watcher.health()[0]:
         return False  # a list is about to tell
     view = _get(a)
     if view is not None:
-        if ticket.gone:
+        if subscription.gone:
             a.log.warning(
                 "pod_unseen", "the Pod lives, but lost a label that is selected by; it is looked at"
             )
-        deps.watcher.found(ticket, view)
+        deps.watcher.found(subscription, view)
     return view is None
 
 
@@ -79,27 +79,27 @@ def _is_cancelled(a: Attempt) -> bool:
 
 def _get(a: Attempt) -> PodView | None:
     """The Pod by the API server's own word; ``None`` where that very Pod is gone."""
-    deps, ticket = a.deps, a.ticket
+    deps, subscription = a.deps, a.subscription
     try:
-        view = deps.retrier.call("looking at a Pod", lambda: observe(deps.pods.get(ticket.name)))
+        view = deps.retrier.call("looking at a Pod", lambda: observe(deps.pods.get(subscription.name)))
     except PodGone:
-        ticket.lost()
+        subscription.lost()
         return None
-    if view.uid != ticket.uid:
-        ticket.lost()
+    if view.uid != subscription.uid:
+        subscription.lost()
         return None
     return view
 
 
 def until_next_look(a: Attempt, seconds: float) -> float:
     """How long to sleep at most: less where nothing will wake the worker."""
-    return min(seconds, UNSEEN_LOOK_SECONDS) if a.ticket.looked_at else seconds
+    return min(seconds, UNSEEN_LOOK_SECONDS) if a.subscription.looked_at else seconds
 
 
 def judgement(a: Attempt) -> Judgement:
     """What the Pod, as last seen, asks for. Never WAIT for one that is gone."""
-    view, limits = a.ticket.view, a.deps.limits
-    if a.ticket.gone:
+    view, limits = a.subscription.view, a.deps.limits
+    if a.subscription.gone:
         return vanished(view)
     if view is None:
         return _WAIT
@@ -108,7 +108,7 @@ def judgement(a: Attempt) -> Judgement:
     return judge(
         view,
         age_seconds=_age(a, view),
-        waiting_seconds=a.ticket.trouble_seconds(),
+        waiting_seconds=a.subscription.trouble_seconds(),
         pending_timeout_seconds=limits.pending_timeout,
         running_seconds=time.monotonic() - a.running_at if a.running_at else 0.0,
         run_timeout_seconds=_run_limit(a),
@@ -123,7 +123,7 @@ def _age(a: Attempt, view: PodView) -> float:
 
 def _saw_running(a: Attempt, view: PodView) -> None:
     if a.created_at:
-        a.running_at = a.ticket.started_at or time.monotonic()
+        a.running_at = a.subscription.started_at or time.monotonic()
         a.deps.metrics.pod_start.observe(max(0.0, a.running_at - a.created_at))
     else:
         a.running_at = time.monotonic() - seconds_since(view.started_at, a.deps.pods.now())
@@ -135,27 +135,27 @@ def _run_limit(a: Attempt) -> float:
 
 def _time_left(a: Attempt) -> float:
     """Seconds until a limit has to be looked at, though nothing woke the worker."""
-    view, ticket = a.ticket.view, a.ticket
+    view, subscription = a.subscription.view, a.subscription
     if view is None or view.deleting:
         return LONGEST_WAIT_SECONDS
     if a.running_at:
         left = _run_limit(a) - (time.monotonic() - a.running_at)
     else:
         left = a.deps.limits.pending_timeout - _age(a, view)
-    if ticket.trouble_seconds():
-        left = min(left, max(GRACE_SECONDS - ticket.trouble_seconds(), TROUBLE_LOOK_SECONDS))
+    if subscription.trouble_seconds():
+        left = min(left, max(GRACE_SECONDS - subscription.trouble_seconds(), TROUBLE_LOOK_SECONDS))
     return min(max(left, 0.01), LONGEST_WAIT_SECONDS)
 
 
 def _look_again(a: Attempt) -> PodView | None:
     """Before a limit of ours ends a worker: ask the API server itself, as the watch may be behind."""
-    ticket = a.ticket
-    before, view = ticket.view, _get(a)
+    subscription = a.subscription
+    before, view = subscription.view, _get(a)
     if view is None:
         return None
     if before is not None and view.resource_version == before.resource_version:
         return before
     if view.terminal or view.deleting or (before is not None and view.started != before.started):
-        ticket.view = view
+        subscription.view = view
         return view
-    return ticket.view
+    return subscription.view

@@ -36,11 +36,11 @@ def settle(a: Attempt, found: Judgement) -> Ended:
 def _retry(a: Attempt, found: Judgement) -> Ended:
     deps = a.deps
     delay = min(FIRST_RETRY_SECONDS * 2**a.task.attempt, LONGEST_RETRY_SECONDS) * random.uniform(0.5, 1.0)
-    view = a.ticket.view
+    view = a.subscription.view
     avoid = view.node if found.avoid_node and view is not None else ""
     answer = deps.retrier.call(
         "planning a retry",
-        lambda: deps.ledger.retry(a.worker, a.run.epoch, a.ticket.uid, delay, avoid),
+        lambda: deps.ledger.retry(a.worker, a.run.epoch, a.subscription.uid, delay, avoid),
     )
     if answer.word == "cancelling":
         return cancel(a, answer.intent)
@@ -54,7 +54,7 @@ def _retry(a: Attempt, found: Judgement) -> Ended:
         f"tried again in {delay:.1f} s, as it was the infrastructure: {found.message}",
         reason=found.reason.value,
     )
-    delete(a, a.ticket.uid, failed=True)
+    delete(a, a.subscription.uid, failed=True)
     return Ended(Next.RETRY, delay, avoid)
 
 
@@ -63,7 +63,7 @@ def _record(a: Attempt, outcome: Outcome, *, despite_intent: bool = False) -> En
     answer = deps.retrier.call(
         "recording a result",
         lambda: deps.ledger.record(
-            a.worker, a.run.epoch, a.ticket.uid, outcome, despite_intent=despite_intent
+            a.worker, a.run.epoch, a.subscription.uid, outcome, despite_intent=despite_intent
         ),
     )
     if answer.word == "cancelling":
@@ -72,8 +72,8 @@ def _record(a: Attempt, outcome: Outcome, *, despite_intent: bool = False) -> En
         return Ended(Next.DONE)
     if answer.word in ("ok", "ended"):
         _tell(a, outcome, answer)
-    a.run.note_done(a.task.index, a.task.attempt, outcome.status.value, a.ticket.uid)
-    delete(a, a.ticket.uid, failed=outcome.status is Status.FAILED)
+    a.run.note_done(a.task.index, a.task.attempt, outcome.status.value, a.subscription.uid)
+    delete(a, a.subscription.uid, failed=outcome.status is Status.FAILED)
     return Ended(Next.DONE)
 
 
@@ -105,10 +105,10 @@ def _tell(a: Attempt, outcome: Outcome, answer: Answer) -> None:
 
 
 def _outcome(a: Attempt, found: Judgement) -> Outcome:
-    view = a.ticket.view if a.ticket.uid else None
+    view = a.subscription.view if a.subscription.uid else None
     base = Outcome(found.status, found.reason, found.message, found.exit_code)
     if view is None:
-        pod = a.ticket.name if a.ticket.uid else ""
+        pod = a.subscription.name if a.subscription.uid else ""
         return replace(base, pod=pod, finished_at=timestamp())
     return replace(
         base,
@@ -122,22 +122,22 @@ def _outcome(a: Attempt, found: Judgement) -> Outcome:
 
 def delete(a: Attempt, uid: str, *, failed: bool = False) -> None:
     """Ask for the Pod to go, unless it is going, has gone, or is kept for a look at it."""
-    deps, ticket = a.deps, a.ticket
-    if not uid or ticket.certain:
+    deps, subscription = a.deps, a.subscription
+    if not uid or subscription.certain:
         return
-    view = ticket.view if ticket.view is not None and ticket.view.uid == uid else None
+    view = subscription.view if subscription.view is not None and subscription.view.uid == uid else None
     if view is not None and view.deleting:
         return
     if failed and deps.limits.failed_pod_ttl > 0 and view is not None and view.terminal:
         return
     if view is not None and view.terminal:
-        deps.metrics.pod_reaction.observe(time.monotonic() - ticket.seen_at)
-    tries = None if ticket.looked_at else DELETE_TRIES  # the reconciler sees no more than the watch
+        deps.metrics.pod_reaction.observe(time.monotonic() - subscription.seen_at)
+    tries = None if subscription.looked_at else DELETE_TRIES  # the reconciler sees no more than the watch
     try:
-        deps.retrier.call("deleting a Pod", lambda: deps.pods.delete(ticket.name, uid), tries=tries)
+        deps.retrier.call("deleting a Pod", lambda: deps.pods.delete(subscription.name, uid), tries=tries)
         a.log.debug("pod_deleted", "the Pod was deleted")
     except PodGone:
-        ticket.lost()
+        subscription.lost()
     except (KubernetesError, Stopping) as error:
         a.log.warning("delete_failed", f"the Pod is left to the reconciler: {error}")
 
@@ -146,39 +146,39 @@ def cancel_unborn(a: Attempt, intent: Intent) -> Ended:
     """Cancelled before a Pod of ours was noted; a create may have got through all the same."""
     deps = a.deps
     try:
-        view = deps.retrier.call("looking for a Pod", lambda: observe(deps.pods.get(a.ticket.name)))
+        view = deps.retrier.call("looking for a Pod", lambda: observe(deps.pods.get(a.subscription.name)))
     except PodGone:
         return _record(a, _cancelled(intent), despite_intent=True)
     if not a.is_ours(view):
         return _record(a, _cancelled(intent), despite_intent=True)
-    deps.watcher.identify(a.ticket, view.uid, view)
+    deps.watcher.identify(a.subscription, view.uid, view)
     return cancel(a, intent)
 
 
 def cancel(a: Attempt, intent: Intent) -> Ended:
     """Delete with the Pod's own grace, wait until it is gone, then record it."""
-    deps, ticket = a.deps, a.ticket
-    view = ticket.view
+    deps, subscription = a.deps, a.subscription
+    view = subscription.view
     if view is not None and view.terminal and ended_before(view, intent):
         found = judgement(a)
         return _record(a, _outcome(a, found), despite_intent=True)
     asked = False
     while True:
-        ticket.look()
+        subscription.look()
         if is_gone(a, cancelled=True):
             break
         a.check_ownership()
         if deps.abandon.is_set() or a.run.leaving:
             raise Stopping("the cancelled worker is left to the next replica")
-        if not asked and not (ticket.view is not None and ticket.view.deleting):
+        if not asked and not (subscription.view is not None and subscription.view.deleting):
             asked = True
             _delete_for_cancel(a)
             continue
         if not a.waits:
             raise NotYet("the cancelled Pod has still to go")
-        if not ticket.wait(until_next_look(a, LONGEST_WAIT_SECONDS)) and not ticket.looked_at:
+        if not subscription.wait(until_next_look(a, LONGEST_WAIT_SECONDS)) and not subscription.looked_at:
             a.log.warning("cancel_waits", "the cancelled Pod has not gone yet; its node may be lost")
-    last = ticket.view
+    last = subscription.view
     if last is not None and last.terminal and ended_before(last, intent):
         return _record(a, _outcome(a, vanished(last)), despite_intent=True)
     return _record(
@@ -189,11 +189,13 @@ def cancel(a: Attempt, intent: Intent) -> Ended:
 
 
 def _delete_for_cancel(a: Attempt) -> None:
-    deps, ticket = a.deps, a.ticket
+    deps, subscription = a.deps, a.subscription
     try:
-        deps.retrier.call("deleting a cancelled Pod", lambda: deps.pods.delete(ticket.name, ticket.uid))
+        deps.retrier.call(
+            "deleting a cancelled Pod", lambda: deps.pods.delete(subscription.name, subscription.uid)
+        )
     except PodGone:
-        ticket.lost()
+        subscription.lost()
 
 
 def ended_before(view: PodView, intent: Intent) -> bool:

@@ -33,14 +33,14 @@ class Workers:
 
         ``under_way`` is called as soon as it no longer waits for its turn to be created.
         """
-        ticket = self._shop.watcher.subscribe(self._shop.name(task))
+        subscription = self._shop.watcher.subscribe(self._shop.name(task))
         try:
-            attempt = Attempt(self._shop, task, ticket, under_way=under_way)
+            attempt = Attempt(self._shop, task, subscription, under_way=under_way)
             ended = create(attempt)
             under_way()
             return ended if ended is not None else settle(attempt, monitor(attempt))
         finally:
-            self._shop.watcher.unsubscribe(ticket)
+            self._shop.watcher.unsubscribe(subscription)
 
     def look_up(self) -> None:
         """Any thread: have every waiting worker look whether its event is still this replica's."""
@@ -53,31 +53,31 @@ class Workers:
         RedisError and KubernetesError, upon which the caller comes again later.
         """
         watcher = self._shop.watcher
-        ticket = watcher.subscribe(self._shop.name(task))
+        subscription = watcher.subscribe(self._shop.name(task))
         try:
             if task.uid:
-                watcher.identify(ticket, task.uid)
-                ticket.gone = ticket.gone or (ticket.view is None and watcher.health()[0])
-            attempt = Attempt(self._brief, task, ticket, waits=False)
+                watcher.identify(subscription, task.uid)
+                subscription.gone = subscription.gone or (subscription.view is None and watcher.health()[0])
+            attempt = Attempt(self._brief, task, subscription, waits=False)
             if not task.uid:
-                if ticket.view is None or not attempt.is_ours(ticket.view):
+                if subscription.view is None or not attempt.is_ours(subscription.view):
                     return None  # with a slot, it is looked for
-                watcher.identify(ticket, ticket.view.uid)
+                watcher.identify(subscription, subscription.view.uid)
             is_gone(attempt)
             found = judgement(attempt)
             return settle(attempt, found) if found.verdict is not Verdict.WAIT else None
         finally:
-            watcher.unsubscribe(ticket)
+            watcher.unsubscribe(subscription)
 
     def give_up(self, task: Task, why: str) -> Ended:
         """Record a worker as failed that Ottoscaler itself cannot carry on with, and delete its Pod."""
         watcher = self._shop.watcher
-        ticket = watcher.subscribe(self._shop.name(task))
+        subscription = watcher.subscribe(self._shop.name(task))
         try:
-            attempt = Attempt(self._shop, task, ticket)
-            if ticket.view is not None and attempt.is_ours(ticket.view):
-                watcher.identify(ticket, ticket.view.uid)
+            attempt = Attempt(self._shop, task, subscription)
+            if subscription.view is not None and attempt.is_ours(subscription.view):
+                watcher.identify(subscription, subscription.view.uid)
             verdict = Judgement(Verdict.FINISHED, Status.FAILED, Reason.UNKNOWN, why)
             return settle(attempt, verdict)
         finally:
-            watcher.unsubscribe(ticket)
+            watcher.unsubscribe(subscription)
