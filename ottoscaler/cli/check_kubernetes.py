@@ -11,7 +11,7 @@ from ottoscaler.errors import BadEvent, KubernetesError, KubernetesUnavailable, 
 from ottoscaler.events.task_ids import PREFIX
 from ottoscaler.kube.client import Pods
 from ottoscaler.kube.credentials import Access, in_cluster
-from ottoscaler.kube.throttle import Governor
+from ottoscaler.kube.throttle import Throttle
 from ottoscaler.model import JsonObject, ScaleUp
 from ottoscaler.pods.plan import PodDefaults, plan, selector
 from ottoscaler.pods.templates import Templates
@@ -33,7 +33,7 @@ class KubernetesCheck:
         self._pods = Pods(
             self._access,
             settings.namespace,
-            Governor(settings.kube_qps, settings.kube_burst),
+            Throttle(settings.kube_qps, settings.kube_burst),
             lambda *_: None,
         )
 

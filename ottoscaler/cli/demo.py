@@ -22,7 +22,7 @@ from ottoscaler.config.settings import Settings
 from ottoscaler.errors import OttoscalerError
 from ottoscaler.kube.client import Pods
 from ottoscaler.kube.credentials import Access
-from ottoscaler.kube.throttle import Governor
+from ottoscaler.kube.throttle import Throttle
 from ottoscaler.ledger.records import timestamp
 from ottoscaler.ledger.redis_client import Stream, entries
 from ottoscaler.local import LocalCluster
@@ -136,7 +136,7 @@ class _Story:
         self._settings = settings
         self._stream = Stream(settings)
         access = Access(str(cluster.kubeconfig_path), 2)
-        self._pods = Pods(access, settings.namespace, Governor(50, 50), lambda *_: None)
+        self._pods = Pods(access, settings.namespace, Throttle(50, 50), lambda *_: None)
         self._view = View(sys.stdout)
 
     def tell(self, begun: float) -> int:

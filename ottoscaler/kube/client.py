@@ -21,7 +21,7 @@ from ottoscaler.kube.credentials import Access
 from ottoscaler.kube.decoding import events, page, parsed, pod
 from ottoscaler.kube.podtext import slim
 from ottoscaler.kube.status import NEVER_SENT, error_of, plain, retry_after
-from ottoscaler.kube.throttle import CALLS_IN_FLIGHT, Governor, Permit
+from ottoscaler.kube.throttle import CALLS_IN_FLIGHT, Permit, Throttle
 from ottoscaler.kube.transport import Wire
 from ottoscaler.model import JsonObject
 
@@ -36,10 +36,10 @@ Observe = Callable[[str, int, float], None]  # verb, code (0: no answer), second
 class Pods:
     """The worker Pods of one namespace."""
 
-    def __init__(self, access: Access, namespace: str, governor: Governor, observe: Observe) -> None:
+    def __init__(self, access: Access, namespace: str, throttle: Throttle, observe: Observe) -> None:
         self._access = access
         self._wire = Wire(access)
-        self._governor = governor
+        self._throttle = throttle
         self._observe = observe
         self._clock_offset = 0.0
         self.namespace = namespace
@@ -86,7 +86,7 @@ class Pods:
     def list(self, selector: str, beat: Callable[[], None] = lambda: None) -> tuple[list[JsonObject], str]:
         """All Pods that match, and the resource version to watch from. A failure is unknown, never zero.
 
-        ``beat`` is called before each page. It takes no place among the governor's calls: there is one such
+        ``beat`` is called before each page. It takes no place among the throttle's calls: there is one such
         caller, and behind a thousand creates that hang it would never learn of the API server's return.
         """
         items: list[JsonObject] = []
@@ -121,7 +121,7 @@ class Pods:
             "timeoutSeconds": str(seconds),
         }
         path = f"{self._path}?{urlencode(query)}"
-        # It lasts for minutes, so it holds no place among the governor's calls.
+        # It lasts for minutes, so it holds no place among the throttle's calls.
         response = self._exchange("watch", "GET", path, None, self._headers(None), silence, stream=True)
         try:
             opened(response)
@@ -142,8 +142,8 @@ class Pods:
         return bool(status.get("allowed")), str(status.get("reason") or "")
 
     def rate(self) -> float:
-        """Calls a second that the governor allows now."""
-        return self._governor.rate
+        """Calls a second that the throttle allows now."""
+        return self._throttle.rate
 
     def now(self) -> float:
         """Unix seconds by the API server's clock, to a second, for comparing with its own times."""
@@ -175,7 +175,7 @@ class Pods:
         last: Permit = lambda: None,
     ) -> JsonObject:
         headers = self._headers(body)
-        with self._governor.call(permit):
+        with self._throttle.call(permit):
             last()
             response = self._exchange(verb, method, path, body, headers, READ_SECONDS, stream=False)
         return parsed(verb, slim(response.data)) if parse else {}
@@ -213,7 +213,7 @@ class Pods:
         seconds = time.monotonic() - begun
         self._observe(verb, response.status, seconds)
         after = retry_after(response.headers) if response.status in (429, 503) else 0.0
-        self._governor.answered(response.status, seconds, after)
+        self._throttle.answered(response.status, seconds, after)
         if response.status < 300:
             return response
         if response.status == 401:
@@ -226,4 +226,4 @@ class Pods:
 
 def connect(kubeconfig: str, namespace: str, qps: float, burst: int, observe: Observe) -> Pods:
     """The Pod API as configured; nothing is sent or read before the first call."""
-    return Pods(Access(kubeconfig, CALLS_IN_FLIGHT + 4), namespace, Governor(qps, burst), observe)
+    return Pods(Access(kubeconfig, CALLS_IN_FLIGHT + 4), namespace, Throttle(qps, burst), observe)

@@ -15,7 +15,7 @@ from ottoscaler.model import JsonObject
 from ottoscaler.retry import Retrier
 from ottoscaler.telemetry.logs import flood
 
-THREADS = 8  # the governor bounds all calls of the process together
+THREADS = 8  # the throttle bounds all calls of the process together
 TRIES = 3  # in one go
 AGAIN_SECONDS = 0.5  # between two goes, if nothing else is queued
 

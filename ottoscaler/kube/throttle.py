@@ -35,7 +35,7 @@ def _held(gate: threading.BoundedSemaphore, permit: Permit) -> Iterator[None]:
         gate.release()
 
 
-class Governor:
+class Throttle:
     """A token bucket and two gates. Thread-safe; waits are bounded by the rate's floor."""
 
     def __init__(self, qps: float, burst: int) -> None:

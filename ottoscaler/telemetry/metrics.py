@@ -153,7 +153,7 @@ class Metrics:
         self.dead_letters = gauge("dead_letters", "Entries in the dead-letter stream")
         self.lease_seconds = gauge("lease_seconds", "Seconds that this replica's lease still holds")
         self.retries_total = CounterOf(counter("retries", "Workers tried again", "reason"), REASONS)
-        self.kube_rate_limit = gauge("kube_rate_limit", "Calls per second that the governor allows now")
+        self.kube_rate_limit = gauge("kube_rate_limit", "Calls per second that the throttle allows now")
         self._zero_what_alerts_name()
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
