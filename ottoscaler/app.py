@@ -29,7 +29,7 @@ from ottoscaler.controller.scale_down import ScaleDowns
 from ottoscaler.controller.takeover import Recovery
 from ottoscaler.errors import RedisError
 from ottoscaler.kube.client import connect
-from ottoscaler.kube.deleter import Deleters
+from ottoscaler.kube.deleter import PodDeleter
 from ottoscaler.kube.watcher import PodWatcher
 from ottoscaler.ledger.lease import Lease
 from ottoscaler.ledger.ledger import Ledger
@@ -140,12 +140,12 @@ class App:
             retrier=Retrier(self.abandon),
             start_retrier=Retrier(self.stopping),
         )
-        self.deleters = Deleters(self._pods, self.abandon)
+        self.deleter = PodDeleter(self._pods, self.abandon)
         self.scale_downs = ScaleDowns(
             self._ledger,
             self.flight,
             self.watcher,
-            self.deleters,
+            self.deleter,
             instance=s.instance,
             metrics=self.metrics,
             stop=self.abandon,
@@ -213,7 +213,7 @@ class App:
             self.watcher,
             self.lease,
             self.dispatcher,
-            self.deleters,
+            self.deleter,
             instance=s.instance,
             failed_pod_ttl=s.failed_pod_ttl_seconds,
             retention=s.retention_seconds,
@@ -254,7 +254,7 @@ class App:
         self.http.start()
         self.dispatcher.start()
         self.scale_downs.start()
-        self.deleters.start()
+        self.deleter.start()
         self._threads.start("lease", self._hold_lease)
         self._threads.start("watch", self.watcher.run)
         self._threads.start("dispatcher", self.dispatcher.run)
@@ -350,7 +350,7 @@ class App:
         self._lease_stop.set()
         self.watcher.interrupt()
         self.scale_downs.close()
-        self.deleters.close()
+        self.deleter.close()
         self.dispatcher.close()
         self._join("lease")
         # A request that a hanging API server never answers cannot be cut, and the watch thread only reads.

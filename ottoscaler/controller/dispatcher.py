@@ -126,7 +126,7 @@ class Dispatcher:
             return [task for run in self._flight.runs.values() for task in run.adoptees]
 
     def settle(self, worker: WorkerId) -> None:
-        """Deleters: end an adopted worker that waits for a slot, if its Pod has ended."""
+        """PodDeleter: end an adopted worker that waits for a slot, if its Pod has ended."""
         task = self._take_adoptee(worker)
         if task is None:
             return

@@ -17,7 +17,7 @@ from typing import Any
 
 from ottoscaler.controller.dispatcher import Dispatcher
 from ottoscaler.errors import RedisError
-from ottoscaler.kube.deleter import Deleters
+from ottoscaler.kube.deleter import PodDeleter
 from ottoscaler.kube.watcher import PodWatcher
 from ottoscaler.ledger.lease import Lease
 from ottoscaler.ledger.ledger import Ledger
@@ -56,7 +56,7 @@ class Reconciler:
         watcher: PodWatcher,
         lease: Lease,
         dispatcher: Dispatcher,
-        deleters: Deleters,
+        deleter: PodDeleter,
         *,
         instance: str,
         failed_pod_ttl: float,
@@ -74,7 +74,7 @@ class Reconciler:
         self._watcher = watcher
         self._lease = lease
         self._dispatcher = dispatcher
-        self._deleters = deleters
+        self._deleter = deleter
         self._instance = instance
         self._failed_pod_ttl = failed_pod_ttl
         self._retention = retention
@@ -148,7 +148,7 @@ class Reconciler:
             finally:
                 self._settling.discard(worker)
 
-        self._deleters.run(settle)
+        self._deleter.run(settle)
 
     def _settle_adoptees(self, *, running_too: bool) -> None:
         """Those whose Pod has ended or gone by now, whatever the watch told at the time; and every now and
@@ -247,7 +247,7 @@ class Reconciler:
     def _delete(self, view: PodView) -> None:
         self._going.add(view.uid)
         log.info("pod_swept", "a Pod whose end is recorded was left over and is deleted", **view.about)
-        self._deleters.delete(view.name, view.uid, lambda: self._going.discard(view.uid), view.about)
+        self._deleter.delete(view.name, view.uid, lambda: self._going.discard(view.uid), view.about)
 
     def _report(self, view: PodView) -> None:
         """Redis was emptied, and this Pod's owner with it: what its labels still tell is told, once."""

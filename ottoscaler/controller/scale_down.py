@@ -1,7 +1,7 @@
 """Carrying out a scale_down: choose victims, make the intent durable, only then ask their Pods to go.
 
 It needs no slot. One thread chooses, so that two scale_downs of one replica never choose against each other;
-the deleters delete. Victims may belong to any replica: each learns of it from the ledger and from its Pod.
+the deleter delete. Victims may belong to any replica: each learns of it from the ledger and from its Pod.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 from ottoscaler.errors import Fenced, Stopping
 from ottoscaler.events.values import told_metadata
-from ottoscaler.kube.deleter import Deleters
+from ottoscaler.kube.deleter import PodDeleter
 from ottoscaler.kube.watcher import PodWatcher
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.records import Record
@@ -38,7 +38,7 @@ class ScaleDowns:
         ledger: Ledger,
         flight: Flight,
         watcher: PodWatcher,
-        deleters: Deleters,
+        deleter: PodDeleter,
         *,
         instance: str,
         metrics: Metrics,
@@ -48,7 +48,7 @@ class ScaleDowns:
         self._ledger = ledger
         self._flight = flight
         self._watcher = watcher
-        self._deleters = deleters
+        self._deleter = deleter
         self._instance = instance
         self._metrics = metrics
         self._retrier = Retrier(stop)
@@ -105,9 +105,9 @@ class ScaleDowns:
             task_id = event.task_id or (view.task_id if view is not None else None)
             about = {"event_id": worker.event_id, "task_id": task_id, "index": worker.index, "pod": name}
             log.info("pod_cancelled", "the Pod is asked to go", **about)
-            self._deleters.delete(name, uid, one_gone, about)
+            self._deleter.delete(name, uid, one_gone, about)
         if not known:
-            self._deleters.run(then)
+            self._deleter.run(then)
 
     def _uid(self, worker: WorkerId) -> str:
         """Of a victim that is just being created; where it is not known yet, its creator deletes it."""

@@ -20,7 +20,7 @@ TRIES = 3  # in one go
 AGAIN_SECONDS = 0.5  # between two goes, if nothing else is queued
 
 
-class Deleters:
+class PodDeleter:
     """The pool. ``delete`` and ``run`` return at once, from any thread; after ``close`` they do nothing."""
 
     def __init__(self, pods: Pods, stop: threading.Event) -> None:
