@@ -71,7 +71,7 @@ class PodWatcher:
     # --- for the workers and the reconciler
 
     def subscribe(self, name: str) -> Subscription:
-        """A subscription for the Pod of that name, holding what is known of it. One at a time for each name."""
+        """Subscribe to the Pod of that name; holds what is known of it. One at a time for each name."""
         with self._lock:
             replaced = self._subscriptions.get(name)
             if replaced is not None:
