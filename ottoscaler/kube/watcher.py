@@ -16,7 +16,7 @@ from ottoscaler.errors import KubernetesError, UnusableAnswer, VersionExpired
 from ottoscaler.kube.client import Pods
 from ottoscaler.kube.subscription import Subscription
 from ottoscaler.model import PodView
-from ottoscaler.pods.view import observe
+from ottoscaler.pods.view import parse_pod
 from ottoscaler.telemetry.logs import flood, get_logger
 
 log = get_logger(__name__)
@@ -180,7 +180,7 @@ class PodWatcher:
     def _list(self) -> None:
         asked_at = time.monotonic()
         items, version = self._pods.list(self._selector, self._beat)
-        views = {view.name: view for view in map(observe, items)}
+        views = {view.name: view for view in map(parse_pod, items)}
         now = time.monotonic()
         with self._lock:
             vanished = [view for name, view in self._views.items() if name not in views]
@@ -230,7 +230,7 @@ class PodWatcher:
         if kind == "BOOKMARK":
             self._version = obj["metadata"].get("resourceVersion") or self._version
             return
-        view = observe(obj)
+        view = parse_pod(obj)
         now = time.monotonic()
         with self._lock:
             if kind == "DELETED":

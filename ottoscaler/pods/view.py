@@ -22,7 +22,7 @@ _EVENT_ID = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
 _COUNT = re.compile(r"[0-9]{1,9}")
 
 
-def observe(obj: JsonObject) -> PodView:
+def parse_pod(obj: JsonObject) -> PodView:
     """What ``obj`` shows, read leniently. Any thread; some 10 microseconds. Never raises."""
     meta, spec, status = (_object(_object(obj).get(part)) for part in ("metadata", "spec", "status"))
     labels, annotations = _object(meta.get("labels")), _object(meta.get("annotations"))

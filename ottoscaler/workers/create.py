@@ -24,7 +24,7 @@ from ottoscaler.errors import (
 )
 from ottoscaler.ledger.records import Answer
 from ottoscaler.model import Judgement, PodView, Reason, Status, Verdict
-from ottoscaler.pods.view import observe
+from ottoscaler.pods.view import parse_pod
 from ottoscaler.telemetry.logs import flood
 from ottoscaler.workers.attempt import Attempt, Ended, Next
 from ottoscaler.workers.settle import cancel, cancel_unborn, delete, settle
@@ -116,7 +116,7 @@ def _post(a: Attempt, generation: int) -> Ended | None:
     a.maybe_sent = True
     deps.metrics.pod_create.observe(time.monotonic() - a.created_at)
     a.log.info("pod_created", "the Pod was created")
-    return _note(a, obj["metadata"]["uid"], observe(obj))
+    return _note(a, obj["metadata"]["uid"], parse_pod(obj))
 
 
 def _permit(a: Attempt, generation: int) -> None:
@@ -162,7 +162,9 @@ def _look(a: Attempt) -> Ended | None:
     if subscription.view is not None and a.is_ours(subscription.view):
         return _take_up(a, subscription.view)
     try:
-        view = deps.start_retrier.call("looking for a Pod", lambda: observe(deps.pods.get(subscription.name)))
+        view = deps.start_retrier.call(
+            "looking for a Pod", lambda: parse_pod(deps.pods.get(subscription.name))
+        )
     except PodGone:
         answer = deps.start_retrier.call(
             "skipping an attempt", lambda: deps.ledger.skip(a.worker, a.run.epoch)
@@ -174,14 +176,14 @@ def _look(a: Attempt) -> Ended | None:
         a.run.note_waiting(a.task.index, a.task.attempt + 1, 0, a.task.avoid_node)
         a.log.info("attempt_skipped", "no Pod of it is there, and nobody knows whether there ever was one")
         return Ended(Next.RETRY, 0.0, a.task.avoid_node)
-    return _found(a, view)
+    return _found(a, parse_pod(found))
 
 
 def _find(a: Attempt) -> Ended | None:
     """A Pod of our name is there: ours, if its labels say the very same attempt."""
     a.created_at = 0.0  # it was not made by the last create of ours
     try:
-        view = observe(a.deps.pods.get(a.subscription.name))
+        view = parse_pod(a.deps.pods.get(a.subscription.name))
     except PodGone:
         raise KubernetesUnavailable("the Pod of that name has just gone") from None
     return _found(a, view)
@@ -201,7 +203,7 @@ def _adopt(a: Attempt, uid: str) -> Ended | None:
     deps.watcher.identify(subscription, uid)
     if subscription.view is None and not subscription.gone:
         try:
-            view = deps.retrier.call("looking for a Pod", lambda: observe(deps.pods.get(subscription.name)))
+            view = deps.retrier.call("looking for a Pod", lambda: parse_pod(deps.pods.get(subscription.name)))
             if view.uid == uid:
                 deps.watcher.identify(subscription, uid, view, looked_up=True)
             else:

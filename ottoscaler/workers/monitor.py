@@ -8,7 +8,7 @@ from ottoscaler.errors import PodGone, Stopping
 from ottoscaler.model import Judgement, PodView, Verdict
 from ottoscaler.pods.failure_table import GRACE_SECONDS
 from ottoscaler.pods.verdict import judge, vanished
-from ottoscaler.pods.view import observe
+from ottoscaler.pods.view import parse_pod
 from ottoscaler.workers.attempt import Attempt, seconds_since
 
 LONGEST_WAIT_SECONDS = 300.0  # a worker looks up at least so often, though nothing woke it
@@ -81,7 +81,7 @@ def _get(a: Attempt) -> PodView | None:
     """The Pod by the API server's own word; ``None`` where that very Pod is gone."""
     deps, subscription = a.deps, a.subscription
     try:
-        view = deps.retrier.call("looking at a Pod", lambda: observe(deps.pods.get(subscription.name)))
+        view = deps.retrier.call("looking at a Pod", lambda: parse_pod(deps.pods.get(subscription.name)))
     except PodGone:
         subscription.lost()
         return None

@@ -15,7 +15,7 @@ from ottoscaler.events.values import told_metadata
 from ottoscaler.ledger.records import Answer, Intent, millis, timestamp
 from ottoscaler.model import JsonObject, Judgement, Outcome, PodView, Reason, Status, Verdict
 from ottoscaler.pods.verdict import vanished
-from ottoscaler.pods.view import observe
+from ottoscaler.pods.view import parse_pod
 from ottoscaler.workers.attempt import Attempt, Ended, Next, seconds_since
 from ottoscaler.workers.monitor import LONGEST_WAIT_SECONDS, is_gone, judgement, until_next_look
 from ottoscaler.workers.registry import LONGEST_RETRY_SECONDS
@@ -146,7 +146,7 @@ def cancel_unborn(a: Attempt, intent: Intent) -> Ended:
     """Cancelled before a Pod of ours was noted; a create may have got through all the same."""
     deps = a.deps
     try:
-        view = deps.retrier.call("looking for a Pod", lambda: observe(deps.pods.get(a.subscription.name)))
+        view = deps.retrier.call("looking for a Pod", lambda: parse_pod(deps.pods.get(a.subscription.name)))
     except PodGone:
         return _record(a, _cancelled(intent), despite_intent=True)
     if not a.is_ours(view):

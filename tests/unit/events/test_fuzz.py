@@ -19,7 +19,7 @@ from ottoscaler.model import JsonObject, ScaleDown, ScaleUp
 from ottoscaler.pods import pod_security as restricted
 from ottoscaler.pods.plan import PodPlan, plan
 from ottoscaler.pods.templates import Templates
-from ottoscaler.pods.view import observe
+from ottoscaler.pods.view import parse_pod
 from tests.unit.events.test_parse import LIMITS
 from tests.unit.podmakers import DEFAULTS, loaded, template, worker_of
 from tests.unit.pods.test_policy_attacks import bare
@@ -151,7 +151,7 @@ def check_marks(pod: JsonObject, event: ScaleUp) -> None:
     for value in pod["metadata"]["labels"].values():
         assert len(value) <= 63
         assert LABEL_VALUE.fullmatch(value)
-    view = observe(pod)
+    view = parse_pod(pod)
     assert view.worker is not None
     assert (view.worker.event_id, view.worker.index) == (event.event_id, event.pod_count - 1)
     assert view.task_id == event.task_id

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from ottoscaler.kube.podtext import slim
-from ottoscaler.pods.view import observe
+from ottoscaler.pods.view import parse_pod
 
 MANAGED = [{"manager": "kubelet", "fieldsV1": {"f:spec": {'k:{"name":"worker"}': {}}}}, {"manager": "x"}]
 SPEC = {"containers": [{"name": "worker", "env": [{"name": "A", "value": "b"}]}], "nodeName": "node-7"}
@@ -43,7 +43,7 @@ def test_the_servers_book_keeping_is_left_out() -> None:
 def test_what_is_kept_is_all_that_a_view_needs() -> None:
     labels = {"ottoscaler.io/event-id": "1717-0", "ottoscaler.io/index": "1", "ottoscaler.io/attempt": "0"}
     whole = line({"name": "a", "uid": "u", "labels": labels, "managedFields": MANAGED})
-    assert observe(slimmed(whole)) == observe(json.loads(whole)["object"])
+    assert parse_pod(slimmed(whole)) == parse_pod(json.loads(whole)["object"])
     assert len(slim(whole)) < len(whole)
 
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from ottoscaler.model import Judgement, Phase, PodView, Reason, Status, Verdict
 from ottoscaler.pods.failure_table import TABLE, WITHOUT_A_POD, Sign, Stage
 from ottoscaler.pods.verdict import cut, judge, render_table, trouble, vanished
-from ottoscaler.pods.view import observe
+from ottoscaler.pods.view import parse_pod
 
-BLANK = observe({})
+BLANK = parse_pod({})
 
 
 def view(**fields: Any) -> PodView:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ottoscaler.model import JsonObject, Phase, WorkerId
-from ottoscaler.pods.view import observe
+from ottoscaler.pods.view import parse_pod
 from tests.unit.podmakers import planned, scale_up
 
 
@@ -24,7 +24,7 @@ def container(name: str, kind: str, **state: Any) -> JsonObject:
 
 
 def test_our_own_pod_is_recognised() -> None:
-    view = observe(pod(phase="Pending"))
+    view = parse_pod(pod(phase="Pending"))
     assert view.worker == WorkerId("1717-0", 2, 1)
     assert (view.instance, view.installation) == ("ci", "0a1b2c3d")
     assert (view.task_id, view.metadata) == ("build 17", '{"b":"1"}')
@@ -38,11 +38,11 @@ def test_our_own_pod_is_recognised() -> None:
 def test_pod_whose_labels_do_not_name_a_worker_has_none(label: str, value: object) -> None:
     odd = pod()
     odd["metadata"]["labels"][f"ottoscaler.io/{label}"] = value
-    assert observe(odd).worker is None
+    assert parse_pod(odd).worker is None
 
 
 def test_running_worker_has_a_start() -> None:
-    view = observe(pod(phase="Running", containerStatuses=[container("worker", "running", startedAt="T1")]))
+    view = parse_pod(pod(phase="Running", containerStatuses=[container("worker", "running", startedAt="T1")]))
     assert (view.phase, view.started_at, view.exit_code) == (Phase.RUNNING, "T1", None)
 
 
@@ -50,7 +50,7 @@ def test_ended_worker_has_an_exit_code_and_a_message() -> None:
     ended = container(
         "worker", "terminated", exitCode=3, reason="Error", message="boom", startedAt="T1", finishedAt="T2"
     )
-    view = observe(pod(phase="Failed", containerStatuses=[container("side", "running"), ended]))
+    view = parse_pod(pod(phase="Failed", containerStatuses=[container("side", "running"), ended]))
     assert (view.exit_code, view.container_reason, view.container_message) == (3, "Error", "boom")
     assert (view.started_at, view.finished_at) == ("T1", "T2")
 
@@ -59,16 +59,16 @@ def test_container_that_never_started_has_no_start_in_1970() -> None:
     ended = container(
         "worker", "terminated", exitCode=128, startedAt="1970-01-01T00:00:00Z", reason="StartError"
     )
-    assert not observe(pod(phase="Failed", containerStatuses=[ended])).started
+    assert not parse_pod(pod(phase="Failed", containerStatuses=[ended])).started
 
 
 def test_pod_without_a_container_named_worker_is_read_by_its_first() -> None:
-    view = observe(pod(containerStatuses=[container("main", "terminated", exitCode=0)]))
+    view = parse_pod(pod(containerStatuses=[container("main", "terminated", exitCode=0)]))
     assert view.exit_code == 0
 
 
 def test_trouble_of_any_container_is_seen_before_the_worker_s_calm_wait() -> None:
-    view = observe(
+    view = parse_pod(
         pod(
             phase="Pending",
             initContainerStatuses=[
@@ -81,12 +81,12 @@ def test_trouble_of_any_container_is_seen_before_the_worker_s_calm_wait() -> Non
 
 
 def test_calm_wait_is_the_worker_s() -> None:
-    view = observe(pod(containerStatuses=[container("worker", "waiting", reason="ContainerCreating")]))
+    view = parse_pod(pod(containerStatuses=[container("worker", "waiting", reason="ContainerCreating")]))
     assert view.waiting_reason == "ContainerCreating"
 
 
 def test_failed_init_container_is_named() -> None:
-    view = observe(
+    view = parse_pod(
         pod(
             phase="Failed",
             initContainerStatuses=[
@@ -101,7 +101,7 @@ def test_failed_init_container_is_named() -> None:
 
 
 def test_conditions_are_read() -> None:
-    view = observe(
+    view = parse_pod(
         pod(
             conditions=[
                 {
@@ -125,7 +125,7 @@ def test_conditions_are_read() -> None:
 
 
 def test_conditions_that_do_not_hold_are_not_seen() -> None:
-    view = observe(
+    view = parse_pod(
         pod(
             conditions=[
                 {"type": "PodScheduled", "status": "True", "reason": "Unschedulable"},
@@ -140,11 +140,11 @@ def test_conditions_that_do_not_hold_are_not_seen() -> None:
 def test_deletion_is_seen_whatever_the_phase() -> None:
     dying = pod(phase="Running")
     dying["metadata"]["deletionTimestamp"] = "2026-01-02T12:01:00Z"
-    assert observe(dying).deleting
+    assert parse_pod(dying).deleting
 
 
 def test_phase_of_another_world_is_unknown() -> None:
-    assert observe(pod(phase="Sleeping")).phase is Phase.UNKNOWN
+    assert parse_pod(pod(phase="Sleeping")).phase is Phase.UNKNOWN
 
 
 WORDS = """
@@ -167,4 +167,4 @@ JUNK = st.recursive(
 @settings(deadline=None, max_examples=300)
 @given(st.dictionaries(KEYS, JUNK, max_size=6))
 def test_no_object_is_too_odd_to_look_at(odd: JsonObject) -> None:
-    assert observe(odd).phase in Phase
+    assert parse_pod(odd).phase in Phase

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from ottoscaler.ledger.records import IndexState, Intent
 from ottoscaler.model import Phase
-from ottoscaler.pods.view import observe
+from ottoscaler.pods.view import parse_pod
 from ottoscaler.workers.settle import ended_before
 
 SECOND = 1_795_000_000
@@ -17,7 +17,7 @@ def at(seconds: float) -> Intent:
 
 
 def ended(moment: str, *, deleting: bool = False) -> bool:
-    pod = replace(observe({}), phase=Phase.SUCCEEDED, finished_at=moment, deleting=deleting)
+    pod = replace(parse_pod({}), phase=Phase.SUCCEEDED, finished_at=moment, deleting=deleting)
     return ended_before(pod, at(SECOND + 0.5))
 
 
