@@ -9,7 +9,7 @@ from ottoscaler.cli.check import Finding
 from ottoscaler.config.settings import Settings
 from ottoscaler.errors import BadEvent, KubernetesError, KubernetesUnavailable, QuotaExceeded
 from ottoscaler.events.task_ids import PREFIX
-from ottoscaler.kube.client import Pods
+from ottoscaler.kube.client import PodClient
 from ottoscaler.kube.credentials import Access, in_cluster
 from ottoscaler.kube.throttle import Throttle
 from ottoscaler.model import JsonObject, ScaleUp
@@ -30,7 +30,7 @@ class KubernetesCheck:
         self._templates = templates
         self._installation = installation
         self._access = Access(settings.kubeconfig, CONNECTIONS)
-        self._pods = Pods(
+        self._pods = PodClient(
             self._access,
             settings.namespace,
             Throttle(settings.kube_qps, settings.kube_burst),

@@ -20,7 +20,7 @@ from ottoscaler.cli.demo_view import Scene, View, Worker, say
 from ottoscaler.config import load as config
 from ottoscaler.config.settings import Settings
 from ottoscaler.errors import OttoscalerError
-from ottoscaler.kube.client import Pods
+from ottoscaler.kube.client import PodClient
 from ottoscaler.kube.credentials import Access
 from ottoscaler.kube.throttle import Throttle
 from ottoscaler.ledger.records import timestamp
@@ -136,7 +136,7 @@ class _Story:
         self._settings = settings
         self._stream = Stream(settings)
         access = Access(str(cluster.kubeconfig_path), 2)
-        self._pods = Pods(access, settings.namespace, Throttle(50, 50), lambda *_: None)
+        self._pods = PodClient(access, settings.namespace, Throttle(50, 50), lambda *_: None)
         self._view = View(sys.stdout)
 
     def tell(self, begun: float) -> int:

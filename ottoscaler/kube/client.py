@@ -33,7 +33,7 @@ PAGE = 500  # Pods in one answer of a list, as kubectl asks
 Observe = Callable[[str, int, float], None]  # verb, code (0: no answer), seconds
 
 
-class Pods:
+class PodClient:
     """The worker Pods of one namespace."""
 
     def __init__(self, access: Access, namespace: str, throttle: Throttle, observe: Observe) -> None:
@@ -224,6 +224,6 @@ class Pods:
         raise error_of(verb, response.status, data, after)
 
 
-def connect(kubeconfig: str, namespace: str, qps: float, burst: int, observe: Observe) -> Pods:
+def connect(kubeconfig: str, namespace: str, qps: float, burst: int, observe: Observe) -> PodClient:
     """The Pod API as configured; nothing is sent or read before the first call."""
-    return Pods(Access(kubeconfig, CALLS_IN_FLIGHT + 4), namespace, Throttle(qps, burst), observe)
+    return PodClient(Access(kubeconfig, CALLS_IN_FLIGHT + 4), namespace, Throttle(qps, burst), observe)

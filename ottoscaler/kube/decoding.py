@@ -54,7 +54,7 @@ def page(data: bytes) -> tuple[list[JsonObject], str, str]:
 
 
 def events(response: Any) -> Iterator[JsonObject]:
-    """A watch's events as they come: changes of Pods, and bookmarks. Raises as Pods.watch."""
+    """A watch's events as they come: changes of Pods, and bookmarks. Raises as PodClient.watch."""
     rest = b""
     try:
         for piece in response.stream():

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from ottoscaler.errors import KubernetesError, PodGone, Stopping
-from ottoscaler.kube.client import Pods
+from ottoscaler.kube.client import PodClient
 from ottoscaler.model import JsonObject
 from ottoscaler.retry import Retrier
 from ottoscaler.telemetry.logs import flood
@@ -23,7 +23,7 @@ AGAIN_SECONDS = 0.5  # between two goes, if nothing else is queued
 class PodDeleter:
     """The pool. ``delete`` and ``run`` return at once, from any thread; after ``close`` they do nothing."""
 
-    def __init__(self, pods: Pods, stop: threading.Event) -> None:
+    def __init__(self, pods: PodClient, stop: threading.Event) -> None:
         self._pods = pods
         self._stop = stop
         self._retrier = Retrier(stop)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ottoscaler.errors import KubernetesError, UnusableAnswer, VersionExpired
-from ottoscaler.kube.client import Pods
+from ottoscaler.kube.client import PodClient
 from ottoscaler.kube.subscription import Subscription
 from ottoscaler.model import PodView
 from ottoscaler.pods.view import parse_pod
@@ -42,7 +42,7 @@ class PodWatcher:
 
     def __init__(
         self,
-        pods: Pods,
+        pods: PodClient,
         selector: str,
         *,
         poll_seconds: float,

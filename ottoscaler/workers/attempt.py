@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import Enum
 
 from ottoscaler.errors import Fenced
-from ottoscaler.kube.client import Pods
+from ottoscaler.kube.client import PodClient
 from ottoscaler.kube.subscription import Subscription
 from ottoscaler.kube.watcher import PodWatcher
 from ottoscaler.ledger.lease import Lease
@@ -60,7 +60,7 @@ class WorkerDeps:
     """What every worker of this process shares. All of it is thread-safe."""
 
     ledger: Ledger
-    pods: Pods
+    pods: PodClient
     watcher: PodWatcher
     lease: Lease
     metrics: Metrics
@@ -134,7 +134,7 @@ class Attempt:
 
 
 def seconds_since(moment: str, now: float) -> float:
-    """Age of one of the API server's times, by its clock (``Pods.now``); 0 for none. Never negative."""
+    """Age of one of the API server's times, by its clock (``PodClient.now``); 0 for none. Never negative."""
     try:
         return max(0.0, now - datetime.fromisoformat(moment).timestamp())
     except ValueError:

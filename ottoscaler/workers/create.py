@@ -176,7 +176,7 @@ def _look(a: Attempt) -> Ended | None:
         a.run.note_waiting(a.task.index, a.task.attempt + 1, 0, a.task.avoid_node)
         a.log.info("attempt_skipped", "no Pod of it is there, and nobody knows whether there ever was one")
         return Ended(Next.RETRY, 0.0, a.task.avoid_node)
-    return _found(a, parse_pod(found))
+    return _found(a, view)
 
 
 def _find(a: Attempt) -> Ended | None:
