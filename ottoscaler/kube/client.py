@@ -1,4 +1,4 @@
-"""The Pod API over raw JSON: the only module, with kubeaccess, that speaks to Kubernetes.
+"""The Pod API over raw JSON: the only module, with credentials, that speaks to Kubernetes.
 
 Each call is sent once, has a connect and a read timeout, and raises our errors, whose type says whether
 trying again may help. Thread-safe.
@@ -18,11 +18,10 @@ import urllib3
 from ottoscaler import __version__
 from ottoscaler.errors import KubernetesUnavailable, PodExists, PodGone, UnusableAnswer
 from ottoscaler.kube.credentials import Access
-from ottoscaler.kube.decoding import events, page, parsed, pod
-from ottoscaler.kube.podtext import slim
+from ottoscaler.kube.decoding import events, page, parsed, pod, slim
 from ottoscaler.kube.status import NEVER_SENT, error_of, plain, retry_after
 from ottoscaler.kube.throttle import CALLS_IN_FLIGHT, Permit, Throttle
-from ottoscaler.kube.transport import Wire
+from ottoscaler.kube.transport import Transport
 from ottoscaler.model import JsonObject
 
 USER_AGENT = f"ottoscaler/{__version__}"
@@ -38,7 +37,7 @@ class PodClient:
 
     def __init__(self, access: Access, namespace: str, throttle: Throttle, observe: Observe) -> None:
         self._access = access
-        self._wire = Wire(access)
+        self._transport = Transport(access)
         self._throttle = throttle
         self._observe = observe
         self._clock_offset = 0.0
@@ -94,9 +93,7 @@ class PodClient:
         while True:
             beat()
             path = f"{self._path}?{urlencode(query)}"
-            response = self._exchange(
-                "list", "GET", path, None, self._headers(None), LIST_SECONDS, stream=False
-            )
+            response = self._send("list", "GET", path, None, self._headers(None), LIST_SECONDS, stream=False)
             self._set_clock(response.headers.get("date", ""))
             found, version, rest = page(response.data)
             items += found
@@ -122,7 +119,7 @@ class PodClient:
         }
         path = f"{self._path}?{urlencode(query)}"
         # It lasts for minutes, so it holds no place among the throttle's calls.
-        response = self._exchange("watch", "GET", path, None, self._headers(None), silence, stream=True)
+        response = self._send("watch", "GET", path, None, self._headers(None), silence, stream=True)
         try:
             opened(response)
             yield from events(response)
@@ -177,7 +174,7 @@ class PodClient:
         headers = self._headers(body)
         with self._throttle.call(permit):
             last()
-            response = self._exchange(verb, method, path, body, headers, READ_SECONDS, stream=False)
+            response = self._send(verb, method, path, body, headers, READ_SECONDS, stream=False)
         return parsed(verb, slim(response.data)) if parse else {}
 
     def _headers(self, body: bytes | None) -> dict[str, str]:
@@ -186,7 +183,7 @@ class PodClient:
             headers["Content-Type"] = "application/json"
         return headers
 
-    def _exchange(
+    def _send(
         self,
         verb: str,
         method: str,
@@ -200,11 +197,11 @@ class PodClient:
         begun = time.monotonic()
         try:
             response = (
-                self._wire.stream(method, path, headers, read_seconds)
+                self._transport.stream(method, path, headers, read_seconds)
                 if stream
-                else self._wire.page(path, headers, read_seconds)
+                else self._transport.page(path, headers, read_seconds)
                 if verb == "list"
-                else self._wire.send(method, path, body, headers, read_seconds)
+                else self._transport.send(method, path, body, headers, read_seconds)
             )
         except (urllib3.exceptions.HTTPError, OSError) as error:
             self._observe(verb, 0, time.monotonic() - begun)

@@ -1,4 +1,4 @@
-"""HTTP/1.1 requests and their answers, at a fraction of a general client's price. Only wire.py uses this.
+"""HTTP/1.1 requests and their answers, at a fraction of a general client's price. For transport.py only.
 
 urllib3 makes the connections (TLS, certificates, server names as the kubeconfig says); the bytes are written
 and read here. In a burst of a thousand workers the general client took 0.48 ms of CPU a request, measured
@@ -19,7 +19,7 @@ from ottoscaler.kube.http1 import Head, pieces, read_head, whole
 FRESH_SECONDS = 0.5  # a connection that was used so lately is not asked whether the server has closed it
 
 
-class Answer:
+class Response:
     """What came back. ``headers`` has lower-case names."""
 
     __slots__ = ("data", "headers", "status")
@@ -30,12 +30,12 @@ class Answer:
         self.data = data
 
 
-class Streamed:
+class ResponseStream:
     """An answer whose body is read as it comes. One thread reads and closes it; any may shut it down."""
 
-    def __init__(self, exchange: Exchange, connection: Any, method: str, head: Head) -> None:
+    def __init__(self, owner: Connections, connection: Any, method: str, head: Head) -> None:
         self.status, self.headers = head.status, head.headers
-        self._exchange, self._connection, self._head = exchange, connection, head
+        self._owner, self._connection, self._head = owner, connection, head
         self._parts = pieces(connection.sock, method, head)
         self._ended = False
 
@@ -54,10 +54,10 @@ class Streamed:
         self._connection.sock.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        self._exchange.done(self._connection, keep=self._ended and self._head.keep)
+        self._owner.done(self._connection, keep=self._ended and self._head.keep)
 
 
-class Exchange:
+class Connections:
     """Idle connections of one pool of urllib3's, and requests over them. Thread-safe.
 
     Never sends a request twice. A connection that the server closed while it was idle is not used.
@@ -73,7 +73,7 @@ class Exchange:
 
     def request(
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], read_seconds: float
-    ) -> Answer:
+    ) -> Response:
         """Send it once. Raises OSError (or urllib3's HTTPError while connecting) where no answer came.
 
         ``read_seconds`` bounds each wait for bytes, as urllib3's read time-out does.
@@ -85,12 +85,14 @@ class Exchange:
             connection.close()
             raise
         self.done(connection, keep=head.keep)
-        return Answer(head.status, head.headers, data)
+        return Response(head.status, head.headers, data)
 
-    def stream(self, method: str, path: str, headers: Mapping[str, str], read_seconds: float) -> Streamed:
+    def stream(
+        self, method: str, path: str, headers: Mapping[str, str], read_seconds: float
+    ) -> ResponseStream:
         """The same, for a body that the caller reads as it comes, and closes."""
         connection, head = self._ask(method, path, None, headers, read_seconds)
-        return Streamed(self, connection, method, head)
+        return ResponseStream(self, connection, method, head)
 
     def done(self, connection: Any, *, keep: bool) -> None:
         """The connection is free again, or not to be used any more."""

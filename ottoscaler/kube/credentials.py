@@ -1,4 +1,4 @@
-"""Where the API server is and how to be let in: in-cluster, or a kubeconfig. Only pods.py uses this.
+"""Where the API server is and how to be let in: in-cluster, or a kubeconfig. Only client.py uses this.
 
 The Kubernetes client's configuration does what it is good at (kubeconfig, exec plugins, certificates,
 token files); its request layer is passed over, since it has no default timeout, re-sends GET and DELETE on

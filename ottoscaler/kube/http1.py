@@ -1,4 +1,4 @@
-"""An HTTP/1.1 answer, read off a socket. Only exchange.py uses this.
+"""An HTTP/1.1 answer, read off a socket. Only connections.py uses this.
 
 Every length that a peer tells has a bound, and whatever is no HTTP ends as Broken.
 """

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 import urllib3
 
-from ottoscaler.kube.connections import Answer, Exchange
+from ottoscaler.kube.connections import Connections, Response
 from ottoscaler.kube.http1 import Broken
 
 SECONDS = 5.0
@@ -63,18 +63,18 @@ class Server:
 
 
 @contextmanager
-def serving(reply: Reply) -> Iterator[tuple[Exchange, Server]]:
+def serving(reply: Reply) -> Iterator[tuple[Connections, Server]]:
     server = Server(reply)
     pool = urllib3.PoolManager().connection_from_url(f"http://127.0.0.1:{server.port}")
     try:
-        yield Exchange(pool, connect_seconds=SECONDS), server
+        yield Connections(pool, connect_seconds=SECONDS), server
     finally:
         server.close()
 
 
-def ask(exchange: Exchange, body: bytes | None = None) -> Answer:
+def ask(connections: Connections, body: bytes | None = None) -> Response:
     method = "POST" if body is not None else "GET"
-    return exchange.request(method, "/pods", body, {"Accept": "application/json"}, SECONDS)
+    return connections.request(method, "/pods", body, {"Accept": "application/json"}, SECONDS)
 
 
 def always(reply: bytes, *, keep: bool = True) -> Reply:
@@ -83,9 +83,9 @@ def always(reply: bytes, *, keep: bool = True) -> Reply:
 
 def test_answer_with_a_length_comes_whole_and_the_connection_is_used_again() -> None:
     reply = b'HTTP/1.1 201 Created\r\nContent-Length: 10\r\nDate: now\r\n\r\n{"a": "b"}'
-    with serving(always(reply)) as (exchange, server):
+    with serving(always(reply)) as (connections, server):
         for _ in range(3):
-            answer = ask(exchange, b"{}")
+            answer = ask(connections, b"{}")
             assert (answer.status, answer.data) == (201, b'{"a": "b"}')
             assert answer.headers["date"] == "now"
         assert server.connections == 1
@@ -97,22 +97,22 @@ def test_answer_with_a_length_comes_whole_and_the_connection_is_used_again() -> 
 def test_answer_in_chunks_comes_whole_and_the_next_begins_behind_it() -> None:
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     reply = head + b"4\r\nabcd\r\nA;note=1\r\n0123456789\r\n0\r\n\r\n"
-    with serving(always(reply)) as (exchange, server):
-        assert ask(exchange).data == b"abcd0123456789"
-        assert ask(exchange).data == b"abcd0123456789"
+    with serving(always(reply)) as (connections, server):
+        assert ask(connections).data == b"abcd0123456789"
+        assert ask(connections).data == b"abcd0123456789"
         assert server.connections == 1
 
 
 def test_interim_answer_is_passed_over() -> None:
     reply = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-    with serving(always(reply)) as (exchange, _):
-        assert ask(exchange).data == b"ok"
+    with serving(always(reply)) as (connections, _):
+        assert ask(connections).data == b"ok"
 
 
 def test_answer_without_a_length_ends_with_its_connection() -> None:
-    with serving(always(b"HTTP/1.0 200 OK\r\n\r\nall of it", keep=False)) as (exchange, server):
-        assert ask(exchange).data == b"all of it"
-        assert ask(exchange).data == b"all of it"
+    with serving(always(b"HTTP/1.0 200 OK\r\n\r\nall of it", keep=False)) as (connections, server):
+        assert ask(connections).data == b"all of it"
+        assert ask(connections).data == b"all of it"
         assert server.connections == 2
 
 
@@ -127,9 +127,9 @@ def test_answer_without_a_length_ends_with_its_connection() -> None:
     ],
 )
 def test_answer_that_is_cut_short_is_an_error_and_is_not_asked_for_again(reply: bytes) -> None:
-    with serving(always(reply, keep=False)) as (exchange, server):
+    with serving(always(reply, keep=False)) as (connections, server):
         with pytest.raises(OSError, match=r"closed|reset"):
-            ask(exchange, b"{}")
+            ask(connections, b"{}")
         assert len(server.requests) == 1
 
 
@@ -146,8 +146,8 @@ def test_answer_that_is_cut_short_is_an_error_and_is_not_asked_for_again(reply: 
     ],
 )
 def test_what_is_no_http_is_an_error(reply: bytes) -> None:
-    with serving(always(reply)) as (exchange, _), pytest.raises(Broken):
-        ask(exchange)
+    with serving(always(reply)) as (connections, _), pytest.raises(Broken):
+        ask(connections)
 
 
 def test_silent_server_is_given_up_after_the_read_time() -> None:
@@ -157,36 +157,36 @@ def test_silent_server_is_given_up_after_the_read_time() -> None:
         silence.wait(SECONDS)
         return b"", False
 
-    with serving(reply) as (exchange, _):
+    with serving(reply) as (connections, _):
         with pytest.raises(TimeoutError):
-            exchange.request("GET", "/pods", None, {}, 0.05)
+            connections.request("GET", "/pods", None, {}, 0.05)
         silence.set()
 
 
 def test_connection_that_was_closed_while_idle_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ottoscaler.kube.connections.FRESH_SECONDS", 0.0)  # as if it had been idle for longer
     reply = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-    with serving(lambda number, request: (reply, number > 1)) as (exchange, server):
-        assert ask(exchange).data == b"ok"
+    with serving(lambda number, request: (reply, number > 1)) as (connections, server):
+        assert ask(connections).data == b"ok"
         assert server.closed.acquire(timeout=SECONDS)
-        assert ask(exchange).data == b"ok"
+        assert ask(connections).data == b"ok"
         assert server.connections == 2
         assert len(server.requests) == 2
 
 
 def test_server_that_says_close_is_taken_at_its_word() -> None:
     reply = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"
-    with serving(always(reply)) as (exchange, server):
-        assert ask(exchange).data == b"ok"
-        assert ask(exchange).data == b"ok"
+    with serving(always(reply)) as (connections, server):
+        assert ask(connections).data == b"ok"
+        assert ask(connections).data == b"ok"
         assert server.connections == 2
 
 
 def test_old_server_closes_without_saying_so() -> None:
     reply = b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok"
-    with serving(always(reply)) as (exchange, server):
-        assert ask(exchange).data == b"ok"
-        assert ask(exchange).data == b"ok"
+    with serving(always(reply)) as (connections, server):
+        assert ask(connections).data == b"ok"
+        assert ask(connections).data == b"ok"
         assert server.connections == 2
 
 
@@ -196,20 +196,20 @@ def chunked(*parts: bytes) -> bytes:
 
 
 def test_a_stream_comes_in_the_servers_own_pieces() -> None:
-    with serving(always(chunked(b"one\n", b"t" * 100_000, b"three\n"))) as (exchange, server):
-        answer = exchange.stream("GET", "/watch", {}, SECONDS)
+    with serving(always(chunked(b"one\n", b"t" * 100_000, b"three\n"))) as (connections, server):
+        answer = connections.stream("GET", "/watch", {}, SECONDS)
         assert list(answer.stream()) == [b"one\n", b"t" * 100_000, b"three\n"]
         answer.close()
-        assert ask(exchange).data == b"one\n" + b"t" * 100_000 + b"three\n"
+        assert ask(connections).data == b"one\n" + b"t" * 100_000 + b"three\n"
         assert server.connections == 1  # a stream that came to its end leaves its connection to others
 
 
 def test_a_stream_that_was_left_in_the_middle_leaves_its_connection_to_nobody() -> None:
-    with serving(always(chunked(b"one\n", b"two\n"))) as (exchange, server):
-        answer = exchange.stream("GET", "/watch", {}, SECONDS)
+    with serving(always(chunked(b"one\n", b"two\n"))) as (connections, server):
+        answer = connections.stream("GET", "/watch", {}, SECONDS)
         assert next(answer.stream()) == b"one\n"
         answer.close()
-        assert ask(exchange).data == b"one\ntwo\n"
+        assert ask(connections).data == b"one\ntwo\n"
         assert server.connections == 2
 
 
@@ -219,8 +219,8 @@ def test_another_thread_ends_a_stream_that_is_being_read() -> None:
     def reply(number: int, request: bytes) -> tuple[bytes, bool]:
         return head, True
 
-    with serving(reply) as (exchange, _):
-        answer = exchange.stream("GET", "/watch", {}, 60.0)
+    with serving(reply) as (connections, _):
+        answer = connections.stream("GET", "/watch", {}, 60.0)
         parts = answer.stream()
         assert next(parts) == b"one\n"
         threading.Timer(0.1, answer.shutdown).start()
@@ -230,7 +230,7 @@ def test_another_thread_ends_a_stream_that_is_being_read() -> None:
 
 def test_an_answer_longer_than_it_says_is_refused() -> None:
     with (
-        serving(always(chunked(b"one\n") + b"extra")) as (exchange, _),
+        serving(always(chunked(b"one\n") + b"extra")) as (connections, _),
         pytest.raises(Broken, match="longer"),
     ):
-        ask(exchange)
+        ask(connections)

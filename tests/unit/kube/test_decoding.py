@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ottoscaler.kube.podtext import slim
+from ottoscaler.kube.decoding import slim
 from ottoscaler.pods.view import parse_pod
 
 MANAGED = [{"manager": "kubelet", "fieldsV1": {"f:spec": {'k:{"name":"worker"}': {}}}}, {"manager": "x"}]
