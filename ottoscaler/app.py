@@ -35,7 +35,7 @@ from ottoscaler.ledger.lease import Lease
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.redis_client import Stream
 from ottoscaler.model import ScaleDown
-from ottoscaler.pods.plan import selector
+from ottoscaler.pods.labels import selector
 from ottoscaler.pods.templates import Templates
 from ottoscaler.retry import Retrier
 from ottoscaler.telemetry.health import Health

@@ -8,12 +8,12 @@ from collections.abc import Generator, Iterator
 from ottoscaler.cli.check import Finding
 from ottoscaler.config.settings import Settings
 from ottoscaler.errors import BadEvent, KubernetesError, KubernetesUnavailable, QuotaExceeded
-from ottoscaler.events.task_ids import PREFIX
 from ottoscaler.kube.client import PodClient
 from ottoscaler.kube.credentials import Access, in_cluster
 from ottoscaler.kube.throttle import Throttle
 from ottoscaler.model import JsonObject, ScaleUp
-from ottoscaler.pods.plan import PodDefaults, plan, selector
+from ottoscaler.pods.labels import PREFIX, selector
+from ottoscaler.pods.plan import PodDefaults, plan
 from ottoscaler.pods.templates import Templates
 
 VERBS = ("create", "get", "list", "watch", "delete")  # all that the service does to Pods

@@ -27,7 +27,7 @@ from ottoscaler.ledger.records import timestamp
 from ottoscaler.ledger.redis_client import Stream, entries
 from ottoscaler.local import LocalCluster
 from ottoscaler.model import PodView
-from ottoscaler.pods.plan import selector
+from ottoscaler.pods.labels import selector
 from ottoscaler.pods.view import parse_pod
 
 START_SECONDS = 15.0  # for the service to be ready

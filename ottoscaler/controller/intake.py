@@ -13,8 +13,7 @@ from typing import Any
 
 from ottoscaler.errors import BadEvent, Fenced
 from ottoscaler.events.parse import Limits, parse_event
-from ottoscaler.events.task_ids import raw_task_id
-from ottoscaler.events.values import told_metadata
+from ottoscaler.events.values import raw_task_id, told_metadata
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.records import Record, Taken
 from ottoscaler.ledger.redis_client import Entry

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from ottoscaler.controller.intake import Intake
 from ottoscaler.errors import BadEvent, Fenced, GroupMissing, RedisError, Wiped
-from ottoscaler.events.task_ids import raw_task_id
+from ottoscaler.events.values import raw_task_id
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.redis_client import Entry, Stream
 from ottoscaler.telemetry.logs import flood, get_logger

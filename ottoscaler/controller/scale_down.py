@@ -18,7 +18,7 @@ from ottoscaler.kube.watcher import PodWatcher
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.records import Record
 from ottoscaler.model import Phase, PodView, ScaleDown, WorkerId
-from ottoscaler.pods.plan import pod_name
+from ottoscaler.pods.labels import pod_name
 from ottoscaler.retry import Retrier
 from ottoscaler.telemetry.logs import get_logger
 from ottoscaler.telemetry.metrics import Metrics

@@ -16,7 +16,7 @@ from ottoscaler.errors import BadEvent
 from ottoscaler.events import quantities
 from ottoscaler.events import values as fieldvalues
 from ottoscaler.events.images import ImagePolicy
-from ottoscaler.events.task_ids import MAX_TASK_ID
+from ottoscaler.events.values import MAX_TASK_ID
 from ottoscaler.model import ScaleDown, ScaleUp
 
 MAX_SCALE_DOWN = 1_000_000  # workers: more than any installation runs, few enough to stay a plain number

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+MAX_TASK_ID = 256  # characters (DESIGN.md 3.2)
 MAX_SHOWN = 40  # characters of a wrong value that an error repeats
 # Lists and objects in one value; more than one is wrong anyway, a few leave room for a better sentence.
 # Deep nesting must not reach json: it recurses in C, and ended the process by a segmentation fault in a
@@ -38,6 +39,15 @@ def shown(value: str | bytes) -> str:
     if len(value) > MAX_SHOWN:
         return ascii(value[:MAX_SHOWN]) + "..."
     return ascii(value)
+
+
+def raw_task_id(fields: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """The task that an entry names, for its log lines, though all else may be wrong with it. Any thread."""
+    raw = next((value for name, value in fields if name == b"task_id"), b"")
+    try:
+        return raw.decode()[:MAX_TASK_ID] or None
+    except UnicodeDecodeError:
+        return None
 
 
 def integer(lowest: int, highest: int) -> Callable[[str], int]:

@@ -16,18 +16,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ottoscaler.errors import BadEvent
-from ottoscaler.events.task_ids import OWN_LABELS, PREFIX, label_value
 from ottoscaler.events.values import metadata_json
-from ottoscaler.model import JsonObject, ScaleUp
+from ottoscaler.model import JsonObject, ScaleUp, WorkerId
+from ottoscaler.pods.labels import PREFIX, label_value, labels, pod_name
 from ottoscaler.pods.overlay import lay_over, literal
 from ottoscaler.pods.template_checks import ACCEPTS, PREFERRED
 from ottoscaler.pods.templates import Template, Templates
 from ottoscaler.pods.view import WORKER
 
-MAX_NAME = 63  # characters of a DNS label: the Pod's name is its host name, too
 MAX_ANNOTATIONS = 256 * 1024  # bytes of all names and values: the API server's TotalAnnotationSizeLimitB
 MAX_BODY = 1024 * 1024  # bytes: etcd takes 1.5 MiB, and the status is yet to come
-APP = OWN_LABELS["app"]
 
 
 @dataclass(frozen=True)
@@ -41,37 +39,6 @@ class PodDefaults:
     pending_timeout_seconds: float
     default_timeout_seconds: float
     default_max_retries: int = 2
-
-
-def selector(instance: str) -> str:
-    """The label selector of all workers of an instance, for list and watch."""
-    return f"managed-by={OWN_LABELS['managed-by']},{PREFIX}instance={instance}"
-
-
-def pod_name(instance: str, event_id: str, index: int, attempt: int) -> str:
-    """``otto-agent-<instance>-<event id>-<index>-<attempt>``, a DNS label: the instance is cut to fit.
-
-    Raises ``ValueError`` where not even the rest fits, which takes an index of 8 digits.
-    """
-    rest = f"{event_id}-{index}-{attempt}"
-    room = MAX_NAME - len(APP) - len(rest) - 2
-    if room < -1:
-        raise ValueError(f"a Pod's name cannot hold {rest}")
-    kept = instance[: max(room, 0)]
-    return f"{APP}-{kept}-{rest}" if kept else f"{APP}-{rest}"
-
-
-def labels(defaults: PodDefaults, event_id: str, index: int, attempt: int, task_label: str) -> dict[str, str]:
-    """All labels that Ottoscaler sets and trusts (DESIGN.md 3.4)."""
-    return {
-        **OWN_LABELS,
-        PREFIX + "instance": defaults.instance,
-        PREFIX + "installation": defaults.installation,
-        PREFIX + "event-id": event_id,
-        PREFIX + "index": str(index),
-        PREFIX + "attempt": str(attempt),
-        PREFIX + "task-id": task_label,
-    }
 
 
 @dataclass(frozen=True)
@@ -97,7 +64,8 @@ class PodPlan:
         preferred then, not required, since there may be only one.
         """
         meta, spec = self.skeleton["metadata"], self.skeleton["spec"]
-        own = labels(self.defaults, self.event.event_id, index, attempt, self.task_label)
+        worker_id = WorkerId(self.event.event_id, index, attempt)
+        own = labels(self.defaults.instance, self.defaults.installation, worker_id, self.task_label)
         created = self.clock().isoformat(timespec="milliseconds").replace("+00:00", "Z")
         containers = list(spec["containers"])
         worker = containers[self.position]

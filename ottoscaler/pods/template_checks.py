@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TypeGuard
 
-from ottoscaler.events.task_ids import OWN_LABELS, PREFIX
 from ottoscaler.model import JsonObject
+from ottoscaler.pods.labels import OWN_LABELS, PREFIX
 from ottoscaler.pods.view import WORKER
 
 ACCEPTS = PREFIX + "accepts"

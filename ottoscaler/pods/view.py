@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ottoscaler.events.task_ids import PREFIX
 from ottoscaler.model import JsonObject, Phase, PodView, WorkerId
+from ottoscaler.pods.labels import PREFIX
 
 WORKER = "worker"  # the container that an event is about (DESIGN.md 3.4)
 

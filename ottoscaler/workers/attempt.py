@@ -18,7 +18,7 @@ from ottoscaler.kube.watcher import PodWatcher
 from ottoscaler.ledger.lease import Lease
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.model import PodView
-from ottoscaler.pods.plan import pod_name
+from ottoscaler.pods.labels import pod_name
 from ottoscaler.retry import Retrier
 from ottoscaler.telemetry.logs import get_logger
 from ottoscaler.telemetry.metrics import Metrics

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ottoscaler.pods.plan import pod_name
+from ottoscaler.pods.labels import pod_name
 from tests.harness.looks import FOREVER, ledger
 from tests.harness.proxy import Proxy, redis_protocol
 from tests.harness.waiting import wait_for

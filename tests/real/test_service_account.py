@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ottoscaler.pods.plan import pod_name
+from ottoscaler.pods.labels import pod_name
 from tests.harness.waiting import wait_for
 from tests.harness.world import INSTANCE, Kube, World
 from tests.real.manifests import Installed, Json

@@ -9,8 +9,9 @@ import pytest
 import yaml
 
 from ottoscaler.events.quantities import parse as quantity
-from ottoscaler.model import ScaleUp
-from ottoscaler.pods.plan import PodDefaults, labels, plan
+from ottoscaler.model import ScaleUp, WorkerId
+from ottoscaler.pods.labels import labels
+from ottoscaler.pods.plan import PodDefaults, plan
 from ottoscaler.pods.templates import load_templates
 from tests.unit.manifests.kustomize import ROOT, find
 from tests.unit.manifests.overlays import Json, both, objects, pod_spec, settings
@@ -110,7 +111,7 @@ def test_limit_range_allows_what_events_may_ask_for() -> None:
 
 @both
 def test_policy_around_the_workers_selects_the_labels_of_workers(overlay: str) -> None:
-    given = labels(PodDefaults("i", "x", "n", "image", 1, 1), "1-0", 0, 0, "task")
+    given = labels("i", "x", WorkerId("1-0", 0, 0), "task")
     policy = find(objects(overlay), "NetworkPolicy", "otto-agent")["spec"]
     assert policy["podSelector"]["matchLabels"].items() <= given.items()
     assert "ingress" not in policy

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ottoscaler.events.task_ids import label_value
+from ottoscaler.pods.labels import label_value
 
 # As the API server checks a label's value.
 VALID = re.compile(r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?")

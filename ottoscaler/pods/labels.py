@@ -1,0 +1,63 @@
+"""The names that Ottoscaler gives: a Pod's, its labels, and a task's id as a label value (DESIGN.md 3.4)."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+from ottoscaler.model import WorkerId
+
+PREFIX = "ottoscaler.io/"  # of our own labels and annotations
+OWN_LABELS = {"app": "otto-agent", "managed-by": "ottoscaler"}  # the same on every worker (DESIGN.md 3.4)
+MAX_KEPT = 54  # 63 characters of a label value, less "-" and 8 hex digits (DESIGN.md 3.2)
+MAX_NAME = 63  # characters of a DNS label: the Pod's name is its host name, too
+APP = OWN_LABELS["app"]
+
+_NOT_KEPT = re.compile(r"[^A-Za-z0-9_.-]")
+_LABEL_VALUE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?")
+
+
+def selector(instance: str) -> str:
+    """The label selector of all workers of an instance, for list and watch."""
+    return f"managed-by={OWN_LABELS['managed-by']},{PREFIX}instance={instance}"
+
+
+def pod_name(instance: str, event_id: str, index: int, attempt: int) -> str:
+    """``otto-agent-<instance>-<event id>-<index>-<attempt>``, a DNS label: the instance is cut to fit.
+
+    Raises ``ValueError`` where not even the rest fits, which takes an index of 8 digits.
+    """
+    rest = f"{event_id}-{index}-{attempt}"
+    room = MAX_NAME - len(APP) - len(rest) - 2
+    if room < -1:
+        raise ValueError(f"a Pod's name cannot hold {rest}")
+    kept = instance[: max(room, 0)]
+    return f"{APP}-{kept}-{rest}" if kept else f"{APP}-{rest}"
+
+
+def labels(instance: str, installation: str, worker: WorkerId, task_label: str) -> dict[str, str]:
+    """All labels that Ottoscaler sets and trusts (DESIGN.md 3.4)."""
+    return {
+        **OWN_LABELS,
+        PREFIX + "instance": instance,
+        PREFIX + "installation": installation,
+        PREFIX + "event-id": worker.event_id,
+        PREFIX + "index": str(worker.index),
+        PREFIX + "attempt": str(worker.attempt),
+        PREFIX + "task-id": task_label,
+    }
+
+
+def label_value(task_id: str) -> str:
+    """The label of ``task_id``: always a valid label value, and itself wherever that is one already.
+
+    Two tasks may share a label (8 hex digits are 32 bits), so the raw id in the annotation decides.
+    Raises ``UnicodeEncodeError`` for lone surrogates, which no parsed event holds. Any thread.
+    """
+    cut = _NOT_KEPT.sub("-", task_id)[:MAX_KEPT]
+    if cut == task_id and _LABEL_VALUE.fullmatch(cut):
+        return cut
+    digest = hashlib.sha256(task_id.encode()).hexdigest()[:8]
+    # A label must begin with a letter or a digit; where nothing of that kind is left, the hash stands alone.
+    readable = cut.lstrip("-_.")
+    return f"{readable}-{digest}" if readable else digest
