@@ -5,9 +5,8 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
 
+from ottoscaler.cli.finding import Finding, Level
 from ottoscaler.cli.serve import check_kubeconfig, complain, end
 from ottoscaler.cli.terminal import columns, paint, safe
 from ottoscaler.config import load as config
@@ -19,17 +18,6 @@ from ottoscaler.pods.templates import Templates, load_templates
 # Each question has a timeout of its own; a name server or a credential plugin that hangs has this one.
 WHOLE_CHECK_SECONDS = 90.0
 LONGEST_LINE = 1000  # characters of one finding
-
-Level = Literal["ok", "warning", "problem"]
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line: how it stands, what was looked at, and a sentence."""
-
-    level: Level
-    subject: str
-    text: str
 
 
 class Report:

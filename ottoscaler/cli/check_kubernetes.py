@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterator
 
-from ottoscaler.cli.check import Finding
+from ottoscaler.cli.finding import Finding
 from ottoscaler.config.settings import Settings
 from ottoscaler.errors import BadEvent, KubernetesError, KubernetesUnavailable, QuotaExceeded
 from ottoscaler.kube.client import PodClient

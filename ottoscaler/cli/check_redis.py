@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ottoscaler.cli.check import Finding
+from ottoscaler.cli.finding import Finding
 from ottoscaler.cli.redis_access import installation, sentence, where
 from ottoscaler.config.settings import Settings
 from ottoscaler.errors import RedisError

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from ottoscaler.cli.dead import DeadLetters
-from ottoscaler.cli.heartbeats import Heartbeats
 from ottoscaler.cli.inflight import age_of, describe, order
 from ottoscaler.cli.redis_access import installation
 from ottoscaler.config.settings import Settings
 from ottoscaler.errors import RedisError
+from ottoscaler.ledger.heartbeats import Heartbeats
 from ottoscaler.ledger.records import timestamp
 from ottoscaler.ledger.redis_client import Stream
 

@@ -12,7 +12,7 @@ import math
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -214,3 +214,41 @@ IMAGE = Kind(_image, "an image reference, such as busybox:latest")
 IMAGE_PATTERNS = Kind(
     _image_patterns, "a list of image references with ',' between, in which '*' stops at '/'"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A row of the table but its name. ``worked_out``: ``shown_default`` is words, not a value."""
+
+    kind: Kind
+    meaning: str
+    shown_default: str
+    worked_out: bool
+    secret: bool
+
+
+def setting(
+    kind: Kind,
+    default: Any,
+    meaning: str,
+    *,
+    shown_default: str | None = None,
+    secret: bool = False,
+) -> Any:
+    """A field of ``Settings``: its kind, its default (a value or a function that finds it), its meaning."""
+    shown = shown_default if shown_default is not None else show(default)
+    metadata = {"spec": Spec(kind, meaning, shown, shown_default is not None, secret)}
+    if callable(default):
+        return field(default_factory=default, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def show(value: Any) -> str:
+    """A setting's value as it would stand in the environment."""
+    if isinstance(value, tuple):
+        return ",".join(_address(*item) if isinstance(item, tuple) else str(item) for item in value)
+    return f"{value:.15g}" if isinstance(value, float) else str(value)
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from ottoscaler.config import kinds, redis_url
-from ottoscaler.config.spec import Spec, setting, show
+from ottoscaler.config.kinds import Spec, setting, show
 
 SERVICE_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 YEAR = 365 * 86_400

@@ -45,10 +45,6 @@ class Reference:
     def repository(self) -> str:
         return "/".join((self.registry, *self.path))
 
-    def __str__(self) -> str:
-        tag = f":{self.tag}" if self.tag else ""
-        return self.repository + tag + (f"@{self.digest}" if self.digest else "")
-
 
 def parse(image: str) -> Reference:
     """Read ``image`` as a container runtime does. Raises ``ValueError`` with the end of a sentence."""
@@ -72,11 +68,6 @@ def parse(image: str) -> Reference:
     if not reference.tag and not reference.digest:
         return Reference(reference.registry, reference.path, DEFAULT_TAG, "")
     return reference
-
-
-def canonical(image: str) -> str:
-    """``image`` with nothing left to defaults: ``busybox`` is ``docker.io/library/busybox:latest``."""
-    return str(parse(image))
 
 
 def repository(image: str) -> str:
@@ -111,9 +102,6 @@ class ImagePolicy:
         return [
             f"{text} ({_which(pattern)})" for text, pattern in zip(self.patterns, self._parts, strict=True)
         ]
-
-    def allows(self, image: str) -> bool:
-        return self.problem(image) is None
 
     def problem(self, image: str) -> str | None:
         """What keeps ``image`` out, as the end of a sentence that begins with its name; else None."""

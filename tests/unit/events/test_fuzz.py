@@ -161,7 +161,7 @@ def check_marks(pod: JsonObject, event: ScaleUp) -> None:
 def check_worker(pod: JsonObject, event: ScaleUp) -> None:
     worker = worker_of(pod)
     if event.profile == "default":
-        assert LIMITS.allowed_images.allows(worker["image"])
+        assert LIMITS.allowed_images.problem(worker["image"]) is None
         assert restricted.problems(pod) == []
     else:
         assert worker["image"] == "team/app:1"

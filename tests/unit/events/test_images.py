@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ottoscaler.events.images import ImagePolicy, canonical, repository
+from ottoscaler.events.images import ImagePolicy, Reference, parse, repository
 
 SHA = "sha256:" + "a" * 64
 
@@ -78,7 +78,7 @@ def test_pattern_does_not_reach_other_images(pattern: str, image: str) -> None:
 
 
 def test_digest_behind_an_allowed_tag_is_not_allowed_since_runtimes_pull_the_digest() -> None:
-    assert not ImagePolicy(["busybox:1.36"]).allows(f"busybox:1.36@{SHA}")
+    assert ImagePolicy(["busybox:1.36"]).problem(f"busybox:1.36@{SHA}")
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_digest_behind_an_allowed_tag_is_not_allowed_since_runtimes_pull_the_dig
 )
 def test_malformed_names_are_refused_even_where_anything_is_allowed(image: str) -> None:
     policy = ImagePolicy(["*", "*/*", "*/*/*", "docker.io/*", "docker.io/*/*", "*.docker.io/*", "busybox"])
-    assert not policy.allows(image)
+    assert policy.problem(image)
 
 
 @pytest.mark.parametrize(
@@ -143,12 +143,12 @@ def test_pattern_that_cannot_be_one_is_refused_with_a_sentence(pattern: str) -> 
 
 def test_many_stars_are_matched_in_linear_time() -> None:
     # A regular expression would need longer than the universe has for this one.
-    assert not ImagePolicy(["*a" * 60 + "b"]).allows("a" * 200)
+    assert ImagePolicy(["*a" * 60 + "b"]).problem("a" * 200)
 
 
-def test_canonical_name_leaves_nothing_to_defaults() -> None:
-    assert canonical("busybox") == "docker.io/library/busybox:latest"
-    assert canonical(f"team/app@{SHA}") == f"docker.io/team/app@{SHA}"
+def test_a_parsed_name_leaves_nothing_to_defaults() -> None:
+    assert parse("busybox") == Reference("docker.io", ("library", "busybox"), "latest", "")
+    assert parse(f"team/app@{SHA}") == Reference("docker.io", ("team", "app"), "", SHA)
     assert repository("localhost:5000/app:1") == "localhost:5000/app"
     assert repository("not an image") == ""
 
