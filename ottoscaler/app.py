@@ -33,7 +33,7 @@ from ottoscaler.kube.deleter import PodDeleter
 from ottoscaler.kube.watcher import PodWatcher
 from ottoscaler.ledger.lease import Lease
 from ottoscaler.ledger.ledger import Ledger
-from ottoscaler.ledger.redis_client import Stream
+from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.model import ScaleDown
 from ottoscaler.pods.labels import selector
 from ottoscaler.pods.templates import Templates
@@ -82,9 +82,9 @@ class App:
 
     def _make_adapters(self) -> None:
         s = self.settings
-        self._stream = Stream(s)
-        self._lease_stream = Stream(s)
-        self._listen_stream = Stream(s, answer_seconds=s.poll_seconds + 3.0)
+        self._stream = RedisClient(s)
+        self._lease_stream = RedisClient(s)
+        self._listen_stream = RedisClient(s, answer_seconds=s.poll_seconds + 3.0)
         self._pods = connect(s.kubeconfig, s.namespace, s.kube_qps, s.kube_burst, self._observe)
 
     def _observe(self, verb: str, code: int, seconds: float) -> None:

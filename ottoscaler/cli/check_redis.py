@@ -8,7 +8,7 @@ from ottoscaler.cli.finding import Finding
 from ottoscaler.cli.redis_access import installation, sentence, where
 from ottoscaler.config.settings import Settings
 from ottoscaler.errors import RedisError
-from ottoscaler.ledger.redis_client import Stream
+from ottoscaler.ledger.redis_client import RedisClient
 
 OLDEST_VERSION = (6, 2)  # XAUTOCLAIM's year, and the oldest that the tests run against (DESIGN.md section 6)
 
@@ -29,7 +29,7 @@ class RedisCheck:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._stream = Stream(settings)
+        self._stream = RedisClient(settings)
         self.installation: str | None = None
 
     def findings(self) -> Iterator[Finding]:

@@ -13,7 +13,8 @@ from ottoscaler.cli.redis_access import Failed, installation, redis_settings, se
 from ottoscaler.cli.terminal import columns, safe, say
 from ottoscaler.config.settings import Settings
 from ottoscaler.errors import RedisError
-from ottoscaler.ledger.redis_client import Entry, Stream, entries
+from ottoscaler.ledger.records import Entry, entries
+from ottoscaler.ledger.redis_client import RedisClient
 
 SCHEMA_VERSION = 1
 PAGE = 500  # dead letters in one answer of Redis; each may hold OTTO_MAX_EVENT_BYTES
@@ -67,7 +68,7 @@ class DeadLetter:
 def main(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """0: done; 1: Redis is away, or some of the ids could not be served."""
     settings = redis_settings(environ)
-    box = DeadLetters(Stream(settings), settings)
+    box = DeadLetters(RedisClient(settings), settings)
     try:
         if arguments.verb == "list":
             return _list(box, arguments.count, arguments.json)
@@ -83,7 +84,7 @@ def main(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
 class DeadLetters:
     """The dead-letter stream. Every method raises RedisError."""
 
-    def __init__(self, stream: Stream, settings: Settings) -> None:
+    def __init__(self, stream: RedisClient, settings: Settings) -> None:
         self._stream = stream
         self._name = settings.redis_dead_stream
 

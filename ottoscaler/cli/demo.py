@@ -23,8 +23,8 @@ from ottoscaler.errors import OttoscalerError
 from ottoscaler.kube.client import PodClient
 from ottoscaler.kube.credentials import Access
 from ottoscaler.kube.throttle import Throttle
-from ottoscaler.ledger.records import timestamp
-from ottoscaler.ledger.redis_client import Stream, entries
+from ottoscaler.ledger.records import entries, timestamp
+from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.local import LocalCluster
 from ottoscaler.model import PodView
 from ottoscaler.pods.labels import selector
@@ -134,7 +134,7 @@ class _Story:
     def __init__(self, cluster: LocalCluster, settings: Settings) -> None:
         self._cluster = cluster
         self._settings = settings
-        self._stream = Stream(settings)
+        self._stream = RedisClient(settings)
         access = Access(str(cluster.kubeconfig_path), 2)
         self._pods = PodClient(access, settings.namespace, Throttle(50, 50), lambda *_: None)
         self._view = View(sys.stdout)

@@ -11,7 +11,7 @@ from typing import TextIO
 from ottoscaler.cli.terminal import age, safe, say
 from ottoscaler.config.settings import Settings
 from ottoscaler.errors import RedisError, RedisUnavailable
-from ottoscaler.ledger.redis_client import Stream
+from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.model import Event, ScaleUp
 
 BLOCK_MS = 1000  # of one read; less than stream.ANSWER_SECONDS
@@ -70,7 +70,7 @@ class Progress:
 class Following:
     """Reads the results from before the event was sent, so that none of its entries can be missed."""
 
-    def __init__(self, stream: Stream, settings: Settings, event: Event) -> None:
+    def __init__(self, stream: RedisClient, settings: Settings, event: Event) -> None:
         self._stream = stream
         self._settings = settings
         self._behind = {settings.redis_results_stream: "0-0", settings.redis_dead_stream: "0-0"}

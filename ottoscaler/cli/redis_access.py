@@ -8,7 +8,7 @@ from ottoscaler.config import load as config
 from ottoscaler.config import redis_url
 from ottoscaler.config.settings import Settings
 from ottoscaler.errors import RedisError
-from ottoscaler.ledger.redis_client import Stream
+from ottoscaler.ledger.redis_client import RedisClient
 
 _KUBERNETES_ONLY = ("KUBECONFIG",)
 
@@ -77,7 +77,7 @@ def sentence(settings: Settings, error: RedisError) -> str:
     return f"tried Redis at {where(settings)}: {text}. {advice(settings, error)}"
 
 
-def installation(stream: Stream) -> str:
+def installation(stream: RedisClient) -> str:
     """The installation's id that Redis keeps, '' where no replica has ever registered. Raises RedisError."""
     raw = stream.command("GET", f"{stream.prefix}installation")
     return raw.decode("utf-8", "replace") if raw else ""

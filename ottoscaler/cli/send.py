@@ -14,7 +14,7 @@ from ottoscaler.config import limits as policy
 from ottoscaler.config.settings import Settings
 from ottoscaler.errors import BadEvent, BadTemplate, RedisError, RedisUnavailable
 from ottoscaler.events.parse import parse_event
-from ottoscaler.ledger.redis_client import Stream
+from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.model import Event, ScaleUp
 from ottoscaler.pods.plan import plan
 from ottoscaler.pods.templates import load_templates
@@ -34,7 +34,7 @@ def main(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     except (BadEvent, BadTemplate) as error:
         say(f"not sent: {safe(str(error), LONGEST_REASON)}")
         return 2
-    stream = Stream(settings)
+    stream = RedisClient(settings)
     following = None
     if arguments.wait:
         following = Following(stream, settings, event)
@@ -71,7 +71,7 @@ def accept(fields: Pairs, settings: Settings) -> Event:
     return event
 
 
-def add(stream: Stream, settings: Settings, fields: Pairs) -> str:
+def add(stream: RedisClient, settings: Settings, fields: Pairs) -> str:
     """XADD; the event's id. Raises Failed, saying whether the event may be there all the same."""
     _or_failed(settings, lambda: stream.command("PING"))
     flat = [part for pair in fields for part in pair]

@@ -12,7 +12,7 @@ from ottoscaler.config.settings import Settings
 from ottoscaler.errors import RedisError
 from ottoscaler.ledger.heartbeats import Heartbeats
 from ottoscaler.ledger.records import timestamp
-from ottoscaler.ledger.redis_client import Stream
+from ottoscaler.ledger.redis_client import RedisClient
 
 SCHEMA_VERSION = 1  # docs/cli.md; raised where a field is taken away or changes its meaning
 
@@ -27,7 +27,7 @@ Json = dict[str, Any]
 class Survey:
     """Takes snapshots. Every method raises RedisError. One thread."""
 
-    def __init__(self, stream: Stream, settings: Settings) -> None:
+    def __init__(self, stream: RedisClient, settings: Settings) -> None:
         self._stream = stream
         self._settings = settings
         self._prefix = stream.prefix

@@ -13,7 +13,7 @@ from ottoscaler.cli.redis_access import Failed, redis_settings, sentence
 from ottoscaler.cli.snapshot import Survey
 from ottoscaler.cli.terminal import age, columns, safe, say
 from ottoscaler.errors import RedisError
-from ottoscaler.ledger.redis_client import Stream
+from ottoscaler.ledger.redis_client import RedisClient
 
 EVENTS_SHOWN = 40  # lines of the table; --json has up to snapshot.MOST_EVENTS
 HOME_AND_CLEAR = "\x1b[H\x1b[2J\x1b[3J"
@@ -24,7 +24,7 @@ Json = dict[str, Any]
 def main(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """0; with ``--watch``, until Ctrl-C."""
     settings = redis_settings(environ)
-    survey = Survey(Stream(settings), settings)
+    survey = Survey(RedisClient(settings), settings)
     while True:
         try:
             _show(survey.take(), as_json=arguments.json, watching=arguments.watch is not None)

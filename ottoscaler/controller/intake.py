@@ -15,8 +15,7 @@ from ottoscaler.errors import BadEvent, Fenced
 from ottoscaler.events.parse import Limits, parse_event
 from ottoscaler.events.values import raw_task_id, told_metadata
 from ottoscaler.ledger.ledger import Ledger
-from ottoscaler.ledger.records import Record, Taken
-from ottoscaler.ledger.redis_client import Entry
+from ottoscaler.ledger.records import Entry, Record, Taken
 from ottoscaler.model import Event, ScaleDown, ScaleUp
 from ottoscaler.pods.plan import PodDefaults, PodPlan, plan
 from ottoscaler.pods.templates import Templates

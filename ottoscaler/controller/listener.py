@@ -13,7 +13,8 @@ from ottoscaler.controller.intake import Intake
 from ottoscaler.errors import BadEvent, Fenced, GroupMissing, RedisError, Wiped
 from ottoscaler.events.values import raw_task_id
 from ottoscaler.ledger.ledger import Ledger
-from ottoscaler.ledger.redis_client import Entry, Stream
+from ottoscaler.ledger.records import Entry
+from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.telemetry.logs import flood, get_logger
 from ottoscaler.telemetry.metrics import Metrics
 from ottoscaler.workers.registry import Flight
@@ -33,7 +34,7 @@ class Listener:
 
     def __init__(
         self,
-        stream: Stream,
+        stream: RedisClient,
         ledger: Ledger,
         flight: Flight,
         intake: Intake,
@@ -82,7 +83,7 @@ class Listener:
                 self._stop.wait(backoff)
                 backoff = min(backoff * 2, LONGEST_BACKOFF_SECONDS)
 
-    def unblock(self, through: Stream) -> None:
+    def unblock(self, through: RedisClient) -> None:
         """At a stop, by another connection: end the blocked read now instead of within its 2 s."""
         if self._client_id is not None:
             try:

@@ -22,7 +22,7 @@ from ottoscaler.kube.watcher import PodWatcher
 from ottoscaler.ledger.lease import Lease
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.records import IndexState, millis, timestamp
-from ottoscaler.ledger.redis_client import Stream
+from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.model import Outcome, Phase, PodView, WorkerId
 from ottoscaler.pods.verdict import judge, vanished
 from ottoscaler.telemetry.logs import flood, get_logger
@@ -51,7 +51,7 @@ class Reconciler:
     def __init__(
         self,
         ledger: Ledger,
-        stream: Stream,
+        stream: RedisClient,
         flight: Flight,
         watcher: PodWatcher,
         lease: Lease,

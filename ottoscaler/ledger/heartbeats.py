@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from ottoscaler.ledger.records import timestamp
-from ottoscaler.ledger.redis_client import Stream
+from ottoscaler.ledger.redis_client import RedisClient
 
 MOST_REPLICAS = 1000
 # A heartbeat comes every second or sixth of a lease, whichever is less (lease.py); a replica whose beat
@@ -25,7 +25,7 @@ Json = dict[str, Any]
 class Heartbeats:
     """Looks at the replicas' heartbeats, and remembers them from one look to the next. One thread."""
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: RedisClient) -> None:
         self._stream = stream
         self._seen: dict[str, tuple[str, str, float]] = {}  # consumer: incarnation, beat, since when
 

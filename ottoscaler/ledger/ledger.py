@@ -14,8 +14,17 @@ from typing import Any
 
 from ottoscaler.errors import Fenced, RedisError, Unregistered, Wiped
 from ottoscaler.events.values import metadata_json
-from ottoscaler.ledger.records import Answer, IndexState, Record, Survey, Taken, timestamp
-from ottoscaler.ledger.redis_client import Entry, Stream
+from ottoscaler.ledger.records import (
+    Answer,
+    Entry,
+    IndexState,
+    Record,
+    Survey,
+    Taken,
+    entries,
+    timestamp,
+)
+from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.model import Event, Outcome, ScaleUp, WorkerId
 
 # An owner that held an event this long made progress enough: its death is no sign of a poisoned event,
@@ -36,7 +45,7 @@ def pack_fields(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
 class Ledger:
     """The scripts, with types. ``owner`` and ``installation`` are set by the lease, their only writer."""
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: RedisClient) -> None:
         self._stream = stream
         self.owner = ""
         self.installation = ""
@@ -232,8 +241,6 @@ class Ledger:
 
     def look_ahead(self, behind: str, count: int) -> tuple[str, list[Entry]]:
         """scale_downs that nobody has read yet, behind an id; and where to go on ('' at the end)."""
-        from ottoscaler.ledger.redis_client import entries
-
         answer = self._run("lookahead", behind, count)
         return _text(answer[1]), entries(answer[2])
 

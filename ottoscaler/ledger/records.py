@@ -7,8 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-
-from ottoscaler.ledger.redis_client import Entry
+from typing import Any
 
 
 def timestamp(seconds: float | None = None) -> str:
@@ -25,6 +24,26 @@ def millis(moment: str) -> str:
         return timestamp(datetime.fromisoformat(moment).timestamp())
     except (ValueError, OverflowError):
         return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One stream entry. ``fields`` is ``None`` where it was deleted while it was pending."""
+
+    id: str
+    fields: tuple[tuple[bytes, bytes], ...] | None
+
+
+def entries(raw: Sequence[Any]) -> list[Entry]:
+    """Entries as Redis sends them: pairs of an id and a flat list of names and values."""
+    result = []
+    for item in raw:
+        if item is None:  # Redis 6.2, for an entry that was trimmed away
+            continue
+        entry_id, flat = item
+        fields = None if flat is None else tuple(zip(flat[::2], flat[1::2], strict=True))
+        result.append(Entry(entry_id.decode(), fields))
+    return result
 
 
 @dataclass(frozen=True, slots=True)

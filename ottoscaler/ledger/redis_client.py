@@ -1,8 +1,9 @@
-"""The only module that imports redis: connections, scripts and stream reads, with our errors.
+"""The only way to Redis: commands, scripts and stream reads, with our errors.
 
 redis-py would send each command up to 11 times on a broken connection, XREADGROUP and XADD too, so that
 entries strand in our own pending list and events double. Here every command is sent once; who may try
-again is decided above, where it is known whether that is harmless.
+again is decided above, where it is known whether that is harmless. Only this module and the two that it
+is made of, redis_connections and redis_errors, import redis.
 """
 
 from __future__ import annotations
@@ -12,49 +13,21 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import Any
 
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
-from redis.sentinel import Sentinel
 
 from ottoscaler.config.load import Settings
-from ottoscaler.errors import GroupMissing, RedisError, RedisUnavailable
+from ottoscaler.errors import RedisUnavailable
 from ottoscaler.ledger.pipelining import Call, RoundTrips, Words
+from ottoscaler.ledger.records import Entry, entries
+from ottoscaler.ledger.redis_connections import CALLS_IN_FLIGHT, connected
+from ottoscaler.ledger.redis_errors import translated_errors
 
-CONNECT_SECONDS = 2.0  # a half-open connection costs no more than this
 ANSWER_SECONDS = 3.0  # no command of ours takes longer on a Redis that is well
 FRESH_SECONDS = 0.5  # a connection that was used so lately is not asked whether the server has closed it
-CALLS_IN_FLIGHT = 16  # commands at one time from one process; more gain nothing on one Redis thread
-
-# Answers that pass: a Redis that loads, was demoted, is full, or whose password is being changed.
-_PASSING = (
-    "LOADING",
-    "READONLY",
-    "MASTERDOWN",
-    "OOM",
-    "MISCONF",
-    "NOREPLICAS",
-    "CLUSTERDOWN",
-    "TRYAGAIN",
-    "BUSY ",
-    "NOAUTH",
-    "WRONGPASS",
-    "NOPERM",
-    "UNKILLABLE",
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One stream entry. ``fields`` is ``None`` where it was deleted while it was pending."""
-
-    id: str
-    fields: tuple[tuple[bytes, bytes], ...] | None
 
 
 @cache
@@ -65,85 +38,7 @@ def _script(name: str) -> tuple[str, str]:
     return text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 
-@contextmanager
-def _our_errors() -> Iterator[None]:
-    try:
-        yield
-    except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
-        raise RedisUnavailable(f"Redis does not answer: {error or type(error).__name__}") from error
-    except redis.WatchError as error:  # or the connection broke while the keys were watched
-        raise RedisUnavailable(f"a transaction was not carried out: {error}") from error
-    except redis.RedisError as error:
-        text = str(error)
-        if text.startswith("NOGROUP") or "NOGROUP" in text:
-            raise GroupMissing(text) from error
-        if isinstance(
-            error,
-            (
-                redis.exceptions.ReadOnlyError,
-                redis.exceptions.OutOfMemoryError,
-                redis.exceptions.NoPermissionError,
-            ),
-        ):
-            raise RedisUnavailable(f"Redis refuses for now: {text}") from error
-        if text.startswith(_PASSING) or any(f" {word}" in text for word in ("OOM", "READONLY")):
-            raise RedisUnavailable(f"Redis refuses for now: {text}") from error
-        raise RedisError(f"Redis refuses: {text}") from error
-
-
-def connection_options(settings: Settings, *, answer_seconds: float) -> dict[str, Any]:
-    """How every connection of ours is made. Holds the password: for redis-py only, never for a log."""
-    options: dict[str, Any] = {
-        "protocol": 2,
-        "retry": Retry(NoBackoff(), 0),
-        "socket_connect_timeout": CONNECT_SECONDS,
-        "socket_timeout": answer_seconds,
-        "socket_keepalive": True,
-        "health_check_interval": 0,
-        "client_name": "ottoscaler",
-        "max_connections": 2 * CALLS_IN_FLIGHT,
-    }
-    files = {
-        "ssl_ca_certs": settings.redis_tls_ca_file,
-        "ssl_certfile": settings.redis_tls_cert_file,
-        "ssl_keyfile": settings.redis_tls_key_file,
-    }
-    tls = {name: path for name, path in files.items() if path}
-    if settings.redis_url:
-        if settings.redis_url.startswith("rediss://"):
-            options.update(tls)
-        if settings.redis_url.startswith("unix://"):
-            del options[
-                "socket_keepalive"
-            ]  # TCP's; redis-py's connection to a socket's path does not know it
-        return options
-    options["db"] = settings.redis_db
-    options["username"] = settings.redis_username or None
-    options["password"] = settings.redis_password or None
-    if tls:
-        options.update(tls, ssl=True)
-    return options
-
-
-def _client(settings: Settings, answer_seconds: float) -> Any:  # redis-py's own annotations say too little
-    options = connection_options(settings, answer_seconds=answer_seconds)
-    if settings.redis_url:
-        client: Any = redis.Redis.from_url(settings.redis_url, **options)
-    elif settings.redis_sentinels:
-        hosts = [(host, int(port)) for host, port in settings.redis_sentinels]
-        asking = {k: v for k, v in options.items() if k not in ("db", "username", "password")}
-        sentinel: Any = Sentinel(  # type: ignore[no-untyped-call]
-            hosts, sentinel_kwargs=asking, **options
-        )
-        client = sentinel.master_for(settings.redis_sentinel_master)
-    else:
-        client = redis.Redis(host=settings.redis_host, port=settings.redis_port, **options)
-    # Answers come as Redis sends them: one shape over all versions of redis-py.
-    client.response_callbacks.clear()
-    return client
-
-
-class Stream:
+class RedisClient:
     """One user's connections to Redis. Thread-safe; connects at the first command.
 
     The listener, the lease and everybody else have one each, so that a blocked read or a busy pool never
@@ -152,7 +47,7 @@ class Stream:
 
     def __init__(self, settings: Settings, *, answer_seconds: float = ANSWER_SECONDS) -> None:
         self._settings = settings
-        self._client = _client(settings, answer_seconds)
+        self._client = connected(settings, answer_seconds)
         self._gate = threading.BoundedSemaphore(CALLS_IN_FLIGHT)
         self._kept: Any = None  # a connection between two round trips
         self._kept_at = 0.0  # monotonic, when it was used last
@@ -180,17 +75,17 @@ class Stream:
 
     def close(self) -> None:
         """Close what is idle now; a connection in use closes when its command has ended."""
-        with _our_errors():
+        with translated_errors():
             self._client.close()
 
     def command(self, *words: str | bytes | int) -> Any:
         """Send one command, once. Raises RedisUnavailable (may be tried again) or another RedisError."""
-        with self._place(), _our_errors():
+        with self._place(), translated_errors():
             return self._client.execute_command(*words)
 
     def pipeline(self, commands: Sequence[tuple[str | bytes | int, ...]]) -> list[Any]:
         """Send several commands in one round trip, not as a transaction."""
-        with self._place(), _our_errors():
+        with self._place(), translated_errors():
             pipe = self._client.pipeline(transaction=False)
             pipe.response_callbacks = {}
             for words in commands:
@@ -202,7 +97,7 @@ class Stream:
         """Run ``scripts/<name>.lua``; one round trip, two where Redis does not know it yet."""
         text, sha = _script(name)
         words = self._script_words(installation, *args)
-        with _our_errors():
+        with translated_errors():
             try:
                 return self._scripts.send(("EVALSHA", sha, *words))
             except redis.exceptions.NoScriptError:
@@ -223,7 +118,7 @@ class Stream:
         look, close = (
             ("EVAL", text, *self._script_words(installation, step, *args)) for step in ("look", "close")
         )
-        with self._place(), _our_errors(), self._client.pipeline(transaction=True) as pipe:
+        with self._place(), translated_errors(), self._client.pipeline(transaction=True) as pipe:
             pipe.response_callbacks = {}
             pipe.watch(*watched)
             seen = pipe.execute_command(*look)
@@ -267,7 +162,7 @@ class Stream:
         words: list[str | int] = ["XREADGROUP", "GROUP", self.group, self.consumer, "COUNT", count]
         if block_ms is not None and behind == ">":
             words += ["BLOCK", block_ms]
-        with _our_errors():
+        with translated_errors():
             answer = self._client.execute_command(*words, "STREAMS", self.stream, behind)
         return entries(answer[0][1]) if answer else []
 
@@ -297,20 +192,3 @@ class Stream:
             raise
         found = [line for line in info.decode().splitlines() if line.startswith(f"{name}:")]
         return found[0].partition(":")[2].strip() if found else ""
-
-    def entry(self, event_id: str) -> Entry | None:
-        """One entry by its id, or ``None`` where the stream no longer holds it."""
-        found = entries(self.command("XRANGE", self.stream, event_id, event_id))
-        return found[0] if found else None
-
-
-def entries(raw: Sequence[Any]) -> list[Entry]:
-    """Entries as Redis sends them: pairs of an id and a flat list of names and values."""
-    result = []
-    for item in raw:
-        if item is None:  # Redis 6.2, for an entry that was trimmed away
-            continue
-        entry_id, flat = item
-        fields = None if flat is None else tuple(zip(flat[::2], flat[1::2], strict=True))
-        result.append(Entry(entry_id.decode(), fields))
-    return result

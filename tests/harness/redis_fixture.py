@@ -11,7 +11,7 @@ import redis
 
 from ottoscaler.config.settings import Settings
 from ottoscaler.ledger.ledger import Ledger
-from ottoscaler.ledger.redis_client import Stream
+from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.local.redis_server import RedisServer
 
 
@@ -32,11 +32,11 @@ class Book:
         self.redis: Any = redis.Redis.from_url(url, decode_responses=True)
         self.redis.flushall()
         self.settings = Settings(redis_url=url, redis_consumer="a")
-        self._streams: list[Stream] = []
+        self._streams: list[RedisClient] = []
 
     def ledger(self, name: str = "a", incarnation: str = "1") -> Ledger:
         """A replica's ledger, registered under its name."""
-        stream = Stream(Settings(redis_url=self.url, redis_consumer=name))
+        stream = RedisClient(Settings(redis_url=self.url, redis_consumer=name))
         self._streams.append(stream)
         ledger = Ledger(stream)
         ledger.owner = f"{name}/{incarnation}"
@@ -48,8 +48,8 @@ class Book:
     def _present(self, name: str) -> str:
         return self.redis.hget(f"otto:scale:events:ottoscaler:replica:{name}", "incarnation") or ""
 
-    def stream(self, name: str = "a") -> Stream:
-        return Stream(Settings(redis_url=self.url, redis_consumer=name))
+    def stream(self, name: str = "a") -> RedisClient:
+        return RedisClient(Settings(redis_url=self.url, redis_consumer=name))
 
     def results(self, kind: str) -> list[dict[str, str]]:
         entries = self.redis.xrange("otto:scale:results")

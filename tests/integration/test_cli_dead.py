@@ -15,7 +15,7 @@ import redis
 
 from ottoscaler.config.settings import Settings
 from ottoscaler.ledger.ledger import Ledger
-from ottoscaler.ledger.redis_client import Stream
+from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.local.redis_server import RedisServer
 
 EVENTS, DEAD = "otto:scale:events", "otto:scale:dead"
@@ -28,7 +28,7 @@ class Desk:
     def __init__(self, server: RedisServer) -> None:
         self.server = server
         self.redis: Any = redis.Redis.from_url(server.url, socket_timeout=5)
-        self.ledger = Ledger(Stream(Settings(redis_url=server.url)))
+        self.ledger = Ledger(RedisClient(Settings(redis_url=server.url)))
         self.ledger.owner = "replica/one"
         self.ledger.installation = self.ledger.join_installation("f00d")
 

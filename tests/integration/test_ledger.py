@@ -11,8 +11,7 @@ import pytest
 
 from ottoscaler.errors import Fenced, RedisError, RedisUnavailable, Wiped
 from ottoscaler.ledger.ledger import Ledger
-from ottoscaler.ledger.records import Record, Taken
-from ottoscaler.ledger.redis_client import Entry
+from ottoscaler.ledger.records import Entry, Record, Taken
 from ottoscaler.model import Outcome, Reason, ScaleDown, ScaleUp, Status, WorkerId
 from tests.harness.redis_fixture import Book, book, redis_server
 
