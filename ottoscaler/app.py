@@ -20,12 +20,15 @@ from typing import Any
 
 from ottoscaler.config import limits as policy
 from ottoscaler.config.settings import Settings
+from ottoscaler.controller.backlog import Backlog
 from ottoscaler.controller.dispatcher import Dispatcher
 from ottoscaler.controller.handover import HANDOVER_SECONDS, Handover
+from ottoscaler.controller.housekeeping import Housekeeping
 from ottoscaler.controller.intake import Arrival, Intake
 from ottoscaler.controller.listener import Listener
 from ottoscaler.controller.reconciler import Reconciler
 from ottoscaler.controller.scale_down import ScaleDowns
+from ottoscaler.controller.sweep import Sweep
 from ottoscaler.controller.takeover import Recovery
 from ottoscaler.errors import RedisError
 from ottoscaler.kube.client import connect
@@ -207,20 +210,23 @@ class App:
             beat=self._beats["recovery"],
         )
         self.reconciler = Reconciler(
-            self._ledger,
-            self._stream,
-            self.flight,
-            self.watcher,
-            self.lease,
-            self.dispatcher,
-            self.deleter,
-            instance=s.instance,
-            failed_pod_ttl=s.failed_pod_ttl_seconds,
-            retention=s.retention_seconds,
-            dead_retention=s.dead_retention_seconds,
-            dead_stream=s.redis_dead_stream,
-            now=self._pods.now,
-            metrics=self.metrics,
+            Backlog(self._ledger, self.flight, self.watcher, self.dispatcher, self.deleter),
+            Sweep(
+                self._ledger,
+                self.watcher,
+                self.lease,
+                self.deleter,
+                instance=s.instance,
+                failed_pod_ttl=s.failed_pod_ttl_seconds,
+                now=self._pods.now,
+            ),
+            Housekeeping(
+                self._ledger,
+                self._stream,
+                self.metrics,
+                retention=s.retention_seconds,
+                dead_retention=s.dead_retention_seconds,
+            ),
             stop=self.stopping,
             beat=self._beats["reconciler"],
         )

@@ -142,7 +142,7 @@ class Listener:
         Returns the id to go on behind; an error on the way costs no more than the same way again."""
         for _ in range(LOOK_AHEAD_PAGES):
             self._beat()
-            last, found = self._ledger.look_ahead(behind, LOOK_AHEAD_PAGE)
+            last, found = self._ledger.scale_downs.look_ahead(behind, LOOK_AHEAD_PAGE)
             for entry in found:
                 if self._stop.is_set() or self._flight.in_hand() >= self._most_ahead:
                     return behind
@@ -164,7 +164,7 @@ class Listener:
 
     def _make_group(self) -> None:
         try:
-            if self._ledger.ensure_group():
+            if self._ledger.upkeep.ensure_group():
                 log.info("group_created", "the consumer group was missing and has been created")
             self._own_behind, self._looked_behind, self._foreseen = "0", "0-0", "0-0"
         except RedisError as error:

@@ -46,6 +46,7 @@ class ScaleDowns:
         wake: Callable[[], None],
     ) -> None:
         self._ledger = ledger
+        self._steps = ledger.scale_downs
         self._flight = flight
         self._watcher = watcher
         self._deleter = deleter
@@ -72,7 +73,7 @@ class ScaleDowns:
         with self._told(event, epoch):
             chosen = self._choose(event, epoch)
             victims = self._retrier.call(
-                "reading the victims", lambda: self._ledger.victims(event.event_id, epoch)
+                "reading the victims", lambda: self._steps.victims(event.event_id, epoch)
             )
             log.info(
                 "scale_down_chosen",
@@ -117,7 +118,7 @@ class ScaleDowns:
     def _finish(self, event: ScaleDown, epoch: int) -> None:
         with self._told(event, epoch):
             answer = self._retrier.call(
-                "finishing a scale_down", lambda: self._ledger.finish_down(event.event_id, epoch)
+                "finishing a scale_down", lambda: self._steps.finish(event.event_id, epoch)
             )
             if answer.word == "ok" and answer.duration_ms is not None:
                 self._metrics.events_total.inc("scale_down", "succeeded")
@@ -166,14 +167,15 @@ class ScaleDowns:
         chosen = 0
         for _ in range(ROUNDS):
             records = self._retrier.call(
-                "looking for victims", lambda: self._ledger.candidates(event.event_id, event.task_id)
+                "looking for victims",
+                lambda: self._steps.candidates(event.event_id, event.task_id),
             )
             order = self._order(records, keep_running=event.keep_running)
             for at in range(0, len(order), VICTIMS_A_SCRIPT) or (0,):
                 part = order[at : at + VICTIMS_A_SCRIPT]
                 chosen = self._retrier.call(
                     "choosing victims",
-                    lambda part=part: self._ledger.cancel(event.event_id, epoch, event.pod_count, part),  # type: ignore[misc]
+                    lambda part=part: self._steps.cancel(event.event_id, epoch, event.pod_count, part),  # type: ignore[misc]
                 )
                 if event.pod_count is not None and chosen >= event.pod_count:
                     return chosen

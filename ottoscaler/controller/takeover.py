@@ -181,7 +181,7 @@ class Recovery:
             if still <= wait:
                 return
         _, beat = self._observations.heartbeat(consumer)
-        for event_id in self._ledger.owned(owner, EVENTS_AT_ONCE):
+        for event_id in self._ledger.replicas.owned(owner, EVENTS_AT_ONCE):
             if self._stop.is_set():
                 return
             self._beat()
@@ -205,7 +205,7 @@ class Recovery:
         another's by the ledger (we were frozen meanwhile): its waits here end, so that they hold no slot.
         """
         runs = self._flight.snapshot()  # before the ledger is asked, or what is taken meanwhile would miss
-        owned = set(self._ledger.owned(owner, EVENTS_AT_ONCE * 10))
+        owned = set(self._ledger.replicas.owned(owner, EVENTS_AT_ONCE * 10))
         for run in runs:
             event_id = run.event.event_id
             if event_id not in owned and self._ledger.owner_of(event_id) not in (None, owner):
@@ -233,13 +233,15 @@ class Recovery:
                 if self._flight.room():
                     count = min(PENDING_AT_ONCE, self._flight.room())
                     try:
-                        claimed = bool(self._ledger.claim_pending(consumer, incarnation, beat, count))
+                        claimed = bool(
+                            self._ledger.replicas.claim_pending(consumer, incarnation, beat, count)
+                        )
                     except RedisUnavailable:
                         self._reread_own()  # it may have taken effect all the same
                         raise
                     if claimed:
                         self._reread_own()
-            elif self._ledger.forget(consumer, incarnation, beat):
+            elif self._ledger.replicas.forget(consumer, incarnation, beat):
                 log.info("replica_forgotten", f"the dead replica {consumer!r} owns nothing and is forgotten")
 
     def _reseed(self, *, everything: bool) -> None:

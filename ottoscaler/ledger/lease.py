@@ -163,7 +163,7 @@ class Lease:
         sent = suspended_clock()
         try:
             full = sent >= self._next_survey
-            survey = self._ledger.beat(self._info(), survey=full)
+            survey = self._ledger.replicas.beat(self._info(), survey=full)
             run = self._redis_run()
         except Wiped:
             self._redis_was_emptied()
@@ -193,9 +193,9 @@ class Lease:
         consumer, incarnation = self._ledger.owner.rsplit("/", 1)
         with self._condition:
             self._until = 0.0
-        survey = self._ledger.beat(self._info(), survey=False)
+        survey = self._ledger.replicas.beat(self._info(), survey=False)
         if survey is not None:
-            self._ledger.forget(consumer, incarnation, str(survey.beat))
+            self._ledger.replicas.forget(consumer, incarnation, str(survey.beat))
 
     def _enter_anew(self) -> None:
         self._renew_owner()
@@ -215,7 +215,7 @@ class Lease:
             self._failed(error)
 
     def _register(self, ended: str = "", beat: str = "") -> tuple[bool, str, str, str]:
-        return self._ledger.register(self._info(), ended, beat, self.seconds)
+        return self._ledger.replicas.register(self._info(), ended, beat, self.seconds)
 
     def _redis_was_emptied(self) -> None:
         log.error(

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from ottoscaler.model import Outcome
+
 
 def timestamp(seconds: float | None = None) -> str:
     """RFC 3339 in UTC with milliseconds, of now by default."""
@@ -156,3 +158,18 @@ class Survey:
     leases: dict[str, float] = field(default_factory=dict)  # consumer: seconds, as it said
     owners: tuple[str, ...] = ()
     consumers: dict[str, int] = field(default_factory=dict)  # of the group: entries pending
+
+
+def outcome_words(outcome: Outcome) -> tuple[str, ...]:
+    """An outcome as the scripts take it."""
+    return (
+        outcome.pod,
+        outcome.node,
+        outcome.status.value,
+        outcome.reason.value,
+        "" if outcome.exit_code is None else str(outcome.exit_code),
+        outcome.message,
+        outcome.created_at,
+        outcome.started_at,
+        outcome.finished_at,
+    )

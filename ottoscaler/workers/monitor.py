@@ -73,7 +73,7 @@ def _is_plain(a: Attempt, last: PodView | None, *, cancelled: bool) -> bool:
 
 def _is_cancelled(a: Attempt) -> bool:
     worker = (a.worker.event_id, a.worker.index)
-    states = a.deps.retrier.call("looking for an intent", lambda: a.deps.ledger.states([worker]))
+    states = a.deps.retrier.call("looking for an intent", lambda: a.deps.ledger.upkeep.states([worker]))
     return states[0][3]
 
 

@@ -41,8 +41,8 @@ class Book:
         ledger = Ledger(stream)
         ledger.owner = f"{name}/{incarnation}"
         ledger.installation = ledger.join_installation("inst")
-        ledger.ensure_group()
-        ledger.register("{}", ended=self._present(name))
+        ledger.upkeep.ensure_group()
+        ledger.replicas.register("{}", ended=self._present(name))
         return ledger
 
     def _present(self, name: str) -> str:

@@ -138,7 +138,7 @@ def test_owner_whose_heart_beats_is_not_taken_over(book: Book) -> None:
     old, new, event = book.ledger("a"), book.ledger("b"), add(book)
     owned(old, event)
     beat = str(book.redis.hget("otto:scale:events:ottoscaler:replica:a", "beat"))
-    old.beat("{}", survey=False)
+    old.replicas.beat("{}", survey=False)
     assert new.take_over(event.event_id, "a/1", beat=beat).how == "alive"
 
 
@@ -160,7 +160,7 @@ def test_handed_over_event_is_taken_with_a_new_epoch(book: Book) -> None:
     first, second, event = book.ledger("a"), book.ledger("b"), add(book)
     owned(first, event)
     assert first.release([(event.event_id, 1)]) == [event.event_id]
-    survey = second.beat("{}", survey=False)
+    survey = second.replicas.beat("{}", survey=False)
     assert survey is not None
     assert survey.offers == (event.event_id,)
     taken = second.take_over(event.event_id, "", offered=True)
@@ -263,9 +263,9 @@ def test_scale_down_chooses_no_more_than_its_count_however_often_it_is_applied(b
     down = add_down(book, count=2)
     owned(ledger, down)
     order = [(event.event_id, 0), (event.event_id, 4), (event.event_id, 3)]
-    assert ledger.cancel(down.event_id, 1, 2, order) == 2
-    assert ledger.cancel(down.event_id, 1, 2, order) == 2
-    assert ledger.victims(down.event_id, 1) == [(WorkerId(event.event_id, 0, 0), "uid-0-0")]
+    assert ledger.scale_downs.cancel(down.event_id, 1, 2, order) == 2
+    assert ledger.scale_downs.cancel(down.event_id, 1, 2, order) == 2
+    assert ledger.scale_downs.victims(down.event_id, 1) == [(WorkerId(event.event_id, 0, 0), "uid-0-0")]
     assert [(w["index"], w["status"], w["pod"]) for w in book.results("worker")] == [("4", "cancelled", "")]
 
 
@@ -275,7 +275,7 @@ def test_result_against_a_standing_intent_has_to_be_decided(book: Book) -> None:
     worker = begin(ledger, event, 0)
     down = add_down(book, count=1)
     owned(ledger, down)
-    ledger.cancel(down.event_id, 1, 1, [(event.event_id, 0)])
+    ledger.scale_downs.cancel(down.event_id, 1, 1, [(event.event_id, 0)])
     answer = ledger.record(worker, 1, "uid-0-0", DONE)
     assert answer.word == "cancelling"
     assert answer.intent.by == down.event_id
@@ -357,7 +357,7 @@ def test_emptied_redis_is_noticed_by_every_call(book: Book) -> None:
     with pytest.raises(Wiped):
         ledger.start(WorkerId(event.event_id, 0, 0), 1)
     with pytest.raises(Wiped):
-        ledger.beat("{}", survey=True)
+        ledger.replicas.beat("{}", survey=True)
 
 
 def test_ledger_is_written_anew_from_memory(book: Book) -> None:
@@ -386,10 +386,10 @@ def test_group_made_anew_starts_at_the_low_water_mark(book: Book) -> None:
     read(book)
     owned(ledger, old)
     ledger.record(begin(ledger, old, 0), 1, "uid-0-0", DONE)
-    assert ledger.housekeeping(3600, 3600, 100)[0] == old.event_id
+    assert ledger.upkeep.housekeeping(3600, 3600, 100)[0] == old.event_id
     book.redis.xgroup_destroy("otto:scale:events", "ottoscaler")
     new = add(book)
-    assert ledger.ensure_group()
+    assert ledger.upkeep.ensure_group()
     assert [e.id for e in read(book)] == [new.event_id]
 
 
@@ -398,10 +398,10 @@ def test_stream_made_anew_with_smaller_ids_is_read_from_its_start(book: Book) ->
     read(book)
     owned(ledger, old)
     ledger.record(begin(ledger, old, 0), 1, "uid-0-0", DONE)
-    ledger.housekeeping(3600, 3600, 100)
+    ledger.upkeep.housekeeping(3600, 3600, 100)
     book.redis.delete("otto:scale:events")
     event = add(book, "1717-0")
-    assert ledger.ensure_group()
+    assert ledger.upkeep.ensure_group()
     assert [e.id for e in read(book)] == ["1717-0"]
     assert take(ledger, event).how == "taken"
 
@@ -412,10 +412,10 @@ def test_low_water_mark_stays_below_what_is_open_or_pending(book: Book) -> None:
     read(book)
     owned(ledger, second)
     ledger.record(begin(ledger, second, 0), 1, "uid-0-0", DONE)
-    assert ledger.housekeeping(0, 3600, 100) == ("1716-18446744073709551615", 0, 0)
+    assert ledger.upkeep.housekeeping(0, 3600, 100) == ("1716-18446744073709551615", 0, 0)
     owned(ledger, first)
     ledger.record(begin(ledger, first, 0), 1, "uid-0-0", DONE)
-    mark, ledgers, entries = ledger.housekeeping(0, 3600, 100)
+    mark, ledgers, entries = ledger.upkeep.housekeeping(0, 3600, 100)
     assert (mark, ledgers, entries) == ("1718-0", 2, 2)
     assert take(ledger, first).how == "done"
 
@@ -426,15 +426,15 @@ def test_trimming_never_takes_what_another_group_needs(book: Book) -> None:
     read(book)
     owned(ledger, event)
     ledger.record(begin(ledger, event, 0), 1, "uid-0-0", DONE)
-    assert ledger.housekeeping(0, 3600, 100)[2] == 0
+    assert ledger.upkeep.housekeeping(0, 3600, 100)[2] == 0
     assert book.redis.xlen("otto:scale:events") == 1
 
 
 def test_dead_consumers_unowned_entries_come_over_and_it_is_forgotten(book: Book) -> None:
     ledger, event = book.ledger("a"), add(book)
     read(book, "stranger")
-    assert ledger.claim_pending("stranger", "", "", 10) == [event.event_id]
-    assert ledger.forget("stranger", "", "")
+    assert ledger.replicas.claim_pending("stranger", "", "", 10) == [event.event_id]
+    assert ledger.replicas.forget("stranger", "", "")
     assert [c["name"] for c in book.redis.xinfo_consumers("otto:scale:events", "ottoscaler")] == ["a"]
 
 
@@ -442,7 +442,7 @@ def test_replica_that_owns_something_is_not_forgotten(book: Book) -> None:
     first, second, event = book.ledger("a"), book.ledger("b"), add(book)
     owned(first, event)
     beat = str(book.redis.hget("otto:scale:events:ottoscaler:replica:a", "beat"))
-    assert not second.forget("a", "1", beat)
+    assert not second.replicas.forget("a", "1", beat)
 
 
 def test_look_ahead_finds_unread_scale_downs_only(book: Book) -> None:
@@ -452,10 +452,10 @@ def test_look_ahead_finds_unread_scale_downs_only(book: Book) -> None:
     for _ in range(30):
         add(book)
     unread = add_down(book, "y")
-    last, found = ledger.look_ahead("0-0", 20)
+    last, found = ledger.scale_downs.look_ahead("0-0", 20)
     assert found == []
     assert last
-    _, found = ledger.look_ahead(last, 20)
+    _, found = ledger.scale_downs.look_ahead(last, 20)
     assert [e.id for e in found] == [unread.event_id]
     assert read_one.event_id not in [e.id for e in found]
 

@@ -1,0 +1,101 @@
+"""Workers in hand that wait for a slot: those that end without one give up their place.
+
+An adopted worker whose Pod has ended is settled, and one that was cancelled before it began is forgotten,
+though no slot comes free for hours.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from ottoscaler.controller.dispatcher import Dispatcher
+from ottoscaler.kube.deleter import PodDeleter
+from ottoscaler.kube.watcher import PodWatcher
+from ottoscaler.ledger.ledger import Ledger
+from ottoscaler.model import PodView, WorkerId
+from ottoscaler.workers.registry import Flight
+
+STATES_A_SCRIPT = 500
+UNCLAIMED_AT_ONCE = 10_000  # names remembered between two ticks; the sweep finds what falls out
+STEPS_BETWEEN_LIMITS = 10  # adopted workers that run are held to their limits so seldom
+
+
+class Backlog:
+    """``unclaimed`` is the watch thread's and quick; everything else is the reconciler thread's."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        flight: Flight,
+        watcher: PodWatcher,
+        dispatcher: Dispatcher,
+        deleter: PodDeleter,
+    ) -> None:
+        self._ledger = ledger
+        self._flight = flight
+        self._watcher = watcher
+        self._dispatcher = dispatcher
+        self._deleter = deleter
+        self._unclaimed: deque[PodView] = deque(maxlen=UNCLAIMED_AT_ONCE)
+        self._settling: set[WorkerId] = set()
+        self._steps = 0
+
+    def unclaimed(self, view: PodView) -> None:
+        """A Pod ended or went that no worker here waits for."""
+        self._unclaimed.append(view)
+
+    def settle_unclaimed(self) -> None:
+        """Settle the adopted workers whose Pods the watch has told of."""
+        while self._unclaimed:
+            view = self._unclaimed.popleft()
+            if view.worker is not None and self._flight.knows(view.worker.event_id):
+                self._settle(view.worker)
+
+    def step(self) -> None:
+        """Look at all of them, whatever the watch told. Raises RedisError."""
+        self._steps += 1
+        self._settle_adoptees(running_too=self._steps % STEPS_BETWEEN_LIMITS == 0)
+        self._let_go_of_cancelled()
+
+    def _settle(self, worker: WorkerId) -> None:
+        if worker in self._settling:
+            return
+        self._settling.add(worker)
+
+        def settle() -> None:
+            try:
+                self._dispatcher.settle(worker)
+            finally:
+                self._settling.discard(worker)
+
+        self._deleter.run(settle)
+
+    def _settle_adoptees(self, *, running_too: bool) -> None:
+        """Those whose Pod has ended or gone by now, and every now and then the others, which may be over a
+        limit."""
+        waiting = self._dispatcher.adoptees()
+        if not waiting:
+            return
+        views = {view.worker: view for view in self._watcher.views()}
+        for task in waiting:
+            view = views.get(task.worker)
+            if running_too or view is None or view.terminal:
+                self._settle(task.worker)
+
+    def _let_go_of_cancelled(self) -> None:
+        if self._dispatcher.free > 0:
+            return
+        for event_id, _ in self._ended(self._flight.fresh()):
+            fresh = self._flight.fresh(event_id)
+            for at in range(0, len(fresh), STATES_A_SCRIPT):
+                ended = self._ended(fresh[at : at + STATES_A_SCRIPT])
+                self._flight.skip(event_id, {index for _, index in ended})
+
+    def _ended(self, workers: list[tuple[str, int]]) -> list[tuple[str, int]]:
+        """Those of the workers whose end the ledger has."""
+        states = self._ledger.upkeep.states(workers)
+        return [
+            worker
+            for worker, (event, _owner, state, _intent) in zip(workers, states, strict=True)
+            if event == "finished" or (state is not None and state.kind == "done")
+        ]

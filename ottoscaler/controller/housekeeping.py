@@ -1,0 +1,74 @@
+"""Housekeeping in Redis: what is out of its time goes, and what only Redis can tell is measured."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+from ottoscaler.ledger.ledger import Ledger
+from ottoscaler.ledger.redis_client import RedisClient
+from ottoscaler.telemetry.logs import get_logger
+from ottoscaler.telemetry.metrics import Metrics
+
+log = get_logger(__name__)
+
+INTERVAL_SECONDS = (1.0, 30.0)  # a quarter of the retention time, within these bounds
+BATCH = 1000  # ids that one script looks at
+LONGEST_AGE_SECONDS = 31 * 86_400  # an older id is no time, but a number that a producer chose
+
+
+class Housekeeping:
+    """Both methods are the reconciler thread's and raise RedisError."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        stream: RedisClient,
+        metrics: Metrics,
+        *,
+        retention: float,
+        dead_retention: float,
+    ) -> None:
+        self._ledger = ledger
+        self._stream = stream
+        self._metrics = metrics
+        self._retention = retention
+        self._dead_retention = dead_retention
+        least, most = INTERVAL_SECONDS
+        self._interval = min(most, max(least, retention / 4))
+
+    def step(self) -> float:
+        """One batch. Returns the seconds until the next one is due: 0 where more is left to do."""
+        low, ledgers, entries = self._ledger.upkeep.housekeeping(self._retention, self._dead_retention, BATCH)
+        if ledgers or entries:
+            log.debug("house_kept", f"{ledgers} ledgers and {entries} entries expired; low-water mark {low}")
+        return 0.0 if BATCH in (ledgers, entries) else self._interval
+
+    def measure(self) -> None:
+        """Set the gauges of the streams, for the scrapes until the next call."""
+        stream, group = self._stream.stream, self._stream.group
+        dead, pending, groups = self._stream.pipeline(
+            [("XLEN", self._stream.dead), ("XPENDING", stream, group), ("XINFO", "GROUPS", stream)]
+        )
+        self._metrics.dead_letters.set(int(dead))
+        self._metrics.stream_pending.set(int(pending[0]))
+        self._metrics.oldest_pending.set(_age(pending[1]))
+        self._metrics.stream_lag.set(_lag(groups, group))
+
+
+def _age(entry_id: bytes | None) -> float:
+    """Seconds since an entry's id was given; 0 for none, and for an id that is no time."""
+    if entry_id is None:
+        return 0.0
+    age = time.time() - int(entry_id.partition(b"-")[0]) / 1000
+    return age if 0 < age < LONGEST_AGE_SECONDS else 0.0
+
+
+def _lag(groups: list[list[Any]], name: str) -> float:
+    """Entries not delivered yet; NaN where Redis does not know (before 7.0, or after deletions)."""
+    for flat in groups:
+        known = dict(zip(flat[::2], flat[1::2], strict=True))
+        if known.get(b"name") == name.encode() and known.get(b"lag") is not None:
+            return float(known[b"lag"])
+    return math.nan

@@ -1,0 +1,163 @@
+"""The sweep: Pods that no worker of this process waits for, compared with the ledger.
+
+controller/leftovers.py says what becomes of each. A Pod of another installation is never touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ottoscaler.controller.leftovers import EventSays, Fate, IndexSays, PodIs, Row, Sights, look_up
+from ottoscaler.kube.deleter import PodDeleter
+from ottoscaler.kube.watcher import PodWatcher
+from ottoscaler.ledger.lease import Lease
+from ottoscaler.ledger.ledger import Ledger
+from ottoscaler.ledger.records import IndexState, millis, timestamp
+from ottoscaler.model import Outcome, Phase, PodView
+from ottoscaler.pods.verdict import judge, vanished
+from ottoscaler.telemetry.logs import get_logger
+from ottoscaler.workers.attempt import seconds_since
+
+log = get_logger(__name__)
+
+USUAL_SIGHTS = 2  # of a Pod that is left over, before it is deleted
+# Beside other replicas, whose deletes wait their turn on a busy API server: 12 s. With 2, each worker of
+# a burst through ten replicas cost a delete too many (docs/scaling.md).
+SIGHTS_BESIDE_OTHERS = 5
+STATES_A_SCRIPT = 500
+
+
+class Sweep:
+    """``step`` is the reconciler thread's; the deletes that it asks for end in the deleters' threads."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        watcher: PodWatcher,
+        lease: Lease,
+        deleter: PodDeleter,
+        *,
+        instance: str,
+        failed_pod_ttl: float,
+        now: Callable[[], float],
+    ) -> None:
+        self._ledger = ledger
+        self._watcher = watcher
+        self._lease = lease
+        self._deleter = deleter
+        self._instance = instance
+        self._failed_pod_ttl = failed_pod_ttl
+        self._now = now  # by the API server's clock
+        self._sights: dict[str, int] = {}  # UID: how often it was seen left over, without a break
+        self._going: set[str] = set()  # UIDs whose delete is under way
+
+    def step(self) -> None:
+        """Compare every Pod that nobody waits for once. Does nothing while the watch is unhealthy.
+
+        Raises RedisError; what was seen before counts on at the next step.
+        """
+        if not self._watcher.health()[0]:
+            return
+        views = [v for v in self._watcher.views() if self._concerns_us(v)]
+        seen: dict[str, int] = {}
+        for at in range(0, len(views), STATES_A_SCRIPT):
+            part = views[at : at + STATES_A_SCRIPT]
+            keys = [(v.worker.event_id, v.worker.index) for v in part if v.worker is not None]
+            states = self._ledger.upkeep.states(keys)
+            for view, (event, _owner, state, _intent) in zip(part, states, strict=True):
+                self._act(view, self._row(view, event, state), seen)
+        self._sights = seen
+
+    def _concerns_us(self, view: PodView) -> bool:
+        return (
+            view.worker is not None
+            and view.instance == self._instance
+            and view.installation in self._lease.held_installations
+            and not view.deleting
+            and view.uid not in self._going
+            and not self._watcher.claimed(view.name)
+        )
+
+    def _row(self, view: PodView, event: str, state: IndexState | None) -> Row:
+        return look_up(self._event_says(view, event), _index_says(view, state), self._pod_is(view))
+
+    def _event_says(self, view: PodView, event: str) -> EventSays:
+        if event == "below":  # the mark of this installation says nothing of an earlier one's events
+            expired = view.installation == self._ledger.installation
+            return EventSays.EXPIRED if expired else EventSays.UNKNOWN
+        known = {"open": EventSays.OPEN, "finished": EventSays.FINISHED}
+        return known.get(event, EventSays.UNKNOWN)
+
+    def _pod_is(self, view: PodView) -> PodIs:
+        if not view.terminal:
+            return PodIs.NOT_ENDED
+        age = seconds_since(view.finished_at or view.created_at, self._now())
+        return PodIs.KEPT if view.phase is Phase.FAILED and age < self._failed_pod_ttl else PodIs.ENDED
+
+    def _act(self, view: PodView, row: Row, seen: dict[str, int]) -> None:
+        if row.fate is Fate.LEAVE:
+            return
+        sights = self._sights.get(view.uid, 0) + 1
+        if sights < self._enough(row.sights):
+            seen[view.uid] = sights
+        elif row.fate is Fate.REPORT:
+            self._report(view)
+        else:
+            if row.sights is Sights.ONE:
+                log.warning("duplicate_pod", "another Pod of this attempt came first", **view.about)
+            self._delete(view)
+
+    def _enough(self, sights: Sights) -> int:
+        if sights is Sights.USUAL:
+            return SIGHTS_BESIDE_OTHERS if self._lease.peers else USUAL_SIGHTS
+        return {Sights.NONE: 0, Sights.ONE: 1, Sights.TWO: 2}[sights]
+
+    def _delete(self, view: PodView) -> None:
+        self._going.add(view.uid)
+        log.info("pod_swept", "a Pod whose end is recorded was left over and is deleted", **view.about)
+        self._deleter.delete(view.name, view.uid, lambda: self._going.discard(view.uid), view.about)
+
+    def _report(self, view: PodView) -> None:
+        """Redis was emptied, and this Pod's owner with it: what its labels still tell is told, once."""
+        assert view.worker is not None
+        outcome = _outcome(view)
+        word = self._ledger.upkeep.report_orphan(view.worker, view.uid, view.task_id, view.metadata, outcome)
+        if word in ("ok", "recorded"):
+            log.warning(
+                "orphan_reported",
+                f"the worker {outcome.status.words}; Redis had lost its event",
+                **view.about,
+            )
+            self._delete(view)
+
+
+def _index_says(view: PodView, state: IndexState | None) -> IndexSays:
+    assert view.worker is not None
+    if state is None or state.attempt < view.worker.attempt:
+        return IndexSays.RESULT if state is not None and state.kind == "done" else IndexSays.NOTHING
+    if state.attempt > view.worker.attempt:
+        return IndexSays.LATER_ATTEMPT
+    if state.kind == "done":
+        return IndexSays.RESULT
+    if state.kind == "begun":
+        return IndexSays.ANOTHER_POD if state.uid and state.uid != view.uid else IndexSays.THIS_POD
+    return IndexSays.NOTHING
+
+
+def _outcome(view: PodView) -> Outcome:
+    judgement = (
+        judge(view, age_seconds=0, waiting_seconds=0, pending_timeout_seconds=1)
+        if view.terminal
+        else vanished(view)
+    )
+    return Outcome(
+        judgement.status,
+        judgement.reason,
+        judgement.message,
+        judgement.exit_code,
+        view.name,
+        view.node,
+        millis(view.created_at),
+        millis(view.started_at),
+        millis(view.finished_at) or timestamp(),
+    )

@@ -1,0 +1,46 @@
+"""How a replica runs a script: under its installation's id, as an owner, with the refusals as errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ottoscaler.errors import Fenced, Wiped
+from ottoscaler.ledger.redis_client import RedisClient
+
+
+def text(value: Any) -> str:
+    """What a script answered, as text."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+class Scripts:
+    """The scripts of one replica. ``owner`` and ``installation`` are set by the lease, their only writer."""
+
+    def __init__(self, stream: RedisClient) -> None:
+        self.stream = stream
+        self.owner = ""
+        self.installation = ""
+        # Asked when Redis has lost an event's ledger: True if it will be written anew, so that the call
+        # may be tried again.
+        self.forgotten: Callable[[str], bool] = lambda _: False
+
+    def run(self, script: str, *args: str | bytes | int) -> list[Any]:
+        """The script's answer. Raises Wiped where Redis no longer knows the installation."""
+        answer = self.stream.script(script, self.installation, *args)
+        if answer[0] == b"wiped":
+            raise Wiped("Redis no longer knows this installation")
+        return answer  # type: ignore[no-any-return]
+
+    def fenced(self, script: str, *args: str | bytes | int) -> list[Any]:
+        """The answer of a script on one event (its first argument) that only its owner may run.
+
+        Raises Fenced where the event is not this replica's any more, Wiped where its ledger was lost and is
+        written anew.
+        """
+        answer = self.run(script, *args)
+        if answer[0] == b"missing" and self.forgotten(text(args[0])):
+            raise Wiped(f"Redis has lost the ledger of event {text(args[0])}; it is written anew")
+        if answer[0] in (b"fenced", b"missing"):
+            raise Fenced(f"event {text(args[0])} is not owned by this replica any more")
+        return answer

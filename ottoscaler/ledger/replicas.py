@@ -1,0 +1,60 @@
+"""Who serves: registrations, heartbeats, and what the dead left behind."""
+
+from __future__ import annotations
+
+from ottoscaler.errors import Unregistered
+from ottoscaler.ledger.fencing import Scripts, text
+from ottoscaler.ledger.records import Survey
+
+
+class Replicas:
+    """The replicas as Redis knows them. Each method is one script; called from any thread."""
+
+    def __init__(self, scripts: Scripts) -> None:
+        self._scripts = scripts
+
+    def register(
+        self, info: str, ended: str = "", beat: str = "", lease_seconds: float = 0.0
+    ) -> tuple[bool, str, str, str]:
+        """Enter under the consumer name. (True, ...) or (False, incarnation, beat, info) of who is there."""
+        consumer, incarnation = self._scripts.owner.rsplit("/", 1)
+        answer = self._scripts.run("register", consumer, incarnation, info, ended, beat, repr(lease_seconds))
+        if answer[0] == b"occupied":
+            return False, text(answer[1]), text(answer[2]), text(answer[3])
+        return True, incarnation, text(answer[1]), info
+
+    def beat(self, info: str, *, survey: bool) -> Survey | None:
+        """Renew the lease. ``None`` where another incarnation stands; Unregistered where none does."""
+        consumer, incarnation = self._scripts.owner.rsplit("/", 1)
+        answer = self._scripts.run("beat", consumer, incarnation, info, "1" if survey else "0")
+        if answer[0] == b"forgotten":
+            raise Unregistered("Redis knows no replica under this consumer name")
+        if answer[0] == b"lost":
+            return None
+        offers = tuple(text(i) for i in answer[2])
+        if not survey:
+            return Survey(int(answer[1]), offers)
+        return Survey(
+            int(answer[1]),
+            offers,
+            True,
+            {text(c): (text(i), text(b)) for c, i, b, _ in answer[3]},
+            {text(c): float(lease) for c, _, _, lease in answer[3]},
+            tuple(text(o) for o in answer[4]),
+            {text(c): int(n) for c, n in answer[5]},
+        )
+
+    def owned(self, owner: str, most: int) -> list[str]:
+        """At most so many of the owner's open events."""
+        return [text(i) for i in self._scripts.run("owned", owner, most)[1]]
+
+    def claim_pending(self, consumer: str, incarnation: str, beat: str, count: int) -> list[str]:
+        """Move a dead consumer's entries that nobody owns into our own pending list."""
+        answer = self._scripts.run(
+            "claim_pending", self._scripts.stream.consumer, consumer, incarnation, beat, count
+        )
+        return [] if answer[0] == b"alive" else [text(i) for i in answer[1]]
+
+    def forget(self, consumer: str, incarnation: str, beat: str) -> bool:
+        """Forget a dead replica that owns nothing and has nothing pending, with its consumer."""
+        return bool(self._scripts.run("forget", consumer, incarnation, beat)[0] == b"ok")

@@ -1,0 +1,53 @@
+"""The durable steps of a scale_down: who may go, who was chosen, that it is carried out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ottoscaler.ledger.fencing import Scripts, text
+from ottoscaler.ledger.records import Answer, Entry, Record, entries, timestamp
+from ottoscaler.model import WorkerId
+
+
+class ScaleDownSteps:
+    """Each is one script and may be repeated. Called from any thread."""
+
+    def __init__(self, scripts: Scripts) -> None:
+        self._scripts = scripts
+
+    def candidates(self, event_id: str, task_id: str | None) -> list[Record]:
+        """Open scale_ups with a smaller id, of the task or of any."""
+        answer = self._scripts.run("candidates", event_id, task_id or "", "0" if task_id is None else "1")
+        return [Record.parse(text(i), "0", flat) for i, flat in answer[1]]
+
+    def cancel(self, event_id: str, epoch: int, limit: int | None, order: Sequence[tuple[str, int]]) -> int:
+        """Make the intent durable for victims in this order; returns how many are chosen in all."""
+        flat = [word for victim, index in order for word in (victim, str(index))]
+        answer = self._scripts.fenced(
+            "cancel", event_id, self._scripts.owner, epoch, "" if limit is None else limit, timestamp(), *flat
+        )
+        return int(answer[1]) if answer[0] == b"ok" else 0
+
+    def victims(self, event_id: str, epoch: int) -> list[tuple[WorkerId, str]]:
+        """The begun workers that a scale_down has chosen, each with its Pod's UID where that is known."""
+        answer = self._scripts.fenced("victims", event_id, self._scripts.owner, epoch)
+        if answer[0] != b"ok":
+            return []
+        found = []
+        for key, value in zip(answer[1][::2], answer[1][1::2], strict=True):
+            name = text(key)
+            if name.startswith("v:"):
+                victim, index = name[2:].rsplit(":", 1)
+                attempt, uid = text(value).split(":", 1)
+                found.append((WorkerId(victim, int(index), int(attempt)), uid))
+        return found
+
+    def finish(self, event_id: str, epoch: int) -> Answer:
+        """A scale_down is carried out: write its entry and acknowledge it."""
+        answer = self._scripts.fenced("finish_down", event_id, self._scripts.owner, epoch)
+        return Answer(text(answer[0]), duration_ms=int(answer[2]) if answer[0] == b"ok" else None)
+
+    def look_ahead(self, behind: str, count: int) -> tuple[str, list[Entry]]:
+        """scale_downs that nobody has read yet, behind an id; and where to go on ('' at the end)."""
+        answer = self._scripts.run("lookahead", behind, count)
+        return text(answer[1]), entries(answer[2])

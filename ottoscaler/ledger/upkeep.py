@@ -1,0 +1,47 @@
+"""What keeps Redis and the Pods in step over time: the group, what stands of a worker, what may expire."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ottoscaler.ledger.fencing import Scripts, text
+from ottoscaler.ledger.records import IndexState, outcome_words
+from ottoscaler.model import Outcome, WorkerId
+
+
+class Upkeep:
+    """Each method is one script and may be repeated. Called from any thread."""
+
+    def __init__(self, scripts: Scripts) -> None:
+        self._scripts = scripts
+
+    def ensure_group(self) -> bool:
+        """Create the group at the low-water mark if it is missing. True where it was."""
+        return bool(self._scripts.run("ensure_group")[0] == b"created")
+
+    def states(self, workers: Sequence[tuple[str, int]]) -> list[tuple[str, str, IndexState | None, bool]]:
+        """For each (event, index): missing, finished or open; owner, state, whether an intent stands."""
+        flat = [word for event_id, index in workers for word in (event_id, str(index))]
+        answer = self._scripts.run("states", *flat)
+        return [
+            (text(s), text(o), IndexState.parse(text(i)) if i else None, bool(c)) for s, o, i, c in answer[1]
+        ]
+
+    def housekeeping(self, retention: float, dead_retention: float, batch: int) -> tuple[str, int, int]:
+        """Raise the low-water mark and let expire what may. (mark, ledgers, entries)."""
+        answer = self._scripts.run("housekeeping", int(retention * 1000), int(dead_retention * 1000), batch)
+        return text(answer[1]), int(answer[2]), int(answer[3])
+
+    def report_orphan(self, worker: WorkerId, uid: str, task_id: str, metadata: str, outcome: Outcome) -> str:
+        """Tell the result of a Pod of an earlier installation, once: ``ok``, ``recorded`` or ``owned``."""
+        answer = self._scripts.run(
+            "report_orphan",
+            worker.event_id,
+            task_id,
+            worker.index,
+            worker.attempt,
+            uid,
+            metadata,
+            *outcome_words(outcome),
+        )
+        return text(answer[0])

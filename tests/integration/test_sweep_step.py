@@ -1,0 +1,185 @@
+"""The sweep and the backlog, step by step: a real Redis, Pods as the watch would show them, no threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from ottoscaler.controller.sweep import SIGHTS_BESIDE_OTHERS, USUAL_SIGHTS, Sweep
+from ottoscaler.ledger.ledger import Ledger
+from ottoscaler.ledger.records import Entry
+from ottoscaler.model import Outcome, Phase, PodView, Reason, ScaleUp, Status, WorkerId
+from ottoscaler.pods.view import parse_pod
+from tests.harness.redis_fixture import Book, book, redis_server
+
+__all__ = ["book", "redis_server"]
+
+DONE = Outcome(Status.SUCCEEDED, Reason.COMPLETED, pod="p", finished_at="2026-01-01T00:00:00.000Z")
+
+
+@dataclass
+class Stage:
+    """A sweep, what it may see, and what it asks to be deleted."""
+
+    ledger: Ledger
+    views: list[PodView] = field(default_factory=list)
+    claimed: set[str] = field(default_factory=set)
+    deleted: list[str] = field(default_factory=list)
+    peers: int = 0
+    healthy: bool = True
+    ttl: float = 0.0
+
+    def sweep(self) -> Sweep:
+        stage = self
+
+        class Watch:
+            def views(self) -> list[PodView]:
+                return list(stage.views)
+
+            def claimed(self, name: str) -> bool:
+                return name in stage.claimed
+
+            def health(self) -> tuple[bool, str]:
+                return stage.healthy, ""
+
+        class Deletes:
+            def delete(self, name: str, uid: str, gone: Callable[[], None], about: Any) -> None:
+                stage.deleted.append(name)
+
+        lease = SimpleNamespace(held_installations={"inst", "older"}, peers=self.peers)
+        return Sweep(
+            self.ledger,
+            cast(Any, Watch()),
+            cast(Any, lease),
+            cast(Any, Deletes()),
+            instance="one",
+            failed_pod_ttl=self.ttl,
+            now=lambda: 1000.0,
+        )
+
+
+@pytest.fixture
+def stage(book: Book) -> Stage:
+    return Stage(book.ledger())
+
+
+def pod(worker: WorkerId, uid: str = "u", phase: Phase = Phase.SUCCEEDED, **other: Any) -> PodView:
+    facts: dict[str, Any] = {"instance": "one", "installation": "inst", "exit_code": 0, "task_id": "t"}
+    return replace(parse_pod({}), name=f"pod-{uid}", uid=uid, worker=worker, phase=phase, **facts | other)
+
+
+def begun(stage: Stage, book: Book, count: int = 1, uid: str = "u") -> WorkerId:
+    """An open event whose first worker has begun."""
+    event_id = str(book.redis.xadd("otto:scale:events", {"type": "scale_up", "pod_count": count}))
+    event = ScaleUp(event_id, "t", count)
+    stage.ledger.take(event, Entry(event_id, ((b"type", b"scale_up"),)))
+    worker = WorkerId(event_id, 0, 0)
+    stage.ledger.start(worker, 1)
+    stage.ledger.created(worker, 1, uid)
+    return worker
+
+
+def test_pod_whose_result_stands_is_deleted_when_it_was_seen_twice(stage: Stage, book: Book) -> None:
+    worker = begun(stage, book)
+    stage.views = [pod(worker)]
+    sweep = stage.sweep()
+    sweep.step()
+    sweep.step()
+    assert stage.deleted == [], "its owner looks after it"
+    stage.ledger.record(worker, 1, "u", DONE)
+    for _ in range(USUAL_SIGHTS - 1):
+        sweep.step()
+    assert stage.deleted == []
+    sweep.step()
+    assert stage.deleted == ["pod-u"]
+    sweep.step()
+    assert stage.deleted == ["pod-u"], "its delete is on its way"
+
+
+def test_beside_other_replicas_a_leftover_is_given_more_time(stage: Stage, book: Book) -> None:
+    stage.peers = 1
+    worker = begun(stage, book)
+    stage.ledger.record(worker, 1, "u", DONE)
+    stage.views = [pod(worker)]
+    sweep = stage.sweep()
+    for _ in range(SIGHTS_BESIDE_OTHERS - 1):
+        sweep.step()
+    assert stage.deleted == []
+    sweep.step()
+    assert stage.deleted == ["pod-u"]
+
+
+def test_second_pod_of_an_attempt_is_deleted_on_sight(stage: Stage, book: Book) -> None:
+    stage.views = [pod(begun(stage, book), "late", Phase.RUNNING)]
+    stage.sweep().step()
+    assert stage.deleted == ["pod-late"]
+
+
+def test_pod_of_an_attempt_that_was_retried_goes_though_it_runs(stage: Stage, book: Book) -> None:
+    worker = begun(stage, book)
+    stage.ledger.retry(worker, 1, "u", 0.0, "")
+    stage.views = [pod(worker, phase=Phase.RUNNING)]
+    sweep = stage.sweep()
+    sweep.step()
+    assert stage.deleted == []
+    sweep.step()
+    assert stage.deleted == ["pod-u"]
+
+
+def test_failed_pod_is_kept_for_its_time(stage: Stage, book: Book) -> None:
+    stage.ttl = 3600.0
+    worker = begun(stage, book)
+    stage.ledger.record(worker, 1, "u", DONE)
+    stage.views = [
+        pod(worker, "failed", Phase.FAILED, finished_at="1970-01-01T00:16:30Z"),
+        pod(worker, "over", Phase.FAILED, finished_at="1969-12-31T00:00:00Z"),
+    ]
+    sweep = stage.sweep()
+    sweep.step()
+    sweep.step()
+    assert stage.deleted == ["pod-over"]
+
+
+def test_pod_that_redis_does_not_know_is_reported_once_when_it_has_ended(stage: Stage, book: Book) -> None:
+    lost = WorkerId("9999999999999-0", 3, 0)
+    stage.views = [pod(lost, phase=Phase.RUNNING)]
+    sweep = stage.sweep()
+    for _ in range(3):
+        sweep.step()
+    assert (stage.deleted, book.results("worker")) == ([], [])
+    stage.views = [pod(lost)]
+    for _ in range(USUAL_SIGHTS):
+        sweep.step()
+    assert stage.deleted == ["pod-u"]
+    assert [(w["event_id"], w["index"], w["status"]) for w in book.results("worker")] == [
+        (lost.event_id, "3", "succeeded")
+    ]
+    stage.sweep().step()
+    assert len(book.results("worker")) == 1
+
+
+def test_pods_of_others_and_those_that_a_worker_waits_for_are_never_touched(stage: Stage, book: Book) -> None:
+    worker = begun(stage, book)
+    stage.ledger.record(worker, 1, "u", DONE)
+    stage.claimed = {"pod-waited"}
+    stage.views = [
+        pod(worker, "waited"),
+        pod(worker, "strange", installation="another"),
+        pod(worker, "neighbour", instance="two"),
+        pod(worker, "going", deleting=True),
+    ]
+    sweep = stage.sweep()
+    for _ in range(3):
+        sweep.step()
+    assert stage.deleted == []
+
+
+def test_sweep_judges_nothing_while_the_watch_is_not_healthy(stage: Stage, book: Book) -> None:
+    stage.healthy = False
+    stage.views = [pod(begun(stage, book), "late", Phase.RUNNING)]
+    stage.sweep().step()
+    assert stage.deleted == []
