@@ -116,8 +116,23 @@ class PodView:
         return self.phase in (Phase.SUCCEEDED, Phase.FAILED)
 
     @property
+    def ended(self) -> bool:
+        """Whether the worker's container will never run again, whatever else of the Pod does."""
+        return self.terminal or self.exit_code is not None
+
+    @property
+    def ended_by_itself(self) -> bool:
+        """Whether it shows an end that nobody's delete and no disruption of a running Pod can explain."""
+        return not self.deleting and (self.terminal or (self.exit_code is not None and not self.disruption))
+
+    @property
     def started(self) -> bool:
         return bool(self.started_at)
+
+    @property
+    def running(self) -> bool:
+        """Whether its worker runs: the phase alone is Pending too while a sidecar beside it cannot start."""
+        return not self.ended and (self.started or self.phase is Phase.RUNNING)
 
     @property
     def about(self) -> JsonObject:

@@ -50,9 +50,7 @@ class Handover:
     def _leave_what_does_not_run(self) -> None:
         """An event whose Pods are all Pending, for want of a node maybe, is not waited for."""
         running = {
-            view.worker.event_id
-            for view in self._watcher.views()
-            if view.worker is not None and view.phase is Phase.RUNNING
+            view.worker.event_id for view in self._watcher.views() if view.worker is not None and view.running
         }
         left = [
             run

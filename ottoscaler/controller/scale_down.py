@@ -204,9 +204,9 @@ class ScaleDowns:
         view = self._view(WorkerId(record.event_id, index, state.attempt), state.uid)
         if view is None:
             return 1 if state.uid else 0
-        if view.terminal:
+        if view.ended:
             return None  # it ended before any intent
-        return 2 if view.phase is Phase.RUNNING else 1
+        return 2 if view.running else 1
 
     def _view(self, worker: WorkerId, uid: str) -> PodView | None:
         view = self._watcher.view(pod_name(self._instance, worker.event_id, worker.index, worker.attempt))

@@ -19,6 +19,7 @@ class Subscription:
         "_event",
         "_trouble",
         "certain",
+        "end",
         "gone",
         "hurried",
         "looked_at",
@@ -36,6 +37,7 @@ class Subscription:
         self.uid = ""
         self.uid_known_at = 0.0
         self.view: PodView | None = None
+        self.end: PodView | None = None  # the first view of an end that the worker came to by itself
         self.gone = False  # by the watch, which says the same of a Pod that lost a label we select by
         self.certain = False  # gone by the API server's own word
         self.looked_at = 0.0  # monotonic, of the last look at a Pod that the watch does not show; else 0
@@ -64,7 +66,7 @@ class Subscription:
     def update(self, view: PodView, now: float) -> None:
         if self.uid and view.uid != self.uid:
             return
-        old, self.view = self.view, view
+        old = self.see(view)
         self.gone = self.certain = False  # what had gone was an earlier Pod of this name
         self.looked_at = 0.0
         if view.waiting_reason in _ORDINARY_WAITS:
@@ -79,6 +81,23 @@ class Subscription:
             self.seen_at = now
             self._event.set()
 
+    def see(self, view: PodView) -> PodView | None:
+        """Keep what the Pod shows now; returns what it showed before.
+
+        The worker's own end is kept besides: the API server's order of what happened, and not a clock, tells
+        it from what an eviction or a deletion did to the Pod a moment later.
+        """
+        old, self.view = self.view, view
+        if self.end is None and view.ended_by_itself:
+            self.end = view
+        return old
+
+    def forget(self) -> None:
+        """What was known was another Pod's of this name."""
+        self.view = self.end = None
+        self.gone = self.certain = False
+        self.started_at = 0.0
+
     def found(self, view: PodView, now: float) -> None:
         """The API server has it, though the watch does not show it: its worker has to look itself."""
         self.update(view, now)
@@ -92,7 +111,7 @@ class Subscription:
         if last is not None and self.uid and last.uid != self.uid:
             return
         if last is not None:
-            self.view = last
+            self.see(last)
         self.gone = True
         self.seen_at = now
         self._event.set()

@@ -93,12 +93,7 @@ class PodWatcher:
             subscription.uid = uid
             subscription.uid_known_at = time.monotonic()
             if subscription.view is not None and subscription.view.uid != uid:
-                subscription.view, subscription.gone, subscription.certain, subscription.started_at = (
-                    None,
-                    False,
-                    False,
-                    0.0,
-                )
+                subscription.forget()
             if subscription.view is None and view is not None:
                 (subscription.found if looked_up else subscription.update)(view, time.monotonic())
 

@@ -1,7 +1,7 @@
 """The failure table: what a Pod shows, and what that means. Data; :mod:`ottoscaler.pods.verdict` reads it.
 
 The first row that fits decides, so the order is part of the table: what happened *to* a Pod (eviction, a
-lost node) stands before what its container did, since a container that is evicted also ends with an exit
+lost node) stands before how its container failed, since a container that is evicted also ends with an exit
 code. The words are those of the kubelet, the scheduler and the controllers, of Kubernetes 1.20 and later.
 """
 
@@ -127,6 +127,8 @@ DISRUPTIONS = (
 
 TABLE: tuple[Row, ...] = (
     _succeeded(Stage.SUCCEEDED, Sign.PHASE, "Succeeded"),
+    # Whatever befell its Pod: kubelets differ in whether they call such a Pod Succeeded or Evicted.
+    _succeeded(Stage.ENDED, Sign.EXIT_CODE, "0"),
     _failed(Stage.FAILED, Sign.POD_REASON, "Evicted", Reason.EVICTED,
             "it used more local storage than it may", Words.POD, says=_STORAGE),
     _retry(Stage.FAILED, Sign.POD_REASON, "Evicted", Reason.EVICTED, "its node ran out of a resource"),
@@ -141,7 +143,6 @@ TABLE: tuple[Row, ...] = (
             "it ran for longer than its time limit", Words.POD),
     _retry(Stage.FAILED, Sign.POD_REASON, _ADMISSION, Reason.ADMISSION, "the kubelet of its node refused it"),
     *DISRUPTIONS,
-    _succeeded(Stage.ENDED, Sign.EXIT_CODE, "0"),
     _failed(Stage.ENDED, Sign.CONTAINER_REASON, "OOMKilled", Reason.OOM_KILLED,
             "it used more memory than its limit"),
     _retry(Stage.FAILED, Sign.CONTAINER_REASON, "ContainerStatusUnknown", Reason.NODE_LOST,

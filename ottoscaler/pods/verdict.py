@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from ottoscaler.model import Judgement, Phase, PodView, Reason, Status, Verdict
@@ -29,9 +30,10 @@ def judge(
 
     ``age_seconds`` counts from creation, ``waiting_seconds`` from when :func:`trouble` first gave its
     present answer, ``running_seconds`` from the worker container's start. A terminal Pod gets a final
-    verdict at once, whatever the times. A Pod being deleted is waited for: it is its node's turn.
+    verdict at once, whatever the times, and so does a worker that ended with 0. A Pod being deleted is waited
+    for: it is its node's turn.
     """
-    if view.deleting and not view.terminal:
+    if view.deleting and not view.terminal and view.exit_code != 0:
         return WAIT
     late = age_seconds >= pending_timeout_seconds
     too_long = running_seconds >= run_timeout_seconds
@@ -45,11 +47,13 @@ def judge(
 def vanished(view: PodView | None) -> Judgement:
     """The verdict on a Pod that is gone from the API without a record, by the last view of it, if any.
 
-    Evidence comes before deletion, so it was somebody else: an infrastructure failure, unless the Pod was
+    Evidence comes before deletion, so it was somebody else: an infrastructure failure, unless the worker was
     seen to end before. Any thread; pure.
     """
-    if view is not None and view.terminal:
-        return judge(view, age_seconds=0.0, waiting_seconds=0.0)
+    if view is not None and view.ended:
+        # No container of it runs any more, so it is judged as a Pod that failed with this end.
+        gone = view if view.terminal else replace(view, phase=Phase.FAILED)
+        return judge(gone, age_seconds=0.0, waiting_seconds=0.0)
     if view is not None and view.disruption:
         return _judgement(next(row for row in DISRUPTIONS if _fits(row, view)), view)
     message = next(sentence for reason, _, _, sentence in WITHOUT_A_POD if reason is Reason.DELETED)
@@ -84,13 +88,15 @@ def _stages(view: PodView, *, late: bool, too_long: bool) -> tuple[Stage, ...]:
         if view.deleting:
             stages += (Stage.DELETED_BY_OTHERS,)
         return stages if view.started else (*stages, Stage.NEVER_STARTED)
+    if view.exit_code is not None:
+        # A sidecar runs on, but what the event asked for is done. While the whole Pod is being evicted, a
+        # failure may be the eviction's work: what the Pod shows in the end will tell.
+        return () if view.disruption and view.exit_code else (Stage.ENDED,)
     if view.phase is Phase.UNKNOWN:
         return ()  # its node is not heard of, which means wait
-    if view.exit_code is not None:
-        # A sidecar runs on, but what the event asked for is done; unless the whole Pod is being evicted.
-        return () if view.disruption else (Stage.ENDED,)
     stages = (Stage.WAITING,)
-    if late and view.phase is Phase.PENDING:
+    # A Pod is Pending also while its worker runs beside a sidecar that cannot start.
+    if late and view.phase is Phase.PENDING and not view.started:
         stages += (Stage.OVERDUE,)
     return (*stages, Stage.TOO_LONG) if too_long and view.started else stages
 

@@ -33,7 +33,7 @@ def parse_pod(obj: JsonObject) -> PodView:
     failed_beside = (
         _failed_beside(status, containers, worker) if status.get("phase") == "Failed" else ("", "")
     )
-    waiting, waiting_message = _waiting(status, containers, worker)
+    waiting, waiting_message = _waiting(status, worker, state)
     unschedulable, disruption, disruption_message = _conditions(status)
     return PodView(
         name=_text(meta, "name"),
@@ -119,10 +119,14 @@ def _failed_beside(status: JsonObject, containers: list[JsonObject], worker: Jso
     return "", ""
 
 
-def _waiting(status: JsonObject, containers: list[JsonObject], worker: JsonObject) -> tuple[str, str]:
-    """The first reason to worry about, the worker's before others'; else why the worker waits."""
+def _waiting(status: JsonObject, worker: JsonObject, state: JsonObject) -> tuple[str, str]:
+    """What keeps the worker from its start: the first reason to worry about, the worker's before an init
+    container's; else why the worker waits. A kubelet starts a container whatever becomes of those beside it,
+    so their waits keep the worker from nothing."""
     calm = ("", "")
-    for container in (worker, *_objects(status.get("initContainerStatuses")), *containers):
+    if state.get("running") or state.get("terminated"):
+        return calm
+    for container in (worker, *_objects(status.get("initContainerStatuses"))):
         waiting = _object(_object(container.get("state")).get("waiting"))
         reason = _text(waiting, "reason")
         if reason not in _BENIGN:

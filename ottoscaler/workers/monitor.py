@@ -31,7 +31,7 @@ def monitor(a: Attempt) -> Judgement:
             if subscription.gone:
                 if is_gone(a):
                     return found
-            elif view is None or view.terminal or _look_again(a) == view:
+            elif view is None or view.ended or _look_again(a) == view:
                 return found
             continue
         a.check_ownership()
@@ -97,8 +97,9 @@ def until_next_look(a: Attempt, seconds: float) -> float:
 
 
 def judgement(a: Attempt) -> Judgement:
-    """What the Pod, as last seen, asks for. Never WAIT for one that is gone."""
-    view, limits = a.subscription.view, a.deps.limits
+    """What the worker's own end asks for or, without one, the Pod as last seen. Never WAIT for one that is
+    gone."""
+    view, limits = a.subscription.end or a.subscription.view, a.deps.limits
     if a.subscription.gone:
         return vanished(view)
     if view is None:
@@ -156,6 +157,6 @@ def _look_again(a: Attempt) -> PodView | None:
     if before is not None and view.resource_version == before.resource_version:
         return before
     if view.terminal or view.deleting or (before is not None and view.started != before.started):
-        subscription.view = view
+        subscription.see(view)
         return view
     return subscription.view

@@ -105,7 +105,7 @@ def _tell(a: Attempt, outcome: Outcome, answer: Answer) -> None:
 
 
 def _outcome(a: Attempt, found: Judgement) -> Outcome:
-    view = a.subscription.view if a.subscription.uid else None
+    view = (a.subscription.end or a.subscription.view) if a.subscription.uid else None
     base = Outcome(found.status, found.reason, found.message, found.exit_code)
     if view is None:
         pod = a.subscription.name if a.subscription.uid else ""

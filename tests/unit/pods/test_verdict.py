@@ -86,6 +86,7 @@ def test_failure_of_the_worker_s_own_is_finished(shown: dict[str, Any], reason: 
             True,
         ),
         ({"pod_reason": "Evicted", "exit_code": 137, "container_reason": "OOMKilled"}, Reason.EVICTED, True),
+        ({"pod_reason": "Evicted", "exit_code": 1}, Reason.EVICTED, True),
         ({"pod_reason": "Preempting"}, Reason.PREEMPTED, False),
         ({"pod_reason": "Terminated", "exit_code": 143}, Reason.NODE_SHUTDOWN, True),
         ({"pod_reason": "Shutdown"}, Reason.NODE_SHUTDOWN, True),
@@ -231,6 +232,52 @@ def test_worker_that_ended_beside_a_running_sidecar_is_finished(code: int, reaso
 def test_worker_that_succeeded_beside_a_failed_sidecar_has_succeeded() -> None:
     found = now(failed(exit_code=0, container_reason="Error", container_message="container log ended with 1"))
     assert (found.status, found.message) == (Status.SUCCEEDED, "container log ended with 1")
+
+
+@pytest.mark.parametrize(
+    "befell",
+    [
+        {"phase": Phase.FAILED, "pod_reason": "Evicted", "pod_message": "The node was low on memory"},
+        {"phase": Phase.FAILED, "pod_reason": "Evicted", "pod_message": "exceeds the limit"},
+        {"phase": Phase.FAILED, "pod_reason": "Terminated"},
+        {"phase": Phase.FAILED, "pod_reason": "Preempting"},
+        {"phase": Phase.FAILED, "pod_reason": "DeadlineExceeded"},
+        {"phase": Phase.FAILED, "disruption": "DeletionByTaintManager", "deleting": True},
+        {"phase": Phase.RUNNING, "disruption": "EvictionByEvictionAPI", "deleting": True},
+        {"phase": Phase.RUNNING, "deleting": True},
+        {"phase": Phase.UNKNOWN, "pod_reason": "NodeLost", "deleting": True},
+        {"phase": Phase.SUCCEEDED, "pod_reason": "Evicted"},
+    ],
+)
+def test_worker_that_ended_with_0_has_succeeded_whatever_befell_its_pod(befell: dict[str, Any]) -> None:
+    seen = view(started_at="T1", exit_code=0, **befell)
+    for found in (now(seen), vanished(seen)):
+        assert (found.verdict, found.status, found.reason) == (
+            Verdict.FINISHED,
+            Status.SUCCEEDED,
+            Reason.COMPLETED,
+        )
+
+
+def test_failure_that_eviction_may_have_caused_waits_for_what_the_pod_shows_in_the_end() -> None:
+    seen = view(phase=Phase.RUNNING, started_at="T1", exit_code=3, disruption="TerminationByKubelet")
+    assert verdict(seen)[0] is Verdict.WAIT
+    assert verdict(replace(seen, phase=Phase.FAILED)) == (Verdict.RETRY, Reason.EVICTED)
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"), [(0, Reason.COMPLETED), (3, Reason.ERROR), (137, Reason.DELETED)]
+)
+def test_pod_deleted_with_its_sidecar_still_running_tells_the_worker_s_end(code: int, reason: Reason) -> None:
+    gone = view(phase=Phase.RUNNING, started_at="T1", exit_code=code, deleting=True)
+    assert vanished(gone).reason is reason
+
+
+def test_worker_running_in_a_pod_that_a_sidecar_keeps_pending_is_not_overdue() -> None:
+    seen = view(phase=Phase.PENDING, started_at="T1")
+    assert verdict(seen, age_seconds=10**6)[0] is Verdict.WAIT
+    assert seen.running
+    assert verdict(seen, running_seconds=60, run_timeout_seconds=60)[1] is Reason.DEADLINE_EXCEEDED
 
 
 def test_vanished_pod_is_somebody_else_s_deletion_and_retried() -> None:

@@ -67,7 +67,7 @@ def test_pod_without_a_container_named_worker_is_read_by_its_first() -> None:
     assert view.exit_code == 0
 
 
-def test_trouble_of_any_container_is_seen_before_the_worker_s_calm_wait() -> None:
+def test_trouble_of_an_init_container_is_seen_before_the_worker_s_calm_wait() -> None:
     view = parse_pod(
         pod(
             phase="Pending",
@@ -78,6 +78,31 @@ def test_trouble_of_any_container_is_seen_before_the_worker_s_calm_wait() -> Non
         )
     )
     assert (view.waiting_reason, view.waiting_message) == ("ImagePullBackOff", "no such image")
+
+
+@pytest.mark.parametrize(
+    "worker",
+    [
+        container("worker", "running", startedAt="T1"),
+        container("worker", "terminated", exitCode=0, startedAt="T1", finishedAt="T2"),
+        container("worker", "waiting", reason="ContainerCreating"),
+    ],
+)
+def test_sidecar_that_cannot_start_keeps_the_worker_from_nothing(worker: JsonObject) -> None:
+    side = container("side", "waiting", reason="ImagePullBackOff", message="no such image")
+    view = parse_pod(pod(phase="Pending", containerStatuses=[side, worker]))
+    assert view.waiting_reason in ("", "ContainerCreating")
+
+
+def test_init_container_that_restarts_beside_a_running_worker_keeps_it_from_nothing() -> None:
+    view = parse_pod(
+        pod(
+            phase="Running",
+            initContainerStatuses=[container("proxy", "waiting", reason="ImagePullBackOff")],
+            containerStatuses=[container("worker", "running", startedAt="T1")],
+        )
+    )
+    assert view.waiting_reason == ""
 
 
 def test_calm_wait_is_the_worker_s() -> None:
