@@ -16,7 +16,7 @@ class BadSettings(OttoscalerError):
     """The environment holds wrong values; ``problems`` has one sentence for each of them."""
 
     def __init__(self, problems: list[str]) -> None:
-        super().__init__("; ".join(problems))
+        super().__init__(" ".join(problems))
         self.problems = problems
 
 

@@ -9,8 +9,8 @@ from typing import TypeAlias
 from ottoscaler import __version__
 
 EPILOG = """\
-exit codes: 0 a stop that was asked for, or success; 1 a thread died, a part would not stop, or what was
-asked for failed; 2 wrong usage or settings, or a live twin under the same consumer name; 130 Ctrl-C.
+exit codes: 0 a requested stop, or success; 1 a thread died, a part did not stop, or the
+command failed; 2 wrong usage or settings, or another live process uses the same consumer name; 130 Ctrl-C.
 Settings come from the environment: `check` lists them with their values."""
 
 LONGEST_WORD_SHOWN = 80  # characters of a wrong word that an error repeats
@@ -36,13 +36,13 @@ def _positive(text: str) -> float:
     except ValueError:
         value = 0.0
     if not 0 < value < 1e9:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number of seconds")
     return value
 
 
 def _count(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 0 < int(text) <= 1_000_000:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 1000000")
+        raise argparse.ArgumentTypeError(f"{text!r} is not an integer from 1 to 1000000")
     return int(text)
 
 
@@ -50,12 +50,12 @@ def _check(commands: _Commands) -> None:
     _command(
         commands,
         "check",
-        "list the settings; try templates, Redis and Kubernetes, changing nothing",
+        "list the settings; test templates, Redis and Kubernetes, changing nothing",
         """\
-Lists all settings with their values (secrets masked), then tries the templates, Redis and Kubernetes.
-Nothing is changed anywhere: templates are tried by the API server's dry run.
+Lists all settings with their values (secrets masked), then tests the templates, Redis and Kubernetes.
+Nothing is changed: templates are tested by the API server's dry run.
 
-Each line is ok, a warning (it works, but read it) or a problem (it will not work), with what to do.
+Each line is ok, a warning (it works, but is probably a mistake) or a problem (it will not work), with advice.
 Exit code 0: no problem. 1: something does not work. 2: wrong settings or templates; the service would
 not start.
 
@@ -70,12 +70,12 @@ def _send(commands: _Commands) -> None:
         "send",
         "put an event on the stream, and with --wait follow it to its result",
         """\
-Checks an event by the service's own rules, adds it to the stream, and prints its id, alone, on standard
-output. With --wait, each worker's end and a progress bar (on a terminal) go to standard error.
+Checks an event by the service's own rules, adds it to the stream, and prints its id on standard output. With
+--wait, each worker's end and a progress bar (on a terminal) go to standard error.
 
-Without --wait: exit code 0 once the event is on the stream. With it: 0 where the event succeeded; 1 where it
-failed, was cancelled in part or in whole, was dead-lettered, or the time was over (the event runs on then).
-2: the event breaks a rule, and was not sent.
+Without --wait: exit code 0 once the event is on the stream. With it: 0 if the event succeeded; 1 if it
+failed, was cancelled in part or in whole, was dead-lettered, or the time limit passed (the event is then
+still running). 2: the event breaks a rule and was not sent.
 
 examples:
   ottoscaler send scale_up pod_count=3 task_id=build-17
@@ -103,9 +103,9 @@ def _status(commands: _Commands) -> None:
         "replicas, events in flight, failures, dead letters",
         """\
 Shows what Redis knows: the replicas and whether their heartbeats move, the events in flight with their
-workers, what waits, what failed last, and the dead letters. Changes nothing, needs only Redis, and works
-while the service is down. Takes up to two heartbeats (about 2 s), for a beat can only be seen by looking
-twice.
+workers, the backlog, the latest failures, and the dead letters. Changes nothing, needs only Redis, and works
+while the service is down. Takes up to two heartbeats (about 2 s), because only a second look shows whether
+a heartbeat moves.
 
 examples:
   ottoscaler status
@@ -121,7 +121,7 @@ docs/cli.md describes the JSON.""",
         metavar="SECONDS",
         nargs="?",
         const=2.0,
-        help="again and again, every 2 s or so many seconds, until Ctrl-C (with --json: a line each time)",
+        help="repeat every 2 s or SECONDS until Ctrl-C (with --json: one line each time)",
     )
 
 
@@ -131,14 +131,14 @@ def _dead(commands: _Commands) -> None:
         "dead",
         "list, replay or drop dead letters",
         """\
-Dead letters are events that could not be carried out, with a sentence why.
+Dead letters are events that could not be carried out, each with the reason.
 
 examples:
   ottoscaler dead list
   ottoscaler dead replay 1717430400000-0
   ottoscaler dead drop --all
 
-docs/operations.md goes through the reasons.""",
+docs/operations.md lists the reasons.""",
     )
     verbs = dead.add_subparsers(dest="verb", metavar="list|replay|drop", required=True)
     shown = _command(verbs, "list", "show them, the newest first", "Shows the dead letters, newest first.")
@@ -152,7 +152,7 @@ docs/operations.md goes through the reasons.""",
             "put their events back on the stream",
             """\
 Puts each event back on the stream with its own fields under a new id, and removes the dead letter, in one
-step; prints "old id -> new id". An event that breaks a rule still will come back as a dead letter.
+step; prints "old id -> new id". An event that still breaks a rule comes back as a dead letter.
 
 example:
   ottoscaler dead replay 1717430400000-0""",
@@ -167,7 +167,7 @@ example:
         one.add_argument(
             "ids", metavar="ID", nargs="*", default=[], help="a dead letter's id, or its event's"
         )
-        one.add_argument("--all", action="store_true", help="all that are there now")
+        one.add_argument("--all", action="store_true", help="all present dead letters")
         one.set_defaults(complain=one.error)
 
 
@@ -175,10 +175,10 @@ def _demo(commands: _Commands) -> None:
     _command(
         commands,
         "demo",
-        "see the main job run here, without a cluster",
+        "run a demonstration here, without a cluster",
         """\
-Starts a local Kubernetes API, a Redis and the service, and tells a short story on the terminal: three
-workers, one that fails, a burst. Takes under two minutes and leaves nothing running.
+Starts a local Kubernetes API, Redis and the service, and shows three events on the terminal: three
+workers, one that fails, and a burst. Takes under two minutes and leaves nothing running.
 
 example:
   ottoscaler demo""",

@@ -1,4 +1,4 @@
-"""``check``: would the service work with these settings, from here? Changes nothing anywhere."""
+"""``check``: tests whether the service would work with these settings from here. Changes nothing."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from ottoscaler.errors import BadSettings, BadTemplate
 from ottoscaler.events.images import ImagePolicy
 from ottoscaler.pods.templates import Templates, load_templates
 
-# Each question has a timeout of its own; a name server or a credential plugin that hangs has this one.
+# Each request has its own timeout; this one covers a name server or a credential plugin that hangs.
 WHOLE_CHECK_SECONDS = 90.0
 LONGEST_LINE = 1000  # characters of one finding
 
 
 class Report:
-    """Prints findings as they come, and keeps count. One thread."""
+    """Prints findings as they come, and counts them. One thread."""
 
     def __init__(self) -> None:
         self.counts: dict[Level, int] = {"ok": 0, "warning": 0, "problem": 0}
@@ -47,7 +47,7 @@ def main(environ: Mapping[str, str]) -> int:
     for sentence in (*settings.warnings, *config.unknown_settings(environ)):
         report.add(Finding("warning", "settings", sentence))
     allowed = ImagePolicy(settings.allowed_images).told()
-    report.add(Finding("ok", "images", f"events may name: {', '.join(allowed)}"))
+    report.add(Finding("ok", "images", f"allowed in events: {', '.join(allowed)}"))
     templates = _templates(settings, report)
     installation = _redis(settings, report)
     _kubernetes(settings, templates, installation, report)
@@ -65,7 +65,7 @@ def _plural(number: int, what: str) -> str:
 
 def _overdue() -> threading.Timer:
     def give_up() -> None:
-        print(f"  problem  check        not finished after {WHOLE_CHECK_SECONDS:g} s: what comes next hangs")
+        print(f"  problem  check        not finished after {WHOLE_CHECK_SECONDS:g} s; the next step hangs")
         end(1)
 
     timer = threading.Timer(WHOLE_CHECK_SECONDS, give_up)
@@ -91,7 +91,7 @@ def _templates(settings: Settings, report: Report) -> Templates | None:
         for problem in error.problems:
             report.add(Finding("problem", "templates", problem))
         return None
-    report.add(Finding("ok", "templates", f"can be used: {', '.join(templates.names)}"))
+    report.add(Finding("ok", "templates", f"valid: {', '.join(templates.names)}"))
     for problem in templates.problems:
         report.add(Finding("problem", "templates", problem))
     for warning in templates.warnings:

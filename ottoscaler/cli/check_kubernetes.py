@@ -1,4 +1,4 @@
-"""What ``check`` asks Kubernetes: is it there, may we, would it take our Pods, is anything in the way."""
+"""What ``check`` asks Kubernetes: does it answer, are we permitted, would it accept our Pods."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DRY_RUNS = 50  # templates tried; each takes a few ms, admission webhooks some m
 
 
 class KubernetesCheck:
-    """Asks step by step. ``installation``: what Redis keeps, '' for none yet, ``None`` for unknown."""
+    """Asks step by step. ``installation`` is what Redis keeps: '' if none yet, ``None`` if unknown."""
 
     def __init__(self, settings: Settings, templates: Templates | None, installation: str | None) -> None:
         self._settings = settings
@@ -38,7 +38,7 @@ class KubernetesCheck:
         )
 
     def findings(self) -> Iterator[Finding]:
-        """Each as soon as it is known. Ends at the first question that the API server does not answer."""
+        """Yields each finding as soon as it is known. Ends when the API server does not answer."""
         try:
             version = self._pods.version()
             yield Finding("ok", "kubernetes", f"{self._access.host} answers: {version}")
@@ -55,7 +55,7 @@ class KubernetesCheck:
         if self._access.host == "not known yet":
             return f"{text}. Set KUBECONFIG to a kubeconfig file, or run this inside the cluster."
         if error.status in (401, 403):
-            to_do = "Is the token or certificate still good, and is it meant for this cluster?"
+            to_do = "Is the token or certificate still valid, and is it for this cluster?"
         else:
             to_do = f"Is it running, and is the address in {self._source()} right?"
         return f"tried {self._access.host}: {text}. {to_do}"
@@ -86,7 +86,7 @@ class KubernetesCheck:
             yield self._dry_run(profile, templates)
         left = len(templates.names) - DRY_RUNS
         if left > 0:
-            yield Finding("warning", "templates", f"{left} more were not tried on the API server")
+            yield Finding("warning", "templates", f"{left} more were not tested on the API server")
 
     def _dry_run(self, profile: str, templates: Templates) -> Finding:
         settings = self._settings
@@ -111,14 +111,14 @@ class KubernetesCheck:
             return Finding("problem", "templates", f"{profile}: {error}")
         except (KubernetesError, BadEvent) as error:
             return Finding("problem", "templates", f"{profile}: the API server refuses its Pod: {error}")
-        return Finding("ok", "templates", f"{profile}: the API server would take its Pod")
+        return Finding("ok", "templates", f"{profile}: the API server would accept its Pod")
 
     def _others(self) -> Iterator[Finding]:
-        """Pods that carry our instance, but that another Redis's installation made."""
+        """Pods with our instance's labels that an installation on another Redis created."""
         pods, _ = self._pods.list(selector(self._settings.instance))
         if self._installation is None:
             yield Finding(
-                "warning", "pods", f"{len(pods)} with our labels; whose they are is not known without Redis"
+                "warning", "pods", f"{len(pods)} with our labels; their owner is unknown without Redis"
             )
             return
         strangers: dict[str, int] = {}
@@ -133,11 +133,11 @@ class KubernetesCheck:
         yield Finding(
             "warning",
             "pods",
-            f"{sum(strangers.values())} carry our labels but another installation's id "
-            f"({', '.join(named[:INSTALLATIONS_NAMED])}): they are left alone. Either another Redis's "
-            f"Ottoscaler uses this namespace and instance {self._settings.instance} (give one another "
+            f"{sum(strangers.values())} have our labels but another installation's id "
+            f"({', '.join(named[:INSTALLATIONS_NAMED])}): they are left alone. Either an Ottoscaler on "
+            f"another Redis uses this namespace and instance {self._settings.instance} (give one another "
             "OTTO_INSTANCE), or Redis was emptied (docs/operations.md, section Losing Redis). In that case, "
-            f"when they have ended: {self._cleanup(sorted(filter(None, strangers)))}",
+            f"delete them when they have ended: {self._cleanup(sorted(filter(None, strangers)))}",
         )
 
     def _cleanup(self, installations: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""What ``check`` asks Redis: is it there, is it fit to be trusted, is anything in the way. Reads only."""
+"""What ``check`` asks Redis: does it answer, is it durable, are our keys free. Reads only."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ KINDS = {
 
 
 class RedisCheck:
-    """Asks step by step; ``installation`` is known afterwards, ``None`` where it could not be read."""
+    """Asks step by step. ``installation`` is known afterwards; ``None`` if it could not be read."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -33,7 +33,7 @@ class RedisCheck:
         self.installation: str | None = None
 
     def findings(self) -> Iterator[Finding]:
-        """Each as soon as it is known. Ends at the first question that Redis does not answer."""
+        """Yields each finding as soon as it is known. Ends when Redis does not answer."""
         try:
             yield from self._ask()
         except RedisError as error:
@@ -47,7 +47,7 @@ class RedisCheck:
             yield Finding(
                 "warning",
                 "redis",
-                "the ACL user may not run INFO, so version, policy and files are not known",
+                "the ACL user may not run INFO, so version, eviction policy and persistence are unknown",
             )
         else:
             yield version(info, where(self._settings))
@@ -75,7 +75,7 @@ class RedisCheck:
         return dict(line.split(":", 1) for line in lines if ":" in line and not line.startswith("#"))
 
     def _names(self) -> Iterator[Finding]:
-        """Keys at our names that are something else: every script would refuse to write."""
+        """Keys with our names but another type: every script would refuse to write."""
         settings, prefix = self._settings, self._stream.prefix
         names = {
             settings.redis_stream: "stream",
@@ -92,10 +92,10 @@ class RedisCheck:
                 yield Finding(
                     "problem",
                     "keys",
-                    f"{name} is a {found}, not a {kind}: rename it, or choose another name.",
+                    f"{name} is a {found}, expected a {kind}; rename it, or choose another name.",
                 )
         if not wrong:
-            yield Finding("ok", "keys", f"streams and {prefix}* are free or ours")
+            yield Finding("ok", "keys", f"streams and {prefix}* are free or already ours")
 
     def _installation(self) -> Finding:
         if self.installation:
@@ -103,32 +103,34 @@ class RedisCheck:
                 "ok", "keys", f"installation {self.installation}, instance {self._settings.instance}"
             )
         return Finding(
-            "ok", "keys", f"no replica has served here yet; the first one founds {self._settings.instance}"
+            "ok",
+            "keys",
+            f"no replica has registered yet; the first one creates instance {self._settings.instance}",
         )
 
 
 def version(info: dict[str, str], address: str) -> Finding:
-    """Whether Redis is young enough, by its INFO."""
+    """Whether Redis is recent enough, from its INFO."""
     name, number = "Redis", info.get("redis_version", "0")
     if "valkey_version" in info:
         name = f"Valkey {info['valkey_version']}, compatible with Redis"
     numbers = tuple(int(part) for part in number.split(".")[:2] if part.isdigit())
     if numbers < OLDEST_VERSION:
-        return Finding("problem", "redis", f"{name} {number} is too old: 6.2 or later is needed.")
+        return Finding("problem", "redis", f"{name} {number} is too old; expected 6.2 or later.")
     return Finding("ok", "redis", f"{address} answers: {name} {number}")
 
 
 def trust(info: dict[str, str]) -> Iterator[Finding]:
-    """Whether it keeps what it acknowledges, which every promise rests on (DESIGN.md section 2)."""
+    """Whether Redis keeps what it acknowledges, which every promise depends on (DESIGN.md section 2)."""
     policy, limit = info.get("maxmemory_policy", "?"), info.get("maxmemory", "?")
     if policy == "noeviction":
         yield Finding("ok", "eviction", "maxmemory-policy is noeviction")
     else:
-        bound = "there is no maxmemory yet" if limit == "0" else f"maxmemory is {limit} bytes"
+        bound = "maxmemory is not set" if limit == "0" else f"maxmemory is {limit} bytes"
         yield Finding(
             "warning",
             "eviction",
-            f"maxmemory-policy is {policy} ({bound}): a full Redis would drop events or their ledger; "
+            f"maxmemory-policy is {policy} ({bound}); a full Redis would drop events or their ledger; "
             "set it to noeviction.",
         )
     if info.get("aof_enabled") == "1":
@@ -137,8 +139,8 @@ def trust(info: dict[str, str]) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "persistence",
-            "appendonly is off: a restart loses what came since the last snapshot; "
+            "appendonly is off; a restart loses all writes since the last snapshot; "
             "set appendonly yes (and appendfsync everysec or always).",
         )
     if info.get("role") == "slave":
-        yield Finding("problem", "redis", "it is a replica, which takes no writes; name the master.")
+        yield Finding("problem", "redis", "it is a replica, which is read-only; configure the master.")

@@ -22,11 +22,11 @@ DROPPED_AT_ONCE = 500
 LONGEST_ERROR = 120  # characters in the table; --json has it all
 
 _WORDS = {
-    "gone": "is not there any more",
+    "gone": "no longer exists",
     "unreadable": "cannot be replayed: its fields cannot be read",
-    "empty": "cannot be replayed: its entry was deleted before it was read, so nothing is left of it",
+    "empty": "cannot be replayed: its entry was deleted before it was read, so its fields are lost",
     "large": "cannot be replayed: it has more fields than one command can carry",
-    "wiped": "was not replayed: Redis was emptied or failed over just now; look again",
+    "wiped": "was not replayed: Redis was emptied or failed over meanwhile; try again",
 }
 
 
@@ -66,7 +66,7 @@ class DeadLetter:
 
 
 def main(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """0: done; 1: Redis is away, or some of the ids could not be served."""
+    """0: done; 1: Redis is unavailable, or some ids could not be processed."""
     settings = redis_settings(environ)
     box = DeadLetters(RedisClient(settings), settings)
     try:
@@ -175,7 +175,7 @@ def _named(words: Sequence[str], box: DeadLetters) -> tuple[Iterator[str], int]:
     found = box.named(words)
     missing = [word for word, ids in found.items() if not ids]
     for word in missing:
-        say(f"there is no dead letter {safe(word)}, nor one of an event of that id")
+        say(f"no dead letter has the id {safe(word)}, and none is for an event with that id")
     return iter(dict.fromkeys(letter for ids in found.values() for letter in ids)), len(missing)
 
 

@@ -1,7 +1,7 @@
-"""``demo``: the main job as a short story on the terminal, on the embedded local cluster.
+"""``demo``: three events on the terminal, on the embedded local cluster.
 
 A local API server whose kubelet really runs the commands, a Redis, and the service as its own process.
-Nothing is left running at the end, whichever way it ends.
+Nothing is left running at the end, however it ends.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ SCENES = (
     ),
     Scene(
         "One that fails",
-        "A failing worker is told with its exit code and its last words, and disturbs nobody.",
+        "A failed worker is reported with its exit code and last output, and affects no other worker.",
         {"pod_count": "1", "task_id": "tests-17", "command": 'sleep 1; echo "2 tests failed" >&2; exit 3'},
     ),
     Scene(
@@ -64,7 +64,7 @@ class _Ended(OttoscalerError):
 
 
 def demo(environ: Mapping[str, str]) -> int:
-    """Tell the story; 0 where every scene ended as it should, 1 otherwise, 130 for Ctrl-C."""
+    """Play the scenes: 0 if every scene ended as expected, 1 if not, 130 for Ctrl-C."""
     begun = time.monotonic()
     signal.signal(signal.SIGTERM, _interrupt)
     try:

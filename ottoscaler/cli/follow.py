@@ -1,4 +1,4 @@
-"""Following one event through the results and the dead letters to its end."""
+"""Follows one event in the results and the dead letters until it ends."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from ottoscaler.model import Event, ScaleUp
 
 BLOCK_MS = 1000  # of one read; less than stream.ANSWER_SECONDS
 ENTRIES_A_READ = 500
-AWAY_SECONDS = 1.0  # between two tries while Redis is away
+AWAY_SECONDS = 1.0  # between two attempts while Redis is unavailable
 BAR_WIDTH = 24
 DRAW_SECONDS = 0.1  # between two redraws: a terminal over ssh takes no more
 
 
 class Progress:
-    """How far an event is: a bar on a terminal, a line for each worker anywhere. One thread."""
+    """An event's progress: a bar on a terminal, and a line for each worker. One thread."""
 
     def __init__(self, total: int, stream: TextIO) -> None:
         self._total = total  # 0: not known, as of a scale_down
@@ -49,7 +49,7 @@ class Progress:
         self.draw(force=True)
 
     def draw(self, *, force: bool = False) -> None:
-        """Redraw the bar, where there is one and its time has come."""
+        """Redraw the bar, at most once every ``DRAW_SECONDS``."""
         now = time.monotonic()
         if not self._bar or (not force and now - self._drawn_at < DRAW_SECONDS):
             return
@@ -62,13 +62,13 @@ class Progress:
         print(f"\r\x1b[K{text}", end="", file=self._stream, flush=True)
 
     def clear(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self._bar:
             print("\r\x1b[K", end="", file=self._stream, flush=True)
 
 
 class Following:
-    """Reads the results from before the event was sent, so that none of its entries can be missed."""
+    """Reads the results, beginning before the event is sent, so that no entry is missed."""
 
     def __init__(self, stream: RedisClient, settings: Settings, event: Event) -> None:
         self._stream = stream
@@ -85,7 +85,7 @@ class Following:
                 self._behind[name] = last[0][0].decode()
 
     def follow(self, event_id: str, seconds: float) -> int:
-        """Until the event's end or the time's: 0 where it succeeded, else 1."""
+        """Follow the event for at most ``seconds``: 0 if it succeeded, else 1."""
         deadline = time.monotonic() + seconds
         try:
             while time.monotonic() < deadline:
@@ -95,7 +95,7 @@ class Following:
                     return code
         finally:
             self._progress.clear()
-        say(f"event {event_id} has not ended within {seconds:g} s; it runs on")
+        say(f"event {event_id} has not ended within {seconds:g} s; it is still running")
         return 1
 
     def _step(self, event_id: str, left_ms: int) -> int | None:
@@ -161,4 +161,4 @@ class Following:
     def _redis_is_away(self, error: RedisError) -> None:
         if not self._away:
             self._away = True
-            self._progress.line(f"Redis is away, trying again: {error}")
+            self._progress.line(f"Redis is unavailable, trying again: {error}")

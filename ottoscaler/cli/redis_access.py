@@ -1,4 +1,4 @@
-"""Redis as the subcommands use it: the settings they need, and one sentence where it does not work."""
+"""Redis for the subcommands: the settings they need, and one sentence if it does not work."""
 
 from __future__ import annotations
 
@@ -43,20 +43,20 @@ def where(settings: Settings) -> str:
 
 _ADVICE = (
     (("NOAUTH", "WRONGPASS", "AUTH ", "Authentication", "invalid username"),
-     "Set REDIS_USERNAME and REDIS_PASSWORD (or the ones in REDIS_URL) as the server has them."),
-    (("NOPERM", "no permissions"), "Let its ACL user run this command on our keys (docs/settings.md)."),
-    (("LOADING",), "It is loading its data; wait for it."),
+     "Check REDIS_USERNAME and REDIS_PASSWORD (or those in REDIS_URL)."),
+    (("NOPERM", "no permissions"), "Allow the ACL user to run this command on our keys (docs/settings.md)."),
+    (("LOADING",), "It is loading its data; try again later."),
     (("maxmemory", "OOM"), "It is full: raise maxmemory, or shorten OTTO_RETENTION_SECONDS."),
-    (("read only", "READONLY"), "It is a replica: name the master, or use REDIS_SENTINELS."),
+    (("read only", "READONLY"), "It is a replica; configure the master, or use REDIS_SENTINELS."),
     (("WRONGTYPE", "wrong kind of value", "is not a stream"),
-     "Another program uses one of our keys: `check` names it."),
+     "Another program uses one of our keys; `check` names it."),
     (("CERTIFICATE", "certificate", "SSL", "ssl"),
      "Compare REDIS_TLS_CA_FILE and the host name with the server's certificate."),
 )  # fmt: skip
 
 
 def advice(settings: Settings, error: RedisError) -> str:
-    """What to do about it."""
+    """What the person can do about the error."""
     text = str(error)
     for words, sentence_of in _ADVICE:
         if any(word in text for word in words):
@@ -65,11 +65,11 @@ def advice(settings: Settings, error: RedisError) -> str:
         name = "REDIS_URL"
     else:
         name = "REDIS_SENTINELS" if settings.redis_sentinels else "REDIS_HOST and REDIS_PORT"
-    return f"Is it running, and can it be reached from here? Compare {name}."
+    return f"Is it running, and is it reachable from here? Check {name}."
 
 
 def sentence(settings: Settings, error: RedisError) -> str:
-    """What was tried, what came of it, and what to do; without secrets."""
+    """What was tried, the error, and the advice; without secrets."""
     text = str(error)
     for secret in sorted(settings.secrets, key=len, reverse=True):
         text = text.replace(secret, redis_url.MASK)

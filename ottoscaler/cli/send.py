@@ -1,4 +1,5 @@
-"""``send``: put an event on the stream by the service's own rules, and perhaps follow it to its end."""
+"""``send``: checks an event by the service's own rules, adds it to the stream, and may follow it to its
+end."""
 
 from __future__ import annotations
 
@@ -19,8 +20,8 @@ from ottoscaler.model import Event, ScaleUp
 from ottoscaler.pods.plan import plan
 from ottoscaler.pods.templates import load_templates
 
-LONGEST_WAIT_SECONDS = 86_400.0  # where --timeout does not say: OTTO_MAX_TIMEOUT_SECONDS's default
-LONGEST_REASON = 2000  # characters of what is wrong with an event
+LONGEST_WAIT_SECONDS = 86_400.0  # without --timeout: the default of OTTO_MAX_TIMEOUT_SECONDS
+LONGEST_REASON = 2000  # characters of an event's problems
 
 Pairs = Sequence[tuple[bytes, bytes]]
 
@@ -79,7 +80,7 @@ def add(stream: RedisClient, settings: Settings, fields: Pairs) -> str:
         answer = stream.command("XADD", settings.redis_stream, "*", *flat)
     except RedisUnavailable as error:
         unknown = "does not answer" in str(error)  # else it answered, with a refusal
-        doubt = " It is not known whether the event was added: see `status` before you send it again."
+        doubt = " It is unknown whether the event was added; check `status` before you send it again."
         raise Failed(sentence(settings, error) + (doubt if unknown else "")) from error
     except RedisError as error:
         raise Failed(sentence(settings, error)) from error

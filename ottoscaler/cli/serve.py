@@ -26,14 +26,14 @@ HARD_LIMIT_SECONDS = 30.0  # past the grace period, before a process that will n
 
 
 def complain(problems: list[str]) -> None:
-    """One line for each problem, for people, whatever the log format is."""
+    """Print one line for each problem, for people, whatever the log format is."""
     for problem in problems:
         print(f"ottoscaler: {problem}", file=sys.stderr)
 
 
 def check_kubeconfig(kubeconfig: str) -> None:
-    """Raises ValueError where the kubeconfig's files cannot be used."""
-    from ottoscaler.kube.credentials import check  # late: the Kubernetes client is slow to import
+    """Raises ValueError if the kubeconfig's files cannot be used."""
+    from ottoscaler.kube.credentials import check  # imported late: the Kubernetes client is slow to import
 
     check(kubeconfig)
 
@@ -72,7 +72,7 @@ def serve(environ: Mapping[str, str]) -> int:
 
     threading.stack_size(STACK_BYTES)
     app = App(settings, templates)
-    # What was imported stays for good: no collection need go through it again.
+    # Imported modules stay for good, so the collector need not visit them again.
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)

@@ -1,4 +1,4 @@
-"""``status``: who serves, what runs, what waits, what failed. Reads Redis only."""
+"""``status``: replicas, events in flight, backlog, failures and dead letters. Reads Redis only."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def _replicas(replicas: list[Json]) -> Iterator[str]:
 def _backlog(backlog: Json) -> Iterator[str]:
     lag = "an unknown number" if backlog["lag"] is None else backlog["lag"]
     yield ""
-    yield f"Stream: {lag} not read yet, {backlog['pending']} read and not finished"
+    yield f"Stream: {lag} not read yet, {backlog['pending']} read but not finished"
     oldest = backlog["oldest_pending"]
     if oldest:
         reader = safe(oldest["consumer"])

@@ -1,7 +1,7 @@
-"""What single values cannot show: how settings fit each other, and which were hardly meant so.
+"""Checks across settings, and warnings about values that are accepted but probably a mistake.
 
-A setting that is legal by itself must not be refused for another's default, which its operator never chose:
-what is checked here cannot work, or has no meaning, whatever was meant.
+A setting that is valid by itself must not be refused because of another setting's default, which its operator
+never chose. So a combination is refused only if it cannot work or has no meaning.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ottoscaler.config.redis_url import mask, mask_address
 if TYPE_CHECKING:
     from ottoscaler.config.settings import Settings
 
-Check = Callable[["Settings"], str]  # gives the problem's sentence, or an empty text
+Check = Callable[["Settings"], str]  # returns the problem's sentence, or an empty text
 
 # A worker's environment (DESIGN.md 3.4): Ottoscaler may be tried out inside one of its own workers.
 WORKER_VARIABLES = frozenset(
@@ -38,8 +38,8 @@ _SINGLE_PARTS = (
 def _sentinels_need_a_master(settings: Settings) -> str:
     if settings.redis_sentinels and not settings.redis_sentinel_master and not settings.redis_url:
         return (
-            "REDIS_SENTINEL_MASTER is not set, but REDIS_SENTINELS is; accepted is the name under which the "
-            "Sentinels know the master."
+            "REDIS_SENTINEL_MASTER: not set although REDIS_SENTINELS is; expected the name of the master "
+            "that the Sentinels monitor."
         )
     return ""
 
@@ -48,12 +48,12 @@ def _certificate_needs_its_key(settings: Settings) -> str:
     cert, key = settings.redis_tls_cert_file, settings.redis_tls_key_file
     if cert and not key:
         return (
-            f"REDIS_TLS_KEY_FILE is not set, but REDIS_TLS_CERT_FILE is {cert!r}; accepted is the file of "
+            f"REDIS_TLS_KEY_FILE: not set although REDIS_TLS_CERT_FILE is {cert!r}; expected the file with "
             "that certificate's key."
         )
     if key and not cert:
         return (
-            f"REDIS_TLS_CERT_FILE is not set, but REDIS_TLS_KEY_FILE is {key!r}; accepted is the file of "
+            f"REDIS_TLS_CERT_FILE: not set although REDIS_TLS_KEY_FILE is {key!r}; expected the file with "
             "that key's certificate."
         )
     return ""
@@ -68,8 +68,8 @@ def _tls_files_need_a_tls_url(settings: Settings) -> str:
     named = [f"{name} is {path!r}" for name, path in files.items() if path]
     if named and settings.redis_url and not settings.redis_tls:
         return (
-            f"REDIS_URL is {mask(settings.redis_url)!r}, which is not encrypted, but {named[0]}; accepted "
-            "beside it is a URL that begins with rediss://."
+            f"REDIS_URL: invalid value {mask(settings.redis_url)!r} (not encrypted although {named[0]}); "
+            "expected a URL that begins with rediss://."
         )
     return ""
 
@@ -83,7 +83,7 @@ def _streams_are_distinct(settings: Settings) -> str:
     for value in streams.values():
         same = [name for name in streams if streams[name] == value]
         if len(same) > 1:
-            return f"{' and '.join(same)} have one name, {value!r}; accepted is a name of its own for each."
+            return f"{' and '.join(same)}: both are {value!r}; expected a different name for each."
     return ""
 
 
@@ -95,8 +95,8 @@ def _streams_are_outside_the_ledger(settings: Settings) -> str:
     ):
         if value.startswith(prefix):
             return (
-                f"{name} is {value!r}, which is among the ledger's keys; accepted with this REDIS_STREAM and "
-                f"REDIS_CONSUMER_GROUP is a name that does not begin with {prefix!r}."
+                f"{name}: invalid value {value!r} (one of the ledger's keys); expected a name that does not "
+                f"begin with {prefix!r} (REDIS_STREAM and REDIS_CONSUMER_GROUP)."
             )
     return ""
 
@@ -114,11 +114,11 @@ CHECKS: tuple[tuple[frozenset[str], Check], ...] = (
         _streams_are_outside_the_ledger,
     ),
 )
-"""Each check with the attributes it looks at: it is left out where one of these could not be read."""
+"""Each check with the attributes it reads. It is skipped if one of them has an invalid value."""
 
 
 def value_warnings(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Sentences about values that are taken, but hardly meant so. They hold no secret."""
+    """Warnings about values that are accepted but probably a mistake. They contain no secret."""
     found = []
     has_url = bool(environ.get("REDIS_URL", "").strip())
     for name in ("REDIS_PORT", "OTTO_HTTP_PORT"):
@@ -126,24 +126,24 @@ def value_warnings(environ: Mapping[str, str]) -> tuple[str, ...]:
         number = service_link_port(value)
         if number and not (has_url and name == "REDIS_PORT"):
             found.append(
-                f"{name} is {mask_address(value)!r}, which the kubelet injects for a Service of that name. "
-                f"It is read as port {number}. Set enableServiceLinks: false on the pod, or {name} to a port."
+                f"{name}: {mask_address(value)!r} is what the kubelet injects for a Service of that name; "
+                f"port {number} is used. Set enableServiceLinks: false on the pod, or set {name} to a port."
             )
     for name in _SINGLE_PARTS:
         value = environ.get(name, "")
         if has_url and value and not service_link_port(value):
-            found.append(f"{name} is set, but not used: REDIS_URL wins over the single parts.")
+            found.append(f"{name}: ignored because REDIS_URL is set.")
     if (
         environ.get("REDIS_SENTINEL_MASTER")
         and not has_url
         and not environ.get("REDIS_SENTINELS", "").strip()
     ):
-        found.append("REDIS_SENTINEL_MASTER is set, but not used: REDIS_SENTINELS is not set.")
+        found.append("REDIS_SENTINEL_MASTER: ignored because REDIS_SENTINELS is not set.")
     return tuple(found)
 
 
 def unknown_names(environ: Mapping[str, str], known: Iterable[str]) -> list[str]:
-    """A warning for every ``OTTO_`` variable that is not ``known``, with the nearest name that is."""
+    """A warning for every ``OTTO_`` variable that is not ``known``, with the closest known name."""
     known = set(known)
     found = []
     for name in sorted(environ):
@@ -152,6 +152,6 @@ def unknown_names(environ: Mapping[str, str], known: Iterable[str]) -> list[str]
         if _SERVICE_LINK_NAME.fullmatch(name):
             continue
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
-        meant = f"; perhaps {near[0]} is meant" if near else ""
-        found.append(f"{name} is not a setting of Ottoscaler and has no effect{meant}.")
+        meant = f"; did you mean {near[0]}?" if near else "."
+        found.append(f"{name}: ignored, because it is not a setting of Ottoscaler{meant}")
     return found

@@ -1,8 +1,8 @@
-"""The kinds of values that settings take: how each is read from text, and the words for what is accepted.
+"""The kinds of values that settings take: how each is parsed, and the words that describe what is expected.
 
-A kind's ``parse`` gets the text without surrounding blanks, never an empty one. It raises ``ValueError``,
-whose text, if any, is a clause of its own ("it names no host") that says what is wrong with this very value;
-it must not repeat a secret.
+A kind's ``parse`` gets the text without surrounding blanks, and never an empty text. It raises
+``ValueError``. The error's text may be empty, or a clause such as "no host" that says what is wrong with the
+value. It must not repeat a secret.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ _SERVICE_LINK = re.compile(r"(?:tcp|udp|sctp)://\S+:([0-9]{1,5})")
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """How a text becomes a value, and the words that follow "accepted is"."""
+    """How a text becomes a value, and the words that follow "expected"."""
 
     parse: Callable[[str], Any]
-    accepts: str
+    expected: str
 
 
 def whole(low: int, high: int) -> Kind:
-    """A whole number, both bounds included."""
+    """An integer, both bounds included."""
 
     def parse(text: str) -> int:
         if not re.fullmatch(r"[0-9]{1,18}", text) or not low <= int(text) <= high:
             raise ValueError
         return int(text)
 
-    return Kind(parse, f"a whole number from {low} to {high}")
+    return Kind(parse, f"an integer from {low} to {high}")
 
 
 def decimal(low: float, high: float, unit: str = "") -> Kind:
@@ -58,9 +58,9 @@ def seconds(low: float, high: float) -> Kind:
 
 
 def whole_seconds(low: int, high: int) -> Kind:
-    """For what events give in whole seconds: a decimal part is rounded up."""
+    """Whole seconds, the unit that events use. A decimal part is rounded up."""
     kind = decimal(low, high, " of seconds")
-    return Kind(lambda text: math.ceil(kind.parse(text)), f"{kind.accepts} (rounded up to whole ones)")
+    return Kind(lambda text: math.ceil(kind.parse(text)), f"{kind.expected} (rounded up to whole seconds)")
 
 
 def port(low: int) -> Kind:
@@ -70,7 +70,7 @@ def port(low: int) -> Kind:
     def parse(text: str) -> int:
         return int(kind.parse(service_link_port(text) or text))
 
-    return Kind(parse, kind.accepts)
+    return Kind(parse, kind.expected)
 
 
 def service_link_port(text: str) -> str:
@@ -79,7 +79,7 @@ def service_link_port(text: str) -> str:
     return found[1] if found else ""
 
 
-def word(accepts: str, longest: int = 200) -> Kind:
+def word(expected: str, longest: int = 200) -> Kind:
     """Printable text without blanks, of at most ``longest`` characters."""
 
     def parse(text: str) -> str:
@@ -87,7 +87,7 @@ def word(accepts: str, longest: int = 200) -> Kind:
             raise ValueError
         return text
 
-    return Kind(parse, f"{accepts} of up to {longest} printable characters without blanks")
+    return Kind(parse, f"{expected} of up to {longest} printable characters without spaces")
 
 
 def choice(*values: str, **aliases: str) -> Kind:
@@ -124,25 +124,25 @@ def _sentinels(text: str) -> tuple[tuple[str, int], ...]:
     for item in filter(None, map(str.strip, text.split(","))):
         host, colon, number = item.rpartition(":")
         if not colon:
-            raise ValueError("an address has no port")
+            raise ValueError("an address without a port")
         if host.startswith("[") and host.endswith("]"):
             host = host[1:-1]
         elif ":" in host:
-            raise ValueError("an IPv6 address needs brackets")
+            raise ValueError("an IPv6 address without brackets")
         try:
             found.append((_host(host), int(whole(1, 65535).parse(number))))
         except ValueError:
-            raise ValueError("an address is not a host and a port") from None
+            raise ValueError("an address that is not host:port") from None
     if not found:
-        raise ValueError("it names no address")
+        raise ValueError("no address")
     return tuple(found)
 
 
 def _file(text: str) -> str:
     if not Path(text).is_file():
-        raise ValueError("it is not a file" if Path(text).exists() else "there is no such file")
+        raise ValueError("not a file" if Path(text).exists() else "no such file")
     if not os.access(text, os.R_OK):
-        raise ValueError("this process may not read it")
+        raise ValueError("permission denied")
     return text
 
 
@@ -150,7 +150,7 @@ def _kubeconfig(text: str) -> str:
     paths = [str(Path(path).expanduser()) for path in text.split(os.pathsep) if path]
     found = [path for path in paths if Path(path).is_file()]
     if not found:
-        raise ValueError("there is no such file")
+        raise ValueError("no such file")
     for path in found:
         _file(path)
     return os.pathsep.join(paths)
@@ -158,21 +158,21 @@ def _kubeconfig(text: str) -> str:
 
 def _directory(text: str) -> str:
     if not Path(text).is_dir():
-        raise ValueError("it is not a directory" if Path(text).exists() else "there is no such directory")
+        raise ValueError("not a directory" if Path(text).exists() else "no such directory")
     if not os.access(text, os.R_OK | os.X_OK):
-        raise ValueError("this process may not read it")
+        raise ValueError("permission denied")
     return text
 
 
 def _quantity(text: str) -> str:
-    from ottoscaler.events.quantities import parse  # late: most that import the settings never need it
+    from ottoscaler.events.quantities import parse  # imported late: most users of the settings never need it
 
     try:
         value = parse(text)
     except ValueError:
-        raise ValueError from None  # its words are for events; what is accepted says as much
+        raise ValueError from None  # its words are for events; the expected value says as much
     if value <= 0:
-        raise ValueError("it is not above zero")
+        raise ValueError("not above zero")
     return text
 
 
@@ -180,11 +180,11 @@ def _image(text: str) -> str:
     from ottoscaler.events.images import parse  # late, as above
 
     if "*" in text:
-        raise ValueError("it is a pattern, and a worker needs one image")
+        raise ValueError("a pattern, but a worker needs one image")
     try:
         parse(text)
     except ValueError as error:
-        raise ValueError(f"it {error}") from None
+        raise ValueError(str(error)) from None
     return text
 
 
@@ -193,32 +193,33 @@ def _image_patterns(text: str) -> tuple[str, ...]:
 
     patterns = tuple(item.strip() for item in text.split(",") if item.strip())
     if not patterns:
-        raise ValueError("it names no image")
+        raise ValueError("no image")
     ImagePolicy(patterns)
     return patterns
 
 
 TEXT = Kind(str, "any text")
 HOST = Kind(_host, "a host name or an IP address")
-DNS_LABEL = Kind(_dns_label, "a DNS label of up to 63 of a-z, 0-9 and '-', with no '-' at either end")
+DNS_LABEL = Kind(_dns_label, "a DNS label: up to 63 of a-z, 0-9 and '-', without '-' at either end")
 REDIS_URL = Kind(
     redis_url.check,
     "a URL such as redis://host:6379/0, rediss://user:password@host:6379 or unix:///path?db=0",
 )
-SENTINELS = Kind(_sentinels, "host:port, or several with ',' between")
-FILE = Kind(_file, "a file that can be read")
-KUBECONFIG = Kind(_kubeconfig, "a kubeconfig file that can be read, or several with ':' between")
-DIRECTORY = Kind(_directory, "a directory that can be read")
+SENTINELS = Kind(_sentinels, "a comma-separated list of host:port")
+FILE = Kind(_file, "a readable file")
+KUBECONFIG = Kind(_kubeconfig, "a readable kubeconfig file, or several separated by ':'")
+DIRECTORY = Kind(_directory, "a readable directory")
 QUANTITY = Kind(_quantity, "a Kubernetes quantity above zero, such as 500m, 8 or 32Gi")
 IMAGE = Kind(_image, "an image reference, such as busybox:latest")
 IMAGE_PATTERNS = Kind(
-    _image_patterns, "a list of image references with ',' between, in which '*' stops at '/'"
+    _image_patterns, "a comma-separated list of image references, in which '*' does not match '/'"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """A row of the table but its name. ``worked_out``: ``shown_default`` is words, not a value."""
+    """A line of the settings table, without its name. ``worked_out``: ``shown_default`` is words, not a
+    value."""
 
     kind: Kind
     meaning: str

@@ -1,4 +1,4 @@
-"""The operator's settings, as the rules for events and Pods: the service and ``send`` go by the same."""
+"""The rules for events and Pods, from the operator's settings. The service and ``send`` share them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ottoscaler.pods.plan import PodDefaults
 
 
 def limits(settings: Settings) -> Limits:
-    """What an event may ask for."""
+    """The most that an event may ask for."""
     return Limits(
         max_pods_per_event=settings.max_pods_per_event,
         max_event_bytes=settings.max_event_bytes,
@@ -22,7 +22,7 @@ def limits(settings: Settings) -> Limits:
 
 
 def pod_defaults(settings: Settings) -> PodDefaults:
-    """What holds where an event says nothing. The installation is filled in when a Pod is planned."""
+    """The values for what an event leaves out. The installation is filled in when a Pod is planned."""
     return PodDefaults(
         instance=settings.instance,
         installation="",

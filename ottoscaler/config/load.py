@@ -1,4 +1,4 @@
-"""The settings as the environment gives them, checked together, and as people read them.
+"""Reads the settings from the environment, checks them together, and renders them for people.
 
 ``load`` runs in the main thread before any other thread starts; everything it returns is frozen and may be
 read from anywhere.
@@ -15,8 +15,8 @@ from ottoscaler.config.settings import NAMES, SPECS, Settings, masked, shown_val
 from ottoscaler.errors import BadSettings
 
 __all__ = [
-    "Row",
     "Settings",
+    "ShownSetting",
     "describe",
     "load",
     "render_settings_page",
@@ -31,12 +31,12 @@ LONGEST_VALUE_SHOWN = 200  # characters of a wrong value that a problem repeats
 def load(environ: Mapping[str, str], check_kubeconfig: Callable[[str], None] | None = None) -> Settings:
     """The settings that an environment describes; an empty value counts as none. Main thread.
 
-    ``check_kubeconfig`` reads what the kubeconfig's files hold and raises ValueError with a clause where they
-    cannot be used; it comes from those who reach Kubernetes.
+    ``check_kubeconfig`` reads the kubeconfig's files and raises ValueError with a clause if they cannot be
+    used. The caller hands it in, because this package does not import the Kubernetes client.
 
     Raises:
         BadSettings: with one sentence for every problem, each naming the variable, the value and what is
-            accepted; no sentence holds a secret.
+            expected; no sentence holds a secret.
     """
     values: dict[str, Any] = {}
     problems: dict[str, str] = {}
@@ -66,12 +66,12 @@ def _problem(attribute: str, text: str, detail: str) -> str:
     shown = masked(attribute, text)
     if len(shown) > LONGEST_VALUE_SHOWN:
         shown = shown[:LONGEST_VALUE_SHOWN] + "…"
-    why = f": {detail.rstrip('.')}" if detail else ""
-    return f"{variable(attribute)} is {shown!r}{why}; accepted is {SPECS[attribute].kind.accepts}."
+    why = f" ({detail.rstrip('.')})" if detail else ""
+    return f"{variable(attribute)}: invalid value {shown!r}{why}; expected {SPECS[attribute].kind.expected}."
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ShownSetting:
     """A setting as people see it: its variable, its value (secrets masked), its default, its meaning."""
 
     name: str
@@ -80,27 +80,27 @@ class Row:
     meaning: str
 
 
-def describe(settings: Settings) -> list[Row]:
-    """A row for every setting, in the order of the table."""
+def describe(settings: Settings) -> list[ShownSetting]:
+    """Every setting, in the order of the table."""
     return [
-        Row(variable(name), shown_value(settings, name), spec.shown_default, spec.meaning)
+        ShownSetting(variable(name), shown_value(settings, name), spec.shown_default, spec.meaning)
         for name, spec in SPECS.items()
     ]
 
 
 def unknown_settings(environ: Mapping[str, str]) -> list[str]:
-    """A warning for every ``OTTO_`` variable that nothing reads, with the name that was perhaps meant."""
+    """A warning for every ``OTTO_`` variable that nothing reads, with the closest known name."""
     return unknown_names(environ, [variable(name) for name in NAMES])
 
 
 def render_settings_table() -> str:
     """The table of all settings in Markdown, for the README and docs/settings.md."""
-    lines = ["| name | default | accepted | meaning |", "|---|---|---|---|"]
+    lines = ["| name | default | expected | meaning |", "|---|---|---|---|"]
     for name, spec in SPECS.items():
         default = spec.shown_default
         if default and not spec.worked_out:
             default = f"`{default}`"
-        cells = (f"`{variable(name)}`", default, spec.kind.accepts, spec.meaning)
+        cells = (f"`{variable(name)}`", default, spec.kind.expected, spec.meaning)
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines) + "\n"
 
@@ -109,22 +109,24 @@ def render_settings_page() -> str:
     """The whole of docs/settings.md; a unit test holds the file equal to this."""
     return f"""# Settings
 
-All settings come from the environment, every one is optional, and an empty value counts as none.
-`python -m ottoscaler check` lists them with their values. A wrong value stops the start with exit
-code 2 and one line for every problem, each naming the variable, the value and what is accepted.
-An `OTTO_` variable that is not in this table has no effect and is warned about.
+All settings come from the environment. Every one is optional, and an empty value counts as unset.
+`python -m ottoscaler check` lists them with their values. The service does not start with an invalid value:
+it exits with code 2 and prints one line for every problem, such as
+`OTTO_MAX_WORKERS: invalid value 'many'; expected an integer from 1 to 10000.`
+An `OTTO_` variable that is not in this table is ignored, with a warning.
 
-Files that `KUBECONFIG` names are read when the service starts, and what is wrong with them stops it as any
-wrong value does; a file that becomes unreadable later, as while it is rewritten, is waited for. Without it,
-the service account is used where its token is mounted, else `~/.kube/config`, which is waited for, too.
+The files that `KUBECONFIG` names are read at the start, and an unusable one stops the start as any other
+invalid value does. If a file becomes unreadable later, for example while it is rewritten, the service waits
+for it. Without `KUBECONFIG`, the service account is used if its token is mounted. Otherwise `~/.kube/config`
+is used, and the service waits for it if it is missing.
 
 {render_settings_table()}
 Secrets (`REDIS_PASSWORD`, and a password inside `REDIS_URL`) are shown as `***` wherever settings are shown,
-and are replaced in every log line. Of a `REDIS_URL` that cannot be read, only what is plainly no password is
-shown.
+and are replaced in every log line. If a `REDIS_URL` cannot be parsed, only the parts that cannot be a
+password are shown.
 
-`OTTO_INSTANCE` is, unless it is set, the first 10 hexadecimal digits of the SHA-256 of the database's number,
-the stream and the group. So it stays the same when Redis moves to another host, and replicas agree on it.
+If `OTTO_INSTANCE` is not set, it is the first 10 hexadecimal digits of the SHA-256 of the database's number,
+the stream and the group. It stays the same when Redis moves to another host, and all replicas agree on it.
 
 A Service named `redis` makes the kubelet set `REDIS_PORT=tcp://10.96.0.5:6379` in every Pod of its namespace
 (and one named `otto-http`, `OTTO_HTTP_PORT`). Such a value is read as the port it ends with, with a warning;

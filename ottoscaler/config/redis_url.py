@@ -49,7 +49,7 @@ def check(url: str) -> str:
     if not url.startswith(tuple(f"{scheme}://" for scheme in SCHEMES)):
         raise ValueError("it does not begin with redis://, rediss:// or unix://")
     if "#" in url:
-        raise ValueError("it has a '#', which is spelled %23 in a password")
+        raise ValueError("it contains '#'; write %23 in a password")
     parts = _split(url)
     if parts.scheme == "unix":
         _check_socket(parts)
@@ -62,26 +62,26 @@ def check(url: str) -> str:
 
 def _check_socket(parts: SplitResult) -> None:
     if parts.netloc.rpartition("@")[2]:
-        raise ValueError("the socket's path does not begin with '/', as in unix:///run/redis.sock")
+        raise ValueError("the socket's path does not begin with '/' as in unix:///run/redis.sock")
     if not parts.path.strip("/"):
-        raise ValueError("it names no socket")
+        raise ValueError("no socket")
 
 
 def _check_host(parts: SplitResult) -> None:
     if not parts.hostname:
-        raise ValueError("it names no host")
+        raise ValueError("no host")
     if not _HOST.fullmatch(f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname):
-        raise ValueError("its host is neither a name nor an IP address")
+        raise ValueError("the host is neither a name nor an IP address")
 
 
 def _check_query(parts: SplitResult) -> None:
     options = parse_qs(parts.query, keep_blank_values=True)
     if options.keys() - QUERY_OPTIONS:
-        raise ValueError(f"its query may only hold {', '.join(sorted(QUERY_OPTIONS))}")
+        raise ValueError(f"the query may contain only {', '.join(sorted(QUERY_OPTIONS))}")
     if parts.scheme != "rediss" and options.keys() & _TLS_OPTIONS:
-        raise ValueError("its query holds an option for TLS, which only rediss:// has")
+        raise ValueError("the query has a TLS option, which only rediss:// supports")
     if options.get("ssl_cert_reqs", ["none"])[0] not in _CERT_REQS:
-        raise ValueError(f"its ssl_cert_reqs is none of {', '.join(_CERT_REQS)}")
+        raise ValueError(f"ssl_cert_reqs is not one of {', '.join(_CERT_REQS)}")
 
 
 def database(url: str) -> int:
@@ -93,7 +93,7 @@ def database(url: str) -> int:
     if not named:
         return 0
     if not re.fullmatch(r"[0-9]{1,9}", named):
-        raise ValueError("its database is not a number")
+        raise ValueError("the database is not a number")
     return int(named)
 
 
@@ -110,10 +110,10 @@ def secrets(url: str) -> tuple[str, ...]:
 
 
 def mask(url: str) -> str:
-    """The URL with ``***`` for its password, and for all that is not plainly something else.
+    """The URL with ``***`` for its password, and for every part that might be one.
 
-    A URL that is too broken to be parsed is masked, too: a forgotten ``@host`` leaves the password where the
-    host should be, so only what can be a host and port, a database, a socket's path or an option is shown.
+    A URL that cannot be parsed is masked as well. If ``@host`` was forgotten, the password stands where the
+    host should be. So only a plain host and port, database, socket path or option is shown.
     """
     scheme, slashes, rest = url.partition("://")
     if not slashes:
@@ -184,7 +184,7 @@ def _split(url: str) -> SplitResult:
             raise ValueError
     except ValueError:
         raise ValueError(
-            "its host and port cannot be told apart (a password stands before '@', with a ':', '@', '/' or "
-            "'?' of its own spelled %3A, %40, %2F or %3F)"
+            "no valid host and port; in a password before '@', write ':', '@', '/' and '?' as %3A, %40, %2F "
+            "and %3F"
         ) from None
     return parts

@@ -18,7 +18,7 @@ from ottoscaler.config.kinds import Spec, setting, show
 SERVICE_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 YEAR = 365 * 86_400
 
-# These names are other people's conventions too, so they carry no OTTO_.
+# Other programs use these names too, so they have no OTTO_ prefix.
 _WITHOUT_PREFIX = ("redis_", "kubeconfig", "namespace", "pod_uid")
 
 
@@ -40,24 +40,28 @@ def _as_pattern(image: str) -> str:
 
 @dataclass(frozen=True, slots=True, repr=False, kw_only=True)
 class Settings:
-    """All settings. An attribute is named as its variable, in lower case and without ``OTTO_``.
+    """All settings. An attribute has its variable's name in lower case, without ``OTTO_``.
 
-    ``Settings()`` has every default; :func:`ottoscaler.config.load.load` is the way from an environment and
-    the only one that checks. Its ``repr`` shows no secret.
+    ``Settings()`` has every default. Only :func:`ottoscaler.config.load.load` checks values. The ``repr``
+    shows no secret.
     """
 
     redis_url: str = setting(
-        kinds.REDIS_URL, "", "whole URL (`redis://`, `rediss://`, `unix://`); wins over the single parts"
+        kinds.REDIS_URL,
+        "",
+        "the whole URL (`redis://`, `rediss://`, `unix://`); the other connection settings are then ignored",
     )
     redis_host: str = setting(kinds.HOST, "localhost", "Redis's host")
     redis_port: int = setting(kinds.port(1), 6379, "Redis's port")
     redis_db: int = setting(kinds.whole(0, 999_999_999), 0, "the number of Redis's database")
-    redis_username: str = setting(kinds.TEXT, "", "the ACL user; without it, `default`")
+    redis_username: str = setting(kinds.TEXT, "", "the ACL user; `default` if empty")
     redis_password: str = setting(kinds.TEXT, "", "never logged, never in `repr`", secret=True)
     redis_tls_ca_file: str = setting(
-        kinds.FILE, "", "whom to trust; any of the three turns TLS on where there is no URL"
+        kinds.FILE,
+        "",
+        "the CA certificates to trust; without `REDIS_URL`, any of the three TLS files turns TLS on",
     )
-    redis_tls_cert_file: str = setting(kinds.FILE, "", "the client certificate, with its key")
+    redis_tls_cert_file: str = setting(kinds.FILE, "", "the client certificate")
     redis_tls_key_file: str = setting(kinds.FILE, "", "the client certificate's key")
     redis_sentinels: tuple[tuple[str, int], ...] = setting(
         kinds.SENTINELS, (), "`host:port,host:port` of the Sentinels to ask for the master"
@@ -69,7 +73,7 @@ class Settings:
         kinds.word("a key"), "otto:scale:events", "the stream that events are read from"
     )
     redis_results_stream: str = setting(
-        kinds.word("a key"), "otto:scale:results", "the stream that finished workers and events are told on"
+        kinds.word("a key"), "otto:scale:results", "the stream for the results of workers and events"
     )
     redis_dead_stream: str = setting(
         kinds.word("a key"), "otto:scale:dead", "the stream for events that cannot be carried out"
@@ -80,13 +84,13 @@ class Settings:
     redis_consumer: str = setting(
         kinds.word("a name"),
         socket.gethostname,
-        "this replica's name in the group; one per replica",
+        "this replica's name in the group; each replica needs its own",
         shown_default="the host name (the pod's name)",
     )
     kubeconfig: str = setting(
         kinds.KUBECONFIG,
         "",
-        "how to reach Kubernetes; set, it wins over the in-cluster configuration",
+        "the kubeconfig file; if set, it is used instead of the in-cluster configuration",
         shown_default="in-cluster if there, else `~/.kube/config`",
     )
     namespace: str = setting(
@@ -98,14 +102,14 @@ class Settings:
     pod_uid: str = setting(
         kinds.word("a UID"),
         "",
-        "this pod's UID by the downward API; optional: with it, a container that was restarted in its pod "
-        "takes its events back at once instead of after a lease",
+        "this pod's UID from the downward API; with it, a container that was restarted in its pod takes its "
+        "events back at once instead of after a lease",
     )
     instance: str = setting(
         kinds.DNS_LABEL,
         "",
-        "in every Pod's name and labels; set it where two installations in one namespace use the same "
-        "database number, stream and group of different Redis servers",
+        "part of every Pod's name and labels; set it if two installations in one namespace use the same "
+        "database number, stream and group on different Redis servers",
         shown_default="derived from database, stream and group",
     )
     agent_image: str = setting(kinds.IMAGE, "busybox:latest", "the worker's image")
@@ -118,33 +122,35 @@ class Settings:
     allowed_images: tuple[str, ...] = setting(
         kinds.IMAGE_PATTERNS,
         (),
-        "comma-separated patterns for an event's `image`; compared after normalising, `*` stops at `/`, "
-        "tag and digest are matched apart; a pattern with neither allows every tag and digest",
+        "patterns for an event's `image`; names are normalised before they are compared; tag and digest are "
+        "matched separately, and a pattern with neither allows every tag and digest",
         shown_default="`OTTO_AGENT_IMAGE` only",
     )
-    max_workers: int = setting(kinds.whole(1, 10_000), 100, "workers of this replica at one time")
+    max_workers: int = setting(kinds.whole(1, 10_000), 100, "the most workers of this replica at one time")
     max_pods_per_event: int = setting(
-        kinds.whole(1, 100_000), 1000, "above it an event is dead-lettered, never clamped"
+        kinds.whole(1, 100_000), 1000, "the most workers of one event; an event with more is dead-lettered"
     )
     max_event_bytes: int = setting(
         # An event's parts end in a Pod, and etcd takes no object above 1.5 MiB.
-        kinds.whole(1, 1_048_576), 65536, "above it an event is dead-lettered"
+        kinds.whole(1, 1_048_576), 65536, "the largest event; a larger one is dead-lettered"
     )  # fmt: skip
     max_events_in_hand: int = setting(
-        kinds.whole(1, 1000), 16, "events read whose workers have not all started"
+        kinds.whole(1, 1000), 16, "the most events that are read and whose workers have not all started"
     )
     poll_seconds: float = setting(
         # Above 10 s a healthy listener would look stuck to /healthz, which allows 15 s.
         kinds.seconds(0.1, 10),
         2.0,
-        "the XREADGROUP block, and the fallback poll while the watch is unhealthy",
+        "how long XREADGROUP blocks, and how often Pods are polled while the watch is unhealthy",
     )
     worker_timeout_seconds: float = setting(
         kinds.seconds(0.1, YEAR),
         3600.0,
-        "run limit of a worker whose event names none, counted from the container's start",
+        "the default run limit, counted from the container's start",
     )
-    pending_timeout_seconds: float = setting(kinds.seconds(0.1, YEAR), 900.0, "from creation to running")
+    pending_timeout_seconds: float = setting(
+        kinds.seconds(0.1, YEAR), 900.0, "how long a Pod may take from its creation until it runs"
+    )
     max_timeout_seconds: int = setting(
         kinds.whole_seconds(1, YEAR), 86400, "the longest run limit that an event may ask for"
     )
@@ -154,22 +160,24 @@ class Settings:
     max_retries: int = setting(
         kinds.whole(0, 100),
         2,
-        "new attempts of a worker whose event names no number, for infrastructure failures only",
+        "the default number of retries, for infrastructure failures only",
     )
     failed_pod_ttl_seconds: float = setting(
-        kinds.seconds(0, 7 * 86_400), 0.0, "keep a failed Pod so long for a look at it (it holds no slot)"
+        kinds.seconds(0, 7 * 86_400), 0.0, "how long a failed Pod is kept for inspection; it holds no slot"
     )
     lease_seconds: float = setting(
-        kinds.seconds(0.5, 3600), 30.0, "how long a silent replica keeps its events"
+        kinds.seconds(0.5, 3600), 30.0, "how long a replica without heartbeats keeps its events"
     )
     shutdown_grace_seconds: float = setting(
         kinds.seconds(0, 7 * 86_400), 600.0, "how long a stop waits for running workers"
     )
     retention_seconds: float = setting(
-        kinds.seconds(1, 10 * YEAR), 86400.0, "from an event's end: its ledger, its stream entry, its results"
+        kinds.seconds(1, 10 * YEAR),
+        86400.0,
+        "how long an event's ledger, stream entry and results are kept after its end",
     )
     results_maxlen: int = setting(
-        kinds.whole(1, 100_000_000), 100_000, "entries kept in the results stream at most"
+        kinds.whole(1, 100_000_000), 100_000, "the most entries kept in the results stream"
     )
     dead_retention_seconds: float = setting(
         kinds.seconds(1, 10 * YEAR), 2_592_000.0, "how long a dead letter is kept"
@@ -177,22 +185,26 @@ class Settings:
     kube_qps: float = setting(
         kinds.decimal(0.1, 100_000),
         500.0,
-        "calls to the API server in a second; adaptive below that on 429 and slow answers",
+        "the most API server calls in a second; fewer while it answers 429 or slowly",
     )
-    kube_burst: int = setting(kinds.whole(1, 100_000), 1000, "calls to the API server at once after a rest")
+    kube_burst: int = setting(
+        kinds.whole(1, 100_000), 1000, "the most API server calls in a burst after idle time"
+    )
     http_address: str = setting(
-        kinds.HOST, "", "where `/metrics`, `/healthz` and `/readyz` listen", shown_default="all"
+        kinds.HOST, "", "the address of `/metrics`, `/healthz` and `/readyz`", shown_default="all"
     )
-    http_port: int = setting(kinds.port(0), 9090, "their port; `0` turns them off")
+    http_port: int = setting(
+        kinds.port(0), 9090, "the port of `/metrics`, `/healthz` and `/readyz`; `0` turns them off"
+    )
     log_level: str = setting(
         kinds.choice("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", WARN="WARNING"),
         "INFO",
-        "the least level logged",
+        "the lowest level that is logged",
     )
     log_format: str = setting(kinds.choice("json", "text"), "json", "`json`, or `text` for people")
 
     warnings: tuple[str, ...] = ()
-    """Sentences about values that were taken, but hardly meant so."""
+    """Warnings about values that are accepted but probably a mistake."""
 
     def __post_init__(self) -> None:
         if not self.allowed_images:

@@ -47,24 +47,22 @@ class Reference:
 
 
 def parse(image: str) -> Reference:
-    """Read ``image`` as a container runtime does. Raises ``ValueError`` with the end of a sentence."""
+    """Read ``image`` as a container runtime does. Raises ``ValueError`` with a clause."""
     if not image or len(image) > MAX_LENGTH or not image.isascii():
-        raise ValueError(f"is not an image's name of 1 to {MAX_LENGTH} plain characters")
+        raise ValueError(f"not 1 to {MAX_LENGTH} ASCII characters")
     reference = _split(image)
     if not _HOST.fullmatch(reference.registry):
-        raise ValueError("does not begin with a registry's host in lower case, such as registry.example.com")
+        raise ValueError("the registry is not a lowercase host such as registry.example.com")
     if not all(_SEGMENT.fullmatch(segment) for segment in reference.path):
-        raise ValueError(
-            "is not a repository's name: lower case letters and digits, with single . _ - / between"
-        )
+        raise ValueError("the repository is not lowercase letters and digits, separated by single . _ - or /")
     if len(reference.repository) > MAX_NAME:
-        raise ValueError(f"has a name of more than {MAX_NAME} characters")
+        raise ValueError(f"the name has more than {MAX_NAME} characters")
     if (reference.tag or ":" in _last(image)) and not _TAG.fullmatch(reference.tag):
-        raise ValueError("has a tag that is not 1 to 128 letters, digits, _ . -")
+        raise ValueError("the tag is not 1 to 128 letters, digits, _ . or -")
     if "@" in image and not _DIGEST.fullmatch(reference.digest):
-        raise ValueError("has a digest that is not sha256: and 64 hex digits")
+        raise ValueError("the digest is not sha256: and 64 hex digits")
     if _IMAGE_ID.fullmatch(image):
-        raise ValueError("is an image's id, not a name")
+        raise ValueError("an image ID, not a name")
     if not reference.tag and not reference.digest:
         return Reference(reference.registry, reference.path, DEFAULT_TAG, "")
     return reference
@@ -98,20 +96,21 @@ class ImagePolicy:
         return hash(self.patterns)
 
     def told(self) -> list[str]:
-        """Each pattern, and which tags and digests it allows: one without a tag does not mean ``latest``."""
+        """Each pattern with the tags and digests it allows: one without a tag does not mean ``latest``."""
         return [
             f"{text} ({_which(pattern)})" for text, pattern in zip(self.patterns, self._parts, strict=True)
         ]
 
     def problem(self, image: str) -> str | None:
-        """What keeps ``image`` out, as the end of a sentence that begins with its name; else None."""
+        """Why ``image`` is refused, to follow its value in a sentence; ``None`` if it is allowed."""
         try:
             reference = parse(image)
         except ValueError as error:
-            return str(error)
+            return f" ({error}); expected an image reference, such as busybox:latest"
         if any(_matches(pattern, reference) for pattern in self._parts):
             return None
-        return f"is not allowed by the operator (allowed: {', '.join(self.patterns) or 'none'})"
+        allowed = ", ".join(self.patterns) or "none"
+        return f" (not allowed by the operator); expected an image that matches: {allowed}"
 
 
 def _last(image: str) -> str:
@@ -140,15 +139,15 @@ def _pattern(text: str) -> Reference:
     registry = parts.registry.removeprefix("*.")
     wrong = ""
     if not text.isascii() or len(text) > MAX_LENGTH or "**" in text:
-        wrong = f"patterns are up to {MAX_LENGTH} plain characters, with single *"
+        wrong = f"a pattern has at most {MAX_LENGTH} ASCII characters, and no **"
     elif not _HOST.fullmatch(registry) or (registry != parts.registry and "." not in registry):
-        wrong = "a registry's host is written in lower case, and * may only stand first in it: *.example.com"
+        wrong = "the registry is a lowercase host, and * is allowed only at its start: *.example.com"
     elif not all(_PATTERN_SEGMENT.fullmatch(segment) for segment in parts.path):
-        wrong = "a repository's name has lower case letters, digits, . _ - and *, with single / between"
+        wrong = "the repository has lowercase letters, digits, . _ - and *, separated by single /"
     elif (parts.tag or ":" in _last(text)) and not _PATTERN_TAG.fullmatch(parts.tag):
-        wrong = "a tag has letters, digits, _ . - and *"
+        wrong = "the tag has letters, digits, _ . - and *"
     elif "@" in text and not _PATTERN_DIGEST.fullmatch(parts.digest):
-        wrong = "a digest is sha256: and 64 hex digits, or *"
+        wrong = "the digest is sha256: and 64 hex digits, or *"
     if wrong:
         raise ValueError(f"{text[:80]!r} is not an image pattern: {wrong}")
     return parts

@@ -20,15 +20,15 @@ _QUANTITY = re.compile(
 def parse(text: str) -> Fraction:
     """The exact value of a quantity: cores for cpu, bytes for memory.
 
-    Raises ``ValueError`` with a sentence for whatever the API server would not take as a quantity,
+    Raises ``ValueError`` with a clause for whatever the API server would not take as a quantity,
     and for exponents beyond :data:`MAX_EXPONENT`. Any thread.
     """
     match = _QUANTITY.fullmatch(text) if len(text) <= MAX_LENGTH else None
     if match is None:
-        raise ValueError("is not a Kubernetes quantity such as 500m, 2, 1.5Gi or 64Mi")
+        raise ValueError("not a Kubernetes quantity such as 500m, 2, 1.5Gi or 64Mi")
     exponent = int(match["exponent"] or 0)
     if abs(exponent) > MAX_EXPONENT:
-        raise ValueError(f"has an exponent beyond {MAX_EXPONENT}")
+        raise ValueError(f"an exponent beyond {MAX_EXPONENT}")
     value = Fraction(match["number"].rstrip("."))
     suffix = match["suffix"] or ""
     if suffix in _BINARY:
@@ -39,15 +39,15 @@ def parse(text: str) -> Fraction:
 
 
 def problem(text: str, *, at_most: str, at_least: str) -> str | None:
-    """What keeps ``text`` from being a quantity between the two bounds, as a sentence's end; else None."""
+    """Why ``text`` is not a quantity between the two bounds, as a clause; ``None`` if it is one."""
     try:
         value = parse(text)
     except ValueError as error:
         return str(error)
     if value <= 0:
-        return "must be more than 0"
+        return "not above 0"
     if value < parse(at_least):
-        return f"is less than the smallest useful amount, {at_least}"
+        return f"below the smallest useful amount of {at_least}"
     if value > parse(at_most):
-        return f"is more than the operator's limit of {at_most}"
+        return f"above the operator's limit of {at_most}"
     return None

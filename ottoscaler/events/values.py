@@ -1,4 +1,4 @@
-"""How single values of an event are read. Each reader raises ``ValueError`` with a sentence's end."""
+"""Reads single values of an event. Each reader raises ``ValueError`` with the words that follow "FIELD: "."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 
 MAX_TASK_ID = 256  # characters (DESIGN.md 3.2)
 MAX_SHOWN = 40  # characters of a wrong value that an error repeats
-# Lists and objects in one value; more than one is wrong anyway, a few leave room for a better sentence.
-# Deep nesting must not reach json: it recurses in C, and ended the process by a segmentation fault in a
-# thread with a stack of 128 KiB (how large ours is, is not to be known here).
+# Lists and objects in one value. More than one is always wrong, but a few allow a better error message.
+# Deep nesting must not reach json, which recurses in C: it ended the process by a segmentation fault in a
+# thread with a stack of 128 KiB.
 MAX_NESTED = 8
 MAX_STRING = 128 * 1024 - 1  # bytes of one argument, or of NAME=value: Linux's MAX_ARG_STRLEN, less the NUL
 
@@ -29,7 +29,7 @@ _TEST = re.compile(
 )
 # How a list begins, whether or not it is written to its end.
 _LIST = re.compile(r"""\[[\s\[]*+(?:["'{\]]|-?[0-9]|$)""")
-_LISTS = 'a text that begins like a list is read as one, such as ["one", "two"]'
+_LISTS = 'text that begins like a list must be one, such as ["one", "two"]'
 _BLANKS = " \t\r\n"  # JSON's own
 _ENV_NAME = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")  # what every supported Kubernetes accepts (1.20 and up)
 
@@ -55,7 +55,7 @@ def integer(lowest: int, highest: int) -> Callable[[str], int]:
 
     def read(text: str) -> int:
         if not _INTEGER.fullmatch(text) or not lowest <= int(text) <= highest:
-            raise ValueError(f"is {shown(text)}: a whole number from {lowest} to {highest} is accepted")
+            raise ValueError(f"invalid value {shown(text)}; expected an integer from {lowest} to {highest}")
         return int(text)
 
     return read
@@ -64,7 +64,9 @@ def integer(lowest: int, highest: int) -> Callable[[str], int]:
 def seconds(text: str) -> float:
     """Unix seconds, with or without a fraction."""
     if not _SECONDS.fullmatch(text):
-        raise ValueError(f"is {shown(text)}: Unix seconds are accepted, such as 1767225600 or 1767225600.5")
+        raise ValueError(
+            f"invalid value {shown(text)}; expected Unix seconds, such as 1767225600 or 1767225600.5"
+        )
     return float(text)
 
 
@@ -73,7 +75,7 @@ def command(text: str) -> tuple[str, ...]:
     if _is_list(text):
         return _strings(text)
     if not text:
-        raise ValueError("is empty: leave the field out for the template's own command")
+        raise ValueError("empty; leave the field out to use the template's command")
     return ("sh", "-c", _string(text))
 
 
@@ -91,18 +93,16 @@ def environment(text: str) -> Mapping[str, str]:
     except json.JSONDecodeError as error:
         raise ValueError(_not_json(error)) from None
     if not isinstance(loaded, dict):
-        raise ValueError('is not a JSON object of strings, such as {"KEY": "value"}')
+        raise ValueError('invalid value; expected a JSON object of strings, such as {"KEY": "value"}')
     for name, value in loaded.items():
         if not _ENV_NAME.fullmatch(name) or name == "." or name.startswith(".."):
             raise ValueError(
-                f"has the name {shown(name)}: letters, digits, - _ . are accepted, and no digit or .. first"
+                f"invalid name {shown(name)}; expected letters, digits, - _ and . without a digit or .. first"
             )
         if name.startswith("OTTO_"):
-            raise ValueError(f"has the name {shown(name)}: names that begin with OTTO_ are reserved")
+            raise ValueError(f"invalid name {shown(name)}; names that begin with OTTO_ are reserved")
         if not isinstance(value, str):
-            raise ValueError(
-                f"has a value that is not a string under {shown(name)}: only strings are accepted"
-            )
+            raise ValueError(f"the value of {shown(name)} is not a string; expected a JSON object of strings")
         _string(value, len(name) + 1)
     return loaded
 
@@ -113,12 +113,12 @@ def metadata_json(metadata: Mapping[str, str]) -> str:
 
 
 def told_metadata(metadata: Mapping[str, str]) -> str | None:
-    """As a log line has it: left out where there is none."""
+    """The metadata for a log line; ``None``, which the log leaves out, if there is none."""
     return metadata_json(metadata) if metadata else None
 
 
 def _is_list(text: str) -> bool:
-    """Whether ``text`` is a JSON list, or was meant as one: linear in its length, and before any parsing."""
+    """Whether ``text`` is a JSON list, or was meant to be one. Linear in its length, without parsing it."""
     text = text.strip(_BLANKS)
     if not text.startswith("[") or _TEST.match(text):
         return False
@@ -131,43 +131,41 @@ def _strings(text: str) -> tuple[str, ...]:
     except json.JSONDecodeError as error:
         raise ValueError(f"{_not_json(error)} ({_LISTS})") from None
     if not isinstance(loaded, list) or not all(isinstance(item, str) for item in loaded):
-        raise ValueError(
-            'is a list that holds more than strings: only strings are accepted, such as ["1", "2"]'
-        )
+        raise ValueError('invalid value; expected a JSON list of strings, such as ["1", "2"]')
     return tuple(_string(item) for item in loaded)
 
 
 def _string(text: str, beside: int = 0) -> str:
-    """``text``, if the kernel can hand it to a process."""
+    """``text``, if the kernel can pass it to a process."""
     if "\0" in text:
-        raise ValueError("holds a NUL character, which no process can be given")
+        raise ValueError("contains a NUL character, which no process can receive")
     try:
         size = len(text.encode()) + beside
     except UnicodeEncodeError:
-        raise ValueError("holds half of a surrogate pair, which is no character") from None
+        raise ValueError("contains an unpaired surrogate, which is not a character") from None
     if size > MAX_STRING:
-        raise ValueError(f"holds a string of {size} bytes: up to {MAX_STRING} are accepted")
+        raise ValueError(f"contains a string of {size} bytes; expected at most {MAX_STRING}")
     return text
 
 
 def _json(text: str) -> Any:
     outside = _JSON_STRING.sub("", text)
     if outside.count("[") + outside.count("{") > MAX_NESTED:
-        raise ValueError("holds lists or objects within others: only strings are accepted in it")
+        raise ValueError("contains nested lists or objects; expected only strings")
     return json.loads(text, object_pairs_hook=_once_each, parse_constant=_no_constant)
 
 
 def _not_json(error: json.JSONDecodeError) -> str:
-    return f"is not valid JSON: {error.msg} at character {error.pos + 1}"
+    return f"invalid JSON: {error.msg} at character {error.pos + 1}"
 
 
 def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    # Which of two equal keys counts differs between JSON readers, so a policy must not guess.
+    # JSON readers differ in which of two equal keys they use, so a policy must not guess.
     loaded = dict(pairs)
     if len(loaded) < len(pairs):
-        raise ValueError("names a key twice: each key may be given once")
+        raise ValueError("duplicate key; expected each key once")
     return loaded
 
 
 def _no_constant(name: str) -> Any:
-    raise ValueError(f"is not valid JSON: {name} is not a JSON value")
+    raise ValueError(f"invalid JSON: {name} is not a JSON value")

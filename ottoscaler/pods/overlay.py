@@ -1,4 +1,4 @@
-"""Laying an event's fields over a template's worker container: the rules, and nothing but the rules."""
+"""The rules for merging an event's fields into a template's worker container."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ottoscaler.model import JsonObject, ScaleUp
 from ottoscaler.pods.templates import Template
 
 BUSYBOX = "docker.io/library/busybox"  # what the built-in template's own command is written for
-# Where a template or its namespace's LimitRange says nothing; DESIGN.md 3.4 promises requests and limits.
+# Used if the template sets no resources; DESIGN.md 3.4 promises requests and limits.
 RESOURCES = {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"cpu": "1", "memory": "512Mi"}}
 
 # Names that make a program run other code than its own. A profile that accepts env without having said so
@@ -40,7 +40,7 @@ def lay_over(worker: JsonObject, event: ScaleUp, template: Template) -> JsonObje
 
 
 def literal(text: str) -> str:
-    """The kubelet expands ``$(NAME)`` and reads ``$$`` as ``$``; doubled, text arrives as it was sent."""
+    """Doubles each ``$``, because the kubelet expands ``$(NAME)`` and turns ``$$`` into ``$``."""
     return text.replace("$", "$$")
 
 
@@ -70,7 +70,7 @@ def _check_accepted(event: ScaleUp, template: Template) -> None:
 
 def _lay_command(made: JsonObject, event: ScaleUp, template: Template) -> None:
     if event.command is not None:
-        # As with an image: whoever replaces the command does not mean the old one's arguments.
+        # As with an image, the old arguments do not belong to the new command.
         made["command"] = [literal(part) for part in event.command]
         made.pop("args", None)
     elif template.builtin and (event.args is not None or images.repository(made["image"]) != BUSYBOX):

@@ -1,7 +1,7 @@
-"""What a namespace under the Pod Security Standard "restricted" would refuse about a Pod.
+"""Finds what the Pod Security Standard "restricted" would refuse in a Pod.
 
-Follows the published standard: its baseline and restricted profiles, for Linux Pods. The API server's
-own admission has the last word; this is for a warning by name, before the first Pod is created.
+Follows the published standard: its baseline and restricted profiles, for Linux Pods. The API server decides;
+this is for a precise warning before the first Pod is created.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _SECCOMP = ("RuntimeDefault", "Localhost")
 
 
 def problems(pod: JsonObject) -> list[str]:
-    """One sentence's end for each thing that the standard refuses; empty for a Pod that it takes."""
+    """A clause for each violation of the standard; empty for a Pod that meets it."""
     spec = _object(pod.get("spec"))
     found = [f"{field} is set" for field in ("hostNetwork", "hostPID", "hostIPC") if spec.get(field)]
     for volume in _objects(spec.get("volumes")):

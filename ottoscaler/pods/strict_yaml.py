@@ -1,4 +1,4 @@
-"""YAML that means one thing only: one document, no key twice, nothing that JSON does not have, bounded."""
+"""Unambiguous YAML: one document, no duplicate keys, only what JSON can express, and bounded."""
 
 from __future__ import annotations
 
@@ -10,54 +10,54 @@ import yaml
 
 from ottoscaler.model import JsonObject
 
-MAX_NODES = 20_000  # values with aliases followed: a "billion laughs" file ends here, in milliseconds
+MAX_NODES = 20_000  # values after expanding aliases; stops a "billion laughs" file within milliseconds
 MAX_DEPTH = 50  # a Pod is some 12 deep
 
 
 def load(text: str, wrong: list[str]) -> JsonObject | None:
-    """The one object in ``text``, or ``None`` with sentences added to ``wrong``. Any thread."""
+    """The object in ``text``, or ``None`` with sentences added to ``wrong``. Any thread."""
     try:
         loaded = yaml.load(text, Loader=_OnceEach)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}" if mark else ""
-        wrong.append(f"is not valid YAML{where}: {getattr(error, 'problem', None) or 'see a YAML checker'}")
+        wrong.append(f"invalid YAML{where}: {getattr(error, 'problem', None) or 'see a YAML checker'}")
         return None
     except (RecursionError, ValueError):
-        wrong.append("is not valid YAML: nested too deeply, or a value that cannot be read")
+        wrong.append("invalid YAML: nested too deeply, or a value that cannot be read")
         return None
     if not isinstance(loaded, dict):
-        wrong.append("must hold one Pod, a map of fields")
+        wrong.append("expected one Pod, a map of fields")
         return None
     before = len(wrong)
     _walk(loaded, "", [0], 0, wrong)
-    # Through JSON and back, so that no two places share one object behind an alias.
+    # Through JSON and back, so that no two places share one object through an alias.
     return json.loads(json.dumps(loaded)) if len(wrong) == before else None
 
 
 class _OnceEach(yaml.SafeLoader):
-    """PyYAML lets the last of two equal keys win in silence; an operator needs to be told."""
+    """PyYAML silently uses the last of two equal keys; this loader refuses them."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"]
         for key in keys:
             if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"{key} is given twice", node.start_mark)
+                raise yaml.constructor.ConstructorError(None, None, f"duplicate key {key}", node.start_mark)
         return super().construct_mapping(node, deep=deep)
 
 
 def _walk(value: object, path: str, seen: list[int], depth: int, wrong: list[str]) -> None:
-    """Note what JSON cannot carry. ``seen`` counts values, so that cycles and alias bombs end."""
+    """Note what JSON cannot express. ``seen`` counts values, so that cycles and alias bombs end."""
     seen[0] += 1
     if seen[0] > MAX_NODES or depth > MAX_DEPTH:
         if seen[0] < MAX_NODES + 2:
-            wrong.append(f"is too large: up to {MAX_NODES} values, {MAX_DEPTH} deep")
+            wrong.append(f"too large; expected at most {MAX_NODES} values and {MAX_DEPTH} levels")
         seen[0] = MAX_NODES + 2
         return
     if isinstance(value, dict):
         for key, item in value.items():
             if not isinstance(key, str):
-                wrong.append(f"{path or 'the file'} has the key {key!r}, which is not a string: quote it")
+                wrong.append(f"{path or 'the file'} has the key {key!r}, which is not a string; quote it")
                 continue
             _walk(item, f"{path}.{key}" if path else key, seen, depth + 1, wrong)
     elif isinstance(value, list):
@@ -66,4 +66,4 @@ def _walk(value: object, path: str, seen: list[int], depth: int, wrong: list[str
     elif isinstance(value, float) and not math.isfinite(value):
         wrong.append(f"{path} is not a finite number")
     elif not (value is None or isinstance(value, (str, int, float))):
-        wrong.append(f"{path} is a {type(value).__name__}, which JSON does not have: quote it")
+        wrong.append(f"{path} is a {type(value).__name__}, which JSON does not support; quote it")

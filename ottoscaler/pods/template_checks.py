@@ -1,7 +1,7 @@
-"""What a Pod template may and may not say, before the API server is asked (docs/templates.md).
+"""Checks a Pod template before the API server is asked (docs/templates.md).
 
-Checked here is what would break Ottoscaler's own promises, and the shapes that
-:mod:`ottoscaler.pods.plan` builds upon. Everything else is between the operator and the API server.
+The checks cover what would break Ottoscaler's own promises, and the structure that
+:mod:`ottoscaler.pods.plan` relies on. The API server checks everything else.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ ACCEPTS = PREFIX + "accepts"
 FIELDS = ("image", "command", "args", "env", "cpu", "memory")  # what a template may accept (DESIGN.md 3.2)
 PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 
-# What Ottoscaler itself decides, with the reason that the operator is told.
+# Fields that Ottoscaler sets itself, with the reason for the operator.
 _RESERVED_SPEC = {
     "activeDeadlineSeconds": "Ottoscaler sets it from the event's timeouts",
     "ephemeralContainers": "only running Pods can have them",
@@ -24,7 +24,7 @@ _RESERVED_SPEC = {
 
 
 def check(pod: JsonObject, wrong: list[str]) -> None:
-    """Add to ``wrong`` a sentence for each thing that ``pod``, plain JSON, must not be. Any thread."""
+    """Add to ``wrong`` a sentence for each problem of ``pod``, plain JSON. Any thread."""
     unknown = sorted(pod.keys() - {"apiVersion", "kind", "metadata", "spec"})
     wrong += [f"{key} is not a field of a template" for key in unknown]
     if pod.get("apiVersion") != "v1" or pod.get("kind") != "Pod":
@@ -32,7 +32,7 @@ def check(pod: JsonObject, wrong: list[str]) -> None:
     _check_metadata(pod.get("metadata"), wrong)
     spec = pod.get("spec")
     if not isinstance(spec, dict):
-        wrong.append("spec is required, and holds the Pod's fields")
+        wrong.append("spec is required: it has the Pod's fields")
         return
     if spec.get("restartPolicy", "Never") != "Never":
         wrong.append("spec.restartPolicy must be Never: a worker runs once")
@@ -53,7 +53,7 @@ def _check_metadata(meta: object, wrong: list[str]) -> None:
     if not isinstance(meta, dict):
         wrong.append("metadata must be a map")
         return
-    # Name and namespace are let pass, and ignored, so that a template is a Pod that kubectl can check.
+    # Name and namespace are ignored, not refused, so that kubectl can check a template as a Pod.
     unknown = sorted(meta.keys() - {"name", "namespace", "labels", "annotations"})
     wrong += [f"metadata.{key} cannot be set: only labels and annotations can" for key in unknown]
     for field in ("labels", "annotations"):
@@ -62,14 +62,14 @@ def _check_metadata(meta: object, wrong: list[str]) -> None:
             wrong.append(f"metadata.{field} must be a map of strings: quote the values")
             continue
         ours = [name for name, value in entries.items() if _is_ours(name, value, field)]
-        wrong += [f"metadata.{field} cannot set {name}: the name is Ottoscaler's own" for name in ours]
+        wrong += [f"metadata.{field} cannot set {name}: the name is reserved for Ottoscaler" for name in ours]
         if field == "annotations":
             _check_accepts(entries.get(ACCEPTS, ""), wrong)
 
 
 def _is_ours(name: str, value: str, field: str) -> bool:
     if field == "labels":
-        # The very values that every worker gets anyway do no harm: a Pod's own YAML has them.
+        # The values that every worker gets anyway are harmless, and a running Pod's YAML has them.
         return OWN_LABELS.get(name, value) != value or name.startswith(PREFIX)
     return name.startswith(PREFIX) and name != ACCEPTS
 
@@ -77,11 +77,13 @@ def _is_ours(name: str, value: str, field: str) -> bool:
 def _check_accepts(said: str, wrong: list[str]) -> None:
     words = {word.strip() for word in said.split(",")} - {"", "*", *FIELDS}
     known = ", ".join(FIELDS)
-    wrong += [f"annotation {ACCEPTS} names {word!r}: {known} or * is accepted" for word in sorted(words)]
+    wrong += [
+        f"annotation {ACCEPTS}: invalid value {word!r}; expected {known} or *" for word in sorted(words)
+    ]
 
 
 def _check_affinity(affinity: object, wrong: list[str]) -> None:
-    """Only as far as a preference for another node is added to it."""
+    """Checks only the part to which a preference for another node is added."""
     node = affinity.get("nodeAffinity") or {} if isinstance(affinity, dict) else {}
     if not isinstance(node, dict) or not isinstance(node.get(PREFERRED) or [], list):
         wrong.append("spec.affinity.nodeAffinity must be a map, its preferences a list")
@@ -95,7 +97,9 @@ def _check_containers(containers: object, wrong: list[str]) -> None:
         wrong.append("spec.containers must all have a name")
     workers = [container for container in containers if container.get("name") == WORKER]
     if len(workers) != 1:
-        wrong.append(f"spec.containers must hold one container named {WORKER}, and holds {len(workers)}")
+        wrong.append(
+            f"spec.containers must have exactly one container named {WORKER}, but has {len(workers)}"
+        )
     for worker in workers:
         _check_worker(worker, wrong)
 
@@ -106,7 +110,9 @@ def _check_worker(worker: JsonObject, wrong: list[str]) -> None:
         wrong.append("the worker's env must be a list of maps with a name")
     else:
         ours = [variable["name"] for variable in env if variable["name"].startswith("OTTO_")]
-        wrong += [f"the worker's env cannot set {name}: names with OTTO_ are reserved" for name in ours]
+        wrong += [
+            f"the worker's env cannot set {name}: names that begin with OTTO_ are reserved" for name in ours
+        ]
     amounts = worker.get("resources") or {}
     if not isinstance(amounts, dict) or not all(
         isinstance(amounts.get(part) or {}, dict) for part in ("requests", "limits")

@@ -1,9 +1,9 @@
 """Pod templates: whole Pods in YAML, one file for each profile, read once at the start (docs/templates.md).
 
-The only module of the pure core that reads files. A template that could break what Ottoscaler promises
-about its Pods (names, labels, ``restartPolicy: Never``, deadlines) is refused here, with every problem of
-every file named at once; what only the API server can tell, ``check`` asks it by a dry run. A profile that
-cannot be used spoils its own events only: without a directory or a default there is nothing to serve with.
+This is the only module of this package that reads files. It refuses a template that could break what
+Ottoscaler promises about its Pods (names, labels, ``restartPolicy: Never``, deadlines), and names every
+problem of every file at once. ``check`` asks the API server about the rest by a dry run. An invalid profile
+affects only its own events. An unreadable directory or an invalid default stops the start.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ottoscaler.pods.view import WORKER
 BY_DEFAULT = frozenset({"env", "cpu", "memory"})  # of a profile that does not say
 MAX_FILE_BYTES = 256 * 1024  # a Pod with its status must stay below etcd's 1.5 MiB
 MAX_FILES = 500  # profiles; a ConfigMap holds 1 MiB in all
-MAX_TOLD = 1000  # characters of a broken template's problems in a dead letter; the log has each of them
+MAX_TOLD = 1000  # characters of an invalid template's problems in a dead letter; the log has all of them
 DEFAULT = "default"
 
 _PROFILE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -39,7 +39,7 @@ class Template:
     profile: str
     pod: JsonObject
     accepts: frozenset[str]
-    accepts_said: bool  # by the annotation, so the operator has thought about it
+    accepts_said: bool  # the annotation is there, so the operator has decided
     builtin: bool = False
 
     @property
@@ -63,22 +63,22 @@ class Templates:
         return tuple(sorted(self.by_profile))
 
     def get(self, profile: str) -> Template:
-        """The template of a profile. Raises ``BadEvent``, which says why there is none. Any thread."""
+        """The template of a profile. Raises ``BadEvent`` with the reason if there is none. Any thread."""
         try:
             return self.by_profile[profile]
         except KeyError:
             pass
         if profile in self.broken:
-            raise BadEvent(f"profile {profile!r} has an invalid template: {self.broken[profile]}")
-        raise BadEvent(f"profile {profile!r} is unknown; known: {', '.join(self.names)}")
+            raise BadEvent(f"profile: the template of {profile!r} is invalid: {self.broken[profile]}")
+        raise BadEvent(f"profile: unknown profile {profile!r}; expected one of {', '.join(self.names)}")
 
 
 def load_templates(directory: str | None, *, agent_image: str, namespace: str = "") -> Templates:
-    """Read the templates of ``directory``; the built-in one is ``default`` where there is no other.
+    """Read the templates of ``directory``. The built-in one is ``default`` if the directory has no other.
 
-    ``agent_image`` is given to every worker container that names no image; a template that names another
-    ``namespace`` is warned about. Raises ``BadTemplate``, with every problem of every file, where the
-    directory or the default cannot be used. Blocks on the file system; called once, at the start.
+    A worker container that names no image gets ``agent_image``. A template that names another ``namespace``
+    causes a warning. Raises ``BadTemplate``, with every problem of every file, if the directory or the
+    default cannot be used. Blocks on the file system; called once, at the start.
     """
     found = _read(directory) if directory else _Files()
     builtin = DEFAULT not in found.texts and DEFAULT not in found.broken
@@ -95,8 +95,8 @@ def load_templates(directory: str | None, *, agent_image: str, namespace: str = 
                 template = _template(profile, pod, agent_image, builtin=builtin and profile == DEFAULT)
                 warnings += [f"{file}: {warning}" for warning in _warnings(template, namespace)]
                 templates[profile] = template
-        except Exception as error:  # noqa: BLE001 - else one profile's oddity would keep all others from work
-            wrong.append(f"Ottoscaler could not read it: {type(error).__name__}")
+        except Exception as error:  # noqa: BLE001 - one odd template must not stop all others
+            wrong.append(f"internal error: {type(error).__name__}")
         if profile not in templates:
             found.refuse(profile, [f"{file}: {problem}" for problem in wrong])
     if DEFAULT not in templates:
@@ -117,7 +117,8 @@ def _pod(text: str, wrong: list[str]) -> JsonObject | None:
 
 @dataclass
 class _Files:
-    """What a directory holds: ``texts`` has each profile's file name and text, ``broken`` why it has none."""
+    """What a directory holds. ``texts`` has each profile's file name and text, ``broken`` the reason if
+    none."""
 
     texts: dict[str, tuple[str, str]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
@@ -131,31 +132,32 @@ class _Files:
 
 
 def _read(directory: str) -> _Files:
-    """ConfigMap mounts are symbolic links, so links are followed. Raises ``BadTemplate`` where it cannot."""
+    """Follows links, because ConfigMap mounts are symbolic links. Raises ``BadTemplate``."""
     try:
         names = sorted(name for name in os.listdir(directory) if not name.startswith("."))
     except OSError as error:
-        raise BadTemplate([f"{directory} cannot be read: {error.strerror}"]) from None
+        raise BadTemplate([f"{directory}: cannot be read: {error.strerror}"]) from None
     if len(names) > MAX_FILES:
-        raise BadTemplate([f"{directory} holds {len(names)} files: up to {MAX_FILES} are read"])
+        raise BadTemplate([f"{directory} has {len(names)} files; expected at most {MAX_FILES}"])
     found = _Files()
     for name in names:
         profile, extension = os.path.splitext(name)
-        # Default.yaml was meant for the default, too: without it, other Pods than the operator's would run.
+        # Default.yaml was meant to be the default too. Ignoring it would run the built-in template instead.
         meant = DEFAULT if profile.lower() == DEFAULT and f"{DEFAULT}.yaml" not in names else profile
         if extension == ".yml":
-            found.refuse(meant, [f"{name} is not read: call it {meant}.yaml"])
+            found.refuse(meant, [f"{name}: ignored; rename it to {meant}.yaml"])
         if extension != ".yaml":
             continue
         if not _PROFILE.fullmatch(profile):
             found.refuse(
-                meant, [f"{name} is not named by a profile: up to 63 lower case letters, digits and -"]
+                meant,
+                [f"{name}: invalid name; expected a profile's name (up to 63 of a-z, 0-9 and -) and .yaml"],
             )
             continue
         try:
             found.texts[profile] = (name, _text(os.path.join(directory, name)))
         except (OSError, ValueError) as error:
-            found.refuse(profile, [f"{name} cannot be read: {getattr(error, 'strerror', None) or error}"])
+            found.refuse(profile, [f"{name}: cannot be read: {getattr(error, 'strerror', None) or error}"])
     return found
 
 
@@ -164,10 +166,10 @@ def _text(path: str) -> str:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     with open(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise ValueError("it is not a regular file")
+            raise ValueError("not a regular file")
         raw = file.read(MAX_FILE_BYTES + 1)
     if len(raw) > MAX_FILE_BYTES:
-        raise ValueError(f"it has more than {MAX_FILE_BYTES} bytes")
+        raise ValueError(f"larger than {MAX_FILE_BYTES} bytes")
     return raw.decode()
 
 
@@ -183,7 +185,7 @@ def _template(profile: str, pod: JsonObject, agent_image: str, *, builtin: bool)
     elif said is None:
         accepts = BY_DEFAULT
         if template.worker.get("envFrom"):
-            # The names in there are not known here, so env could replace one of them.
+            # Its names are not known here, so env could replace one of them.
             accepts -= {"env"}
     return Template(profile, pod, accepts, said is not None, builtin)
 
@@ -194,7 +196,9 @@ def _warnings(template: Template, namespace: str) -> list[str]:
     ]
     named = (template.pod.get("metadata") or {}).get("namespace")
     if namespace and named and named != namespace:
-        found.append(f"metadata.namespace {named!r} is ignored: workers run in {namespace} (NAMESPACE)")
+        found.append(f"metadata.namespace {named!r} is ignored; workers run in {namespace} (NAMESPACE)")
     if template.profile != DEFAULT and not template.accepts_said and template.worker.get("envFrom"):
-        found.append(f"env is not accepted, since envFrom may set any name; say so in {ACCEPTS} to allow it")
+        found.append(
+            f"env is not accepted, because envFrom may set any name; list it in {ACCEPTS} to accept it"
+        )
     return found

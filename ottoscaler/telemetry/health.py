@@ -1,4 +1,4 @@
-"""Whether this process is alive and whether it can work, as ``/healthz`` and ``/readyz`` tell it."""
+"""Whether this process is alive and whether it can work: the answers of ``/healthz`` and ``/readyz``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Report = tuple[bool, dict[str, Any]]
 
 
 class Beacon:
-    """A thread's sign of life. ``beat`` belongs to that thread alone; the first one binds it."""
+    """A thread's sign of life. Only that thread calls ``beat``; the first call binds it."""
 
     def __init__(self, name: str, stall_seconds: float, clock: Callable[[], float]) -> None:
         self.name = name
@@ -28,20 +28,21 @@ class Beacon:
         self._thread: threading.Thread | None = None
 
     def beat(self) -> None:
-        """I am getting on; trying again counts. At least every third of the stall limit. Never waits."""
+        """Note progress; trying again counts. Call it at least every third of the stall limit. Never
+        waits."""
         if self._thread is None:
             self._thread = threading.current_thread()
         self._last = self._clock()
 
     def look(self) -> tuple[bool, str]:
-        """Whether the thread is well, and a word about it. Any thread."""
+        """Whether the thread is healthy, and a detail for people. Any thread."""
         silent = self._clock() - self._last
         if self._thread is not None and not self._thread.is_alive():
             return False, "the thread is dead"
         if silent >= self._stall_seconds:
             what = "no progress" if self._thread is not None else "not started"
-            return False, f"{what} for {silent:.1f} s, at most {self._stall_seconds:g} s is well"
-        return True, f"progress {silent:.1f} s ago"
+            return False, f"{what} for {silent:.1f} s; the limit is {self._stall_seconds:g} s"
+        return True, f"last progress {silent:.1f} s ago"
 
 
 class Health:
@@ -56,7 +57,7 @@ class Health:
         self._conditions: dict[str, Condition | None] = dict.fromkeys(conditions)
 
     def beacon(self, name: str, stall_seconds: float = STALL_SECONDS) -> Beacon:
-        """A new beacon, which counts as beaten now; it takes the place of an earlier one of that name.
+        """A new beacon, which counts as beaten now. It replaces an earlier one of that name.
 
         Raises:
             ValueError: the limit is above ``STALL_SECONDS``, which is what operators are promised.
@@ -69,12 +70,12 @@ class Health:
         return beacon
 
     def condition(self, name: str, look: Condition) -> None:
-        """Register what readiness depends on. ``look`` must not wait: it reads what another thread found."""
+        """Register a condition of readiness. ``look`` must not wait: it reads what another thread found."""
         with self._lock:
             self._conditions[name] = look
 
     def healthz(self) -> Report:
-        """Whether every thread is alive and gets on, whatever Redis and Kubernetes do."""
+        """Whether every thread is alive and makes progress, whatever Redis and Kubernetes do."""
         with self._lock:
             beacons = list(self._beacons.values())
         return _report("threads", {each.name: each.look() for each in beacons})
@@ -91,9 +92,9 @@ def _ask(look: Condition | None) -> tuple[bool, str]:
         return False, "not started yet"
     try:
         ok, detail = look()
-    except Exception as error:  # noqa: BLE001 - a probe that fails must say so, not break the probing
-        # Its type only: the text may hold what nobody has gone through for secrets.
-        return False, f"could not be told ({type(error).__name__})"
+    except Exception as error:  # noqa: BLE001 - a failing condition must not break the probe
+        # Only its type: the text was not checked for secrets.
+        return False, f"internal error ({type(error).__name__})"
     return bool(ok), detail
 
 

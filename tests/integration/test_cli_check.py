@@ -35,7 +35,7 @@ def test_all_is_well_and_nothing_is_changed(place: World) -> None:
     assert findings(ran, "problem") == []
     assert "OTTO_MAX_WORKERS              7" in ran.stdout
     assert any(
-        "events may name: busybox:latest (this tag, no digest)" in line for line in findings(ran, "ok")
+        "allowed in events: busybox:latest (this tag, no digest)" in line for line in findings(ran, "ok")
     )
     assert place.redis.keys() == []
     assert place.kube.pods() == []
@@ -47,7 +47,7 @@ def test_what_works_with_a_bad_conscience_is_a_warning(place: World) -> None:
     ran = check(place, OTTO_MAX_WORKER="5")
     assert ran.returncode == 0
     warned = "\n".join(findings(ran, "warning"))
-    for word in ("allkeys-lru", "appendonly", "OTTO_MAX_WORKER is not a setting"):
+    for word in ("allkeys-lru", "appendonly", "OTTO_MAX_WORKER: ignored"):
         assert word in warned
 
 
@@ -98,7 +98,7 @@ def test_a_url_wins_over_sentinels(place: World) -> None:
     ran = check(place, REDIS_SENTINELS=f"127.0.0.1:{free_port()}", REDIS_SENTINEL_MASTER="main")
     assert ran.returncode == 0, ran.stdout
     assert f"{place.redis_server.url} answers" in ran.stdout
-    assert any("REDIS_SENTINELS is set, but not used" in line for line in findings(ran, "warning"))
+    assert any("REDIS_SENTINELS: ignored because REDIS_URL is set" in line for line in findings(ran, "warning"))
 
 
 def test_a_wrong_password_is_told_with_what_to_set(place: World) -> None:
@@ -139,8 +139,8 @@ def test_a_profile_that_cannot_be_used_is_a_problem_and_the_others_are_tried(
     assert ran.returncode == 1
     told = "\n".join(findings(ran, "problem"))
     assert "one.yaml: apiVersion: v1 and kind: Pod are required" in told
-    assert "two.yml is not read: call it two.yaml" in told
-    assert any("default: the API server would take its Pod" in line for line in findings(ran, "ok"))
+    assert "two.yml: ignored; rename it to two.yaml" in told
+    assert any("default: the API server would accept its Pod" in line for line in findings(ran, "ok"))
 
 
 def test_a_default_that_cannot_be_used_exits_with_2_and_all_is_told(place: World, tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ def test_pods_of_another_installation_are_counted(place: World) -> None:
         )
     ran = check(place)
     assert ran.returncode == 0
-    assert any("2 carry our labels" in line and "0ther" in line for line in findings(ran, "warning"))
+    assert any("2 have our labels" in line and "0ther" in line for line in findings(ran, "warning"))
     cleanup = f"kubectl delete pods -n {place.kube.namespace} -l 'ottoscaler.io/installation=0ther'"
     assert any(line.endswith(cleanup) for line in findings(ran, "warning")), "what an operator has to do"
 

@@ -123,7 +123,7 @@ def test_a_broken_profile_dead_letters_its_own_events_and_no_others(tmp_path: Pa
         bad, good, plain = (place.scale_up(1, profile=each) for each in ("bad", "good", "default"))
         letter = place.wait_dead(bad)
         assert letter["error"] == (
-            "profile 'bad' has an invalid template: "
+            "profile: the template of 'bad' is invalid: "
             "bad.yaml: spec.restartPolicy must be Never: a worker runs once"
         )
         assert letter["field:profile"] == "bad"
@@ -132,7 +132,7 @@ def test_a_broken_profile_dead_letters_its_own_events_and_no_others(tmp_path: Pa
         place.wait_nothing_pending()
         told = [(line["level"], line["message"]) for line in replica.lines(action="template_invalid")]
         assert [level for level, _ in told] == ["ERROR", "ERROR"]
-        assert "Bad_Name.yaml is not named by a profile" in told[0][1]
+        assert "Bad_Name.yaml: invalid name" in told[0][1]
         assert "bad.yaml: spec.restartPolicy" in told[1][1]
 
 

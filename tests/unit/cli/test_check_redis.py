@@ -34,7 +34,7 @@ def test_a_redis_that_keeps_what_it_acknowledges_is_well() -> None:
 @pytest.mark.parametrize(
     ("change", "level", "word"),
     [
-        ({"maxmemory_policy": "allkeys-lru"}, "warning", "there is no maxmemory yet"),
+        ({"maxmemory_policy": "allkeys-lru"}, "warning", "maxmemory is not set"),
         ({"maxmemory_policy": "volatile-ttl", "maxmemory": "1000"}, "warning", "1000 bytes"),
         ({"aof_enabled": "0"}, "warning", "appendonly"),
         ({"role": "slave"}, "problem", "replica"),

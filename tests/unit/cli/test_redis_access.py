@@ -21,7 +21,7 @@ def test_no_password_gets_into_the_sentence_however_the_error_has_it() -> None:
     [
         ("Redis refuses for now: WRONGPASS invalid username-password pair", "REDIS_PASSWORD"),
         ("Redis refuses for now: NOPERM this user has no permissions", "ACL"),
-        ("Redis refuses for now: LOADING", "wait"),
+        ("Redis refuses for now: LOADING", "try again later"),
         ("Redis refuses for now: command not allowed when used memory > 'maxmemory'.", "full"),
         ("Redis refuses for now: You can't write against a read only replica.", "REDIS_SENTINELS"),
         ("Redis refuses: WRONGTYPE otto:scale:dead is not a stream", "`check`"),

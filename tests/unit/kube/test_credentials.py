@@ -51,7 +51,7 @@ def test_a_kubeconfig_that_cannot_be_used_is_a_wrong_setting(case: str, tmp_path
     with pytest.raises(BadSettings) as caught:
         load({"KUBECONFIG": str(path)}, check)
     (sentence,) = caught.value.problems
-    assert sentence.startswith(f"KUBECONFIG is '{path}': ")
+    assert sentence.startswith(f"KUBECONFIG: invalid value '{path}' (")
     assert named in sentence
     assert "t0ps3cret" not in sentence
 

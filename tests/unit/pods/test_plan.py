@@ -239,7 +239,7 @@ def test_env_never_replaces_a_name_that_a_profile_sets(tmp_path: Path) -> None:
 
 
 def test_unknown_profile_names_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(BadEvent, match="profile 'tpu' is unknown; known: default, gpu"):
+    with pytest.raises(BadEvent, match="profile: unknown profile 'tpu'; expected one of default, gpu"):
         planned(scale_up(profile="tpu"), loaded(tmp_path, gpu=template()))
 
 

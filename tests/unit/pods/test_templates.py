@@ -68,8 +68,8 @@ def test_other_files_are_no_templates_but_yml_is_told(tmp_path: Path) -> None:
     assert load_templates(str(tmp_path), agent_image="busybox").names == ("default",)
     (tmp_path / "gpu.yml").write_text("")
     templates = load_templates(str(tmp_path), agent_image="busybox")
-    assert templates.problems == ("gpu.yml is not read: call it gpu.yaml",)
-    with pytest.raises(BadEvent, match=r"profile 'gpu' has an invalid template: gpu.yml is not read"):
+    assert templates.problems == ("gpu.yml: ignored; rename it to gpu.yaml",)
+    with pytest.raises(BadEvent, match=r"the template of 'gpu' is invalid: gpu.yml: ignored"):
         templates.get("gpu")
 
 
@@ -97,7 +97,10 @@ def test_file_s_name_must_be_a_profile(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("")
     templates = loaded(tmp_path, gpu=template())
     assert templates.names == ("default", "gpu")
-    assert "is not named by a profile: up to 63 lower case letters, digits and -" in templates.problems[0]
+    assert (
+        "invalid name; expected a profile's name (up to 63 of a-z, 0-9 and -) and .yaml"
+        in templates.problems[0]
+    )
 
 
 def test_missing_directory_is_told(tmp_path: Path) -> None:
@@ -108,8 +111,8 @@ def test_missing_directory_is_told(tmp_path: Path) -> None:
 def test_named_pipe_does_not_block_the_start(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "gpu.yaml")
     templates = load_templates(str(tmp_path), agent_image="busybox")
-    assert templates.problems == ("gpu.yaml cannot be read: it is not a regular file",)
-    with pytest.raises(BadEvent, match="profile 'gpu' has an invalid template"):
+    assert templates.problems == ("gpu.yaml: cannot be read: not a regular file",)
+    with pytest.raises(BadEvent, match="the template of 'gpu' is invalid"):
         templates.get("gpu")
 
 
@@ -118,16 +121,16 @@ def test_file_that_is_too_large_or_not_text_is_told(tmp_path: Path) -> None:
     (tmp_path / "odd.yaml").write_bytes(b"\xff\xfe\x00")
     templates = load_templates(str(tmp_path), agent_image="busybox")
     assert templates.names == ("default",)
-    assert "big.yaml cannot be read: it has more than 262144 bytes" in templates.problems
-    assert templates.problems[1].startswith("odd.yaml cannot be read: ")
+    assert "big.yaml: cannot be read: larger than 262144 bytes" in templates.problems
+    assert templates.problems[1].startswith("odd.yaml: cannot be read: ")
 
 
 def test_every_problem_of_every_file_is_told_at_once(tmp_path: Path) -> None:
     told = problems(tmp_path, a="[", b=template(restartPolicy="Always", activeDeadlineSeconds=5), c="1")
-    assert "a.yaml: is not valid YAML in line 1" in told
+    assert "a.yaml: invalid YAML in line 1" in told
     assert "b.yaml: spec.restartPolicy must be Never" in told
     assert "b.yaml: spec.activeDeadlineSeconds cannot be set" in told
-    assert "c.yaml: must hold one Pod" in told
+    assert "c.yaml: expected one Pod" in told
 
 
 def test_default_that_cannot_be_used_stops_the_start_and_the_others_are_told_too(tmp_path: Path) -> None:
@@ -144,7 +147,7 @@ def test_profile_that_cannot_be_used_spoils_its_own_events_only(tmp_path: Path) 
     with pytest.raises(BadEvent) as caught:
         planned(scale_up(profile="bad"), templates)
     assert str(caught.value) == (
-        "profile 'bad' has an invalid template: "
+        "profile: the template of 'bad' is invalid: "
         "bad.yaml: spec.restartPolicy must be Never: a worker runs once; "
         "bad.yaml: spec.activeDeadlineSeconds cannot be set: Ottoscaler sets it from the event's timeouts"
     )
@@ -194,10 +197,10 @@ def changed(path: str, value: object) -> JsonObject:
         ("metadata.labels", {"ottoscaler.io/index": "0"}, "metadata.labels cannot set ottoscaler.io/index"),
         ("metadata.labels", {"a": 1}, "metadata.labels must be a map of strings"),
         ("metadata.annotations", {"ottoscaler.io/metadata": "{}"}, "cannot set ottoscaler.io/metadata"),
-        ("metadata.annotations", {"ottoscaler.io/accepts": "image,volumes"}, "names 'volumes'"),
+        ("metadata.annotations", {"ottoscaler.io/accepts": "image,volumes"}, "invalid value 'volumes'"),
         ("spec.ephemeralContainers", [], "spec.ephemeralContainers cannot be set"),
-        ("spec.containers", [], "one container named worker, and holds 0"),
-        ("spec.containers", [{"name": "worker"}, {"name": "worker"}], "and holds 2"),
+        ("spec.containers", [], "one container named worker, but has 0"),
+        ("spec.containers", [{"name": "worker"}, {"name": "worker"}], "but has 2"),
         ("spec.containers", [{"name": "worker"}, {"image": "x"}], "spec.containers must all have a name"),
         ("spec.containers", {"worker": {}}, "spec.containers must be a list of maps"),
         ("spec.volumes", ["x"], "spec.volumes must be a list of maps"),
@@ -227,7 +230,7 @@ def test_namespace_is_ignored_like_the_name_and_another_one_is_warned_about(tmp_
     pod = planned(scale_up(profile="gpu"), templates).pod(0, 0)
     assert pod["metadata"]["namespace"] == "workers"
     assert templates.warnings == (
-        "gpu.yaml: metadata.namespace 'builds' is ignored: workers run in workers (NAMESPACE)",
+        "gpu.yaml: metadata.namespace 'builds' is ignored; workers run in workers (NAMESPACE)",
     )
     assert load_templates(str(tmp_path), agent_image="busybox", namespace="builds").warnings == ()
 
@@ -267,4 +270,4 @@ def test_env_is_closed_where_envfrom_sets_names_that_nobody_sees(tmp_path: Path)
     templates = loaded(tmp_path, a=without_warnings(template(source)), b=template(source, accepts="env"))
     assert templates.get("a").accepts == {"cpu", "memory"}
     assert templates.get("b").accepts == {"env"}
-    assert any("a.yaml: env is not accepted, since envFrom" in warning for warning in templates.warnings)
+    assert any("a.yaml: env is not accepted, because envFrom" in warning for warning in templates.warnings)
