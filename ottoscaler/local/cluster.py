@@ -17,6 +17,7 @@ import yaml
 
 from ottoscaler.errors import OttoscalerError
 from ottoscaler.local.apiserver.audit import Audit
+from ottoscaler.local.apiserver.discovery import MINOR
 from ottoscaler.local.apiserver.faults import Faults
 from ottoscaler.local.apiserver.store import HISTORY_LIMIT
 from ottoscaler.local.node.kubelet_simulated import RUN_SECONDS, START_DELAY
@@ -35,7 +36,8 @@ class LocalCluster:
     ``sim/...`` annotations, None leaves Pods as they are written (unscheduled, so that a delete is
     immediate). ``redis`` False leaves Redis out. ``directory`` None is a temporary one that ``stop``
     removes. ``token``: without this bearer token requests are answered with 401. ``node_size`` changes
-    each node's cpu, memory and pods. Starts within 0.5 s, Redis apart.
+    each node's cpu, memory and pods. ``minor`` is the version it says it is, 1.``minor``; below 27 it knows
+    no scheduling gates. Starts within 0.5 s, Redis apart.
 
     ``faults`` and ``audit`` may be used from any thread.
     """
@@ -56,6 +58,7 @@ class LocalCluster:
         run_seconds: float = RUN_SECONDS,
         bookmark_seconds: float = BOOKMARK_SECONDS,
         history_limit: int = HISTORY_LIMIT,
+        minor: int = MINOR,
     ) -> None:
         self._options = Options(
             kubelet=kubelet,
@@ -67,6 +70,7 @@ class LocalCluster:
             run_seconds=run_seconds,
             bookmark_seconds=bookmark_seconds,
             history_limit=history_limit,
+            minor=minor,
         )
         self._with_redis, self._redis_port, self._redis_fsync = redis, redis_port, redis_fsync
         self._given = Path(directory) if directory is not None else None

@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from ottoscaler.local.apiserver import discovery, kinds, pods, tables
+from ottoscaler.local.apiserver import discovery, kinds, pods, scheduling_gates, tables
 from ottoscaler.local.apiserver.fault_plan import FaultPlan, control
 from ottoscaler.local.apiserver.kinds import PODS, Kind
 from ottoscaler.local.apiserver.lists import Lists, selection
@@ -17,6 +17,7 @@ from ottoscaler.local.apiserver.objects import Objects
 from ottoscaler.local.apiserver.statuses import (
     ApiError,
     bad_request,
+    conflict,
     internal_error,
     method_not_allowed,
     no_such_resource,
@@ -24,6 +25,8 @@ from ottoscaler.local.apiserver.statuses import (
 )
 from ottoscaler.local.apiserver.store import Entry, Store, encode
 from ottoscaler.model import JsonObject
+
+_GATED = "pod {} has non-empty .spec.schedulingGates"
 
 Control = Callable[[Request], Answer]
 
@@ -40,9 +43,11 @@ class Api:
         logs: LogSource | None,
         controls: Control,
         token: str | None,
+        minor: int,
     ) -> None:
         self._store, self._objects, self._lists, self._plan = store, objects, lists, plan
         self._logs, self._controls, self._token = logs, controls, token
+        self._minor = minor
 
     def answer(self, request: Request) -> Answer:
         """The answer to one request; a defect of this server is answered with 500 and printed."""
@@ -61,7 +66,7 @@ class Api:
             raise unauthorized()
         route = request.route
         if not route.resource:
-            return discovery.answer(request)
+            return discovery.answer(request, self._minor)
         if route.resource == "selfsubjectaccessreviews" and route.group == "authorization.k8s.io":
             return self._access_review(request)
         kind = kinds.BY_PATH.get((route.group, route.version, route.resource))
@@ -164,6 +169,8 @@ class Api:
                 f'pod {request.route.name} is already assigned to node "{entry.obj["spec"]["nodeName"]}"'
             )
             raise ApiError(409, "Conflict", message, {"name": request.route.name, "kind": "pods/binding"})
+        if scheduling_gates.gates(entry.obj):
+            raise conflict("pods/binding", request.route.name, _GATED.format(request.route.name))
         metadata = dict(entry.obj["metadata"])
         bound = {**entry.obj, "metadata": metadata, "spec": {**entry.obj["spec"], "nodeName": node}}
         self._store.update("pods", (metadata["namespace"], metadata["name"]), bound)

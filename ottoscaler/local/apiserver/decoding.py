@@ -86,6 +86,7 @@ POD_SHAPE: _Shape = {
         "tolerations": [{"key": str, "operator": str, "value": str, "effect": str, "tolerationSeconds": int}],
         "imagePullSecrets": [{"name": str}],
         "affinity": {},
+        "schedulingGates": [{"name": str}],
     },
     "status": {},
 }

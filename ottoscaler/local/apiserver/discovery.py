@@ -7,11 +7,17 @@ from ottoscaler.local.apiserver.messages import Request, Response, json_response
 from ottoscaler.local.apiserver.statuses import ApiError, method_not_allowed
 from ottoscaler.model import JsonObject
 
-# The version whose behaviour tests/conformance holds this server to.
-VERSION: JsonObject = {
+# The version that it states. tests/conformance holds it to 1.20.2; scheduling gates are 1.30's.
+MINOR = 30
+
+
+def version(minor: int) -> JsonObject:
+    """The answer to /version of a server of this minor version."""
+    return {**_VERSION, "minor": str(minor), "gitVersion": f"v1.{minor}.2+ottoscaler-local"}
+
+
+_VERSION: JsonObject = {
     "major": "1",
-    "minor": "20",
-    "gitVersion": "v1.20.2+ottoscaler-local",
     "gitCommit": "",
     "gitTreeState": "",
     "buildDate": "1970-01-01T00:00:00Z",
@@ -22,13 +28,13 @@ VERSION: JsonObject = {
 _HEALTH = ("/healthz", "/livez", "/readyz")
 
 
-def answer(request: Request) -> Response:
+def answer(request: Request, minor: int = MINOR) -> Response:
     """The answer to a path that names no resource. Raises ApiError 404, 405 and 406."""
     path = request.path.rstrip("/") or "/"
     if request.method not in ("GET", "HEAD"):
         raise method_not_allowed()
     if path == "/version":
-        return json_response(200, VERSION)
+        return json_response(200, version(minor))
     if path in _HEALTH or path.startswith(tuple(f"{one}/" for one in _HEALTH)):
         return Response(200, b"ok", content_type="text/plain; charset=utf-8")
     if path == "/api":
@@ -90,7 +96,7 @@ def _openapi_v3(prefix: str) -> JsonObject:
         }
     return {
         "openapi": "3.0.0",
-        "info": {"title": "Kubernetes", "version": "v1.20.2"},
+        "info": {"title": "Kubernetes", "version": f"v1.{MINOR}.2"},
         "paths": paths,
         "components": {"schemas": {}},
     }

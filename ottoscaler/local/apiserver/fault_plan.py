@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ottoscaler.local.apiserver import statuses
+from ottoscaler.local.apiserver.etcd_stall import EtcdStall
 from ottoscaler.local.apiserver.messages import Request, Response, error_response
 from ottoscaler.local.apiserver.statuses import ApiError
 from ottoscaler.local.apiserver.watch import Watch
+
+# How long a request may take in all, before 504: kube-apiserver's --request-timeout.
+REQUEST_SECONDS = 60.0
 
 _REASONS = {
     400: "BadRequest",
@@ -37,6 +42,8 @@ class Rule:
     message: str = ""
     retry_after: int = 0
     seconds: float = 0.0
+    webhook: str = ""
+    labels: dict[str, str | None] = field(default_factory=dict)
 
     def takes(self, request: Request) -> bool:
         """Whether it applies to this request, which then is counted."""
@@ -51,17 +58,27 @@ class Rule:
         return True
 
 
+@dataclass(frozen=True, slots=True)
+class Delay:
+    """A request is carried out after ``seconds``; ``late``: also where its client has gone by then."""
+
+    seconds: float
+    late: bool
+
+
 @dataclass
 class FaultPlan:
     """Which faults are in force. Event loop thread only; ``control`` paths are never touched."""
 
     rules: list[Rule] = field(default_factory=list)
     hangs: bool = False
+    etcd: EtcdStall = field(default_factory=EtcdStall)
     denied: set[tuple[str, str]] = field(default_factory=set)  # verb and resource, for access reviews
     watches: set[Watch] = field(default_factory=set)
     silent_from_start: bool = False
 
-    def _take(self, fault: str, request: Request) -> Rule | None:
+    def take(self, fault: str, request: Request) -> Rule | None:
+        """The rule of this fault that applies to the request, which then is counted."""
         if not self.rules or control(request):
             return None
         taken = next((rule for rule in self.rules if rule.fault == fault and rule.takes(request)), None)
@@ -73,20 +90,30 @@ class FaultPlan:
         """Whether this request is never answered."""
         if control(request):
             return False
-        return self.hangs or self._take("hang", request) is not None
+        return self.hangs or self.take("hang", request) is not None
 
-    def delay(self, request: Request) -> float:
-        rule = self._take("slow", request)
-        return rule.seconds if rule is not None else 0.0
+    def held(self, request: Request, resume: Callable[[Response | None], None]) -> bool:
+        """Whether etcd holds this request back; ``resume`` is called with its refusal, or None to go on."""
+        return not control(request) and self.etcd.held(request, resume)
+
+    def delay(self, request: Request) -> Delay | None:
+        """How long to wait before the request is carried out; None for not at all."""
+        late = self.take("late", request)
+        if late is not None:
+            return Delay(late.seconds, late=True)
+        rule = self.take("slow", request)
+        return Delay(rule.seconds, late=False) if rule is not None and rule.seconds > 0 else None
 
     def refusal(self, request: Request) -> Response | None:
         """The error to answer with instead of doing what is asked."""
-        rule = self._take("answer", request)
-        return None if rule is None else error_response(_error(rule))
+        rule = self.take("answer", request)
+        if rule is not None:
+            return error_response(_error(rule))
+        return None if control(request) else self.etcd.refusal(request)
 
     def loses_reply(self, request: Request, response: Response) -> bool:
         """Whether the request, which was carried out, gets no answer but a cut connection."""
-        return response.status < 300 and self._take("lose_reply", request) is not None
+        return response.status < 300 and self.take("lose_reply", request) is not None
 
     def watch_began(self, watch: Watch) -> None:
         watch.silent = self.silent_from_start
@@ -100,7 +127,7 @@ def control(request: Request) -> bool:
 
 
 def _error(rule: Rule) -> ApiError:
-    if rule.status == 429:
+    if rule.status == 429 and not rule.message:
         return statuses.too_many_requests(rule.retry_after)
     if rule.status == 401:
         return statuses.unauthorized()

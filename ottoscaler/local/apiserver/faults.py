@@ -11,9 +11,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from ottoscaler.local.apiserver import statuses
-from ottoscaler.local.apiserver.fault_plan import FaultPlan, Rule
-from ottoscaler.local.apiserver.watch import Watch
+from ottoscaler.local.apiserver.fault_plan import FaultPlan
+from ottoscaler.local.apiserver.request_faults import RequestFaults
+from ottoscaler.local.apiserver.watch_faults import WatchFaults
 
 
 class Cluster(Protocol):
@@ -28,101 +28,20 @@ class Cluster(Protocol):
     def vanish_pod(self, namespace: str, name: str) -> None: ...
     def lose_node(self, name: str) -> None: ...
     def recover_node(self, name: str) -> None: ...
+    def shift_node_clock(self, name: str, seconds: float) -> None: ...
+    def set_node_clocks_right(self) -> None: ...
+    def stall_etcd(self, how: str) -> None: ...
+    def resume_etcd(self) -> None: ...
 
 
-class Faults:
-    """The switches. Any thread; each call returns when the fault is in force.
-
-    ``times`` None: until ``clear``; ``verb`` is Kubernetes' word (create, get, list, watch, delete,
-    patch...); ``path`` a regular expression searched in the request's path and query.
-    """
+class Faults(RequestFaults, WatchFaults):
+    """All switches. Any thread; each call returns when the fault is in force."""
 
     def __init__(self, plan: FaultPlan, cluster: Cluster, call: Callable[[Callable[[], Any]], Any]) -> None:
-        self._plan, self._cluster, self._call = plan, cluster, call
+        RequestFaults.__init__(self, plan, call)
+        WatchFaults.__init__(self, plan, cluster.compact, call)
+        self._cluster = cluster
         self._return: asyncio.TimerHandle | None = None
-
-    # --- single requests
-
-    def lose_create_replies(self, times: int | None = 1, path: str | None = r"/pods(\?|$)") -> None:
-        """The Pod is created, then the connection is cut without an answer."""
-        self.lose_replies("create", times, path)
-
-    def lose_replies(self, verb: str, times: int | None = 1, path: str | None = None) -> None:
-        """The request is carried out, then the connection is cut without an answer."""
-        self._add(Rule("lose_reply", times, verb, path))
-
-    def answer(
-        self,
-        status: int,
-        times: int | None = 1,
-        verb: str | None = None,
-        path: str | None = None,
-        *,
-        retry_after: int = 0,
-        reason: str = "",
-        message: str = "",
-    ) -> None:
-        """The request is not carried out, and is answered with this status (429 with ``Retry-After``)."""
-        self._add(Rule("answer", times, verb, path, status, reason, message, retry_after))
-
-    def slow(
-        self, seconds: float, verb: str | None = None, path: str | None = None, times: int | None = None
-    ) -> None:
-        """The request is carried out, and answered, only after ``seconds``."""
-        self._add(Rule("slow", times, verb, path, seconds=seconds))
-
-    def hang(self, verb: str | None = None, path: str | None = None, times: int | None = 1) -> None:
-        """The request is neither carried out nor answered; its connection stays open."""
-        self._add(Rule("hang", times, verb, path))
-
-    def _add(self, rule: Rule) -> None:
-        self._call(lambda: self._plan.rules.append(rule))
-
-    # --- watches
-
-    def expire_watches(self) -> None:
-        """410 in mid-watch: every open watch gets an ERROR event and ends; older versions are forgotten."""
-
-        def expire() -> None:
-            self._cluster.compact()
-            for watch in tuple(self._plan.watches):
-                watch.fail(statuses.expired("too old resource version"))
-
-        self._call(expire)
-
-    def compact(self) -> None:
-        """Forget the history: a list or watch from any older version is answered with 410."""
-        self._call(self._cluster.compact)
-
-    def cut_watches(self) -> None:
-        """Cut the connection of every open watch."""
-        self._each_watch(Watch.cut)
-
-    def end_watches(self) -> None:
-        """End every open watch cleanly, as a server does with a slow reader."""
-        self._each_watch(Watch.end)
-
-    def _each_watch(self, act: Callable[[Watch], None]) -> None:
-        def every() -> None:
-            for watch in tuple(self._plan.watches):
-                act(watch)
-
-        self._call(every)
-
-    def silence_watches(self, *, future: bool = False) -> None:
-        """Open watches stay open and never say anything again; with ``future``, later ones too."""
-
-        def silence() -> None:
-            self._plan.silent_from_start = future
-            for watch in self._plan.watches:
-                watch.silent = True
-
-        self._call(silence)
-
-    def open_watches(self) -> int:
-        """How many watches are open now."""
-        count: int = self._call(lambda: len(self._plan.watches))
-        return count
 
     # --- outages
 
@@ -160,6 +79,18 @@ class Faults:
             self._cluster.cut_connections()
         await self._cluster.accept_connections()
 
+    def stall_etcd(self, how: str = "hanging") -> None:
+        """The server's etcd stalls until :meth:`resume_etcd`; what comes from the server's cache goes on.
+
+        ``how`` is one of ``etcd_stall.MODES``: requests hang, or are refused in the words of an etcd that is
+        gone, has no leader or is too slow. Nodes write no status meanwhile. Raises ValueError.
+        """
+        self._call(lambda: self._cluster.stall_etcd(how))
+
+    def resume_etcd(self) -> None:
+        """etcd is well again; requests that still hang are carried out."""
+        self._call(self._cluster.resume_etcd)
+
     def cut_connections(self) -> None:
         """Cut every open connection, watches included; new ones are welcome."""
         self._call(self._cluster.cut_connections)
@@ -188,6 +119,10 @@ class Faults:
         """The node is back: Ready, and its kubelet ends the Pods that were deleted meanwhile."""
         self._call(lambda: self._cluster.recover_node(name))
 
+    def shift_node_clock(self, name: str, seconds: float) -> None:
+        """The node's clock is so far ahead (behind, where negative): its kubelet stamps Pods by it."""
+        self._call(lambda: self._cluster.shift_node_clock(name, seconds))
+
     def deny(self, verb: str, resource: str = "pods") -> None:
         """Access reviews for this verb say no (the requests themselves still work). ``*`` is any."""
         self._call(lambda: self._plan.denied.add((verb, resource)))
@@ -205,12 +140,14 @@ class Faults:
         return rules
 
     def clear(self) -> None:
-        """Take back every rule, denial, silence to come, and outage."""
+        """Take back every rule, denial, silence to come, shifted clock and outage."""
 
         async def clear() -> None:
             self._plan.rules.clear()
             self._plan.denied.clear()
             self._plan.silent_from_start = False
+            self._cluster.set_node_clocks_right()
+            self._cluster.resume_etcd()
             await self._come_back()
 
         self._call(clear)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -51,6 +52,15 @@ class Request:
     @property
     def content_type(self) -> str:
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+    @property
+    def body_name(self) -> str:
+        """The name of the object in the body, '' where there is none to be found."""
+        try:
+            name = json.loads(self.body)["metadata"]["name"]
+        except (ValueError, KeyError, TypeError):
+            return ""
+        return name if isinstance(name, str) else ""
 
     @property
     def wants_table(self) -> bool:

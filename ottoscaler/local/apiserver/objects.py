@@ -6,7 +6,8 @@ import json
 from typing import Any
 
 from ottoscaler.local.apiserver import patch as patches
-from ottoscaler.local.apiserver import pods
+from ottoscaler.local.apiserver import pods, scheduling_gates
+from ottoscaler.local.apiserver.admission import Admission
 from ottoscaler.local.apiserver.decoding import METADATA_SHAPE, POD_SHAPE, check_types, decode_object
 from ottoscaler.local.apiserver.kinds import NAMESPACES, PODS, Kind
 from ottoscaler.local.apiserver.messages import Request
@@ -39,8 +40,11 @@ _SERVER_FIELDS = (
 class Objects:
     """Create, get, update, patch and delete on the store, with admission."""
 
-    def __init__(self, store: Store, quotas: Quotas, namespaces: Namespaces) -> None:
+    def __init__(
+        self, store: Store, quotas: Quotas, namespaces: Namespaces, admission: Admission, minor: int
+    ) -> None:
         self._store, self._quotas, self._namespaces = store, quotas, namespaces
+        self._admission, self._minor = admission, minor
 
     def get(self, kind: Kind, namespace: str | None, name: str) -> Entry:
         """The object. Raises ApiError 404."""
@@ -77,7 +81,7 @@ class Objects:
         name = metadata.get("name") or ""
         if namespace is not None:
             self._namespaces.admit(namespace, kind.resource, name)
-        obj = self._admitted(kind, namespace or "", {**obj, "metadata": metadata})
+        obj = self._admitted(kind, namespace or "", {**obj, "metadata": metadata}, request)
         key = (namespace or "", name)
         if self._store.get(kind.resource, *key) is not None:
             raise already_exists(kind.resource, name)
@@ -85,9 +89,15 @@ class Objects:
             return self._store.sketch(obj)
         return self._store.create(kind.resource, key, obj)
 
-    def _admitted(self, kind: Kind, namespace: str, obj: dict[str, Any]) -> dict[str, Any]:
+    def _admitted(self, kind: Kind, namespace: str, obj: dict[str, Any], request: Request) -> dict[str, Any]:
         if kind is PODS:
-            return pods.admitted(self._store, self._quotas, namespace, obj)
+            if self._minor < scheduling_gates.FIRST_MINOR:
+                obj = scheduling_gates.dropped(obj)
+            pods.check_service_account(self._store, namespace, obj)
+            pod = pods.validated(self._admission.mutated(obj, request))
+            self._admission.validate(request)
+            self._quotas.admit(namespace, pod["metadata"].get("name") or "", pod)
+            return pod
         causes = list(metadata_causes(obj["metadata"], label_name=kind.label_names))
         if causes:
             raise invalid(kind.kind, obj["metadata"].get("name") or "", causes)

@@ -33,6 +33,7 @@ MERGE_KEYS = {
     "addresses": "type",
     "taints": None,
     "ownerReferences": "uid",
+    "schedulingGates": "name",
     "secrets": "name",
     "ports": "containerPort",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ottoscaler.local.apiserver import quantity
+from ottoscaler.local.apiserver.scheduling_gates import gated_condition, without_empty
 from ottoscaler.model import JsonObject
 
 _MODES = {"configMap": 420, "secret": 420, "projected": 420, "downwardAPI": 420}
@@ -30,7 +31,10 @@ def with_defaults(pod: JsonObject) -> JsonObject:
     spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
     if spec.get("volumes"):
         spec["volumes"] = [_volume(volume) for volume in spec["volumes"]]
-    status = {"phase": "Pending", "qosClass": qos_class(spec)}
+    spec = without_empty(spec)
+    status: JsonObject = {"phase": "Pending", "qosClass": qos_class(spec)}
+    if spec.get("schedulingGates"):
+        status["conditions"] = [gated_condition()]
     return {"metadata": dict(pod.get("metadata") or {}), "spec": spec, "status": status}
 
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 
 from ottoscaler.local.apiserver import quantity
+from ottoscaler.local.apiserver.scheduling_gates import gate_causes
 from ottoscaler.local.apiserver.statuses import Cause, duplicate, invalid_value, required, unsupported
 from ottoscaler.model import JsonObject
 
@@ -44,6 +45,8 @@ _ENV_RULE = (
     "must not start with a digit (e.g. 'my.env-name',  or 'MY_ENV.NAME',  or 'MyEnvName1', regex used for "
     "validation is '[-._a-zA-Z][-._a-zA-Z0-9]*')"
 )
+_STANDARD_FINALIZERS = ("kubernetes", "orphan", "foregroundDeletion")
+_FINALIZER_RULE = "name is neither a standard finalizer name nor is it fully qualified"
 _STANDARD_RESOURCES = ("cpu", "memory", "ephemeral-storage")
 MAX_ANNOTATIONS_BYTES = 256 * 1024  # apimachinery's TotalAnnotationSizeLimitB
 _INT32 = 2**31 - 1
@@ -62,7 +65,7 @@ def metadata_causes(metadata: JsonObject, *, label_name: bool = False) -> Iterat
 
 
 def label_causes(metadata: JsonObject) -> Iterator[Cause]:
-    """What is wrong with an object's labels and annotations."""
+    """What is wrong with an object's labels, annotations and finalizers."""
     for key, value in (metadata.get("labels") or {}).items():
         yield from _key_causes("metadata.labels", key)
         if len(value) > 63:
@@ -76,6 +79,19 @@ def label_causes(metadata: JsonObject) -> Iterator[Cause]:
     if size > MAX_ANNOTATIONS_BYTES:
         limit = f"must have at most {MAX_ANNOTATIONS_BYTES} bytes"
         yield Cause("FieldValueTooLong", f"Too long: {limit}", "metadata.annotations")
+    for i, name in enumerate(metadata.get("finalizers") or []):
+        if "/" not in name and name not in _STANDARD_FINALIZERS:
+            yield invalid_value(f"metadata.finalizers[{i}]", name, _FINALIZER_RULE)
+
+
+def finalizer_causes(old: JsonObject, new: JsonObject) -> Iterator[Cause]:
+    """An object that is being deleted takes no new finalizer."""
+    before = old.get("finalizers") or []
+    added = [name for name in new.get("finalizers") or [] if name not in before]
+    if old.get("deletionTimestamp") and added:
+        names = ", ".join(f'"{name}"' for name in added)
+        why = "no new finalizers can be added if the object is being deleted, found new finalizers "
+        yield Cause("FieldValueForbidden", f"Forbidden: {why}[]string{{{names}}}", "metadata.finalizers")
 
 
 def _too_long(name: str, limit: int) -> str:
@@ -114,6 +130,9 @@ def pod_causes(pod: JsonObject) -> Iterator[Cause]:
     policies = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
     if spec["dnsPolicy"] not in policies:
         yield unsupported("spec.dnsPolicy", spec["dnsPolicy"], policies)
+    for i, gate in enumerate(spec.get("schedulingGates") or []):
+        yield from _key_causes(f"spec.schedulingGates[{i}]", str(gate.get("name", "")))
+    yield from gate_causes(spec)
     deadline = spec.get("activeDeadlineSeconds")
     if deadline is not None and not 1 <= deadline <= _INT32:
         why = f"must be between 1 and {_INT32}, inclusive"

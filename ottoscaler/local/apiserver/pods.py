@@ -10,7 +10,8 @@ from typing import Any
 
 from ottoscaler.local.apiserver import decoding, pod_validation
 from ottoscaler.local.apiserver.pod_defaults import with_defaults
-from ottoscaler.local.apiserver.quota import Quotas, terminal
+from ottoscaler.local.apiserver.quota import terminal
+from ottoscaler.local.apiserver.scheduling_gates import added_gate_causes
 from ottoscaler.local.apiserver.statuses import (
     Cause,
     bad_request,
@@ -32,20 +33,23 @@ def generated_name(prefix: str) -> str:
     return prefix[:58] + "".join(secrets.choice(_SUFFIX) for _ in range(5))
 
 
-def admitted(store: Store, quotas: Quotas, namespace: str, pod: JsonObject) -> JsonObject:
-    """The Pod as it is to be stored. Raises ApiError 403 and 422 in kube-apiserver's order and words."""
-    result = with_defaults(pod)
-    name = result["metadata"].get("name") or ""
-    account = result["spec"]["serviceAccountName"]
+def check_service_account(store: Store, namespace: str, pod: JsonObject) -> None:
+    """Raise ApiError 403 where the Pod's service account does not exist."""
+    spec = pod.get("spec") or {}
+    account = spec.get("serviceAccountName") or spec.get("serviceAccount") or "default"
     if store.get("serviceaccounts", namespace, account) is None:
         missing = (
             f'error looking up service account {namespace}/{account}: serviceaccount "{account}" not found'
         )
-        raise forbidden("pods", name, missing)
+        raise forbidden("pods", pod["metadata"].get("name") or "", missing)
+
+
+def validated(pod: JsonObject) -> JsonObject:
+    """The Pod with its defaults, as it is to be stored. Raises ApiError 422 in kube-apiserver's words."""
+    result = with_defaults(pod)
     causes = list(pod_validation.pod_causes(result))
     if causes:
-        raise invalid("Pod", name, causes)
-    quotas.admit(namespace, name, result)
+        raise invalid("Pod", result["metadata"].get("name") or "", causes)
     return result
 
 
@@ -58,7 +62,9 @@ _MAY_CHANGE = (
 
 def check_update(name: str, old: JsonObject, new: JsonObject) -> None:
     """Raise ApiError 422 where an update changes what is fixed once a Pod exists."""
-    causes = list(pod_validation.label_causes(new["metadata"]))
+    metadata = new["metadata"]
+    causes = list(pod_validation.label_causes(metadata))
+    causes += [*pod_validation.finalizer_causes(old["metadata"], metadata), *added_gate_causes(old, new)]
     if _fixed(old["spec"]) != _fixed(new["spec"]):
         causes.append(Cause("FieldValueForbidden", f"Forbidden: {_MAY_CHANGE}", "spec"))
     else:
@@ -74,8 +80,11 @@ def check_update(name: str, old: JsonObject, new: JsonObject) -> None:
         raise invalid("Pod", name, causes)
 
 
+_MAY_DIFFER = ("activeDeadlineSeconds", "tolerations", "schedulingGates")
+
+
 def _fixed(spec: JsonObject) -> JsonObject:
-    fixed = {key: value for key, value in spec.items() if key not in ("activeDeadlineSeconds", "tolerations")}
+    fixed = {key: value for key, value in spec.items() if key not in _MAY_DIFFER}
     for group in ("containers", "initContainers"):
         if group in fixed:
             fixed[group] = [{k: v for k, v in one.items() if k != "image"} for one in fixed[group]]

@@ -69,10 +69,19 @@ class Quotas:
         used = self._used.get(namespace, {})
         for (_, quota_name), entry in self._store.items("resourcequotas", namespace):
             hard = (entry.obj.get("spec") or {}).get("hard") or {}
-            self._check(namespace, name, quota_name, hard, asked, used)
+            self._check_known(name, quota_name, entry.obj.get("status") or {}, asked)
+            self._check(name, quota_name, hard, asked, used)
 
     @staticmethod
-    def _check(_: str, name: str, quota: str, hard: Mapping[str, str], asked: Amounts, used: Amounts) -> None:
+    def _check_known(name: str, quota: str, status: JsonObject, asked: Amounts) -> None:
+        """A quota whose controller has not told its use yet, of something the Pod asks for, lets none in."""
+        concerned = sorted(key for key in status.get("hard") or {} if _ALIASES.get(key, key) in asked)
+        if any(key not in (status.get("used") or {}) for key in concerned):
+            why = f"status unknown for quota: {quota}, resources: {','.join(concerned)}"
+            raise forbidden("pods", name, why)
+
+    @staticmethod
+    def _check(name: str, quota: str, hard: Mapping[str, str], asked: Amounts, used: Amounts) -> None:
         missing = sorted(
             key for key in hard if _ALIASES.get(key, key) in _COMPUTE and _ALIASES.get(key, key) not in asked
         )
@@ -120,7 +129,10 @@ class Quotas:
                 self._limited.discard(namespace)
             return
         self._limited.add(namespace)
-        self._refresh_soon(namespace)
+        # as the controller does, which does not mind a status whose use somebody has taken out
+        spec, status = event.entry.obj.get("spec") or {}, event.entry.obj.get("status") or {}
+        if spec.get("hard") != status.get("hard"):
+            self._refresh_soon(namespace)
 
     def _refresh_soon(self, namespace: str) -> None:
         if namespace not in self._stale:

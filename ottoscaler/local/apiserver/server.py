@@ -9,14 +9,11 @@ from __future__ import annotations
 import asyncio
 import http
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
+from ottoscaler.local.apiserver.fault_plan import REQUEST_SECONDS, FaultPlan
 from ottoscaler.local.apiserver.messages import Answer, Request, Response, Stream, error_response
 from ottoscaler.local.apiserver.statuses import ApiError
 from ottoscaler.local.ports import free_port
-
-if TYPE_CHECKING:
-    from ottoscaler.local.apiserver.fault_plan import FaultPlan
 
 MAX_HEADER_BYTES = 64 * 1024
 MAX_BODY_BYTES = 3 * 1024 * 1024  # kube-apiserver's own limit on a request body
@@ -112,20 +109,37 @@ class Connection(asyncio.Protocol):
             self._busy = True  # and never ended: the client has to give up
             return
         delay = self._faults.delay(request)
-        if delay > 0:
+        if delay is not None:
             self._busy = True
-            asyncio.get_running_loop().call_later(delay, self._resume, request)
+            loop = asyncio.get_running_loop()
+            if delay.seconds > REQUEST_SECONDS and not delay.late:
+                loop.call_later(REQUEST_SECONDS, self._resume, request, _timed_out())
+            else:
+                loop.call_later(delay.seconds, self._delayed, request, delay.late)
+            return
+        self._reach_etcd(request)
+
+    def _delayed(self, request: Request, late: bool) -> None:
+        """A client that has gone takes its request with it, unless the request is delivered late."""
+        self._busy = False
+        if self._transport is not None or late:
+            self._reach_etcd(request)
+            self._serve()
+
+    def _reach_etcd(self, request: Request) -> None:
+        if self._faults.held(request, lambda refusal: self._resume(request, refusal)):
+            self._busy = True
             return
         self._reply(request)
 
-    def _resume(self, request: Request) -> None:
+    def _resume(self, request: Request, refusal: Response | None) -> None:
         self._busy = False
         if self._transport is not None:
-            self._reply(request)
+            self._reply(request, refusal)
             self._serve()
 
-    def _reply(self, request: Request) -> None:
-        answer: Answer | None = self._faults.refusal(request)
+    def _reply(self, request: Request, refusal: Response | None = None) -> None:
+        answer: Answer | None = refusal or self._faults.refusal(request)
         if answer is None:
             answer = self._answer(request)
         if isinstance(answer, Stream):
@@ -188,6 +202,11 @@ class Connection(asyncio.Protocol):
     def _write(self, data: bytes) -> None:
         if self._transport is not None:
             self._transport.write(data)
+
+
+def _timed_out() -> Response:
+    words = "Timeout: request did not complete within requested timeout - context deadline exceeded"
+    return error_response(ApiError(504, "Timeout", words, {}))
 
 
 class Server:

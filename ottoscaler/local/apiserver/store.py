@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from ottoscaler.model import JsonObject
@@ -27,9 +27,9 @@ EventType = Literal["ADDED", "MODIFIED", "DELETED"]
 encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
-def timestamp() -> str:
-    """Now, as Kubernetes writes times: whole seconds, UTC."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def timestamp(ahead: float = 0.0) -> str:
+    """Now, or by a clock that is so many seconds ahead, as Kubernetes writes times: whole seconds, UTC."""
+    return (datetime.now(UTC) + timedelta(seconds=ahead)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 @dataclass(slots=True)

@@ -85,6 +85,8 @@ def pod_state(pod: JsonObject) -> str:
     """The word in kubectl's STATUS column: the phase, or what says more."""
     status = pod.get("status") or {}
     word: str = status.get("reason") or status.get("phase") or "Unknown"
+    if any(one.get("reason") == "SchedulingGated" for one in status.get("conditions") or []):
+        word = "SchedulingGated"
     for one in reversed(status.get("containerStatuses") or []):
         state = one.get("state") or {}
         if (state.get("waiting") or {}).get("reason"):

@@ -97,6 +97,21 @@ def _field(pod: JsonObject, path: str) -> str:
     return "" if value is None else str(value)
 
 
+def missing_volume(pod: JsonObject, store: Store) -> str | None:
+    """The kubelet's sentence on the first volume whose ConfigMap or Secret does not exist; None for none."""
+    for volume in pod["spec"].get("volumes") or []:
+        for resource, source, key in (("configmap", "configMap", "name"), ("secret", "secret", "secretName")):
+            reference = volume.get(source)
+            if not isinstance(reference, dict) or reference.get("optional"):
+                continue
+            name = reference.get(key, "")
+            if store.get(f"{resource}s", pod["metadata"]["namespace"], name) is None:
+                return (
+                    f'MountVolume.SetUp failed for volume "{volume["name"]}" : {resource} "{name}" not found'
+                )
+    return None
+
+
 def mounts(container: JsonObject, volumes: Path) -> dict[str, Path]:
     """For each mount path, the directory that plays the volume."""
     result = {}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from ottoscaler.local.apiserver.store import timestamp
 from ottoscaler.local.node import pod_status
 from ottoscaler.model import JsonObject
 
@@ -47,17 +46,18 @@ class Container:
         self.identity = f"{self.uid}/{self.name}/{self.restarts}"
         self.alive, self.log = True, log
 
-    def run(self) -> None:
+    def run(self, now: str) -> None:
+        """It runs, since ``now`` by its node's clock."""
         if self.alive:
-            self.state = pod_status.running(timestamp())
+            self.state = pod_status.running(now)
 
-    def end(self, code: int, reason: str, message: str = "") -> None:
+    def end(self, code: int, reason: str, now: str, message: str = "") -> None:
         """It has ended, or could not be started; a failed one may tell its last words from the log."""
         self.alive = False
-        began = (self.state.get("running") or {}).get("startedAt") or timestamp()
+        began = (self.state.get("running") or {}).get("startedAt") or now
         if code and not message and self.spec.get("terminationMessagePolicy") == "FallbackToLogsOnError":
             message = last_words(self.log)
-        self.state = pod_status.terminated(code, reason, began, message)
+        self.state = pod_status.terminated(code, reason, began, now, message)
 
     def must_restart(self, policy: str) -> bool:
         ended = self.state.get("terminated")
@@ -71,8 +71,9 @@ class Container:
         self.restarts += 1
         self.wait("CrashLoopBackOff", f"back-off restarting failed container={self.name}")
 
-    def status(self, uid: str, *, init: bool = False) -> JsonObject:
-        state = self.state or pod_status.waiting("PodInitializing" if not init else "ContainerCreating")
+    def status(self, uid: str, *, init: bool = False, behind_init: bool = False) -> JsonObject:
+        """Its status; ``behind_init``: it starts only after the Pod's init containers."""
+        state = self.state or pod_status.waiting("PodInitializing" if behind_init else "ContainerCreating")
         status = pod_status.container_status(self.spec, state, uid, self.restarts, self.last)
         if init and self.succeeded:
             status["ready"] = True

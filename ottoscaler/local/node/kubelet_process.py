@@ -14,14 +14,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ottoscaler.local.apiserver import pods
+from ottoscaler.local.apiserver.core_events import CoreEvents
 from ottoscaler.local.apiserver.quota import terminal
-from ottoscaler.local.apiserver.store import Entry, Event, Store, timestamp
-from ottoscaler.local.node import container_env, images, pod_status
+from ottoscaler.local.apiserver.store import Entry, Event, Store
+from ottoscaler.local.node import container_env, images, pod_status, trouble
 from ottoscaler.local.node.containers import Container, Sandbox
 from ottoscaler.local.node.nodes import Nodes
 from ottoscaler.local.node.runtime import Runtime
 from ottoscaler.model import JsonObject
 
+MOUNT_RETRY_SECONDS = 1.0  # a real kubelet begins with half a second, and doubles it
 PULL_RETRY_SECONDS = 1.0  # from ErrImagePull to ImagePullBackOff; a real kubelet's is some 10
 RESTART_SECONDS, MAX_RESTART_SECONDS = 1.0, 300.0  # a real kubelet begins with 10
 DEADLINE_MESSAGE = "Pod was active on the node longer than the specified deadline"
@@ -30,8 +32,8 @@ DEADLINE_MESSAGE = "Pod was active on the node longer than the specified deadlin
 class ProcessKubelet:
     """Runs the Pods bound to the fake nodes. Event loop thread only."""
 
-    def __init__(self, store: Store, nodes: Nodes, directory: Path) -> None:
-        self._store, self._nodes, self._directory = store, nodes, directory
+    def __init__(self, store: Store, nodes: Nodes, events: CoreEvents, directory: Path) -> None:
+        self._store, self._nodes, self._events, self._directory = store, nodes, events, directory
         self._runtime = Runtime(self._started, self._failed, self._ended)
         self._pods: dict[str, Sandbox] = {}
         self._addresses = itertools.count(1)
@@ -102,12 +104,24 @@ class ProcessKubelet:
         entry = self._entry(sandbox)
         if entry is None or sandbox.grace is not None:
             return
-        sandbox.began = timestamp()
+        sandbox.began = self._nodes.now(sandbox.node)
         sandbox.create_directories()
         limit = entry.obj["spec"].get("activeDeadlineSeconds")
         if limit:
             self._later(sandbox, limit, self._expire)
-        self._advance(sandbox)
+        self._mount(sandbox)
+
+    def _mount(self, sandbox: Sandbox) -> None:
+        """Start the containers once all volumes are there; until then the Pod waits in ContainerCreating."""
+        entry = self._entry(sandbox)
+        if entry is None or sandbox.grace is not None or sandbox.finished:
+            return
+        missing = container_env.missing_volume(entry.obj, self._store)
+        if missing is None:
+            self._advance(sandbox)
+        else:
+            trouble.tell(self._events, entry, f"FailedMount {missing}", self._nodes.now(sandbox.node))
+            self._later(sandbox, MOUNT_RETRY_SECONDS, self._mount)
         self._report(sandbox)
 
     def _advance(self, sandbox: Sandbox) -> None:
@@ -128,14 +142,19 @@ class ProcessKubelet:
             return
         problem = images.problem(container.spec.get("image", ""))
         if problem is not None:
-            container.wait(*problem)
+            self._wait(sandbox, container, entry, *problem)
             if container.waits_for("ErrImagePull"):
                 self._later(sandbox, PULL_RETRY_SECONDS, self._back_off_pulls)
             return
         try:
             self._launch(sandbox, container, entry.obj)
         except container_env.ConfigError as error:
-            container.wait("CreateContainerConfigError", str(error))
+            self._wait(sandbox, container, entry, "CreateContainerConfigError", str(error))
+
+    def _wait(self, sandbox: Sandbox, container: Container, entry: Entry, reason: str, message: str) -> None:
+        container.wait(reason, message)
+        now = self._nodes.now(sandbox.node)
+        trouble.tell_waiting(self._events, entry, container.spec, reason, message, now)
 
     def _launch(self, sandbox: Sandbox, container: Container, pod: JsonObject) -> None:
         status = {**pod["status"], "podIP": sandbox.ip, "hostIP": "127.0.0.1"}
@@ -153,9 +172,11 @@ class ProcessKubelet:
         )
 
     def _back_off_pulls(self, sandbox: Sandbox) -> None:
+        entry = self._entry(sandbox)
         for container in sandbox.all:
-            if container.waits_for("ErrImagePull"):
-                container.wait("ImagePullBackOff", f'Back-off pulling image "{container.spec["image"]}"')
+            if entry is not None and container.waits_for("ErrImagePull"):
+                words = f'Back-off pulling image "{container.spec["image"]}"'
+                self._wait(sandbox, container, entry, "ImagePullBackOff", words)
         self._report(sandbox)
 
     # --- what the runtime tells
@@ -170,19 +191,19 @@ class ProcessKubelet:
     def _started(self, identity: str) -> None:
         found = self._found(identity)
         if found is not None:
-            found[1].run()
+            found[1].run(self._nodes.now(found[0].node))
             self._soon(found[0], self._report)
 
     def _failed(self, identity: str, message: str) -> None:
         found = self._found(identity)
         if found is not None:
-            found[1].end(128, "StartError", message)
+            found[1].end(128, "StartError", self._nodes.now(found[0].node), message)
             self._soon(found[0], self._settle)
 
     def _ended(self, identity: str, code: int) -> None:
         found = self._found(identity)
         if found is not None:
-            found[1].end(code, "Completed" if code == 0 else "Error")
+            found[1].end(code, "Completed" if code == 0 else "Error", self._nodes.now(found[0].node))
             self._soon(found[0], self._settle)
 
     def _settle(self, sandbox: Sandbox) -> None:
@@ -266,8 +287,9 @@ class ProcessKubelet:
         status = pod_status.pod_status(
             entry.obj,
             phase,
-            [container.status(sandbox.uid) for container in sandbox.containers],
+            [one.status(sandbox.uid, behind_init=bool(sandbox.init)) for one in sandbox.containers],
             began=sandbox.began,
+            now=self._nodes.now(sandbox.node),
             ip=sandbox.ip,
             init=[container.status(sandbox.uid, init=True) for container in sandbox.init],
             reason=sandbox.reason,

@@ -7,7 +7,11 @@ control plane in ``cluster/``, so that a test runs the same against both:
 start-delay         seconds from binding to Running                                0.2
 run-seconds         seconds in Running; ``inf``: until it is deleted                1
 exit-code, reason   the exit code (not 0: Failed), and the reason                   0, by the code
-waiting             never starts, for this reason, such as ImagePullBackOff
+waiting             never starts, for this reason, such as ImagePullBackOff; several, with a
+                    comma between them, follow each other after half a second
+waiting-message     the message of the first of these reasons                       simulated
+waiting-seconds     it starts after so long in the last of these reasons            never
+event               the kubelet's warning about it: a reason, a space, a message    none
 term-seconds        how long it takes to end when deleted (at most the grace)       0.05
 term-exit-code      exit code when it is ended by a deletion                        143
 log                 what ``kubectl logs`` shows                                     a note
@@ -23,13 +27,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ottoscaler.local.apiserver import pods
+from ottoscaler.local.apiserver.core_events import CoreEvents
 from ottoscaler.local.apiserver.quota import terminal
-from ottoscaler.local.apiserver.store import Entry, Event, Store, timestamp
-from ottoscaler.local.node import pod_status
+from ottoscaler.local.apiserver.store import Entry, Event, Store
+from ottoscaler.local.node import pod_status, trouble
 from ottoscaler.local.node.nodes import Nodes
 from ottoscaler.model import JsonObject
 
 START_DELAY, RUN_SECONDS, TERM_SECONDS = 0.2, 1.0, 0.05
+WAITING_STEP_SECONDS = 0.5  # from one waiting reason to the next
 BACKOFF_SECONDS, MAX_BACKOFF_SECONDS = 1.0, 300.0
 _DEADLINE_MESSAGE = "Pod was active on the node longer than the specified deadline"
 
@@ -46,18 +52,21 @@ class _Simulated:
         "node",
         "ran",
         "restarts",
+        "shown",
         "stage",
         "started",
         "timer",
+        "waits",
     )
 
     def __init__(self, key: tuple[str, str], node: str, ip: str) -> None:
         self.key, self.node, self.ip = key, node, ip
         self.stage = "new"
         self.began = self.started = ""
-        self.restarts = 0
+        self.restarts = self.shown = 0
         self.ran = False  # its containers have something to end
         self.last: list[JsonObject] = []
+        self.waits: list[str] | None = None  # the waiting reasons still to come
         self.timer: asyncio.TimerHandle | None = None
         self.deadline: asyncio.TimerHandle | None = None
 
@@ -89,8 +98,10 @@ def _number(
 class SimulatedKubelet:
     """Plays the Pods bound to the fake nodes. Event loop thread only."""
 
-    def __init__(self, store: Store, nodes: Nodes, start_delay: float, run_seconds: float) -> None:
-        self._store, self._nodes = store, nodes
+    def __init__(
+        self, store: Store, nodes: Nodes, events: CoreEvents, start_delay: float, run_seconds: float
+    ) -> None:
+        self._store, self._nodes, self._events = store, nodes, events
         self._start_delay, self._run_seconds = start_delay, run_seconds
         self._pods: dict[str, _Simulated] = {}
         self._addresses = itertools.count(1)
@@ -170,22 +181,45 @@ class SimulatedKubelet:
         pod = entry.obj
         if known.stage not in ("new", "backoff"):
             return
-        known.began = known.began or timestamp()
+        known.began = known.began or self._nodes.now(known.node)
         limit = pod["spec"].get("activeDeadlineSeconds")
         if limit and known.deadline is None:
             known.deadline = asyncio.get_running_loop().call_later(limit, self._step, self._expire, uid)
-        reason = simulated_text(pod, "waiting")
-        if reason:
-            known.stage = "waiting"
-            state = pod_status.waiting(reason, "simulated")
-            self._report(known, entry, "Pending", [state for _ in pod["spec"]["containers"]])
-            return
-        known.started, known.stage = timestamp(), "running"
+        if known.waits is None:
+            known.waits = [one for one in (simulated_text(pod, "waiting") or "").split(",") if one]
+            if known.waits:
+                known.stage = "waiting"
+                self._wait(uid, known, entry)
+                return
+        known.started, known.stage = self._nodes.now(known.node), "running"
         containers = pod["spec"]["containers"]
         seconds = max(_number(pod, "run-seconds", self._run_seconds, [one]) for one in containers)
         if math.isfinite(seconds):
             self._after(seconds, self._finish, uid)
         self._report(known, entry, "Running", [pod_status.running(known.started) for _ in containers])
+
+    def _wait(self, uid: str, known: _Simulated, entry: Entry) -> None:
+        """Show the next waiting reason; behind the last one the containers start, if they ever do."""
+        if known.stage != "waiting" or known.waits is None:
+            return
+        if not known.waits:
+            known.stage = "new"
+            self._begin(uid, known, entry)
+            return
+        pod, reason, first = entry.obj, known.waits.pop(0), known.shown == 0
+        known.shown += 1
+        message = (simulated_text(pod, "waiting-message") or "simulated") if first else f"Back-off: {reason}"
+        containers = pod["spec"]["containers"]
+        entry = self._report(
+            known, entry, "Pending", [pod_status.waiting(reason, message) for _ in containers]
+        )
+        for container in containers:
+            trouble.tell_waiting(self._events, entry, container, reason, message, self._nodes.now(known.node))
+        if first and (said := simulated_text(pod, "event")):
+            trouble.tell(self._events, entry, said, self._nodes.now(known.node))
+        seconds = WAITING_STEP_SECONDS if known.waits else _number(pod, "waiting-seconds", math.inf)
+        if math.isfinite(seconds):
+            self._after(seconds, self._wait, uid)
 
     def _finish(self, uid: str, known: _Simulated, entry: Entry) -> None:
         pod = entry.obj
@@ -223,17 +257,17 @@ class SimulatedKubelet:
 
     # --- statuses
 
-    @staticmethod
     def _ended(
-        known: _Simulated, pod: JsonObject, codes: list[int], *, plain: bool = False
+        self, known: _Simulated, pod: JsonObject, codes: list[int], *, plain: bool = False
     ) -> list[JsonObject]:
-        began = known.started or timestamp()
+        now = self._nodes.now(known.node)
+        began = known.started or now
         states = []
         for container, code in zip(pod["spec"]["containers"], codes, strict=True):
             reason = "Error" if code else "Completed"
             if not plain:
                 reason = simulated_text(pod, "reason", [container]) or reason
-            states.append(pod_status.terminated(code, reason, began))
+            states.append(pod_status.terminated(code, reason, began, now))
         return states
 
     def _report(
@@ -252,14 +286,23 @@ class SimulatedKubelet:
             pod_status.container_status(one, state, uid, known.restarts, last[i] if i < len(last) else None)
             for i, (one, state) in enumerate(zip(pod["spec"]["containers"], states, strict=True))
         ]
-        done = pod_status.terminated(0, "Completed", known.began or timestamp())
+        now = self._nodes.now(known.node)
+        began = known.began or now
+        done = pod_status.terminated(0, "Completed", began, now)
         init = [
             {**pod_status.container_status(one, done, uid), "ready": True}
             for one in pod["spec"].get("initContainers") or []
         ]
-        began = known.began or timestamp()
         status = pod_status.pod_status(
-            pod, phase, containers, began=began, ip=known.ip, init=init, reason=reason, message=message
+            pod,
+            phase,
+            containers,
+            began=began,
+            now=now,
+            ip=known.ip,
+            init=init,
+            reason=reason,
+            message=message,
         )
         return pod_status.write_status(self._store, entry, status)
 

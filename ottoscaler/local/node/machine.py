@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ottoscaler.local.apiserver import pods
+from ottoscaler.local.apiserver.admission import Admission
 from ottoscaler.local.apiserver.api import Api
 from ottoscaler.local.apiserver.audit import Recorder
+from ottoscaler.local.apiserver.core_events import CoreEvents
 from ottoscaler.local.apiserver.fault_plan import FaultPlan
 from ottoscaler.local.apiserver.faults import Faults
 from ottoscaler.local.apiserver.lists import Lists
@@ -43,6 +45,7 @@ class Options:
         self.run_seconds: float = options["run_seconds"]
         self.bookmark_seconds: float = options["bookmark_seconds"]
         self.history_limit: int = options["history_limit"]
+        self.minor: int = options["minor"]
 
 
 class Machine:
@@ -56,21 +59,25 @@ class Machine:
         self.faults: Faults | None = None
         quotas, namespaces = Quotas(self.store), Namespaces(self.store)
         self.nodes = Nodes(self.store, options.nodes, {**_NODE_SIZE, **options.node_size})
-        self.scheduler = Scheduler(self.store, self.nodes)
+        self.events = CoreEvents(self.store)
+        self.scheduler = Scheduler(self.store, self.nodes, self.events)
         self._kubelet = self._make_kubelet()
         self._namespaces = namespaces
         lists = Lists(self.store, self.plan, options.bookmark_seconds)
-        objects = Objects(self.store, quotas, namespaces)
-        api = Api(self.store, objects, lists, self.plan, self._kubelet, self._control, options.token)
+        objects = Objects(self.store, quotas, namespaces, Admission(self.plan), options.minor)
+        api = Api(
+            self.store, objects, lists, self.plan, self._kubelet, self._control, options.token, options.minor
+        )
         self._server = Server(api.answer, self.recorder.record, self.plan)
         self._controls = Server(api.answer, self.recorder.record, self.plan)
 
     def _make_kubelet(self) -> ProcessKubelet | SimulatedKubelet | None:
         options = self._options
         if options.kubelet == "process":
-            return ProcessKubelet(self.store, self.nodes, self._directory / "pods")
+            return ProcessKubelet(self.store, self.nodes, self.events, self._directory / "pods")
         if options.kubelet == "simulated":
-            return SimulatedKubelet(self.store, self.nodes, options.start_delay, options.run_seconds)
+            times = (options.start_delay, options.run_seconds)
+            return SimulatedKubelet(self.store, self.nodes, self.events, *times)
         return None
 
     async def start(self) -> tuple[int, int]:
@@ -143,7 +150,9 @@ class Machine:
         pods.delete(self.store, self._pod(namespace, name), grace_seconds)
 
     def evict_pod(self, namespace: str, name: str, message: str) -> None:
-        pod_status.write_eviction(self.store, self._pod(namespace, name), message)
+        entry = self._pod(namespace, name)
+        now = self.nodes.now(entry.obj["spec"].get("nodeName", ""))
+        pod_status.write_eviction(self.store, entry, message, now)
 
     def vanish_pod(self, namespace: str, name: str) -> None:
         self._pod(namespace, name)
@@ -154,3 +163,17 @@ class Machine:
 
     def recover_node(self, name: str) -> None:
         self.nodes.recover(name)
+
+    def shift_node_clock(self, name: str, seconds: float) -> None:
+        self.nodes.shift_clock(name, seconds)
+
+    def set_node_clocks_right(self) -> None:
+        self.nodes.clocks.clear()
+
+    def stall_etcd(self, how: str) -> None:
+        self.plan.etcd.begin(how)
+        self.nodes.pause()
+
+    def resume_etcd(self) -> None:
+        self.plan.etcd.end()
+        self.nodes.resume()

@@ -20,6 +20,8 @@ class Nodes:
         self._store, self._size = store, size
         self.names = [f"fake-{i}" for i in range(count)]
         self.lost: set[str] = set()
+        self.clocks: dict[str, float] = {}  # seconds that a node's clock is ahead
+        self._paused = False
         self._waiting: dict[str, list[Callable[[], None]]] = {}
 
     def register(self) -> None:
@@ -62,12 +64,35 @@ class Nodes:
         """Ready again; what its kubelet had to do meanwhile happens now."""
         self.lost.discard(name)
         self._report(name, "True", "KubeletReady")
+        if self._paused:
+            return
         for step in self._waiting.pop(name, []):
             step()
 
+    def now(self, name: str) -> str:
+        """The time by this node's clock, as its kubelet writes it."""
+        return timestamp(self.clocks.get(name, 0.0))
+
+    def shift_clock(self, name: str, seconds: float) -> None:
+        """Put a node's clock ahead, or back. Raises ApiError 404."""
+        if name not in self.names:
+            raise not_found("nodes", name)
+        self.clocks[name] = seconds
+
+    def pause(self) -> None:
+        """No node and no scheduler can write: what they want to do waits."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """They can again; what waited is done, but on lost nodes."""
+        self._paused = False
+        for name in [one for one in self._waiting if one not in self.lost]:
+            for step in self._waiting.pop(name):
+                step()
+
     def when_there(self, name: str, step: Callable[[], None]) -> None:
-        """Do what a kubelet wants to do now, or when its node is back."""
-        if name in self.lost:
+        """Do what a kubelet (or, with '', the scheduler) wants to do now, or when it can again."""
+        if self._paused or name in self.lost:
             self._waiting.setdefault(name, []).append(step)
         else:
             step()

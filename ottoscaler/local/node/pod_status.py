@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ottoscaler.local.apiserver.store import Entry, Store, timestamp
+from ottoscaler.local.apiserver.store import Entry, Store
 from ottoscaler.model import JsonObject
 
 _DONE = {"Succeeded": "PodCompleted", "Failed": "PodFailed"}
@@ -19,11 +19,11 @@ def running(since: str) -> JsonObject:
     return {"running": {"startedAt": since}}
 
 
-def terminated(code: int, reason: str, began: str, message: str = "") -> JsonObject:
+def terminated(code: int, reason: str, began: str, now: str, message: str = "") -> JsonObject:
     state: JsonObject = {"exitCode": code, "reason": reason}
     if message:
         state["message"] = message
-    return {"terminated": {**state, "startedAt": began, "finishedAt": timestamp()}}
+    return {"terminated": {**state, "startedAt": began, "finishedAt": now}}
 
 
 def container_status(
@@ -45,13 +45,16 @@ def pod_status(
     containers: Sequence[JsonObject],
     *,
     began: str,
+    now: str,
     ip: str = "",
     init: Sequence[JsonObject] = (),
     reason: str = "",
     message: str = "",
 ) -> JsonObject:
-    """The whole status, with the conditions that follow from the containers' states."""
-    now = timestamp()
+    """The whole status, with the conditions that follow from the containers' states.
+
+    ``now`` is the time by the node's own clock, as are ``began`` and the times in ``containers``.
+    """
     old = {one["type"]: one for one in pod["status"].get("conditions") or []}
     ready = phase == "Running" and all(one["ready"] for one in containers)
     initialized = all("terminated" in one["state"] for one in init)
@@ -92,14 +95,16 @@ def write_status(store: Store, entry: Entry, status: JsonObject) -> Entry:
     )
 
 
-def write_eviction(store: Store, entry: Entry, message: str) -> Entry:
+def write_eviction(store: Store, entry: Entry, message: str, now: str) -> Entry:
     """The status of a Pod that the kubelet has evicted: Failed, and its containers ended."""
     statuses = []
     for one in entry.obj["status"].get("containerStatuses") or []:
         state = one.get("state") or {}
         if "running" in state:
-            state = terminated(137, "Error", state["running"]["startedAt"])
+            state = terminated(137, "Error", state["running"]["startedAt"], now)
         statuses.append({**one, "state": state, "ready": False, "started": False})
-    began = entry.obj["status"].get("startTime") or timestamp()
-    status = pod_status(entry.obj, "Failed", statuses, began=began, reason="Evicted", message=message)
+    began = entry.obj["status"].get("startTime") or now
+    status = pod_status(
+        entry.obj, "Failed", statuses, began=began, now=now, reason="Evicted", message=message
+    )
     return write_status(store, entry, status)

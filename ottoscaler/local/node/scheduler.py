@@ -7,7 +7,9 @@ from collections import Counter
 from decimal import Decimal
 
 from ottoscaler.local.apiserver import quantity
+from ottoscaler.local.apiserver.core_events import CoreEvents
 from ottoscaler.local.apiserver.quota import Amounts, pod_amounts, terminal
+from ottoscaler.local.apiserver.scheduling_gates import gates
 from ottoscaler.local.apiserver.store import Entry, Event, Key, Store, timestamp
 from ottoscaler.local.node.nodes import Nodes
 from ottoscaler.model import JsonObject
@@ -18,8 +20,8 @@ _ZERO = Decimal(0)
 class Scheduler:
     """Follows the Pods and writes where they run. Event loop thread only."""
 
-    def __init__(self, store: Store, nodes: Nodes) -> None:
-        self._store, self._nodes = store, nodes
+    def __init__(self, store: Store, nodes: Nodes, events: CoreEvents) -> None:
+        self._store, self._nodes, self._events = store, nodes, events
         self._used: dict[str, Amounts] = {name: {} for name in nodes.names}
         self._pending: set[Key] = set()  # told that no node fits
         self._again = False
@@ -40,8 +42,11 @@ class Scheduler:
                 self._retry_soon()
         if after is None:
             self._pending.discard(event.key)
-        elif event.type == "ADDED" and not after.obj["spec"].get("nodeName"):
-            asyncio.get_running_loop().call_soon(self._schedule, event.key)
+        elif not after.obj["spec"].get("nodeName") and (event.type == "ADDED" or _released(event)):
+            asyncio.get_running_loop().call_soon(self._when_able, event.key)
+
+    def _when_able(self, key: Key) -> None:
+        self._nodes.when_there("", lambda: self._schedule(key))
 
     def _account(self, entry: Entry, sign: int) -> None:
         used = self._used.setdefault(entry.obj["spec"]["nodeName"], {})
@@ -56,7 +61,7 @@ class Scheduler:
     def _retry(self) -> None:
         self._again = False
         for key in sorted(self._pending):
-            self._schedule(key)
+            self._when_able(key)
 
     def _schedule(self, key: Key) -> None:
         entry = self._store.get("pods", *key)
@@ -67,6 +72,8 @@ class Scheduler:
         ):
             return
         if entry.obj["spec"].get("schedulerName") != "default-scheduler" or terminal(entry.obj):
+            return
+        if gates(entry.obj):
             return
         node, complaint = self._choose(entry.obj["spec"])
         pod = entry.obj
@@ -87,6 +94,8 @@ class Scheduler:
         self._store.update(
             "pods", key, {**pod, "metadata": dict(pod["metadata"]), "spec": spec, "status": status}
         )
+        if not node:
+            self._events.tell(entry, "FailedScheduling", complaint, component="default-scheduler")
 
     def _choose(self, spec: JsonObject) -> tuple[str, str]:
         """The node with the fewest Pods that fits, else the scheduler's sentence why none does."""
@@ -127,6 +136,11 @@ class Scheduler:
             for resource in ("cpu", "memory")
             if used.get(resource, _ZERO) + asked.get(resource, _ZERO) > quantity.parse(size[resource])
         ]
+
+
+def _released(event: Event) -> bool:
+    """Whether the last scheduling gate has been taken off."""
+    return event.previous is not None and bool(gates(event.previous.obj)) and not gates(event.entry.obj)
 
 
 def _holds(pod: JsonObject) -> bool:

@@ -1,0 +1,51 @@
+"""Admission webhooks on demand: what mutating and validating ones do to a create. Event loop thread only.
+
+The order is kube-apiserver's: mutating webhooks see the object after its namespace and service account were
+found good and before its fields are validated, validating ones after that and before its quota.
+"""
+
+from __future__ import annotations
+
+from ottoscaler.local.apiserver.fault_plan import FaultPlan
+from ottoscaler.local.apiserver.messages import Request
+from ottoscaler.local.apiserver.statuses import ApiError, internal_error
+from ottoscaler.model import JsonObject
+
+# A webhook's own timeout (timeoutSeconds), as its URL shows it.
+WEBHOOK_SECONDS = 10
+
+
+class Admission:
+    """Asks the fault plan what its webhooks make of a create."""
+
+    def __init__(self, plan: FaultPlan) -> None:
+        self._plan = plan
+
+    def mutated(self, obj: JsonObject, request: Request) -> JsonObject:
+        """The object as the mutating webhooks leave it: labels rewritten, added or dropped."""
+        rule = self._plan.take("relabel", request)
+        if rule is None:
+            return obj
+        labels = dict(obj["metadata"].get("labels") or {})
+        for key, value in rule.labels.items():
+            if value is None:
+                labels.pop(key, None)
+            else:
+                labels[key] = value
+        metadata = {key: value for key, value in obj["metadata"].items() if key != "labels"}
+        return {**obj, "metadata": {**metadata, **({"labels": labels} if labels else {})}}
+
+    def validate(self, request: Request) -> None:
+        """Raise ApiError where a validating webhook denies the request (any status), or fails (500)."""
+        rule = self._plan.take("fail_webhook", request)
+        if rule is not None:
+            url = f"https://{rule.webhook}.svc:443/validate?timeout={WEBHOOK_SECONDS}s"
+            what = f'failed to call webhook: Post "{url}": {rule.message}'
+            raise internal_error(f'failed calling webhook "{rule.webhook}": {what}')
+        rule = self._plan.take("deny", request)
+        if rule is None:
+            return
+        denied = f'admission webhook "{rule.webhook}" denied the request'
+        why = rule.message or rule.reason
+        message = f"{denied}: {why}" if why else f"{denied} without explanation"
+        raise ApiError(max(rule.status, 400), rule.reason, message)

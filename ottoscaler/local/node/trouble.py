@@ -1,0 +1,36 @@
+"""What a kubelet tells in Events of a Pod that does not start, in a real kubelet's words."""
+
+from __future__ import annotations
+
+from ottoscaler.local.apiserver.core_events import CoreEvents
+from ottoscaler.local.apiserver.store import Entry
+from ottoscaler.model import JsonObject
+
+_PULL = ("ErrImagePull", "ErrImageNeverPull", "RegistryUnavailable")
+_QUIET = ("ContainerCreating", "PodInitializing")
+
+
+def tell_waiting(
+    events: CoreEvents, pod: Entry, container: JsonObject, reason: str, message: str, now: str
+) -> None:
+    """Why a container waits. One that waits for its volumes has nothing to tell here."""
+    if reason in _QUIET:
+        return
+    image, host = container.get("image", ""), pod.obj["spec"].get("nodeName", "")
+    if reason in _PULL:
+        told = [("Warning", "Failed", f'Failed to pull image "{image}": {message}')]
+    elif reason == "ImagePullBackOff":
+        told = [("Normal", "BackOff", f'Back-off pulling image "{image}"')]
+    elif reason == "InvalidImageName":
+        told = [("Warning", "InspectFailed", message)]
+    else:
+        told = []
+    final = message if reason.startswith("Create") else reason
+    for kind, word, sentence in [*told, ("Warning", "Failed", f"Error: {final}")]:
+        events.tell(pod, word, sentence, kind=kind, host=host, container=container["name"], now=now)
+
+
+def tell(events: CoreEvents, pod: Entry, said: str, now: str) -> None:
+    """A warning about the whole Pod: its reason, a space, its message."""
+    reason, _, message = said.partition(" ")
+    events.tell(pod, reason, message, host=pod.obj["spec"].get("nodeName", ""), now=now)
