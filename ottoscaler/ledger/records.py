@@ -148,6 +148,17 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Expired:
+    """What one look at the finished events came to."""
+
+    low_water: str
+    looked: int  # at so many, whose time is over
+    stay: int  # of them, as another group needs their entries
+    ledgers: int
+    entries: int
+
+
+@dataclass(frozen=True, slots=True)
 class Survey:
     """What a heartbeat saw of the others."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ottoscaler.ledger.fencing import Scripts, text
-from ottoscaler.ledger.records import IndexState, outcome_words
+from ottoscaler.ledger.records import Expired, IndexState, outcome_words
 from ottoscaler.model import Outcome, WorkerId
 
 
@@ -27,10 +27,21 @@ class Upkeep:
             (text(s), text(o), IndexState.parse(text(i)) if i else None, bool(c)) for s, o, i, c in answer[1]
         ]
 
-    def housekeeping(self, retention: float, dead_retention: float, batch: int) -> tuple[str, int, int]:
-        """Raise the low-water mark and let expire what may. (mark, ledgers, entries)."""
-        answer = self._scripts.run("housekeeping", int(retention * 1000), int(dead_retention * 1000), batch)
-        return text(answer[1]), int(answer[2]), int(answer[3])
+    def expire(self, retention: float, batch: int, passed_over: int) -> Expired:
+        """Raise the low-water mark, and let finished events go whose retention time (seconds) is over.
+
+        Looks at ``batch`` of them behind the ``passed_over`` oldest, which had to stay when they were seen.
+        """
+        answer = self._scripts.run("expire", int(retention * 1000), batch, passed_over)
+        return Expired(text(answer[1]), *(int(n) for n in answer[2:6]))
+
+    def bound(self, retention: float, dead_retention: float, batch: int, cursor: str) -> str:
+        """Trim the results and the dead letters, and drop tombstones that nothing can meet any more.
+
+        Looks at some ``batch`` tombstones from the cursor on, and returns where to go on: "0" at the end.
+        """
+        answer = self._scripts.run("bound", int(retention * 1000), int(dead_retention * 1000), batch, cursor)
+        return text(answer[1])
 
     def report_orphan(self, worker: WorkerId, uid: str, task_id: str, metadata: str, outcome: Outcome) -> str:
         """Tell the result of a Pod of an earlier installation, once: ``ok``, ``recorded`` or ``owned``."""

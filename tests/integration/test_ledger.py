@@ -11,7 +11,7 @@ import pytest
 
 from ottoscaler.errors import Fenced, RedisError, RedisUnavailable, Wiped
 from ottoscaler.ledger.ledger import Ledger
-from ottoscaler.ledger.records import Entry, Record, Taken
+from ottoscaler.ledger.records import Entry, Expired, Record, Taken
 from ottoscaler.model import Outcome, Reason, ScaleDown, ScaleUp, Status, WorkerId
 from tests.harness.redis_fixture import Book, book, redis_server
 
@@ -386,7 +386,7 @@ def test_group_made_anew_starts_at_the_low_water_mark(book: Book) -> None:
     read(book)
     owned(ledger, old)
     ledger.record(begin(ledger, old, 0), 1, "uid-0-0", DONE)
-    assert ledger.upkeep.housekeeping(3600, 3600, 100)[0] == old.event_id
+    assert ledger.upkeep.expire(3600, 100, 0).low_water == old.event_id
     book.redis.xgroup_destroy("otto:scale:events", "ottoscaler")
     new = add(book)
     assert ledger.upkeep.ensure_group()
@@ -398,7 +398,7 @@ def test_stream_made_anew_with_smaller_ids_is_read_from_its_start(book: Book) ->
     read(book)
     owned(ledger, old)
     ledger.record(begin(ledger, old, 0), 1, "uid-0-0", DONE)
-    ledger.upkeep.housekeeping(3600, 3600, 100)
+    ledger.upkeep.expire(3600, 100, 0)
     book.redis.delete("otto:scale:events")
     event = add(book, "1717-0")
     assert ledger.upkeep.ensure_group()
@@ -412,11 +412,10 @@ def test_low_water_mark_stays_below_what_is_open_or_pending(book: Book) -> None:
     read(book)
     owned(ledger, second)
     ledger.record(begin(ledger, second, 0), 1, "uid-0-0", DONE)
-    assert ledger.upkeep.housekeeping(0, 3600, 100) == ("1716-18446744073709551615", 0, 0)
+    assert ledger.upkeep.expire(3600, 100, 0).low_water == "1716-18446744073709551615"
     owned(ledger, first)
     ledger.record(begin(ledger, first, 0), 1, "uid-0-0", DONE)
-    mark, ledgers, entries = ledger.upkeep.housekeeping(0, 3600, 100)
-    assert (mark, ledgers, entries) == ("1718-0", 2, 2)
+    assert ledger.upkeep.expire(0, 100, 0) == Expired("1718-0", 2, 0, 2, 2)
     assert take(ledger, first).how == "done"
 
 
@@ -426,7 +425,7 @@ def test_trimming_never_takes_what_another_group_needs(book: Book) -> None:
     read(book)
     owned(ledger, event)
     ledger.record(begin(ledger, event, 0), 1, "uid-0-0", DONE)
-    assert ledger.upkeep.housekeeping(0, 3600, 100)[2] == 0
+    assert ledger.upkeep.expire(0, 100, 0).entries == 0
     assert book.redis.xlen("otto:scale:events") == 1
 
 

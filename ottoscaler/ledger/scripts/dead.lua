@@ -9,7 +9,7 @@ local e = redis.call('HMGET', key, 'state', 'owner', 'begun')
 if e[1] == 'done' then acknowledge(id) return {'done'} end
 -- An entry alone is no ground to end an event that is open: whoever owns it, or takes it from offer, decides.
 if e[1] == 'open' and (e[2] ~= '' or e[3] ~= '0') then return {'owned', e[2]} end
-if not e[1] and compare_ids(id, low_water()) <= 0 then acknowledge(id) return {'done'} end
+if not e[1] and is_over(id) then acknowledge(id) return {'done'} end
 if step == 'look' then return {'ok'} end
 if step == 'whole' then
   local entry = {'event_id', id, 'error', A[4], 'at', A[5]}

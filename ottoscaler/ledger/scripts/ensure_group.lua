@@ -14,6 +14,7 @@ end
 if low ~= '0-0' and (not last or compare_ids(last, low) < 0) then
   low = '0-0'
   redis.call('SET', P .. 'low-water', low)
+  redis.call('DEL', P .. 'expired', P .. 'marks')
 end
 local made = redis.pcall('XGROUP', 'CREATE', STREAM, GROUP, low == '0-0' and '0' or low, 'MKSTREAM')
 if made.err then

@@ -52,6 +52,17 @@ local function acknowledge(id) redis.pcall('XACK', STREAM, GROUP, id) end
 
 local function low_water() return redis.call('GET', P .. 'low-water') or '0-0' end
 
+-- Whether an event that has no ledger has ended: it is at or below the mark, or it expired above it. What expired
+-- left the stream in that same step, and no group's pending list has it.
+local function is_over(id)
+  if compare_ids(id, low_water()) <= 0 then return true end
+  local expired = redis.call('GET', P .. 'expired')
+  if not expired or compare_ids(id, expired) > 0 then return false end
+  local pending = redis.pcall('XPENDING', STREAM, GROUP, id, id, 1)
+  if not pending.err and #pending > 0 then return false end
+  return #redis.call('XRANGE', STREAM, id, id) == 0
+end
+
 -- An owner is 'consumer/incarnation'; a consumer's name may hold slashes, an incarnation never.
 local function split_owner(owner) return string.match(owner, '^(.*)/([^/]*)$') end
 

@@ -1,12 +1,12 @@
 -- What stands of some workers, for the reconciler: A = pairs of event id and index.
--- For each: 'open' or 'finished' by its ledger; 'below' the low-water mark without one; or 'missing'. Then
+-- For each: 'open' or 'finished' by its ledger; 'below' where it has expired; or 'missing'. Then
 -- owner, the index's state and the intent.
 if wiped() then return {'wiped'} end
-local found, low = {}, low_water()
+local found = {}
 for i = 1, #A, 2 do
   local e = redis.call('HMGET', event_key(A[i]), 'state', 'owner', 'i:' .. A[i + 1], 'c:' .. A[i + 1], 'status')
   if not e[1] then
-    found[#found + 1] = {compare_ids(A[i], low) <= 0 and 'below' or 'missing', '', '', ''}
+    found[#found + 1] = {is_over(A[i]) and 'below' or 'missing', '', '', ''}
   elseif e[1] == 'done' and not e[5] then
     -- Only some workers' results were told, after Redis was emptied: the others are still to come.
     found[#found + 1] = {e[3] and 'finished' or 'missing', '', e[3] or '', ''}

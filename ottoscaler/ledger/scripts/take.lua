@@ -13,7 +13,7 @@ if e[1] then
   local epoch = take_ownership(id, key, owner, now)
   return {'taken', tostring(epoch), redis.call('HGETALL', key)}
 end
-if compare_ids(id, low_water()) <= 0 then acknowledge(id) return {'done'} end
+if is_over(id) then acknowledge(id) return {'done'} end
 if A[6] ~= '' and now > tonumber(A[6]) * 1000 then return {'expired'} end
 local tombstone = A[3] == 'scale_up' and redis.call('HGET', P .. 'tombstones', A[4])
 new_event(id, key, {type = A[3], task = A[4], count = A[5], owner = owner, body = A[7], meta = A[8]}, now)

@@ -1,0 +1,52 @@
+-- Keep the outgoing streams and the tombstones within their bounds: A = results' retention in ms, dead letters'
+-- retention in ms, batch, the cursor over the tombstones ('0' at first). Returns the cursor to go on with.
+local failure = check_streams()
+if failure then return failure end
+if wiped() then return {'wiped'} end
+local now, batch = now_ms(), tonumber(A[3])
+redis.call('DEL', P .. 'nothing') -- what frees memory must begin with a delete (expire.lua)
+
+for _, limit in ipairs({{RESULTS, A[1]}, {DEAD, A[2]}}) do
+  local oldest = now - tonumber(limit[2])
+  if limit[1] == RESULTS then
+    local oldest_event = redis.call('ZRANGE', P .. 'results-from', 0, 0, 'WITHSCORES')
+    local first = oldest_event[2]
+    if oldest_event[1] and redis.call('EXISTS', event_key(oldest_event[1])) == 0 then
+      redis.call('ZREM', P .. 'results-from', oldest_event[1]) -- an operator deleted its ledger
+    end
+    if first and tonumber(first) < oldest then oldest = tonumber(first) end
+  end
+  if oldest > 0 and redis.call('EXISTS', limit[1]) == 1 then
+    redis.call('XTRIM', limit[1], 'MINID', '=', string.format('%.0f', oldest))
+  end
+end
+
+-- A tombstone is of use as long as somebody may yet take a scale_up that is older than it: one that was not
+-- delivered yet, or that is pending and has no ledger.
+local taken = nil
+local groups = redis.pcall('XINFO', 'GROUPS', STREAM)
+if not groups.err then
+  for _, flat in ipairs(groups) do
+    local g = {}
+    for i = 1, #flat, 2 do g[flat[i]] = flat[i + 1] end
+    if g.name == GROUP then taken = g['last-delivered-id'] end
+  end
+end
+if not taken or redis.call('EXISTS', P .. 'tombstones') == 0 then return {'ok', '0'} end
+local from, PAGE, PAGES = '-', 100, 20
+for page = 1, PAGES do
+  local pending = redis.call('XPENDING', STREAM, GROUP, from, '+', PAGE)
+  local untaken = nil
+  for _, entry in ipairs(pending) do
+    from = '(' .. entry[1]
+    if redis.call('EXISTS', event_key(entry[1])) == 0 then untaken = entry[1] break end
+  end
+  if not untaken and #pending == PAGE and page == PAGES then untaken = pending[PAGE][1] end
+  if untaken and compare_ids(untaken, taken) < 0 then taken = untaken end
+  if untaken or #pending < PAGE then break end
+end
+local scanned = redis.call('HSCAN', P .. 'tombstones', A[4], 'COUNT', batch)
+for i = 1, #scanned[2], 2 do
+  if compare_ids(scanned[2][i + 1], taken) <= 0 then redis.call('HDEL', P .. 'tombstones', scanned[2][i]) end
+end
+return {'ok', scanned[1]}

@@ -1,0 +1,108 @@
+-- Raise the low-water mark, then let go of what is out of its time: A = retention in ms, batch, how many of the
+-- oldest finished events to pass over, as an earlier call has looked at them and they had to stay.
+-- Returns the mark, how many finished events were looked at, how many of them stay, and how many ledgers and
+-- entries went.
+local failure = check_streams()
+if failure then return failure end
+if wiped() then return {'wiped'} end
+local retention, batch, now = tonumber(A[1]), tonumber(A[2]), now_ms()
+-- A Redis that is full refuses a script's first write unless it frees, and lets one that has written go on.
+-- This script is what frees it, so it begins with a delete.
+redis.call('DEL', P .. 'nothing')
+
+-- The id right before another one; nil where the arithmetic would not fit a Lua number.
+local function before(id)
+  local ms, seq = split_id(id)
+  if seq ~= '0' then
+    if #seq > 15 then return nil end
+    return ms .. '-' .. string.format('%.0f', tonumber(seq) - 1)
+  end
+  if ms == '0' or #ms > 15 then return nil end
+  return string.format('%.0f', tonumber(ms) - 1) .. '-18446744073709551615'
+end
+
+-- What a group may still need: everything above the returned id.
+local function finished_up_to(name, last_delivered)
+  local pending = redis.call('XPENDING', STREAM, name)
+  if pending[1] > 0 then
+    local below = before(pending[2])
+    if not below then return '0-0' end
+    if compare_ids(below, last_delivered) < 0 then return below end
+  end
+  return last_delivered
+end
+
+local low, keep, handed, others = low_water(), nil, nil, {}
+local groups = redis.pcall('XINFO', 'GROUPS', STREAM)
+if not groups.err then
+  for _, flat in ipairs(groups) do
+    local g = {}
+    for i = 1, #flat, 2 do g[flat[i]] = flat[i + 1] end
+    local bound = finished_up_to(g.name, g['last-delivered-id'])
+    if not keep or compare_ids(bound, keep) < 0 then keep = bound end
+    if g.name == GROUP then
+      handed = g['last-delivered-id']
+      for _, id in ipairs(redis.call('SMEMBERS', P .. 'events')) do
+        local below = before(id) or '0-0'
+        if compare_ids(below, bound) < 0 then bound = below end
+      end
+      if compare_ids(bound, low) > 0 then
+        low = bound
+        redis.call('SET', P .. 'low-water', low)
+      end
+    else
+      others[#others + 1] = {name = g.name, last = g['last-delivered-id']}
+    end
+  end
+end
+
+local function needed_elsewhere(id)
+  for _, other in ipairs(others) do
+    if compare_ids(id, other.last) > 0 then return true end
+    if #redis.call('XPENDING', STREAM, other.name, id, id, 1) > 0 then return true end
+  end
+  return false
+end
+
+-- Above the mark an event's entry and ledger go together, or it would run again when its entry is delivered
+-- again. An entry that this group was not handed yet is not ours to take out.
+local due = redis.call('ZRANGEBYSCORE', P .. 'finished', '-inf', now - retention, 'LIMIT', A[3], batch)
+local ledgers, entries, stay, highest = 0, 0, 0, nil
+for _, id in ipairs(due) do
+  redis.call('ZREM', P .. 'results-from', id)
+  local finished = compare_ids(id, low) <= 0
+  local free = keep and not needed_elsewhere(id)
+  if finished or (free and handed and compare_ids(id, handed) <= 0) then
+    if free then
+      acknowledge(id)
+      entries = entries + redis.call('XDEL', STREAM, id)
+    end
+    redis.call('DEL', event_key(id))
+    redis.call('ZREM', P .. 'finished', id)
+    ledgers = ledgers + 1
+    if not finished and (not highest or compare_ids(id, highest) > 0) then highest = id end
+  else
+    stay = stay + 1
+  end
+end
+if highest then
+  local expired = redis.call('GET', P .. 'expired')
+  if not expired or compare_ids(highest, expired) > 0 then redis.call('SET', P .. 'expired', highest) end
+end
+
+-- Entries that no ledger tells of go with the stream's head, a retention time after the mark has passed them, as
+-- far as no group needs it: without a look at the entries themselves, which may be large.
+local marks = redis.call('HMGET', P .. 'marks', 'aged', 'aging', 'since')
+if not marks[3] or now - tonumber(marks[3]) >= retention then
+  marks[1] = marks[2] or '0-0'
+  redis.call('HSET', P .. 'marks', 'aged', marks[1], 'aging', low, 'since', now)
+end
+if keep then
+  if compare_ids(marks[1], keep) < 0 then keep = marks[1] end
+  local ms, seq = split_id(keep)
+  if keep ~= '0-0' and #seq <= 15 then
+    local next_one = ms .. '-' .. string.format('%.0f', tonumber(seq) + 1)
+    entries = entries + redis.call('XTRIM', STREAM, 'MINID', '=', next_one)
+  end
+end
+return {'ok', low, #due, stay, ledgers, entries}

@@ -1,0 +1,223 @@
+"""Housekeeping, step by step on a real Redis: what expires, what stays, and that nothing runs twice."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ottoscaler.controller.housekeeping import BATCH, Housekeeping
+from ottoscaler.ledger.ledger import Ledger
+from ottoscaler.ledger.records import Entry
+from ottoscaler.model import Outcome, Reason, ScaleDown, ScaleUp, Status, WorkerId
+from ottoscaler.telemetry.metrics import Metrics
+from tests.harness.redis_fixture import Book, book, redis_server
+from tests.tools import memory
+
+__all__ = ["book", "redis_server"]
+
+STREAM = "otto:scale:events"
+PREFIX = f"{STREAM}:ottoscaler:"
+DONE = Outcome(Status.SUCCEEDED, Reason.COMPLETED, pod="p", finished_at="2026-01-01T00:00:00.000Z")
+
+
+@pytest.fixture
+def ledger(book: Book) -> Ledger:
+    return book.ledger()
+
+
+def housekeeping(book: Book, ledger: Ledger, **bounds: Any) -> Housekeeping:
+    """With a retention time of nothing, so that what has ended is out of its time."""
+    facts = {"retention": 0.0, "dead_retention": 3600.0} | bounds
+    return Housekeeping(ledger, book.stream("a"), Metrics(), **facts)
+
+
+def deliver(book: Book, count: int = 1, task: str = "t") -> list[ScaleUp]:
+    """Scale_ups of one worker each, added and read."""
+    pipe = book.redis.pipeline(transaction=False)
+    for _ in range(count):
+        pipe.xadd(STREAM, {"type": "scale_up", "pod_count": 1, "task_id": task})
+    ids = pipe.execute()
+    book.redis.xreadgroup("ottoscaler", "a", {STREAM: ">"}, count=count)
+    return [ScaleUp(event_id, task, 1) for event_id in ids]
+
+
+def entry(event: ScaleUp | ScaleDown) -> Entry:
+    return Entry(event.event_id, ((b"type", event.type.encode()),))
+
+
+def finish(ledger: Ledger, event: ScaleUp) -> None:
+    assert ledger.take(event, entry(event)).how == "taken"
+    worker = WorkerId(event.event_id, 0, 0)
+    ledger.start(worker, 1)
+    assert ledger.record(worker, 1, "", DONE).word == "ended"
+
+
+def ids(book: Book) -> list[str]:
+    return [entry_id for entry_id, _ in book.redis.xrange(STREAM)]
+
+
+def test_finished_events_behind_an_open_one_leave_nothing(book: Book, ledger: Ledger) -> None:
+    first, *rest = deliver(book, 20)
+    ledger.take(first, entry(first))
+    for event in rest:
+        finish(ledger, event)
+    housekeeping(book, ledger).step()
+    assert ids(book) == [first.event_id]
+    assert list(book.redis.scan_iter(f"{PREFIX}event:*")) == [f"{PREFIX}event:{first.event_id}"]
+    assert book.redis.zcard(f"{PREFIX}finished") == 0
+    assert book.redis.zcard(f"{PREFIX}results-from") == 0
+
+
+def test_frozen_reader_that_wakes_after_the_retention_time_runs_nothing_again(
+    book: Book, ledger: Ledger
+) -> None:
+    """It had read the entry and not taken it yet; another replica ran it and its ledger has gone since."""
+    first, second, bad = deliver(book, 3)
+    ledger.take(first, entry(first))
+    finish(ledger, second)
+    assert ledger.dead_letter(bad.event_id, "it is bad", [])
+    housekeeping(book, ledger).step()
+    frozen = book.ledger("frozen")
+    assert frozen.take(second, entry(second)).how == "done"
+    assert not frozen.dead_letter(bad.event_id, "it is bad", [])
+    assert book.results("worker") == [], "the one that was told has expired"
+    assert book.redis.xlen("otto:scale:dead") == 1
+
+
+def test_group_made_anew_or_set_back_is_handed_nothing_that_has_expired(book: Book, ledger: Ledger) -> None:
+    first, second = deliver(book, 2)
+    ledger.take(first, entry(first))
+    finish(ledger, second)
+    housekeeping(book, ledger).step()
+    book.redis.xgroup_destroy(STREAM, "ottoscaler")
+    assert ledger.upkeep.ensure_group()
+    assert [e.id for e in book.stream("a").read(count=10)] == [first.event_id]
+    book.redis.xgroup_setid(STREAM, "ottoscaler", "0")
+    assert [e.id for e in book.stream("a").read(count=10)] == [first.event_id]
+    assert ledger.take(first, entry(first)).how == "mine"
+
+
+def test_entry_that_was_read_and_trimmed_is_run_though_younger_ones_have_expired(
+    book: Book, ledger: Ledger
+) -> None:
+    first, slow, young = deliver(book, 3)
+    ledger.take(first, entry(first))
+    finish(ledger, young)
+    housekeeping(book, ledger).step()
+    book.redis.xdel(STREAM, slow.event_id)
+    assert ledger.take(slow, entry(slow)).how == "taken"
+
+
+def test_entry_that_another_group_needs_stays_with_its_ledger(book: Book, ledger: Ledger) -> None:
+    book.redis.xgroup_create(STREAM, "auditors", "0", mkstream=True)
+    first, second = deliver(book, 2)
+    ledger.take(first, entry(first))
+    finish(ledger, second)
+    keeper = housekeeping(book, ledger)
+    keeper.step()
+    assert ids(book) == [first.event_id, second.event_id]
+    assert ledger.take(second, entry(second)).how == "done"
+    book.redis.xreadgroup("auditors", "x", {STREAM: ">"})
+    keeper.step()
+    assert second.event_id in ids(book), "they have read it, and not acknowledged it"
+    book.redis.xack(STREAM, "auditors", second.event_id)
+    keeper.step()
+    assert ids(book) == [first.event_id]
+
+
+def test_scale_down_that_was_applied_ahead_of_its_turn_stays_until_it_is_read(
+    book: Book, ledger: Ledger
+) -> None:
+    deliver(book)
+    unread = book.redis.xadd(STREAM, {"type": "scale_up", "pod_count": 1})
+    down = ScaleDown(book.redis.xadd(STREAM, {"type": "scale_down", "task_id": "t"}), "t")
+    ledger.take(down, entry(down))
+    ledger.scale_downs.finish(down.event_id, 1)
+    keeper = housekeeping(book, ledger)
+    keeper.step()
+    assert down.event_id in ids(book)
+    assert ledger.take(down, entry(down)).how == "done"
+    book.redis.xreadgroup("ottoscaler", "a", {STREAM: ">"})
+    keeper.step()
+    assert down.event_id not in ids(book)
+    assert unread in ids(book)
+
+
+def test_walk_goes_on_behind_what_has_to_stay(book: Book, ledger: Ledger) -> None:
+    """As many events as a step looks at, which another group needs, must not hide the next ones for ever."""
+    deliver(book, BATCH)
+    pipe = book.redis.pipeline(transaction=False)
+    for event_id in ids(book):
+        pipe.zadd(f"{PREFIX}finished", {event_id: 1})
+        pipe.hset(f"{PREFIX}event:{event_id}", mapping={"state": "done", "status": "succeeded"})
+    pipe.execute()
+    book.redis.sadd(f"{PREFIX}events", ids(book)[0])  # holds the low-water mark
+    book.redis.xgroup_create(STREAM, "auditors", "0")
+    last = deliver(book)[0]
+    book.redis.xgroup_create(STREAM, "readers", last.event_id)
+    finish(ledger, last)
+    book.redis.xreadgroup("auditors", "x", {STREAM: ">"})
+    book.redis.xack(STREAM, "auditors", last.event_id)
+    keeper = housekeeping(book, ledger)
+    assert keeper.step() == 0.0, "more is left to look at"
+    assert last.event_id in ids(book)
+    keeper.step()
+    assert last.event_id not in ids(book)
+    assert len(ids(book)) == BATCH
+
+
+def test_tombstone_goes_when_no_older_scale_up_is_left_to_take(book: Book, ledger: Ledger) -> None:
+    """Also behind an open event: else every task that was ever cancelled would leave one."""
+    first, untaken = deliver(book, 2, task="x")
+    ledger.take(first, entry(first))
+    down = ScaleDown(book.redis.xadd(STREAM, {"type": "scale_down", "task_id": "x"}), "x")
+    ledger.take(down, entry(down))
+    ledger.scale_downs.finish(down.event_id, 1)
+    keeper = housekeeping(book, ledger, retention=3600.0)
+    keeper.step()
+    assert book.redis.hgetall(f"{PREFIX}tombstones") == {"x": down.event_id}
+    book.redis.xreadgroup("ottoscaler", "a", {STREAM: ">"})
+    keeper.step()
+    assert book.redis.hgetall(f"{PREFIX}tombstones") == {"x": down.event_id}, "one of them may yet be taken"
+    assert ledger.take(untaken, entry(untaken)).how == "cancelled"
+    keeper.step()
+    assert book.redis.hgetall(f"{PREFIX}tombstones") == {}
+
+
+def test_leftover_pod_of_an_event_that_expired_above_the_mark_is_no_lost_one(
+    book: Book, ledger: Ledger
+) -> None:
+    first, second, third = deliver(book, 3)
+    ledger.take(first, entry(first))
+    finish(ledger, second)
+    housekeeping(book, ledger).step()
+    states = ledger.upkeep.states([(second.event_id, 0), (third.event_id, 0), ("9999999999999-0", 0)])
+    assert [state[0] for state in states] == ["below", "missing", "missing"]
+
+
+def test_entry_that_nobody_has_a_ledger_of_goes_with_the_streams_head(book: Book, ledger: Ledger) -> None:
+    (event,) = deliver(book)
+    book.redis.xack(STREAM, "ottoscaler", event.event_id)  # an operator
+    keeper = housekeeping(book, ledger)
+    keeper.step()
+    keeper.step()
+    assert ids(book) == []
+
+
+def test_gauges_tell_of_the_streams(book: Book, ledger: Ledger) -> None:
+    deliver(book, 3)
+    book.redis.xadd(STREAM, {"type": "scale_up"})
+    ledger.dead_letter(ids(book)[0], "it is bad", [])
+    metrics = Metrics()
+    Housekeeping(ledger, book.stream("a"), metrics, retention=1.0, dead_retention=1.0).measure()
+    shown = metrics.exposition()[0].decode()
+    for line in ("ottoscaler_dead_letters 1.0", "ottoscaler_stream_pending 2.0", "ottoscaler_stream_lag 1.0"):
+        assert f"\n{line}\n" in shown
+
+
+def test_memory_behind_an_event_that_stays_open_is_flat(book: Book) -> None:
+    """A small form of tests/tools/memory.py."""
+    samples = memory.measure_ledger(book.url, 1000, behind_open=True)
+    assert memory.growth(samples) <= memory.FLAT
+    assert samples[-1].keys == samples[1].keys
