@@ -1,205 +1,293 @@
-"""The events in flight in this process: what of each has begun, waits, or is done.
-
-The ledger is the truth; this is what one replica remembers of it, so that it can choose what to start next
-and can write the ledger anew where Redis was emptied.
-"""
+"""The runs of this process and its slots. The only holder of its lock."""
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 
-from ottoscaler.ledger.records import IndexState, Record
-from ottoscaler.model import ScaleUp, WorkerId
-from ottoscaler.pods.plan import PodPlan
+from ottoscaler.kube.throttle import CREATES_IN_FLIGHT
+from ottoscaler.model import WorkerId
+from ottoscaler.workers.in_hand import InHand
+from ottoscaler.workers.run import EventRun, Task
+from ottoscaler.workers.turns import next_of
 
-LONGEST_RETRY_SECONDS = 60.0  # the back-off of attempts doubles up to here
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """One attempt that a slot is wanted for. ``adopt``: the ledger says that it has begun already."""
-
-    run: EventRun
-    index: int
-    attempt: int
-    adopt: bool = False
-    uid: str = ""  # of an adopted Pod, where the ledger knows it
-    avoid_node: str = ""
-    began: int = 0  # the lease's grant under which the ledger began it as the event was taken
-    mishaps: int = 0  # errors of our own in working on it
-
-    @property
-    def worker(self) -> WorkerId:
-        return WorkerId(self.run.event.event_id, self.index, self.attempt)
+MOST_BEGINNING = CREATES_IN_FLIGHT + 4  # tasks at one time: enough to keep every create in flight busy
+REFILL_BEGINNING = CREATES_IN_FLIGHT  # at so many the dispatcher submits more: several for one wake
 
 
-class EventRun:
-    """One scale_up that this replica owns. Guarded by its flight's lock where several threads meet."""
+class RunRegistry:
+    """Thread-safe; no call waits. ``slots`` is how many workers may hold one at a time."""
 
-    def __init__(self, event: ScaleUp, plan: PodPlan | None, record: Record, *, began: int = 0) -> None:
-        self.event = event
-        self.plan = plan  # None: no Pod of it can be built any more; what has begun is only ended
-        self.body = record.body
-        self.epoch = record.epoch
-        self.strikes = record.strikes
-        self.taken_at = time.monotonic()
-        self.dropped = False  # fenced off: touch nothing of it any more
-        self.leaving = False  # a stop waits for none of its workers, as none of them runs
-        self.progressed = False
-        self.begun = any(state.kind != "waiting" for state in record.indexes.values())
-        self.offered = False
-        self.told_latency = bool(record.indexes) or record.epoch > 1
-        self.began_first = began  # for the task of index 0
-        self.fresh: deque[int] = deque(i for i in range(event.pod_count) if i not in record.indexes)
-        self.adoptees: deque[Task] = deque()
-        self.ready: deque[Task] = deque()  # retries whose time has come, and tasks to do again
-        self.waiting: dict[int, tuple[float, Task]] = {}  # index: (monotonic due time, task)
-        self.active: set[int] = set()
-        self.states: dict[int, str] = {}  # index: its state as the ledger has it, for a reseed
-        if began:
-            self.note_begun(0, 0)
-        now_ms = time.time() * 1000
-        for index, state in sorted(record.indexes.items()):
-            self._remember(index, state, now_ms)
+    def __init__(self, slots: int, in_hand: InHand) -> None:
+        self.slots = slots
+        self._in_hand = in_hand  # told of the events of which some worker has not begun
+        self._lock = threading.Lock()
+        self._runs: dict[str, EventRun] = {}
+        self._startable: dict[str, EventRun] = {}  # admitted, with a worker to start
+        self._adopting: dict[str, EventRun] = {}  # admitted, with Pods to adopt
+        self._due: list[tuple[float, int, Task]] = []  # a heap of what waits: the dropped stay till then
+        self._order = itertools.count()  # for equal times
+        self._starts = 0  # turns given so far
+        self._busy = 0
+        self._admitting = 0  # runs on their way from the intake to the dispatcher
+        self._beginning = 0  # of them, tasks that were submitted and are not under way yet
+        self._lost: set[str] = set()  # events whose ledger Redis has lost
 
-    def _remember(self, index: int, state: IndexState, now_ms: float) -> None:
-        if state.kind == "done":
-            self.note_done(index, state.attempt, state.status, state.uid)
-        elif state.kind == "waiting":
-            self.note_waiting(index, state.attempt, state.due_ms, state.avoid_node)
-            task = Task(self, index, state.attempt, avoid_node=state.avoid_node)
-            # Bounded, since Redis's clock and ours may differ by hours.
-            delay = min(max(0.0, (state.due_ms - now_ms) / 1000), LONGEST_RETRY_SECONDS)
-            self.waiting[index] = (time.monotonic() + delay, task)
-        else:
-            self.note_begun(index, state.attempt, state.uid)
-            self.adoptees.append(Task(self, index, state.attempt, adopt=True, uid=state.uid))
-
-    def note_begun(self, index: int, attempt: int, uid: str = "") -> None:
-        self.states[index] = f"s:{attempt}:{uid}"
-        if uid:
-            self.progressed = True
-
-    def note_waiting(self, index: int, attempt: int, due_ms: int, avoid_node: str) -> None:
-        self.states[index] = f"w:{attempt}:{due_ms}:{avoid_node}"
-
-    def note_done(self, index: int, attempt: int, status: str, uid: str) -> None:
-        self.states[index] = f"d:{attempt}:{status}:{uid}"
-        self.progressed = True
-
-    @property
-    def idle(self) -> bool:
-        """Whether nothing of it is running or waits to be run by this process."""
-        return not (self.fresh or self.adoptees or self.ready or self.waiting or self.active)
-
-
-@dataclass
-class Flight:
-    """All runs of this process, and how much is in hand. Thread-safe."""
-
-    most_in_hand: int
-    runs: dict[str, EventRun] = field(default_factory=dict)
-    lock: threading.RLock = field(default_factory=threading.RLock)
-    forgotten: set[str] = field(default_factory=set)  # events whose ledger Redis has lost
-    downs: dict[str, int] = field(default_factory=dict)  # scale_downs owned, with their epochs
-    _unapplied: set[str] = field(default_factory=set)
-    _room: threading.Condition = field(init=False)
-
-    def __post_init__(self) -> None:
-        # Over the same lock: a condition of its own deadlocked with `changed` under the flight's lock.
-        self._room = threading.Condition(self.lock)
+    # --- events come and go
 
     def add(self, run: EventRun) -> bool:
-        """False where the event is here already (its reply was lost, or it was delivered again)."""
-        with self.lock:
-            known = self.runs.get(run.event.event_id)
+        """The intake: count it as in hand. False where the event is here already (its reply was lost, or it
+        was delivered again). Nothing of it starts before ``admit``."""
+        event_id = run.event.event_id
+        with self._lock:
+            known = self._runs.get(event_id)
             if known is not None and not known.dropped and known.epoch == run.epoch:
                 return False
             if known is not None:
-                known.dropped = True
-            self.runs[run.event.event_id] = run
+                self._forget(known)
+            self._runs[event_id] = run
+            if run.fresh:
+                self._in_hand.enter(event_id)
+            self._admitting += 1
             return True
 
-    def add_down(self, event_id: str, epoch: int) -> bool:
-        """A scale_down that is being applied: it is in hand until its intents are durable."""
-        with self.lock:
-            if self.downs.get(event_id) == epoch:
-                return False
-            self.downs[event_id] = epoch
-            self._unapplied.add(event_id)
-            return True
-
-    def down_applied(self, event_id: str) -> None:
-        with self.lock:
-            self._unapplied.discard(event_id)
-        self.changed()
-
-    def end_down(self, event_id: str, epoch: int) -> None:
-        with self.lock:
-            if self.downs.get(event_id) == epoch:
-                del self.downs[event_id]
-        self.down_applied(event_id)
-
-    def knows(self, event_id: str) -> bool:
-        with self.lock:
-            return event_id in self.runs or event_id in self.downs
+    def admit(self, run: EventRun) -> None:
+        """The dispatcher: from now on its workers may start."""
+        with self._lock:
+            self._admitting -= 1
+            if run.dropped:
+                return
+            for due, task in run.waiting.values():
+                heapq.heappush(self._due, (due, next(self._order), task))
+            self._file(run)
+            if run.adoptees:
+                self._adopting[run.event.event_id] = run
 
     def drop(self, run: EventRun) -> None:
         """The event is another replica's now, or it has ended: forget it."""
-        with self.lock:
-            run.dropped = True
-            if self.runs.get(run.event.event_id) is run:
-                del self.runs[run.event.event_id]
-        self.changed()
+        with self._lock:
+            self._forget(run)
 
-    def in_hand(self) -> int:
-        """Events of which some worker has not begun, and scale_downs not applied yet."""
-        with self.lock:
-            return sum(1 for run in self.runs.values() if run.fresh) + len(self._unapplied)
+    def _forget(self, run: EventRun) -> None:
+        run.dropped = True
+        event_id = run.event.event_id
+        if self._runs.get(event_id) is run:
+            del self._runs[event_id]
+            self._in_hand.leave(event_id)
+            self._startable.pop(event_id, None)
+            self._adopting.pop(event_id, None)
 
-    def room(self) -> int:
-        return max(0, self.most_in_hand - self.in_hand())
+    def _file(self, run: EventRun) -> None:
+        """Under the lock, after its tasks have changed."""
+        event_id = run.event.event_id
+        if run.fresh or run.ready:
+            self._startable[event_id] = run
+        else:
+            self._startable.pop(event_id, None)
+        if not run.fresh:
+            self._in_hand.leave(event_id)
+
+    def knows(self, event_id: str) -> bool:
+        """Whether the event is here."""
+        with self._lock:
+            return event_id in self._runs
+
+    def snapshot(self) -> list[EventRun]:
+        """All runs."""
+        with self._lock:
+            return list(self._runs.values())
+
+    # --- what starts next
+
+    def next_task(self, now: float) -> Task | None:
+        """Reserve a slot for the worker whose turn it is; ``None`` where none may start now.
+
+        The slot is held until ``ended``, and counts as beginning until ``under_way``.
+        """
+        with self._lock:
+            if self._busy >= self.slots or self._beginning >= MOST_BEGINNING:
+                return None
+            self._wake_due(now)
+            task = self._next_adoptee() or self._next_start()
+            if task is not None:
+                task.run.active.add(task.index)
+                task.run.begun = True
+                self._busy += 1
+                self._beginning += 1
+            return task
+
+    def _wake_due(self, now: float) -> None:
+        while self._due and self._due[0][0] <= now:
+            task = heapq.heappop(self._due)[2]
+            run = task.run
+            waiting = run.waiting.get(task.index)
+            if not run.dropped and waiting is not None and waiting[1] is task:
+                del run.waiting[task.index]
+                run.ready.append(task)
+                self._file(run)
+
+    def _next_adoptee(self) -> Task | None:
+        for event_id, run in self._adopting.items():
+            task = run.adoptees.popleft()
+            if not run.adoptees:
+                del self._adopting[event_id]
+            return task
+        return None
+
+    def _next_start(self) -> Task | None:
+        run = next_of(self._startable.values())
+        if run is None:
+            return None
+        self._starts += 1
+        run.turn = self._starts
+        if run.ready:
+            task = run.ready.popleft()
+        else:
+            index = run.fresh.popleft()
+            task = Task(run, index, 0, head_start=run.head_start if index == 0 else None)
+        self._file(run)
+        return task
+
+    def due_in(self, now: float) -> float | None:
+        """Seconds until the first retry is due; ``None`` where none waits."""
+        with self._lock:
+            return max(0.0, self._due[0][0] - now) if self._due else None
+
+    def under_way(self) -> bool:
+        """A task has its Pod, or waits for something else than its turn to create one. True where the
+        dispatcher may be waiting for that."""
+        with self._lock:
+            self._beginning -= 1
+            return self._beginning <= REFILL_BEGINNING
+
+    def ended(self, task: Task, *, again: Task | None = None, delay: float = 0.0, left: bool = False) -> bool:
+        """Give a task's slot back. ``again`` is to follow it in ``delay`` seconds; with ``left`` the worker
+        stays as it is, for the next replica. True where every slot was taken before."""
+        with self._lock:
+            full = self._busy >= self.slots
+            self._busy -= 1
+            self._end(task, again, delay, left=left)
+            return full
+
+    def _end(self, task: Task, again: Task | None, delay: float, *, left: bool) -> None:
+        run = task.run
+        run.active.discard(task.index)
+        if again is not None and not run.dropped:
+            due = time.monotonic() + delay
+            run.waiting[task.index] = (due, again)
+            heapq.heappush(self._due, (due, next(self._order), again))
+        if not left and run.idle:
+            self._forget(run)
+
+    # --- adopted workers that wait for a slot
+
+    def adoptees(self) -> list[Task]:
+        """Adopted workers that wait for a slot."""
+        with self._lock:
+            return [task for run in self._adopting.values() for task in run.adoptees]
+
+    def claim_adoptee(self, worker: WorkerId) -> Task | None:
+        """Take one of them without a slot, to be given back by ``adoptee_ended`` or ``return_adoptee``."""
+        with self._lock:
+            run = self._adopting.get(worker.event_id)
+            for task in run.adoptees if run is not None else ():
+                if task.worker == worker:
+                    task.run.adoptees.remove(task)
+                    if not task.run.adoptees:
+                        del self._adopting[worker.event_id]
+                    task.run.active.add(task.index)
+                    return task
+        return None
+
+    def return_adoptee(self, task: Task) -> None:
+        """It goes on waiting for a slot."""
+        with self._lock:
+            task.run.active.discard(task.index)
+            if not task.run.dropped:
+                task.run.adoptees.append(task)
+                self._adopting[task.run.event.event_id] = task.run
+
+    def adoptee_ended(self, task: Task, *, again: Task | None = None, delay: float = 0.0) -> None:
+        """It has ended without a slot."""
+        with self._lock:
+            self._end(task, again, delay, left=False)
+
+    # --- workers that have not begun
+
+    def late(self, now: float, seconds: float) -> list[EventRun]:
+        """Events that were taken longer ago, have begun no worker and are not on offer."""
+        with self._lock:
+            return [
+                run
+                for run in self._startable.values()
+                if not run.begun and not run.offered and now - run.taken_at > seconds
+            ]
+
+    def withdraw_head_start(self, run: EventRun) -> bool:
+        """From now on its first worker begins as any other. True where it had begun and not started."""
+        with self._lock:
+            stood = run.head_start is not None and 0 in run.fresh
+            run.head_start = None
+            return stood
 
     def fresh(self, event_id: str | None = None) -> list[tuple[str, int]]:
         """Workers that have not begun: all of an event, or without one the first of each."""
-        with self.lock:
+        with self._lock:
             if event_id is None:
-                return [(run.event.event_id, run.fresh[0]) for run in self.runs.values() if run.fresh]
-            run = self.runs.get(event_id)
+                return [(each, run.fresh[0]) for each, run in self._startable.items() if run.fresh]
+            run = self._runs.get(event_id)
             return [(event_id, index) for index in run.fresh] if run is not None else []
 
     def skip(self, event_id: str, indexes: set[int]) -> None:
         """These need not begin any more: they ended without a Pod."""
-        with self.lock:
-            run = self.runs.get(event_id)
+        with self._lock:
+            run = self._runs.get(event_id)
             if run is None:
                 return
             run.fresh = deque(index for index in run.fresh if index not in indexes)
+            self._file(run)
             if run.idle:
-                self.drop(run)
-        self.changed()
+                self._forget(run)
 
-    def changed(self) -> None:
-        """There may be room again."""
-        with self._room:
-            self._room.notify_all()
+    # --- how much there is
 
-    def wait_for_room(self, seconds: float) -> bool:
-        """The listener's wait; True as soon as there is room."""
-        with self._room:
-            return self._room.wait_for(lambda: self.room() > 0, seconds)
+    @property
+    def busy(self) -> int:
+        """Slots that are taken."""
+        return self._busy
 
-    def snapshot(self) -> list[EventRun]:
-        with self.lock:
-            return list(self.runs.values())
+    @property
+    def free(self) -> int:
+        """Slots that are not."""
+        return self.slots - self._busy
 
-    def forget(self, event_id: str) -> bool:
+    @property
+    def idle(self) -> bool:
+        """Whether a worker that came now would be created at once."""
+        with self._lock:
+            return not (self._busy or self._startable or self._adopting or self._admitting)
+
+    # --- ledgers that Redis has lost
+
+    def lose(self, event_id: str) -> bool:
         """Note that Redis has lost an event's ledger. True where this process can write it anew."""
-        with self.lock:
-            if event_id not in self.runs or self.runs[event_id].dropped:
+        with self._lock:
+            if event_id not in self._runs:
                 return False
-            self.forgotten.add(event_id)
+            self._lost.add(event_id)
             return True
+
+    def lost(self, *, everything: bool) -> list[EventRun]:
+        """Runs whose ledger is to be written anew: all, or those that were lost."""
+        with self._lock:
+            return [run for each, run in self._runs.items() if everything or each in self._lost]
+
+    def rewritten(self, runs: Iterable[EventRun]) -> None:
+        """Their ledgers are there again. Also forgets those of events that are here no more."""
+        with self._lock:
+            self._lost -= {run.event.event_id for run in runs}
+            self._lost &= self._runs.keys()

@@ -1,0 +1,36 @@
+"""Who gets a head start (:mod:`ottoscaler.workers.head_start` says why), and who gives it back."""
+
+from __future__ import annotations
+
+import time
+
+from ottoscaler.ledger.lease import Lease
+from ottoscaler.ledger.ledger import Ledger
+from ottoscaler.model import WorkerId
+from ottoscaler.workers.head_start import STEP_ASIDE_SECONDS, HeadStart
+from ottoscaler.workers.registry import RunRegistry
+from ottoscaler.workers.run import EventRun
+
+
+class HeadStarts:
+    """Thread-safe."""
+
+    def __init__(self, registry: RunRegistry, lease: Lease, ledger: Ledger) -> None:
+        self._registry = registry
+        self._lease = lease
+        self._ledger = ledger
+
+    def offer(self) -> HeadStart | None:
+        """The intake: one for an event that is taken now, where this replica would start it at once."""
+        grant = self._lease.granted() if self._registry.idle else 0
+        return HeadStart(grant, time.monotonic()) if grant else None
+
+    @staticmethod
+    def step_aside() -> None:
+        """The intake, once it has delivered an event with a head start."""
+        time.sleep(STEP_ASIDE_SECONDS)
+
+    def withdraw(self, run: EventRun) -> None:
+        """Take the begin back where nothing came of it yet. Raises Fenced and RedisError."""
+        if self._registry.withdraw_head_start(run):
+            self._ledger.unstart(WorkerId(run.event.event_id, 0, 0), run.epoch)

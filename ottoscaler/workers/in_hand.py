@@ -1,0 +1,40 @@
+"""How much this replica has in hand: the bound on what the listener reads."""
+
+from __future__ import annotations
+
+import threading
+
+
+class InHand:
+    """Events read of which some worker has not begun, and scale_downs not applied yet. Thread-safe."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._events: set[str] = set()
+        self._room = threading.Condition(threading.Lock())
+
+    def enter(self, event_id: str) -> None:
+        """Count the event."""
+        with self._room:
+            self._events.add(event_id)
+
+    def leave(self, event_id: str) -> None:
+        """Count it no longer. Harmless where it was not counted."""
+        if event_id not in self._events:
+            return
+        with self._room:
+            self._events.discard(event_id)
+            self._room.notify_all()
+
+    def count(self) -> int:
+        """How many there are."""
+        return len(self._events)
+
+    def room(self) -> int:
+        """How many more events may be read."""
+        return max(0, self.most - len(self._events))
+
+    def wait_for_room(self, seconds: float) -> bool:
+        """The listener: sleep until there is room. False where there is none after so many seconds."""
+        with self._room:
+            return self._room.wait_for(lambda: self.room() > 0, seconds)

@@ -1,0 +1,120 @@
+"""One scale_up in this process, and one attempt of one of its workers.
+
+The ledger is the truth; a run is what this replica remembers of an event, so that it can choose what to start
+next, and can write the ledger anew where Redis was emptied.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass
+
+from ottoscaler.ledger.records import IndexState, Record
+from ottoscaler.model import ScaleUp, WorkerId
+from ottoscaler.pods.plan import PodPlan
+from ottoscaler.workers.head_start import HeadStart
+
+LONGEST_RETRY_SECONDS = 60.0  # the back-off of attempts doubles up to here
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One attempt that a slot is wanted for. ``adopt``: the ledger says that it has begun already."""
+
+    run: EventRun
+    index: int
+    attempt: int
+    adopt: bool = False
+    uid: str = ""  # of an adopted Pod, where the ledger knows it
+    avoid_node: str = ""
+    head_start: HeadStart | None = None
+    mishaps: int = 0  # errors of our own in working on it
+
+    @property
+    def worker(self) -> WorkerId:
+        return WorkerId(self.run.event.event_id, self.index, self.attempt)
+
+    @property
+    def about(self) -> dict[str, object]:
+        """The fields by which log lines name it."""
+        return {**self.run.about, "index": self.index}
+
+
+class EventRun:
+    """One scale_up that this replica owns.
+
+    What is to be started, waits or is active is the registry's, under its lock. ``states`` is written by the
+    thread that works on an index, each its own entry; ``plan`` by the takeover; the flags once.
+    """
+
+    def __init__(
+        self, event: ScaleUp, plan: PodPlan | None, record: Record, *, head_start: HeadStart | None = None
+    ) -> None:
+        self.event = event
+        self.plan = plan  # None: no Pod of it can be built any more; what has begun is only ended
+        self.body = record.body
+        self.epoch = record.epoch
+        self.strikes = record.strikes
+        self.taken_at = time.monotonic()
+        self.dropped = False  # fenced off: touch nothing of it any more
+        self.leaving = False  # a stop waits for none of its workers, as none of them runs
+        self.progressed = False
+        self.begun = any(state.kind != "waiting" for state in record.indexes.values())
+        self.offered = False
+        self.told_latency = bool(record.indexes) or record.epoch > 1
+        self.head_start = head_start  # of the task of index 0
+        self.turn = 0  # when it had its last turn: so many starts had been made then
+        self.fresh: deque[int] = deque(i for i in range(event.pod_count) if i not in record.indexes)
+        self.adoptees: deque[Task] = deque()
+        self.ready: deque[Task] = deque()  # retries whose time has come, and tasks to do again
+        self.waiting: dict[int, tuple[float, Task]] = {}  # index: (monotonic due time, task)
+        self.active: set[int] = set()
+        self.states: dict[int, str] = {}  # index: its state as the ledger has it, for a reseed
+        if head_start is not None:
+            self.note_begun(0, 0)
+        now_ms = time.time() * 1000
+        for index, state in sorted(record.indexes.items()):
+            self._remember(index, state, now_ms)
+
+    def _remember(self, index: int, state: IndexState, now_ms: float) -> None:
+        if state.kind == "done":
+            self.note_done(index, state.attempt, state.status, state.uid)
+        elif state.kind == "waiting":
+            self.note_waiting(index, state.attempt, state.due_ms, state.avoid_node)
+            task = Task(self, index, state.attempt, avoid_node=state.avoid_node)
+            # Bounded, since Redis's clock and ours may differ by hours.
+            delay = min(max(0.0, (state.due_ms - now_ms) / 1000), LONGEST_RETRY_SECONDS)
+            self.waiting[index] = (time.monotonic() + delay, task)
+        else:
+            self.note_begun(index, state.attempt, state.uid)
+            self.adoptees.append(Task(self, index, state.attempt, adopt=True, uid=state.uid))
+
+    def note_begun(self, index: int, attempt: int, uid: str = "") -> None:
+        """The index's attempt has begun, and its Pod has this UID where that is known."""
+        self.states[index] = f"s:{attempt}:{uid}"
+        if uid:
+            self.progressed = True
+
+    def note_waiting(self, index: int, attempt: int, due_ms: int, avoid_node: str) -> None:
+        """The index waits to be tried again, as this attempt."""
+        self.states[index] = f"w:{attempt}:{due_ms}:{avoid_node}"
+
+    def note_done(self, index: int, attempt: int, status: str, uid: str) -> None:
+        """The index's result stands."""
+        self.states[index] = f"d:{attempt}:{status}:{uid}"
+        self.progressed = True
+
+    @property
+    def priority(self) -> int:
+        return self.event.priority
+
+    @property
+    def about(self) -> dict[str, object]:
+        """The fields by which log lines name it."""
+        return {"event_id": self.event.event_id, "task_id": self.event.task_id}
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing of it is running or waits to be run by this process."""
+        return not (self.fresh or self.adoptees or self.ready or self.waiting or self.active)
