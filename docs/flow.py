@@ -60,7 +60,7 @@ DISPATCHER = Box(570, 60, 120, 70, "dispatcher", ("priority, then", "round-robin
 WORKERS = Box(
     440, 205, 220, 70, "workers (bounded pool)", ("start, create, sleep,", "record, delete"), SERVICE
 )
-RECOVERY = Box(410, 350, 120, 70, "recovery", ("what dead, full and", "stopped ones left"), SERVICE)
+RECOVERY = Box(410, 350, 120, 70, "takeover", ("what dead, full and", "stopped ones left"), SERVICE)
 WATCH = Box(570, 350, 120, 70, "watch", ("one for all Pods,", "wakes one worker"), SERVICE)
 API = Box(760, 135, 150, 70, "Kubernetes API", ("create, delete,", "list, watch"), KUBERNETES)
 PODS = Box(760, 350, 150, 70, "worker Pods", ("one for each event,", "index and attempt"), KUBERNETES)

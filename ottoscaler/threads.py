@@ -17,6 +17,7 @@ log = get_logger(__name__)
 PARTS_SECONDS = 10.0  # for threads to end, past the grace period
 FIRST_PAUSE_SECONDS = 0.1  # after an error that passes; doubled with each one that follows
 LONGEST_PAUSE_SECONDS = 2.0
+READY_LOOK_SECONDS = 0.1  # between two looks at the stop event, while a loop waits for what it needs
 
 T = TypeVar("T")
 
@@ -62,6 +63,15 @@ class Loop:
                 pause = min(pause * 2, self.longest_pause)
             else:
                 pause = self.first_pause
+
+    def run_after(self, *events: threading.Event) -> None:
+        """As ``run``, once the events are set."""
+        for event in events:
+            while not event.wait(READY_LOOK_SECONDS):
+                self._beat()
+                if self._stop.is_set():
+                    return
+        self.run()
 
     def wait(self) -> None:
         """Sleep until there may be something to do, some seconds at most; at once where the step waits."""

@@ -6,49 +6,43 @@ though no slot comes free for hours.
 
 from __future__ import annotations
 
-from collections import deque
-
-from ottoscaler.controller.dispatcher import Dispatcher
+from ottoscaler.controller.adoptees import Adoptees
 from ottoscaler.kube.deleter import PodDeleter
 from ottoscaler.kube.watcher import PodWatcher
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.model import PodView, WorkerId
-from ottoscaler.workers.registry import Flight
+from ottoscaler.threads import Mailbox
+from ottoscaler.workers.registry import RunRegistry
 
 STATES_A_SCRIPT = 500
-UNCLAIMED_AT_ONCE = 10_000  # names remembered between two ticks; the sweep finds what falls out
 STEPS_BETWEEN_LIMITS = 10  # adopted workers that run are held to their limits so seldom
 
 
 class Backlog:
-    """``unclaimed`` is the watch thread's and quick; everything else is the reconciler thread's."""
+    """The reconciler thread's. ``unclaimed`` are Pods that ended or went and no worker here waits for."""
 
     def __init__(
         self,
         ledger: Ledger,
-        flight: Flight,
+        registry: RunRegistry,
         watcher: PodWatcher,
-        dispatcher: Dispatcher,
+        adoptees: Adoptees,
         deleter: PodDeleter,
+        unclaimed: Mailbox[PodView],
     ) -> None:
         self._ledger = ledger
-        self._flight = flight
+        self._registry = registry
         self._watcher = watcher
-        self._dispatcher = dispatcher
+        self._adoptees = adoptees
         self._deleter = deleter
-        self._unclaimed: deque[PodView] = deque(maxlen=UNCLAIMED_AT_ONCE)
+        self._unclaimed = unclaimed
         self._settling: set[WorkerId] = set()
         self._steps = 0
 
-    def unclaimed(self, view: PodView) -> None:
-        """A Pod ended or went that no worker here waits for."""
-        self._unclaimed.append(view)
-
     def settle_unclaimed(self) -> None:
         """Settle the adopted workers whose Pods the watch has told of."""
-        while self._unclaimed:
-            view = self._unclaimed.popleft()
-            if view.worker is not None and self._flight.knows(view.worker.event_id):
+        while (view := self._unclaimed.take()) is not None:
+            if view.worker is not None and self._registry.knows(view.worker.event_id):
                 self._settle(view.worker)
 
     def step(self) -> None:
@@ -64,7 +58,7 @@ class Backlog:
 
         def settle() -> None:
             try:
-                self._dispatcher.settle(worker)
+                self._adoptees.end_if_over(worker)
             finally:
                 self._settling.discard(worker)
 
@@ -73,7 +67,7 @@ class Backlog:
     def _settle_adoptees(self, *, running_too: bool) -> None:
         """Those whose Pod has ended or gone by now, and every now and then the others, which may be over a
         limit."""
-        waiting = self._dispatcher.adoptees()
+        waiting = self._adoptees.waiting()
         if not waiting:
             return
         views = {view.worker: view for view in self._watcher.views()}
@@ -83,13 +77,13 @@ class Backlog:
                 self._settle(task.worker)
 
     def _let_go_of_cancelled(self) -> None:
-        if self._dispatcher.free > 0:
+        if self._registry.free > 0:
             return
-        for event_id, _ in self._ended(self._flight.fresh()):
-            fresh = self._flight.fresh(event_id)
+        for event_id, _ in self._ended(self._registry.fresh()):
+            fresh = self._registry.fresh(event_id)
             for at in range(0, len(fresh), STATES_A_SCRIPT):
                 ended = self._ended(fresh[at : at + STATES_A_SCRIPT])
-                self._flight.skip(event_id, {index for _, index in ended})
+                self._registry.skip(event_id, {index for _, index in ended})
 
     def _ended(self, workers: list[tuple[str, int]]) -> list[tuple[str, int]]:
         """Those of the workers whose end the ledger has."""

@@ -20,7 +20,7 @@ from ottoscaler.telemetry.logs import flood, get_logger
 from ottoscaler.threads import Control, Loop
 from ottoscaler.workers.attempt import Ended, Next, Once
 from ottoscaler.workers.registry import RunRegistry
-from ottoscaler.workers.run import EventRun, Task
+from ottoscaler.workers.run import Task
 from ottoscaler.workers.worker import Workers
 
 log = get_logger(__name__)

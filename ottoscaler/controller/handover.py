@@ -6,13 +6,15 @@ import threading
 import time
 from collections.abc import Iterable
 
-from ottoscaler.controller.dispatcher import Dispatcher
+from ottoscaler.controller.head_starts import HeadStarts
+from ottoscaler.controller.scale_down import ScaleDowns
 from ottoscaler.errors import RedisError
 from ottoscaler.kube.watcher import PodWatcher
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.model import Phase
 from ottoscaler.telemetry.logs import flood, get_logger
-from ottoscaler.workers.registry import EventRun, Flight
+from ottoscaler.workers.registry import RunRegistry
+from ottoscaler.workers.run import EventRun
 
 log = get_logger(__name__)
 
@@ -27,13 +29,18 @@ class Handover:
     def __init__(
         self,
         ledger: Ledger,
-        flight: Flight,
-        dispatcher: Dispatcher,
+        registry: RunRegistry,
+        scale_downs: ScaleDowns,
+        head_starts: HeadStarts,
         watcher: PodWatcher,
         abandon: threading.Event,
     ) -> None:
-        self._ledger, self._flight, self._dispatcher = ledger, flight, dispatcher
-        self._watcher, self._abandon = watcher, abandon
+        self._ledger = ledger
+        self._registry = registry
+        self._scale_downs = scale_downs
+        self._head_starts = head_starts
+        self._watcher = watcher
+        self._abandon = abandon
 
     def while_workers_run(self, deadline: float) -> None:
         """Events without a running worker go at once, the others as their workers end.
@@ -42,8 +49,8 @@ class Handover:
         """
         while True:
             self._leave_what_does_not_run()
-            self._release(run for run in self._flight.snapshot() if not run.active)
-            if not self._dispatcher.busy or self._abandon.is_set() or time.monotonic() > deadline:
+            self._release(run for run in self._registry.snapshot() if not run.active)
+            if not self._registry.busy or self._abandon.is_set() or time.monotonic() > deadline:
                 return
             self._abandon.wait(LOOK_SECONDS)
 
@@ -54,7 +61,7 @@ class Handover:
         }
         left = [
             run
-            for run in self._flight.snapshot()
+            for run in self._registry.snapshot()
             if run.active and not run.leaving and run.event.event_id not in running
         ]
         for run in left:
@@ -66,10 +73,10 @@ class Handover:
         """All that is left, trying for HANDOVER_SECONDS. False where Redis stayed away."""
         deadline = time.monotonic() + HANDOVER_SECONDS
         while True:
-            self._release(self._flight.snapshot())
+            self._release(self._registry.snapshot())
             try:
-                self._ledger.release(list(self._flight.downs.items()))
-                if not self._flight.snapshot():
+                self._ledger.release(self._scale_downs.owned())
+                if not self._registry.snapshot():
                     return True
             except RedisError as error:
                 flood.warning("handover_failed", f"events could not be handed over: {error}")
@@ -84,16 +91,11 @@ class Handover:
             return
         try:
             for run in runs:
-                self._dispatcher.unbegin(run)
+                self._head_starts.withdraw(run)
             self._ledger.release([(run.event.event_id, run.epoch) for run in runs])
         except RedisError as error:
             flood.warning("handover_failed", f"events could not be handed over: {error}")
             return
         for run in runs:
-            self._flight.drop(run)
-            log.info(
-                "event_handed_over",
-                "handed over to the next replica",
-                event_id=run.event.event_id,
-                task_id=run.event.task_id,
-            )
+            self._registry.drop(run)
+            log.info("event_handed_over", "handed over to the next replica", **run.about)

@@ -9,8 +9,8 @@ from ottoscaler.workers.run import EventRun
 
 
 class Inbox:
-    """Any thread puts, the dispatcher takes. Bounded by construction: the listener puts what fits in hand, the
-    takeover what a replica may own, and a wake-up is in it once at a time."""
+    """Any thread puts, the dispatcher takes. Bounded by construction: the listener puts what fits in hand,
+    the takeover what a replica may own, and a wake-up is in it once at a time."""
 
     def __init__(self) -> None:
         self._queue: queue.Queue[EventRun | None] = queue.Queue()

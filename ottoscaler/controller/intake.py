@@ -1,71 +1,66 @@
-"""From a stream entry to an owned event: parse, take in the ledger, hand to the dispatcher.
+"""From a stream entry to an owned event: parse, take in the ledger, hand on to the stage that carries it out.
 
-Shared by the listener (what it reads) and the recovery (what it takes over). A bad event ends here, as a
+Shared by the listener (what it reads) and the takeover (what it takes over). A bad event ends here, as a
 dead letter with a sentence, and costs nobody else anything.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
+from ottoscaler.controller.head_starts import HeadStarts
+from ottoscaler.controller.inbox import Inbox
+from ottoscaler.controller.reading import EventReader
+from ottoscaler.controller.scale_down import ScaleDowns
 from ottoscaler.errors import BadEvent, Fenced
-from ottoscaler.events.parse import Limits, parse_event
 from ottoscaler.events.values import raw_task_id, told_metadata
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.records import Entry, Record, Taken
-from ottoscaler.model import Event, ScaleDown, ScaleUp
-from ottoscaler.pods.plan import PodDefaults, PodPlan, plan
-from ottoscaler.pods.templates import Templates
+from ottoscaler.model import Event, ScaleDown
+from ottoscaler.pods.plan import PodPlan
 from ottoscaler.telemetry.logs import get_logger
 from ottoscaler.telemetry.metrics import Metrics
-from ottoscaler.workers.registry import EventRun, Flight
+from ottoscaler.workers.head_start import HeadStart
+from ottoscaler.workers.registry import RunRegistry
+from ottoscaler.workers.run import EventRun
 
 log = get_logger(__name__)
 
-# Once an idle replica was given an event: until its create is under way, the interpreter is the worker's, not
-# this thread's, whose log line and next read would hold it up by 0.2 ms.
-STEP_ASIDE_SECONDS = 0.001
 POISONOUS_STRIKES = 5  # unclean deaths of owners without progress, after which an event is given up
-
-Arrival = EventRun | tuple[ScaleDown, int]  # a scale_down comes with its epoch
-Deliver = Callable[[Arrival], None]
 
 
 class Intake:
-    """Turns entries into runs. Thread-safe; each call raises RedisError where Redis does."""
+    """Thread-safe; each call raises RedisError where Redis does."""
 
     def __init__(
         self,
+        reader: EventReader,
         ledger: Ledger,
-        flight: Flight,
-        *,
-        limits: Limits,
-        templates: Templates,
-        defaults: PodDefaults,
+        registry: RunRegistry,
+        inbox: Inbox,
+        scale_downs: ScaleDowns,
+        head_starts: HeadStarts,
         metrics: Metrics,
-        deliver: Deliver,
-        idle_grant: Callable[[], int],
     ) -> None:
+        self._reader = reader
         self._ledger = ledger
-        self._flight = flight
-        self._limits = limits
-        self._templates = templates
-        self._defaults = defaults
+        self._registry = registry
+        self._inbox = inbox
+        self._scale_downs = scale_downs
+        self._head_starts = head_starts
         self._metrics = metrics
-        self._deliver = deliver
-        # The lease's grant where a worker that is begun now is created at once, else 0.
-        self._idle_grant = idle_grant
+
+    def knows(self, event_id: str) -> bool:
+        """Whether the event is in this replica's hands."""
+        return self._registry.knows(event_id) or self._scale_downs.knows(event_id)
 
     def accept(self, entry: Entry) -> bool:
         """Own an entry that was read and hand it on; True where it was."""
         if entry.fields is None:
             return self._refuse(entry.id, "the entry was deleted from the stream before it was read", ())
         try:
-            event = parse_event(entry.id, entry.fields, self._limits)
-            pod_plan = self._plan(event)
+            event = self._reader.event(entry)
+            pod_plan = self._reader.plan(event)
         except BadEvent as error:
             return self._refuse(entry.id, str(error), entry.fields)
         except Exception as error:  # noqa: BLE001 - else one event would take down replica after replica
@@ -76,8 +71,8 @@ class Intake:
             return self._refuse(
                 entry.id, f"Ottoscaler could not read it: {type(error).__name__}", entry.fields
             )
-        grant = self._idle_grant()
-        taken = self._ledger.take(event, entry, begin=grant > 0)
+        head_start = self._head_starts.offer()
+        taken = self._ledger.take(event, entry, begin=head_start is not None)
         if taken.how == "expired":
             self._dead_letter(entry.id, f"expired: expires_at={event.expires_at:.0f} is over", entry.fields)
         elif taken.how == "cancelled":
@@ -87,29 +82,29 @@ class Intake:
             log.debug(
                 "event_left_alone", f"owned by {taken.detail}", event_id=entry.id, task_id=event.task_id
             )
-        if taken.record is None or (taken.how == "mine" and self._flight.knows(entry.id)):
+        if taken.record is None or (taken.how == "mine" and self.knows(entry.id)):
             return False
-        return self._start(event, pod_plan, taken.record, began=grant if taken.began else 0)
+        return self._start(event, pod_plan, taken.record, head_start if taken.began else None)
 
     def accept_down(self, entry: Entry) -> bool:
         """Own a scale_down that has not been read yet. Raises BadEvent, as its time to end comes later."""
-        event = parse_event(entry.id, entry.fields or (), self._limits)
+        event = self._reader.event(entry)
         if not isinstance(event, ScaleDown):
             return False
         taken = self._ledger.take(event, entry)
-        if taken.record is None or self._flight.knows(entry.id):
+        if taken.record is None or self.knows(entry.id):
             return False
         return self._start(event, None, taken.record)
 
     def adopt(self, taken: Taken) -> bool:
         """Hand on an event that was taken over; True where it was."""
         record = taken.record
-        if record is None or (taken.how == "mine" and self._flight.knows(record.event_id)):
+        if record is None or (taken.how == "mine" and self.knows(record.event_id)):
             return False
         if record.strikes >= POISONOUS_STRIKES and not record.poisoned:
             reason = f"given up: its owners died {record.strikes} times without progress."
             record = self._give_up(record, reason)
-        event, pod_plan, problem = self._read_again(record)
+        event, pod_plan, problem = self._reader.again(record)
         if problem and not record.poisoned:
             if record.indexes:
                 # An update with a broken template must not take running builds away.
@@ -125,43 +120,25 @@ class Intake:
         )
         return self._start(event, pod_plan, record)
 
-    def _read_again(self, record: Record) -> tuple[Event, PodPlan | None, str]:
-        """Event and plan, and why there is no plan: this replica's policy or templates may be others than
-        those that it was taken under."""
-        entry = record.entry()
-        assert entry.fields is not None
-        try:
-            event = parse_event(entry.id, entry.fields, self._limits)
-        except BadEvent as error:
-            return _what_is_left(record), None, str(error)
-        try:
-            return event, self._plan(event), ""
-        except BadEvent as error:
-            return event, None, str(error)
-
     def replan(self, run: EventRun) -> None:
         """Build the run's Pods for the present installation from now on: Redis was emptied."""
         if run.plan is not None:
-            run.plan = self._plan(run.event)
+            run.plan = self._reader.plan(run.event)
 
-    def _plan(self, event: Event) -> PodPlan | None:
-        if not isinstance(event, ScaleUp):
-            return None
-        return plan(event, self._templates, replace(self._defaults, installation=self._ledger.installation))
-
-    def _start(self, event: Event, pod_plan: PodPlan | None, record: Record, *, began: int = 0) -> bool:
+    def _start(
+        self, event: Event, pod_plan: PodPlan | None, record: Record, head_start: HeadStart | None = None
+    ) -> bool:
         if isinstance(event, ScaleDown):
-            if not self._flight.add_down(event.event_id, record.epoch):
+            if not self._scale_downs.submit(event, record.epoch):
                 return False
-            self._deliver((event, record.epoch))
             log.info("event_taken", "a scale_down was taken", **_about(event))
             return True
-        run = EventRun(event, pod_plan, record, began=began)
-        if not self._flight.add(run):
+        run = EventRun(event, pod_plan, record, head_start=head_start)
+        if not self._registry.add(run):
             return False
-        self._deliver(run)
-        if began:
-            time.sleep(STEP_ASIDE_SECONDS)
+        self._inbox.put(run)
+        if head_start is not None:
+            self._head_starts.step_aside()
         log.info("event_taken", f"a scale_up of {event.pod_count} was taken", **_about(event))
         return True
 
@@ -194,8 +171,3 @@ class Intake:
 def _about(event: Event) -> dict[str, Any]:
     metadata = told_metadata(event.metadata)
     return {"event_id": event.event_id, "task_id": event.task_id, "metadata": metadata}
-
-
-def _what_is_left(record: Record) -> ScaleUp:
-    """An event that cannot be parsed any more, as far as its ledger tells it."""
-    return ScaleUp(record.event_id, record.event_id, record.count)

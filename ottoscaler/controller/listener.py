@@ -6,7 +6,6 @@ only looks ahead for scale_downs, which wait behind no full pool.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 
 from ottoscaler.controller.intake import Intake
@@ -17,7 +16,8 @@ from ottoscaler.ledger.records import Entry
 from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.telemetry.logs import flood, get_logger
 from ottoscaler.telemetry.metrics import Metrics
-from ottoscaler.workers.registry import Flight
+from ottoscaler.threads import Control, Loop
+from ottoscaler.workers.in_hand import InHand
 
 log = get_logger(__name__)
 
@@ -25,63 +25,45 @@ MOST_AT_ONCE = 4  # entries in one read: with 16, the first replicas to wake too
 LOOK_AHEAD_PAGE = 500  # entries that one look-ahead script goes through
 LOOK_AHEAD_PAGES = 200  # in one poll: 100,000 unread entries
 HANDS_AHEAD = 4  # times what fits in hand: scale_downs applied ahead of their turn at one time
-FIRST_BACKOFF_SECONDS = 0.1
-LONGEST_BACKOFF_SECONDS = 2.0
+ROOM_SECONDS = 1.0  # with a full hand, before it looks ahead again
 
 
-class Listener:
-    """Reads entries and gives them to the intake. ``run`` is the listener thread's."""
+class Listener(Loop):
+    """Reads entries and gives them to the intake."""
+
+    passing = (RedisError,)
 
     def __init__(
         self,
         stream: RedisClient,
         ledger: Ledger,
-        flight: Flight,
+        in_hand: InHand,
         intake: Intake,
         *,
         poll_seconds: float,
         metrics: Metrics,
-        stop: threading.Event,
-        beat: Callable[[], None],
+        control: Control,
     ) -> None:
+        super().__init__(control)
         self._stream = stream
         self._ledger = ledger
-        self._flight = flight
+        self._in_hand = in_hand
         self._intake = intake
         self._poll_seconds = poll_seconds
         self._metrics = metrics
-        self._stop = stop
-        self._beat = beat
+        self._full = False  # there was no room at the last step
         # Our own pending entries come before new ones: those that a lost reply or an earlier life left.
         self._own_behind: str | None = "0"
         self._rereads = 0  # asked for by anybody
         self._looked_behind = "0-0"  # with a full hand, for scale_downs of every kind
         self._foreseen = "0-0"  # behind what was read, for those of a task
         self._client_id: int | None = None
-        self._most_ahead = flight.most_in_hand * HANDS_AHEAD
+        self._most_ahead = in_hand.most * HANDS_AHEAD
 
     def reread_own(self) -> None:
         """Any thread: look through our own pending entries again before reading on."""
         self._rereads += 1
         self._own_behind = "0"
-
-    def run(self) -> None:
-        backoff = FIRST_BACKOFF_SECONDS
-        while not self._stop.is_set():
-            self._beat()
-            try:
-                self.step()
-                backoff = FIRST_BACKOFF_SECONDS
-            except GroupMissing:
-                self._make_group()
-            except RedisError as error:
-                self._own_behind, self._client_id = "0", None
-                self._metrics.redis_polls.inc("error")
-                if not isinstance(error, Wiped):
-                    self._metrics.redis_reconnects.inc()
-                flood.warning("read_failed", f"the stream cannot be read: {error}")
-                self._stop.wait(backoff)
-                backoff = min(backoff * 2, LONGEST_BACKOFF_SECONDS)
 
     def unblock(self, through: RedisClient) -> None:
         """At a stop, by another connection: end the blocked read now instead of within its 2 s."""
@@ -91,13 +73,32 @@ class Listener:
             except RedisError as error:
                 log.debug("unblock_failed", f"the read ends by itself: {error}")
 
-    def step(self) -> int:
-        """One read, of at most what fits in hand. Returns how many entries came."""
-        room = min(self._flight.room(), MOST_AT_ONCE)
-        if room == 0:
-            self._look_ahead()
-            self._flight.wait_for_room(min(self._poll_seconds, 1.0))
-            return 0
+    def wait(self) -> None:
+        """For room where there was none; else the read itself waits."""
+        if self._full:
+            self._in_hand.wait_for_room(min(self._poll_seconds, ROOM_SECONDS))
+
+    def step(self, now: float) -> None:  # noqa: ARG002 - the read waits by itself
+        """One read, of at most what fits in hand; with a full hand, one look ahead."""
+        try:
+            room = min(self._in_hand.room(), MOST_AT_ONCE)
+            self._full = room == 0
+            if self._full:
+                self._look_ahead()
+            else:
+                self._read_and_accept(room)
+        except GroupMissing:
+            self._make_group()
+
+    def failed(self, error: Exception) -> None:
+        """Whatever the lost reply held is in our own pending list now."""
+        self._own_behind, self._client_id = "0", None
+        self._metrics.redis_polls.inc("error")
+        if not isinstance(error, Wiped):
+            self._metrics.redis_reconnects.inc()
+        flood.warning("read_failed", f"the stream cannot be read: {error}")
+
+    def _read_and_accept(self, room: int) -> None:
         fresh = self._own_behind is None
         entries = self._read(room)
         if fresh and len(entries) == room:  # there may be more behind them
@@ -106,15 +107,14 @@ class Listener:
             if _takes_a_task_away(entry):
                 self._accept_ahead(entry)
         for entry in entries:
-            self.accept(entry)
-        return len(entries)
+            self._accept(entry)
 
     def _foresee(self) -> None:
         """Own the scale_downs of tasks that nobody has read yet, before the scale_ups in front of them begin:
         those were not read either when their scale_down came, so they never run."""
         self._foreseen = self._walk_ahead(self._foreseen, _takes_a_task_away)
 
-    def accept(self, entry: Entry) -> None:
+    def _accept(self, entry: Entry) -> None:
         try:
             self._intake.accept(entry)
         except Fenced:
@@ -144,7 +144,7 @@ class Listener:
             self._beat()
             last, found = self._ledger.scale_downs.look_ahead(behind, LOOK_AHEAD_PAGE)
             for entry in found:
-                if self._stop.is_set() or self._flight.in_hand() >= self._most_ahead:
+                if self._stop.is_set() or self._in_hand.count() >= self._most_ahead:
                     return behind
                 if wanted(entry):
                     self._accept_ahead(entry)
@@ -169,7 +169,7 @@ class Listener:
             self._own_behind, self._looked_behind, self._foreseen = "0", "0-0", "0-0"
         except RedisError as error:
             flood.warning("read_failed", f"the consumer group cannot be created: {error}")
-            self._stop.wait(LONGEST_BACKOFF_SECONDS)
+            self._stop.wait(self.longest_pause)
 
 
 def _takes_a_task_away(entry: Entry) -> bool:

@@ -22,7 +22,7 @@ from ottoscaler.pods.labels import pod_name
 from ottoscaler.retry import Retrier
 from ottoscaler.telemetry.logs import get_logger
 from ottoscaler.telemetry.metrics import Metrics
-from ottoscaler.workers.registry import Flight
+from ottoscaler.workers.in_hand import InHand
 
 log = get_logger(__name__)
 
@@ -31,12 +31,13 @@ ROUNDS = 3  # of choosing, where workers ended or began between the look and the
 
 
 class ScaleDowns:
-    """Applies scale_downs. ``submit`` returns at once; the work is done in threads of its own."""
+    """Carries out the scale_downs that this replica owns, in threads of its own. Each counts as in hand until
+    its intents are durable. ``wake`` has the dispatcher look which workers need not begin any more."""
 
     def __init__(
         self,
         ledger: Ledger,
-        flight: Flight,
+        in_hand: InHand,
         watcher: PodWatcher,
         deleter: PodDeleter,
         *,
@@ -47,7 +48,7 @@ class ScaleDowns:
     ) -> None:
         self._ledger = ledger
         self._steps = ledger.scale_downs
-        self._flight = flight
+        self._in_hand = in_hand
         self._watcher = watcher
         self._deleter = deleter
         self._instance = instance
@@ -55,6 +56,8 @@ class ScaleDowns:
         self._retrier = Retrier(stop)
         self._wake = wake
         self._chooser: ThreadPoolExecutor | None = None
+        self._lock = threading.Lock()
+        self._owned: dict[str, int] = {}  # with their epochs
 
     def start(self) -> None:
         self._chooser = ThreadPoolExecutor(1, thread_name_prefix="scale-down")
@@ -63,10 +66,31 @@ class ScaleDowns:
         if self._chooser is not None:
             self._chooser.shutdown(wait=False, cancel_futures=True)
 
-    def submit(self, event: ScaleDown, epoch: int) -> None:
-        """Any thread: have a scale_down carried out that this replica owns."""
+    def submit(self, event: ScaleDown, epoch: int) -> bool:
+        """Any thread, at once: have a scale_down carried out. False where it is being carried out already."""
         assert self._chooser is not None
+        with self._lock:
+            if self._owned.get(event.event_id) == epoch:
+                return False
+            self._owned[event.event_id] = epoch
+        self._in_hand.enter(event.event_id)
         self._chooser.submit(self._apply, event, epoch)
+        return True
+
+    def knows(self, event_id: str) -> bool:
+        """Any thread: whether the scale_down is being carried out here."""
+        return event_id in self._owned
+
+    def owned(self) -> list[tuple[str, int]]:
+        """Any thread: those being carried out, with their epochs."""
+        with self._lock:
+            return list(self._owned.items())
+
+    def _let_go(self, event: ScaleDown, epoch: int) -> None:
+        with self._lock:
+            if self._owned.get(event.event_id) == epoch:
+                del self._owned[event.event_id]
+        self._in_hand.leave(event.event_id)
 
     def _apply(self, event: ScaleDown, epoch: int) -> None:
         """The choosing thread: it never waits for Kubernetes, so no scale_down waits for another's Pods."""
@@ -81,7 +105,7 @@ class ScaleDowns:
                 event_id=event.event_id,
                 task_id=event.task_id,
             )
-            self._flight.down_applied(event.event_id)
+            self._in_hand.leave(event.event_id)
             self._wake()
             self._delete_all(event, victims, lambda: self._finish(event, epoch))
 
@@ -131,7 +155,7 @@ class ScaleDowns:
                     metadata=told_metadata(event.metadata),
                     status="succeeded",
                 )
-            self._flight.end_down(event.event_id, epoch)
+            self._let_go(event, epoch)
 
     @contextmanager
     def _told(self, event: ScaleDown, epoch: int) -> Iterator[None]:
@@ -145,7 +169,7 @@ class ScaleDowns:
                 event_id=event.event_id,
                 task_id=event.task_id,
             )
-            self._flight.end_down(event.event_id, epoch)
+            self._let_go(event, epoch)
         except Stopping:
             log.debug(
                 "event_left_alone",
@@ -161,7 +185,7 @@ class ScaleDowns:
                 event_id=event.event_id,
                 task_id=event.task_id,
             )
-            self._flight.end_down(event.event_id, epoch)  # recovery takes it up again
+            self._let_go(event, epoch)  # the takeover takes it up again
 
     def _choose(self, event: ScaleDown, epoch: int) -> int:
         chosen = 0

@@ -18,6 +18,7 @@ from ottoscaler.kube.subscription import Subscription
 from ottoscaler.model import PodView
 from ottoscaler.pods.view import parse_pod
 from ottoscaler.telemetry.logs import flood, get_logger
+from ottoscaler.threads import Control, Loop
 
 log = get_logger(__name__)
 
@@ -26,8 +27,6 @@ log = get_logger(__name__)
 WATCH_SECONDS = 10
 DOUBTFUL_WATCH_SECONDS = 1  # after a silent watch, until one ends or speaks
 SILENCE_SECONDS = 1.5  # past a watch's end without a byte: the connection is dead
-FIRST_BACKOFF_SECONDS = 0.1
-LONGEST_BACKOFF_SECONDS = 2.0  # doubled from the first one, with full jitter
 
 
 def _cut(response: Any) -> None:
@@ -37,8 +36,10 @@ def _cut(response: Any) -> None:
         log.debug("cut_failed", f"the watch had ended already: {error}")
 
 
-class PodWatcher:
-    """The watch and what it has seen. ``run`` is the watch thread's; everything else is for any thread."""
+class PodWatcher(Loop):
+    """The watch and what it has seen. The loop is the watch thread's; everything else is for any thread."""
+
+    passing = (KubernetesError, TimeoutError)
 
     def __init__(
         self,
@@ -46,18 +47,16 @@ class PodWatcher:
         selector: str,
         *,
         poll_seconds: float,
-        stop: threading.Event,
         unclaimed: Callable[[PodView], None],
         restarted: Callable[[], None],
-        beat: Callable[[], None],
+        control: Control,
     ) -> None:
+        super().__init__(control)
         self._pods = pods
         self._selector = selector
         self._poll_seconds = poll_seconds
-        self._stop = stop
         self._unclaimed = unclaimed
         self._restarted = restarted
-        self._beat = beat
         self._lock = threading.Lock()
         self._views: dict[str, PodView] = {}
         self._subscriptions: dict[str, Subscription] = {}
@@ -139,25 +138,18 @@ class PodWatcher:
 
     # --- the watch thread
 
-    def run(self) -> None:
-        """Follow the Pods until the stop event."""
-        backoff = FIRST_BACKOFF_SECONDS
-        while not self._stop.is_set():
-            self._beat()
-            try:
-                if not self._version:
-                    self._list()
-                self._follow()
-                backoff = FIRST_BACKOFF_SECONDS
-            except (KubernetesError, TimeoutError) as error:
-                if self._stop.is_set():
-                    return
-                self._fell(error)
-                pause = self._poll_seconds if self.synced.is_set() and self._silent else backoff
-                self._stop.wait(min(pause, LONGEST_BACKOFF_SECONDS) * random.uniform(0.5, 1.0))
-                backoff = min(backoff * 2, LONGEST_BACKOFF_SECONDS)
+    def step(self, now: float) -> None:  # noqa: ARG002 - the watch waits by itself
+        """List where there is no version to go on from, then follow one watch to its end."""
+        if not self._version:
+            self._list()
+        self._follow()
 
-    def _fell(self, error: Exception) -> None:
+    def pause(self, seconds: float) -> float:
+        if self.synced.is_set() and self._silent:
+            seconds = min(self._poll_seconds, self.longest_pause)
+        return seconds * random.uniform(0.5, 1.0)
+
+    def failed(self, error: Exception) -> None:
         """The watch broke: a cut stream is resumed from its version once, anything else lists again."""
         if self._healthy:
             self._restarted()

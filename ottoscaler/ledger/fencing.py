@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ottoscaler.errors import Fenced, Wiped
+from ottoscaler.ledger.identity import ReplicaIdentity
 from ottoscaler.ledger.redis_client import RedisClient
 
 
@@ -15,19 +16,30 @@ def text(value: Any) -> str:
 
 
 class Scripts:
-    """The scripts of one replica. ``owner`` and ``installation`` are set by the lease, their only writer."""
+    """The scripts of one replica.
 
-    def __init__(self, stream: RedisClient) -> None:
+    ``lose`` is asked when Redis has lost an event's ledger: True if it will be written anew, so that the call
+    may be tried again.
+    """
+
+    def __init__(self, stream: RedisClient, identity: ReplicaIdentity, lose: Callable[[str], bool]) -> None:
         self.stream = stream
-        self.owner = ""
-        self.installation = ""
-        # Asked when Redis has lost an event's ledger: True if it will be written anew, so that the call
-        # may be tried again.
-        self.forgotten: Callable[[str], bool] = lambda _: False
+        self.identity = identity
+        self._lose = lose
+
+    @property
+    def owner(self) -> str:
+        """Who this replica is now, as an owner of events."""
+        return self.identity.owner
+
+    @property
+    def installation(self) -> str:
+        """The installation's id."""
+        return self.identity.installation
 
     def run(self, script: str, *args: str | bytes | int) -> list[Any]:
         """The script's answer. Raises Wiped where Redis no longer knows the installation."""
-        answer = self.stream.script(script, self.installation, *args)
+        answer = self.stream.script(script, self.identity.installation, *args)
         if answer[0] == b"wiped":
             raise Wiped("Redis no longer knows this installation")
         return answer  # type: ignore[no-any-return]
@@ -39,7 +51,7 @@ class Scripts:
         written anew.
         """
         answer = self.run(script, *args)
-        if answer[0] == b"missing" and self.forgotten(text(args[0])):
+        if answer[0] == b"missing" and self._lose(text(args[0])):
             raise Wiped(f"Redis has lost the ledger of event {text(args[0])}; it is written anew")
         if answer[0] in (b"fenced", b"missing"):
             raise Fenced(f"event {text(args[0])} is not owned by this replica any more")

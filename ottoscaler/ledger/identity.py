@@ -1,11 +1,37 @@
-"""Which process this is, so that a later one can tell whether it has ended."""
+"""Who this replica is to Redis, and which process: so that a later one can tell whether it has ended."""
 
 from __future__ import annotations
 
 import json
 import os
+import secrets
 from pathlib import Path
 from typing import Any
+
+
+class ReplicaIdentity:
+    """The names under which this replica writes. The lease's thread writes them, every thread reads them.
+
+    A new incarnation is another owner: what an earlier one owned is fenced. ``held_installations`` are all
+    the ids of this installation that this process has seen, before and after Redis was emptied.
+    """
+
+    def __init__(self, consumer: str) -> None:
+        self.consumer = consumer
+        self.incarnation = ""
+        self.owner = ""  # consumer/incarnation
+        self.installation = ""
+        self.held_installations: frozenset[str] = frozenset()
+
+    def become(self, incarnation: str = "") -> None:
+        """Be another owner from now on; a random one unless its incarnation is given."""
+        self.incarnation = incarnation or secrets.token_hex(8)
+        self.owner = f"{self.consumer}/{self.incarnation}"
+
+    def join(self, installation: str) -> None:
+        """Belong to this installation from now on."""
+        self.installation = installation
+        self.held_installations |= {installation}
 
 
 def _read(path: str) -> str:

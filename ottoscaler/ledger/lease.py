@@ -17,8 +17,9 @@ from typing import Any
 from ottoscaler.errors import LiveTwin, RedisCluster, RedisError, Stopping, Unregistered, Wiped
 from ottoscaler.ledger.identity import has_ended, identity
 from ottoscaler.ledger.ledger import Ledger
-from ottoscaler.ledger.records import Survey
+from ottoscaler.ledger.surveys import Surveys
 from ottoscaler.telemetry.logs import flood, get_logger
+from ottoscaler.threads import Control, Loop
 
 log = get_logger(__name__)
 
@@ -32,49 +33,48 @@ def suspended_clock() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-class Lease:
-    """The heartbeat. ``run`` is the lease thread's; ``holds`` and ``grant`` are for every thread."""
+class Lease(Loop):
+    """The heartbeat. ``register`` and the loop are the lease thread's; ``holds`` and ``grant`` are for every
+    thread. ``lost`` is called where this replica was taken for dead, before it enters anew.
+    """
 
     def __init__(
         self,
         ledger: Ledger,
-        shared: Ledger,
+        surveys: Surveys,
         *,
-        consumer: str,
         pod_uid: str,
         seconds: float,
         describe: Callable[[], dict[str, Any]],
-        surveyed: Callable[[Survey, bool], None],
-        emptied: Callable[[], None],
         lost: Callable[[], None],
-        beat: Callable[[], None],
-        redis_run: Callable[[], str],
-        is_cluster: Callable[[], bool],
+        control: Control,
     ) -> None:
+        super().__init__(control)
         self._ledger = ledger  # on a connection of its own
-        self._shared = shared  # everybody else's; told who we are
-        self._consumer = consumer
-        self._identity = identity(pod_uid)
+        self._names = ledger.identity
+        self._surveys = surveys
+        self._process = identity(pod_uid)
         self.seconds = seconds
         self.interval = min(LONGEST_BEAT_SECONDS, seconds / BEATS_A_LEASE)
         self._describe = describe
-        self._surveyed = surveyed
-        self._emptied = emptied
         self._lost = lost
-        self._beat = beat
-        self._redis_run = redis_run
-        self._is_cluster = is_cluster
         self._last_run: str | None = None
+        self._next_beat = 0.0
         self._next_survey = 0.0
         self._condition = threading.Condition()
         self._until = 0.0  # by suspended_clock
         self._generation = 0
         self._answering = False
         self._problem = "not registered yet"
-        self.held_installations: set[str] = set()
+        self.registered = threading.Event()  # never cleared
         self.peers = 0  # other replicas with a heartbeat, alive or not, as last seen
 
     # --- for every thread
+
+    @property
+    def held_installations(self) -> frozenset[str]:
+        """The ids of this installation whose Pods are ours."""
+        return self._names.held_installations
 
     def remaining(self) -> float:
         """Seconds for which this replica may still create; 0 where it may not."""
@@ -113,7 +113,7 @@ class Lease:
 
         Raises LiveTwin where another process beats under this name, RedisCluster, Stopping at a stop.
         """
-        self._renew_owner()
+        self._names.become()
         seen: tuple[str, str] | None = None
         since = 0.0
         ended, ended_beat = "", ""
@@ -131,19 +131,21 @@ class Lease:
                 continue
             if entered:
                 self._renewed(sent)
+                self.registered.set()
                 return
-            if has_ended(info, self._identity):
+            if has_ended(info, self._process):
                 ended, ended_beat = incarnation, ""
                 continue
             if seen != (incarnation, beat):
                 if seen is not None and seen[0] == incarnation:
                     raise LiveTwin(
-                        f"another live process serves as consumer {self._consumer!r} of this group; "
+                        f"another live process serves as consumer {self._names.consumer!r} of this group; "
                         "give each replica its own REDIS_CONSUMER"
                     )
                 seen, since = (incarnation, beat), sent
                 log.info(
-                    "waiting_for_lease", f"a predecessor as {self._consumer!r} may be alive; watching it"
+                    "waiting_for_lease",
+                    f"a predecessor as {self._names.consumer!r} may be alive; watching it",
                 )
             elif sent - since > self.seconds:
                 ended, ended_beat = incarnation, beat
@@ -151,26 +153,31 @@ class Lease:
             stop.wait(self.interval)
         raise Stopping("the process stops")
 
-    def run(self, stop: threading.Event) -> None:
-        """Beat until the stop event."""
-        while not stop.is_set():
-            self._beat()
-            self.step()
-            stop.wait(self.interval)
+    def clock(self) -> float:
+        return suspended_clock()
 
-    def step(self) -> None:
-        """One heartbeat."""
-        sent = suspended_clock()
+    def wait(self) -> None:
+        """Until the next heartbeat is due: at once after the registration."""
+        self._stop.wait(max(0.0, self._next_beat - suspended_clock()))
+
+    def step(self, now: float) -> None:
+        """One heartbeat, sent at ``now``. An error of Redis is told and counts as none."""
+        try:
+            self._send(now)
+        finally:
+            self._next_beat = suspended_clock() + self.interval
+
+    def _send(self, sent: float) -> None:
         try:
             full = sent >= self._next_survey
             survey = self._ledger.replicas.beat(self._info(), survey=full)
-            run = self._redis_run()
+            run = self._ledger.stream.run_id()
         except Wiped:
             self._redis_was_emptied()
             return
         except RedisError as error:
             self._failed(error)
-            self._surveyed(Survey(0, ()), False)
+            self._surveys.tell_failed()
             if isinstance(error, Unregistered):
                 self._enter_again()
             return
@@ -184,28 +191,27 @@ class Lease:
             self._next_survey = sent + self.seconds / BEATS_A_LEASE
             self.peers = max(0, len(survey.replicas) - 1)
         same, self._last_run = run == self._last_run, run
-        self._surveyed(survey, same)
+        self._surveys.tell(survey, suspended_clock(), same_run=same)
 
     def leave(self) -> None:
         """The last act of a stop: give the name free, if nothing is owned under it any more."""
-        if not self.held_installations:
-            return  # never registered
-        consumer, incarnation = self._ledger.owner.rsplit("/", 1)
+        if not self.registered.is_set():
+            return
         with self._condition:
             self._until = 0.0
         survey = self._ledger.replicas.beat(self._info(), survey=False)
         if survey is not None:
-            self._ledger.replicas.forget(consumer, incarnation, str(survey.beat))
+            self._ledger.replicas.forget(self._names.consumer, self._names.incarnation, str(survey.beat))
 
     def _enter_anew(self) -> None:
-        self._renew_owner()
+        self._names.become()
         try:
             entered = self._register()[0]
         except RedisError as error:
             self._failed(error)
             return
         if not entered:
-            raise LiveTwin(f"another process took over the consumer name {self._consumer!r} meanwhile")
+            raise LiveTwin(f"another process took over the consumer name {self._names.consumer!r} meanwhile")
 
     def _enter_again(self) -> None:
         """As who we are: what we own is still ours, and what is not is fenced."""
@@ -225,30 +231,23 @@ class Lease:
         )
         try:
             self._join()
-            self._emptied()
+            self._surveys.tell_emptied()
             self._register()
         except RedisError as error:
             self._failed(error)
 
     def _refuse_cluster(self) -> None:
-        if self._is_cluster():
+        if self._ledger.stream.is_cluster():
             raise RedisCluster(
                 "this Redis is a Redis Cluster, which is refused: an event's steps are atomic over several "
                 "keys; use a single Redis, or Sentinel"
             )
 
     def _join(self) -> None:
-        if self._ledger.installation:
-            self.held_installations.add(self._ledger.installation)
-        joined = self._ledger.join_installation(secrets.token_hex(6))
-        self._ledger.installation = self._shared.installation = joined
-        self.held_installations.add(joined)
-
-    def _renew_owner(self) -> None:
-        self._ledger.owner = self._shared.owner = f"{self._consumer}/{secrets.token_hex(8)}"
+        self._names.join(self._ledger.join_installation(secrets.token_hex(6)))
 
     def _info(self) -> str:
-        return json.dumps({**self._identity, **self._describe()})
+        return json.dumps({**self._process, **self._describe()})
 
     def _renewed(self, sent: float) -> None:
         with self._condition:

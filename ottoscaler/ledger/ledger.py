@@ -9,12 +9,13 @@ no longer knows the installation.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ottoscaler.errors import RedisError, Wiped
 from ottoscaler.events.values import metadata_json
 from ottoscaler.ledger.fencing import Scripts, text
+from ottoscaler.ledger.identity import ReplicaIdentity
 from ottoscaler.ledger.records import Answer, Entry, Record, Taken, outcome_words, timestamp
 from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.ledger.replicas import Replicas
@@ -36,8 +37,10 @@ def pack_fields(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
 class Ledger(Scripts):
     """Events and their workers. What else is durable has a class of its own and is reached from here."""
 
-    def __init__(self, stream: RedisClient) -> None:
-        super().__init__(stream)
+    def __init__(
+        self, stream: RedisClient, identity: ReplicaIdentity, lose: Callable[[str], bool] = lambda _: False
+    ) -> None:
+        super().__init__(stream, identity, lose)
         self.scale_downs = ScaleDownSteps(self)
         self.replicas = Replicas(self)
         self.upkeep = Upkeep(self)

@@ -22,7 +22,7 @@ from ottoscaler.pods.labels import pod_name
 from ottoscaler.retry import Retrier
 from ottoscaler.telemetry.logs import get_logger
 from ottoscaler.telemetry.metrics import Metrics
-from ottoscaler.workers.registry import EventRun, Task
+from ottoscaler.workers.run import EventRun, Task
 
 log = get_logger(__name__)
 
@@ -42,6 +42,12 @@ class Ended:
     next: Next
     delay: float = 0.0
     avoid_node: str = ""
+
+    def following(self, task: Task) -> Task | None:
+        """The attempt that follows the task, if one does."""
+        if self.next is not Next.RETRY:
+            return None
+        return Task(task.run, task.index, task.attempt + 1, avoid_node=self.avoid_node)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +113,8 @@ class Attempt:
         self.worker = task.worker
         self.subscription = subscription
         self.created_at = 0.0  # monotonic, of our own create; 0 for an adopted Pod
-        self.spared = task.began  # under this grant the ledger has begun it already, and need not be asked
-        self.begun = task.began > 0  # by us, in the ledger
+        self.head_start = task.head_start  # the ledger has begun it already
+        self.begun = task.head_start is not None  # by us, in the ledger
         self.maybe_sent = False  # a create of it may have reached the server, though no answer came
         self.running_at = 0.0  # monotonic, when first seen running
         self.log = log.bind(

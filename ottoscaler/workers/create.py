@@ -31,7 +31,6 @@ from ottoscaler.workers.settle import cancel, cancel_unborn, delete, settle
 
 CREATE_PAUSE_SECONDS = 0.2  # doubled up to the longest, with jitter, while a create is refused for now
 LONGEST_CREATE_PAUSE_SECONDS = 3.0
-SPARED_SECONDS = 0.5  # after an event was taken, its first worker need not ask the ledger again
 # Answers that may pass but need not: past the pending timeout they are the worker's failure. No answer,
 # 401, 429 and 502 to 504 are an API server that is away, for which no worker fails.
 _LIMITED = (403, 404, 409, 500)
@@ -130,9 +129,8 @@ def _permit(a: Attempt, generation: int) -> None:
 def _begin(a: Attempt, generation: int) -> None:
     """Directly before the request: begin the attempt in the ledger. Any earlier, and a kill would leave many
     attempts of which nobody knows whether a create was sent. The lease is looked at last, after that wait."""
-    spared, a.spared = a.spared, 0
-    # Only where nothing was waited for since the event was taken: a scale_down may have come in between.
-    if spared != generation or time.monotonic() - a.run.taken_at > SPARED_SECONDS:
+    head_start, a.head_start = a.head_start, None
+    if head_start is None or not head_start.counts(generation, time.monotonic()):
         answer = a.deps.ledger.start(a.worker, a.run.epoch)
         ours = answer.word == "again" and not a.task.adopt and not answer.detail  # our own reply was lost
         if answer.word != "ok" and not ours:

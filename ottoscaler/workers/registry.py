@@ -13,7 +13,7 @@ from ottoscaler.kube.throttle import CREATES_IN_FLIGHT
 from ottoscaler.model import WorkerId
 from ottoscaler.workers.in_hand import InHand
 from ottoscaler.workers.run import EventRun, Task
-from ottoscaler.workers.turns import next_of
+from ottoscaler.workers.turns import ALONE_FROM_STRIKES, next_of
 
 MOST_BEGINNING = CREATES_IN_FLIGHT + 4  # tasks at one time: enough to keep every create in flight busy
 REFILL_BEGINNING = CREATES_IN_FLIGHT  # at so many the dispatcher submits more: several for one wake
@@ -29,6 +29,7 @@ class RunRegistry:
         self._runs: dict[str, EventRun] = {}
         self._startable: dict[str, EventRun] = {}  # admitted, with a worker to start
         self._adopting: dict[str, EventRun] = {}  # admitted, with Pods to adopt
+        self._suspects: dict[str, EventRun] = {}  # admitted, that killed their owners
         self._due: list[tuple[float, int, Task]] = []  # a heap of what waits: the dropped stay till then
         self._order = itertools.count()  # for equal times
         self._starts = 0  # turns given so far
@@ -66,6 +67,8 @@ class RunRegistry:
             self._file(run)
             if run.adoptees:
                 self._adopting[run.event.event_id] = run
+            if run.strikes >= ALONE_FROM_STRIKES:
+                self._suspects[run.event.event_id] = run
 
     def drop(self, run: EventRun) -> None:
         """The event is another replica's now, or it has ended: forget it."""
@@ -80,6 +83,7 @@ class RunRegistry:
             self._in_hand.leave(event_id)
             self._startable.pop(event_id, None)
             self._adopting.pop(event_id, None)
+            self._suspects.pop(event_id, None)
 
     def _file(self, run: EventRun) -> None:
         """Under the lock, after its tasks have changed."""
@@ -139,7 +143,7 @@ class RunRegistry:
         return None
 
     def _next_start(self) -> Task | None:
-        run = next_of(self._startable.values())
+        run = next_of(self._startable.values(), self._suspects.values())
         if run is None:
             return None
         self._starts += 1

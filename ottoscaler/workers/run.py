@@ -11,7 +11,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from ottoscaler.ledger.records import IndexState, Record
-from ottoscaler.model import ScaleUp, WorkerId
+from ottoscaler.model import JsonObject, ScaleUp, WorkerId
 from ottoscaler.pods.plan import PodPlan
 from ottoscaler.workers.head_start import HeadStart
 
@@ -36,7 +36,7 @@ class Task:
         return WorkerId(self.run.event.event_id, self.index, self.attempt)
 
     @property
-    def about(self) -> dict[str, object]:
+    def about(self) -> JsonObject:
         """The fields by which log lines name it."""
         return {**self.run.about, "index": self.index}
 
@@ -110,7 +110,7 @@ class EventRun:
         return self.event.priority
 
     @property
-    def about(self) -> dict[str, object]:
+    def about(self) -> JsonObject:
         """The fields by which log lines name it."""
         return {"event_id": self.event.event_id, "task_id": self.event.task_id}
 

@@ -18,7 +18,7 @@ from ottoscaler.pods.verdict import vanished
 from ottoscaler.pods.view import parse_pod
 from ottoscaler.workers.attempt import Attempt, Ended, Next, seconds_since
 from ottoscaler.workers.monitor import LONGEST_WAIT_SECONDS, is_gone, judgement, until_next_look
-from ottoscaler.workers.registry import LONGEST_RETRY_SECONDS
+from ottoscaler.workers.run import LONGEST_RETRY_SECONDS
 
 FIRST_RETRY_SECONDS = 1.0  # doubled with each attempt, with jitter
 DELETE_TRIES = 5  # then the reconciler sweeps the Pod; its result stands

@@ -14,8 +14,6 @@ class Candidate(Protocol):
     @property
     def priority(self) -> int: ...
     @property
-    def strikes(self) -> int: ...
-    @property
     def progressed(self) -> bool: ...
     @property
     def turn(self) -> int: ...
@@ -24,12 +22,14 @@ class Candidate(Protocol):
 C = TypeVar("C", bound=Candidate)
 
 
-def next_of(candidates: Iterable[C]) -> C | None:
-    """By priority, and between equals whoever had its last turn longest ago."""
-    return min(_alone(list(candidates)), key=lambda c: (-c.priority, c.turn), default=None)
+def next_of(candidates: Iterable[C], suspects: Iterable[C]) -> C | None:
+    """By priority, and between equals whoever had its last turn longest ago.
 
-
-def _alone(candidates: list[C]) -> list[C]:
-    """An event that killed its owners begins alone, so that it takes nobody else's with it again."""
-    suspects = [c for c in candidates if c.strikes >= ALONE_FROM_STRIKES and not c.progressed]
-    return suspects[:1] if suspects else candidates
+    ``suspects`` are those that killed their owners, also such as have nothing to start: the first of them
+    that has made no progress yet begins alone, so that it takes nobody else's with it again.
+    """
+    candidates = list(candidates)
+    for suspect in suspects:
+        if not suspect.progressed:
+            return suspect if suspect in candidates else None
+    return min(candidates, key=lambda c: (-c.priority, c.turn), default=None)

@@ -14,7 +14,7 @@ from ottoscaler.retry import Retrier
 from ottoscaler.workers.attempt import Attempt, Ended, WorkerDeps
 from ottoscaler.workers.create import create
 from ottoscaler.workers.monitor import is_gone, judgement, monitor
-from ottoscaler.workers.registry import Task
+from ottoscaler.workers.run import Task
 from ottoscaler.workers.settle import settle
 
 BRIEF_TRIES = 3  # of a call in a thread that others wait for
@@ -41,10 +41,6 @@ class Workers:
             return ended if ended is not None else settle(attempt, monitor(attempt))
         finally:
             self._shop.watcher.unsubscribe(subscription)
-
-    def look_up(self) -> None:
-        """Any thread: have every waiting worker look whether its event is still this replica's."""
-        self._shop.watcher.wake_all()
 
     def settle_if_ended(self, task: Task) -> Ended | None:
         """End an adopted worker whose Pod needs no more waiting; ``None`` where it still runs.

@@ -10,6 +10,7 @@ import pytest
 import redis
 
 from ottoscaler.config.settings import Settings
+from ottoscaler.ledger.identity import ReplicaIdentity
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.local.redis_server import RedisServer
@@ -38,9 +39,10 @@ class Book:
         """A replica's ledger, registered under its name."""
         stream = RedisClient(Settings(redis_url=self.url, redis_consumer=name))
         self._streams.append(stream)
-        ledger = Ledger(stream)
-        ledger.owner = f"{name}/{incarnation}"
-        ledger.installation = ledger.join_installation("inst")
+        who = ReplicaIdentity(name)
+        ledger = Ledger(stream, who)
+        who.become(incarnation)
+        who.join(ledger.join_installation("inst"))
         ledger.upkeep.ensure_group()
         ledger.replicas.register("{}", ended=self._present(name))
         return ledger

@@ -14,6 +14,7 @@ import pytest
 import redis
 
 from ottoscaler.config.settings import Settings
+from ottoscaler.ledger.identity import ReplicaIdentity
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.local.redis_server import RedisServer
@@ -28,9 +29,10 @@ class Desk:
     def __init__(self, server: RedisServer) -> None:
         self.server = server
         self.redis: Any = redis.Redis.from_url(server.url, socket_timeout=5)
-        self.ledger = Ledger(RedisClient(Settings(redis_url=server.url)))
-        self.ledger.owner = "replica/one"
-        self.ledger.installation = self.ledger.join_installation("f00d")
+        who = ReplicaIdentity("replica")
+        self.ledger = Ledger(RedisClient(Settings(redis_url=server.url)), who)
+        who.become("one")
+        who.join(self.ledger.join_installation("f00d"))
 
     def run(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         env = {"PATH": os.environ["PATH"], "REDIS_URL": self.server.url, **environment}

@@ -146,7 +146,7 @@ run(["run"])
     [
         ("listener", "controller.listener", "Listener", "step"),
         ("dispatcher", "controller.dispatcher", "Dispatcher", "step"),
-        ("recovery", "controller.takeover", "Recovery", "step"),
+        ("takeover", "controller.takeover", "Takeover", "step"),
         ("reconciler", "controller.reconciler", "Reconciler", "step"),
         ("lease", "ledger.lease", "Lease", "step"),
         ("watch", "kube.watcher", "PodWatcher", "_take"),

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, cast
 
-from ottoscaler.controller.dispatcher import MOST_BEGINNING, Dispatcher
+from ottoscaler.controller.dispatcher import Dispatcher
+from ottoscaler.controller.head_starts import HeadStarts
+from ottoscaler.controller.inbox import Inbox
+from ottoscaler.controller.leaving import Leaving
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.records import IndexState, Record
 from ottoscaler.model import ScaleUp
-from ottoscaler.telemetry.metrics import Metrics
+from ottoscaler.threads import Control
 from ottoscaler.workers.attempt import Ended, Next
-from ottoscaler.workers.registry import EventRun, Flight, Task
+from ottoscaler.workers.in_hand import InHand
+from ottoscaler.workers.registry import MOST_BEGINNING, RunRegistry
+from ottoscaler.workers.run import EventRun, Task
 from ottoscaler.workers.worker import Workers
 from tests.harness.waiting import wait_for
 
@@ -44,31 +50,38 @@ class HeldWorkers:
 
 class Bench:
     def __init__(self, slots: int) -> None:
-        self.flight = Flight(16)
+        self.in_hand = InHand(16)
+        self.registry = RunRegistry(slots, self.in_hand)
         self.workers = HeldWorkers()
+        self.inbox = Inbox()
         self.dispatcher = Dispatcher(
-            self.flight,
+            self.registry,
+            self.inbox,
             cast(Workers, self.workers),
             cast(Ledger, None),
-            max_workers=slots,
-            scale_down=lambda _: None,
-            metrics=Metrics(),
-            stop=threading.Event(),
-            beat=lambda: None,
+            cast(HeadStarts, None),
+            cast(Leaving, None),
+            Control(threading.Event(), lambda: None),
         )
         self.dispatcher.start()
 
     def add(self, event_id: str, count: int, priority: int = 0, **record: Any) -> EventRun:
         event = ScaleUp(event_id, event_id, count, priority=priority)
         run = EventRun(event, None, Record(event_id, 1, record.pop("strikes", 0), b"[]", **record))
-        assert self.flight.add(run)
+        assert self.registry.add(run)
+        self.inbox.put(run)
         return run
+
+    def dispatch(self) -> None:
+        self.inbox.wake()
+        self.dispatcher.wait()
+        self.dispatcher.step(time.monotonic())
 
     def step(self, begun: int) -> list[tuple[str, int]]:
         """Dispatch until so many tasks have begun."""
 
         def look() -> bool:
-            self.dispatcher.step(0.001)
+            self.dispatch()
             return len(self.workers.order()) >= begun
 
         wait_for(look, f"{begun} tasks have begun", 5)
@@ -79,8 +92,7 @@ class Bench:
         wait_for(lambda: index not in self._active(event_id), "the task has ended", 5)
 
     def _active(self, event_id: str) -> set[int]:
-        run = self.flight.runs.get(event_id)
-        return run.active if run else set()
+        return {i for run in self.registry.snapshot() if run.event.event_id == event_id for i in run.active}
 
     def close(self) -> None:
         for gate in self.workers.gates.values():
@@ -108,8 +120,8 @@ def test_no_more_tasks_than_slots() -> None:
     bench = Bench(2)
     bench.add("1-0", 10)
     bench.step(2)
-    bench.dispatcher.step(0.001)
-    assert (bench.dispatcher.busy, len(bench.workers.order())) == (2, 2)
+    bench.dispatch()
+    assert (bench.registry.busy, len(bench.workers.order())) == (2, 2)
     bench.finish("1-0", 0)
     assert bench.step(3)[-1] == ("1-0", 2)
     bench.close()
@@ -150,7 +162,7 @@ def test_event_that_killed_its_owners_begins_alone() -> None:
     bench.add("1-0", 2)
     suspect = bench.add("2-0", 1, strikes=2)
     assert bench.step(1) == [("2-0", 0)]
-    bench.dispatcher.step(0.001)
+    bench.dispatch()
     assert bench.workers.order() == [("2-0", 0)]
     suspect.progressed = True
     assert ("1-0", 0) in bench.step(3)
@@ -161,10 +173,10 @@ def test_event_counts_as_in_hand_until_its_last_worker_has_begun() -> None:
     bench = Bench(1)
     bench.add("1-0", 2)
     bench.step(1)
-    assert (bench.flight.in_hand(), bench.flight.room()) == (1, 15)
+    assert (bench.in_hand.count(), bench.in_hand.room()) == (1, 15)
     bench.finish("1-0", 0)
     bench.step(2)
-    assert bench.flight.in_hand() == 0
+    assert bench.in_hand.count() == 0
     bench.close()
 
 
@@ -173,8 +185,8 @@ def test_no_more_wait_for_their_turn_to_be_created_than_keeps_the_creates_busy()
     bench.workers.creates_wait = True
     bench.add("1-0", 500)
     assert len(bench.step(MOST_BEGINNING)) == MOST_BEGINNING
-    bench.dispatcher.step(0.001)
-    assert bench.dispatcher.busy == MOST_BEGINNING
+    bench.dispatch()
+    assert bench.registry.busy == MOST_BEGINNING
     bench.finish("1-0", 0)
     assert len(bench.step(MOST_BEGINNING + 1)) == MOST_BEGINNING + 1
     bench.close()

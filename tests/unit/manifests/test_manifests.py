@@ -9,9 +9,9 @@ from typing import Any
 
 import yaml
 
-from ottoscaler import app
 from ottoscaler.cli import serve
 from ottoscaler.config.settings import NAMES, SPECS, variable
+from ottoscaler.controller import shutdown
 from ottoscaler.controller.handover import HANDOVER_SECONDS
 from ottoscaler.threads import PARTS_SECONDS
 from tests.unit.manifests.kustomize import OVERLAYS, ROOT, find
@@ -88,7 +88,7 @@ def test_grace_period_outlasts_the_slowest_stop(overlay: str) -> None:
     grace = settings(overlay).shutdown_grace_seconds
     assert pod_spec(overlay)["terminationGracePeriodSeconds"] >= grace + serve.HARD_LIMIT_SECONDS + 5
     # A stop's own last steps fit before the process would end itself.
-    assert app.READ_END_SECONDS + HANDOVER_SECONDS * 2 + PARTS_SECONDS * 2 <= serve.HARD_LIMIT_SECONDS
+    assert shutdown.READ_END_SECONDS + HANDOVER_SECONDS * 2 + PARTS_SECONDS * 2 <= serve.HARD_LIMIT_SECONDS
 
 
 @both

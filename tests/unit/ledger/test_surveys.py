@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ottoscaler.controller.takeover import Observations
 from ottoscaler.ledger.records import Survey
+from ottoscaler.ledger.surveys import Observations
 
 LEASE = 10.0
 

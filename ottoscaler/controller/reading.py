@@ -1,0 +1,52 @@
+"""What this replica's policy and templates make of an entry: an event, and the plan of its Pods."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ottoscaler.errors import BadEvent
+from ottoscaler.events.parse import Limits, parse_event
+from ottoscaler.ledger.identity import ReplicaIdentity
+from ottoscaler.ledger.records import Entry, Record
+from ottoscaler.model import Event, ScaleUp
+from ottoscaler.pods.plan import PodDefaults, PodPlan, plan
+from ottoscaler.pods.templates import Templates
+
+
+class EventReader:
+    """Any thread. Raises BadEvent with a sentence for the producer."""
+
+    def __init__(
+        self, limits: Limits, templates: Templates, defaults: PodDefaults, identity: ReplicaIdentity
+    ) -> None:
+        self._limits = limits
+        self._templates = templates
+        self._defaults = defaults
+        self._identity = identity
+
+    def event(self, entry: Entry) -> Event:
+        """The event that an entry is."""
+        return parse_event(entry.id, entry.fields or (), self._limits)
+
+    def plan(self, event: Event) -> PodPlan | None:
+        """How to build the Pods of a scale_up, for the present installation."""
+        if not isinstance(event, ScaleUp):
+            return None
+        return plan(event, self._templates, replace(self._defaults, installation=self._identity.installation))
+
+    def again(self, record: Record) -> tuple[Event, PodPlan | None, str]:
+        """Event and plan of one that was taken before, and why there is no plan: this replica's policy or
+        templates may be others than those that it was taken under. Raises nothing."""
+        try:
+            event = self.event(record.entry())
+        except BadEvent as error:
+            return _what_is_left(record), None, str(error)
+        try:
+            return event, self.plan(event), ""
+        except BadEvent as error:
+            return event, None, str(error)
+
+
+def _what_is_left(record: Record) -> ScaleUp:
+    """An event that cannot be parsed any more, as far as its ledger tells it."""
+    return ScaleUp(record.event_id, record.event_id, record.count)
