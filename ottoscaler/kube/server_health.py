@@ -1,0 +1,154 @@
+"""Whether the API server as a whole is in trouble, counted over the calls of the whole process.
+
+One worker's create may fail, hang or be denied for reasons of its own: admission, a quota, its Pod. What is
+counted here are signs that the server itself cannot work: no connection, looks without an answer, or words
+such as "etcdserver: no leader". A list may be answered from the server's cache, so it proves nothing about
+writes.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+FORGET_SECONDS = 15.0  # trouble that nothing has confirmed for so long is over: somebody has to try again
+SIGNS_IN_A_ROW = 2  # one answer may be a single connection's; a refused connection counts at once
+
+# What an API server says that cannot reach, or has lost, what stands behind it. An admission webhook's name
+# in the same sentence makes it the webhook's.
+_INTERNAL = re.compile(
+    r"etcdserver:|rpc error:|no leader|leader changed|context deadline exceeded|context canceled|"
+    r"connection refused|connection reset|i/o timeout|timed out|database space exceeded|"
+    r"apiserver is shutting down|http2: |unexpected EOF",
+    re.IGNORECASE,
+)
+_WEBHOOK = re.compile(r"admission webhook|failed calling (admission )?webhook|webhook \"", re.IGNORECASE)
+_WRITES = ("create", "delete")
+_KINDS = {"create": "write", "delete": "write", "list": "list", "watch": "list"}  # any other verb: a look
+_AMBIGUOUS = "request did not complete within"  # of the API server's own time limit: admission, or etcd
+
+
+def is_webhook(text: str) -> bool:
+    """Whether an answer's words are an admission webhook's, or about one: it concerns one create only."""
+    return bool(_WEBHOOK.search(text))
+
+
+def is_internal(text: str) -> bool:
+    """Whether an answer's words show an error inside the API server, whatever its status."""
+    return bool(_INTERNAL.search(text)) and not is_webhook(text)
+
+
+class Sign(Enum):
+    """What one call tells of the server as a whole."""
+
+    WELL = "well"  # the server did what it was asked
+    UNREACHED = "unreached"  # no connection could be made
+    TROUBLED = "troubled"  # it answered, or failed to, in a way that no single Pod explains
+    NOTHING = "nothing"  # it may be this Pod's own trouble
+
+
+def sign_of(verb: str, status: int, text: str, *, unsent: bool = False) -> Sign:
+    """The sign of a call that failed. ``status`` 0: no answer; with ``unsent`` not even a connection."""
+    if not status:
+        if unsent:
+            return Sign.UNREACHED
+        # A create or a delete passes admission webhooks, which may hang on their own; nothing else does.
+        return Sign.NOTHING if verb in _WRITES else Sign.TROUBLED
+    if is_webhook(text) or (verb in _WRITES and _AMBIGUOUS in text):
+        return Sign.NOTHING
+    if status in (401, 429) or status >= 500 or is_internal(text):
+        return Sign.TROUBLED
+    return Sign.NOTHING if verb == "create" or status == 403 else Sign.WELL
+
+
+@dataclass(frozen=True, slots=True)
+class _Streak:
+    """Troubled calls of one kind in a row."""
+
+    length: int = 0
+    since: float = 0.0
+    last: float = 0.0
+    reached: bool = True  # False: the last of them found no connection
+
+    @property
+    def counts(self) -> bool:
+        return self.length >= (SIGNS_IN_A_ROW if self.reached else 1)
+
+
+class ServerHealth:
+    """The notion itself. Thread-safe; ``clock`` gives monotonic seconds.
+
+    Trouble begins with one refused connection, or with two troubled calls of a kind (writes, looks, lists)
+    in a row. It ends with a call of that kind that went well, and at the latest FORGET_SECONDS after the last
+    troubled one. A connection that was made again ends what refused connections began.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._streaks = {kind: _Streak() for kind in ("write", "look", "list")}
+        self._problem = ""
+        self._doubtful = False  # some streak has a length; spares well calls the lock
+        self._begun = 0.0  # of the present trouble
+        self._over = 0.0  # seconds of all that is over
+
+    @property
+    def healthy(self) -> bool:
+        return not self.trouble_since()
+
+    def trouble_since(self) -> float:
+        """Monotonic time at which the present trouble began; 0 where there is none. Any thread."""
+        if not self._doubtful:
+            return 0.0
+        with self._lock:
+            self._update(self._clock())
+            return self._begun
+
+    def trouble_seconds(self) -> float:
+        """Seconds for which the server has been in trouble, in all, since this process began."""
+        with self._lock:
+            now = self._clock()
+            self._update(now)
+            return self._over + (now - self._begun if self._begun else 0.0)
+
+    def state(self) -> tuple[bool, str]:
+        """For readiness and logs: whether all is well, and the words of the last trouble if not."""
+        well = self.healthy
+        return well, "" if well else self._problem
+
+    def note(self, verb: str, sign: Sign, problem: str = "") -> None:
+        """Count a call. Any thread; costs nothing while all is well."""
+        if sign is Sign.NOTHING or (sign is Sign.WELL and not self._doubtful):
+            return
+        kind = _KINDS.get(verb, "look")
+        with self._lock:
+            now = self._clock()
+            self._update(now)
+            if sign is Sign.WELL:
+                for each, streak in self._streaks.items():
+                    if each == kind or not streak.reached:
+                        self._streaks[each] = _Streak()
+            else:
+                streak = self._streaks[kind]
+                since = streak.since if streak.length else now
+                reached = sign is not Sign.UNREACHED
+                self._streaks[kind] = _Streak(streak.length + 1, since, now, reached)
+                self._problem = problem
+            self._update(now)
+
+    def _update(self, now: float) -> None:
+        """Under the lock: forget what nothing has confirmed, and see whether there is trouble now."""
+        ended = now
+        for kind, streak in self._streaks.items():
+            if streak.length and now - streak.last > FORGET_SECONDS:
+                self._streaks[kind] = _Streak()
+                ended = streak.last + FORGET_SECONDS
+        self._doubtful = any(streak.length for streak in self._streaks.values())
+        begun = [streak.since for streak in self._streaks.values() if streak.counts]
+        if not begun and self._begun:
+            self._over += max(0.0, ended - self._begun)
+        self._begun = min([*begun, self._begun] if self._begun else begun) if begun else 0.0
