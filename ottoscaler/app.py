@@ -91,7 +91,9 @@ class App:
         self._redis = RedisClient(s)
         self._lease_redis = RedisClient(s)
         self._listener_redis = RedisClient(s, answer_seconds=s.poll_seconds + READ_ANSWER_SECONDS)
-        self._pods = connect(s.kubeconfig, s.namespace, s.kube_qps, s.kube_burst, self._observe)
+        self._pods = connect(
+            s.kubeconfig, s.namespace, s.kube_qps, s.kube_burst, self._observe, s.kube_create_seconds
+        )
 
     def _observe(self, verb: str, code: int, seconds: float) -> None:
         self.metrics.kube_request.observe(seconds, verb, str(code) if code else "none")

@@ -102,7 +102,7 @@ class KubernetesCheck:
         event_id = f"{int(time.time() * 1000)}-0"
         try:
             made = plan(ScaleUp(event_id, "check", 1, profile=profile), templates, defaults)
-            self._pods.create(made.body(0, 0), dry_run=True)
+            self._pods.dry_run(made.body(0, 0))
         except QuotaExceeded as error:
             return Finding("warning", "templates", f"{profile}: workers would wait for now: {error}")
         except KubernetesUnavailable as error:

@@ -190,6 +190,11 @@ class Settings:
     kube_burst: int = setting(
         kinds.whole(1, 100_000), 1000, "the most API server calls in a burst after idle time"
     )
+    kube_create_seconds: float = setting(
+        kinds.seconds(1, 600),
+        60.0,
+        "how long one create may take; it passes every admission webhook, each of which may take 30 s",
+    )
     http_address: str = setting(
         kinds.HOST, "", "the address of `/metrics`, `/healthz` and `/readyz`", shown_default="all"
     )

@@ -62,7 +62,7 @@ class Backlog:
             finally:
                 self._settling.discard(worker)
 
-        self._deleter.run(settle)
+        self._deleter.call(worker.event_id, settle)
 
     def _settle_adoptees(self, *, running_too: bool) -> None:
         """Those whose Pod has ended or gone by now, and every now and then the others, which may be over a

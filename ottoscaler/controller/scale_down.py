@@ -122,7 +122,7 @@ class ScaleDowns:
                 left[0] -= 1
                 last = left[0] == 0
             if last:
-                then()
+                self._deleter.run(then)
 
         for worker, uid in known:
             name = pod_name(self._instance, worker.event_id, worker.index, worker.attempt)

@@ -10,61 +10,103 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from email.utils import parsedate_to_datetime
+from types import TracebackType
 from typing import Any
 from urllib.parse import quote, urlencode
 
 import urllib3
 
 from ottoscaler import __version__
-from ottoscaler.errors import KubernetesUnavailable, PodExists, PodGone, UnusableAnswer
+from ottoscaler.errors import KubernetesError, KubernetesUnavailable, PodExists, PodGone, UnusableAnswer
 from ottoscaler.kube.credentials import Access
 from ottoscaler.kube.decoding import events, page, parsed, pod, slim
+from ottoscaler.kube.server_health import ServerHealth, Sign, is_webhook, sign_of
 from ottoscaler.kube.status import NEVER_SENT, error_of, plain, retry_after
-from ottoscaler.kube.throttle import CALLS_IN_FLIGHT, Permit, Throttle
+from ottoscaler.kube.throttle import CREATES, DELETES, LOOKS, Throttle, Turn
 from ottoscaler.kube.transport import Transport
 from ottoscaler.model import JsonObject
+from ottoscaler.pods.labels import event_in
 
 USER_AGENT = f"ottoscaler/{__version__}"
-READ_SECONDS = 12.0  # a create passes admission webhooks, which have 10 s by default
+READ_SECONDS = 12.0  # of everything but creates and lists
+CREATE_SECONDS = 60.0  # a create passes admission webhooks, each of which may take 30 s
 LIST_SECONDS = 10.0  # a page; the watch thread must show progress within 15 s
 PAGE = 500  # Pods in one answer of a list, as kubectl asks
 
 Observe = Callable[[str, int, float], None]  # verb, code (0: no answer), seconds
 
 
+class CreateTurn:
+    """One create: its turn among all others, then the request. For one thread, as a context manager."""
+
+    def __init__(self, turn: Turn, send: Callable[[], JsonObject]) -> None:
+        self._turn = turn
+        self._send = send
+
+    def __enter__(self) -> CreateTurn:
+        self._turn.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._turn.__exit__(kind, error, trace)
+
+    def ready(self, seconds: float) -> bool:
+        """Whether its turn has come; waits for it, for some ``seconds`` at most. Call it again if not."""
+        return self._turn.ready(seconds)
+
+    def send(self) -> JsonObject:
+        """Create the Pod, now that :meth:`ready` said so. Raises PodExists, QuotaExceeded, Refused or
+        KubernetesUnavailable."""
+        return self._send()
+
+
 class PodClient:
     """The worker Pods of one namespace."""
 
-    def __init__(self, access: Access, namespace: str, throttle: Throttle, observe: Observe) -> None:
+    def __init__(
+        self,
+        access: Access,
+        namespace: str,
+        throttle: Throttle,
+        observe: Observe,
+        create_seconds: float = CREATE_SECONDS,
+    ) -> None:
         self._access = access
         self._transport = Transport(access)
         self._throttle = throttle
         self._observe = observe
+        self._create_seconds = create_seconds
         self._clock_offset = 0.0
         self.namespace = namespace
+        self.health = ServerHealth()
         self._path = f"/api/v1/namespaces/{quote(namespace)}/pods"
 
     # --- one Pod
 
-    def create(
-        self,
-        body: bytes,
-        *,
-        permit: Permit = lambda: None,
-        last: Permit = lambda: None,
-        dry_run: bool = False,
-    ) -> JsonObject:
-        """Create a Pod from JSON. Raises PodExists, QuotaExceeded, Refused or KubernetesUnavailable.
+    def create_turn(self, body: bytes, event: str, profile: str) -> CreateTurn:
+        """A turn to create the Pod that ``body`` (JSON) describes. Nothing is sent before
+        ``CreateTurn.send``; credentials are read here, so that nothing slow stands before it then."""
+        headers = self._headers(body)
+        return CreateTurn(
+            self._throttle.turn(event, profile), lambda: self._create(self._path, body, headers)
+        )
 
-        ``permit`` is asked while the request waits for its turn, and ``last`` once, directly before it is
-        sent; both raise where the Pod may not be created any more.
-        """
-        path = self._path + ("?dryRun=All" if dry_run else "")
-        return pod("create", self._call("create", "POST", path, body, permit=permit, last=last))
+    def dry_run(self, body: bytes) -> None:
+        """Ask whether the API server would take that Pod. Raises as ``CreateTurn.send``."""
+        headers = self._headers(body)
+        with self._throttle.look(""):
+            self._create(f"{self._path}?dryRun=All", body, headers)
+
+    def _create(self, path: str, body: bytes, headers: dict[str, str]) -> JsonObject:
+        response = self._send("create", "POST", path, body, headers, self._create_seconds, stream=False)
+        return pod("create", parsed("create", slim(response.data)))
 
     def get(self, name: str) -> JsonObject:
         """Raises PodGone where there is none."""
-        return pod("get", self._call("get", "GET", f"{self._path}/{quote(name)}"))
+        with self._throttle.look(event_in(name)):
+            return pod("get", self._call("get", "GET", f"{self._path}/{quote(name)}"))
 
     def delete(self, name: str, uid: str) -> None:
         """Ask for this very Pod to go, with its own grace. Raises PodGone where it has gone already.
@@ -74,9 +116,14 @@ class PodClient:
         """
         options: JsonObject = {"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"uid": uid}}
         try:
-            self._call(
-                "delete", "DELETE", f"{self._path}/{quote(name)}", json.dumps(options).encode(), parse=False
-            )
+            with self._throttle.delete(event_in(name)):
+                self._call(
+                    "delete",
+                    "DELETE",
+                    f"{self._path}/{quote(name)}",
+                    json.dumps(options).encode(),
+                    parse=False,
+                )
         except PodExists as error:  # 409: the precondition failed, so that Pod is gone
             raise PodGone(str(error), status=409, reason="Conflict") from error
 
@@ -133,7 +180,8 @@ class PodClient:
         spec = {"resourceAttributes": {"namespace": self.namespace, "verb": verb, "resource": resource}}
         body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": spec}
         path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-        status = self._call("review", "POST", path, json.dumps(body).encode()).get("status")
+        with self._throttle.look(""):
+            status = self._call("review", "POST", path, json.dumps(body).encode()).get("status")
         if not isinstance(status, dict):
             raise UnusableAnswer("review: the answer has no status")
         return bool(status.get("allowed")), str(status.get("reason") or "")
@@ -156,7 +204,8 @@ class PodClient:
 
     def version(self) -> str:
         """The API server's version, such as v1.30.2."""
-        return str(self._call("get", "GET", "/version").get("gitVersion"))
+        with self._throttle.look(""):
+            return str(self._call("get", "GET", "/version").get("gitVersion"))
 
     # --- the request
 
@@ -168,13 +217,8 @@ class PodClient:
         body: bytes | None = None,
         *,
         parse: bool = True,
-        permit: Permit | None = None,
-        last: Permit = lambda: None,
     ) -> JsonObject:
-        headers = self._headers(body)
-        with self._throttle.call(permit):
-            last()
-            response = self._send(verb, method, path, body, headers, READ_SECONDS, stream=False)
+        response = self._send(verb, method, path, body, self._headers(body), READ_SECONDS, stream=False)
         return parsed(verb, slim(response.data)) if parse else {}
 
     def _headers(self, body: bytes | None) -> dict[str, str]:
@@ -204,23 +248,44 @@ class PodClient:
                 else self._transport.send(method, path, body, headers, read_seconds)
             )
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            self._observe(verb, 0, time.monotonic() - begun)
+            seconds = time.monotonic() - begun
+            self._observe(verb, 0, seconds)
             unsent = isinstance(error, NEVER_SENT)
-            raise KubernetesUnavailable(f"{verb}: {plain(error)}", unsent=unsent) from error
+            text = f"{verb}: {plain(error)}"
+            if isinstance(error, TimeoutError) and not unsent:
+                text = f"{verb}: no answer within {read_seconds:g} s"
+            self.health.note(verb, sign_of(verb, 0, text, unsent=unsent), text)
+            raise KubernetesUnavailable(text, unsent=unsent) from error
         seconds = time.monotonic() - begun
         self._observe(verb, response.status, seconds)
-        after = retry_after(response.headers) if response.status in (429, 503) else 0.0
-        self._throttle.answered(response.status, seconds, after)
         if response.status < 300:
+            self._throttle.answered(response.status, 0.0 if verb == "create" else seconds)
+            self.health.note(verb, Sign.WELL)
             return response
-        if response.status == 401:
-            self._access.reload()
         data = response.data
         if stream:
             response.close()
-        raise error_of(verb, response.status, data, after)
+        after = retry_after(response.headers) if response.status in (429, 503) else 0.0
+        refusal = error_of(verb, response.status, data, after)
+        self._learn(verb, refusal, seconds, after)
+        raise refusal
+
+    def _learn(self, verb: str, error: KubernetesError, seconds: float, after: float) -> None:
+        """What an answer that is no success tells of more than its own Pod. Admission may take its time, and
+        deny with any status: of a create's time and of a webhook's words nothing is concluded."""
+        text = str(error)
+        webhook = is_webhook(text)
+        if not webhook:
+            self._throttle.answered(error.status, 0.0 if verb == "create" else seconds, after)
+            if error.status == 401:
+                self._access.reload()
+        sign = sign_of(verb, error.status, text)
+        self.health.note(verb, Sign.TROUBLED if isinstance(error, UnusableAnswer) else sign, text)
 
 
-def connect(kubeconfig: str, namespace: str, qps: float, burst: int, observe: Observe) -> PodClient:
+def connect(
+    kubeconfig: str, namespace: str, qps: float, burst: int, observe: Observe, create_seconds: float
+) -> PodClient:
     """The Pod API as configured; nothing is sent or read before the first call."""
-    return PodClient(Access(kubeconfig, CALLS_IN_FLIGHT + 4), namespace, Throttle(qps, burst), observe)
+    most = CREATES.everyone + DELETES.everyone + LOOKS.everyone
+    return PodClient(Access(kubeconfig, most + 4), namespace, Throttle(qps, burst), observe, create_seconds)

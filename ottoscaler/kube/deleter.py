@@ -1,56 +1,105 @@
 """A few threads that ask for Pods to go, so that nothing else waits for the API server to answer.
 
-A delete that fails goes to the end of the queue: one Pod that cannot be deleted holds up no other.
+Events take turns, and one event has at most a quarter of the threads, so that deletes of its Pods that hang
+hold up no other's. A delete that fails goes to the end of its event's queue.
 """
 
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from ottoscaler.errors import KubernetesError, PodGone, Stopping
 from ottoscaler.kube.client import PodClient
 from ottoscaler.model import JsonObject
+from ottoscaler.pods.labels import event_in
 from ottoscaler.retry import Retrier
 from ottoscaler.telemetry.logs import flood
 
-THREADS = 8  # the throttle bounds all calls of the process together
+THREADS = 32  # the throttle bounds all calls of the process together
+THREADS_OF_AN_EVENT = 8
+JOB_THREADS = 4  # for what asks Redis and not Kubernetes
 TRIES = 3  # in one go
 AGAIN_SECONDS = 0.5  # between two goes, if nothing else is queued
 
+Job = Callable[[], None]
+
 
 class PodDeleter:
-    """The pool. ``delete`` and ``run`` return at once, from any thread; after ``close`` they do nothing."""
+    """The threads. Its methods return at once, from any thread; after ``close`` they do nothing."""
 
     def __init__(self, pods: PodClient, stop: threading.Event) -> None:
         self._pods = pods
         self._stop = stop
         self._retrier = Retrier(stop)
         self._pool: ThreadPoolExecutor | None = None
+        self._jobs: ThreadPoolExecutor | None = None
+        self._lock = threading.Lock()
+        self._running: dict[str, int] = {}  # threads that an event has, or is in line for
+        self._waiting: dict[str, deque[Job]] = {}
 
     def start(self) -> None:
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="delete")
+        self._jobs = ThreadPoolExecutor(JOB_THREADS, thread_name_prefix="job")
 
     def close(self) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._pool, self._jobs):
+            if pool is not None:
+                pool.shutdown(wait=False, cancel_futures=True)
 
     def delete(self, name: str, uid: str, gone: Callable[[], None], about: JsonObject) -> None:
-        """Ask for this very Pod to go until the API server has accepted it; then call ``gone``.
+        """Ask for this very Pod to go until the API server has accepted it; then call ``gone``, which must
+        not wait for anything.
 
         ``about`` are the fields by which log lines name it.
         """
-        self.run(lambda: self._delete(name, uid, gone, about))
+        self.call(event_in(name), lambda: self._delete(name, uid, gone, about))
 
-    def run(self, job: Callable[[], None]) -> None:
-        """Something short that may wait for Redis or Kubernetes. Its errors are its own."""
-        if self._pool is None or self._stop.is_set():
+    def call(self, event: str, job: Job) -> None:
+        """Something short that asks Kubernetes, about Pods of one event. Its errors are its own."""
+        with self._lock:
+            running = self._running.get(event, 0)
+            if running >= THREADS_OF_AN_EVENT:
+                self._waiting.setdefault(event, deque()).append(job)
+                return
+            self._running[event] = running + 1
+        self._submit(self._pool, lambda: self._serve(event, job))
+
+    def run(self, job: Job) -> None:
+        """Something short that may wait for Redis, and never for Kubernetes. Its errors are its own."""
+        self._submit(self._jobs, job)
+
+    def _submit(self, pool: ThreadPoolExecutor | None, job: Job) -> None:
+        if pool is None or self._stop.is_set():
             return
         try:
-            self._pool.submit(job)
+            pool.submit(job)
         except RuntimeError:
             return  # closed meanwhile
+
+    def _serve(self, event: str, job: Job) -> None:
+        try:
+            job()
+        finally:
+            following = self._next(event)
+            if following is not None:  # behind the other events
+                self._submit(self._pool, lambda: self._serve(event, following))
+
+    def _next(self, event: str) -> Job | None:
+        """The event's next job, to which this thread's place goes; ``None``: the place is given back."""
+        with self._lock:
+            queue = self._waiting.get(event)
+            if queue:
+                following = queue.popleft()
+                if not queue:
+                    del self._waiting[event]
+                return following
+            self._running[event] -= 1
+            if not self._running[event]:
+                del self._running[event]
+            return None
 
     def _delete(self, name: str, uid: str, gone: Callable[[], None], about: JsonObject) -> None:
         try:

@@ -1,42 +1,66 @@
 """Bounds on what one process asks of the API server: calls in flight, and calls a second.
 
 The rate adapts below its setting: halved by a 429, lowered by slow answers, and raised again a little with
-each good answer (additive increase, multiplicative decrease, as TCP does it). Creates leave a share of
-both to deletes and reads, which free what creates fill.
+each good answer (additive increase, multiplicative decrease, as TCP does it). Creates leave a share of it to
+deletes and looks, which free what creates fill, and each of the three kinds has places in flight of its own.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from types import TracebackType
 
-CALLS_IN_FLIGHT = 32  # more gain nothing on a real server (DESIGN.md section 6)
-CREATES_IN_FLIGHT = 28  # so that deletes and reads always find a place
+from ottoscaler.kube.places import Place, Places, Shares
+
+# More than some 30 calls in flight gain nothing on a real server (DESIGN.md section 6), so no event needs
+# more. The rest is for the others while an event's or a profile's calls hang, as in a slow admission webhook.
+CREATES = Shares(everyone=72, one_event=24, one_profile=36)
+DELETES = Shares(everyone=48, one_event=12, one_profile=48)
+LOOKS = Shares(everyone=32, one_event=8, one_profile=32)
+CREATES_IN_FLIGHT = CREATES.one_event  # so many keep an API server busy
 SLOW_SECONDS = 2.0  # an answer that takes longer counts as a sign of strain
 LEAST_RATE = 5.0  # calls a second, however much the server complains
 RAISE_PER_ANSWER = 0.5  # calls a second
 LOWER_EVERY_SECONDS = 1.0  # one burst of 429s is one sign, not thirty-two
-LONGEST_SLEEP_SECONDS = 0.25  # between two looks at the rate, and whether a waiting create may still go
+LONGEST_SLEEP_SECONDS = 0.25  # between two looks at the rate
 SHARE_LEFT_BY_CREATES = 0.1  # of the burst
 
 
-Permit = Callable[[], None]
+class Turn:
+    """A create's turn: a place, then a token. For one thread, as a context manager; leaving it gives the
+    place back, whether or not anything was sent."""
 
+    def __init__(self, throttle: Throttle, event: str, profile: str) -> None:
+        self._throttle = throttle
+        self._event, self._profile = event, profile
+        self._place: Place | None = None
+        self._has_token = False
 
-@contextmanager
-def _held(gate: threading.BoundedSemaphore, permit: Permit) -> Iterator[None]:
-    while not gate.acquire(timeout=LONGEST_SLEEP_SECONDS):
-        permit()
-    try:
-        yield
-    finally:
-        gate.release()
+    def __enter__(self) -> Turn:
+        self._place = self._throttle.creates.ask(self._event, self._profile)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._place is not None:
+            self._throttle.creates.leave(self._place)
+
+    def ready(self, seconds: float) -> bool:
+        """Whether the create may be sent; waits for it, some ``seconds`` at most. Call it again if not."""
+        if self._place is None or not self._place.wait(seconds):
+            return False
+        if not self._has_token:
+            self._has_token = self._throttle.take_spare_token(seconds)
+        return self._has_token
 
 
 class Throttle:
-    """A token bucket and two gates. Thread-safe; waits are bounded by the rate's floor."""
+    """A token bucket, and places for each kind of call. Thread-safe; waits for a token are bounded by the
+    rate's floor."""
 
     def __init__(self, qps: float, burst: int) -> None:
         self._most = qps
@@ -48,31 +72,42 @@ class Throttle:
         self._lowered_at = 0.0
         self._paused_until = 0.0
         self._lock = threading.Lock()
-        self._calls = threading.BoundedSemaphore(CALLS_IN_FLIGHT)
-        self._creates = threading.BoundedSemaphore(CREATES_IN_FLIGHT)
-        self._first = threading.BoundedSemaphore(1)
+        self._first = threading.Lock()  # of the creates that wait for a token
+        self.creates = Places(CREATES)
+        self._deletes = Places(DELETES)
+        self._looks = Places(LOOKS)
 
     @property
     def rate(self) -> float:
         """Calls a second that are allowed now."""
         return self._rate
 
+    def turn(self, event: str, profile: str) -> Turn:
+        """A turn for a create of that event, whose Pod is made from that profile."""
+        return Turn(self, event, profile)
+
     @contextmanager
-    def call(self, permit: Permit | None = None) -> Iterator[None]:
-        """Wait for a token and a place, and hold the place. With ``permit`` it is a create, which waits
-        behind everything else; ``permit`` is asked while it waits and once more when it may go, and raises
-        where it may not go any more."""
-        if permit is None:
+    def delete(self, event: str) -> Iterator[None]:
+        """Wait for a place and a token for a delete, and hold the place."""
+        with self._call(self._deletes, event):
+            yield
+
+    @contextmanager
+    def look(self, event: str) -> Iterator[None]:
+        """The same for a call that only reads."""
+        with self._call(self._looks, event):
+            yield
+
+    @contextmanager
+    def _call(self, places: Places, event: str) -> Iterator[None]:
+        place = places.ask(event)
+        try:
+            while not place.wait(LONGEST_SLEEP_SECONDS):
+                pass
             self._await_token()
-            with self._calls:
-                yield
-            return
-        with _held(self._creates, permit):
-            with _held(self._first, permit):  # only whoever is first wakes for the next token
-                self._await_spare_token(permit)
-            with _held(self._calls, permit):
-                permit()
-                yield
+            yield
+        finally:
+            places.leave(place)
 
     def _await_token(self) -> None:
         """Take the next token, though it is still to come, and wait for it: nobody wakes for another's."""
@@ -89,19 +124,27 @@ class Throttle:
                 return
             time.sleep(min(max(pause, 0.001), LONGEST_SLEEP_SECONDS))
 
-    def _await_spare_token(self, permit: Permit) -> None:
-        """Take a token once there is one beyond the others' share, and no 429 asked for a pause."""
-        leave = min(self._burst * SHARE_LEFT_BY_CREATES, self._burst - 1)
-        while True:
-            with self._lock:
-                now = self._fill()
-                short = leave + 1 - (self._filled - self._taken)
-                pause = max(self._paused_until - now, short / self._rate)
-                if pause <= 0:
-                    self._taken += 1
-                    return
-            permit()
-            time.sleep(min(max(pause, 0.001), LONGEST_SLEEP_SECONDS))
+    def take_spare_token(self, seconds: float) -> bool:
+        """Take a token once there is one beyond the others' share, and no 429 asked for a pause. False where
+        that takes longer than ``seconds``. Only one thread at a time wakes for the next token."""
+        deadline = time.monotonic() + seconds
+        if not self._first.acquire(timeout=seconds):
+            return False
+        try:
+            leave = min(self._burst * SHARE_LEFT_BY_CREATES, self._burst - 1)
+            while True:
+                with self._lock:
+                    now = self._fill()
+                    short = leave + 1 - (self._filled - self._taken)
+                    pause = max(self._paused_until - now, short / self._rate)
+                    if pause <= 0:
+                        self._taken += 1
+                        return True
+                if now >= deadline:
+                    return False
+                time.sleep(max(min(pause, deadline - now, LONGEST_SLEEP_SECONDS), 0.001))
+        finally:
+            self._first.release()
 
     def _fill(self) -> float:
         """Under the lock: bring the bucket up to now, which is returned."""

@@ -35,6 +35,11 @@ def pod_name(instance: str, event_id: str, index: int, attempt: int) -> str:
     return f"{APP}-{kept}-{rest}" if kept else f"{APP}-{rest}"
 
 
+def event_in(name: str) -> str:
+    """The event id that a worker's Pod has in its name; empty where the name is none of ours."""
+    return "-".join(name.rsplit("-", 4)[1:3])
+
+
 def labels(instance: str, installation: str, worker: WorkerId, task_label: str) -> dict[str, str]:
     """All labels that Ottoscaler sets and trusts (DESIGN.md 3.4)."""
     return {

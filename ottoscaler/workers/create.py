@@ -13,17 +13,16 @@ from ottoscaler.errors import (
     Fenced,
     KubernetesError,
     KubernetesUnavailable,
-    OttoscalerError,
     PodExists,
     PodGone,
     QuotaExceeded,
     RedisError,
     Refused,
     Stopping,
-    UnusableAnswer,
 )
 from ottoscaler.ledger.records import Answer
-from ottoscaler.model import Judgement, PodView, Reason, Status, Verdict
+from ottoscaler.model import JsonObject, Judgement, PodView, Reason, Status, Verdict
+from ottoscaler.pods.plan import PodPlan
 from ottoscaler.pods.view import parse_pod
 from ottoscaler.telemetry.logs import flood
 from ottoscaler.workers.attempt import Attempt, Ended, Next
@@ -31,17 +30,9 @@ from ottoscaler.workers.settle import cancel, cancel_unborn, delete, settle
 
 CREATE_PAUSE_SECONDS = 0.2  # doubled up to the longest, with jitter, while a create is refused for now
 LONGEST_CREATE_PAUSE_SECONDS = 3.0
-# Answers that may pass but need not: past the pending timeout they are the worker's failure. No answer,
-# 401, 429 and 502 to 504 are an API server that is away, for which no worker fails.
-_LIMITED = (403, 404, 409, 500)
+TURN_LOOK_SECONDS = 0.25  # between two looks at the lease while a create waits for its turn
 
-
-class _NotToBeCreated(OttoscalerError):
-    """The ledger's answer, directly before a create, was another than yes."""
-
-    def __init__(self, answer: Answer) -> None:
-        super().__init__(answer.word)
-        self.answer = answer
+_UNBUILDABLE = Judgement(Verdict.FINISHED, Status.FAILED, Reason.REJECTED, "its Pod can no longer be built")
 
 
 def create(a: Attempt) -> Ended | None:
@@ -64,31 +55,40 @@ def _take_back(a: Attempt) -> None:
 
 
 def _create(a: Attempt) -> Ended | None:
-    deps, begun, pause = a.deps, time.monotonic(), CREATE_PAUSE_SECONDS
+    deps, pause = a.deps, CREATE_PAUSE_SECONDS
     while True:
         try:
             return _post(a, deps.lease.grant(deps.stopping))
-        except _NotToBeCreated as told:
-            a.under_way()
-            if told.answer.word in ("recorded", "finished", "stale"):
-                return Ended(Next.DONE)
-            if told.answer.word == "cancelling":
-                return cancel_unborn(a, told.answer.intent)
-            return _adopt(a, told.answer.detail) if told.answer.detail else _look(a)
         except Refused as error:
             a.under_way()
             return settle(a, _refused(error))
         except (Fenced, Stopping):
             raise
         except (KubernetesUnavailable, QuotaExceeded, RedisError) as error:
-            waited = time.monotonic() - begun
-            if waited > deps.limits.pending_timeout and _is_limited(error):
-                return settle(a, _refused(error))
             a.under_way()
             flood.info("create_waits", f"Pods cannot be created for now: {error}", key=type(error).__name__)
             least = error.retry_after if isinstance(error, KubernetesUnavailable) else 0.0
             deps.stopping.wait(max(least, pause * random.uniform(0.5, 1.0)))
             pause = min(pause * 2, LONGEST_CREATE_PAUSE_SECONDS)
+            if isinstance(error, KubernetesError) and _is_overdue(a):
+                try:
+                    view = parse_pod(deps.pods.get(a.subscription.name))
+                except PodGone:
+                    return settle(a, _refused(error))
+                except KubernetesUnavailable:
+                    a.refused_seconds = 0.0  # not even a look is answered: the server is away for everybody
+                else:
+                    return _found(a, view)  # a create without an answer has made it
+
+
+def _is_overdue(a: Attempt) -> bool:
+    """Whether this create alone has been turned down or left unanswered for the pending timeout. Time in
+    which the API server as a whole is in trouble is nobody's failure."""
+    now, since = time.monotonic(), a.turn_at
+    a.turn_at = 0.0
+    if since and a.deps.pods.health.healthy:
+        a.refused_seconds += now - since
+    return a.refused_seconds > a.deps.limits.pending_timeout
 
 
 def _post(a: Attempt, generation: int) -> Ended | None:
@@ -97,49 +97,75 @@ def _post(a: Attempt, generation: int) -> Ended | None:
     if a.subscription.view is not None and a.is_ours(a.subscription.view):  # its create's reply was lost
         return _take_up(a, a.subscription.view)
     if a.run.plan is None:
-        _begin(a, generation)  # the ledger records only what was begun
-        return settle(
-            a, Judgement(Verdict.FINISHED, Status.FAILED, Reason.REJECTED, "its Pod can no longer be built")
-        )
-    body = a.run.plan.body(a.task.index, a.task.attempt, avoid_node=a.task.avoid_node)
+        _check_lease(a, generation)
+        told = _begin(a, generation)  # the ledger records only what was begun
+        return _follow(a, told) if told is not None else settle(a, _UNBUILDABLE)
     try:
-        obj = deps.pods.create(
-            body, permit=lambda: _permit(a, generation), last=lambda: _begin(a, generation)
-        )
+        sent = _send(a, a.run.plan, generation)
     except PodExists:
         a.maybe_sent = True
         return _find(a)
     except KubernetesUnavailable as error:
         a.maybe_sent = a.maybe_sent or not error.unsent
         raise
+    if isinstance(sent, Answer):
+        return _follow(a, sent)
     a.maybe_sent = True
     deps.metrics.pod_create.observe(time.monotonic() - a.created_at)
     a.log.info("pod_created", "the Pod was created")
-    return _note(a, obj["metadata"]["uid"], parse_pod(obj))
+    return _note(a, sent["metadata"]["uid"], parse_pod(sent))
 
 
-def _permit(a: Attempt, generation: int) -> None:
-    """While a create waits: whatever it waits for, the lease must hold all the time."""
+def _send(a: Attempt, plan: PodPlan, generation: int) -> JsonObject | Answer:
+    """Take a turn, begin the attempt in the ledger, create. The created Pod, or the ledger's no.
+
+    The ledger is asked directly before the request: any earlier, and a kill would leave many attempts of
+    which nobody knows whether a create was sent. The lease is looked at last, after that wait.
+    """
+    body = plan.body(a.task.index, a.task.attempt, avoid_node=a.task.avoid_node)
+    with a.deps.pods.create_turn(body, a.worker.event_id, a.run.event.profile) as turn:
+        while not turn.ready(TURN_LOOK_SECONDS):
+            _check_lease(a, generation)  # whatever it waits for, the lease must hold all the time
+        a.turn_at = time.monotonic()
+        _check_lease(a, generation)
+        told = _begin(a, generation)
+        if told is not None:
+            return told
+        _tell_latency(a)
+        a.created_at = time.monotonic()
+        _check_lease(a, generation)
+        return turn.send()
+
+
+def _check_lease(a: Attempt, generation: int) -> None:
+    """Raises where nothing may be created any more, or not under this grant."""
     if a.deps.stopping.is_set():
         raise Stopping("nothing is created any more")
     if not a.deps.lease.holds(generation):
         raise KubernetesUnavailable("the lease has lapsed; the ledger is asked again", unsent=True)
 
 
-def _begin(a: Attempt, generation: int) -> None:
-    """Directly before the request: begin the attempt in the ledger. Any earlier, and a kill would leave many
-    attempts of which nobody knows whether a create was sent. The lease is looked at last, after that wait."""
+def _begin(a: Attempt, generation: int) -> Answer | None:
+    """Begin the attempt in the ledger. The ledger's answer where it is anything but yes."""
     head_start, a.head_start = a.head_start, None
     if head_start is None or not head_start.counts(generation, time.monotonic()):
         answer = a.deps.ledger.start(a.worker, a.run.epoch)
         ours = answer.word == "again" and not a.task.adopt and not answer.detail  # our own reply was lost
         if answer.word != "ok" and not ours:
-            raise _NotToBeCreated(answer)
+            return answer
     a.run.note_begun(a.task.index, a.task.attempt)
     a.begun = True
-    _permit(a, generation)
-    _tell_latency(a)
-    a.created_at = time.monotonic()
+    return None
+
+
+def _follow(a: Attempt, told: Answer) -> Ended | None:
+    """Do what the ledger's answer asks for, where it did not allow the create."""
+    a.under_way()
+    if told.word in ("recorded", "finished", "stale"):
+        return Ended(Next.DONE)
+    if told.word == "cancelling":
+        return cancel_unborn(a, told.intent)
+    return _adopt(a, told.detail) if told.detail else _look(a)
 
 
 def _tell_latency(a: Attempt) -> None:
@@ -237,14 +263,8 @@ def _take_up(a: Attempt, view: PodView) -> Ended | None:
     return _note(a, view.uid, view)
 
 
-def _is_limited(error: OttoscalerError) -> bool:
-    if isinstance(error, UnusableAnswer):  # a proxy's word, and the API server is behind it
-        return False
-    return isinstance(error, QuotaExceeded) or (
-        isinstance(error, KubernetesError) and error.status in _LIMITED
-    )
-
-
-def _refused(error: OttoscalerError) -> Judgement:
-    reason = Reason.QUOTA if isinstance(error, QuotaExceeded) else Reason.REJECTED
+def _refused(error: KubernetesError) -> Judgement:
+    reason = Reason.REJECTED if error.status else Reason.PENDING_TIMEOUT  # 0: there was no answer at all
+    if isinstance(error, QuotaExceeded):
+        reason = Reason.QUOTA
     return Judgement(Verdict.FINISHED, Status.FAILED, reason, str(error)[:4000])

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import threading
 import time
 
-import pytest
+from ottoscaler.kube.throttle import CREATES, LEAST_RATE, Throttle, Turn
 
-from ottoscaler.errors import Stopping
-from ottoscaler.kube.throttle import CREATES_IN_FLIGHT, LEAST_RATE, Throttle
-from tests.harness.waiting import wait_for
+
+def turns(throttle: Throttle, event: str, count: int, profile: str = "default") -> list[Turn]:
+    """So many creates of one event that have asked for their turn."""
+    return [throttle.turn(event, profile).__enter__() for _ in range(count)]
+
+
+def ready(asked: list[Turn]) -> int:
+    """How many of them may be sent now."""
+    return sum(turn.ready(0) for turn in asked)
 
 
 def test_429_halves_the_rate_once_however_many_answers_bring_it() -> None:
@@ -39,35 +44,72 @@ def test_rate_never_falls_below_its_floor() -> None:
     assert throttle.rate == LEAST_RATE
 
 
-def test_deletes_find_a_place_while_every_create_waits() -> None:
+def test_deletes_and_looks_find_a_place_while_every_create_hangs() -> None:
     throttle = Throttle(1000, 1000)
-    done, begun = threading.Event(), threading.Semaphore(0)
+    for event in range(10):
+        turns(throttle, f"{event}-0", 100, profile=f"profile-{event}")
+    with throttle.delete("1-0"), throttle.look("1-0"):
+        pass
 
-    def create() -> None:
-        with throttle.call(lambda: None):
-            begun.release()
-            done.wait(10)
 
-    threads = [threading.Thread(target=create) for _ in range(100)]
-    for thread in threads:
-        thread.start()
-    for _ in range(CREATES_IN_FLIGHT):
-        assert begun.acquire(timeout=5)
-    with throttle.call():
-        deleted = True
-    assert deleted
-    done.set()
-    for thread in threads:
-        thread.join(10)
+def test_hanging_creates_of_one_event_leave_places_to_the_others() -> None:
+    throttle = Throttle(1000, 1000)
+    assert ready(turns(throttle, "1-0", 500)) == CREATES.one_event
+    assert ready(turns(throttle, "2-0", 1)) == 1
+
+
+def test_hanging_creates_of_one_profile_leave_half_of_the_places_to_the_others() -> None:
+    throttle = Throttle(1000, 1000)
+    hanging = [turn for event in range(50) for turn in turns(throttle, f"{event}-0", 10, profile="slow")]
+    assert ready(hanging) == CREATES.one_profile == CREATES.everyone // 2
+    assert ready(turns(throttle, "99-0", 10, profile="quick")) == 10
+
+
+def test_hanging_deletes_of_one_event_hold_up_no_other_delete() -> None:
+    throttle = Throttle(1000, 1000)
+    hanging = [throttle.delete("1-0") for _ in range(12)]
+    for delete in hanging:
+        delete.__enter__()
+    with throttle.delete("2-0"):
+        pass
+
+
+def test_create_that_ends_lets_the_next_one_go() -> None:
+    throttle = Throttle(1000, 1000)
+    asked = turns(throttle, "1-0", CREATES.one_event + 1)
+    assert not asked[-1].ready(0)
+    asked[0].__exit__(None, None, None)
+    assert asked[-1].ready(0)
+
+
+def test_events_that_wait_take_turns() -> None:
+    throttle = Throttle(1000, 1000)
+    holding = [t for event in range(3) for t in turns(throttle, f"{event}-0", 24, profile=f"held-{event}")]
+    many = turns(throttle, "7-0", 100)
+    one = turns(throttle, "8-0", 1)
+    for turn in holding[:2]:
+        turn.__exit__(None, None, None)
+    assert (ready(many), ready(one)) == (1, 1)
+
+
+def test_create_that_gives_up_its_turn_leaves_no_gap() -> None:
+    throttle = Throttle(1000, 1000)
+    asked = turns(throttle, "1-0", CREATES.one_event + 2)
+    asked[-2].__exit__(None, None, None)
+    asked[0].__exit__(None, None, None)
+    assert asked[-1].ready(0)
 
 
 def test_retry_after_holds_creates_back_and_not_deletes() -> None:
     throttle = Throttle(1000, 1000)
     throttle.answered(429, 0.01, retry_after=0.3)
     begun = time.monotonic()
-    with throttle.call():
+    with throttle.delete("1-0"):
         assert time.monotonic() - begun < 0.2
-    with throttle.call(lambda: None):
+    with throttle.turn("1-0", "default") as turn:
+        assert not turn.ready(0.01)
+        while not turn.ready(0.05):
+            assert time.monotonic() - begun < 5
         assert time.monotonic() - begun >= 0.25
 
 
@@ -75,22 +117,17 @@ def test_burst_is_spent_before_the_rate_counts() -> None:
     throttle = Throttle(50, 10)
     begun = time.monotonic()
     for _ in range(10):
-        with throttle.call():
+        with throttle.look(""):
             pass
     assert time.monotonic() - begun < 0.1
-    with throttle.call():
-        pass
-    wait_for(lambda: time.monotonic() - begun >= 0.015, "the eleventh call waits for a token", 1)
+    with throttle.look(""):
+        assert time.monotonic() - begun >= 0.015
 
 
-def test_waiting_create_gives_up_as_soon_as_it_may_not_go_any_more() -> None:
+def test_create_that_waits_can_be_looked_at_in_between() -> None:
     throttle = Throttle(1000, 1000)
     throttle.answered(429, 0.01, retry_after=60)
     begun = time.monotonic()
-
-    def permit() -> None:
-        raise Stopping("the process stops")
-
-    with pytest.raises(Stopping), throttle.call(permit):
-        pass
+    with throttle.turn("1-0", "default") as turn:
+        assert not turn.ready(0.01)
     assert time.monotonic() - begun < 1
