@@ -117,13 +117,8 @@ class PodClient:
         options: JsonObject = {"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"uid": uid}}
         try:
             with self._throttle.delete(event_in(name)):
-                self._call(
-                    "delete",
-                    "DELETE",
-                    f"{self._path}/{quote(name)}",
-                    json.dumps(options).encode(),
-                    parse=False,
-                )
+                body = json.dumps(options).encode()
+                self._call("delete", "DELETE", f"{self._path}/{quote(name)}", body, parse=False)
         except PodExists as error:  # 409: the precondition failed, so that Pod is gone
             raise PodGone(str(error), status=409, reason="Conflict") from error
 
