@@ -89,8 +89,10 @@ class App:
     def _make_adapters(self) -> None:
         s = self.settings
         self._redis = RedisClient(s)
-        self._lease_redis = RedisClient(s)
-        self._listener_redis = RedisClient(s, answer_seconds=s.poll_seconds + READ_ANSWER_SECONDS)
+        self._lease_redis = RedisClient(s, self._redis.endpoint)
+        self._listener_redis = RedisClient(
+            s, self._redis.endpoint, answer_seconds=s.poll_seconds + READ_ANSWER_SECONDS
+        )
         self._pods = connect(
             s.kubeconfig, s.namespace, s.kube_qps, s.kube_burst, self._observe, s.kube_create_seconds
         )

@@ -53,7 +53,7 @@ class RedisError(OttoscalerError):
 
 
 class RedisCluster(OttoscalerError):
-    """The Redis that is configured is a Redis Cluster, which cannot be used (exit code 2)."""
+    """This Redis Cluster cannot be used with the names of our streams (exit code 2)."""
 
 
 class RedisUnavailable(RedisError):

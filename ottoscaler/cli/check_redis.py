@@ -51,13 +51,8 @@ class RedisCheck:
             )
         else:
             yield version(info, where(self._settings))
-            if info.get("cluster_enabled") == "1" or info.get("redis_mode") == "cluster":
-                yield Finding(
-                    "problem",
-                    "redis",
-                    "it is a Redis Cluster, which is not supported: one script writes to keys of several "
-                    "slots; use a single Redis or Sentinel.",
-                )
+            if problem := self._stream.cluster_problem():
+                yield Finding("problem", "redis", problem + ".")
                 return
             yield from trust(info)
         yield from self._names()

@@ -56,6 +56,11 @@ class Settings:
     redis_db: int = setting(kinds.whole(0, 999_999_999), 0, "the number of Redis's database")
     redis_username: str = setting(kinds.TEXT, "", "the ACL user; `default` if empty")
     redis_password: str = setting(kinds.TEXT, "", "never logged, never in `repr`", secret=True)
+    redis_password_file: str = setting(
+        kinds.FILE,
+        "",
+        "a file with the password, read again at every connect; wins over `REDIS_PASSWORD` and `REDIS_URL`'s",
+    )
     redis_tls_ca_file: str = setting(
         kinds.FILE,
         "",

@@ -237,11 +237,8 @@ class Lease(Loop):
             self._failed(error)
 
     def _refuse_cluster(self) -> None:
-        if self._ledger.stream.is_cluster():
-            raise RedisCluster(
-                "this Redis is a Redis Cluster, which is refused: an event's steps are atomic over several "
-                "keys; use a single Redis, or Sentinel"
-            )
+        if problem := self._ledger.stream.cluster_problem():
+            raise RedisCluster(problem)
 
     def _join(self) -> None:
         self._names.join(self._ledger.join_installation(secrets.token_hex(6)))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib import resources
@@ -19,15 +19,21 @@ from typing import Any
 
 import redis
 
+from ottoscaler.config.hash_tags import cluster_problem
 from ottoscaler.config.load import Settings
-from ottoscaler.errors import RedisUnavailable
+from ottoscaler.errors import RedisError, RedisUnavailable
 from ottoscaler.ledger.pipelining import Call, RoundTrips, Words
 from ottoscaler.ledger.records import Entry, entries
-from ottoscaler.ledger.redis_connections import CALLS_IN_FLIGHT, connected
+from ottoscaler.ledger.redis_connections import CALLS_IN_FLIGHT, connected, endpoint
+from ottoscaler.ledger.redis_endpoint import Endpoint, nodes_of
 from ottoscaler.ledger.redis_errors import translated_errors
+from ottoscaler.telemetry.logs import get_logger
+
+log = get_logger(__name__)
 
 ANSWER_SECONDS = 3.0  # no command of ours takes longer on a Redis that is well
 FRESH_SECONDS = 0.5  # a connection that was used so lately is not asked whether the server has closed it
+MOST_REDIRECTIONS = 5  # by nodes of a Redis Cluster, for one command
 
 
 @cache
@@ -42,12 +48,15 @@ class RedisClient:
     """One user's connections to Redis. Thread-safe; connects at the first command.
 
     The listener, the lease and everybody else have one each, so that a blocked read or a busy pool never
-    delays a heartbeat.
+    delays a heartbeat. They share an endpoint, so that what one learns of a failover helps all.
     """
 
-    def __init__(self, settings: Settings, *, answer_seconds: float = ANSWER_SECONDS) -> None:
+    def __init__(
+        self, settings: Settings, shared: Endpoint | None = None, *, answer_seconds: float = ANSWER_SECONDS
+    ) -> None:
         self._settings = settings
-        self._client = connected(settings, answer_seconds)
+        self.endpoint = shared or endpoint(settings)
+        self._client = connected(settings, self.endpoint, answer_seconds)
         self._gate = threading.BoundedSemaphore(CALLS_IN_FLIGHT)
         self._kept: Any = None  # a connection between two round trips
         self._kept_at = 0.0  # monotonic, when it was used last
@@ -76,32 +85,75 @@ class RedisClient:
     def close(self) -> None:
         """Close what is idle now; a connection in use closes when its command has ended."""
         with translated_errors():
-            self._client.close()
+            self._client.connection_pool.disconnect()
 
     def command(self, *words: str | bytes | int) -> Any:
         """Send one command, once. Raises RedisUnavailable (may be tried again) or another RedisError."""
-        with self._place(), translated_errors():
-            return self._client.execute_command(*words)
+        with self._place():
+            return self._led(lambda: self._client.execute_command(*words), words)
 
     def pipeline(self, commands: Sequence[tuple[str | bytes | int, ...]]) -> list[Any]:
-        """Send several commands in one round trip, not as a transaction."""
-        with self._place(), translated_errors():
-            pipe = self._client.pipeline(transaction=False)
-            pipe.response_callbacks = {}
-            for words in commands:
-                pipe.execute_command(*words)
-            answers: list[Any] = pipe.execute()
-            return answers
+        """Send several commands that only read in one round trip, not as a transaction."""
+        with self._place():
+            return list(self._led(lambda: self._send_pipeline(commands)))
+
+    def _send_pipeline(self, commands: Sequence[tuple[str | bytes | int, ...]]) -> Any:
+        pipe = self._client.pipeline(transaction=False)
+        pipe.response_callbacks = {}
+        for words in commands:
+            pipe.execute_command(*words)
+        return pipe.execute()
 
     def script(self, name: str, installation: str, *args: str | bytes | int) -> Any:
         """Run ``scripts/<name>.lua``; one round trip, two where Redis does not know it yet."""
-        text, sha = _script(name)
         words = self._script_words(installation, *args)
-        with translated_errors():
-            try:
-                return self._scripts.send(("EVALSHA", sha, *words))
-            except redis.exceptions.NoScriptError:
-                return self._scripts.send(("EVAL", text, *words))
+        return self._led(lambda: self._send_script(name, words))
+
+    def _send_script(self, name: str, words: Words) -> Any:
+        text, sha = _script(name)
+        try:
+            return self._scripts.send(("EVALSHA", sha, *words))
+        except redis.exceptions.NoScriptError:
+            return self._scripts.send(("EVAL", text, *words))
+
+    def _led(self, send: Callable[[], Any], words: Words | None = None) -> Any:
+        """What ``send`` gives. A node of a Redis Cluster that names another one has carried nothing out, so
+        what it was sent is sent again, to that other: for good, or with ``words`` for this once."""
+        for _ in range(MOST_REDIRECTIONS):
+            with translated_errors():
+                try:
+                    return send()
+                except redis.exceptions.MovedError:
+                    pass  # the connection has told the endpoint
+                except redis.exceptions.AskError as error:
+                    if words is None:
+                        raise
+                    return self._asked(error.host, error.port, words)
+            self._learn_nodes()
+        raise RedisUnavailable(f"each of {MOST_REDIRECTIONS} nodes says that another serves our hash slot")
+
+    def _asked(self, host: str, port: int, words: Words) -> Any:
+        """Send one command to the node that a slot is on its way to."""
+        pool = self._client.connection_pool
+        connection = pool.connection_class(**pool.connection_kwargs)
+        connection.fixed = (host or self.endpoint.address()[0], port)
+        try:
+            connection.connect()
+            connection.send_packed_command(connection.pack_commands([("ASKING",), words]))
+            connection.read_response()
+            return connection.read_response()
+        finally:
+            connection.disconnect()
+
+    def _learn_nodes(self) -> None:
+        """Any node of a Redis Cluster can lead on, when the one that serves our slot has died."""
+        try:
+            with translated_errors():
+                slots = self._client.execute_command("CLUSTER", "SLOTS")
+        except RedisError as error:
+            log.debug("nodes_unknown", f"the cluster's nodes cannot be listed: {error}")
+            return
+        self.endpoint.learn_nodes(nodes_of(slots, self.endpoint.address()))
 
     def _script_words(self, installation: str, *args: str | bytes | int) -> Words:
         return (len(self._keys), *self._keys, self.group, installation, self._settings.results_maxlen, *args)
@@ -118,16 +170,21 @@ class RedisClient:
         look, close = (
             ("EVAL", text, *self._script_words(installation, step, *args)) for step in ("look", "close")
         )
-        with self._place(), translated_errors(), self._client.pipeline(transaction=True) as pipe:
-            pipe.response_callbacks = {}
-            pipe.watch(*watched)
-            seen = pipe.execute_command(*look)
-            if seen[0] != b"ok":
-                return seen
-            pipe.multi()
-            pipe.execute_command(*command)
-            pipe.execute_command(*close)
-            return pipe.execute()[-1]
+
+        def send() -> Any:
+            with self._client.pipeline(transaction=True) as pipe:
+                pipe.response_callbacks = {}
+                pipe.watch(*watched)
+                seen = pipe.execute_command(*look)
+                if seen[0] != b"ok":
+                    return seen
+                pipe.multi()
+                pipe.execute_command(*command)
+                pipe.execute_command(*close)
+                return pipe.execute()[-1]
+
+        with self._place():
+            return self._led(send)
 
     def _exchange(self, calls: Sequence[Call]) -> None:
         """One round trip; of one thread at a time, so the connection may be kept from one to the next."""
@@ -146,8 +203,14 @@ class RedisClient:
         self._kept_at = time.monotonic()
 
     def _connection(self) -> Any:
-        """The kept one. After a pause the pool looks first whether the server has closed it meanwhile."""
-        if self._kept is None or time.monotonic() - self._kept_at > FRESH_SECONDS:
+        """The kept one. After a pause the pool looks first whether the server has closed it meanwhile, and
+        after a failover it makes it anew."""
+        kept = self._kept
+        if (
+            kept is None
+            or time.monotonic() - self._kept_at > FRESH_SECONDS
+            or kept.generation != self.endpoint.generation
+        ):
             self._give_back()
             self._kept = self._client.connection_pool.get_connection()
         return self._kept
@@ -162,8 +225,8 @@ class RedisClient:
         words: list[str | int] = ["XREADGROUP", "GROUP", self.group, self.consumer, "COUNT", count]
         if block_ms is not None and behind == ">":
             words += ["BLOCK", block_ms]
-        with translated_errors():
-            answer = self._client.execute_command(*words, "STREAMS", self.stream, behind)
+        words += ["STREAMS", self.stream, behind]
+        answer = self._led(lambda: self._client.execute_command(*words), words)
         return entries(answer[0][1]) if answer else []
 
     def client_id(self) -> int:
@@ -179,9 +242,15 @@ class RedisClient:
         """Which run of which Redis server answers; '' where it may not be asked (an ACL without INFO)."""
         return self._info("server", "run_id")
 
-    def is_cluster(self) -> bool:
-        """Whether this is a Redis Cluster; False where it may not be asked."""
-        return self._info("cluster", "cluster_enabled") == "1"
+    def cluster_problem(self) -> str:
+        """Why this Redis cannot be used if it is a Redis Cluster, in one sentence; '' where it can, or where
+        it may not be asked. Learns the cluster's nodes."""
+        if self._info("cluster", "cluster_enabled") != "1":
+            return ""
+        problem = cluster_problem(self._settings)
+        if not problem:
+            self._learn_nodes()
+        return problem
 
     def _info(self, section: str, name: str) -> str:
         try:

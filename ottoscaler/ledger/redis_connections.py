@@ -2,17 +2,121 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
+from redis.connection import ConnectionPool, SSLConnection, UnixDomainSocketConnection, parse_url
+from redis.credentials import CredentialProvider
+from redis.exceptions import MovedError
 from redis.retry import Retry
-from redis.sentinel import Sentinel
+from redis.sentinel import Sentinel, SentinelManagedConnection, SentinelManagedSSLConnection
 
 from ottoscaler.config.load import Settings
+from ottoscaler.ledger.redis_endpoint import Address, Endpoint
+from ottoscaler.ledger.redis_errors import Pausing, wrong_server
+from ottoscaler.telemetry.redaction import hide
 
 CONNECT_SECONDS = 2.0  # a half-open connection costs no more than this
 CALLS_IN_FLIGHT = 16  # commands at one time from one process; more gain nothing on one Redis thread
+LONGEST_PASSWORD = 65_536  # bytes of a password's file, beyond which it is hardly one
+
+
+_AnyConnection: Any = object  # it is mixed into several of redis-py's classes
+
+
+class _Followed(_AnyConnection):  # type: ignore[misc]
+    """Mixed into a connection of redis-py's. It tells the endpoint when an answer says that the server behind
+    it cannot serve us any more, and once the endpoint knows that, it is made anew before its next use."""
+
+    def __init__(self, *, endpoint: Endpoint, **options: Any) -> None:
+        super().__init__(**options)
+        self._endpoint = endpoint
+        self.generation = 0  # of the endpoint, when this connection was made
+
+    def connect(self) -> None:
+        """Called by the pool before each use."""
+        if self._sock and self.generation != self._endpoint.generation:
+            self.disconnect()
+        super().connect()
+
+    def _connect(self) -> Any:
+        pause, answer = self._endpoint.pause()
+        if pause > 0:
+            raise Pausing(f"{answer}, so it is connected to anew, in {pause:.1f} s")
+        self.generation = self._endpoint.generation
+        return super()._connect()
+
+    def read_response(self, *args: Any, **options: Any) -> Any:
+        try:
+            return super().read_response(*args, **options)
+        except MovedError as error:
+            # Without a host, the node that answered means itself under another port.
+            self._endpoint.moved((error.host or str(getattr(self, "host", "")), error.port), self.generation)
+            raise
+        except Exception as error:
+            if word := wrong_server(error):
+                self._endpoint.wrong_server(word, self.generation)
+            raise
+
+
+class _Routed(_Followed):
+    """A TCP connection that goes to where the endpoint says, or to ``fixed``."""
+
+    fixed: Address | None = None
+
+    def _connect(self) -> Any:
+        self.host, self.port = address = self.fixed or self._endpoint.address()
+        try:
+            return super()._connect()
+        except OSError:
+            self._endpoint.unreachable(address)
+            raise
+
+
+class _Tcp(_Routed, redis.Connection):
+    pass
+
+
+class _Tls(_Routed, SSLConnection):
+    pass
+
+
+class _Socket(_Followed, UnixDomainSocketConnection):
+    pass
+
+
+class _SentinelTcp(_Followed, SentinelManagedConnection):
+    pass
+
+
+class _SentinelTls(_Followed, SentinelManagedSSLConnection):
+    pass
+
+
+class PasswordFile(CredentialProvider):
+    """The password is read again at every connect, so that a rotated one needs no restart."""
+
+    def __init__(self, path: str, username: str = "") -> None:
+        self._path = path
+        self._username = username
+
+    def get_credentials(self) -> tuple[str] | tuple[str, str]:
+        """Raises redis.ConnectionError, which names the file, where no password can be read from it."""
+        try:
+            with Path(self._path).open("rb") as file:
+                text = file.read(LONGEST_PASSWORD + 1).decode()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is not UTF-8"
+            raise redis.ConnectionError(
+                f"REDIS_PASSWORD_FILE {self._path!r} cannot be read: {reason}"
+            ) from None
+        password = text[:-2] if text.endswith("\r\n") else text.removesuffix("\n")
+        if not password or len(text) > LONGEST_PASSWORD:
+            raise redis.ConnectionError(f"REDIS_PASSWORD_FILE {self._path!r} holds no password")
+        hide(password)
+        return (self._username, password) if self._username else (password,)
 
 
 def connection_options(settings: Settings, *, answer_seconds: float) -> dict[str, Any]:
@@ -27,41 +131,62 @@ def connection_options(settings: Settings, *, answer_seconds: float) -> dict[str
         "client_name": "ottoscaler",
         "max_connections": 2 * CALLS_IN_FLIGHT,
     }
-    files = {
-        "ssl_ca_certs": settings.redis_tls_ca_file,
-        "ssl_certfile": settings.redis_tls_cert_file,
-        "ssl_keyfile": settings.redis_tls_key_file,
-    }
-    tls = {name: path for name, path in files.items() if path}
+    if settings.redis_tls:
+        files = {
+            "ssl_ca_certs": settings.redis_tls_ca_file,
+            "ssl_certfile": settings.redis_tls_cert_file,
+            "ssl_keyfile": settings.redis_tls_key_file,
+        }
+        options.update({name: path for name, path in files.items() if path})
     if settings.redis_url:
-        if settings.redis_url.startswith("rediss://"):
-            options.update(tls)
-        if settings.redis_url.startswith("unix://"):
-            del options[
-                "socket_keepalive"
-            ]  # TCP's; redis-py's connection to a socket's path does not know it
-        return options
-    options["db"] = settings.redis_db
-    options["username"] = settings.redis_username or None
-    options["password"] = settings.redis_password or None
-    if tls:
-        options.update(tls, ssl=True)
+        options.update(parse_url(settings.redis_url))  # type: ignore[no-untyped-call]
+        options.pop("connection_class", None)
+    else:
+        options["db"] = settings.redis_db
+        options["username"] = settings.redis_username or None
+        options["password"] = settings.redis_password or None
+    if "path" in options:
+        del options["socket_keepalive"]  # TCP's; a connection to a socket's path does not know it
+    if settings.redis_password_file:
+        username = options.pop("username", None) or ""
+        options.pop("password", None)
+        options["credential_provider"] = PasswordFile(settings.redis_password_file, username)
     return options
 
 
-def connected(settings: Settings, answer_seconds: float) -> Any:  # redis-py's own annotations say too little
-    options = connection_options(settings, answer_seconds=answer_seconds)
+def endpoint(settings: Settings) -> Endpoint:
+    """What the connections of one process share."""
     if settings.redis_url:
-        client: Any = redis.Redis.from_url(settings.redis_url, **options)
-    elif settings.redis_sentinels:
-        hosts = [(host, int(port)) for host, port in settings.redis_sentinels]
-        asking = {k: v for k, v in options.items() if k not in ("db", "username", "password")}
-        sentinel: Any = Sentinel(  # type: ignore[no-untyped-call]
-            hosts, sentinel_kwargs=asking, **options
-        )
-        client = sentinel.master_for(settings.redis_sentinel_master)
+        options = parse_url(settings.redis_url)  # type: ignore[no-untyped-call]
+        if "path" in options:
+            return Endpoint()
+        return Endpoint((options.get("host", "localhost"), options.get("port", 6379)))
+    if settings.redis_sentinels:
+        return Endpoint()
+    return Endpoint((settings.redis_host, settings.redis_port))
+
+
+def connected(settings: Settings, shared: Endpoint, answer_seconds: float) -> Any:
+    """A client of redis-py's, which connects at its first command."""
+    options = connection_options(settings, answer_seconds=answer_seconds)
+    options["endpoint"] = shared
+    if settings.redis_sentinels and not settings.redis_url:
+        client = _sentinel(settings, options)
     else:
-        client = redis.Redis(host=settings.redis_host, port=settings.redis_port, **options)
+        kind: type[redis.connection.AbstractConnection] = _Tls if settings.redis_tls else _Tcp
+        pool = ConnectionPool(connection_class=_Socket if "path" in options else kind, **options)
+        client = redis.Redis(connection_pool=pool)
     # Answers come as Redis sends them: one shape over all versions of redis-py.
     client.response_callbacks.clear()
     return client
+
+
+def _sentinel(settings: Settings, options: dict[str, Any]) -> Any:
+    hosts = [(host, int(port)) for host, port in settings.redis_sentinels]
+    masters_own = ("db", "username", "password", "credential_provider", "endpoint")
+    asking = {name: value for name, value in options.items() if name not in masters_own}
+    if settings.redis_tls:
+        asking["ssl"] = True
+    sentinel: Any = Sentinel(hosts, sentinel_kwargs=asking, **options)  # type: ignore[no-untyped-call]
+    kind = _SentinelTls if settings.redis_tls else _SentinelTcp
+    return sentinel.master_for(settings.redis_sentinel_master, connection_class=kind)

@@ -2,52 +2,79 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import redis
+from redis.exceptions import (
+    AskError,
+    ClusterDownError,
+    MasterDownError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    TryAgainError,
+)
 
 from ottoscaler.errors import GroupMissing, RedisError, RedisUnavailable
 
-# Answers that pass: a Redis that loads, was demoted, is full, or whose password is being changed.
-_PASSING = (
-    "LOADING",
-    "READONLY",
-    "MASTERDOWN",
-    "OOM",
-    "MISCONF",
-    "NOREPLICAS",
-    "CLUSTERDOWN",
-    "TRYAGAIN",
-    "BUSY ",
-    "NOAUTH",
-    "WRONGPASS",
-    "NOPERM",
-    "UNKILLABLE",
+# A script's error has the failed command's own behind its place, in Redis 6.2.
+_IN_A_SCRIPT = r"^(?:(?:ERR )?Error running script .*[ :]-?)?"
+
+# Answers of a server that cannot serve us, though the one that its name leads to now perhaps can.
+# MISCONF is among them as a demoted master that cannot save answers it instead of READONLY; UNBLOCKED is what
+# a blocked read is told when its server becomes a replica.
+_WRONG_SERVER = re.compile(
+    _IN_A_SCRIPT + "(READONLY|NOREPLICAS|MISCONF|MASTERDOWN|CLUSTERDOWN|LOADING|UNBLOCKED)"
 )
+_WRONG_SERVER_TYPES = (
+    (ReadOnlyError, "READONLY"),
+    (redis.BusyLoadingError, "LOADING"),
+    (MasterDownError, "MASTERDOWN"),
+    (ClusterDownError, "CLUSTERDOWN"),
+)
+# redis-py's connection to a Sentinel's master makes this of READONLY, and closes itself.
+_SENTINEL_DEMOTED = "previous master is now a slave"
+
+# Answers that pass on the same server: it is full or busy, or its password or rights are being changed.
+_PASSING = re.compile(_IN_A_SCRIPT + "(OOM|BUSY|UNKILLABLE|TRYAGAIN|NOAUTH|WRONGPASS|NOPERM)")
+_PASSING_TYPES = (AskError, TryAgainError, OutOfMemoryError, NoPermissionError)
+
+
+class Pausing(redis.ConnectionError):
+    """No connection was tried, as the last server's answer was that of a wrong one just now."""
+
+
+def wrong_server(error: BaseException) -> str:
+    """The word by which an answer says that this server cannot serve us; '' where it says no such thing."""
+    for kind, word in _WRONG_SERVER_TYPES:
+        if isinstance(error, kind):
+            return word
+    if isinstance(error, redis.ConnectionError):
+        return "READONLY" if _SENTINEL_DEMOTED in str(error) else ""
+    found = _WRONG_SERVER.match(str(error)) if isinstance(error, redis.ResponseError) else None
+    return found[1] if found else ""
 
 
 @contextmanager
 def translated_errors() -> Iterator[None]:
+    """Raise our errors in place of redis-py's."""
     try:
         yield
-    except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
-        raise RedisUnavailable(f"Redis does not answer: {error or type(error).__name__}") from error
     except redis.WatchError as error:  # or the connection broke while the keys were watched
         raise RedisUnavailable(f"a transaction was not carried out: {error}") from error
-    except redis.RedisError as error:
-        text = str(error)
-        if text.startswith("NOGROUP") or "NOGROUP" in text:
-            raise GroupMissing(text) from error
-        if isinstance(
-            error,
-            (
-                redis.exceptions.ReadOnlyError,
-                redis.exceptions.OutOfMemoryError,
-                redis.exceptions.NoPermissionError,
-            ),
-        ):
+    except (redis.RedisError, OSError) as error:
+        text = str(error) or type(error).__name__
+        if word := wrong_server(error):
+            shown = text if text.startswith(word) else f"{word} {text}"
+            raise RedisUnavailable(f"Redis refuses for now: {shown}") from error
+        if isinstance(error, Pausing):
             raise RedisUnavailable(f"Redis refuses for now: {text}") from error
-        if text.startswith(_PASSING) or any(f" {word}" in text for word in ("OOM", "READONLY")):
+        if isinstance(error, (redis.ConnectionError, redis.TimeoutError, OSError)):
+            raise RedisUnavailable(f"Redis does not answer: {text}") from error
+        if "NOGROUP" in text:
+            raise GroupMissing(text) from error
+        if isinstance(error, _PASSING_TYPES) or _PASSING.match(text):
             raise RedisUnavailable(f"Redis refuses for now: {text}") from error
         raise RedisError(f"Redis refuses: {text}") from error

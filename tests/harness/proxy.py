@@ -186,6 +186,10 @@ class Proxy:
         self._open.set()
         self._replies.set()
 
+    def lead_to(self, server_port: int) -> None:
+        """New connections go to another server; those that are open stay where they are."""
+        self._server_port = server_port
+
     def cut_after_sending(self, call: str, times: int = 1) -> None:
         """The next calls of that name are carried out, and cut before their reply."""
         self._doomed[call] += times

@@ -98,7 +98,9 @@ def test_a_url_wins_over_sentinels(place: World) -> None:
     ran = check(place, REDIS_SENTINELS=f"127.0.0.1:{free_port()}", REDIS_SENTINEL_MASTER="main")
     assert ran.returncode == 0, ran.stdout
     assert f"{place.redis_server.url} answers" in ran.stdout
-    assert any("REDIS_SENTINELS: ignored because REDIS_URL is set" in line for line in findings(ran, "warning"))
+    assert any(
+        "REDIS_SENTINELS: ignored because REDIS_URL is set" in line for line in findings(ran, "warning")
+    )
 
 
 def test_a_wrong_password_is_told_with_what_to_set(place: World) -> None:

@@ -18,6 +18,6 @@ def test_redis_cluster_is_refused_with_one_sentence_and_code_2(place: World, tmp
         replica = place.start(ready=False, REDIS_URL=server.url)
         assert replica.wait(10) == 2
         (line,) = replica.lines(action="redis_cluster")
-        assert "Sentinel" in line["message"]
+        assert "set REDIS_STREAM={otto}:scale:events, REDIS_RESULTS_STREAM={otto}:" in line["message"]
     finally:
         server.stop()

@@ -1,0 +1,100 @@
+"""Which server connections lead to: what its answers and failures change."""
+
+from __future__ import annotations
+
+import pytest
+import redis
+
+from ottoscaler.ledger.redis_endpoint import (
+    EPISODE_SECONDS,
+    FIRST_PAUSE_SECONDS,
+    LONGEST_PAUSE_SECONDS,
+    Endpoint,
+    nodes_of,
+)
+from ottoscaler.ledger.redis_errors import wrong_server
+
+HERE, OTHER, THIRD = ("redis", 6379), ("10.0.0.2", 6379), ("10.0.0.3", 6379)
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_an_answer_of_a_wrong_server_makes_all_earlier_connections_useless_once() -> None:
+    made = Endpoint(HERE)
+    made.wrong_server("READONLY", 1)
+    made.wrong_server("READONLY", 1)  # of another connection that was made before, too
+    assert made.generation == 2
+
+
+def test_the_pause_before_new_connections_grows_within_one_failover_only() -> None:
+    clock, pauses = Clock(), []
+    made = Endpoint(HERE, clock)
+    for _ in range(8):
+        made.wrong_server("READONLY", made.generation)
+        pauses.append(round(made.pause()[0], 3))
+        clock.now += 1
+    assert pauses[:3] == [FIRST_PAUSE_SECONDS, 2 * FIRST_PAUSE_SECONDS, 4 * FIRST_PAUSE_SECONDS]
+    assert pauses[-1] == LONGEST_PAUSE_SECONDS
+    clock.now += EPISODE_SECONDS
+    made.wrong_server("LOADING", made.generation)
+    seconds, answer = made.pause()
+    assert (round(seconds, 3), answer) == (FIRST_PAUSE_SECONDS, "LOADING")
+
+
+def test_a_name_stays_the_address_whatever_its_server_answers() -> None:
+    made = Endpoint(HERE)
+    made.wrong_server("READONLY", 1)
+    made.unreachable(HERE)
+    assert made.address() == HERE
+
+
+def test_a_slot_that_moved_is_followed_and_a_dead_node_is_left_for_another() -> None:
+    made = Endpoint(HERE)
+    made.learn_nodes([HERE, OTHER, THIRD])
+    made.moved(THIRD, 1)
+    assert (made.address(), made.generation) == (THIRD, 2)
+    seen = []
+    for _ in range(3):
+        made.unreachable(made.address())
+        seen.append(made.address())
+    assert seen == [HERE, OTHER, THIRD]
+    made.unreachable(HERE)  # by a connection that was begun before
+    assert made.address() == THIRD
+
+
+def test_nodes_without_a_host_are_reached_as_the_one_that_answered() -> None:
+    slots = [[0, 16383, [b"", 7000, b"id", []], [None, 7001, b"id", []], [b"?", 7002, b"id", []]]]
+    assert nodes_of(slots, HERE) == [("redis", 7000)]
+
+
+@pytest.mark.parametrize(
+    ("error", "word"),
+    [
+        (redis.exceptions.ReadOnlyError("You can't write against a read only replica."), "READONLY"),
+        (redis.BusyLoadingError("Redis is loading the dataset in memory"), "LOADING"),
+        (redis.exceptions.MasterDownError("Link with MASTER is down"), "MASTERDOWN"),
+        (redis.exceptions.ClusterDownError("The cluster is down"), "CLUSTERDOWN"),
+        (redis.ResponseError("NOREPLICAS Not enough good replicas to write."), "NOREPLICAS"),
+        (redis.ResponseError("MISCONF Redis is configured to save RDB snapshots"), "MISCONF"),
+        (redis.ResponseError("UNBLOCKED force unblock from blocking operation"), "UNBLOCKED"),
+        (
+            redis.ResponseError(
+                "Error running script (call to f_2d): @user_script:5: @user_script: 5: -READONLY You can't "
+                "write against a read only replica."
+            ),
+            "READONLY",
+        ),
+        (redis.ConnectionError("The previous master is now a slave"), "READONLY"),
+        (redis.ConnectionError("Connection refused"), ""),
+        (redis.exceptions.OutOfMemoryError("command not allowed when used memory > 'maxmemory'."), ""),
+        (redis.ResponseError("BUSY Redis is busy running a script."), ""),
+        (redis.ResponseError("WRONGTYPE READONLY is not a stream; nothing was written"), ""),
+    ],
+)
+def test_which_answers_mean_a_wrong_server(error: Exception, word: str) -> None:
+    assert wrong_server(error) == word
