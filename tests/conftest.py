@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.harness.world import World, world
+from tests.harness.sandbox import Sandbox, sandbox
 
 
 @pytest.fixture
-def place() -> Iterator[World]:
+def place() -> Iterator[Sandbox]:
     """A fresh Redis and namespace with the simulated kubelet (or the real cluster's fake one)."""
-    with world() as made:
+    with sandbox() as made:
         yield made

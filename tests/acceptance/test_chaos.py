@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.harness.looks import local_only
+from tests.harness.cluster_state import local_only
 from tests.tools.chaos import chaos
 
 SEEDS = [7]

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.harness.looks import local_only
+from tests.harness.cluster_state import local_only
 from tests.tools.crash_matrix import FAULTS, LANES, reference, rows, run
 
 EVERY = 26  # no multiple of three, or each row would have the same fault

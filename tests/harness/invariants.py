@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ottoscaler.local.apiserver.audit import PodLife
-from tests.harness.world import World
+from tests.harness.sandbox import Sandbox
 
 STREAM = "otto:scale:events"
 SAME_INSTANT_SECONDS = 0.005  # two clocks' resolution: an audit time and a stream id's milliseconds
@@ -20,22 +20,22 @@ Attempt = tuple[str, int, int]  # event id, index, attempt
 
 
 @dataclass(frozen=True)
-class Told:
+class ResultEntry:
     """One entry of the results stream, with when it was written (Unix seconds, Redis's clock)."""
 
     at: float
     fields: dict[str, str]
 
 
-def told(place: World) -> list[Told]:
+def result_entries(place: Sandbox) -> list[ResultEntry]:
     return [
-        Told(int(entry_id.partition("-")[0]) / 1000, fields)
+        ResultEntry(int(entry_id.partition("-")[0]) / 1000, fields)
         for entry_id, fields in place.redis.xrange("otto:scale:results")
     ]
 
 
-def lives(place: World) -> dict[Attempt, list[PodLife]]:
-    """Every worker Pod that ever was in this world, by the attempt that it was made for."""
+def lives(place: Sandbox) -> dict[Attempt, list[PodLife]]:
+    """Every worker Pod that ever was in this sandbox, by the attempt that it was made for."""
     assert place.cluster is not None, "a real API server keeps no audit for us"
     found: dict[Attempt, list[PodLife]] = defaultdict(list)
     for life in place.cluster.audit.lives():
@@ -46,7 +46,7 @@ def lives(place: World) -> dict[Attempt, list[PodLife]]:
 
 
 def broken_invariants(
-    place: World, events: Mapping[str, int], *, seconds_uids: set[str] | None = None
+    place: Sandbox, events: Mapping[str, int], *, seconds_uids: set[str] | None = None
 ) -> list[str]:
     """A sentence for each broken promise about these scale_ups (id: workers). ``seconds_uids`` collects
     second Pods of one attempt, which invariant 2 allows where they were deleted and never recorded."""
@@ -61,7 +61,7 @@ def broken_invariants(
     return problems
 
 
-def _one_pod_an_attempt(place: World) -> list[str]:
+def _one_pod_an_attempt(place: Sandbox) -> list[str]:
     return [
         f"{len(pods)} Pods of {attempt}: {[life.uid for life in pods]}"
         for attempt, pods in lives(place).items()
@@ -69,8 +69,8 @@ def _one_pod_an_attempt(place: World) -> list[str]:
     ]
 
 
-def _one_result_an_index(place: World, events: Mapping[str, int]) -> list[str]:
-    entries = [one.fields for one in told(place)]
+def _one_result_an_index(place: Sandbox, events: Mapping[str, int]) -> list[str]:
+    entries = [one.fields for one in result_entries(place)]
     workers = Counter((f["event_id"], int(f["index"])) for f in entries if f["kind"] == "worker")
     ended = Counter(f["event_id"] for f in entries if f["kind"] == "event")
     wanted = {(event_id, index) for event_id, count in events.items() for index in range(count)}
@@ -80,14 +80,14 @@ def _one_result_an_index(place: World, events: Mapping[str, int]) -> list[str]:
     return problems
 
 
-def _record_before_deletion(place: World) -> list[str]:
+def _record_before_deletion(place: Sandbox) -> list[str]:
     """Every deletion that was requested comes after its Pod's result. A retry's plan shows only in the next
     attempt's Pod, or in its result where it was cancelled before it had one, and an intent to cancel only in
     the status. Faults of a test leave no request behind."""
     assert place.cluster is not None
     recorded = {
         (f["event_id"], int(f["index"]), int(f["attempt"])): 0.0 if f["status"] == "cancelled" else one.at
-        for one in told(place)
+        for one in result_entries(place)
         if (f := one.fields)["kind"] == "worker"
     }
     latest: dict[tuple[str, int], int] = {}
@@ -107,7 +107,7 @@ def _record_before_deletion(place: World) -> list[str]:
     return problems
 
 
-def _nothing_left(place: World) -> list[str]:
+def _nothing_left(place: Sandbox) -> list[str]:
     problems = []
     if left := [p["metadata"]["name"] for p in place.kube.workers()]:
         problems.append(f"Pods are left: {left}")

@@ -98,7 +98,7 @@ def http_protocol() -> Protocol:
     return take
 
 
-class Fate(Enum):
+class ProxyAction(Enum):
     """What becomes of one call."""
 
     PASS = "pass"
@@ -122,7 +122,7 @@ class _Connection:
 class Proxy:
     """One listening port in front of one server. Switches may be thrown from any thread.
 
-    ``decide`` is asked for each call's fate, and ``struck`` is told when that fate has come to be, before
+    ``decide`` is asked for what becomes of each call, and ``struck`` is told when that has happened, before
     the connection is cut; both run on the connection's own thread.
     """
 
@@ -139,7 +139,7 @@ class Proxy:
         self._listener: socket.socket | None = None
         self.port = free_port()
         self.calls: list[str] = []
-        self.decide: Callable[[str], Fate] = self._decide
+        self.decide: Callable[[str], ProxyAction] = self._decide
         self.struck: Callable[[str], None] = lambda _: None
         self.accept()
 
@@ -201,12 +201,12 @@ class Proxy:
 
     # --- connections
 
-    def _decide(self, call: str) -> Fate:
+    def _decide(self, call: str) -> ProxyAction:
         with self._lock:
             if self._doomed[call] > 0:
                 self._doomed[call] -= 1
-                return Fate.REPLY_LOST
-        return Fate.PASS
+                return ProxyAction.REPLY_LOST
+        return ProxyAction.PASS
 
     def _accept(self, listener: socket.socket) -> None:
         while True:
@@ -253,11 +253,11 @@ class Proxy:
 
     def _pass(self, connection: _Connection, frame: bytes, call: str) -> bool:
         self.calls.append(call)
-        fate = self.decide(call)
-        if fate is Fate.NEVER_SENT:
+        action = self.decide(call)
+        if action is ProxyAction.NEVER_SENT:
             self.struck(call)
             return False
-        if fate is Fate.REPLY_LOST:
+        if action is ProxyAction.REPLY_LOST:
             connection.doomed = call
         connection.server.sendall(frame)
         return True

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from tests.harness.looks import ledger, local_only
+from tests.harness.cluster_state import ledger, local_only
+from tests.harness.sandbox import Sandbox
 from tests.harness.waiting import wait_for
-from tests.harness.world import World
 
 
 @local_only
-def test_half_begun_worker_waits_for_the_api_server_to_be_looked_for(place: World) -> None:
+def test_half_begun_worker_waits_for_the_api_server_to_be_looked_for(place: Sandbox) -> None:
     assert place.cluster is not None
     faults = place.cluster.faults
     first = place.start("first", OTTO_LEASE_SECONDS="1")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from tests.harness.looks import FOREVER, local_only
-from tests.harness.stories import end_workers, ends_well, name_of, running
+from tests.harness.cluster_state import FOREVER, local_only
+from tests.harness.sandbox import Sandbox
+from tests.harness.scenarios import end_workers, ends_well, name_of, running
 from tests.harness.waiting import wait_for
-from tests.harness.world import World
 
 
-def taken_away(place: World, event_id: str, attempt: int) -> None:
+def taken_away(place: Sandbox, event_id: str, attempt: int) -> None:
     """Somebody deletes the attempt's running Pod, at once."""
     name = name_of(event_id, 0, attempt)
     look = lambda: any(p["metadata"]["name"] == name for p in place.wait_workers(event_id, "Running", 1))  # noqa: E731
@@ -16,7 +16,7 @@ def taken_away(place: World, event_id: str, attempt: int) -> None:
     place.kube.delete_pod(name, grace=0)
 
 
-def test_deleted_pod_is_tried_again_and_holds_no_slot_meanwhile(place: World) -> None:
+def test_deleted_pod_is_tried_again_and_holds_no_slot_meanwhile(place: Sandbox) -> None:
     place.start(OTTO_MAX_WORKERS=1)
     event_id = running(place, max_retries="2")
     other = place.scale_up(run_seconds=0)
@@ -31,7 +31,7 @@ def test_deleted_pod_is_tried_again_and_holds_no_slot_meanwhile(place: World) ->
     assert told["created_at"] <= worker["created_at"], "the slot was free during the wait"
 
 
-def test_pod_deleted_more_often_than_retries_allow_fails_as_deleted(place: World) -> None:
+def test_pod_deleted_more_often_than_retries_allow_fails_as_deleted(place: Sandbox) -> None:
     place.start()
     event_id = running(place, max_retries="1")
     taken_away(place, event_id, 0)
@@ -42,7 +42,7 @@ def test_pod_deleted_more_often_than_retries_allow_fails_as_deleted(place: World
 
 
 @local_only
-def test_pod_whose_create_reply_was_lost_is_adopted(place: World) -> None:
+def test_pod_whose_create_reply_was_lost_is_adopted(place: Sandbox) -> None:
     assert place.cluster is not None
     replica = place.start()
     place.cluster.faults.lose_create_replies(2)
@@ -52,7 +52,7 @@ def test_pod_whose_create_reply_was_lost_is_adopted(place: World) -> None:
     assert len(replica.lines(action="pod_adopted", event_id=event_id)) == 2
 
 
-def test_foreign_pod_with_our_name_is_an_error_for_that_worker_only(place: World) -> None:
+def test_foreign_pod_with_our_name_is_an_error_for_that_worker_only(place: Sandbox) -> None:
     event_id = "1717171717171-5"
     foreign = {
         "apiVersion": "v1",

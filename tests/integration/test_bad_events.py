@@ -7,9 +7,9 @@ from typing import Any
 
 import redis
 
-from tests.harness.looks import served
+from tests.harness.cluster_state import served
+from tests.harness.sandbox import Sandbox
 from tests.harness.waiting import wait_for
-from tests.harness.world import World
 
 one_replica = served(OTTO_MAX_EVENT_BYTES="20000", OTTO_MAX_PODS_PER_EVENT="50")
 
@@ -48,7 +48,7 @@ BAD: dict[str, tuple[dict[Any, Any], str]] = {  # fields, and what the sentence 
 }
 
 
-def raw(place: World) -> Any:
+def raw(place: Sandbox) -> Any:
     """A client that decodes nothing."""
     return redis.Redis.from_url(place.redis_server.url, socket_timeout=5)
 
@@ -57,7 +57,7 @@ def as_bytes(text: str | bytes) -> bytes:
     return text if isinstance(text, bytes) else text.encode()
 
 
-def test_each_is_dead_lettered_whole_with_a_sentence_and_the_good_ones_run(one_replica: World) -> None:
+def test_each_is_dead_lettered_whole_with_a_sentence_and_the_good_ones_run(one_replica: Sandbox) -> None:
     place = one_replica
     client = raw(place)
     before = place.scale_up(1)
@@ -83,7 +83,7 @@ def test_each_is_dead_lettered_whole_with_a_sentence_and_the_good_ones_run(one_r
     client.close()
 
 
-def test_every_wrong_field_of_one_event_is_named_and_secrets_are_not(one_replica: World) -> None:
+def test_every_wrong_field_of_one_event_is_named_and_secrets_are_not(one_replica: Sandbox) -> None:
     place = one_replica
     event_id = place.send(
         "scale_up",
@@ -101,7 +101,7 @@ def test_every_wrong_field_of_one_event_is_named_and_secrets_are_not(one_replica
         assert "shh-33" not in replica.log()
 
 
-def test_events_of_thousands_of_fields_are_dead_lettered_whole(one_replica: World) -> None:
+def test_events_of_thousands_of_fields_are_dead_lettered_whole(one_replica: Sandbox) -> None:
     place = one_replica
     client = raw(place)
     many, more = ({"type": "scale_up", **{f"{i:x}": "" for i in range(count)}} for count in (2900, 4900))
@@ -118,7 +118,7 @@ def test_events_of_thousands_of_fields_are_dead_lettered_whole(one_replica: Worl
     client.close()
 
 
-def test_an_entry_deleted_before_it_is_read_again_disturbs_nobody(one_replica: World) -> None:
+def test_an_entry_deleted_before_it_is_read_again_disturbs_nobody(one_replica: Sandbox) -> None:
     place = one_replica
     gone = place.redis.xadd("otto:scale:events", {"type": "scale_up", "pod_count": "1"})
     place.redis.xdel("otto:scale:events", gone)

@@ -10,12 +10,12 @@ import pytest
 
 from ottoscaler.local.ports import free_port
 from ottoscaler.local.redis_server import RedisServer
-from tests.harness.world import INSTANCE, World
+from tests.harness.sandbox import INSTANCE, Sandbox
 
 LONGEST_CHECK_SECONDS = 30.0  # both sides away: their connect timeouts, and the interpreter on a busy machine
 
 
-def check(place: World, **settings: str | None) -> subprocess.CompletedProcess[str]:
+def check(place: Sandbox, **settings: str | None) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "ottoscaler", "check"]
     env = place.environment(**settings)
     return subprocess.run(
@@ -29,7 +29,7 @@ def findings(ran: subprocess.CompletedProcess[str], level: str) -> list[str]:
     return [line.split(maxsplit=1)[1] for line in lines if line.split()[:1] == [level]]
 
 
-def test_all_is_well_and_nothing_is_changed(place: World) -> None:
+def test_all_is_well_and_nothing_is_changed(place: Sandbox) -> None:
     ran = check(place, REDIS_PASSWORD="", OTTO_MAX_WORKERS="7")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert findings(ran, "problem") == []
@@ -41,7 +41,7 @@ def test_all_is_well_and_nothing_is_changed(place: World) -> None:
     assert place.kube.pods() == []
 
 
-def test_what_works_with_a_bad_conscience_is_a_warning(place: World) -> None:
+def test_what_works_with_a_bad_conscience_is_a_warning(place: Sandbox) -> None:
     place.redis.config_set("maxmemory-policy", "allkeys-lru")
     place.redis.config_set("appendonly", "no")
     ran = check(place, OTTO_MAX_WORKER="5")
@@ -51,7 +51,7 @@ def test_what_works_with_a_bad_conscience_is_a_warning(place: World) -> None:
         assert word in warned
 
 
-def test_keys_of_another_kind_at_our_names_are_problems(place: World) -> None:
+def test_keys_of_another_kind_at_our_names_are_problems(place: Sandbox) -> None:
     place.redis.set("otto:scale:results", "mine")
     place.redis.set("otto:scale:events:ottoscaler:events", "mine")
     ran = check(place)
@@ -60,7 +60,7 @@ def test_keys_of_another_kind_at_our_names_are_problems(place: World) -> None:
 
 
 def test_a_redis_and_an_api_server_that_are_away_are_told_apart_and_soon(
-    place: World, tmp_path: Path
+    place: Sandbox, tmp_path: Path
 ) -> None:
     kubeconfig = tmp_path / "away"
     port = free_port()
@@ -86,7 +86,7 @@ users: [{{name: u, user: {{}}}}]
     assert "Traceback" not in ran.stderr
 
 
-def test_a_pod_without_a_service_account_uses_the_file_at_home(place: World) -> None:
+def test_a_pod_without_a_service_account_uses_the_file_at_home(place: Sandbox) -> None:
     home = place.directory / ".kube"
     home.mkdir()
     (home / "config").write_text(Path(place.kube.kubeconfig).read_text())
@@ -94,7 +94,7 @@ def test_a_pod_without_a_service_account_uses_the_file_at_home(place: World) -> 
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
-def test_a_url_wins_over_sentinels(place: World) -> None:
+def test_a_url_wins_over_sentinels(place: Sandbox) -> None:
     ran = check(place, REDIS_SENTINELS=f"127.0.0.1:{free_port()}", REDIS_SENTINEL_MASTER="main")
     assert ran.returncode == 0, ran.stdout
     assert f"{place.redis_server.url} answers" in ran.stdout
@@ -103,7 +103,7 @@ def test_a_url_wins_over_sentinels(place: World) -> None:
     )
 
 
-def test_a_wrong_password_is_told_with_what_to_set(place: World) -> None:
+def test_a_wrong_password_is_told_with_what_to_set(place: Sandbox) -> None:
     place.redis.config_set("requirepass", "right")
     ran = check(place)
     assert ran.returncode == 1
@@ -115,13 +115,13 @@ def test_a_wrong_password_is_told_with_what_to_set(place: World) -> None:
     assert ":right@" not in again.stdout
 
 
-def test_a_missing_namespace_is_a_problem_of_the_templates(place: World) -> None:
+def test_a_missing_namespace_is_a_problem_of_the_templates(place: Sandbox) -> None:
     ran = check(place, NAMESPACE="nonesuch")
     assert ran.returncode == 1
     assert any("nonesuch" in line for line in findings(ran, "problem"))
 
 
-def test_a_pod_that_the_api_server_refuses_is_named_by_its_template(place: World, tmp_path: Path) -> None:
+def test_a_pod_that_the_api_server_refuses_is_named_by_its_template(place: Sandbox, tmp_path: Path) -> None:
     worker = "{name: worker, image: a, imagePullPolicy: Odd}"
     (tmp_path / "odd.yaml").write_text(f"apiVersion: v1\nkind: Pod\nspec:\n  containers: [{worker}]\n")
     ran = check(place, OTTO_TEMPLATES_DIR=str(tmp_path))
@@ -133,7 +133,7 @@ def test_a_pod_that_the_api_server_refuses_is_named_by_its_template(place: World
 
 
 def test_a_profile_that_cannot_be_used_is_a_problem_and_the_others_are_tried(
-    place: World, tmp_path: Path
+    place: Sandbox, tmp_path: Path
 ) -> None:
     (tmp_path / "one.yaml").write_text("kind: Pod\n")
     (tmp_path / "two.yml").write_text("")
@@ -145,7 +145,7 @@ def test_a_profile_that_cannot_be_used_is_a_problem_and_the_others_are_tried(
     assert any("default: the API server would accept its Pod" in line for line in findings(ran, "ok"))
 
 
-def test_a_default_that_cannot_be_used_exits_with_2_and_all_is_told(place: World, tmp_path: Path) -> None:
+def test_a_default_that_cannot_be_used_exits_with_2_and_all_is_told(place: Sandbox, tmp_path: Path) -> None:
     (tmp_path / "default.yaml").write_text("kind: Pod\n")
     (tmp_path / "two.yaml").write_text("[")
     ran = check(place, OTTO_TEMPLATES_DIR=str(tmp_path))
@@ -156,7 +156,7 @@ def test_a_default_that_cannot_be_used_exits_with_2_and_all_is_told(place: World
     assert any(line.startswith("kubernetes") for line in findings(ran, "ok"))
 
 
-def test_pods_of_another_installation_are_counted(place: World) -> None:
+def test_pods_of_another_installation_are_counted(place: Sandbox) -> None:
     labels = {
         "managed-by": "ottoscaler",
         "ottoscaler.io/instance": INSTANCE,
@@ -181,7 +181,7 @@ def test_pods_of_another_installation_are_counted(place: World) -> None:
     assert any(line.endswith(cleanup) for line in findings(ran, "warning")), "what an operator has to do"
 
 
-def test_a_running_service_does_not_mind_and_its_own_pods_are_no_strangers(place: World) -> None:
+def test_a_running_service_does_not_mind_and_its_own_pods_are_no_strangers(place: Sandbox) -> None:
     place.start()
     place.wait_workers(place.scale_up(2, run_seconds="inf"), "Running", 2)
     ran = check(place)
@@ -190,13 +190,13 @@ def test_a_running_service_does_not_mind_and_its_own_pods_are_no_strangers(place
 
 
 @pytest.mark.parametrize("value", ["70000", "none"])
-def test_wrong_settings_exit_with_2_before_anything_is_tried(place: World, value: str) -> None:
+def test_wrong_settings_exit_with_2_before_anything_is_tried(place: Sandbox, value: str) -> None:
     ran = check(place, REDIS_PORT=value, OTTO_MAX_WORKERS="none")
     assert (ran.returncode, ran.stdout) == (2, "")
     assert len(ran.stderr.splitlines()) == 2
 
 
-def test_a_redis_cluster_is_refused_with_one_sentence(place: World) -> None:
+def test_a_redis_cluster_is_refused_with_one_sentence(place: Sandbox) -> None:
     place.redis_server.stop()
     directory = place.directory / "cluster"
     directory.mkdir()

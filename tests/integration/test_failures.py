@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.harness.looks import (
+from tests.harness.cluster_state import (
     FOREVER,
     deleting,
     ended_container,
@@ -17,21 +17,21 @@ from tests.harness.looks import (
     served,
     set_phase,
 )
+from tests.harness.sandbox import Sandbox, sandbox
 from tests.harness.waiting import stays, wait_for
-from tests.harness.world import World, world
 
 one_replica = served(OTTO_PENDING_TIMEOUT_SECONDS="60")
 
 
 @pytest.fixture(scope="module")
-def real_containers() -> Iterator[World]:
+def real_containers() -> Iterator[Sandbox]:
     """Workers that are processes of this machine, so that exit codes and log lines are their own."""
-    with world(kubelet="process") as made:
+    with sandbox(kubelet="process") as made:
         made.start(OTTO_ALLOWED_IMAGES="*,busybox:latest")
         yield made
 
 
-def running_pod(place: World, event_id: str) -> dict[str, Any]:
+def running_pod(place: Sandbox, event_id: str) -> dict[str, Any]:
     return place.wait_workers(event_id, "Running", 1)[0]
 
 
@@ -39,13 +39,13 @@ def attempt(pod: dict[str, Any]) -> str:
     return str(pod["metadata"]["labels"]["ottoscaler.io/attempt"])
 
 
-def only_worker(place: World, event_id: str) -> dict[str, str]:
+def only_worker(place: Sandbox, event_id: str) -> dict[str, str]:
     place.wait_event(event_id)
     (worker,) = place.workers(event_id)
     return worker
 
 
-def test_exit_codes_and_oom_are_the_workers_own_and_never_retried(one_replica: World) -> None:
+def test_exit_codes_and_oom_are_the_workers_own_and_never_retried(one_replica: Sandbox) -> None:
     place = one_replica
     error = place.scale_up(1, env={"SIM_EXIT_CODE": "42"})
     oom = place.scale_up(1, env={"SIM_EXIT_CODE": "137", "SIM_REASON": "OOMKilled"})
@@ -58,7 +58,7 @@ def test_exit_codes_and_oom_are_the_workers_own_and_never_retried(one_replica: W
 
 
 def test_an_image_without_a_valid_name_fails_at_once_and_one_that_does_not_come_is_waited_for(
-    one_replica: World,
+    one_replica: Sandbox,
 ) -> None:
     place = one_replica
     invalid = place.scale_up(1, env={"SIM_WAITING": "InvalidImageName"})
@@ -70,7 +70,7 @@ def test_an_image_without_a_valid_name_fails_at_once_and_one_that_does_not_come_
     place.wait_event(place.send("scale_down", task_id="slow"))
 
 
-def test_an_evicted_worker_gets_another_attempt_that_prefers_another_node(one_replica: World) -> None:
+def test_an_evicted_worker_gets_another_attempt_that_prefers_another_node(one_replica: Sandbox) -> None:
     place = one_replica
     event_id = place.scale_up(1, run_seconds=FOREVER, task_id="evicted")
     first = running_pod(place, event_id)
@@ -104,7 +104,7 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {  # reason: what the Pod shows,
 }
 
 
-def test_with_no_attempt_left_each_infrastructure_failure_has_its_own_reason(one_replica: World) -> None:
+def test_with_no_attempt_left_each_infrastructure_failure_has_its_own_reason(one_replica: Sandbox) -> None:
     place = one_replica
     sent = {reason: place.scale_up(1, run_seconds=FOREVER, max_retries="0") for reason in FAULTS}
     for reason, event_id in sent.items():
@@ -116,7 +116,7 @@ def test_with_no_attempt_left_each_infrastructure_failure_has_its_own_reason(one
         assert worker["attempt"] == "0"
 
 
-def test_a_pod_that_somebody_else_deletes_is_retried(one_replica: World) -> None:
+def test_a_pod_that_somebody_else_deletes_is_retried(one_replica: Sandbox) -> None:
     place = one_replica
     event_id = place.scale_up(1, run_seconds=FOREVER, task_id="deleted")
     place.kube.delete_pod(running_pod(place, event_id)["metadata"]["name"], grace=0)
@@ -126,7 +126,7 @@ def test_a_pod_that_somebody_else_deletes_is_retried(one_replica: World) -> None
     place.wait_event(place.send("scale_down", task_id="deleted"))
 
 
-def test_a_deleted_pod_without_an_attempt_left_is_told_as_deleted(one_replica: World) -> None:
+def test_a_deleted_pod_without_an_attempt_left_is_told_as_deleted(one_replica: Sandbox) -> None:
     place = one_replica
     at_once = place.scale_up(1, run_seconds=FOREVER, max_retries="0")
     gently = place.scale_up(1, run_seconds=FOREVER, max_retries="0")
@@ -138,7 +138,7 @@ def test_a_deleted_pod_without_an_attempt_left_is_told_as_deleted(one_replica: W
         assert "delete" in worker["message"]
 
 
-def test_the_eviction_api_takes_a_pod_and_it_is_retried(one_replica: World) -> None:
+def test_the_eviction_api_takes_a_pod_and_it_is_retried(one_replica: Sandbox) -> None:
     place = one_replica
     event_id = place.scale_up(1, run_seconds=FOREVER, task_id="drained")
     name = running_pod(place, event_id)["metadata"]["name"]
@@ -155,7 +155,7 @@ def test_the_eviction_api_takes_a_pod_and_it_is_retried(one_replica: World) -> N
     place.wait_event(place.send("scale_down", task_id="drained"))
 
 
-def test_retries_end_and_then_the_last_failure_is_told(one_replica: World) -> None:
+def test_retries_end_and_then_the_last_failure_is_told(one_replica: Sandbox) -> None:
     place = one_replica
     event_id = place.scale_up(1, run_seconds=FOREVER, max_retries="1")
     for number in ("0", "1"):
@@ -174,7 +174,7 @@ def test_retries_end_and_then_the_last_failure_is_told(one_replica: World) -> No
 
 
 def test_a_full_quota_is_waited_for_and_disturbs_nobody() -> None:
-    with world() as place:
+    with sandbox() as place:
         place.start()
         path = f"/api/v1/namespaces/{place.kube.namespace}/resourcequotas"
         quota = {
@@ -196,7 +196,7 @@ def test_a_full_quota_is_waited_for_and_disturbs_nobody() -> None:
 
 
 def test_a_quota_that_stays_full_ends_as_quota_at_the_pending_timeout() -> None:
-    with world(OTTO_PENDING_TIMEOUT_SECONDS="1") as place:
+    with sandbox(OTTO_PENDING_TIMEOUT_SECONDS="1") as place:
         place.start()
         path = f"/api/v1/namespaces/{place.kube.namespace}/resourcequotas"
         quota = {
@@ -212,7 +212,7 @@ def test_a_quota_that_stays_full_ends_as_quota_at_the_pending_timeout() -> None:
         assert "exceeded quota" in worker["message"]
 
 
-def test_what_the_api_server_refuses_for_good_is_rejected_with_its_sentence(one_replica: World) -> None:
+def test_what_the_api_server_refuses_for_good_is_rejected_with_its_sentence(one_replica: Sandbox) -> None:
     place = one_replica
     if place.cluster is not None:
         sentence = "pods is forbidden: maximum memory usage per Container is 1Mi, but limit is 512Mi"
@@ -234,7 +234,7 @@ def test_what_the_api_server_refuses_for_good_is_rejected_with_its_sentence(one_
 
 
 @local_only
-def test_a_node_that_is_not_ready_means_wait_and_nothing_is_forced(one_replica: World) -> None:
+def test_a_node_that_is_not_ready_means_wait_and_nothing_is_forced(one_replica: Sandbox) -> None:
     place = one_replica
     assert place.cluster is not None
     event_id = place.scale_up(1, run_seconds=FOREVER, task_id="lost")
@@ -252,7 +252,7 @@ def test_a_node_that_is_not_ready_means_wait_and_nothing_is_forced(one_replica: 
 
 
 def test_a_failed_pod_is_kept_for_its_time_holding_no_slot_and_then_deleted() -> None:
-    with world(OTTO_FAILED_POD_TTL_SECONDS="1.5", OTTO_MAX_WORKERS="1") as place:
+    with sandbox(OTTO_FAILED_POD_TTL_SECONDS="1.5", OTTO_MAX_WORKERS="1") as place:
         place.start()
         failed = place.scale_up(1, env={"SIM_EXIT_CODE": "1"})
         place.wait_event(failed)
@@ -266,7 +266,7 @@ def test_a_failed_pod_is_kept_for_its_time_holding_no_slot_and_then_deleted() ->
 
 
 @local_only
-def test_the_last_log_lines_of_a_failed_worker_are_its_message(real_containers: World) -> None:
+def test_the_last_log_lines_of_a_failed_worker_are_its_message(real_containers: Sandbox) -> None:
     place = real_containers
     failed = place.send(
         "scale_up", pod_count=1, command="echo started; echo no such file: build.xml >&2; exit 3"
@@ -282,14 +282,14 @@ def test_the_last_log_lines_of_a_failed_worker_are_its_message(real_containers: 
 
 
 @local_only
-def test_a_worker_killed_by_a_signal_of_its_own_is_an_error_not_a_deletion(real_containers: World) -> None:
+def test_a_worker_killed_by_a_signal_of_its_own_is_an_error_not_a_deletion(real_containers: Sandbox) -> None:
     place = real_containers
     event_id = place.send("scale_up", pod_count=1, command="kill -9 $$")
     worker = only_worker(place, event_id)
     assert (worker["reason"], worker["exit_code"], worker["attempt"]) == ("Error", "137", "0")
 
 
-def test_a_long_message_is_cut_to_4_kib_without_halving_a_character(one_replica: World) -> None:
+def test_a_long_message_is_cut_to_4_kib_without_halving_a_character(one_replica: Sandbox) -> None:
     place = one_replica
     event_id = place.scale_up(1, run_seconds=FOREVER)
     pod = running_pod(place, event_id)

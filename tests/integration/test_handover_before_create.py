@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from tests.harness.looks import local_only
+from tests.harness.cluster_state import local_only
+from tests.harness.sandbox import Sandbox
 from tests.harness.waiting import wait_for
-from tests.harness.world import World
 
 
 @local_only
-def test_workers_whose_creates_were_never_sent_keep_their_attempt(place: World) -> None:
+def test_workers_whose_creates_were_never_sent_keep_their_attempt(place: Sandbox) -> None:
     assert place.cluster is not None
     first = place.start("first", OTTO_SHUTDOWN_GRACE_SECONDS="0")
     place.cluster.faults.answer(429, None, verb="create", path="/pods")

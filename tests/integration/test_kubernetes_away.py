@@ -6,10 +6,10 @@ import time
 
 import pytest
 
-from tests.harness.looks import local_only
-from tests.harness.stories import end_workers, ends_well, running, uids, warnings
+from tests.harness.cluster_state import local_only
+from tests.harness.sandbox import Sandbox
+from tests.harness.scenarios import end_workers, ends_well, running, uids, warnings
 from tests.harness.waiting import stays, wait_for
-from tests.harness.world import World
 
 AWAY_SECONDS = 1.5  # short; nothing in the service counts an outage's seconds
 RECOVERY_SECONDS = 6.0
@@ -18,7 +18,7 @@ FEW_LINES = 20
 
 @local_only
 @pytest.mark.parametrize("how", ["refused", "hanging"])
-def test_outage_delays_workers_and_fails_none(place: World, how: str) -> None:
+def test_outage_delays_workers_and_fails_none(place: Sandbox, how: str) -> None:
     assert place.cluster is not None
     replica = place.start()
     busy = running(place, 2)
@@ -38,7 +38,7 @@ def test_outage_delays_workers_and_fails_none(place: World, how: str) -> None:
 
 
 @local_only
-def test_retry_after_of_a_429_is_honoured(place: World) -> None:
+def test_retry_after_of_a_429_is_honoured(place: Sandbox) -> None:
     assert place.cluster is not None
     place.start()
     place.cluster.faults.answer(429, 1, "create", r"/pods(\?|$)", retry_after=2)
@@ -49,7 +49,7 @@ def test_retry_after_of_a_429_is_honoured(place: World) -> None:
 
 
 @local_only
-def test_errors_of_the_server_are_tried_again(place: World) -> None:
+def test_errors_of_the_server_are_tried_again(place: Sandbox) -> None:
     assert place.cluster is not None
     place.start()
     for status in (401, 500, 504):
@@ -63,7 +63,7 @@ def test_errors_of_the_server_are_tried_again(place: World) -> None:
 
 @local_only
 @pytest.mark.parametrize("fault", ["cut_watches", "end_watches", "expire_watches", "silence_watches"])
-def test_watch_that_breaks_in_mid_flight_costs_no_result(place: World, fault: str) -> None:
+def test_watch_that_breaks_in_mid_flight_costs_no_result(place: Sandbox, fault: str) -> None:
     assert place.cluster is not None
     place.start()
     event_id = running(place, 2)
@@ -74,7 +74,7 @@ def test_watch_that_breaks_in_mid_flight_costs_no_result(place: World, fault: st
 
 
 @local_only
-def test_pods_that_vanish_while_the_server_is_away_are_noticed(place: World) -> None:
+def test_pods_that_vanish_while_the_server_is_away_are_noticed(place: Sandbox) -> None:
     assert place.cluster is not None
     place.start()
     event_id = running(place, max_retries="1")

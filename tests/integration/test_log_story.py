@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from tests.harness.looks import FOREVER, served
+from tests.harness.cluster_state import FOREVER, served
+from tests.harness.sandbox import Json, Sandbox
 from tests.harness.waiting import wait_for
-from tests.harness.world import Json, World
 
 one_replica = served(OTTO_LOG_LEVEL="DEBUG")
 
 
-def story(place: World, event_id: str, last: str) -> dict[str, list[Json]]:
+def story(place: Sandbox, event_id: str, last: str) -> dict[str, list[Json]]:
     """The event's lines by their action, once the last one is there."""
 
     def told() -> list[Json]:
@@ -27,11 +27,11 @@ def story(place: World, event_id: str, last: str) -> dict[str, list[Json]]:
     return found
 
 
-def place_lines(place: World, event_id: str, action: str) -> list[Json]:
+def place_lines(place: Sandbox, event_id: str, action: str) -> list[Json]:
     return place.replicas[0].lines(event_id=event_id, action=action)
 
 
-def test_every_line_of_an_event_names_its_task_and_its_metadata_is_told(one_replica: World) -> None:
+def test_every_line_of_an_event_names_its_task_and_its_metadata_is_told(one_replica: Sandbox) -> None:
     event_id = one_replica.scale_up(2, task_id="build 17", branch="main", who="ömer")
     found = story(one_replica, event_id, "event_ended")
     for lines in found.values():
@@ -49,7 +49,7 @@ def test_every_line_of_an_event_names_its_task_and_its_metadata_is_told(one_repl
     assert {(line["index"], line["task_id"]) for line in deleted} == {(0, "build 17"), (1, "build 17")}
 
 
-def test_long_metadata_is_cut_and_none_is_left_out(one_replica: World) -> None:
+def test_long_metadata_is_cut_and_none_is_left_out(one_replica: Sandbox) -> None:
     long, none = one_replica.scale_up(1, note="x" * 20_000), one_replica.scale_up(1)
     (line,) = story(one_replica, long, "event_ended")["event_taken"]
     assert len(line["metadata"]) == 1024
@@ -58,7 +58,7 @@ def test_long_metadata_is_cut_and_none_is_left_out(one_replica: World) -> None:
     assert "metadata" not in line
 
 
-def test_cancelled_workers_and_their_events_are_told_with_their_task(one_replica: World) -> None:
+def test_cancelled_workers_and_their_events_are_told_with_their_task(one_replica: Sandbox) -> None:
     place = one_replica
     event_id = place.scale_up(1, task_id="mine", run_seconds=FOREVER)
     place.wait_workers(event_id, "Running", 1)
@@ -83,14 +83,14 @@ def test_cancelled_workers_and_their_events_are_told_with_their_task(one_replica
     ],
 )
 def test_dead_letter_is_told_with_the_task_as_it_was_sent(
-    one_replica: World, fields: dict[Any, Any], task_id: str | None
+    one_replica: Sandbox, fields: dict[Any, Any], task_id: str | None
 ) -> None:
     event_id = one_replica.redis.xadd("otto:scale:events", fields)
     (line,) = story(one_replica, event_id, "event_dead_lettered")["event_dead_lettered"]
     assert line.get("task_id") == task_id
 
 
-def test_failed_worker_is_told_with_its_reason(one_replica: World) -> None:
+def test_failed_worker_is_told_with_its_reason(one_replica: Sandbox) -> None:
     event_id = one_replica.scale_up(1, env={"SIM_WAITING": "InvalidImageName"})
     found = story(one_replica, event_id, "event_ended")
     assert found["worker_recorded"][0]["message"] == "the worker failed: ImagePull"

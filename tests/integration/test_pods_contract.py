@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.harness.looks import FOREVER, NEVER_STARTS, served
-from tests.harness.world import World, world
+from tests.harness.cluster_state import FOREVER, NEVER_STARTS, served
+from tests.harness.sandbox import Sandbox, sandbox
 
 one_replica = served(OTTO_PENDING_TIMEOUT_SECONDS="100", OTTO_WORKER_TIMEOUT_SECONDS="1000")
 
@@ -36,7 +36,7 @@ spec:
 """
 
 
-def one_pod(place: World, event_id: str) -> dict[str, Any]:
+def one_pod(place: Sandbox, event_id: str) -> dict[str, Any]:
     place.wait_workers(event_id, "Pending", 1)
     return place.kube.workers(event_id)[0]
 
@@ -52,11 +52,11 @@ def env(pod: dict[str, Any]) -> dict[str, str]:
     return {e["name"]: e["value"] for e in listed}
 
 
-def installation(place: World) -> str:
+def installation(place: Sandbox) -> str:
     return str(place.redis.get("otto:scale:events:ottoscaler:installation"))
 
 
-def test_the_default_pod_is_as_promised(one_replica: World) -> None:
+def test_the_default_pod_is_as_promised(one_replica: Sandbox) -> None:
     place = one_replica
     event_id = place.scale_up(2, env={**NEVER_STARTS, "GREETING": "$(HOME) costs $5"}, branch="main")
     place.wait_workers(event_id, "Pending", 2)
@@ -102,7 +102,7 @@ def test_the_default_pod_is_as_promised(one_replica: World) -> None:
     place.wait_event(place.send("scale_down", task_id=event_id))
 
 
-def test_the_events_fields_reach_their_places_and_no_others(one_replica: World) -> None:
+def test_the_events_fields_reach_their_places_and_no_others(one_replica: Sandbox) -> None:
     place = one_replica
     event_id = place.send(
         "scale_up",
@@ -138,7 +138,7 @@ def test_the_events_fields_reach_their_places_and_no_others(one_replica: World) 
 
 def test_an_operators_template_stays_but_for_what_it_accepts(tmp_path: Path) -> None:
     (tmp_path / "builds.yaml").write_text(OPERATORS)
-    with world(OTTO_TEMPLATES_DIR=str(tmp_path)) as place:
+    with sandbox(OTTO_TEMPLATES_DIR=str(tmp_path)) as place:
         place.start()
         event_id = place.scale_up(
             1, profile="builds", task_id="t", memory="2Gi", env={**NEVER_STARTS, "FIXED": "no", "MINE": "yes"}
@@ -170,7 +170,7 @@ def test_an_operators_template_stays_but_for_what_it_accepts(tmp_path: Path) -> 
         assert told["OTTO_EVENT_ID"] == event_id
 
 
-def test_a_foreign_pod_with_our_name_is_an_error_for_that_worker_only_and_stays(one_replica: World) -> None:
+def test_a_foreign_pod_with_our_name_is_an_error_for_that_worker_only_and_stays(one_replica: Sandbox) -> None:
     place = one_replica
     event_id = "99999999999999-0"
     name = f"otto-agent-test-{event_id}-0-0"

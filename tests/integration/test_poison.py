@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from tests.harness.looks import ledger, local_only
-from tests.harness.stories import end_workers, ends_well, running, uids
+from tests.harness.cluster_state import ledger, local_only
+from tests.harness.sandbox import Sandbox
+from tests.harness.scenarios import end_workers, ends_well, running, uids
 from tests.harness.waiting import wait_for
-from tests.harness.world import World
 
 DEATHS = 5  # DESIGN.md section 5
 
 
-def dies(place: World, event_id: str) -> None:
+def dies(place: Sandbox, event_id: str) -> None:
     """An owner starts, tries to create the event's Pod, and is killed before it has one."""
     before = ledger(place, event_id).get("epoch", "0")
     replica = place.start("owner", ready=False, OTTO_HTTP_PORT=0)
@@ -24,7 +24,7 @@ def dies(place: World, event_id: str) -> None:
 
 
 @local_only
-def test_event_whose_owners_die_five_times_is_dead_lettered_and_its_neighbours_live(place: World) -> None:
+def test_event_whose_owners_die_five_times_is_dead_lettered_and_its_neighbours_live(place: Sandbox) -> None:
     assert place.cluster is not None
     first = place.start("owner")
     healthy, other = running(place), running(place)
@@ -52,7 +52,7 @@ def test_event_whose_owners_die_five_times_is_dead_lettered_and_its_neighbours_l
     assert len(place.dead()) == 1
 
 
-def test_restarts_never_count_against_a_healthy_long_event(place: World) -> None:
+def test_restarts_never_count_against_a_healthy_long_event(place: Sandbox) -> None:
     replica = place.start("owner")
     event_id = running(place)
     for _ in range(DEATHS + 1):

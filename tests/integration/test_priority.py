@@ -8,25 +8,25 @@ from typing import Any
 
 import pytest
 
-from tests.harness.looks import FOREVER, ledger
+from tests.harness.cluster_state import FOREVER, ledger
+from tests.harness.sandbox import Sandbox, sandbox
 from tests.harness.waiting import wait_for
-from tests.harness.world import World, world
 
 
 @pytest.fixture
-def one_slot() -> Iterator[World]:
+def one_slot() -> Iterator[Sandbox]:
     """One slot, and a worker that holds it until its task, ``blocker``, is scaled down."""
-    with world(OTTO_MAX_WORKERS="1") as place:
+    with sandbox(OTTO_MAX_WORKERS="1") as place:
         place.start()
         place.wait_workers(place.scale_up(1, run_seconds=FOREVER, task_id="blocker"), "Running", 1)
         yield place
 
 
-def in_hand(place: World, *events: str) -> None:
+def in_hand(place: Sandbox, *events: str) -> None:
     wait_for(lambda: all(ledger(place, event_id) for event_id in events), "all are in hand")
 
 
-def started(place: World, events: set[str]) -> list[str]:
+def started(place: Sandbox, events: set[str]) -> list[str]:
     """The events' ids in the order in which their workers were created, by the results."""
     found = [w for w in place.results("worker") if w["event_id"] in events]
     return [w["event_id"] for w in sorted(found, key=created)]
@@ -36,7 +36,7 @@ def created(worker: dict[str, str]) -> tuple[str, Any]:
     return worker["created_at"], worker["finished_at"]
 
 
-def test_higher_priorities_go_first_whenever_they_came(one_slot: World) -> None:
+def test_higher_priorities_go_first_whenever_they_came(one_slot: Sandbox) -> None:
     place = one_slot
     run = {"run_seconds": 0.05}
     low = place.scale_up(1, priority="-5", **run)  # type: ignore[arg-type]
@@ -50,7 +50,7 @@ def test_higher_priorities_go_first_whenever_they_came(one_slot: World) -> None:
     assert order == [high, usual, low]
 
 
-def test_equals_take_turns(one_slot: World) -> None:
+def test_equals_take_turns(one_slot: Sandbox) -> None:
     place = one_slot
     first = place.scale_up(3, run_seconds=0.05)
     second = place.scale_up(3, run_seconds=0.05)
@@ -63,7 +63,7 @@ def test_equals_take_turns(one_slot: World) -> None:
 
 
 def test_five_hundred_pods_delay_one_pod_by_no_more_than_a_slots_time() -> None:
-    with world(OTTO_MAX_WORKERS="4") as place:
+    with sandbox(OTTO_MAX_WORKERS="4") as place:
         place.start()
         slot_seconds = 1.0
         crowd = place.scale_up(500, run_seconds=slot_seconds, task_id="crowd")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.harness.looks import ledger
-from tests.harness.stories import LEASE, behind_proxy, end_workers, ends_well, running, uids
+from tests.harness.cluster_state import ledger
+from tests.harness.sandbox import Sandbox
+from tests.harness.scenarios import LEASE, behind_proxy, end_workers, ends_well, running, uids
 from tests.harness.waiting import stays, wait_for
-from tests.harness.world import World
 
 STREAM, GROUP = "otto:scale:events", "ottoscaler"
 COMMANDS = {
@@ -17,7 +17,7 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_nothing_runs_again_after(place: World, command: str) -> None:
+def test_nothing_runs_again_after(place: Sandbox, command: str) -> None:
     place.start()
     done = place.scale_up(2)
     ends_well(place, done, 2)
@@ -33,7 +33,7 @@ def test_nothing_runs_again_after(place: World, command: str) -> None:
     ends_well(place, busy)
 
 
-def test_entry_that_a_stranger_read_and_forgot_is_run_after_a_lease(place: World) -> None:
+def test_entry_that_a_stranger_read_and_forgot_is_run_after_a_lease(place: Sandbox) -> None:
     event_id = place.scale_up()
     place.redis.xgroup_create(STREAM, GROUP, id="0", mkstream=True)
     assert place.redis.xreadgroup(GROUP, "stranger", {STREAM: ">"}, count=10)
@@ -41,7 +41,7 @@ def test_entry_that_a_stranger_read_and_forgot_is_run_after_a_lease(place: World
     ends_well(place, event_id, seconds=4 * LEASE + 3)
 
 
-def test_event_whose_entry_was_trimmed_runs_on_from_the_ledger(place: World) -> None:
+def test_event_whose_entry_was_trimmed_runs_on_from_the_ledger(place: Sandbox) -> None:
     """Producers may trim with XADD MAXLEN; after a broken connection the entry is met again, empty."""
     proxy, through = behind_proxy(place)
     replica = place.start(**through)
@@ -58,7 +58,7 @@ def test_event_whose_entry_was_trimmed_runs_on_from_the_ledger(place: World) -> 
     proxy.close()
 
 
-def test_entry_deleted_before_it_was_ever_begun_is_dead_lettered_not_silent(place: World) -> None:
+def test_entry_deleted_before_it_was_ever_begun_is_dead_lettered_not_silent(place: Sandbox) -> None:
     event_id = place.scale_up()
     place.redis.xgroup_create(STREAM, GROUP, id="0", mkstream=True)
     place.redis.xreadgroup(GROUP, "same", {STREAM: ">"}, count=10)
@@ -68,7 +68,7 @@ def test_entry_deleted_before_it_was_ever_begun_is_dead_lettered_not_silent(plac
     place.wait_nothing_pending()
 
 
-def test_group_made_anew_starts_at_the_low_water_mark(place: World) -> None:
+def test_group_made_anew_starts_at_the_low_water_mark(place: Sandbox) -> None:
     place.start(OTTO_RETENTION_SECONDS=1)
     old = place.scale_up()
     ends_well(place, old)

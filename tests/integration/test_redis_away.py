@@ -8,8 +8,9 @@ from typing import Any
 
 import redis
 
-from tests.harness.looks import ledger
-from tests.harness.stories import (
+from tests.harness.cluster_state import ledger
+from tests.harness.sandbox import Sandbox
+from tests.harness.scenarios import (
     LEASE,
     behind_proxy,
     end_workers,
@@ -20,14 +21,13 @@ from tests.harness.stories import (
     warnings,
 )
 from tests.harness.waiting import stays, wait_for
-from tests.harness.world import World
 
 RECOVERY_SECONDS = 5.0  # issue 3: after Redis's return
 AWAY_SECONDS = 1.0
 FEW_LINES = 20  # warnings of one replica in one short outage
 
 
-def survives(place: World, event_id: str, before: set[str]) -> None:
+def survives(place: Sandbox, event_id: str, before: set[str]) -> None:
     """The event's workers have run on through it, and the service is well again in time."""
     wait_for(place.replicas[-1].ready, "ready again", RECOVERY_SECONDS + 1)
     assert uids(place, event_id) == before
@@ -36,7 +36,7 @@ def survives(place: World, event_id: str, before: set[str]) -> None:
     ends_well(place, place.scale_up())
 
 
-def test_killed_redis_comes_back_from_its_append_only_file_and_nothing_is_lost(place: World) -> None:
+def test_killed_redis_comes_back_from_its_append_only_file_and_nothing_is_lost(place: Sandbox) -> None:
     replica = place.start()
     event_id = running(place, 2)
     before = uids(place, event_id)
@@ -52,7 +52,7 @@ def test_killed_redis_comes_back_from_its_append_only_file_and_nothing_is_lost(p
     assert warnings(replica) <= FEW_LINES, replica.log()
 
 
-def test_half_open_connections_are_given_up_and_made_anew(place: World) -> None:
+def test_half_open_connections_are_given_up_and_made_anew(place: Sandbox) -> None:
     proxy, through = behind_proxy(place)
     place.start(**through)
     event_id = running(place)
@@ -66,7 +66,7 @@ def test_half_open_connections_are_given_up_and_made_anew(place: World) -> None:
     proxy.close()
 
 
-def test_each_step_survives_a_connection_cut_after_its_command_was_sent(place: World) -> None:
+def test_each_step_survives_a_connection_cut_after_its_command_was_sent(place: Sandbox) -> None:
     proxy, through = behind_proxy(place)
     place.start(**through)
     ends_well(place, place.scale_up())  # Redis knows the scripts now
@@ -77,7 +77,7 @@ def test_each_step_survives_a_connection_cut_after_its_command_was_sent(place: W
     proxy.close()
 
 
-def test_commands_that_hang_delay_but_lose_nothing(place: World) -> None:
+def test_commands_that_hang_delay_but_lose_nothing(place: Sandbox) -> None:
     proxy, through = behind_proxy(place)
     place.start(**through)
     event_id = running(place)
@@ -89,7 +89,7 @@ def test_commands_that_hang_delay_but_lose_nothing(place: World) -> None:
     proxy.close()
 
 
-def test_emptied_redis_kills_no_worker_and_what_is_known_is_reported(place: World) -> None:
+def test_emptied_redis_kills_no_worker_and_what_is_known_is_reported(place: Sandbox) -> None:
     replica = place.start(OTTO_LEASE_SECONDS=LEASE)
     event_id = running(place, 2)
     before = uids(place, event_id)
@@ -100,7 +100,7 @@ def test_emptied_redis_kills_no_worker_and_what_is_known_is_reported(place: Worl
     survives(place, event_id, before)
 
 
-def test_pods_whose_owner_died_with_redis_are_reported_and_leak_not(place: World) -> None:
+def test_pods_whose_owner_died_with_redis_are_reported_and_leak_not(place: Sandbox) -> None:
     """Nobody alive knew the event: a replica that held the installation tells it from labels."""
     first = place.start("first", OTTO_LEASE_SECONDS=LEASE)
     event_id = running(place, 2, task_id="build-9")
@@ -117,7 +117,7 @@ def test_pods_whose_owner_died_with_redis_are_reported_and_leak_not(place: World
     assert len(place.workers(event_id)) == 2
 
 
-def refusing(place: World, *on: str, off: tuple[str, ...]) -> None:
+def refusing(place: Sandbox, *on: str, off: tuple[str, ...]) -> None:
     """Redis refuses in some way for a while, during which a worker ends; then everything goes on."""
     replica = place.start()
     event_id = running(place)
@@ -133,15 +133,15 @@ def refusing(place: World, *on: str, off: tuple[str, ...]) -> None:
     assert warnings(replica) <= FEW_LINES, replica.log()
 
 
-def test_full_redis_that_refuses_writes_for_a_while(place: World) -> None:
+def test_full_redis_that_refuses_writes_for_a_while(place: Sandbox) -> None:
     refusing(place, "CONFIG", "SET", "maxmemory", "1", off=("CONFIG", "SET", "maxmemory", "0"))
 
 
-def test_redis_that_was_demoted_to_a_read_only_replica_for_a_while(place: World) -> None:
+def test_redis_that_was_demoted_to_a_read_only_replica_for_a_while(place: Sandbox) -> None:
     refusing(place, "REPLICAOF", "127.0.0.1", "1", off=("REPLICAOF", "NO", "ONE"))
 
 
-def test_wrong_password_for_a_while(place: World) -> None:
+def test_wrong_password_for_a_while(place: Sandbox) -> None:
     replica = place.start()
     event_id = running(place)
     before = uids(place, event_id)
@@ -156,7 +156,7 @@ def test_wrong_password_for_a_while(place: World) -> None:
     assert "changed" not in replica.log()
 
 
-def test_many_short_cuts_lose_and_double_nothing(place: World) -> None:
+def test_many_short_cuts_lose_and_double_nothing(place: Sandbox) -> None:
     proxy, through = behind_proxy(place)
     place.start(**through)
     stop = threading.Event()
@@ -181,7 +181,7 @@ def test_many_short_cuts_lose_and_double_nothing(place: World) -> None:
     proxy.close()
 
 
-def test_replica_that_reaches_no_redis_loses_its_events_to_one_that_does(place: World) -> None:
+def test_replica_that_reaches_no_redis_loses_its_events_to_one_that_does(place: Sandbox) -> None:
     """It stops creating before its lease is over, so that the other may go on safely."""
     proxy, through = behind_proxy(place)
     cut_off = place.start("cut-off", OTTO_LEASE_SECONDS=LEASE, **through)

@@ -18,9 +18,9 @@ from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.local.redis_server import RedisServer
 from tests.harness.proxy import Proxy
-from tests.harness.stories import end_workers, ends_well, running
+from tests.harness.scenarios import end_workers, ends_well, running
 from tests.harness.waiting import wait_for
-from tests.harness.world import World
+from tests.harness.sandbox import Sandbox
 
 RECOVERY_SECONDS = 10.0
 
@@ -142,7 +142,7 @@ def test_what_one_user_learns_makes_the_connections_of_all_anew(pair: Pair) -> N
 
 
 def test_work_goes_on_within_ten_seconds_of_a_failover_behind_one_address(
-    place: World, tmp_path: Path
+    place: Sandbox, tmp_path: Path
 ) -> None:
     follower = RedisServer(tmp_path, fsync="always")
     follower.start()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from tests.harness.stories import end_workers, ends_well, owner, running, wait_owner
+from tests.harness.sandbox import Sandbox
+from tests.harness.scenarios import end_workers, ends_well, owner, running, wait_owner
 from tests.harness.waiting import stays
-from tests.harness.world import World
 
 OFFER_SECONDS = 5.0  # DESIGN.md section 5: by then an event that has begun no worker is offered
 
 
-def test_event_behind_a_full_replica_is_offered_and_taken(place: World) -> None:
+def test_event_behind_a_full_replica_is_offered_and_taken(place: Sandbox) -> None:
     place.start("full", OTTO_MAX_WORKERS=1)
     busy = running(place)
     waiting = place.scale_up()
@@ -21,11 +21,11 @@ def test_event_behind_a_full_replica_is_offered_and_taken(place: World) -> None:
     ends_well(place, busy)
 
 
-def ends_well_elsewhere(place: World, event_id: str) -> None:
+def ends_well_elsewhere(place: Sandbox, event_id: str) -> None:
     assert place.wait_event(event_id, OFFER_SECONDS + 4)["status"] == "succeeded"
 
 
-def test_replica_with_no_room_leaves_events_unread(place: World) -> None:
+def test_replica_with_no_room_leaves_events_unread(place: Sandbox) -> None:
     place.start("full", OTTO_MAX_WORKERS=1, OTTO_MAX_EVENTS_IN_HAND=2)
     running(place)
     for _ in range(5):

@@ -6,9 +6,9 @@ import json
 import time
 from datetime import UTC, datetime
 
-from tests.harness.looks import FOREVER, served
+from tests.harness.cluster_state import FOREVER, served
+from tests.harness.sandbox import Sandbox, sandbox
 from tests.harness.waiting import wait_for
-from tests.harness.world import World, world
 
 one_replica = served()
 
@@ -31,7 +31,7 @@ def is_exact(text: str) -> bool:
     return len(text) == len("2026-01-01T00:00:00.000Z")
 
 
-def test_worker_and_event_have_their_fields_once_each(one_replica: World) -> None:
+def test_worker_and_event_have_their_fields_once_each(one_replica: Sandbox) -> None:
     place = one_replica
     begun = time.time()
     event_id = place.scale_up(2, task_id="Größe/17", env={"SIM_EXIT_CODE": "0"}, branch="main", who="é")
@@ -61,7 +61,7 @@ def test_worker_and_event_have_their_fields_once_each(one_replica: World) -> Non
     assert kinds == ["worker", "worker", "event"]
 
 
-def test_an_events_status_is_what_all_its_workers_have_in_common(one_replica: World) -> None:
+def test_an_events_status_is_what_all_its_workers_have_in_common(one_replica: Sandbox) -> None:
     place = one_replica
     failed = place.scale_up(2, env={"SIM_EXIT_CODE": "1"})
     mixed = place.scale_up(2, run_seconds=FOREVER, task_id="mixed", max_retries="0")
@@ -74,7 +74,7 @@ def test_an_events_status_is_what_all_its_workers_have_in_common(one_replica: Wo
     assert (entry["status"], entry["failed"], entry["cancelled"]) == ("partial", "1", "1")
 
 
-def test_without_a_task_the_events_id_is_the_task(one_replica: World) -> None:
+def test_without_a_task_the_events_id_is_the_task(one_replica: Sandbox) -> None:
     place = one_replica
     event_id = place.scale_up(1)
     assert place.wait_event(event_id)["task_id"] == event_id
@@ -82,7 +82,9 @@ def test_without_a_task_the_events_id_is_the_task(one_replica: World) -> None:
 
 
 def test_entries_outlive_neither_their_number_nor_their_time() -> None:
-    with world(OTTO_RESULTS_MAXLEN="6", OTTO_RETENTION_SECONDS="3", OTTO_DEAD_RETENTION_SECONDS="3") as place:
+    with sandbox(
+        OTTO_RESULTS_MAXLEN="6", OTTO_RETENTION_SECONDS="3", OTTO_DEAD_RETENTION_SECONDS="3"
+    ) as place:
         place.start()
         for _ in range(3):
             place.scale_up(4, run_seconds=0.05)
@@ -96,7 +98,7 @@ def test_entries_outlive_neither_their_number_nor_their_time() -> None:
         assert not list(place.redis.scan_iter("otto:scale:events:ottoscaler:event:*"))
 
 
-def test_everything_in_redis_has_the_one_prefix(one_replica: World) -> None:
+def test_everything_in_redis_has_the_one_prefix(one_replica: Sandbox) -> None:
     place = one_replica
     place.wait_event(place.scale_up(1, task_id="named"))
     place.wait_event(place.send("scale_down", task_id="named"))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.harness.looks import ledger
-from tests.harness.stories import end_workers, ends_well, running
+from tests.harness.cluster_state import ledger
+from tests.harness.sandbox import Sandbox
+from tests.harness.scenarios import end_workers, ends_well, running
 from tests.harness.waiting import stays, wait_for
-from tests.harness.world import World
 
 STREAM = "otto:scale:events"
 PREFIX = f"{STREAM}:ottoscaler:"
@@ -15,11 +15,11 @@ SHORT: dict[str, Any] = {"OTTO_RETENTION_SECONDS": 1, "OTTO_DEAD_RETENTION_SECON
 GONE_SECONDS = 10.0
 
 
-def keys(place: World) -> set[str]:
+def keys(place: Sandbox) -> set[str]:
     return {str(key) for key in place.redis.scan_iter(f"{PREFIX}event:*")}
 
 
-def test_finished_events_leave_nothing_behind_after_the_retention_time(place: World) -> None:
+def test_finished_events_leave_nothing_behind_after_the_retention_time(place: Sandbox) -> None:
     place.start(**SHORT)
     events = [place.scale_up(2, run_seconds=0.05) for _ in range(10)]
     place.send("scale_sideways")
@@ -31,7 +31,7 @@ def test_finished_events_leave_nothing_behind_after_the_retention_time(place: Wo
     assert place.redis.get(f"{PREFIX}low-water") >= events[-1]
 
 
-def test_unfinished_event_keeps_itself_and_nothing_of_the_others(place: World) -> None:
+def test_unfinished_event_keeps_itself_and_nothing_of_the_others(place: Sandbox) -> None:
     place.start(**SHORT)
     before = place.scale_up()
     busy = running(place)
@@ -50,7 +50,7 @@ def test_unfinished_event_keeps_itself_and_nothing_of_the_others(place: World) -
     wait_for(lambda: not keys(place), "then all of it goes", GONE_SECONDS)
 
 
-def test_entry_that_another_group_has_not_acknowledged_is_never_trimmed(place: World) -> None:
+def test_entry_that_another_group_has_not_acknowledged_is_never_trimmed(place: Sandbox) -> None:
     place.redis.xgroup_create(STREAM, "auditors", id="0", mkstream=True)
     place.start(**SHORT)
     first, second = place.scale_up(), place.scale_up()
@@ -68,7 +68,7 @@ def test_entry_that_another_group_has_not_acknowledged_is_never_trimmed(place: W
     wait_for(lambda: ids() == [], "the rest too", GONE_SECONDS)
 
 
-def test_results_stream_is_bounded_by_its_length(place: World) -> None:
+def test_results_stream_is_bounded_by_its_length(place: Sandbox) -> None:
     place.start(OTTO_RESULTS_MAXLEN=100)
     ids = [place.scale_up(50, run_seconds=0, env={"SIM_START_DELAY": "0"}) for _ in range(3)]
     wait_for(lambda: all(ledger(place, i).get("state") == "done" for i in ids), "all have ended", 20)

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.harness.looks import FOREVER, ended_container
+from tests.harness.cluster_state import FOREVER, ended_container
+from tests.harness.sandbox import Replica, Sandbox, sandbox
 from tests.harness.waiting import stays, wait_for
-from tests.harness.world import Replica, World, world
 
 SIDECAR = """\
 apiVersion: v1
@@ -25,25 +25,25 @@ EVICTION = {"reason": "Evicted", "message": "The node was low on resource: memor
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """One replica whose profile ``beside`` has a sidecar that never ends by itself."""
     templates: Path = tmp_path_factory.mktemp("templates")
     (templates / "beside.yaml").write_text(SIDECAR)
-    with world(OTTO_TEMPLATES_DIR=str(templates), OTTO_PENDING_TIMEOUT_SECONDS="60") as made:
+    with sandbox(OTTO_TEMPLATES_DIR=str(templates), OTTO_PENDING_TIMEOUT_SECONDS="60") as made:
         made.start()
         yield made
 
 
-def replica(place: World) -> Replica:
+def replica(place: Sandbox) -> Replica:
     return place.replicas[-1]
 
 
-def begin(place: World, **fields: Any) -> tuple[str, dict[str, Any]]:
+def begin(place: Sandbox, **fields: Any) -> tuple[str, dict[str, Any]]:
     event_id = place.scale_up(1, run_seconds=FOREVER, profile="beside", **fields)
     return event_id, place.wait_workers(event_id, "Running", 1)[0]
 
 
-def write(place: World, pod: dict[str, Any], code: int | None, phase: str, **status: Any) -> None:
+def write(place: Sandbox, pod: dict[str, Any], code: int | None, phase: str, **status: Any) -> None:
     """The Pod's status, with its worker ended so and its sidecar as it was (or killed with the Pod)."""
     containers = pod["status"]["containerStatuses"] if code is None else ended_container(pod, exitCode=code)
     if phase == "Failed":
@@ -54,7 +54,7 @@ def write(place: World, pod: dict[str, Any], code: int | None, phase: str, **sta
     )
 
 
-def only_worker(place: World, event_id: str) -> dict[str, str]:
+def only_worker(place: Sandbox, event_id: str) -> dict[str, str]:
     place.wait_event(event_id)
     (worker,) = place.workers(event_id)
     return worker
@@ -64,7 +64,7 @@ def only_worker(place: World, event_id: str) -> dict[str, str]:
     ("code", "status", "reason"), [(0, "succeeded", "Completed"), (3, "failed", "Error")]
 )
 def test_an_eviction_while_nobody_looked_changes_nothing_about_an_end_before_it(
-    place: World, code: int, status: str, reason: str
+    place: Sandbox, code: int, status: str, reason: str
 ) -> None:
     event_id, pod = begin(place)
     replica(place).freeze()
@@ -79,7 +79,7 @@ def test_an_eviction_while_nobody_looked_changes_nothing_about_an_end_before_it(
 
 
 def test_an_evicted_worker_that_ended_with_0_succeeded_also_for_who_sees_only_the_last_of_it(
-    place: World,
+    place: Sandbox,
 ) -> None:
     event_id, pod = begin(place)
     write(place, pod, 0, "Failed", **EVICTION)  # what an old kubelet shows; a new one shows Succeeded
@@ -88,7 +88,7 @@ def test_an_evicted_worker_that_ended_with_0_succeeded_also_for_who_sees_only_th
 
 
 def test_a_worker_that_ended_with_0_beside_a_sidecar_has_succeeded_though_its_pod_vanishes(
-    place: World,
+    place: Sandbox,
 ) -> None:
     event_id, pod = begin(place)
     replica(place).freeze()
@@ -101,7 +101,7 @@ def test_a_worker_that_ended_with_0_beside_a_sidecar_has_succeeded_though_its_po
     assert (worker["status"], worker["reason"], worker["attempt"]) == ("succeeded", "Completed", "0")
 
 
-def test_a_sidecar_whose_image_does_not_come_fails_no_worker_however_long_it_runs(place: World) -> None:
+def test_a_sidecar_whose_image_does_not_come_fails_no_worker_however_long_it_runs(place: Sandbox) -> None:
     event_id, pod = begin(place, timeout_seconds="60")
     waits = {"waiting": {"reason": "InvalidImageName", "message": "no such name"}}
     containers = [

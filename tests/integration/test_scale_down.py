@@ -8,27 +8,27 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.harness.looks import FOREVER, NEVER_STARTS, deleting, intents, ledger, phases, served
+from tests.harness.cluster_state import FOREVER, NEVER_STARTS, deleting, intents, ledger, phases, served
+from tests.harness.sandbox import Sandbox, sandbox
 from tests.harness.waiting import stays, wait_for
-from tests.harness.world import World, world
 
 one_replica = served()
 
 
-def blocked_reads(place: World) -> int:
+def blocked_reads(place: Sandbox) -> int:
     """How many clients wait for the stream."""
     return int(place.redis.info("clients")["blocked_clients"])
 
 
 @pytest.fixture
-def two_slots() -> Iterator[World]:
+def two_slots() -> Iterator[Sandbox]:
     """One replica with two slots, which reads no more than two events ahead."""
-    with world(OTTO_MAX_WORKERS="2", OTTO_MAX_EVENTS_IN_HAND="2") as made:
+    with sandbox(OTTO_MAX_WORKERS="2", OTTO_MAX_EVENTS_IN_HAND="2") as made:
         made.start()
         yield made
 
 
-def test_by_task_all_its_workers_go_and_no_others(one_replica: World) -> None:
+def test_by_task_all_its_workers_go_and_no_others(one_replica: Sandbox) -> None:
     place = one_replica
     first = place.scale_up(2, run_seconds=FOREVER, task_id="build 1")
     second = place.scale_up(1, run_seconds=FOREVER, task_id="build 1")
@@ -55,7 +55,7 @@ def test_by_task_all_its_workers_go_and_no_others(one_replica: World) -> None:
     assert place.wait_event(place.send("scale_down", task_id="build-1"))["cancelled"] == "1"
 
 
-def test_count_and_task_together_take_so_many_of_that_task(one_replica: World) -> None:
+def test_count_and_task_together_take_so_many_of_that_task(one_replica: Sandbox) -> None:
     place = one_replica
     event_id = place.scale_up(3, run_seconds=FOREVER, task_id="some")
     other = place.scale_up(1, run_seconds=FOREVER, task_id="newer")
@@ -71,7 +71,7 @@ def test_count_and_task_together_take_so_many_of_that_task(one_replica: World) -
     assert place.wait_event(event_id)["status"] == "cancelled"
 
 
-def test_running_keep_spares_those_that_run(one_replica: World) -> None:
+def test_running_keep_spares_those_that_run(one_replica: Sandbox) -> None:
     place = one_replica
     running = place.scale_up(2, run_seconds=FOREVER, task_id="keep")
     pending = place.scale_up(1, env=NEVER_STARTS, task_id="keep")
@@ -85,7 +85,7 @@ def test_running_keep_spares_those_that_run(one_replica: World) -> None:
     place.wait_event(running)
 
 
-def test_nothing_to_take_is_a_success_and_later_events_are_spared(one_replica: World) -> None:
+def test_nothing_to_take_is_a_success_and_later_events_are_spared(one_replica: Sandbox) -> None:
     place = one_replica
     down = place.send("scale_down", pod_count=5, task_id="nobody")
     later = place.scale_up(1, task_id="nobody")
@@ -94,7 +94,7 @@ def test_nothing_to_take_is_a_success_and_later_events_are_spared(one_replica: W
     assert place.wait_event(later)["status"] == "succeeded"
 
 
-def test_a_worker_that_waits_for_its_next_attempt_is_cancelled_without_a_pod(one_replica: World) -> None:
+def test_a_worker_that_waits_for_its_next_attempt_is_cancelled_without_a_pod(one_replica: Sandbox) -> None:
     place = one_replica
     event_id = place.scale_up(1, run_seconds=FOREVER, task_id="waits")
     pod = place.wait_workers(event_id, "Running", 1)[0]
@@ -108,7 +108,7 @@ def test_a_worker_that_waits_for_its_next_attempt_is_cancelled_without_a_pod(one
     stays(lambda: not place.kube.workers(event_id), "a cancelled worker got another Pod", 1.2)
 
 
-def test_workers_that_end_while_they_are_cancelled_are_told_once_each(one_replica: World) -> None:
+def test_workers_that_end_while_they_are_cancelled_are_told_once_each(one_replica: Sandbox) -> None:
     place = one_replica
     event_id = place.scale_up(24, run_seconds=0.6, task_id="race")
     wait_for(lambda: place.workers(event_id), "the first result is told")  # its Pod goes within milliseconds
@@ -122,7 +122,7 @@ def test_workers_that_end_while_they_are_cancelled_are_told_once_each(one_replic
 
 
 def test_order_is_not_created_then_pending_then_running_newest_first() -> None:
-    with world(OTTO_MAX_WORKERS="4") as place:
+    with sandbox(OTTO_MAX_WORKERS="4") as place:
         place.start()
         oldest = place.scale_up(2, run_seconds=FOREVER)
         newer = place.scale_up(1, run_seconds=FOREVER)
@@ -142,7 +142,7 @@ def test_order_is_not_created_then_pending_then_running_newest_first() -> None:
         assert all(not w["pod"] for w in place.workers(uncreated))
 
 
-def test_unread_events_of_the_task_never_run_and_later_ones_do(two_slots: World) -> None:
+def test_unread_events_of_the_task_never_run_and_later_ones_do(two_slots: Sandbox) -> None:
     place = two_slots
     blockers = place.scale_up(2, run_seconds=FOREVER, task_id="blocker")
     place.wait_workers(blockers, "Running", 2)
@@ -166,7 +166,7 @@ def test_unread_events_of_the_task_never_run_and_later_ones_do(two_slots: World)
 
 @pytest.mark.parametrize("count", [1, 5, 12])
 def test_scale_ups_and_their_scale_down_that_were_there_before_the_service_never_run(count: int) -> None:
-    with world() as place:
+    with sandbox() as place:
         gone = [place.scale_up(1, task_id="gone") for _ in range(count)]
         others = [place.scale_up(1, task_id=f"other-{i}", run_seconds=0.1) for i in range(10)]
         down = place.send("scale_down", task_id="gone")
@@ -177,7 +177,7 @@ def test_scale_ups_and_their_scale_down_that_were_there_before_the_service_never
         assert all(not w["pod"] for i in gone for w in place.workers(i))
 
 
-def test_a_scale_up_that_comes_with_its_scale_down_never_runs(one_replica: World) -> None:
+def test_a_scale_up_that_comes_with_its_scale_down_never_runs(one_replica: Sandbox) -> None:
     place = one_replica
     wait_for(lambda: blocked_reads(place), "the listener waits for the stream")
     pipe = place.redis.pipeline(transaction=True)
@@ -189,7 +189,7 @@ def test_a_scale_up_that_comes_with_its_scale_down_never_runs(one_replica: World
     assert all(not w["pod"] for w in place.workers(up))
 
 
-def test_what_was_cancelled_in_a_full_hand_leaves_room_to_read_on(two_slots: World) -> None:
+def test_what_was_cancelled_in_a_full_hand_leaves_room_to_read_on(two_slots: Sandbox) -> None:
     place = two_slots
     place.wait_workers(place.scale_up(2, run_seconds=FOREVER, task_id="blocker"), "Running", 2)
     in_hand = [place.scale_up(3, task_id="in hand") for _ in range(2)]
@@ -201,7 +201,7 @@ def test_what_was_cancelled_in_a_full_hand_leaves_room_to_read_on(two_slots: Wor
     place.wait_dead(place.send("scale_up", pod_count="none"))
 
 
-def test_a_full_pool_and_a_thousand_unread_events_delay_it_less_than_5_seconds(two_slots: World) -> None:
+def test_a_full_pool_and_a_thousand_unread_events_delay_it_less_than_5_seconds(two_slots: Sandbox) -> None:
     place = two_slots
     term = {"SIM_TERM_SECONDS": "20"}
     blockers = place.scale_up(2, run_seconds=FOREVER, task_id="blocker", env=term)
@@ -222,7 +222,7 @@ def test_a_full_pool_and_a_thousand_unread_events_delay_it_less_than_5_seconds(t
 
 
 def test_victims_may_belong_to_another_replica_that_is_frozen_even() -> None:
-    with world(OTTO_LEASE_SECONDS="20") as place:
+    with sandbox(OTTO_LEASE_SECONDS="20") as place:
         owner = place.start(OTTO_POLL_SECONDS="0.1")
         event_id = place.scale_up(2, run_seconds=FOREVER, task_id="elsewhere")
         place.wait_workers(event_id, "Running", 2)
@@ -240,7 +240,7 @@ def test_victims_may_belong_to_another_replica_that_is_frozen_even() -> None:
 
 
 def test_it_is_applied_once_though_its_replica_is_killed_between_intent_and_deletion() -> None:
-    with world(OTTO_LEASE_SECONDS="1") as place:
+    with sandbox(OTTO_LEASE_SECONDS="1") as place:
         first = place.start()
         event_id = place.scale_up(4, run_seconds=FOREVER)
         place.wait_workers(event_id, "Running", 4)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tests.harness.world import World
+from tests.harness.sandbox import Sandbox
 
 
-def test_scale_up_runs_its_workers_and_tells_their_results(place: World) -> None:
+def test_scale_up_runs_its_workers_and_tells_their_results(place: Sandbox) -> None:
     place.start()
     event_id = place.scale_up(3, task_id="build-17", branch="main")
     entry = place.wait_event(event_id)
@@ -16,7 +16,7 @@ def test_scale_up_runs_its_workers_and_tells_their_results(place: World) -> None
     assert place.pending() == 0
 
 
-def test_failing_worker_disturbs_no_other_event(place: World) -> None:
+def test_failing_worker_disturbs_no_other_event(place: Sandbox) -> None:
     place.start()
     bad = place.scale_up(2, env={"SIM_EXIT_CODE": "3"})
     good = place.scale_up(2)

@@ -11,17 +11,17 @@ import redis
 
 from ottoscaler.local.ports import free_port
 from ottoscaler.local.redis_server import RedisServer, find_binary
-from tests.harness.stories import running
+from tests.harness.sandbox import Sandbox
+from tests.harness.scenarios import running
 from tests.harness.waiting import wait_for
-from tests.harness.world import World
 
 DOWN_AFTER_MS = 500
 FAILOVER_SECONDS = 25.0
 
 
 @contextmanager
-def sentinel(place: World) -> Iterator[int]:
-    """One Sentinel that watches the world's Redis as ``main``; its port."""
+def sentinel(place: Sandbox) -> Iterator[int]:
+    """One Sentinel that watches the sandbox's Redis as ``main``; its port."""
     port, path = free_port(), place.directory / "sentinel.conf"
     path.write_text(
         f"port {port}\nbind 127.0.0.1\ndir {place.directory}\n"
@@ -38,7 +38,7 @@ def sentinel(place: World) -> Iterator[int]:
         process.wait(10)
 
 
-def test_failover_to_a_replica_loses_nothing_that_was_replicated(place: World) -> None:
+def test_failover_to_a_replica_loses_nothing_that_was_replicated(place: Sandbox) -> None:
     follower = RedisServer(place.directory / "follower", fsync="always")
     follower.start()
     second: Any = redis.Redis(port=follower.port, decode_responses=True)

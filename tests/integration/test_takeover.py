@@ -5,15 +5,15 @@ from __future__ import annotations
 import signal
 import time
 
-from tests.harness.looks import ledger
-from tests.harness.stories import LEASE, end_workers, ends_well, owner, running, uids, wait_owner
+from tests.harness.cluster_state import ledger
+from tests.harness.sandbox import Sandbox
+from tests.harness.scenarios import LEASE, end_workers, ends_well, owner, running, uids, wait_owner
 from tests.harness.waiting import stays, wait_for
-from tests.harness.world import World
 
 SLACK_SECONDS = 1.5  # for a busy test machine, beyond what the design promises
 
 
-def test_killed_replicas_event_is_taken_over_within_two_leases(place: World) -> None:
+def test_killed_replicas_event_is_taken_over_within_two_leases(place: Sandbox) -> None:
     first = place.start("first", OTTO_LEASE_SECONDS=LEASE)
     event_id = running(place, 2)
     place.start("second", OTTO_LEASE_SECONDS=LEASE)
@@ -25,7 +25,7 @@ def test_killed_replicas_event_is_taken_over_within_two_leases(place: World) -> 
     ends_well(place, event_id, 2)
 
 
-def test_long_workers_are_never_taken_from_a_living_replica(place: World) -> None:
+def test_long_workers_are_never_taken_from_a_living_replica(place: Sandbox) -> None:
     place.start("first", OTTO_LEASE_SECONDS="0.9")
     event_id = running(place)
     place.start("second", OTTO_LEASE_SECONDS="0.9")
@@ -33,7 +33,7 @@ def test_long_workers_are_never_taken_from_a_living_replica(place: World) -> Non
     assert ledger(place, event_id)["epoch"] == "1"
 
 
-def test_outage_of_redis_longer_than_a_lease_costs_nobody_its_events(place: World) -> None:
+def test_outage_of_redis_longer_than_a_lease_costs_nobody_its_events(place: Sandbox) -> None:
     names = ("first", "second", "third")
     for name in names:
         place.start(name, OTTO_LEASE_SECONDS=LEASE)
@@ -51,7 +51,7 @@ def test_outage_of_redis_longer_than_a_lease_costs_nobody_its_events(place: Worl
         ends_well(place, event_id)
 
 
-def test_frozen_replica_does_no_harm_when_it_wakes(place: World) -> None:
+def test_frozen_replica_does_no_harm_when_it_wakes(place: Sandbox) -> None:
     first = place.start("first", OTTO_LEASE_SECONDS=LEASE, OTTO_MAX_WORKERS=2)
     event_id = place.scale_up(3, run_seconds="inf")  # one waits for a slot
     place.wait_workers(event_id, "Running", 2)
@@ -68,7 +68,7 @@ def test_frozen_replica_does_no_harm_when_it_wakes(place: World) -> None:
     ends_well(place, place.scale_up())
 
 
-def test_stop_hands_over_at_once_what_has_no_running_worker(place: World) -> None:
+def test_stop_hands_over_at_once_what_has_no_running_worker(place: Sandbox) -> None:
     first = place.start("first", OTTO_MAX_WORKERS=1, OTTO_SHUTDOWN_GRACE_SECONDS=20)
     busy = running(place)
     idle = place.scale_up(1)
@@ -85,7 +85,7 @@ def test_stop_hands_over_at_once_what_has_no_running_worker(place: World) -> Non
     assert first.wait() == 0
 
 
-def test_stop_leaves_running_workers_to_the_next_replica_within_two_seconds(place: World) -> None:
+def test_stop_leaves_running_workers_to_the_next_replica_within_two_seconds(place: Sandbox) -> None:
     first = place.start("first", OTTO_LEASE_SECONDS=30, OTTO_SHUTDOWN_GRACE_SECONDS=0)
     event_id = running(place)
     before = uids(place, event_id)
@@ -97,7 +97,7 @@ def test_stop_leaves_running_workers_to_the_next_replica_within_two_seconds(plac
     ends_well(place, event_id)
 
 
-def test_event_comes_back_to_a_replica_that_once_lost_it(place: World) -> None:
+def test_event_comes_back_to_a_replica_that_once_lost_it(place: Sandbox) -> None:
     """The first remembers the event from before it was frozen: by the ledger it is not its any more."""
     first = place.start("first", OTTO_LEASE_SECONDS=LEASE)
     event_id = running(place)
@@ -112,7 +112,7 @@ def test_event_comes_back_to_a_replica_that_once_lost_it(place: World) -> None:
     ends_well(place, event_id)
 
 
-def test_restart_under_the_same_name_takes_its_own_back_at_once(place: World) -> None:
+def test_restart_under_the_same_name_takes_its_own_back_at_once(place: Sandbox) -> None:
     """The lease of 30 s need not run out: the same machine shows that the old process is gone."""
     first = place.start("same", OTTO_LEASE_SECONDS=30)
     event_id = running(place)
@@ -125,7 +125,7 @@ def test_restart_under_the_same_name_takes_its_own_back_at_once(place: World) ->
     ends_well(place, event_id)
 
 
-def test_live_twin_is_refused_with_exit_code_2(place: World) -> None:
+def test_live_twin_is_refused_with_exit_code_2(place: Sandbox) -> None:
     place.start("twin", OTTO_LEASE_SECONDS=LEASE)
     event_id = running(place)
     second = place.start("twin", ready=False, OTTO_LEASE_SECONDS=LEASE)
@@ -135,7 +135,7 @@ def test_live_twin_is_refused_with_exit_code_2(place: World) -> None:
     ends_well(place, event_id)
 
 
-def test_dead_consumer_that_owns_nothing_leaves_the_group(place: World) -> None:
+def test_dead_consumer_that_owns_nothing_leaves_the_group(place: Sandbox) -> None:
     first = place.start("first", OTTO_LEASE_SECONDS=LEASE)
     ends_well(place, place.scale_up())
     place.start("second", OTTO_LEASE_SECONDS=LEASE)

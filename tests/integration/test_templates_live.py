@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.harness.looks import FOREVER, NEVER_STARTS
+from tests.harness.cluster_state import FOREVER, NEVER_STARTS
+from tests.harness.sandbox import Sandbox, sandbox
 from tests.harness.waiting import wait_for
-from tests.harness.world import World, world
 
 PLAIN = """\
 apiVersion: v1
@@ -38,7 +38,7 @@ def test_each_profile_takes_the_fields_that_it_accepts_and_dead_letters_others(t
         open=PLAIN.format(annotations='ottoscaler.io/accepts: "*", example.org/from: open', env=SECRET),
         closed=PLAIN.format(annotations='ottoscaler.io/accepts: "", example.org/from: closed', env=SECRET),
     )
-    with world(OTTO_TEMPLATES_DIR=directory) as place:
+    with sandbox(OTTO_TEMPLATES_DIR=directory) as place:
         replica = place.start()
         for profile, accepts in {
             "default": "image command args env cpu memory",
@@ -64,7 +64,7 @@ FIELDS: dict[str, object] = {
 }
 
 
-def check(place: World, profile: str, accepts: set[str]) -> None:
+def check(place: Sandbox, profile: str, accepts: set[str]) -> None:
     """Send each field by itself: it is dead-lettered, or its Pod comes from this profile's template."""
     sent = {
         name: place.send("scale_up", pod_count=1, profile=profile, **{name: value})
@@ -88,7 +88,7 @@ def check(place: World, profile: str, accepts: set[str]) -> None:
 
 def test_a_silent_profile_takes_no_env_that_makes_programs_run_other_code(tmp_path: Path) -> None:
     directory = write(tmp_path, silent=PLAIN.format(annotations="", env=SECRET))
-    with world(OTTO_TEMPLATES_DIR=directory) as place:
+    with sandbox(OTTO_TEMPLATES_DIR=directory) as place:
         place.start()
         letter = place.wait_dead(
             place.send("scale_up", pod_count=1, profile="silent", env={"LD_PRELOAD": "/tmp/x.so"})
@@ -101,7 +101,7 @@ def test_a_silent_profile_takes_no_env_that_makes_programs_run_other_code(tmp_pa
 def test_a_template_that_a_restricted_namespace_refuses_is_warned_about_by_name(tmp_path: Path) -> None:
     root = "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n    - name: worker\n      image: busybox\n"
     directory = write(tmp_path, root=root)
-    with world(OTTO_TEMPLATES_DIR=directory) as place:
+    with sandbox(OTTO_TEMPLATES_DIR=directory) as place:
         replica = place.start()
         warnings = [w["message"] for w in replica.lines(action="settings_warning")]
         about = [w for w in warnings if "root.yaml" in w and "restricted" in w]
@@ -118,7 +118,7 @@ def test_a_broken_profile_dead_letters_its_own_events_and_no_others(tmp_path: Pa
         bad=PLAIN.format(annotations="", env="[]").replace("spec:\n", "spec:\n  restartPolicy: Always\n", 1),
         good=PLAIN.format(annotations='ottoscaler.io/accepts: "*"', env="[]"),
     )
-    with world(OTTO_TEMPLATES_DIR=directory) as place:
+    with sandbox(OTTO_TEMPLATES_DIR=directory) as place:
         replica = place.start()
         bad, good, plain = (place.scale_up(1, profile=each) for each in ("bad", "good", "default"))
         letter = place.wait_dead(bad)
@@ -139,7 +139,7 @@ def test_a_broken_profile_dead_letters_its_own_events_and_no_others(tmp_path: Pa
 def test_a_templates_own_grace_is_kept_when_its_worker_is_cancelled(tmp_path: Path) -> None:
     text = PLAIN.format(annotations='ottoscaler.io/accepts: "*"', env="[]")
     text = text.replace("spec:\n", "spec:\n  terminationGracePeriodSeconds: 3\n")
-    with world(OTTO_TEMPLATES_DIR=write(tmp_path, slow=text)) as place:
+    with sandbox(OTTO_TEMPLATES_DIR=write(tmp_path, slow=text)) as place:
         place.start()
         event_id = place.scale_up(
             1, run_seconds=FOREVER, profile="slow", task_id="s", env={"SIM_TERM_SECONDS": "1"}
@@ -162,7 +162,7 @@ def test_an_update_that_breaks_a_profile_takes_no_running_worker_away(tmp_path: 
         write(directory, default=PLAIN.format(annotations="", env="[]"))
     write(old, builds=PLAIN.format(annotations="", env="[]"))
     write(new, builds="kind: Deployment")
-    with world(OTTO_MAX_WORKERS="1", OTTO_SHUTDOWN_GRACE_SECONDS="0") as place:
+    with sandbox(OTTO_MAX_WORKERS="1", OTTO_SHUTDOWN_GRACE_SECONDS="0") as place:
         first = place.start(OTTO_TEMPLATES_DIR=str(old))
         event_id = place.scale_up(2, run_seconds=4, profile="builds", task_id="build-7")
         (pod,) = place.wait_workers(event_id, "Running", 1)

@@ -8,20 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.looks import FOREVER, NEVER_STARTS
+from tests.harness.cluster_state import FOREVER, NEVER_STARTS
+from tests.harness.sandbox import Sandbox, sandbox
 from tests.harness.waiting import stays
-from tests.harness.world import World, world
 
 
 @pytest.fixture(scope="module")
-def hasty() -> Iterator[World]:
+def hasty() -> Iterator[Sandbox]:
     """A replica that gives a Pod a second and a half to start, and a worker three to run."""
-    with world(OTTO_PENDING_TIMEOUT_SECONDS="1.5", OTTO_WORKER_TIMEOUT_SECONDS="3") as made:
+    with sandbox(OTTO_PENDING_TIMEOUT_SECONDS="1.5", OTTO_WORKER_TIMEOUT_SECONDS="3") as made:
         made.start()
         yield made
 
 
-def only_worker(place: World, event_id: str) -> dict[str, str]:
+def only_worker(place: Sandbox, event_id: str) -> dict[str, str]:
     place.wait_event(event_id)
     (worker,) = place.workers(event_id)
     return worker
@@ -31,7 +31,7 @@ def seconds(worker: dict[str, str], begin: str, end: str) -> float:
     return (datetime.fromisoformat(worker[end]) - datetime.fromisoformat(worker[begin])).total_seconds()
 
 
-def test_limits_end_what_takes_too_long_and_nothing_else(hasty: World) -> None:
+def test_limits_end_what_takes_too_long_and_nothing_else(hasty: Sandbox) -> None:
     place = hasty
     too_long = place.scale_up(1, run_seconds=FOREVER)
     own_limit = place.scale_up(1, run_seconds=FOREVER, timeout_seconds="1")
@@ -59,7 +59,7 @@ def test_limits_end_what_takes_too_long_and_nothing_else(hasty: World) -> None:
 
 
 def test_a_start_that_fails_keeps_its_reason_where_the_pending_timeout_comes_before_the_grace(
-    hasty: World,
+    hasty: Sandbox,
 ) -> None:
     place = hasty
     reasons = {"ErrImagePull": "ImagePull", "CreateContainerConfigError": "ConfigError"}
@@ -81,7 +81,7 @@ spec:
 
 def test_a_pod_without_a_node_is_unschedulable_with_the_schedulers_sentence(tmp_path: Path) -> None:
     (tmp_path / "nowhere.yaml").write_text(TOO_BIG)
-    with world(OTTO_PENDING_TIMEOUT_SECONDS="2", OTTO_TEMPLATES_DIR=str(tmp_path)) as place:
+    with sandbox(OTTO_PENDING_TIMEOUT_SECONDS="2", OTTO_TEMPLATES_DIR=str(tmp_path)) as place:
         place.start()
         event_id = place.scale_up(1, profile="nowhere")
         worker = only_worker(place, event_id)
@@ -92,7 +92,7 @@ def test_a_pod_without_a_node_is_unschedulable_with_the_schedulers_sentence(tmp_
 
 
 def test_the_pods_own_deadline_ends_it_while_every_replica_is_gone() -> None:
-    with world(OTTO_PENDING_TIMEOUT_SECONDS="1", OTTO_LEASE_SECONDS="1") as place:
+    with sandbox(OTTO_PENDING_TIMEOUT_SECONDS="1", OTTO_LEASE_SECONDS="1") as place:
         replica = place.start()
         event_id = place.scale_up(1, run_seconds=FOREVER, timeout_seconds="1")
         place.wait_workers(event_id, "Running", 1)
@@ -106,7 +106,7 @@ def test_the_pods_own_deadline_ends_it_while_every_replica_is_gone() -> None:
 
 
 def test_a_worker_adopted_after_a_kill_keeps_its_limit() -> None:
-    with world(OTTO_PENDING_TIMEOUT_SECONDS="60", OTTO_LEASE_SECONDS="1") as place:
+    with sandbox(OTTO_PENDING_TIMEOUT_SECONDS="60", OTTO_LEASE_SECONDS="1") as place:
         replica = place.start()
         event_id = place.scale_up(1, run_seconds=FOREVER, timeout_seconds="3")
         place.wait_workers(event_id, "Running", 1)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from tests.harness.looks import FOREVER, local_only
-from tests.harness.stories import LEASE, end_workers, ends_well, name_of, owner, running, uids
+from tests.harness.cluster_state import FOREVER, local_only
+from tests.harness.sandbox import Json, Replica, Sandbox
+from tests.harness.scenarios import LEASE, end_workers, ends_well, name_of, owner, running, uids
 from tests.harness.waiting import stays, wait_for
-from tests.harness.world import Json, Replica, World
 
 INSTANCE_LABEL = "ottoscaler.io/instance"
 
 
-def relabel(place: World, name: str, label: str, value: str | None) -> None:
+def relabel(place: Sandbox, name: str, label: str, value: str | None) -> None:
     """As a person would with kubectl label."""
     path = f"/api/v1/namespaces/{place.kube.namespace}/pods/{name}"
 
@@ -28,7 +28,7 @@ def relabel(place: World, name: str, label: str, value: str | None) -> None:
     wait_for(put, f"{label} of {name} is written")
 
 
-def unseen(place: World, replica: Replica, label: str = "managed-by") -> str:
+def unseen(place: Sandbox, replica: Replica, label: str = "managed-by") -> str:
     """An event with one running worker that lost a label; the replica has noticed."""
     event_id = running(place)
     relabel(place, name_of(event_id), label, None)
@@ -36,14 +36,14 @@ def unseen(place: World, replica: Replica, label: str = "managed-by") -> str:
     return event_id
 
 
-def only_one_pod_ever(place: World, event_id: str) -> bool:
+def only_one_pod_ever(place: Sandbox, event_id: str) -> bool:
     assert place.cluster is not None
     return [life.name for life in place.cluster.audit.lives()] == [name_of(event_id)]
 
 
 @local_only
 @pytest.mark.parametrize("label", ["managed-by", INSTANCE_LABEL])
-def test_worker_that_lost_a_label_runs_on_alone_and_is_deleted_at_its_end(place: World, label: str) -> None:
+def test_worker_that_lost_a_label_runs_on_alone_and_is_deleted_at_its_end(place: Sandbox, label: str) -> None:
     assert place.cluster is not None
     replica = place.start()
     event_id = unseen(place, replica, label)
@@ -56,7 +56,7 @@ def test_worker_that_lost_a_label_runs_on_alone_and_is_deleted_at_its_end(place:
 
 
 @local_only
-def test_label_that_is_put_back_brings_the_worker_back_to_the_watch(place: World) -> None:
+def test_label_that_is_put_back_brings_the_worker_back_to_the_watch(place: Sandbox) -> None:
     replica = place.start()
     event_id = unseen(place, replica)
     relabel(place, name_of(event_id), "managed-by", "ottoscaler")
@@ -66,7 +66,7 @@ def test_label_that_is_put_back_brings_the_worker_back_to_the_watch(place: World
 
 
 @local_only
-def test_unseen_worker_can_be_cancelled(place: World) -> None:
+def test_unseen_worker_can_be_cancelled(place: Sandbox) -> None:
     replica = place.start()
     event_id = unseen(place, replica)
     down = place.send("scale_down", task_id=event_id)
@@ -77,7 +77,7 @@ def test_unseen_worker_can_be_cancelled(place: World) -> None:
 
 
 @local_only
-def test_unseen_worker_that_is_really_gone_later_is_tried_again(place: World) -> None:
+def test_unseen_worker_that_is_really_gone_later_is_tried_again(place: Sandbox) -> None:
     replica = place.start()
     event_id = unseen(place, replica)
     place.kube.delete_pod(name_of(event_id), grace=0)
@@ -89,7 +89,7 @@ def test_unseen_worker_that_is_really_gone_later_is_tried_again(place: World) ->
 
 
 @local_only
-def test_next_owner_looks_after_an_unseen_worker_too(place: World) -> None:
+def test_next_owner_looks_after_an_unseen_worker_too(place: Sandbox) -> None:
     first = place.start("first", OTTO_LEASE_SECONDS=LEASE)
     event_id = unseen(place, first)
     place.start("second", OTTO_LEASE_SECONDS=LEASE)
@@ -101,7 +101,7 @@ def test_next_owner_looks_after_an_unseen_worker_too(place: World) -> None:
 
 
 @local_only
-def test_only_what_others_took_is_looked_at(place: World) -> None:
+def test_only_what_others_took_is_looked_at(place: Sandbox) -> None:
     """Two requests a worker, whether it ends or is cancelled; one more for a Pod that somebody deleted."""
     assert place.cluster is not None
     place.start()

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
+from tests.harness.sandbox import Sandbox
 from tests.harness.waiting import wait_for
-from tests.harness.world import World
 
 ROOT = Path(__file__).parents[2]
 RUN_ONE_SECOND = 'env={"SIM_RUN_SECONDS": "1"}'
@@ -28,7 +28,7 @@ def command(*words: str) -> list[str]:
     return [sys.executable, "-m", "ottoscaler", *words]
 
 
-def run(place: World, *words: str) -> subprocess.CompletedProcess[str]:
+def run(place: Sandbox, *words: str) -> subprocess.CompletedProcess[str]:
     env = place.environment()
     return subprocess.run(command(*words), env=env, capture_output=True, text=True, timeout=60, check=False)
 
@@ -42,14 +42,14 @@ def names(document: Any) -> set[str]:
     return set()
 
 
-def status(place: World) -> dict[str, Any]:
+def status(place: Sandbox) -> dict[str, Any]:
     ran = run(place, "status", "--json")
     assert ran.returncode == 0, ran.stderr
     found: dict[str, Any] = json.loads(ran.stdout)
     return found
 
 
-def test_send_prints_the_id_alone_and_waits_for_success(place: World) -> None:
+def test_send_prints_the_id_alone_and_waits_for_success(place: Sandbox) -> None:
     place.start()
     ran = run(
         place, "send", "scale_up", "pod_count=2", "task_id=t", RUN_ONE_SECOND, "--wait", "--timeout", "40"
@@ -65,35 +65,35 @@ def test_send_prints_the_id_alone_and_waits_for_success(place: World) -> None:
     assert "\x1b" not in ran.stderr
 
 
-def test_send_exits_with_1_where_the_event_fails_and_tells_why(place: World) -> None:
+def test_send_exits_with_1_where_the_event_fails_and_tells_why(place: Sandbox) -> None:
     place.start()
     ran = run(place, "send", "scale_up", "pod_count=1", FAIL, "--wait", "--timeout", "40")
     assert ran.returncode == 1
     assert "worker 0 failed (Error exit 3)" in ran.stderr
 
 
-def test_send_exits_with_1_where_the_service_has_stricter_rules(place: World) -> None:
+def test_send_exits_with_1_where_the_service_has_stricter_rules(place: Sandbox) -> None:
     place.start(OTTO_MAX_PODS_PER_EVENT=1)
     ran = run(place, "send", "scale_up", "pod_count=2", "--wait", "--timeout", "40")
     assert ran.returncode == 1
     assert "dead-lettered: pod_count: invalid value '2'" in ran.stderr
 
 
-def test_send_gives_up_waiting_and_the_event_stays(place: World) -> None:
+def test_send_gives_up_waiting_and_the_event_stays(place: Sandbox) -> None:
     ran = run(place, "send", "scale_up", "pod_count=1", "--wait", "--timeout", "0.5")
     assert ran.returncode == 1
     assert "has not ended within 0.5 s; it is still running" in ran.stderr
     assert place.redis.xlen("otto:scale:events") == 1
 
 
-def test_a_bad_event_is_not_sent(place: World) -> None:
+def test_a_bad_event_is_not_sent(place: Sandbox) -> None:
     ran = run(place, "send", "scale_up", "pod_count=none", "profile=nonesuch")
     assert (ran.returncode, ran.stdout) == (2, "")
     assert "pod_count" in ran.stderr
     assert place.redis.xlen("otto:scale:events") == 0
 
 
-def test_waiting_survives_a_restart_of_redis(place: World) -> None:
+def test_waiting_survives_a_restart_of_redis(place: Sandbox) -> None:
     place.start()
     waiting = subprocess.Popen(
         command("send", "scale_up", "pod_count=1", RUN_ONE_SECOND, "--wait", "--timeout", "50"),
@@ -110,7 +110,7 @@ def test_waiting_survives_a_restart_of_redis(place: World) -> None:
     assert place.results("event", out.strip())
 
 
-def test_a_terminal_sees_a_progress_bar(place: World) -> None:
+def test_a_terminal_sees_a_progress_bar(place: Sandbox) -> None:
     place.start()
     master, slave = pty.openpty()
     try:
@@ -127,7 +127,7 @@ def test_a_terminal_sees_a_progress_bar(place: World) -> None:
     assert "2/2" in shown
 
 
-def test_status_tells_of_replicas_events_and_their_workers(place: World) -> None:
+def test_status_tells_of_replicas_events_and_their_workers(place: Sandbox) -> None:
     place.start("first", OTTO_MAX_WORKERS=3)
     event_id = run(place, "send", "scale_up", "pod_count=5", "task_id=job", RUN_FOR_EVER).stdout.strip()
     place.wait_workers(event_id, "Running", 3)
@@ -147,7 +147,7 @@ def test_status_tells_of_replicas_events_and_their_workers(place: World) -> None
     assert "2 not begun, 3 begun" in text
 
 
-def test_status_tells_failures_and_dead_letters(place: World) -> None:
+def test_status_tells_failures_and_dead_letters(place: Sandbox) -> None:
     place.start()
     event_id = run(place, "send", "scale_up", "pod_count=1", FAIL).stdout.strip()
     place.wait_event(event_id)
@@ -159,7 +159,7 @@ def test_status_tells_failures_and_dead_letters(place: World) -> None:
     assert "nonsense" in shown["dead_letters"]["newest"][0]["error"]
 
 
-def test_a_replica_that_was_killed_is_silent_and_its_event_still_shown(place: World) -> None:
+def test_a_replica_that_was_killed_is_silent_and_its_event_still_shown(place: Sandbox) -> None:
     replica = place.start("gone")
     event_id = run(place, "send", "scale_up", "pod_count=1", RUN_FOR_EVER).stdout.strip()
     place.wait_workers(event_id, "Running", 1)
@@ -170,7 +170,7 @@ def test_a_replica_that_was_killed_is_silent_and_its_event_still_shown(place: Wo
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_a_watch_quietly(place: World, number: int, code: int) -> None:
+def test_a_signal_ends_a_watch_quietly(place: Sandbox, number: int, code: int) -> None:
     watching = subprocess.Popen(
         command("status", "--watch", "0.2", "--json"),
         env=place.environment(),
@@ -188,7 +188,7 @@ def test_a_signal_ends_a_watch_quietly(place: World, number: int, code: int) -> 
     assert watching.stderr.read() == ""
 
 
-def test_a_reader_that_has_had_enough_is_no_error_to_look_at(place: World) -> None:
+def test_a_reader_that_has_had_enough_is_no_error_to_look_at(place: Sandbox) -> None:
     script = f"{sys.executable} -m ottoscaler status --watch 0.1 --json | head -n 1"
     env = place.environment()
     ran = subprocess.run(

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.looks import FOREVER, ledger, phases
-from tests.harness.world import World
+from tests.harness.cluster_state import FOREVER, ledger, phases
+from tests.harness.sandbox import Sandbox
 
 WRONG = {
     "REDIS_URL": "http://:sekrit-4711@localhost",
@@ -102,7 +102,7 @@ def test_a_broken_template_is_code_2_and_names_file_and_field(tmp_path: Path) ->
     assert "Traceback" not in ended.stderr
 
 
-def test_a_http_port_in_use_is_code_2(place: World) -> None:
+def test_a_http_port_in_use_is_code_2(place: Sandbox) -> None:
     first = place.start()
     second = place.start(ready=False, OTTO_HTTP_PORT=first.port)
     assert second.wait(10) == 2
@@ -112,7 +112,7 @@ def test_a_http_port_in_use_is_code_2(place: World) -> None:
     assert first.ready()
 
 
-def test_a_live_twin_under_the_same_consumer_name_is_code_2(place: World) -> None:
+def test_a_live_twin_under_the_same_consumer_name_is_code_2(place: Sandbox) -> None:
     first = place.start(OTTO_LEASE_SECONDS="2")
     event_id = place.scale_up(1, run_seconds=1.5)
     place.wait_workers(event_id, "Running", 1)
@@ -153,7 +153,7 @@ run(["run"])
     ],
 )
 def test_a_thread_that_dies_ends_the_process_with_1_and_leaves_its_workers(
-    place: World, tmp_path: Path, thread: str, module: str, kind: str, method: str
+    place: Sandbox, tmp_path: Path, thread: str, module: str, kind: str, method: str
 ) -> None:
     program = ("-c", DYING.format(module=module, kind=kind, method=method))
     replica = place.start(
@@ -172,7 +172,7 @@ def test_a_thread_that_dies_ends_the_process_with_1_and_leaves_its_workers(
     assert ledger(place, event_id)["owner"] == ""
 
 
-def test_health_and_metrics_may_be_off(place: World) -> None:
+def test_health_and_metrics_may_be_off(place: Sandbox) -> None:
     replica = place.start(ready=False, OTTO_HTTP_PORT="0")
     assert place.wait_event(place.scale_up(1))["status"] == "succeeded"
     assert replica.stop() == 0

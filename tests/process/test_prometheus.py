@@ -15,8 +15,8 @@ from typing import Any
 import yaml
 
 from ottoscaler.local.ports import free_port
+from tests.harness.sandbox import Replica, Sandbox
 from tests.harness.waiting import wait_for
-from tests.harness.world import Replica, World
 
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = shutil.which("prometheus")
@@ -80,7 +80,7 @@ def prometheus(replica: Replica, directory: Path) -> Iterator[Prometheus]:
 # Debian's package of that name brings it; where it is not installed there is nothing to collect.
 if PROMETHEUS:
 
-    def test_prometheus_reads_every_metric_and_every_rule(place: World, tmp_path: Path) -> None:
+    def test_prometheus_reads_every_metric_and_every_rule(place: Sandbox, tmp_path: Path) -> None:
         replica = place.start()
         with prometheus(replica, tmp_path) as scraping:
             wait_for(lambda: scraping.value("up") == 1.0, "the service is scraped", 30)

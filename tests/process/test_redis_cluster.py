@@ -6,10 +6,10 @@ from pathlib import Path
 
 from ottoscaler.local.ports import free_port
 from ottoscaler.local.redis_server import RedisServer
-from tests.harness.world import World
+from tests.harness.sandbox import Sandbox
 
 
-def test_redis_cluster_is_refused_with_one_sentence_and_code_2(place: World, tmp_path: Path) -> None:
+def test_redis_cluster_is_refused_with_one_sentence_and_code_2(place: Sandbox, tmp_path: Path) -> None:
     # Its bus takes the port 10,000 above by default, which a free port may not have.
     arguments = ("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
     server = RedisServer(tmp_path, 0, arguments=arguments)

@@ -14,25 +14,33 @@ from pathlib import Path
 import pytest
 
 from ottoscaler.local.ports import free_port
-from tests.harness.looks import FOREVER, NEVER_STARTS, deleting, ledger, local_only, phases, process_alive
-from tests.harness.proxy import Fate
-from tests.harness.stories import behind_proxy, end_workers, owner, running
+from tests.harness.cluster_state import (
+    FOREVER,
+    NEVER_STARTS,
+    deleting,
+    ledger,
+    local_only,
+    phases,
+    process_alive,
+)
+from tests.harness.proxy import ProxyAction
+from tests.harness.sandbox import Sandbox
+from tests.harness.scenarios import behind_proxy, end_workers, owner, running
 from tests.harness.waiting import stays, wait_for
-from tests.harness.world import World
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_an_idle_replica_stops_within_a_moment(place: World, number: int) -> None:
-    replica = place.start(OTTO_SHUTDOWN_GRACE_SECONDS="600", OTTO_POLL_SECONDS="5")
+def test_an_idle_replica_stops_within_a_moment(place: Sandbox, number: int) -> None:
+    replica = place.start(OTTO_SHUTDOWN_GRACE_SECONDS="600", OTTO_POLL_SECONDS="10")
     begun = time.monotonic()
     replica.send(number)
-    assert replica.wait(5) == 0
-    assert time.monotonic() - begun < 2.0
+    assert replica.wait(8) == 0
+    assert time.monotonic() - begun < 6.0  # it waits for no read; the rest is the machine's
     # It left the group too, so nobody waits for its lease to run out.
     assert not place.redis.smembers("otto:scale:events:ottoscaler:replicas")
 
 
-def test_a_signal_before_the_service_is_up_stops_it(place: World) -> None:
+def test_a_signal_before_the_service_is_up_stops_it(place: Sandbox) -> None:
     replica = place.start(ready=False)
     replica.send(signal.SIGTERM)
     # Python itself may not be there yet; then the signal ends it as any process.
@@ -52,7 +60,7 @@ def blocked(pid: int) -> str:
     return "SigBlk" if int(mask.group(1), 16) & wanted == wanted else ""
 
 
-def test_a_stop_begins_nothing_more_and_waits_for_running_workers(place: World) -> None:
+def test_a_stop_begins_nothing_more_and_waits_for_running_workers(place: Sandbox) -> None:
     replica = place.start(OTTO_SHUTDOWN_GRACE_SECONDS="60")
     at_work = running(place)
     replica.send(signal.SIGTERM)
@@ -69,14 +77,14 @@ def test_a_stop_begins_nothing_more_and_waits_for_running_workers(place: World) 
     assert [worker["attempt"] for worker in place.workers(late)] == ["0"]
 
 
-def test_an_entry_that_the_open_read_hands_out_after_a_stop_is_handed_over_at_once(place: World) -> None:
+def test_an_entry_that_the_open_read_hands_out_after_a_stop_is_handed_over_at_once(place: Sandbox) -> None:
     proxy, through = behind_proxy(place)
     read = threading.Event()
 
-    def hold_the_end_of_the_read(call: str) -> Fate:
+    def hold_the_end_of_the_read(call: str) -> ProxyAction:
         if call.startswith("CLIENT") and stopping.is_set():
             read.wait(10)
-        return Fate.PASS
+        return ProxyAction.PASS
 
     stopping = threading.Event()
     try:
@@ -87,8 +95,12 @@ def test_an_entry_that_the_open_read_hands_out_after_a_stop_is_handed_over_at_on
         replica.send(signal.SIGTERM)
         wait_for(lambda: replica.lines(action="stopping"), "it stops")
         late = place.scale_up(1)
-        groups = lambda: place.redis.xinfo_groups("otto:scale:events")[0]["last-delivered-id"]  # noqa: E731
-        wait_for(lambda: groups() == late, "the open read has handed it out")
+
+        def delivered() -> bool:
+            groups = place.redis.xinfo_groups("otto:scale:events")
+            return bool(groups[0]["last-delivered-id"] == late)
+
+        wait_for(delivered, "the open read has handed it out")
         read.set()
         place.start("second")
         assert place.wait_event(late, 15)["status"] == "succeeded"
@@ -102,23 +114,24 @@ def test_an_entry_that_the_open_read_hands_out_after_a_stop_is_handed_over_at_on
         proxy.close()
 
 
-def test_workers_past_the_grace_are_left_running_and_adopted_by_the_next_replica(place: World) -> None:
-    first = place.start(OTTO_SHUTDOWN_GRACE_SECONDS="1", OTTO_MAX_WORKERS="2")
-    event_id = place.scale_up(2, run_seconds=3)
-    pods = place.wait_workers(event_id, "Running", 2)
+def test_workers_past_the_grace_are_left_running_and_adopted_by_the_next_replica(place: Sandbox) -> None:
+    first = place.start(OTTO_SHUTDOWN_GRACE_SECONDS="3", OTTO_MAX_WORKERS="2")
+    event_id = running(place, 2)
+    pods = place.kube.workers(event_id)
     waiting = place.scale_up(1)
     wait_for(lambda: ledger(place, waiting), "the second event is in hand")
     begun = time.monotonic()
     first.send(signal.SIGTERM)
     # What has no running worker is handed over at once, not at the end of the grace.
-    wait_for(lambda: ledger(place, waiting)["owner"] == "", "the waiting event is handed over", 0.9)
-    assert first.wait(8) == 0
-    assert 0.9 < time.monotonic() - begun < 4
+    wait_for(lambda: ledger(place, waiting)["owner"] == "", "the waiting event is handed over", 2.5)
+    assert first.wait(10) == 0
+    assert 2.9 < time.monotonic() - begun < 8
     assert phases(place, event_id) == {0: "Running", 1: "Running"}
     assert not deleting(place, event_id)
     assert place.pending() == 2
     second = place.start()
     wait_for(lambda: second.lines(action="event_taken_over", event_id=event_id), "it is taken over", 2.0)
+    end_workers(place, event_id)
     assert place.wait_event(event_id)["status"] == "succeeded"
     assert {w["pod"] for w in place.workers(event_id)} == {p["metadata"]["name"] for p in pods}
     assert {w["attempt"] for w in place.workers(event_id)} == {"0"}
@@ -126,14 +139,14 @@ def test_workers_past_the_grace_are_left_running_and_adopted_by_the_next_replica
     place.wait_nothing_pending()
 
 
-def test_a_stop_waits_for_no_event_whose_pods_are_all_pending(place: World) -> None:
+def test_a_stop_waits_for_no_event_whose_pods_are_all_pending(place: Sandbox) -> None:
     replica = place.start(OTTO_SHUTDOWN_GRACE_SECONDS="600")
     pending = place.scale_up(2, env=NEVER_STARTS)
-    mixed = place.scale_up(1, run_seconds=3)
+    mixed = running(place)
     pods = place.wait_workers(pending, "Pending", 2)
-    place.wait_workers(mixed, "Running", 1)
     replica.send(signal.SIGTERM)
     wait_for(lambda: ledger(place, pending)["owner"] == "", "what does not run is handed over at once", 2)
+    end_workers(place, mixed)
     assert replica.wait(10) == 0
     assert place.wait_event(mixed, 1)["status"] == "succeeded"
     next_one = place.start()
@@ -143,7 +156,7 @@ def test_a_stop_waits_for_no_event_whose_pods_are_all_pending(place: World) -> N
 
 
 @pytest.mark.parametrize("second_signal", [signal.SIGTERM, signal.SIGINT])
-def test_a_second_signal_skips_the_wait(place: World, second_signal: int) -> None:
+def test_a_second_signal_skips_the_wait(place: Sandbox, second_signal: int) -> None:
     replica = place.start(OTTO_SHUTDOWN_GRACE_SECONDS="600")
     event_id = place.scale_up(1, run_seconds=FOREVER)
     place.wait_workers(event_id, "Running", 1)
@@ -152,14 +165,14 @@ def test_a_second_signal_skips_the_wait(place: World, second_signal: int) -> Non
     stays(lambda: process_alive(replica.pid) and replica.process.poll() is None, "it did not wait", 0.5)
     begun = time.monotonic()
     replica.send(second_signal)
-    assert replica.wait(8) == 0
-    assert time.monotonic() - begun < 2.5
+    assert replica.wait(15) == 0
+    assert time.monotonic() - begun < 10
     assert phases(place, event_id) == {0: "Running"}
     assert ledger(place, event_id)["owner"] == ""
     assert place.pending() == 1
 
 
-def test_a_stop_while_a_worker_waits_for_its_next_attempt_hands_it_over_at_once(place: World) -> None:
+def test_a_stop_while_a_worker_waits_for_its_next_attempt_hands_it_over_at_once(place: Sandbox) -> None:
     replica = place.start(OTTO_SHUTDOWN_GRACE_SECONDS="600")
     event_id = place.scale_up(1, run_seconds=FOREVER)
     pod = place.wait_workers(event_id, "Running", 1)[0]
@@ -171,7 +184,7 @@ def test_a_stop_while_a_worker_waits_for_its_next_attempt_hands_it_over_at_once(
     assert again["metadata"]["labels"]["ottoscaler.io/attempt"] == "1"
 
 
-def test_a_stop_with_redis_away_ends_by_itself(place: World) -> None:
+def test_a_stop_with_redis_away_ends_by_itself(place: Sandbox) -> None:
     replica = place.start(OTTO_SHUTDOWN_GRACE_SECONDS="1")
     event_id = place.scale_up(1, run_seconds=FOREVER)
     place.wait_workers(event_id, "Running", 1)
@@ -184,7 +197,7 @@ def test_a_stop_with_redis_away_ends_by_itself(place: World) -> None:
 
 
 @local_only
-def test_a_stop_with_a_hanging_api_server_ends_by_itself(place: World) -> None:
+def test_a_stop_with_a_hanging_api_server_ends_by_itself(place: Sandbox) -> None:
     assert place.cluster is not None
     replica = place.start(OTTO_SHUTDOWN_GRACE_SECONDS="1")
     event_id = place.scale_up(1, run_seconds=FOREVER)
@@ -222,7 +235,7 @@ AS_PID_1 = new_pid_namespace()
 if AS_PID_1:
 
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-    def test_as_pid_1_it_serves_and_a_signal_stops_it(place: World, number: int) -> None:
+    def test_as_pid_1_it_serves_and_a_signal_stops_it(place: Sandbox, number: int) -> None:
         log = place.directory / "pid1.log"
         env = place.environment(OTTO_HTTP_PORT=free_port(), REDIS_CONSUMER="init")
         with log.open("wb") as out:
@@ -253,7 +266,7 @@ def child(pid: int) -> int:
     return int(children(pid)[0])
 
 
-def test_a_stop_that_comes_just_before_the_read_blocks_ends_it_too(place: World) -> None:
+def test_a_stop_that_comes_just_before_the_read_blocks_ends_it_too(place: Sandbox) -> None:
     proxy, through = behind_proxy(place)
     held = threading.Event()
     armed = threading.Event()
@@ -262,11 +275,11 @@ def test_a_stop_that_comes_just_before_the_read_blocks_ends_it_too(place: World)
         stats = place.redis.info("commandstats")
         return int(stats.get("cmdstat_client|unblock", {"calls": 0})["calls"])
 
-    def hold_the_read(call: str) -> Fate:
+    def hold_the_read(call: str) -> ProxyAction:
         if call == "XREADGROUP" and armed.is_set() and not held.is_set():
             held.set()
             wait_for(unblocked, "the first try to end the read is over before it blocks", 20)
-        return Fate.PASS
+        return ProxyAction.PASS
 
     try:
         # A read that nobody ends lasts far longer than any stop may, also on a busy machine.

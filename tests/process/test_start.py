@@ -8,9 +8,9 @@ import signal
 import time
 from typing import Any
 
-from tests.harness.looks import FOREVER, local_only, phases
+from tests.harness.cluster_state import FOREVER, local_only, phases
+from tests.harness.sandbox import Replica, Sandbox
 from tests.harness.waiting import stays, wait_for
-from tests.harness.world import Replica, World
 
 MANY_LINES = 40  # in a few seconds: what no operator would read
 
@@ -28,7 +28,7 @@ def is_alive(replica: Replica) -> bool:
     return replica.process.poll() is None and replica.get("/healthz")[0] == 200
 
 
-def test_it_waits_for_a_redis_that_is_not_there_at_its_start(place: World) -> None:
+def test_it_waits_for_a_redis_that_is_not_there_at_its_start(place: Sandbox) -> None:
     place.redis_server.stop()
     replica = place.start(ready=False)
     wait_for(lambda: "redis" in unready_parts(replica), "it is not ready for want of Redis")
@@ -41,7 +41,7 @@ def test_it_waits_for_a_redis_that_is_not_there_at_its_start(place: World) -> No
     assert place.wait_event(place.scale_up(1))["status"] == "succeeded"
 
 
-def test_a_signal_ends_a_start_that_waits_for_redis(place: World) -> None:
+def test_a_signal_ends_a_start_that_waits_for_redis(place: Sandbox) -> None:
     place.redis_server.stop()
     replica = place.start(ready=False)
     wait_for(lambda: replica.lines(action="heartbeat_failed"), "it waits for Redis")
@@ -52,7 +52,7 @@ def test_a_signal_ends_a_start_that_waits_for_redis(place: World) -> None:
 
 
 @local_only
-def test_it_waits_for_an_api_server_that_is_not_there_at_its_start(place: World) -> None:
+def test_it_waits_for_an_api_server_that_is_not_there_at_its_start(place: Sandbox) -> None:
     assert place.cluster is not None
     place.cluster.faults.go_away("refused")
     replica = place.start(ready=False)
@@ -66,7 +66,7 @@ def test_it_waits_for_an_api_server_that_is_not_there_at_its_start(place: World)
     assert place.wait_event(event_id)["status"] == "succeeded"
 
 
-def test_a_redis_that_hangs_turns_readiness_red_but_not_health(place: World) -> None:
+def test_a_redis_that_hangs_turns_readiness_red_but_not_health(place: Sandbox) -> None:
     replica = place.start()
     event_id = place.scale_up(1, run_seconds=FOREVER)
     place.wait_workers(event_id, "Running", 1)
@@ -82,7 +82,7 @@ def test_a_redis_that_hangs_turns_readiness_red_but_not_health(place: World) -> 
 
 
 @local_only
-def test_an_api_server_that_goes_turns_readiness_red_but_not_health(place: World) -> None:
+def test_an_api_server_that_goes_turns_readiness_red_but_not_health(place: Sandbox) -> None:
     assert place.cluster is not None
     replica = place.start()
     event_id = place.scale_up(1, run_seconds=3)
@@ -96,7 +96,7 @@ def test_an_api_server_that_goes_turns_readiness_red_but_not_health(place: World
     assert [w["attempt"] for w in place.workers(event_id)] == ["0"]
 
 
-def test_a_wrong_password_is_tried_again_and_never_shown(place: World) -> None:
+def test_a_wrong_password_is_tried_again_and_never_shown(place: Sandbox) -> None:
     url = place.redis_server.url.replace("redis://", "redis://:not-for-logs-71@")
     replica = place.start(ready=False, REDIS_URL=url)
     wait_for(lambda: replica.lines(action="heartbeat_failed"), "it says that Redis refuses")
@@ -108,13 +108,13 @@ def test_a_wrong_password_is_tried_again_and_never_shown(place: World) -> None:
     assert "not-for-logs-71" not in replica.log()
 
 
-def test_an_unknown_setting_is_warned_about(place: World) -> None:
+def test_an_unknown_setting_is_warned_about(place: Sandbox) -> None:
     replica = place.start(OTTO_MAX_WORKER="3")
     (warning,) = [w for w in replica.lines(action="settings_warning") if "OTTO_MAX_WORKER" in w["message"]]
     assert "OTTO_MAX_WORKERS" in warning["message"]
 
 
-def test_a_thawed_replica_is_well_again_and_serves_on(place: World) -> None:
+def test_a_thawed_replica_is_well_again_and_serves_on(place: Sandbox) -> None:
     replica = place.start(OTTO_LEASE_SECONDS="1")
     event_id = place.scale_up(1, run_seconds=3)
     place.wait_workers(event_id, "Running", 1)

@@ -9,13 +9,13 @@ import sys
 import pytest
 import redis
 
-from tests.harness.world import World
+from tests.harness.sandbox import Sandbox
 
 RUN_SHORTLY = 'env={"SIM_RUN_SECONDS": "0.2"}'
 
 
-def use_the_socket(place: World, database: str) -> None:
-    """From now on the world's replicas, tools and observer use the socket, and this database."""
+def use_the_socket(place: Sandbox, database: str) -> None:
+    """From now on the sandbox's replicas, tools and observer use the socket, and this database."""
     number = int(database.partition("=")[2] or 0)
     place.settings["REDIS_URL"] = f"unix://{place.socket_path}{database}"
     place.redis.close()
@@ -24,14 +24,14 @@ def use_the_socket(place: World, database: str) -> None:
     )
 
 
-def run(place: World, *words: str) -> subprocess.CompletedProcess[str]:
+def run(place: Sandbox, *words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "ottoscaler", *words]
     env = place.environment()
     return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
 
 
 @pytest.mark.parametrize("database", ["", "?db=2"])
-def test_the_main_job_is_done_over_a_unix_socket(place: World, database: str) -> None:
+def test_the_main_job_is_done_over_a_unix_socket(place: Sandbox, database: str) -> None:
     use_the_socket(place, database)
     replica = place.start()
     ended = place.wait_event(place.scale_up(3, task_id="build-17"))
@@ -42,7 +42,7 @@ def test_the_main_job_is_done_over_a_unix_socket(place: World, database: str) ->
     assert "Traceback" not in replica.log()
 
 
-def test_every_tool_works_over_a_unix_socket(place: World) -> None:
+def test_every_tool_works_over_a_unix_socket(place: Sandbox) -> None:
     use_the_socket(place, "?db=2")
     checked = run(place, "check")
     assert checked.returncode == 0, checked.stdout + checked.stderr
@@ -57,7 +57,7 @@ def test_every_tool_works_over_a_unix_socket(place: World) -> None:
     assert (dropped.returncode, dropped.stdout) == (0, "1 dropped\n")
 
 
-def test_a_unix_socket_that_is_not_there_is_named(place: World) -> None:
+def test_a_unix_socket_that_is_not_there_is_named(place: Sandbox) -> None:
     missing = place.directory / "nonesuch.sock"
     place.settings["REDIS_URL"] = f"unix://{missing}"
     for word in ("check", "status"):

@@ -3,6 +3,6 @@ only where ``OTTOSCALER_TEST_KUBECONFIG`` names one."""
 
 from __future__ import annotations
 
-from tests.harness.world import REAL
+from tests.harness.sandbox import REAL
 
 collect_ignore_glob = [] if REAL else ["test_*.py"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from tests.harness.world import Kube, World
+from tests.harness.sandbox import Kube, Sandbox
 from tests.unit.manifests.kustomize import OVERLAYS, find, render
 from tests.unit.manifests.overlays import settings_data
 
@@ -58,9 +58,9 @@ def lost(sent: Any, kept: Any, where: str = "") -> list[str]:
 
 
 class Installed:
-    """An overlay's account, rights and limits in a world's namespace, and the environment of its pods."""
+    """An overlay's account, rights and limits in a sandbox's namespace, and the environment of its pods."""
 
-    def __init__(self, place: World, overlay: str) -> None:
+    def __init__(self, place: Sandbox, overlay: str) -> None:
         self.place = place
         self.overlay = overlay
         self.objects = moved(overlay, place.kube.namespace)

@@ -6,7 +6,7 @@ import copy
 
 import pytest
 
-from tests.harness.world import World
+from tests.harness.sandbox import Sandbox
 from tests.real.manifests import Json, lost, moved, post
 from tests.unit.manifests.kustomize import OVERLAYS, find, render
 
@@ -19,7 +19,7 @@ def names(overlay: str) -> list[tuple[str, str, str]]:
 
 @pytest.mark.parametrize(("overlay", "kind", "name"), [*names("kind"), *names("production")])
 def test_object_is_valid_and_none_of_its_fields_is_unknown(
-    overlay: str, kind: str, name: str, place: World
+    overlay: str, kind: str, name: str, place: Sandbox
 ) -> None:
     item = find(moved(overlay, place.kube.namespace), kind, name)
     if "namespace" not in item["metadata"]:  # the cluster may have it already
@@ -29,7 +29,7 @@ def test_object_is_valid_and_none_of_its_fields_is_unknown(
     assert lost({k: v for k, v in item.items() if k != "apiVersion"}, answer) == []
 
 
-def test_misspelt_field_would_be_found(place: World) -> None:
+def test_misspelt_field_would_be_found(place: Sandbox) -> None:
     item: Json = copy.deepcopy(find(moved("kind", place.kube.namespace), "Deployment"))
     item["spec"]["template"]["spec"]["enableServiceLink"] = False
     _, answer = post(place.kube, item, dry_run=True)

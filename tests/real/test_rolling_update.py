@@ -21,8 +21,8 @@ import urllib3
 
 from ottoscaler import __version__
 from ottoscaler.kube.credentials import Access
+from tests.harness.sandbox import Sandbox
 from tests.harness.waiting import wait_for
-from tests.harness.world import World
 from tests.real.manifests import Installed, Json
 from tests.unit.manifests.kustomize import ROOT, find
 
@@ -35,7 +35,7 @@ Worker = tuple[str, str, str]  # event, index, attempt
 class PodHistory:
     """Every worker Pod that the API server ever showed, by one watch from the first moment on."""
 
-    def __init__(self, place: World) -> None:
+    def __init__(self, place: Sandbox) -> None:
         self._access = Access(place.kube.kubeconfig, 1)
         self._path = f"/api/v1/namespaces/{place.kube.namespace}/pods?watch=1&timeoutSeconds=120"
         self.uids: dict[Worker, set[str]] = defaultdict(set)
@@ -72,7 +72,7 @@ class PodHistory:
 
 
 @contextmanager
-def history(place: World) -> Iterator[PodHistory]:
+def history(place: Sandbox) -> Iterator[PodHistory]:
     seen = PodHistory(place).start()
     try:
         yield seen
@@ -102,7 +102,7 @@ def grace_period(installed: Installed) -> float:
 
 
 @pytest.mark.parametrize("back", [False, True], ids=["update", "rollback"])
-def test_rolling_update_in_mid_flight_loses_no_worker_and_runs_none_twice(back: bool, place: World) -> None:
+def test_rolling_update_in_mid_flight_loses_no_worker_and_runs_none_twice(back: bool, place: Sandbox) -> None:
     installed = Installed(place, "production")
     installed.install("ServiceAccount", "Role", "RoleBinding", "LimitRange")
     templates = find(installed.objects, "ConfigMap", "ottoscaler-templates")["data"]

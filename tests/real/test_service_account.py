@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from ottoscaler.pods.labels import pod_name
+from tests.harness.sandbox import INSTANCE, Kube, Sandbox
 from tests.harness.waiting import wait_for
-from tests.harness.world import INSTANCE, Kube, World
 from tests.real.manifests import Installed, Json
 from tests.unit.manifests.kustomize import find
 
@@ -20,14 +20,14 @@ VERBS = {"create", "get", "list", "watch", "delete"}
 
 
 @pytest.fixture(params=["kind", "production"])
-def installed(request: pytest.FixtureRequest, place: World) -> Iterator[Installed]:
+def installed(request: pytest.FixtureRequest, place: Sandbox) -> Iterator[Installed]:
     made = Installed(place, request.param)
     made.install(*FENCE)
     yield made
     made.remove_cluster_wide()
 
 
-def refusals(place: World) -> float:
+def refusals(place: Sandbox) -> float:
     return sum(r.metric("ottoscaler_kube_request_seconds_count", code="403") for r in place.replicas)
 
 
@@ -75,7 +75,7 @@ def test_account_may_do_nothing_else(installed: Installed) -> None:
 
 
 @pytest.mark.parametrize("verb", sorted(VERBS))
-def test_role_without_one_verb_would_not_do(verb: str, place: World) -> None:
+def test_role_without_one_verb_would_not_do(verb: str, place: Sandbox) -> None:
     """The control of the tests above: the service does ask for each verb, and the API server does refuse."""
     installed = Installed(place, "kind")
     (rule,) = find(installed.objects, "Role")["rules"]

@@ -24,10 +24,10 @@ import redis
 from ottoscaler.local import LocalCluster
 from ottoscaler.local.apiserver.statuses import ApiError
 from ottoscaler.local.ports import free_port
-from tests.harness.aftermath import Report, left_in_redis, unnoted_second_pods
-from tests.harness.invariants import broken_invariants, lives, told
+from tests.harness.chaos_report import Report, left_in_redis, unnoted_second_pods
+from tests.harness.invariants import broken_invariants, lives, result_entries
+from tests.harness.sandbox import Replica, Sandbox, sandbox
 from tests.harness.waiting import wait_for
-from tests.harness.world import Replica, World, world
 
 REPLICAS = 3
 EVENTS = 200
@@ -41,7 +41,7 @@ STEP_SECONDS = 0.02
 class Chaos:
     """One run. Everything happens on the calling thread, in the order of a schedule."""
 
-    def __init__(self, place: World, seed: int, seconds: float, events: int) -> None:
+    def __init__(self, place: Sandbox, seed: int, seconds: float, events: int) -> None:
         assert place.cluster is not None, "chaos needs the local cluster's faults"
         self._place = place
         self._cluster: LocalCluster = place.cluster
@@ -264,7 +264,7 @@ class Chaos:
         report.attempts, report.pods = len(found), sum(map(len, found.values()))
         report.seconds_uids, report.dead_letters = len(seconds), len(place.dead())
         report.statuses = Counter(
-            one.fields["status"] for one in told(place) if one.fields["kind"] == "worker"
+            one.fields["status"] for one in result_entries(place) if one.fields["kind"] == "worker"
         )
         report.problems += [f"a dead letter: {d['event_id']}: {d['error']}" for d in place.dead()]
         report.problems += unnoted_second_pods(place, seconds)
@@ -272,8 +272,8 @@ class Chaos:
 
 
 def chaos(seed: int, seconds: float, events: int = EVENTS) -> Report:
-    """One run of so many seconds of faults, in a world of its own."""
-    with world(OTTO_LEASE_SECONDS=str(LEASE_SECONDS), OTTO_SHUTDOWN_GRACE_SECONDS="1") as place:
+    """One run of so many seconds of faults, in a sandbox of its own."""
+    with sandbox(OTTO_LEASE_SECONDS=str(LEASE_SECONDS), OTTO_SHUTDOWN_GRACE_SECONDS="1") as place:
         run = Chaos(place, seed, seconds, events)
         report = run.run()
         if report.problems:

@@ -2,7 +2,7 @@
 
 The event has three workers: one succeeds, one fails, and one's Pod is deleted by somebody else, so that it
 is tried again. A reference run lists every Redis command and Kubernetes request of the service. Then, for
-every call of that list and each of three faults, a world of its own: the fault strikes that very call, a
+every call of that list and each of three faults, a sandbox of its own: the fault strikes that very call, a
 killed process is started again (under its old name or, every other time, another one), and the API
 server's audit and the streams are held to the invariants of DESIGN.md section 2.
 
@@ -22,17 +22,17 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.harness.fates import Fates
 from tests.harness.invariants import broken_invariants
-from tests.harness.proxy import Fate, Proxy, http_protocol, redis_protocol
+from tests.harness.pod_outcomes import PodOutcomes
+from tests.harness.proxy import Proxy, ProxyAction, http_protocol, redis_protocol
+from tests.harness.sandbox import Replica, Sandbox, sandbox
 from tests.harness.waiting import wait_for
-from tests.harness.world import Replica, World, world
 
 LEASE_SECONDS = 2
 END_SECONDS = 30.0  # for a struck event to end; a takeover costs two leases of it
 LATE_SECONDS = 2.0  # for a call that the reference run made after the event's end
 LANES = 6  # worlds at one time: they wait more than they work
-FATES = {0: "succeed", 1: "fail", 2: "vanish, then succeed"}
+OUTCOMES = {0: "succeed", 1: "fail", 2: "vanish, then succeed"}
 
 KILLED_BEFORE = "killed before it is sent"
 KILLED_AFTER = "killed before its reply"
@@ -74,14 +74,14 @@ class _Injector:
         self.struck = threading.Event()
         self.victim: Replica | None = None
 
-    def decide(self, call: str) -> Fate:
+    def decide(self, call: str) -> ProxyAction:
         with self._lock:
             self._seen[call] += 1
             self.calls.append(call)
             row = self._row
             if row is None or call != row.call or self._seen[call] != row.nth:
-                return Fate.PASS
-        return Fate.NEVER_SENT if row.fault == KILLED_BEFORE else Fate.REPLY_LOST
+                return ProxyAction.PASS
+        return ProxyAction.NEVER_SENT if row.fault == KILLED_BEFORE else ProxyAction.REPLY_LOST
 
     def strike(self, call: str) -> None:
         assert self._row is not None
@@ -93,7 +93,7 @@ class _Injector:
 
 
 @contextmanager
-def _proxied(place: World, injector: _Injector) -> Iterator[dict[str, Any]]:
+def _proxied(place: Sandbox, injector: _Injector) -> Iterator[dict[str, Any]]:
     """Proxies in front of Redis and the API server; the settings that lead through them."""
     assert place.cluster is not None
     port = place.cluster.server_url.rpartition(":")[2]
@@ -109,10 +109,10 @@ def _proxied(place: World, injector: _Injector) -> Iterator[dict[str, Any]]:
         kube.close()
 
 
-def _live(place: World, injector: _Injector, row: Row | None) -> str:
+def _live(place: Sandbox, injector: _Injector, row: Row | None) -> str:
     """One event's whole life; its id."""
     event_id = place.scale_up(3, run_seconds="inf", max_retries="2", task_id="matrix")
-    with _proxied(place, injector) as settings, Fates(place, FATES):
+    with _proxied(place, injector) as settings, PodOutcomes(place, OUTCOMES):
         first = place.start("one", ready=False, OTTO_HTTP_PORT=0, **settings)
         injector.victim = first
         name = "one" if row is None or row.k % 2 else "other"
@@ -132,11 +132,11 @@ def _live(place: World, injector: _Injector, row: Row | None) -> str:
 
 
 def run(row: Row | None) -> tuple[Outcome, list[str]]:
-    """One row in a world of its own (``None``: the reference run); what came of it, and all calls made."""
+    """One row in a sandbox of its own (``None``: the reference run); what came of it, and all calls made."""
     began = time.monotonic()
     injector = _Injector(row)
     outcome = Outcome(row or Row(0, "", 0, ""))
-    with world(OTTO_LEASE_SECONDS=str(LEASE_SECONDS)) as place:
+    with sandbox(OTTO_LEASE_SECONDS=str(LEASE_SECONDS)) as place:
         try:
             event_id = _live(place, injector, row)
             outcome.problems += broken_invariants(place, {event_id: 3})

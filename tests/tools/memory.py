@@ -28,10 +28,9 @@ from ottoscaler.ledger.records import Entry
 from ottoscaler.local.redis_server import RedisServer
 from ottoscaler.model import Outcome, Reason, ScaleUp, Status, WorkerId
 from ottoscaler.telemetry.metrics import Metrics
-from tests.harness.looks import FOREVER
+from tests.harness.cluster_state import FOREVER
 from tests.harness.redis_fixture import Book
 from tests.harness.waiting import wait_for
-from tests.harness.world import World, world
 
 RETENTION_SECONDS = 5
 BATCHES = 10
@@ -57,7 +56,7 @@ class Sample:
         )
 
 
-def _send(place: World, count: int) -> None:
+def _send(place: Sandbox, count: int) -> None:
     env = '{"SIM_RUN_SECONDS": "0", "SIM_START_DELAY": "0"}'
     for _ in range(0, count, 500):
         pipe = place.redis.pipeline(transaction=False)
@@ -66,7 +65,7 @@ def _send(place: World, count: int) -> None:
         pipe.execute()
 
 
-def _expired(place: World, open_ones: int) -> bool:
+def _expired(place: Sandbox, open_ones: int) -> bool:
     return place.redis.xlen(STREAM) == open_ones and not place.redis.zcard(FINISHED)
 
 
@@ -82,7 +81,7 @@ def measure(events: int, *, behind_open: bool = False) -> list[Sample]:
     samples = []
     settings = {"OTTO_RETENTION_SECONDS": str(RETENTION_SECONDS), "OTTO_MAX_WORKERS": "300"}
     settings |= {"OTTO_LOG_LEVEL": "WARNING", "OTTO_LEASE_SECONDS": "30", "OTTO_MAX_EVENTS_IN_HAND": "300"}
-    with world(**settings) as place:
+    with sandbox(**settings) as place:
         assert place.cluster is not None
         place.start()
         if behind_open:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.harness.sandbox import REAL, Sandbox, sandbox
 from tests.harness.waiting import wait_for
-from tests.harness.world import REAL, World, world
 
 FOREVER = "inf"  # a simulated worker that runs until it is deleted
 NEVER_STARTS: dict[str, str] = {"SIM_START_DELAY": "600"}  # its Pod stays Pending
@@ -21,34 +21,34 @@ def local_only(test: Callable[..., None]) -> Callable[..., None] | None:
 
 
 def served(**settings: str) -> Any:
-    """A fixture: one world with one ready replica for all tests of a module."""
+    """A fixture: one sandbox with one ready replica for all tests of a module."""
 
     @pytest.fixture(scope="module")
-    def place() -> Iterator[World]:
-        with world(**settings) as made:
+    def place() -> Iterator[Sandbox]:
+        with sandbox(**settings) as made:
             made.start()
             yield made
 
     return place
 
 
-def ledger(place: World, event_id: str) -> dict[str, str]:
+def ledger(place: Sandbox, event_id: str) -> dict[str, str]:
     """What Redis holds of an event."""
     found: dict[str, str] = place.redis.hgetall(f"otto:scale:events:ottoscaler:event:{event_id}")
     return found
 
 
-def intents(place: World, event_id: str) -> list[int]:
+def intents(place: Sandbox, event_id: str) -> list[int]:
     """The indexes of an event that stand to be cancelled."""
     return sorted(int(name[2:]) for name in ledger(place, event_id) if name.startswith("c:"))
 
 
-def deleting(place: World, event_id: str) -> list[dict[str, Any]]:
+def deleting(place: Sandbox, event_id: str) -> list[dict[str, Any]]:
     """The event's Pods that have been asked to go."""
     return [p for p in place.kube.workers(event_id) if p["metadata"].get("deletionTimestamp")]
 
 
-def phases(place: World, event_id: str) -> dict[int, str]:
+def phases(place: Sandbox, event_id: str) -> dict[int, str]:
     """index: phase of the event's Pods that nobody has asked to go."""
     return {
         int(p["metadata"]["labels"]["ottoscaler.io/index"]): p["status"].get("phase", "")
@@ -57,7 +57,7 @@ def phases(place: World, event_id: str) -> dict[int, str]:
     }
 
 
-def set_phase(place: World, pod: dict[str, Any], phase: str, **status: Any) -> None:
+def set_phase(place: Sandbox, pod: dict[str, Any], phase: str, **status: Any) -> None:
     """Write a Pod's end as a kubelet or a controller would."""
     place.kube.set_status(pod["metadata"]["name"], {"phase": phase, **status})
 

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from tests.harness.invariants import STREAM
-from tests.harness.world import World
+from tests.harness.sandbox import Sandbox
 
 
 @dataclass
@@ -39,13 +39,13 @@ class Report:
         )
 
 
-def unnoted_second_pods(place: World, seconds: set[str]) -> list[str]:
+def unnoted_second_pods(place: Sandbox, seconds: set[str]) -> list[str]:
     """A second Pod of an attempt is allowed where a replica's log noted it as one (so deleted it)."""
     noted = "".join(replica.log() for replica in place.replicas if "duplicate_pod" in replica.log())
     return [f"{uid} is an attempt's second Pod, noted by nobody" for uid in seconds if uid not in noted]
 
 
-def left_in_redis(place: World, events: int) -> list[str]:
+def left_in_redis(place: Sandbox, events: int) -> list[str]:
     prefix = f"{STREAM}:ottoscaler:event:"
     keys = [str(key) for key in place.redis.scan_iter(f"{prefix}*", count=1000)]
     states = {key: place.redis.hgetall(key) for key in keys}

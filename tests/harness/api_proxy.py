@@ -14,13 +14,13 @@ from pathlib import Path
 import urllib3
 import yaml
 
+from tests.harness.sandbox import Sandbox
 from tests.harness.waiting import wait_for
-from tests.harness.world import World
 
 SECONDS = 20.0
 
 
-class Meddler:
+class ApiProxy:
     """Passes requests on, but for those that a test has an answer for. Any thread."""
 
     def __init__(self, target: str) -> None:
@@ -28,7 +28,9 @@ class Meddler:
         self.pool = urllib3.PoolManager(maxsize=20, retries=False)
         self.answers: deque[tuple[str, int, bytes, bool]] = deque()
         self.watches: set[_Handler] = set()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"meddler": self}))
+        self._server = ThreadingHTTPServer(
+            ("127.0.0.1", 0), type("Handler", (_Handler,), {"api_proxy": self})
+        )
         self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         self.url = f"http://127.0.0.1:{self._server.server_port}"
@@ -51,7 +53,7 @@ class Meddler:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    meddler: Meddler
+    api_proxy: ApiProxy
 
     def do_GET(self) -> None:
         if "watch=1" in self.path:
@@ -69,18 +71,18 @@ class _Handler(BaseHTTPRequestHandler):
     def _ask(self, *, stream: bool = False) -> urllib3.BaseHTTPResponse:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         headers = {k: v for k, v in self.headers.items() if k.lower() not in ("host", "content-length")}
-        url = self.meddler.target + self.path
-        return self.meddler.pool.request(
+        url = self.api_proxy.target + self.path
+        return self.api_proxy.pool.request(
             self.command, url, body=body or None, headers=headers, preload_content=not stream, timeout=SECONDS
         )
 
     def _pass(self) -> None:
-        told = next((a for a in self.meddler.answers if a[0] == self.command), None)
+        told = next((a for a in self.api_proxy.answers if a[0] == self.command), None)
         if told is None:
             real = self._ask()
             self._send(real.status, real.data)
             return
-        self.meddler.answers.remove(told)
+        self.api_proxy.answers.remove(told)
         _, code, body, late = told
         if late:
             self._ask()
@@ -102,12 +104,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        self.meddler.watches.add(self)
+        self.api_proxy.watches.add(self)
         try:
             for piece in real.stream(65536):
                 self.say(piece)
         finally:
-            self.meddler.watches.discard(self)
+            self.api_proxy.watches.discard(self)
             real.close()
         self.say(b"")
 
@@ -116,15 +118,15 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def meddling(place: World) -> Iterator[tuple[Meddler, str]]:
+def behind_api_proxy(place: Sandbox) -> Iterator[tuple[ApiProxy, str]]:
     """A proxy before the local cluster, and the kubeconfig that leads through it."""
     document = yaml.safe_load(Path(place.kube.kubeconfig).read_text())
     cluster = document["clusters"][0]["cluster"]
-    meddler = Meddler(cluster["server"])
-    cluster["server"] = meddler.url
+    api_proxy = ApiProxy(cluster["server"])
+    cluster["server"] = api_proxy.url
     path = place.directory / "meddled.kubeconfig"
     path.write_text(yaml.safe_dump(document))
     try:
-        yield meddler, str(path)
+        yield api_proxy, str(path)
     finally:
-        meddler.close()
+        api_proxy.close()

@@ -9,23 +9,23 @@ from types import TracebackType
 from typing import Any, Self
 
 from ottoscaler.local.apiserver.statuses import ApiError
-from tests.harness.world import World
+from tests.harness.sandbox import Sandbox
 
 LOOK_SECONDS = 0.05
 
 Json = dict[str, Any]
 
 
-class Fates:
-    """A context in which running Pods meet the fate of their index: ``succeed``, ``fail``, or ``vanish,
+class PodOutcomes:
+    """A context in which running Pods have the outcome of their index: ``succeed``, ``fail``, or ``vanish,
     then succeed``: deleted at once by somebody else at the first attempt. To be used with workers that run
-    for ever. Every fate is written as a kubelet or a person would write it, through the API."""
+    for ever. Every outcome is written as a kubelet or a person would write it, through the API."""
 
-    def __init__(self, place: World, fates: dict[int, str]) -> None:
+    def __init__(self, place: Sandbox, outcomes: dict[int, str]) -> None:
         self._place = place
-        self._fates = fates
+        self._outcomes = outcomes
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="fates", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="pod-outcomes", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -46,11 +46,11 @@ class Fates:
 
     def _meet(self, pod: Json) -> None:
         labels, name = pod["metadata"]["labels"], pod["metadata"]["name"]
-        fate = self._fates.get(int(labels["ottoscaler.io/index"]), "succeed")
-        if fate.startswith("vanish") and labels["ottoscaler.io/attempt"] == "0":
+        outcome = self._outcomes.get(int(labels["ottoscaler.io/index"]), "succeed")
+        if outcome.startswith("vanish") and labels["ottoscaler.io/attempt"] == "0":
             self._vanish(name)
             return
-        self._end(pod, 3 if fate == "fail" else 0)
+        self._end(pod, 3 if outcome == "fail" else 0)
 
     def _vanish(self, name: str) -> None:
         if self._place.cluster is not None:  # not as a request, so that the audit shows the service's alone

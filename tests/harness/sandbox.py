@@ -1,4 +1,4 @@
-"""A place to run the service in: a Redis, an API server with a namespace, and replicas as real processes.
+"""A sandbox to run the service in: a Redis, an API server with a namespace, and replicas as real processes.
 
 The API server is the local cluster or, where ``OTTOSCALER_TEST_KUBECONFIG`` names a kubeconfig, that real
 one. Both are spoken to over HTTP, by the adapter's own connection code but with requests of our own.
@@ -193,7 +193,7 @@ class Replica:
         self._log.close()
 
 
-class World:
+class Sandbox:
     """Redis, an API server's namespace, and the replicas that a test starts. Close it at the end."""
 
     def __init__(
@@ -325,8 +325,8 @@ class World:
 
 
 @contextmanager
-def world(*, kubelet: str = "simulated", **settings: str) -> Iterator[World]:
-    """A world of its own: a fresh Redis, and the local cluster or a namespace of the real one."""
+def sandbox(*, kubelet: str = "simulated", **settings: str) -> Iterator[Sandbox]:
+    """A sandbox of its own: a fresh Redis, and the local cluster or a namespace of the real one."""
     with tempfile.TemporaryDirectory(prefix="ottoscaler-test-") as name:
         directory = Path(name)
         cluster = None if REAL else LocalCluster(kubelet, redis=False).start()  # type: ignore[arg-type]
@@ -334,9 +334,9 @@ def world(*, kubelet: str = "simulated", **settings: str) -> Iterator[World]:
             directory / "redis", 0, fsync="always", arguments=("--unixsocket", str(directory / "redis.sock"))
         )
         server.start()
-        made: World | None = None
+        made: Sandbox | None = None
         try:
-            made = World(cluster, server, directory, **settings)
+            made = Sandbox(cluster, server, directory, **settings)
             yield made
         finally:
             if made is not None:
