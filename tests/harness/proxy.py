@@ -271,3 +271,6 @@ class Proxy:
                 continue
             self._open.wait()
             connection.client.sendall(chunk)
+
+
+Fate = ProxyAction  # the former name, for branches that were begun before the rename
