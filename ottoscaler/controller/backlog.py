@@ -10,6 +10,7 @@ from ottoscaler.controller.adoptees import Adoptees
 from ottoscaler.kube.deleter import PodDeleter
 from ottoscaler.kube.watcher import PodWatcher
 from ottoscaler.ledger.ledger import Ledger
+from ottoscaler.ledger.records import EventState, Stage
 from ottoscaler.model import PodView, WorkerId
 from ottoscaler.threads import Mailbox
 from ottoscaler.workers.registry import RunRegistry
@@ -91,5 +92,5 @@ class Backlog:
         return [
             worker
             for worker, (event, _owner, state, _intent) in zip(workers, states, strict=True)
-            if event == "finished" or (state is not None and state.kind == "done")
+            if event is EventState.FINISHED or (state is not None and state.stage is Stage.DONE)
         ]

@@ -11,7 +11,6 @@ from ottoscaler.controller.scale_down import ScaleDowns
 from ottoscaler.errors import RedisError
 from ottoscaler.kube.watcher import PodWatcher
 from ottoscaler.ledger.ledger import Ledger
-from ottoscaler.model import Phase
 from ottoscaler.telemetry.logs import flood, get_logger
 from ottoscaler.workers.registry import RunRegistry
 from ottoscaler.workers.run import EventRun

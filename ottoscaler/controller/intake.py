@@ -15,7 +15,7 @@ from ottoscaler.controller.scale_down import ScaleDowns
 from ottoscaler.errors import BadEvent, Fenced
 from ottoscaler.events.values import raw_task_id, told_metadata
 from ottoscaler.ledger.ledger import Ledger
-from ottoscaler.ledger.records import Entry, Record, Taken
+from ottoscaler.ledger.records import Entry, Record, Taken, Taking
 from ottoscaler.model import Event, ScaleDown
 from ottoscaler.pods.plan import PodPlan
 from ottoscaler.telemetry.logs import get_logger
@@ -73,16 +73,16 @@ class Intake:
             )
         head_start = self._head_starts.offer()
         taken = self._ledger.take(event, entry, begin=head_start is not None)
-        if taken.how == "expired":
+        if taken.how is Taking.EXPIRED:
             self._dead_letter(entry.id, f"expired: expires_at={event.expires_at:.0f} is over", entry.fields)
-        elif taken.how == "cancelled":
+        elif taken.how is Taking.CANCELLED:
             log.info("event_cancelled", "cancelled before it was read", **_about(event))
             self._metrics.events_total.inc(event.type, "cancelled")
-        elif taken.how == "owned":
+        elif taken.how is Taking.OWNED:
             log.debug(
                 "event_left_alone", f"owned by {taken.detail}", event_id=entry.id, task_id=event.task_id
             )
-        if taken.record is None or (taken.how == "mine" and self.knows(entry.id)):
+        if taken.record is None or (taken.how is Taking.MINE and self.knows(entry.id)):
             return False
         return self._start(event, pod_plan, taken.record, head_start if taken.began else None)
 
@@ -99,7 +99,7 @@ class Intake:
     def adopt(self, taken: Taken) -> bool:
         """Hand on an event that was taken over; True where it was."""
         record = taken.record
-        if record is None or (taken.how == "mine" and self.knows(record.event_id)):
+        if record is None or (taken.how is Taking.MINE and self.knows(record.event_id)):
             return False
         if record.strikes >= POISONOUS_STRIKES and not record.poisoned:
             reason = f"given up: its owners died {record.strikes} times without progress."

@@ -16,8 +16,8 @@ from ottoscaler.events.values import told_metadata
 from ottoscaler.kube.deleter import PodDeleter
 from ottoscaler.kube.watcher import PodWatcher
 from ottoscaler.ledger.ledger import Ledger
-from ottoscaler.ledger.records import Record
-from ottoscaler.model import Phase, PodView, ScaleDown, WorkerId
+from ottoscaler.ledger.records import Record, Stage, Word
+from ottoscaler.model import PodView, ScaleDown, WorkerId
 from ottoscaler.pods.labels import pod_name
 from ottoscaler.retry import Retrier
 from ottoscaler.telemetry.logs import get_logger
@@ -144,7 +144,7 @@ class ScaleDowns:
             answer = self._retrier.call(
                 "finishing a scale_down", lambda: self._steps.finish(event.event_id, epoch)
             )
-            if answer.word == "ok" and answer.duration_ms is not None:
+            if answer.word is Word.OK and answer.duration_ms is not None:
                 self._metrics.events_total.inc("scale_down", "succeeded")
                 self._metrics.event_duration.observe(answer.duration_ms / 1000)
                 log.info(
@@ -221,9 +221,9 @@ class ScaleDowns:
 
     def _rank(self, record: Record, index: int) -> int | None:
         state = record.indexes.get(index)
-        if index in record.intents or (state is not None and state.kind == "done"):
+        if index in record.intents or (state is not None and state.stage is Stage.DONE):
             return None
-        if state is None or state.kind == "waiting":
+        if state is None or state.stage is Stage.WAITING:
             return 0
         view = self._view(WorkerId(record.event_id, index, state.attempt), state.uid)
         if view is None:

@@ -12,7 +12,7 @@ from ottoscaler.kube.deleter import PodDeleter
 from ottoscaler.kube.watcher import PodWatcher
 from ottoscaler.ledger.lease import Lease
 from ottoscaler.ledger.ledger import Ledger
-from ottoscaler.ledger.records import IndexState, millis, timestamp
+from ottoscaler.ledger.records import EventState, IndexState, Stage, Word, millis, timestamp
 from ottoscaler.model import Outcome, Phase, PodView
 from ottoscaler.pods.verdict import judge, vanished
 from ottoscaler.telemetry.logs import get_logger
@@ -78,14 +78,14 @@ class Sweep:
             and not self._watcher.claimed(view.name)
         )
 
-    def _row(self, view: PodView, event: str, state: IndexState | None) -> Row:
+    def _row(self, view: PodView, event: EventState, state: IndexState | None) -> Row:
         return look_up(self._event_says(view, event), _index_says(view, state), self._pod_is(view))
 
-    def _event_says(self, view: PodView, event: str) -> EventSays:
-        if event == "below":  # the mark of this installation says nothing of an earlier one's events
+    def _event_says(self, view: PodView, event: EventState) -> EventSays:
+        if event is EventState.BELOW:  # the mark of this installation says nothing of an earlier one's events
             expired = view.installation == self._ledger.installation
             return EventSays.EXPIRED if expired else EventSays.UNKNOWN
-        known = {"open": EventSays.OPEN, "finished": EventSays.FINISHED}
+        known = {EventState.OPEN: EventSays.OPEN, EventState.FINISHED: EventSays.FINISHED}
         return known.get(event, EventSays.UNKNOWN)
 
     def _pod_is(self, view: PodView) -> PodIs:
@@ -122,7 +122,7 @@ class Sweep:
         assert view.worker is not None
         outcome = _outcome(view)
         word = self._ledger.upkeep.report_orphan(view.worker, view.uid, view.task_id, view.metadata, outcome)
-        if word in ("ok", "recorded"):
+        if word in (Word.OK, Word.RECORDED):
             log.warning(
                 "orphan_reported",
                 f"the worker {outcome.status.words}; Redis had lost its event",
@@ -134,12 +134,12 @@ class Sweep:
 def _index_says(view: PodView, state: IndexState | None) -> IndexSays:
     assert view.worker is not None
     if state is None or state.attempt < view.worker.attempt:
-        return IndexSays.RESULT if state is not None and state.kind == "done" else IndexSays.NOTHING
+        return IndexSays.RESULT if state is not None and state.stage is Stage.DONE else IndexSays.NOTHING
     if state.attempt > view.worker.attempt:
         return IndexSays.LATER_ATTEMPT
-    if state.kind == "done":
+    if state.stage is Stage.DONE:
         return IndexSays.RESULT
-    if state.kind == "begun":
+    if state.stage is Stage.BEGUN:
         return IndexSays.ANOTHER_POD if state.uid and state.uid != view.uid else IndexSays.THIS_POD
     return IndexSays.NOTHING
 

@@ -16,7 +16,7 @@ from ottoscaler.errors import RedisError, Wiped
 from ottoscaler.events.values import metadata_json
 from ottoscaler.ledger.fencing import Scripts, text
 from ottoscaler.ledger.identity import ReplicaIdentity
-from ottoscaler.ledger.records import Answer, Entry, Record, Taken, outcome_words, timestamp
+from ottoscaler.ledger.records import Entry, Record, Reply, Taken, Taking, Word, outcome_words, timestamp
 from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.ledger.replicas import Replicas
 from ottoscaler.ledger.scale_downs import ScaleDownSteps
@@ -70,7 +70,7 @@ class Ledger(Scripts):
         )
         if answer[0] == b"new":  # seen for the first time: there is nothing that only the ledger knows
             record = Record(event.event_id, 1, 0, body, count=event.pod_count or 0)
-            return Taken("taken", record, began=begin and event.type == "scale_up")
+            return Taken(Taking.TAKEN, record, began=begin and event.type == "scale_up")
         return self._taken(event.event_id, answer)
 
     def take_over(
@@ -92,8 +92,8 @@ class Ledger(Scripts):
 
     @staticmethod
     def _taken(event_id: str, answer: list[Any]) -> Taken:
-        how = text(answer[0])
-        if how in ("taken", "mine"):
+        how = Taking(text(answer[0]))
+        if how in (Taking.TAKEN, Taking.MINE):
             return Taken(how, Record.parse(event_id, text(answer[1]), answer[2]))
         return Taken(how, detail=text(answer[1]) if len(answer) > 1 else "")
 
@@ -115,41 +115,41 @@ class Ledger(Scripts):
 
     # --- workers
 
-    def start(self, worker: WorkerId, epoch: int) -> Answer:
-        """``ok``; ``again`` (begun before: its Pod may exist, detail is its UID); ``recorded``, ``stale``,
-        ``finished``: nothing to do; ``cancelling``."""
+    def start(self, worker: WorkerId, epoch: int) -> Reply:
+        """OK; AGAIN (begun before: its Pod may exist, detail is its UID); RECORDED, STALE,
+        FINISHED: nothing to do; CANCELLING."""
         return self._worker("start", worker, epoch)
 
-    def created(self, worker: WorkerId, epoch: int, uid: str) -> Answer:
-        """``ok``; ``duplicate`` (another Pod was first, detail is its UID); ``cancelling``; ``stale``."""
+    def created(self, worker: WorkerId, epoch: int, uid: str) -> Reply:
+        """OK; DUPLICATE (another Pod was first, detail is its UID); CANCELLING; STALE."""
         return self._worker("created", worker, epoch, uid)
 
     def record(
         self, worker: WorkerId, epoch: int, uid: str, outcome: Outcome, *, despite_intent: bool = False
-    ) -> Answer:
-        """``ok``, ``ended`` (it was the event's last), ``recorded``, ``finished``, ``stale``, ``cancelling``
+    ) -> Reply:
+        """OK, ENDED (it was the event's last), RECORDED, FINISHED, STALE, CANCELLING
         (an intent stands: decide, then say ``despite_intent``)."""
         return self._worker(
             "record", worker, epoch, uid, "1" if despite_intent else "0", *outcome_words(outcome)
         )
 
-    def retry(self, worker: WorkerId, epoch: int, uid: str, delay: float, avoid_node: str) -> Answer:
-        """Plan the next attempt in ``delay`` seconds: ``ok``, ``recorded``, ``stale``, ``cancelling``."""
+    def retry(self, worker: WorkerId, epoch: int, uid: str, delay: float, avoid_node: str) -> Reply:
+        """Plan the next attempt in ``delay`` seconds: OK, RECORDED, STALE, CANCELLING."""
         return self._worker("retry", worker, epoch, uid, int(delay * 1000), avoid_node)
 
     def unstart(self, worker: WorkerId, epoch: int) -> bool:
         """Take back a start after which no create was sent; the attempt begins anew, here or elsewhere."""
-        return self._worker("unstart", worker, epoch).word == "ok"
+        return self._worker("unstart", worker, epoch).word is Word.OK
 
-    def skip(self, worker: WorkerId, epoch: int) -> Answer:
-        """Go on to the next attempt, where a Pod of this one may have come and gone unseen: ``ok``,
-        ``recorded``, ``stale``, ``cancelling``."""
+    def skip(self, worker: WorkerId, epoch: int) -> Reply:
+        """Go on to the next attempt, where a Pod of this one may have come and gone unseen: OK,
+        RECORDED, STALE, CANCELLING."""
         return self._worker("skip", worker, epoch)
 
-    def _worker(self, script: str, worker: WorkerId, epoch: int, *more: str | bytes | int) -> Answer:
+    def _worker(self, script: str, worker: WorkerId, epoch: int, *more: str | bytes | int) -> Reply:
         answer = self.fenced(script, worker.event_id, self.owner, epoch, worker.index, worker.attempt, *more)
         duration = int(answer[2]) if answer[0] == b"ended" else None
-        return Answer(text(answer[0]), text(answer[1]) if len(answer) > 1 else "", duration)
+        return Reply(Word(text(answer[0])), text(answer[1]) if len(answer) > 1 else "", duration)
 
     # --- events that go wrong
 

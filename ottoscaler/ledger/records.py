@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any
 
 from ottoscaler.model import Outcome
@@ -62,11 +63,28 @@ class Intent:
         return cls(int(at), by, why)
 
 
+class Stage(StrEnum):
+    """Where one index stands."""
+
+    BEGUN = "begun"
+    WAITING = "waiting"  # for its next attempt
+    DONE = "done"
+
+
+class EventState(StrEnum):
+    """Where an event stands."""
+
+    OPEN = "open"
+    FINISHED = "finished"
+    BELOW = "below"  # its ledger has expired: it is below the low-water mark
+    MISSING = "missing"
+
+
 @dataclass(frozen=True, slots=True)
 class IndexState:
-    """Where one index stands: ``begun``, ``waiting`` (for its next attempt) or ``done``."""
+    """What the ledger knows of one index."""
 
-    kind: str
+    stage: Stage
     attempt: int
     uid: str = ""
     due_ms: int = 0
@@ -77,12 +95,12 @@ class IndexState:
     def parse(cls, raw: str) -> IndexState:
         kind, attempt, rest = raw.split(":", 2)
         if kind == "s":
-            return cls("begun", int(attempt), uid=rest)
+            return cls(Stage.BEGUN, int(attempt), uid=rest)
         if kind == "w":
             due, node = rest.split(":", 1)
-            return cls("waiting", int(attempt), due_ms=int(due), avoid_node=node)
+            return cls(Stage.WAITING, int(attempt), due_ms=int(due), avoid_node=node)
         status, uid = rest.split(":", 1)
-        return cls("done", int(attempt), uid=uid, status=status)
+        return cls(Stage.DONE, int(attempt), uid=uid, status=status)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,27 +138,51 @@ class Record:
         return Entry(self.event_id, tuple((k.encode(), v.encode()) for k, v in pairs))
 
 
+class Taking(StrEnum):
+    """How an attempt to own an event ended."""
+
+    TAKEN = "taken"
+    MINE = "mine"  # owned by this very replica already
+    DONE = "done"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+    OWNED = "owned"  # by another replica
+    MOVED = "moved"  # it is not, or no longer, to be had from the owner that was named
+    ALIVE = "alive"  # the owner's heartbeat moves
+    FULL = "full"  # this replica has no room for what has not begun
+
+
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What came of an attempt to own an event.
+    """What came of an attempt to own an event. ``record`` stands with TAKEN and MINE only."""
 
-    ``how``: ``taken``, ``mine`` (owned by this very replica already), ``done``, ``expired``, ``cancelled``,
-    ``owned`` (by another), ``moved``, ``alive``, ``full``. ``record`` stands with the first two only.
-    """
-
-    how: str
+    how: Taking
     record: Record | None = None
     detail: str = ""
     began: bool = False  # the first worker, in the same step
 
 
+class Word(StrEnum):
+    """What a fenced script says."""
+
+    OK = "ok"
+    ENDED = "ended"  # recorded, and it was the event's last
+    AGAIN = "again"  # begun before; its Pod may exist
+    DUPLICATE = "duplicate"  # another Pod of the attempt came first
+    CANCELLING = "cancelling"  # an intent stands
+    RECORDED = "recorded"  # the index has a result
+    STALE = "stale"  # the index is at another attempt
+    FINISHED = "finished"  # the event is
+    OWNED = "owned"  # the event is open, so its owner's business
+
+
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Reply:
     """A fenced script's word, and what came with it."""
 
-    word: str
+    word: Word
     detail: str = ""
-    duration_ms: int | None = None  # with ``ended``: the whole event's
+    duration_ms: int | None = None  # with ENDED: the whole event's
 
     @property
     def intent(self) -> Intent:

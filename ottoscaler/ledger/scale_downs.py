@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ottoscaler.ledger.fencing import Scripts, text
-from ottoscaler.ledger.records import Answer, Entry, Record, entries, timestamp
+from ottoscaler.ledger.records import Entry, Record, Reply, Word, entries, timestamp
 from ottoscaler.model import WorkerId
 
 
@@ -42,10 +42,10 @@ class ScaleDownSteps:
                 found.append((WorkerId(victim, int(index), int(attempt)), uid))
         return found
 
-    def finish(self, event_id: str, epoch: int) -> Answer:
+    def finish(self, event_id: str, epoch: int) -> Reply:
         """A scale_down is carried out: write its entry and acknowledge it."""
         answer = self._scripts.fenced("finish_down", event_id, self._scripts.owner, epoch)
-        return Answer(text(answer[0]), duration_ms=int(answer[2]) if answer[0] == b"ok" else None)
+        return Reply(Word(text(answer[0])), duration_ms=int(answer[2]) if answer[0] == b"ok" else None)
 
     def look_ahead(self, behind: str, count: int) -> tuple[str, list[Entry]]:
         """scale_downs that nobody has read yet, behind an id; and where to go on ('' at the end)."""

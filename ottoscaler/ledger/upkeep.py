@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ottoscaler.ledger.fencing import Scripts, text
-from ottoscaler.ledger.records import Expired, IndexState, outcome_words
+from ottoscaler.ledger.records import EventState, Expired, IndexState, Word, outcome_words
 from ottoscaler.model import Outcome, WorkerId
 
 
@@ -19,12 +19,15 @@ class Upkeep:
         """Create the group at the low-water mark if it is missing. True where it was."""
         return bool(self._scripts.run("ensure_group")[0] == b"created")
 
-    def states(self, workers: Sequence[tuple[str, int]]) -> list[tuple[str, str, IndexState | None, bool]]:
-        """For each (event, index): missing, finished or open; owner, state, whether an intent stands."""
+    def states(
+        self, workers: Sequence[tuple[str, int]]
+    ) -> list[tuple[EventState, str, IndexState | None, bool]]:
+        """For each (event, index): the event's state and owner, the index's state, if an intent stands."""
         flat = [word for event_id, index in workers for word in (event_id, str(index))]
         answer = self._scripts.run("states", *flat)
         return [
-            (text(s), text(o), IndexState.parse(text(i)) if i else None, bool(c)) for s, o, i, c in answer[1]
+            (EventState(text(s)), text(o), IndexState.parse(text(i)) if i else None, bool(c))
+            for s, o, i, c in answer[1]
         ]
 
     def expire(self, retention: float, batch: int, passed_over: int) -> Expired:
@@ -43,8 +46,10 @@ class Upkeep:
         answer = self._scripts.run("bound", int(retention * 1000), int(dead_retention * 1000), batch, cursor)
         return text(answer[1])
 
-    def report_orphan(self, worker: WorkerId, uid: str, task_id: str, metadata: str, outcome: Outcome) -> str:
-        """Tell the result of a Pod of an earlier installation, once: ``ok``, ``recorded`` or ``owned``."""
+    def report_orphan(
+        self, worker: WorkerId, uid: str, task_id: str, metadata: str, outcome: Outcome
+    ) -> Word:
+        """Tell the result of a Pod of an earlier installation, once: OK, RECORDED or OWNED."""
         answer = self._scripts.run(
             "report_orphan",
             worker.event_id,
@@ -55,4 +60,4 @@ class Upkeep:
             metadata,
             *outcome_words(outcome),
         )
-        return text(answer[0])
+        return Word(text(answer[0]))

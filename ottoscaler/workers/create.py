@@ -20,7 +20,7 @@ from ottoscaler.errors import (
     Refused,
     Stopping,
 )
-from ottoscaler.ledger.records import Answer
+from ottoscaler.ledger.records import Reply, Word
 from ottoscaler.model import JsonObject, Judgement, PodView, Reason, Status, Verdict
 from ottoscaler.pods.plan import PodPlan
 from ottoscaler.pods.view import parse_pod
@@ -108,7 +108,7 @@ def _post(a: Attempt, generation: int) -> Ended | None:
     except KubernetesUnavailable as error:
         a.maybe_sent = a.maybe_sent or not error.unsent
         raise
-    if isinstance(sent, Answer):
+    if isinstance(sent, Reply):
         return _follow(a, sent)
     a.maybe_sent = True
     deps.metrics.pod_create.observe(time.monotonic() - a.created_at)
@@ -116,7 +116,7 @@ def _post(a: Attempt, generation: int) -> Ended | None:
     return _note(a, sent["metadata"]["uid"], parse_pod(sent))
 
 
-def _send(a: Attempt, plan: PodPlan, generation: int) -> JsonObject | Answer:
+def _send(a: Attempt, plan: PodPlan, generation: int) -> JsonObject | Reply:
     """Take a turn, begin the attempt in the ledger, create. The created Pod, or the ledger's no.
 
     The ledger is asked directly before the request: any earlier, and a kill would leave many attempts of
@@ -145,25 +145,25 @@ def _check_lease(a: Attempt, generation: int) -> None:
         raise KubernetesUnavailable("the lease has lapsed; the ledger is asked again", unsent=True)
 
 
-def _begin(a: Attempt, generation: int) -> Answer | None:
+def _begin(a: Attempt, generation: int) -> Reply | None:
     """Begin the attempt in the ledger. The ledger's answer where it is anything but yes."""
     head_start, a.head_start = a.head_start, None
     if head_start is None or not head_start.counts(generation, time.monotonic()):
         answer = a.deps.ledger.start(a.worker, a.run.epoch)
-        ours = answer.word == "again" and not a.task.adopt and not answer.detail  # our own reply was lost
-        if answer.word != "ok" and not ours:
+        ours = answer.word is Word.AGAIN and not a.task.adopt and not answer.detail  # our own reply was lost
+        if answer.word is not Word.OK and not ours:
             return answer
     a.run.note_begun(a.task.index, a.task.attempt)
     a.begun = True
     return None
 
 
-def _follow(a: Attempt, told: Answer) -> Ended | None:
+def _follow(a: Attempt, told: Reply) -> Ended | None:
     """Do what the ledger's answer asks for, where it did not allow the create."""
     a.under_way()
-    if told.word in ("recorded", "finished", "stale"):
+    if told.word in (Word.RECORDED, Word.FINISHED, Word.STALE):
         return Ended(Next.DONE)
-    if told.word == "cancelling":
+    if told.word is Word.CANCELLING:
         return cancel_unborn(a, told.intent)
     return _adopt(a, told.detail) if told.detail else _look(a)
 
@@ -193,9 +193,9 @@ def _look(a: Attempt) -> Ended | None:
         answer = deps.start_retrier.call(
             "skipping an attempt", lambda: deps.ledger.skip(a.worker, a.run.epoch)
         )
-        if answer.word == "cancelling":
+        if answer.word is Word.CANCELLING:
             return cancel_unborn(a, answer.intent)
-        if answer.word != "ok":
+        if answer.word is not Word.OK:
             return Ended(Next.DONE)
         a.run.note_waiting(a.task.index, a.task.attempt + 1, 0, a.task.avoid_node)
         a.log.info("attempt_skipped", "no Pod of it is there, and nobody knows whether there ever was one")
@@ -246,14 +246,14 @@ def _note(a: Attempt, uid: str, view: PodView) -> Ended | None:
     a.under_way()
     deps.watcher.identify(a.subscription, uid, view)
     answer = deps.retrier.call("noting a Pod", lambda: deps.ledger.created(a.worker, a.run.epoch, uid))
-    if answer.word == "duplicate":
+    if answer.word is Word.DUPLICATE:
         a.log.warning("duplicate_pod", f"another Pod of this attempt came first; {uid} is deleted")
         delete(a, uid)
         return _adopt(a, answer.detail)
-    if answer.word == "stale":
+    if answer.word is Word.STALE:
         return Ended(Next.DONE)
     a.run.note_begun(a.task.index, a.task.attempt, uid)
-    if answer.word == "cancelling":
+    if answer.word is Word.CANCELLING:
         return cancel(a, answer.intent)
     return None
 

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from ottoscaler.errors import KubernetesError, NotYet, PodGone, Stopping
 from ottoscaler.events.values import told_metadata
-from ottoscaler.ledger.records import Answer, Intent, millis, timestamp
+from ottoscaler.ledger.records import Intent, Reply, Word, millis, timestamp
 from ottoscaler.model import JsonObject, Judgement, Outcome, PodView, Reason, Status, Verdict
 from ottoscaler.pods.verdict import vanished
 from ottoscaler.pods.view import parse_pod
@@ -42,9 +42,9 @@ def _retry(a: Attempt, found: Judgement) -> Ended:
         "planning a retry",
         lambda: deps.ledger.retry(a.worker, a.run.epoch, a.subscription.uid, delay, avoid),
     )
-    if answer.word == "cancelling":
+    if answer.word is Word.CANCELLING:
         return cancel(a, answer.intent)
-    if answer.word != "ok":
+    if answer.word is not Word.OK:
         return Ended(Next.DONE)
     due_ms = int((time.time() + delay) * 1000)
     a.run.note_waiting(a.task.index, a.task.attempt + 1, due_ms, avoid)
@@ -66,18 +66,18 @@ def _record(a: Attempt, outcome: Outcome, *, despite_intent: bool = False) -> En
             a.worker, a.run.epoch, a.subscription.uid, outcome, despite_intent=despite_intent
         ),
     )
-    if answer.word == "cancelling":
+    if answer.word is Word.CANCELLING:
         return cancel(a, answer.intent)
-    if answer.word == "stale":
+    if answer.word is Word.STALE:
         return Ended(Next.DONE)
-    if answer.word in ("ok", "ended"):
+    if answer.word in (Word.OK, Word.ENDED):
         _tell(a, outcome, answer)
     a.run.note_done(a.task.index, a.task.attempt, outcome.status.value, a.subscription.uid)
     delete(a, a.subscription.uid, failed=outcome.status is Status.FAILED)
     return Ended(Next.DONE)
 
 
-def _tell(a: Attempt, outcome: Outcome, answer: Answer) -> None:
+def _tell(a: Attempt, outcome: Outcome, answer: Reply) -> None:
     deps, event = a.deps, a.run.event
     deps.metrics.workers_total.inc(outcome.status.value, outcome.reason.value)
     if outcome.started_at and outcome.finished_at:
@@ -92,7 +92,7 @@ def _tell(a: Attempt, outcome: Outcome, answer: Answer) -> None:
         reason=outcome.reason.value,
         exit_code=outcome.exit_code,
     )
-    if answer.word == "ended" and answer.duration_ms is not None:
+    if answer.word is Word.ENDED and answer.duration_ms is not None:
         deps.metrics.events_total.inc(event.type, answer.detail)
         deps.metrics.event_duration.observe(answer.duration_ms / 1000)
         a.log.info(

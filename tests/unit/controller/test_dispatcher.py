@@ -12,7 +12,7 @@ from ottoscaler.controller.head_starts import HeadStarts
 from ottoscaler.controller.inbox import Inbox
 from ottoscaler.controller.leaving import Leaving
 from ottoscaler.ledger.ledger import Ledger
-from ottoscaler.ledger.records import IndexState, Record
+from ottoscaler.ledger.records import IndexState, Record, Stage
 from ottoscaler.model import ScaleUp
 from ottoscaler.threads import Control
 from ottoscaler.workers.attempt import Ended, Next
@@ -130,14 +130,14 @@ def test_no_more_tasks_than_slots() -> None:
 def test_adoption_comes_before_new_work() -> None:
     bench = Bench(1)
     bench.add("1-0", 1, priority=100)
-    bench.add("2-0", 2, indexes={1: IndexState("begun", 0, uid="u")})
+    bench.add("2-0", 2, indexes={1: IndexState(Stage.BEGUN, 0, uid="u")})
     assert bench.step(1) == [("2-0", 1)]
     bench.close()
 
 
 def test_finished_indexes_are_skipped() -> None:
     bench = Bench(2)
-    bench.add("1-0", 3, indexes={1: IndexState("done", 0, uid="u", status="succeeded")})
+    bench.add("1-0", 3, indexes={1: IndexState(Stage.DONE, 0, uid="u", status="succeeded")})
     assert bench.step(2) == [("1-0", 0), ("1-0", 2)]
     bench.close()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ottoscaler.ledger.records import IndexState, Intent
+from ottoscaler.ledger.records import IndexState, Intent, Stage
 from ottoscaler.model import Phase
 from ottoscaler.pods.view import parse_pod
 from ottoscaler.workers.settle import ended_before
@@ -35,9 +35,11 @@ def test_in_the_intents_own_second_only_an_undisturbed_pod_ended_by_itself() -> 
 
 
 def test_states_are_read_as_the_scripts_write_them() -> None:
-    assert IndexState.parse("s:2:uid-1") == IndexState("begun", 2, uid="uid-1")
-    assert IndexState.parse("w:3:1795:node-1") == IndexState("waiting", 3, due_ms=1795, avoid_node="node-1")
-    assert IndexState.parse("d:0:failed:uid-2") == IndexState("done", 0, uid="uid-2", status="failed")
+    assert IndexState.parse("s:2:uid-1") == IndexState(Stage.BEGUN, 2, uid="uid-1")
+    assert IndexState.parse("w:3:1795:node-1") == IndexState(
+        Stage.WAITING, 3, due_ms=1795, avoid_node="node-1"
+    )
+    assert IndexState.parse("d:0:failed:uid-2") == IndexState(Stage.DONE, 0, uid="uid-2", status="failed")
 
 
 def test_intents_reason_may_hold_colons() -> None:
