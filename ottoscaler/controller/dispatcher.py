@@ -87,7 +87,7 @@ class Dispatcher(Loop):
         try:
             self._pool.submit(self._work, task)
         except BaseException:
-            self._registry.under_way()
+            self._registry.under_way(task)
             self._registry.ended(task, left=True)
             raise
 
@@ -105,8 +105,8 @@ class Dispatcher(Loop):
 
     # --- pool threads
 
-    def _under_way(self) -> None:
-        if self._registry.under_way():
+    def _under_way(self, task: Task) -> None:
+        if self._registry.under_way(task):
             self._inbox.wake()
 
     def _work(self, task: Task) -> None:
@@ -114,7 +114,7 @@ class Dispatcher(Loop):
         ended: Ended | None = None
         again: Task | None = None
         delay = 0.0
-        under_way = Once(self._under_way)
+        under_way = Once(lambda: self._under_way(task))
         try:
             ended = self._workers.work(task, under_way) if not task.run.dropped else Ended(Next.DROPPED)
         except Fenced:

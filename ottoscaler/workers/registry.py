@@ -9,14 +9,11 @@ import time
 from collections import deque
 from collections.abc import Iterable
 
-from ottoscaler.kube.throttle import CREATES_IN_FLIGHT
 from ottoscaler.model import WorkerId
+from ottoscaler.workers.beginning import Beginning
 from ottoscaler.workers.in_hand import InHand
 from ottoscaler.workers.run import EventRun, Task
 from ottoscaler.workers.turns import ALONE_FROM_STRIKES, next_of
-
-MOST_BEGINNING = CREATES_IN_FLIGHT + 4  # tasks at one time: enough to keep every create in flight busy
-REFILL_BEGINNING = CREATES_IN_FLIGHT  # at so many the dispatcher submits more: several for one wake
 
 
 class RunRegistry:
@@ -35,7 +32,7 @@ class RunRegistry:
         self._starts = 0  # turns given so far
         self._busy = 0
         self._admitting = 0  # runs on their way from the intake to the dispatcher
-        self._beginning = 0  # of them, tasks that were submitted and are not under way yet
+        self._beginning = Beginning()  # of them, tasks that were submitted and are not under way yet
         self._lost: set[str] = set()  # events whose ledger Redis has lost
 
     # --- events come and go
@@ -113,7 +110,7 @@ class RunRegistry:
         The slot is held until ``ended``, and counts as beginning until ``under_way``.
         """
         with self._lock:
-            if self._busy >= self.slots or self._beginning >= MOST_BEGINNING:
+            if self._busy >= self.slots or self._beginning.full:
                 return None
             self._wake_due(now)
             task = self._next_adoptee() or self._next_start()
@@ -121,7 +118,7 @@ class RunRegistry:
                 task.run.active.add(task.index)
                 task.run.begun = True
                 self._busy += 1
-                self._beginning += 1
+                self._beginning.start(task.run.event.event_id, task.run.event.profile)
             return task
 
     def _wake_due(self, now: float) -> None:
@@ -143,7 +140,9 @@ class RunRegistry:
         return None
 
     def _next_start(self) -> Task | None:
-        run = next_of(self._startable.values(), self._suspects.values())
+        may_start = self._beginning.may_start
+        startable = (r for r in self._startable.values() if may_start(r.event.event_id, r.event.profile))
+        run = next_of(startable, self._suspects.values())
         if run is None:
             return None
         self._starts += 1
@@ -161,12 +160,11 @@ class RunRegistry:
         with self._lock:
             return max(0.0, self._due[0][0] - now) if self._due else None
 
-    def under_way(self) -> bool:
+    def under_way(self, task: Task) -> bool:
         """A task has its Pod, or waits for something else than its turn to create one. True where the
         dispatcher may be waiting for that."""
         with self._lock:
-            self._beginning -= 1
-            return self._beginning <= REFILL_BEGINNING
+            return self._beginning.end(task.run.event.event_id, task.run.event.profile)
 
     def ended(self, task: Task, *, again: Task | None = None, delay: float = 0.0, left: bool = False) -> bool:
         """Give a task's slot back. ``again`` is to follow it in ``delay`` seconds; with ``left`` the worker

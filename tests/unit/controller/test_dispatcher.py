@@ -16,8 +16,9 @@ from ottoscaler.ledger.records import IndexState, Record, Stage
 from ottoscaler.model import ScaleUp
 from ottoscaler.threads import Control
 from ottoscaler.workers.attempt import Ended, Next
+from ottoscaler.workers.beginning import EVENT, MORE
 from ottoscaler.workers.in_hand import InHand
-from ottoscaler.workers.registry import MOST_BEGINNING, RunRegistry
+from ottoscaler.workers.registry import RunRegistry
 from ottoscaler.workers.run import EventRun, Task
 from ottoscaler.workers.worker import Workers
 from tests.harness.waiting import wait_for
@@ -184,9 +185,20 @@ def test_no_more_wait_for_their_turn_to_be_created_than_keeps_the_creates_busy()
     bench = Bench(500)
     bench.workers.creates_wait = True
     bench.add("1-0", 500)
-    assert len(bench.step(MOST_BEGINNING)) == MOST_BEGINNING
+    assert len(bench.step(EVENT + MORE)) == EVENT + MORE
     bench.dispatch()
-    assert bench.registry.busy == MOST_BEGINNING
-    bench.finish("1-0", 0)
-    assert len(bench.step(MOST_BEGINNING + 1)) == MOST_BEGINNING + 1
+    assert bench.registry.busy == EVENT + MORE
+    for index in range(MORE):
+        bench.finish("1-0", index)
+    assert len(bench.step(EVENT + 2 * MORE)) == EVENT + 2 * MORE
+    bench.close()
+
+
+def test_event_whose_creates_hang_keeps_no_other_from_starting() -> None:
+    bench = Bench(500)
+    bench.workers.creates_wait = True
+    bench.add("1-0", 500)
+    bench.step(EVENT + MORE)
+    bench.add("2-0", 1)
+    assert ("2-0", 0) in bench.step(EVENT + MORE + 1)
     bench.close()
