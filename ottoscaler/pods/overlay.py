@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import re
-
 from ottoscaler.errors import BadEvent
 from ottoscaler.events import images
 from ottoscaler.model import JsonObject, ScaleUp
 from ottoscaler.pods.templates import Template
 
+MAX_NAMES_TOLD = 200  # characters of env names in an error
 BUSYBOX = "docker.io/library/busybox"  # what the built-in template's own command is written for
 # Used if the template sets no resources; DESIGN.md 3.4 promises requests and limits.
 RESOURCES = {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"cpu": "1", "memory": "512Mi"}}
-
-# Names that make a program run other code than its own. A profile that accepts env without having said so
-# must not be opened by them: bash alone expands $(...) in BASH_ENV. No such list is ever complete, so
-# docs/templates.md tells operators to leave env out where secrets are mounted.
-_RUNS_CODE = re.compile(
-    r"LD_.*|DYLD_.*|PATH|IFS|ENV|BASH_ENV|BASH_FUNC_.*|SHELLOPTS|BASHOPTS|PS4|PROMPT_COMMAND|PYTHON.*|PERL5.*"
-    r"|RUBY.*|NODE_.*|NPM_.*|JAVA_TOOL_OPTIONS|_JAVA_OPTIONS|JDK_JAVA_OPTIONS|GIT_.*|.*EDITOR|PAGER|GLIBC_.*"
-)
 
 
 def lay_over(worker: JsonObject, event: ScaleUp, template: Template) -> JsonObject:
@@ -59,13 +50,14 @@ def _check_accepted(event: ScaleUp, template: Template) -> None:
         raise BadEvent(
             f"profile {template.profile} does not accept {', '.join(refused)}; it accepts: {accepted}"
         )
-    if template.profile != "default" and not template.accepts_said:
-        risky = sorted(name for name in event.env if _RUNS_CODE.fullmatch(name))
-        if risky:
-            raise BadEvent(
-                f"profile {template.profile} does not accept env names that can make programs run code: "
-                f"{', '.join(risky)[:200]}"
-            )
+    unlisted = sorted(name for name in event.env if not template.accepts_env(name))
+    if unlisted:
+        refused_names = ", ".join(unlisted)[:MAX_NAMES_TOLD]
+        accepted = ", ".join(template.env_names or ())[:MAX_NAMES_TOLD]
+        raise BadEvent(
+            f"profile {template.profile} does not accept the env names {refused_names}; "
+            f"it accepts: {accepted}"
+        )
 
 
 def _lay_command(made: JsonObject, event: ScaleUp, template: Template) -> None:

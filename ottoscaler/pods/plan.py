@@ -20,7 +20,7 @@ from ottoscaler.events.values import metadata_json
 from ottoscaler.model import JsonObject, ScaleUp, WorkerId
 from ottoscaler.pods.labels import PREFIX, label_value, labels, pod_name
 from ottoscaler.pods.overlay import lay_over, literal
-from ottoscaler.pods.template_checks import ACCEPTS, PREFERRED
+from ottoscaler.pods.template_checks import ACCEPTS, ENV, PREFERRED
 from ottoscaler.pods.templates import Template, Templates
 from ottoscaler.pods.view import WORKER
 
@@ -131,7 +131,7 @@ def plan(
 def _skeleton(event: ScaleUp, template: Template, deadline: int) -> JsonObject:
     pod = copy.deepcopy(template.pod)
     meta, spec = pod.get("metadata") or {}, pod["spec"]
-    annotations = {k: v for k, v in meta.get("annotations", {}).items() if k != ACCEPTS}
+    annotations = {k: v for k, v in meta.get("annotations", {}).items() if k not in (ACCEPTS, ENV)}
     annotations[PREFIX + "task-id"] = event.task_id
     annotations[PREFIX + "metadata"] = metadata_json(event.metadata)
     spec["restartPolicy"] = "Never"

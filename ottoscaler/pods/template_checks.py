@@ -6,6 +6,7 @@ The checks cover what would break Ottoscaler's own promises, and the structure t
 
 from __future__ import annotations
 
+import re
 from typing import TypeGuard
 
 from ottoscaler.model import JsonObject
@@ -13,8 +14,12 @@ from ottoscaler.pods.labels import OWN_LABELS, PREFIX
 from ottoscaler.pods.view import WORKER
 
 ACCEPTS = PREFIX + "accepts"
+ENV = PREFIX + "env"  # the env names that a profile accepts
 FIELDS = ("image", "command", "args", "env", "cpu", "memory")  # what a template may accept (DESIGN.md 3.2)
 PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
+
+# A name that Kubernetes accepts, or a prefix that ends in "_" and a "*". A bare "*" would be `accepts: "*"`.
+_ENV_PATTERN = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*(_\*)?")
 
 # Fields that Ottoscaler sets itself, with the reason for the operator.
 _RESERVED_SPEC = {
@@ -65,21 +70,37 @@ def _check_metadata(meta: object, wrong: list[str]) -> None:
         wrong += [f"metadata.{field} cannot set {name}: the name is reserved for Ottoscaler" for name in ours]
         if field == "annotations":
             _check_accepts(entries.get(ACCEPTS, ""), wrong)
+            _check_env_names(entries.get(ENV, ""), wrong)
 
 
 def _is_ours(name: str, value: str, field: str) -> bool:
     if field == "labels":
         # The values that every worker gets anyway are harmless, and a running Pod's YAML has them.
         return OWN_LABELS.get(name, value) != value or name.startswith(PREFIX)
-    return name.startswith(PREFIX) and name != ACCEPTS
+    return name.startswith(PREFIX) and name not in (ACCEPTS, ENV)
 
 
 def _check_accepts(said: str, wrong: list[str]) -> None:
-    words = {word.strip() for word in said.split(",")} - {"", "*", *FIELDS}
+    words = set(split_words(said)) - {"*", *FIELDS}
     known = ", ".join(FIELDS)
     wrong += [
         f"annotation {ACCEPTS}: invalid value {word!r}; expected {known} or *" for word in sorted(words)
     ]
+
+
+def _check_env_names(said: str, wrong: list[str]) -> None:
+    for word in split_words(said):
+        if not _ENV_PATTERN.fullmatch(word):
+            wrong.append(f"annotation {ENV}: invalid value {word!r}; expected names or prefixes such as CI_*")
+        elif word.startswith("OTTO_"):
+            wrong.append(
+                f"annotation {ENV}: invalid value {word!r}; names that begin with OTTO_ are reserved"
+            )
+
+
+def split_words(said: str) -> list[str]:
+    """The words of a comma-separated annotation, sorted, each once."""
+    return sorted({word.strip() for word in said.split(",")} - {""})
 
 
 def _check_affinity(affinity: object, wrong: list[str]) -> None:

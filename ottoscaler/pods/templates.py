@@ -20,10 +20,10 @@ from ottoscaler.errors import BadEvent, BadTemplate
 from ottoscaler.model import JsonObject
 from ottoscaler.pods import pod_security as restricted
 from ottoscaler.pods.strict_yaml import load
-from ottoscaler.pods.template_checks import ACCEPTS, FIELDS, check
+from ottoscaler.pods.template_checks import ACCEPTS, ENV, FIELDS, check, split_words
 from ottoscaler.pods.view import WORKER
 
-BY_DEFAULT = frozenset({"env", "cpu", "memory"})  # of a profile that does not say
+BY_DEFAULT = "env,cpu,memory"  # accepted by a profile without the annotation
 MAX_FILE_BYTES = 256 * 1024  # a Pod with its status must stay below etcd's 1.5 MiB
 MAX_FILES = 500  # profiles; a ConfigMap holds 1 MiB in all
 MAX_TOLD = 1000  # characters of an invalid template's problems in a dead letter; the log has all of them
@@ -39,7 +39,7 @@ class Template:
     profile: str
     pod: JsonObject
     accepts: frozenset[str]
-    accepts_said: bool  # the annotation is there, so the operator has decided
+    env_names: tuple[str, ...] | None  # names, and prefixes with "*"; ``None`` for every name
     builtin: bool = False
 
     @property
@@ -47,6 +47,14 @@ class Template:
         """Its container named ``worker``."""
         found: JsonObject = next(c for c in self.pod["spec"]["containers"] if c["name"] == WORKER)
         return found
+
+    def accepts_env(self, name: str) -> bool:
+        """Whether an event may set this variable."""
+        if self.env_names is None:
+            return True
+        return any(
+            name == each or (each.endswith("*") and name.startswith(each[:-1])) for each in self.env_names
+        )
 
 
 @dataclass(frozen=True)
@@ -174,20 +182,19 @@ def _text(path: str) -> str:
 
 
 def _template(profile: str, pod: JsonObject, agent_image: str, *, builtin: bool) -> Template:
-    said = (pod.get("metadata") or {}).get("annotations", {}).get(ACCEPTS)
-    template = Template(profile, pod, frozenset(), said is not None, builtin)
+    annotations = (pod.get("metadata") or {}).get("annotations", {})
+    words = split_words(annotations.get(ACCEPTS, "*" if profile == DEFAULT else BY_DEFAULT))
+    accepts = frozenset(FIELDS if "*" in words else words)
+    # A list of dangerous names is never complete (MAKEFLAGS, GOFLAGS, RUSTC_WRAPPER...), and a profile may
+    # mount secrets. So it accepts only the names that its operator lists.
+    every_name = profile == DEFAULT or "*" in words
+    env_names = None if every_name else tuple(split_words(annotations.get(ENV, "")))
+    if not every_name and not env_names:
+        accepts -= {"env"}
+    template = Template(profile, pod, accepts, env_names, builtin)
     if not template.worker.get("image"):
         template.worker["image"] = agent_image
-    words = {word.strip() for word in (said or "").split(",")} - {""}
-    accepts = frozenset(words)
-    if "*" in words or (said is None and profile == DEFAULT):
-        accepts = frozenset(FIELDS)
-    elif said is None:
-        accepts = BY_DEFAULT
-        if template.worker.get("envFrom"):
-            # Its names are not known here, so env could replace one of them.
-            accepts -= {"env"}
-    return Template(profile, pod, accepts, said is not None, builtin)
+    return template
 
 
 def _warnings(template: Template, namespace: str) -> list[str]:
@@ -197,8 +204,14 @@ def _warnings(template: Template, namespace: str) -> list[str]:
     named = (template.pod.get("metadata") or {}).get("namespace")
     if namespace and named and named != namespace:
         found.append(f"metadata.namespace {named!r} is ignored; workers run in {namespace} (NAMESPACE)")
-    if template.profile != DEFAULT and not template.accepts_said and template.worker.get("envFrom"):
-        found.append(
-            f"env is not accepted, because envFrom may set any name; list it in {ACCEPTS} to accept it"
-        )
+    annotations = (template.pod.get("metadata") or {}).get("annotations", {})
+    asks = "env" in split_words(annotations.get(ACCEPTS, BY_DEFAULT))
+    if template.env_names is None:
+        if ENV in annotations:
+            found.append(f"annotation {ENV} has no effect: this template accepts every name")
+    elif asks and ENV not in annotations:
+        # Such a profile accepted env before there was this annotation. An empty one silences the warning.
+        found.append(f"events with env are refused: list the accepted names in the annotation {ENV}")
+    elif template.env_names and not asks:
+        found.append(f"annotation {ENV} has no effect: {ACCEPTS} does not list env")
     return found

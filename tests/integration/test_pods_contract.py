@@ -17,7 +17,7 @@ apiVersion: v1
 kind: Pod
 metadata:
   labels: {team: builds}
-  annotations: {example.org/note: kept, ottoscaler.io/accepts: "command,args,env,memory"}
+  annotations: {example.org/note: kept, ottoscaler.io/accepts: "command,args,env,memory", ottoscaler.io/env: "FIXED,MINE,SIM_*"}
 spec:
   nodeSelector: {kubernetes.io/os: linux}
   terminationGracePeriodSeconds: 7
@@ -148,7 +148,7 @@ def test_an_operators_template_stays_but_for_what_it_accepts(tmp_path: Path) -> 
         assert meta["labels"]["team"] == "builds"
         assert meta["labels"]["app"] == "otto-agent"
         assert meta["annotations"]["example.org/note"] == "kept"
-        assert "ottoscaler.io/accepts" not in meta["annotations"]
+        assert not {"ottoscaler.io/accepts", "ottoscaler.io/env"} & meta["annotations"].keys()
         assert spec["nodeSelector"] == {"kubernetes.io/os": "linux"}
         assert spec["terminationGracePeriodSeconds"] == 7
         assert {"key": "builds", "operator": "Exists"} in spec["tolerations"]

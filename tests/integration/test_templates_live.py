@@ -21,6 +21,7 @@ spec:
       env: {env}
       securityContext: {{allowPrivilegeEscalation: false, capabilities: {{drop: [ALL]}}}}
 """
+LISTED = 'ottoscaler.io/env: "TOKEN, OTHER, SIM_*"'
 SECRET = "[{name: TOKEN, value: the operators own}]"
 
 
@@ -34,7 +35,7 @@ def test_each_profile_takes_the_fields_that_it_accepts_and_dead_letters_others(t
     directory = write(
         tmp_path,
         default=PLAIN.format(annotations="example.org/from: default", env="[]"),
-        silent=PLAIN.format(annotations="example.org/from: silent", env=SECRET),
+        silent=PLAIN.format(annotations=f"example.org/from: silent, {LISTED}", env=SECRET),
         open=PLAIN.format(annotations='ottoscaler.io/accepts: "*", example.org/from: open', env=SECRET),
         closed=PLAIN.format(annotations='ottoscaler.io/accepts: "", example.org/from: closed', env=SECRET),
     )
@@ -86,20 +87,32 @@ def check(place: Sandbox, profile: str, accepts: set[str]) -> None:
         place.wait_event(place.send("scale_down", task_id=sent["env"]))
 
 
-def test_a_silent_profile_takes_no_env_that_makes_programs_run_other_code(tmp_path: Path) -> None:
-    directory = write(tmp_path, silent=PLAIN.format(annotations="", env=SECRET))
+def test_a_profile_takes_no_env_name_that_it_does_not_list(tmp_path: Path) -> None:
+    directory = write(
+        tmp_path,
+        listed=PLAIN.format(annotations=LISTED, env=SECRET),
+        silent=PLAIN.format(annotations="", env=SECRET),
+    )
     with sandbox(OTTO_TEMPLATES_DIR=directory) as place:
-        place.start()
-        letter = place.wait_dead(
-            place.send("scale_up", pod_count=1, profile="silent", env={"LD_PRELOAD": "/tmp/x.so"})
+        replica = place.start()
+        letter = place.wait_dead(place.scale_up(1, profile="listed", env={"OTHER": "1", "MAKEFLAGS": "x"}))
+        assert letter["error"] == (
+            "profile listed does not accept the env names MAKEFLAGS; it accepts: OTHER, SIM_*, TOKEN"
         )
-        assert "LD_PRELOAD" in letter["error"]
+        assert place.wait_event(place.scale_up(1, profile="listed", env={"OTHER": "1"}))
+        letter = place.wait_dead(place.scale_up(1, profile="silent", env={"OTHER": "1"}))
+        assert letter["error"] == "profile silent does not accept env; it accepts: cpu, memory"
+        (warning,) = (w["message"] for w in replica.lines(action="settings_warning") if "env" in w["message"])
+        assert warning.startswith("silent.yaml: events with env are refused: list the accepted names in ")
         # The built-in default is still there, and takes it.
         assert place.wait_event(place.send("scale_up", pod_count=1, env={"LD_PRELOAD": "/x"}))
 
 
 def test_a_template_that_a_restricted_namespace_refuses_is_warned_about_by_name(tmp_path: Path) -> None:
-    root = "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n    - name: worker\n      image: busybox\n"
+    root = (
+        f"apiVersion: v1\nkind: Pod\nmetadata: {{annotations: {{{LISTED}}}}}\n"
+        "spec:\n  containers:\n    - name: worker\n      image: busybox\n"
+    )
     directory = write(tmp_path, root=root)
     with sandbox(OTTO_TEMPLATES_DIR=directory) as place:
         replica = place.start()
@@ -160,7 +173,7 @@ def test_an_update_that_breaks_a_profile_takes_no_running_worker_away(tmp_path: 
     for directory in (old, new):
         directory.mkdir()
         write(directory, default=PLAIN.format(annotations="", env="[]"))
-    write(old, builds=PLAIN.format(annotations="", env="[]"))
+    write(old, builds=PLAIN.format(annotations=LISTED, env="[]"))
     write(new, builds="kind: Deployment")
     with sandbox(OTTO_MAX_WORKERS="1", OTTO_SHUTDOWN_GRACE_SECONDS="0") as place:
         first = place.start(OTTO_TEMPLATES_DIR=str(old))

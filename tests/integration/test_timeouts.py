@@ -73,6 +73,7 @@ def test_a_start_that_fails_keeps_its_reason_where_the_pending_timeout_comes_bef
 TOO_BIG = """\
 apiVersion: v1
 kind: Pod
+metadata: {annotations: {ottoscaler.io/accepts: "*"}}
 spec:
   nodeSelector: {example.org/no-such-node: "1"}
   containers: [{name: worker, image: "busybox:latest"}]

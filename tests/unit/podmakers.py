@@ -44,8 +44,11 @@ def env_of(pod: JsonObject) -> dict[str, Any]:
     return {variable["name"]: variable.get("value") for variable in worker_of(pod)["env"]}
 
 
-def template(worker: JsonObject | None = None, *, accepts: str | None = None, **spec: Any) -> JsonObject:
-    annotations = {} if accepts is None else {"ottoscaler.io/accepts": accepts}
+def template(
+    worker: JsonObject | None = None, *, accepts: str | None = None, env: str | None = None, **spec: Any
+) -> JsonObject:
+    said = {"ottoscaler.io/accepts": accepts, "ottoscaler.io/env": env}
+    annotations = {name: value for name, value in said.items() if value is not None}
     containers = [{"name": "worker", "image": "team/app:1", **(worker or {})}]
     return {
         "apiVersion": "v1",

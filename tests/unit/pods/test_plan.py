@@ -198,11 +198,11 @@ def test_operator_s_template_keeps_all_that_events_cannot_ask_for(tmp_path: Path
             assert pod["spec"][field] == value
     assert pod["spec"]["containers"][1] == {"name": "docker", "image": "docker:dind"}
     assert worker_of(pod)["securityContext"] == {"privileged": True}
-    assert "ottoscaler.io/accepts" not in pod["metadata"]["annotations"]
+    assert not {"ottoscaler.io/accepts", "ottoscaler.io/env"} & pod["metadata"]["annotations"].keys()
 
 
-def test_profile_accepts_env_cpu_and_memory_where_it_does_not_say(tmp_path: Path) -> None:
-    templates = loaded(tmp_path, gpu=template())
+def test_profile_accepts_listed_env_cpu_and_memory_where_it_does_not_say(tmp_path: Path) -> None:
+    templates = loaded(tmp_path, gpu=template(env="A"))
     assert planned(scale_up(profile="gpu", env={"A": "1"}, cpu="1", memory="1Gi"), templates)
     with pytest.raises(BadEvent, match="profile gpu does not accept image, command, args; it accepts: cpu"):
         planned(scale_up(profile="gpu", image="x", command=("a",), args=("b",)), templates)
@@ -227,7 +227,7 @@ def test_env_never_replaces_a_name_that_a_profile_sets(tmp_path: Path) -> None:
     own = {
         "env": [{"name": "API", "value": "https://good"}, {"name": "KEY", "valueFrom": {"secretKeyRef": {}}}]
     }
-    templates = loaded(tmp_path, gpu=template(own), default=template(own))
+    templates = loaded(tmp_path, gpu=template(own, env="API,KEY,NEW"), default=template(own))
     given = {"API": "https://evil", "KEY": "x", "NEW": "1"}
     pod = planned(scale_up(profile="gpu", env=given), templates).pod(0, 0)
     assert [v for v in worker_of(pod)["env"] if v["name"] in given] == [

@@ -240,12 +240,35 @@ def test_hostile_value_is_refused_with_a_short_sentence(field: str, value: str) 
     assert told.isprintable()
 
 
-def test_profile_with_secrets_is_not_opened_by_names_that_run_code(tmp_path: Path) -> None:
-    templates = loaded(tmp_path, deploy=template(), trusted=template(accepts="env"))
-    for name in ("BASH_ENV", "LD_PRELOAD", "PATH", "PYTHONSTARTUP", "NODE_OPTIONS", "GIT_SSH_COMMAND", "ENV"):
-        with pytest.raises(BadEvent, match=f"can make programs run code: {name}"):
-            planned(scale_up(profile="deploy", env={name: "x"}), templates)
-        assert planned(scale_up(profile="trusted", env={name: "x"}), templates)
+RUN_CODE = (
+    "BASH_ENV LD_PRELOAD PATH PYTHONSTARTUP NODE_OPTIONS GIT_SSH_COMMAND ENV MAKEFLAGS GOFLAGS RUSTC_WRAPPER "
+    "DOTNET_STARTUP_HOOKS LESSOPEN CI_ CICD ci BRANCHES"
+)
+
+
+@pytest.mark.parametrize("accepts", [None, "env", "args,env,cpu"])
+def test_profile_is_opened_by_no_env_name_that_it_does_not_list(tmp_path: Path, accepts: str | None) -> None:
+    templates = loaded(tmp_path, deploy=template(accepts=accepts, env="CI, BRANCH,BUILD_*"))
+    for name in RUN_CODE.split():
+        with pytest.raises(
+            BadEvent, match=f"does not accept the env names {name}; it accepts: BRANCH, BUILD_"
+        ):
+            planned(scale_up(profile="deploy", env={"CI": "1", name: "x"}), templates)
+    for name in ("CI", "BRANCH", "BUILD_7"):
+        assert planned(scale_up(profile="deploy", env={name: "x"}), templates)
+
+
+def test_profile_without_a_list_accepts_no_env_at_all(tmp_path: Path) -> None:
+    templates = loaded(tmp_path, silent=template(), empty=template(env=""), asks=template(accepts="env"))
+    for profile in ("silent", "empty", "asks"):
+        with pytest.raises(BadEvent, match=f"profile {profile} does not accept env; it accepts: "):
+            planned(scale_up(profile=profile, env={"CI": "1"}), templates)
+
+
+def test_profile_that_accepts_everything_and_the_default_take_every_env_name(tmp_path: Path) -> None:
+    templates = loaded(tmp_path, open=template(accepts="*"), default=template())
+    for profile in ("open", "default"):
+        assert planned(scale_up(profile=profile, env={"MAKEFLAGS": "x"}), templates)
 
 
 @pytest.mark.parametrize(

@@ -225,10 +225,12 @@ def test_name_is_let_pass_so_that_kubectl_can_check_the_file(tmp_path: Path) -> 
 
 
 def test_namespace_is_ignored_like_the_name_and_another_one_is_warned_about(tmp_path: Path) -> None:
-    write(tmp_path, gpu=without_warnings(changed("metadata.namespace", "builds")))
+    pod = changed("metadata.namespace", "builds")
+    pod["metadata"]["annotations"] = {"ottoscaler.io/env": ""}
+    write(tmp_path, gpu=without_warnings(pod))
     templates = load_templates(str(tmp_path), agent_image="busybox", namespace="workers")
-    pod = planned(scale_up(profile="gpu"), templates).pod(0, 0)
-    assert pod["metadata"]["namespace"] == "workers"
+    made = planned(scale_up(profile="gpu"), templates).pod(0, 0)
+    assert made["metadata"]["namespace"] == "workers"
     assert templates.warnings == (
         "gpu.yaml: metadata.namespace 'builds' is ignored; workers run in workers (NAMESPACE)",
     )
@@ -247,7 +249,7 @@ def test_template_s_own_labels_and_annotations_are_kept(tmp_path: Path) -> None:
 
 
 def test_template_that_a_restricted_namespace_would_refuse_is_warned_about_by_name(tmp_path: Path) -> None:
-    pod = without_warnings(template(hostNetwork=True))
+    pod = without_warnings(template(hostNetwork=True, env=""))
     pod["spec"]["volumes"] = [{"name": "socket", "hostPath": {"path": "/run"}}]
     warnings = loaded(tmp_path, gpu=pod).warnings
     assert [warning.partition("refuse it: ")[2] for warning in warnings] == [
@@ -265,9 +267,39 @@ def test_template_that_does_not_harden_anything_is_warned_about(tmp_path: Path) 
         assert missing in told
 
 
-def test_env_is_closed_where_envfrom_sets_names_that_nobody_sees(tmp_path: Path) -> None:
-    source = {"envFrom": [{"secretRef": {"name": "s"}}]}
-    templates = loaded(tmp_path, a=without_warnings(template(source)), b=template(source, accepts="env"))
-    assert templates.get("a").accepts == {"cpu", "memory"}
-    assert templates.get("b").accepts == {"env"}
-    assert any("a.yaml: env is not accepted, because envFrom" in warning for warning in templates.warnings)
+@pytest.mark.parametrize(
+    ("annotations", "warning"),
+    [
+        ({}, "events with env are refused: list the accepted names in the annotation ottoscaler.io/env"),
+        ({"accepts": "env"}, "events with env are refused: list the accepted names in the annotation "),
+        (
+            {"accepts": "*", "env": "CI"},
+            "annotation ottoscaler.io/env has no effect: this template ",
+        ),
+        (
+            {"accepts": "cpu", "env": "CI"},
+            "annotation ottoscaler.io/env has no effect: ottoscaler.io/a",
+        ),
+        ({"env": ""}, ""),
+        ({"env": "CI"}, ""),
+        ({"accepts": "env,cpu", "env": "CI"}, ""),
+        ({"accepts": "*"}, ""),
+        ({"accepts": "cpu"}, ""),
+    ],
+)
+def test_profile_that_worked_by_the_old_rule_for_env_is_warned_about(
+    tmp_path: Path, annotations: dict[str, str], warning: str
+) -> None:
+    warnings = loaded(
+        tmp_path,
+        gpu=without_warnings(template(None, accepts=annotations.get("accepts"), env=annotations.get("env"))),
+    ).warnings
+    assert len(warnings) == bool(warning)
+    assert all(each.startswith(f"gpu.yaml: {warning}") for each in warnings)
+
+
+@pytest.mark.parametrize("names", ["*", "A B", "1A", "A*", "*_A", "A=1", "A_*,OTTO_X", "OTTO_*"])
+def test_env_names_that_cannot_be_names_are_refused(tmp_path: Path, names: str) -> None:
+    assert "gpu.yaml: annotation ottoscaler.io/env: invalid value" in problems(
+        tmp_path, gpu=template(env=names)
+    )
