@@ -1,4 +1,4 @@
-"""The same happening gives the same answer, whenever one looks: a worker's own end, and what befalls its Pod."""
+"""The same happening gives the same answer, whenever one looks: a worker's own end, and its Pod's fate."""
 
 from __future__ import annotations
 
