@@ -119,12 +119,16 @@ class PodGone(KubernetesError):
     """404, or a UID precondition that no longer holds: that very Pod is not there any more."""
 
 
-class QuotaExceeded(KubernetesError):
-    """403 "exceeded quota": wait and try again, up to the pending timeout."""
+class RefusedForNow(KubernetesUnavailable):
+    """The API server refuses what may pass in seconds: wait and try again, up to the pending timeout."""
+
+
+class QuotaExceeded(RefusedForNow):
+    """403 "exceeded quota"."""
 
 
 class Refused(KubernetesError):
-    """403 or 422: the API server will never take this Pod; trying again will not help."""
+    """The API server will never take this Pod, by the table of refusals; trying again will not help."""
 
 
 class VersionExpired(KubernetesError):

@@ -20,12 +20,13 @@ from ottoscaler import __version__
 from ottoscaler.errors import KubernetesError, KubernetesUnavailable, PodExists, PodGone, UnusableAnswer
 from ottoscaler.kube.credentials import Access
 from ottoscaler.kube.decoding import events, page, parsed, pod, slim
-from ottoscaler.kube.server_health import ServerHealth, Sign, is_webhook, sign_of
+from ottoscaler.kube.server_health import ServerHealth, Sign, sign_of
 from ottoscaler.kube.status import NEVER_SENT, error_of, plain, retry_after
 from ottoscaler.kube.throttle import CREATES, DELETES, LOOKS, Throttle, Turn
 from ottoscaler.kube.transport import Transport
 from ottoscaler.model import JsonObject
 from ottoscaler.pods.labels import event_in
+from ottoscaler.pods.refusal_table import is_policy
 
 USER_AGENT = f"ottoscaler/{__version__}"
 READ_SECONDS = 12.0  # of everything but creates and lists
@@ -269,8 +270,8 @@ class PodClient:
         """What an answer that is no success tells of more than its own Pod. Admission may take its time, and
         deny with any status: of a create's time and of a webhook's words nothing is concluded."""
         text = str(error)
-        webhook = is_webhook(text)
-        if not webhook:
+        policy = is_policy(text)
+        if not policy:
             self._throttle.answered(error.status, 0.0 if verb == "create" else seconds, after)
             if error.status == 401:
                 self._access.reload()

@@ -8,38 +8,19 @@ writes.
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
+from ottoscaler.pods.refusal_table import OVERDUE, is_internal, is_policy
+
 FORGET_SECONDS = 15.0  # trouble that nothing has confirmed for so long is over: somebody has to try again
 SIGNS_IN_A_ROW = 2  # one answer may be a single connection's; a refused connection counts at once
 
-# What an API server says that cannot reach, or has lost, what stands behind it. An admission webhook's name
-# in the same sentence makes it the webhook's.
-_INTERNAL = re.compile(
-    r"etcdserver:|rpc error:|no leader|leader changed|context deadline exceeded|context canceled|"
-    r"connection refused|connection reset|i/o timeout|timed out|database space exceeded|"
-    r"apiserver is shutting down|http2: |unexpected EOF",
-    re.IGNORECASE,
-)
-_WEBHOOK = re.compile(r"admission webhook|failed calling (admission )?webhook|webhook \"", re.IGNORECASE)
 _WRITES = ("create", "delete")
 _KINDS = {"create": "write", "delete": "write", "list": "list", "watch": "list"}  # any other verb: a look
-_AMBIGUOUS = "request did not complete within"  # of the API server's own time limit: admission, or etcd
-
-
-def is_webhook(text: str) -> bool:
-    """Whether an answer's words are an admission webhook's, or about one: it concerns one create only."""
-    return bool(_WEBHOOK.search(text))
-
-
-def is_internal(text: str) -> bool:
-    """Whether an answer's words show an error inside the API server, whatever its status."""
-    return bool(_INTERNAL.search(text)) and not is_webhook(text)
 
 
 class Sign(Enum):
@@ -58,7 +39,7 @@ def sign_of(verb: str, status: int, text: str, *, unsent: bool = False) -> Sign:
             return Sign.UNREACHED
         # A create or a delete passes admission webhooks, which may hang on their own; nothing else does.
         return Sign.NOTHING if verb in _WRITES else Sign.TROUBLED
-    if is_webhook(text) or (verb in _WRITES and _AMBIGUOUS in text):
+    if is_policy(text) or (verb in _WRITES and OVERDUE in text):
         return Sign.NOTHING
     if status in (401, 429) or status >= 500 or is_internal(text):
         return Sign.TROUBLED

@@ -15,10 +15,12 @@ from ottoscaler.errors import (
     PodGone,
     QuotaExceeded,
     Refused,
+    RefusedForNow,
     UnusableAnswer,
     VersionExpired,
 )
 from ottoscaler.model import JsonObject
+from ottoscaler.pods.refusal_table import Means, is_internal, refusal
 
 LONGEST_RETRY_AFTER = 60.0  # seconds, whatever the server says
 NEVER_SENT = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
@@ -29,30 +31,30 @@ def error_of(verb: str, code: int, data: bytes, after: float) -> KubernetesError
     status = _status(data)
     text, reason = _words(code, status)
     text = f"{verb}: {text}"
-    if code in (401, 429):
-        return KubernetesUnavailable(text, status=code, reason=reason, retry_after=after, unsent=True)
-    if status is None:  # a proxy's page says neither that a Pod is gone nor that it is refused
+    turned_away = code in (401, 429)
+    if status is None and not turned_away:  # a proxy's page says neither that a Pod is gone nor refused
         return UnusableAnswer(text, status=code, retry_after=after)
-    if code >= 500:
-        return KubernetesUnavailable(text, status=code, reason=reason, retry_after=after)
     if verb == "create":
-        return _refused_create(text, code, reason)
-    if code == 403:  # the first seconds of a restarted API server, or an operator's matter: it may pass
-        return KubernetesUnavailable(text, status=code, reason=reason)
+        return _refused_create(text, code, reason, after)
+    # 403: the first seconds of a restarted API server, or an operator's matter: it may pass. A Conflict that
+    # names no precondition is a race inside the server.
+    raced = code == 409 and "precondition" not in text.lower()
+    if turned_away or code >= 500 or code == 403 or raced or is_internal(text):
+        return KubernetesUnavailable(text, status=code, reason=reason, retry_after=after, unsent=turned_away)
     kind = {404: PodGone, 409: PodExists, 410: VersionExpired}.get(code, KubernetesError)
     return kind(text, status=code, reason=reason)
 
 
-def _refused_create(text: str, code: int, reason: str) -> KubernetesError:
-    if code == 409 and reason == "AlreadyExists":
-        return PodExists(text, status=code, reason=reason)
-    if code == 403 and "exceeded quota" in text:
-        return QuotaExceeded(text, status=code, reason=reason)
-    # A Conflict is a race inside the server (such as a quota's update), not our name. The namespace is
-    # missing, or RBAC says no: as above.
-    if code in (404, 409) or "cannot create resource" in text:
-        return KubernetesUnavailable(text, status=code, reason=reason, unsent=True)
-    return Refused(text, status=code, reason=reason)
+def _refused_create(text: str, code: int, reason: str, after: float) -> KubernetesError:
+    means = refusal(code, reason, text).means
+    if means in (Means.EXISTS, Means.NEVER):
+        kind = PodExists if means is Means.EXISTS else Refused
+        return kind(text, status=code, reason=reason)
+    if means is Means.TROUBLE:
+        unsent = code in (401, 429)
+        return KubernetesUnavailable(text, status=code, reason=reason, retry_after=after, unsent=unsent)
+    again = QuotaExceeded if means is Means.NO_ROOM else RefusedForNow
+    return again(text, status=code, reason=reason, retry_after=after, unsent=code < 500)
 
 
 def _status(data: bytes) -> JsonObject | None:

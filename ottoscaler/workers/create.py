@@ -18,7 +18,9 @@ from ottoscaler.errors import (
     QuotaExceeded,
     RedisError,
     Refused,
+    RefusedForNow,
     Stopping,
+    UnusableAnswer,
 )
 from ottoscaler.ledger.records import Reply, Word
 from ottoscaler.model import JsonObject, Judgement, PodView, Reason, Status, Verdict
@@ -64,13 +66,13 @@ def _create(a: Attempt) -> Ended | None:
             return settle(a, _refused(error))
         except (Fenced, Stopping):
             raise
-        except (KubernetesUnavailable, QuotaExceeded, RedisError) as error:
+        except (KubernetesUnavailable, RedisError) as error:
             a.under_way()
             flood.info("create_waits", f"Pods cannot be created for now: {error}", key=type(error).__name__)
             least = error.retry_after if isinstance(error, KubernetesUnavailable) else 0.0
             deps.stopping.wait(max(least, pause * random.uniform(0.5, 1.0)))
             pause = min(pause * 2, LONGEST_CREATE_PAUSE_SECONDS)
-            if isinstance(error, KubernetesError) and _is_overdue(a):
+            if isinstance(error, KubernetesUnavailable) and _is_overdue(a, error):
                 try:
                     view = parse_pod(deps.pods.get(a.subscription.name))
                 except PodGone:
@@ -81,14 +83,15 @@ def _create(a: Attempt) -> Ended | None:
                     return _found(a, view)  # a create without an answer has made it
 
 
-def _is_overdue(a: Attempt) -> bool:
+def _is_overdue(a: Attempt, error: KubernetesUnavailable) -> bool:
     """Whether this create alone has been turned down or left unanswered for the pending timeout. Time in
-    which the API server as a whole is in trouble is nobody's failure."""
+    which the API server as a whole is in trouble is nobody's failure, nor is an answer that tells of it."""
     now, since = time.monotonic(), a.turn_at
     a.turn_at = 0.0
-    if since and a.deps.pods.health.healthy:
+    counts = isinstance(error, RefusedForNow) or not (error.status or isinstance(error, UnusableAnswer))
+    if since and counts and a.deps.pods.health.healthy:
         a.refused_seconds += now - since
-    return a.refused_seconds > a.deps.limits.pending_timeout
+    return counts and a.refused_seconds > a.deps.limits.pending_timeout
 
 
 def _post(a: Attempt, generation: int) -> Ended | None:

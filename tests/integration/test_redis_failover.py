@@ -18,9 +18,9 @@ from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.local.redis_server import RedisServer
 from tests.harness.proxy import Proxy
+from tests.harness.sandbox import Sandbox
 from tests.harness.scenarios import end_workers, ends_well, running
 from tests.harness.waiting import wait_for
-from tests.harness.sandbox import Sandbox
 
 RECOVERY_SECONDS = 10.0
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ottoscaler.kube.server_health import FORGET_SECONDS, ServerHealth, Sign, is_internal, is_webhook, sign_of
+from ottoscaler.kube.server_health import FORGET_SECONDS, ServerHealth, Sign, sign_of
+from ottoscaler.pods.refusal_table import is_internal, is_policy
 
 WEBHOOK = (
     'Internal error occurred: failed calling webhook "a.b.c": Post "https://a": context deadline exceeded'
@@ -47,7 +48,7 @@ def test_what_one_answer_tells_of_the_server(verb: str, status: int, text: str, 
 
 
 def test_a_webhooks_words_are_never_the_servers() -> None:
-    assert is_webhook(WEBHOOK)
+    assert is_policy(WEBHOOK)
     assert not is_internal(WEBHOOK)
     assert is_internal("rpc error: code = Unavailable desc = etcdserver: leader changed")
 

@@ -1,0 +1,144 @@
+"""What passes in seconds is no verdict; what can never pass is one at once; trouble fails nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.harness.looks import ledger, local_only
+from tests.harness.waiting import stays, wait_for
+from tests.harness.world import Replica, World, world
+
+GHOST = """\
+apiVersion: v1
+kind: Pod
+metadata: {annotations: {ottoscaler.io/accepts: "*"}}
+spec:
+  serviceAccountName: ghost
+  containers: [{name: worker, image: "busybox:latest"}]
+"""
+FORBIDDEN = 'pods "x" is forbidden: '
+PASSING = {
+    "not yet ready to handle request": 403,
+    "status unknown for quota: q, resources: pods": 403,
+    'error looking up service account t/default: serviceaccount "default" not found': 403,
+    "unable to create new content in namespace t because it is being terminated": 403,
+    'namespaces "t" not found': 404,
+}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A replica that waits at most two seconds for a Pod, with a profile whose service account is missing."""
+    templates: Path = tmp_path_factory.mktemp("templates")
+    (templates / "ghost.yaml").write_text(GHOST)
+    with world(OTTO_TEMPLATES_DIR=str(templates), OTTO_PENDING_TIMEOUT_SECONDS="2") as made:
+        made.start()
+        yield made
+
+
+def only_worker(place: World, event_id: str) -> dict[str, str]:
+    place.wait_event(event_id)
+    (worker,) = place.workers(event_id)
+    return worker
+
+
+def phase(place: World, name: str) -> str:
+    pod = place.kube.request("GET", f"/api/v1/namespaces/{place.kube.namespace}/pods/{name}")[1]
+    return str(pod["status"].get("phase"))
+
+
+def told_to_wait(replica: Replica, words: str) -> bool:
+    return any(words in line["message"] for line in replica.lines(action="create_waits"))
+
+
+def account(place: World) -> None:
+    path = f"/api/v1/namespaces/{place.kube.namespace}/serviceaccounts"
+    body = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "ghost"}}
+    assert place.kube.request("POST", path, body)[0] == 201
+
+
+def test_a_service_account_that_does_not_come_rejects_in_the_api_server_s_words(place: World) -> None:
+    worker = only_worker(place, place.scale_up(1, profile="ghost"))
+    assert (worker["status"], worker["reason"], worker["attempt"]) == ("failed", "Rejected", "0")
+    assert 'serviceaccount "ghost" not found' in worker["message"]
+
+
+def test_a_service_account_that_comes_in_time_costs_nothing(tmp_path: Path) -> None:
+    (tmp_path / "ghost.yaml").write_text(GHOST)
+    with world(OTTO_TEMPLATES_DIR=str(tmp_path), OTTO_PENDING_TIMEOUT_SECONDS="60") as place:
+        place.start()
+        event_id = place.scale_up(1, profile="ghost")
+        wait_for(lambda: ledger(place, event_id).get("i:0"), "it was tried")
+        stays(lambda: not place.workers(event_id), "it was given up", 0.5)
+        account(place)
+        worker = only_worker(place, event_id)
+        assert (worker["status"], worker["attempt"]) == ("succeeded", "0")
+
+
+def test_a_namespace_that_is_terminated_and_made_anew_costs_nothing() -> None:
+    with world(OTTO_PENDING_TIMEOUT_SECONDS="60") as place:
+        replica = place.start()
+        path = f"/api/v1/namespaces/{place.kube.namespace}"
+        slow = {
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": "slow", "annotations": {"sim/run-seconds": "inf", "sim/term-seconds": "2"}},
+            "spec": {"containers": [{"name": "slow", "image": "busybox:latest"}]},
+        }  # fmt: skip
+        place.kube.create_pod(slow)
+        wait_for(lambda: phase(place, "slow") == "Running", "the Pod that holds the namespace runs")
+        assert place.kube.request("DELETE", path)[0] in (200, 202)
+        event_id = place.scale_up(1)
+        wait_for(lambda: told_to_wait(replica, "being terminated"), "it is tried while the namespace ends")
+        wait_for(lambda: place.kube.request("GET", path)[0] == 404, "the namespace is gone", 30)
+        body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": place.kube.namespace}}
+        assert place.kube.request("POST", "/api/v1/namespaces", body)[0] == 201
+        worker = only_worker(place, event_id)
+        assert (worker["status"], worker["attempt"]) == ("succeeded", "0")
+
+
+@local_only
+@pytest.mark.parametrize("words", PASSING)
+def test_what_passes_in_seconds_is_tried_again(place: World, words: str) -> None:
+    assert place.cluster is not None
+    place.cluster.faults.answer(PASSING[words], 2, "create", r"/pods(\?|$)", message=FORBIDDEN + words)
+    worker = only_worker(place, place.scale_up(1))
+    assert (worker["status"], worker["attempt"]) == ("succeeded", "0")
+
+
+@local_only
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (403, 'User "x" cannot create resource "pods"'),
+        (503, 'admission webhook "w" denied the request: busy'),
+    ],
+)
+def test_what_does_not_pass_is_rejected_at_the_pending_timeout(place: World, status: int, words: str) -> None:
+    assert place.cluster is not None
+    place.cluster.faults.answer(status, None, "create", r"/pods(\?|$)", message=words)
+    worker = only_worker(place, place.scale_up(1))
+    place.cluster.faults.clear()
+    assert (worker["status"], worker["reason"]) == ("failed", "Rejected")
+    assert words in worker["message"]
+
+
+@local_only
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (403, FORBIDDEN + "rpc error: code = Unavailable desc = transport is closing"),
+        (500, "etcdserver: no leader"),
+        (429, "too many requests"),
+    ],
+)
+def test_an_api_server_in_trouble_fails_nobody(place: World, status: int, words: str) -> None:
+    assert place.cluster is not None
+    place.cluster.faults.answer(status, None, None, r"/pods", message=words)
+    event_id = place.scale_up(1)
+    stays(lambda: not place.results("worker", event_id), "the worker failed for it", 3.0)
+    place.cluster.faults.clear()
+    worker = only_worker(place, event_id)
+    assert (worker["status"], worker["attempt"]) == ("succeeded", "0")
