@@ -74,7 +74,7 @@ class ScaleDowns:
                 return False
             self._owned[event.event_id] = epoch
         self._in_hand.enter(event.event_id)
-        self._chooser.submit(self._apply, event, epoch)
+        self._chooser.submit(self.apply, event, epoch)
         return True
 
     def knows(self, event_id: str) -> bool:
@@ -92,8 +92,8 @@ class ScaleDowns:
                 del self._owned[event.event_id]
         self._in_hand.leave(event.event_id)
 
-    def _apply(self, event: ScaleDown, epoch: int) -> None:
-        """The choosing thread: it never waits for Kubernetes, so no scale_down waits for another's Pods."""
+    def apply(self, event: ScaleDown, epoch: int) -> None:
+        """The choosing thread's step. It never waits for Kubernetes, so none waits for another's Pods."""
         with self._told(event, epoch):
             chosen = self._choose(event, epoch)
             victims = self._retrier.call(

@@ -1,0 +1,162 @@
+"""The controller's stages on a real Redis, without their threads: a test calls one step and looks."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from ottoscaler.config import limits as policy
+from ottoscaler.config.settings import Settings
+from ottoscaler.controller.head_starts import HeadStarts
+from ottoscaler.controller.inbox import Inbox
+from ottoscaler.controller.intake import Intake
+from ottoscaler.controller.leaving import Leaving
+from ottoscaler.controller.listener import Listener
+from ottoscaler.controller.reading import EventReader
+from ottoscaler.controller.scale_down import ScaleDowns
+from ottoscaler.controller.takeover import Takeover
+from ottoscaler.kube.deleter import PodDeleter
+from ottoscaler.kube.watcher import PodWatcher
+from ottoscaler.ledger.lease import Lease
+from ottoscaler.ledger.surveys import Surveys
+from ottoscaler.model import PodView, ScaleDown
+from ottoscaler.pods.templates import load_templates
+from ottoscaler.telemetry.metrics import Metrics
+from ottoscaler.threads import Control
+from ottoscaler.workers.in_hand import InHand
+from ottoscaler.workers.registry import RunRegistry
+from tests.harness.redis_fixture import Book
+
+STREAM = "otto:scale:events"
+TEMPLATES = load_templates(None, agent_image="busybox:latest")
+
+
+class Downs:
+    """Stands for the stage of scale_downs, and remembers what it was given."""
+
+    def __init__(self) -> None:
+        self.given: list[ScaleDown] = []
+
+    def submit(self, event: ScaleDown, epoch: int) -> bool:
+        self.given.append(event)
+        return True
+
+    def knows(self, event_id: str) -> bool:
+        return any(event.event_id == event_id for event in self.given)
+
+
+@dataclass
+class Pods:
+    """Stands for the watch and the deleter: what is to be seen, and what was asked to go."""
+
+    views: dict[str, PodView] = field(default_factory=dict)
+    deleted: list[str] = field(default_factory=list)
+    woken: int = 0
+
+    def view(self, name: str) -> PodView | None:
+        return self.views.get(name)
+
+    def wake_all(self) -> None:
+        self.woken += 1
+
+    def delete(self, name: str, _uid: str, gone: Callable[[], None], _about: Any) -> None:
+        self.deleted.append(name)
+        gone()
+
+    def run(self, job: Callable[[], None]) -> None:
+        job()
+
+
+class Stages:
+    """One replica's stages. ``granted`` is the lease's grant; 0 means that none holds."""
+
+    def __init__(self, book: Book, name: str = "a", incarnation: str = "1", **settings: Any) -> None:
+        self.book = book
+        self.granted = 0
+        made = Settings(redis_url=book.url, redis_consumer=name, poll_seconds=0.01, **settings)
+        self.ledger = book.ledger(name, incarnation)
+        self.metrics = Metrics()
+        self.pods = Pods()
+        self.stop = threading.Event()
+        self.in_hand = InHand(made.max_events_in_hand)
+        self.registry = RunRegistry(made.max_workers, self.in_hand)
+        self.inbox = Inbox()
+        self.surveys = Surveys(made.lease_seconds)
+        self.downs = Downs()
+        control = Control(self.stop, lambda: None)
+        self.scale_downs = ScaleDowns(
+            self.ledger,
+            self.in_hand,
+            cast(PodWatcher, self.pods),
+            cast(PodDeleter, self.pods),
+            instance="test",
+            metrics=self.metrics,
+            stop=self.stop,
+            wake=self.inbox.wake,
+        )
+        self.leaving = Leaving(self.registry, cast(PodWatcher, self.pods), self.inbox)
+        self.intake = Intake(
+            EventReader(policy.limits(made), TEMPLATES, policy.pod_defaults(made), self.ledger.identity),
+            self.ledger,
+            self.registry,
+            self.inbox,
+            cast(ScaleDowns, self.downs),
+            HeadStarts(self.registry, cast(Lease, _Grant(self)), self.ledger),
+            self.metrics,
+        )
+        self.client = book.stream(name)
+        self.listener = Listener(
+            self.client,
+            self.ledger,
+            self.in_hand,
+            self.intake,
+            poll_seconds=made.poll_seconds,
+            metrics=self.metrics,
+            control=control,
+        )
+        self.takeover = Takeover(
+            self.surveys,
+            self.ledger,
+            self.registry,
+            self.in_hand,
+            self.intake,
+            self.leaving,
+            self.listener.reread_own,
+            control,
+        )
+
+    def known(self) -> list[str]:
+        """The events in this replica's hands."""
+        return [run.event.event_id for run in self.registry.snapshot()]
+
+    def admit(self) -> None:
+        """What the dispatcher does with what was handed to it."""
+        self.inbox.wake()
+        for run in self.inbox.take(1.0):
+            self.registry.admit(run)
+
+    def survey(self, now: float) -> None:
+        """What the lease's thread does at a heartbeat, at a time that the test says."""
+        survey = self.ledger.replicas.beat("{}", survey=True)
+        assert survey is not None
+        self.surveys.tell(survey, now, same_run=True)
+
+
+class _Grant:
+    def __init__(self, stages: Stages) -> None:
+        self._stages = stages
+
+    def granted(self) -> int:
+        return self._stages.granted
+
+
+def add(book: Book, kind: str = "scale_up", **fields: Any) -> str:
+    """XADD an event, as a producer would; its id."""
+    return str(book.redis.xadd(STREAM, {"type": kind, **fields}))
+
+
+def dead(book: Book) -> list[dict[str, str]]:
+    """The dead letters."""
+    return [fields for _, fields in book.redis.xrange("otto:scale:dead")]

@@ -1,0 +1,111 @@
+"""The listener and the intake, step by step on a real Redis."""
+
+from __future__ import annotations
+
+import pytest
+
+from ottoscaler.errors import RedisUnavailable
+from tests.harness.redis_fixture import Book, book, redis_server
+from tests.harness.stages import STREAM, Stages, add, dead
+
+__all__ = ["book", "redis_server"]
+
+
+@pytest.fixture
+def stages(book: Book) -> Stages:
+    made = Stages(book, max_events_in_hand=2)
+    made.listener.step(0.0)  # its own pending entries first: there are none
+    return made
+
+
+def test_read_event_is_owned_and_on_its_way_to_the_dispatcher(stages: Stages, book: Book) -> None:
+    event_id = add(book, pod_count=3)
+    stages.listener.step(0.0)
+    assert stages.ledger.owner_of(event_id) == "a/1"
+    assert stages.known() == [event_id]
+    assert stages.registry.next_task(0.0) is None
+    stages.admit()
+    assert stages.registry.next_task(0.0) is not None
+
+
+def test_no_more_is_read_than_fits_in_hand(stages: Stages, book: Book) -> None:
+    events = [add(book, pod_count=1) for _ in range(5)]
+    for _ in range(3):
+        stages.listener.step(0.0)
+    assert stages.known() == events[:2]
+    assert book.redis.xpending(STREAM, "ottoscaler")["pending"] == 2
+
+
+def test_full_hand_looks_ahead_for_scale_downs(stages: Stages, book: Book) -> None:
+    for _ in range(5):
+        add(book, pod_count=1)
+    down = add(book, "scale_down", pod_count=1)
+    for _ in range(3):
+        stages.listener.step(0.0)
+    assert [event.event_id for event in stages.downs.given] == [down]
+
+
+def test_scale_down_goes_to_its_own_stage(stages: Stages, book: Book) -> None:
+    down = add(book, "scale_down", task_id="t")
+    stages.listener.step(0.0)
+    assert [event.event_id for event in stages.downs.given] == [down]
+    assert stages.inbox.take(0.0) == []
+
+
+def test_bad_event_is_dead_lettered_and_costs_no_place(stages: Stages, book: Book) -> None:
+    bad, good = add(book, pod_count="many"), add(book, pod_count=1)
+    stages.listener.step(0.0)
+    assert [letter["event_id"] for letter in dead(book)] == [bad]
+    assert stages.known() == [good]
+
+
+def test_own_pending_entries_come_before_new_ones(book: Book) -> None:
+    first = add(book, pod_count=1)
+    stages = Stages(book)
+    book.redis.xreadgroup("ottoscaler", "a", {STREAM: ">"})  # and its reply was lost
+    second = add(book, pod_count=1)
+    stages.listener.step(0.0)
+    assert stages.known() == [first]
+    for _ in range(2):
+        stages.listener.step(0.0)
+    assert stages.known() == [first, second]
+
+
+def test_after_an_error_the_own_pending_entries_are_read_again(stages: Stages, book: Book) -> None:
+    lost = add(book, pod_count=1)
+    book.redis.xreadgroup("ottoscaler", "a", {STREAM: ">"})
+    stages.listener.failed(RedisUnavailable("the connection broke"))
+    stages.listener.step(0.0)
+    assert stages.known() == [lost]
+
+
+def test_vanished_group_is_made_again(stages: Stages, book: Book) -> None:
+    book.redis.xgroup_destroy(STREAM, "ottoscaler")
+    event_id = add(book, pod_count=1)
+    for _ in range(3):
+        stages.listener.step(0.0)
+    assert stages.known() == [event_id]
+
+
+def test_idle_replica_gives_the_first_worker_a_head_start(stages: Stages, book: Book) -> None:
+    stages.granted = 7
+    first, second = add(book, pod_count=2), add(book, pod_count=1)
+    stages.listener.step(0.0)
+    prefix = f"{STREAM}:ottoscaler:event:"
+    assert book.redis.hget(prefix + first, "i:0") == "s:0:"
+    assert book.redis.hget(prefix + second, "i:0") is None
+    stages.admit()
+    task = stages.registry.next_task(0.0)
+    assert task is not None
+    assert task.head_start is not None
+    assert task.head_start.grant == 7
+
+
+def test_event_of_another_live_replica_is_left_alone(stages: Stages, book: Book) -> None:
+    event_id = add(book, pod_count=1)
+    other = Stages(book, "b")
+    for _ in range(2):
+        other.listener.step(0.0)
+    book.redis.xgroup_setid(STREAM, "ottoscaler", "0")  # it is delivered again
+    stages.listener.step(0.0)
+    assert (other.known(), stages.known()) == ([event_id], [])

@@ -1,0 +1,118 @@
+"""Carrying out one scale_down on a real Redis: who is chosen, in which order, and what is asked to go."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from ottoscaler.ledger.records import Stage
+from ottoscaler.model import Phase, ScaleDown, WorkerId
+from ottoscaler.pods.labels import pod_name
+from ottoscaler.pods.view import parse_pod
+from tests.harness.redis_fixture import Book, book, redis_server
+from tests.harness.stages import STREAM, Stages, add
+
+__all__ = ["book", "redis_server"]
+
+
+@pytest.fixture
+def stages(book: Book) -> Stages:
+    made = Stages(book)
+    made.listener.step(0.0)  # its own pending entries first: there are none
+    return made
+
+
+def running(stages: Stages, event_id: str, index: int, phase: Phase = Phase.RUNNING) -> str:
+    """A worker that has begun, with a Pod in that phase; the Pod's name."""
+    worker = WorkerId(event_id, index, 0)
+    stages.ledger.start(worker, 1)
+    stages.ledger.created(worker, 1, f"uid-{index}")
+    name = pod_name("test", event_id, index, 0)
+    view = replace(parse_pod({}), name=name, uid=f"uid-{index}", worker=worker, phase=phase)
+    stages.pods.views[name] = view
+    return name
+
+
+def taken(stages: Stages, book: Book, count: int, **fields: str) -> str:
+    event_id = add(book, pod_count=count, **fields)
+    for _ in range(2):
+        stages.listener.step(0.0)
+    assert stages.known()[-1] == event_id
+    return event_id
+
+
+def carry_out(stages: Stages, book: Book, **fields: str | int) -> str:
+    """A scale_down that this replica has taken, carried out."""
+    down = add(book, "scale_down", **fields)
+    stages.listener.step(0.0)
+    event = stages.downs.given[-1]
+    assert event.event_id == down
+    stages.scale_downs.apply(event, 1)
+    return down
+
+
+def cancelled(book: Book) -> list[tuple[str, str]]:
+    return [(w["index"], w["status"]) for w in book.results("worker")]
+
+
+def test_not_yet_created_goes_before_pending_and_pending_before_running(stages: Stages, book: Book) -> None:
+    event_id = taken(stages, book, 3)
+    running(stages, event_id, 0)
+    pending = running(stages, event_id, 1, Phase.PENDING)
+    carry_out(stages, book, pod_count=2)
+    assert cancelled(book) == [("2", "cancelled")]
+    assert stages.pods.deleted == [pending]
+
+
+def test_newest_running_goes_first(stages: Stages, book: Book) -> None:
+    event_id = taken(stages, book, 3)
+    names = [running(stages, event_id, index) for index in range(3)]
+    carry_out(stages, book, pod_count=1)
+    assert stages.pods.deleted == [names[2]]
+
+
+def test_running_ones_are_spared_where_it_says_so(stages: Stages, book: Book) -> None:
+    event_id = taken(stages, book, 2, task_id="t")
+    running(stages, event_id, 0)
+    carry_out(stages, book, task_id="t", running="keep")
+    assert stages.pods.deleted == []
+    assert cancelled(book) == [("1", "cancelled")]
+
+
+def test_worker_that_has_ended_is_no_victim(stages: Stages, book: Book) -> None:
+    event_id = taken(stages, book, 1)
+    running(stages, event_id, 0, Phase.SUCCEEDED)
+    down = carry_out(stages, book, pod_count=1)
+    assert stages.pods.deleted == []
+    (entry,) = [e for e in book.results("event") if e["event_id"] == down]
+    assert (entry["status"], entry["cancelled"]) == ("succeeded", "0")
+
+
+def test_intent_is_durable_before_a_pod_is_asked_to_go(stages: Stages, book: Book) -> None:
+    event_id = taken(stages, book, 1)
+    name = running(stages, event_id, 0)
+    carry_out(stages, book, pod_count=1)
+    assert stages.pods.deleted == [name]
+    (state,) = stages.ledger.upkeep.states([(event_id, 0)])
+    assert state[3]
+    assert state[2] is not None
+    assert state[2].stage is Stage.BEGUN
+
+
+def test_carried_out_scale_down_is_told_acknowledged_and_let_go(stages: Stages, book: Book) -> None:
+    down = carry_out(stages, book, task_id="nobody")
+    assert [e["event_id"] for e in book.results("event")] == [down]
+    assert book.redis.xpending(STREAM, "ottoscaler")["pending"] == 0
+    assert not stages.scale_downs.knows(down)
+
+
+def test_scale_down_of_another_owner_by_now_is_left_alone(stages: Stages, book: Book) -> None:
+    event_id = taken(stages, book, 1)
+    name = running(stages, event_id, 0)
+    down = add(book, "scale_down", pod_count=1)
+    stages.listener.step(0.0)
+    stages.ledger.release([(down, 1)])
+    stages.scale_downs.apply(ScaleDown(down, None, 1), 1)
+    assert name not in stages.pods.deleted
+    assert book.results("event") == []

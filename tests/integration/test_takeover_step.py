@@ -1,0 +1,192 @@
+"""The takeover and the lease, step by step on a real Redis: time is handed in, nobody waits for a lease."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from ottoscaler.errors import LiveTwin
+from ottoscaler.ledger.identity import ReplicaIdentity
+from ottoscaler.ledger.lease import Lease, suspended_clock
+from ottoscaler.ledger.ledger import Ledger
+from ottoscaler.ledger.surveys import Surveys
+from ottoscaler.threads import Control
+from tests.harness.redis_fixture import Book, book, redis_server
+from tests.harness.stages import Stages, add
+
+__all__ = ["book", "redis_server"]
+
+LEASE = 10
+
+
+def owned(book: Book, name: str, **fields: Any) -> str:
+    """An event that a replica of that name has taken."""
+    event_id = add(book, pod_count=2, **fields)
+    other = Stages(book, name)
+    for _ in range(2):
+        other.listener.step(0.0)
+    assert other.known() == [event_id]
+    return event_id
+
+
+def watch(stages: Stages, seconds: int, *, since: int = 0) -> None:
+    """Heartbeats and steps for so many seconds."""
+    for second in range(since, since + seconds + 1):
+        stages.survey(float(second))
+        stages.takeover.wait()
+        stages.takeover.step(float(second))
+
+
+def test_dead_owners_event_is_taken_after_a_lease_and_not_before(book: Book) -> None:
+    event_id = owned(book, "b")
+    stages = Stages(book, lease_seconds=LEASE)
+    watch(stages, LEASE)
+    assert stages.known() == []
+    watch(stages, 1, since=LEASE + 1)
+    assert stages.known() == [event_id]
+
+
+def test_error_of_redis_starts_the_observation_anew(book: Book) -> None:
+    owned(book, "b")
+    stages = Stages(book, lease_seconds=LEASE)
+    watch(stages, LEASE)
+    stages.surveys.tell_failed()
+    watch(stages, 5, since=LEASE + 1)
+    assert stages.known() == []
+
+
+def test_earlier_incarnations_event_is_taken_at_once(book: Book) -> None:
+    event_id = owned(book, "a")
+    stages = Stages(book, "a", "2", lease_seconds=LEASE)
+    watch(stages, 0)
+    assert stages.known() == [event_id]
+
+
+def test_handed_over_event_is_taken_at_once(book: Book) -> None:
+    event_id = owned(book, "b")
+    book.ledger("b").release([(event_id, 1)])
+    stages = Stages(book, lease_seconds=LEASE)
+    watch(stages, 0)
+    assert stages.known() == [event_id]
+
+
+def test_event_that_came_without_its_reply_is_taken_up_when_seen_twice(book: Book) -> None:
+    event_id = owned(book, "a")
+    stages = Stages(book, "a", lease_seconds=LEASE)
+    watch(stages, 0)
+    assert stages.known() == []
+    watch(stages, 0, since=1)
+    assert stages.known() == [event_id]
+
+
+def test_event_that_went_to_another_is_dropped(book: Book) -> None:
+    stages = Stages(book, "a", lease_seconds=LEASE)
+    event_id = add(book, pod_count=1)
+    for _ in range(2):
+        stages.listener.step(0.0)
+    stages.ledger.release([(event_id, 1)])
+    other = Stages(book, "b", lease_seconds=LEASE)
+    watch(other, 0)
+    watch(stages, 0)
+    assert (other.known(), stages.known()) == ([event_id], [])
+    assert stages.pods.woken == 1
+
+
+def test_lost_ledger_is_written_anew(book: Book) -> None:
+    stages = Stages(book, "a")
+    event_id = add(book, pod_count=2)
+    for _ in range(2):
+        stages.listener.step(0.0)
+    key = f"otto:scale:events:ottoscaler:event:{event_id}"
+    book.redis.delete(key)
+    assert stages.registry.lose(event_id)
+    stages.takeover.step(0.0)
+    assert book.redis.hget(key, "owner") == "a/1"
+
+
+class Beating:
+    """A lease on a real Redis, without its thread."""
+
+    def __init__(self, book: Book, name: str = "a", seconds: float = 5.0) -> None:
+        self.identity = ReplicaIdentity(name)
+        self.surveys = Surveys(seconds)
+        self.stop = threading.Event()
+        self.lost = 0
+        self.lease = Lease(
+            Ledger(book.stream(name), self.identity),
+            self.surveys,
+            pod_uid="",
+            seconds=seconds,
+            describe=dict,
+            lost=self._lose,
+            control=Control(self.stop, lambda: None),
+        )
+
+    def _lose(self) -> None:
+        self.lost += 1
+
+    def beat(self) -> None:
+        self.lease.step(suspended_clock())
+
+
+@pytest.fixture
+def beating(book: Book) -> Beating:
+    made = Beating(book)
+    made.lease.register(threading.Event())
+    return made
+
+
+def beats(book: Book, name: str = "a") -> int:
+    return int(book.redis.hget(f"otto:scale:events:ottoscaler:replica:{name}", "beat"))
+
+
+def test_heartbeat_renews_the_lease_for_four_fifths_of_it(beating: Beating, book: Book) -> None:
+    before = beats(book)
+    beating.beat()
+    assert beats(book) == before + 1
+    assert 3.5 < beating.lease.remaining() <= 4.0
+    assert beating.lease.health()[0]
+
+
+def test_heartbeats_bring_surveys_of_the_others(beating: Beating, book: Book) -> None:
+    book.ledger("b")
+    beating.beat()
+    survey, _ = beating.surveys.take(0.0)
+    assert survey is not None
+    assert set(survey.replicas) == {"a", "b"}
+    assert beating.lease.peers == 1
+
+
+def test_replica_that_was_taken_for_dead_drops_all_and_is_another_owner(beating: Beating, book: Book) -> None:
+    before = beating.identity.owner
+    book.redis.hset("otto:scale:events:ottoscaler:replica:a", "incarnation", "another")
+    with pytest.raises(LiveTwin):
+        beating.beat()
+    assert beating.lost == 1
+    assert beating.identity.owner != before
+
+
+def test_emptied_redis_means_a_new_installation_and_everything_anew(beating: Beating, book: Book) -> None:
+    old = beating.identity.installation
+    book.redis.flushall()
+    beating.beat()
+    assert beating.surveys.take(0.0) == (None, True)
+    assert beating.identity.installation != old
+    assert beating.lease.held_installations == {old, beating.identity.installation}
+
+
+def test_forgotten_registration_is_entered_again_as_the_same_owner(beating: Beating, book: Book) -> None:
+    owner = beating.identity.owner
+    book.redis.delete("otto:scale:events:ottoscaler:replica:a")
+    beating.beat()
+    assert beating.identity.owner == owner
+    beating.beat()
+    assert beating.lease.redis_health()[0]
+
+
+def test_last_act_gives_the_name_free(beating: Beating, book: Book) -> None:
+    beating.lease.leave()
+    assert beating.lease.granted() == 0
+    assert not book.redis.exists("otto:scale:events:ottoscaler:replica:a")
