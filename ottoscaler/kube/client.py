@@ -34,6 +34,10 @@ CREATE_SECONDS = 60.0  # a create passes admission webhooks, each of which may t
 LIST_SECONDS = 10.0  # a page; the watch thread must show progress within 15 s
 PAGE = 500  # Pods in one answer of a list, as kubectl asks
 
+_TIMED_OUT = (TimeoutError, urllib3.exceptions.ReadTimeoutError)
+_CACHED = ("list", "watch")  # a server that has lost its etcd may still answer these
+_ANY_SERVER = (0, 401, 429)  # a broken stream; our credentials; overload, which new connections make worse
+
 Observe = Callable[[str, int, float], None]  # verb, code (0: no answer), seconds
 
 
@@ -166,6 +170,9 @@ class PodClient:
         try:
             opened(response)
             yield from events(response)
+        except KubernetesError as error:
+            self._judge_server("watch", response, error)
+            raise
         finally:
             response.close()
 
@@ -248,15 +255,21 @@ class PodClient:
             self._observe(verb, 0, seconds)
             unsent = isinstance(error, NEVER_SENT)
             text = f"{verb}: {plain(error)}"
-            if isinstance(error, TimeoutError) and not unsent:
+            timed_out = isinstance(error, _TIMED_OUT) and not unsent
+            if timed_out:
                 text = f"{verb}: no answer within {read_seconds:g} s"
-            self.health.note(verb, sign_of(verb, 0, text, unsent=unsent), text)
+            sign = sign_of(verb, 0, text, unsent=unsent)
+            self.health.note(verb, sign, text)
+            if timed_out and sign is Sign.TROUBLED:
+                self._transport.wrong(None, text)
             raise KubernetesUnavailable(text, unsent=unsent) from error
         seconds = time.monotonic() - begun
         self._observe(verb, response.status, seconds)
         if response.status < 300:
             self._throttle.answered(response.status, 0.0 if verb == "create" else seconds)
             self.health.note(verb, Sign.WELL)
+            if verb not in _CACHED:
+                self._transport.well()
             return response
         data = response.data
         if stream:
@@ -264,6 +277,7 @@ class PodClient:
         after = retry_after(response.headers) if response.status in (429, 503) else 0.0
         refusal = error_of(verb, response.status, data, after)
         self._learn(verb, refusal, seconds, after)
+        self._judge_server(verb, response, refusal)
         raise refusal
 
     def _learn(self, verb: str, error: KubernetesError, seconds: float, after: float) -> None:
@@ -277,6 +291,12 @@ class PodClient:
                 self._access.reload()
         sign = sign_of(verb, error.status, text)
         self.health.note(verb, Sign.TROUBLED if isinstance(error, UnusableAnswer) else sign, text)
+
+    def _judge_server(self, verb: str, response: Any, error: KubernetesError) -> None:
+        """Whether another server behind the same name might do better than the one that answered so."""
+        troubled = sign_of(verb, error.status, str(error)) is Sign.TROUBLED
+        if troubled and error.status not in _ANY_SERVER:
+            self._transport.wrong(response, str(error))
 
 
 def connect(

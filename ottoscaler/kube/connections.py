@@ -12,31 +12,52 @@ import socket
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from ottoscaler.kube.http1 import Head, pieces, read_head, whole
+from ottoscaler.kube.renewal import Renewal, Verdict
 
 FRESH_SECONDS = 0.5  # a connection that was used so lately is not asked whether the server has closed it
 
 
+class Link:
+    """A connection of urllib3's and its age. One thread uses it; any may doom it."""
+
+    __slots__ = ("connection", "doomed", "opened_at", "used_at")
+
+    def __init__(self, connection: Any) -> None:
+        self.connection = connection
+        self.opened_at = self.used_at = time.monotonic()
+        self.doomed = False  # not to be used for another request
+
+    @property
+    def sock(self) -> Any:
+        return self.connection.sock
+
+    def close(self) -> None:
+        self.connection.close()
+
+
 class Response:
-    """What came back. ``headers`` has lower-case names."""
+    """What came back. ``headers`` has lower-case names; ``link`` is what it came on."""
 
-    __slots__ = ("data", "headers", "status")
+    __slots__ = ("data", "headers", "link", "status")
 
-    def __init__(self, status: int, headers: dict[str, str], data: bytes) -> None:
+    def __init__(self, status: int, headers: dict[str, str], data: bytes, link: Link) -> None:
         self.status = status
         self.headers = headers
         self.data = data
+        self.link = link
 
 
 class ResponseStream:
     """An answer whose body is read as it comes. One thread reads and closes it; any may shut it down."""
 
-    def __init__(self, owner: Connections, connection: Any, method: str, head: Head) -> None:
-        self.status, self.headers = head.status, head.headers
-        self._owner, self._connection, self._head = owner, connection, head
-        self._parts = pieces(connection.sock, method, head)
+    def __init__(self, owner: Connections, link: Link, method: str, head: Head) -> None:
+        self.status, self.headers, self.link = head.status, head.headers, link
+        self._owner, self._head = owner, head
+        self._parts = pieces(link.sock, method, head)
         self._ended = False
 
     def stream(self) -> Iterator[bytes]:
@@ -51,22 +72,26 @@ class ResponseStream:
 
     def shutdown(self) -> None:
         """End whatever reads it now. Any thread. Raises OSError where it has ended already."""
-        self._connection.sock.shutdown(socket.SHUT_RDWR)
+        self.link.sock.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        self._owner.done(self._connection, keep=self._ended and self._head.keep)
+        self._owner.ended(self)
+        self._owner.done(self.link, keep=self._ended and self._head.keep)
 
 
 class Connections:
     """Idle connections of one pool of urllib3's, and requests over them. Thread-safe.
 
-    Never sends a request twice. A connection that the server closed while it was idle is not used.
+    Never sends a request twice. A connection that the server closed while it was idle is not used, nor one
+    that ``renewal`` has given up.
     """
 
-    def __init__(self, pool: Any, *, connect_seconds: float) -> None:
+    def __init__(self, pool: Any, renewal: Renewal, *, connect_seconds: float) -> None:
         self._pool = pool
+        self._renewal = renewal
         self._connect_seconds = connect_seconds
-        self._idle: deque[tuple[Any, float]] = deque()
+        self._idle: deque[Link] = deque()
+        self._streams: set[ResponseStream] = set()
         port = f":{pool.port}" if pool.port else ""
         host = f"[{pool.host}]" if ":" in pool.host else pool.host
         self._host = f"Host: {host}{port}\r\n"
@@ -78,54 +103,76 @@ class Connections:
 
         ``read_seconds`` bounds each wait for bytes, as urllib3's read time-out does.
         """
-        connection, head = self._ask(method, path, body, headers, read_seconds)
+        link, head = self._ask(method, path, body, headers, read_seconds)
         try:
-            data = whole(pieces(connection.sock, method, head))
+            data = whole(pieces(link.sock, method, head))
         except BaseException:
-            connection.close()
+            link.close()
             raise
-        self.done(connection, keep=head.keep)
-        return Response(head.status, head.headers, data)
+        self.done(link, keep=head.keep)
+        return Response(head.status, head.headers, data, link)
 
     def stream(
         self, method: str, path: str, headers: Mapping[str, str], read_seconds: float
     ) -> ResponseStream:
         """The same, for a body that the caller reads as it comes, and closes."""
-        connection, head = self._ask(method, path, None, headers, read_seconds)
-        return ResponseStream(self, connection, method, head)
+        link, head = self._ask(method, path, None, headers, read_seconds)
+        stream = ResponseStream(self, link, method, head)
+        self._streams.add(stream)
+        return stream
 
-    def done(self, connection: Any, *, keep: bool) -> None:
+    def done(self, link: Link, *, keep: bool) -> None:
         """The connection is free again, or not to be used any more."""
-        if keep:
-            self._idle.append((connection, time.monotonic()))
+        if keep and not link.doomed:
+            link.used_at = time.monotonic()
+            self._idle.append(link)
         else:
-            connection.close()
+            link.close()
+
+    def ended(self, stream: ResponseStream) -> None:
+        """Nobody reads that stream any more."""
+        self._streams.discard(stream)
+
+    def give_up(self, link: Link | None, verdict: Verdict) -> None:
+        """Use what a wrong server answered on no more, as far as the verdict says. Any thread."""
+        if link is not None and verdict is not Verdict.KEEP:
+            link.doomed = True
+        if verdict in (Verdict.ALL, Verdict.ALL_AT_ONCE):
+            while self._idle:
+                with suppress(IndexError):
+                    self._idle.pop().close()
+        if verdict is Verdict.ALL_AT_ONCE:
+            for stream in tuple(self._streams):
+                with suppress(OSError, AttributeError):
+                    stream.shutdown()
 
     def _ask(
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], read_seconds: float
-    ) -> tuple[Any, Head]:
+    ) -> tuple[Link, Head]:
         lines = [f"{method} {path} HTTP/1.1\r\n", self._host]
         lines += [f"{name}: {value}\r\n" for name, value in headers.items()]
         lines.append(f"Content-Length: {len(body or b'')}\r\n\r\n")
-        connection = self._take()
+        link = self._take()
         try:
-            if connection.sock.gettimeout() != read_seconds:  # each change is a system call
-                connection.sock.settimeout(read_seconds)
-            connection.sock.sendall("".join(lines).encode("latin-1") + (body or b""))
-            return connection, read_head(connection.sock)
+            if link.sock.gettimeout() != read_seconds:  # each change is a system call
+                link.sock.settimeout(read_seconds)
+            link.sock.sendall("".join(lines).encode("latin-1") + (body or b""))
+            return link, read_head(link.sock)
         except BaseException:
-            connection.close()
+            link.close()
             raise
 
-    def _take(self) -> Any:
+    def _take(self) -> Link:
         while self._idle:
             try:
-                connection, used = self._idle.pop()
+                link = self._idle.pop()
             except IndexError:
                 break
-            if time.monotonic() - used < FRESH_SECONDS or not _readable(connection.sock):
-                return connection
-            connection.close()
+            usable = not link.doomed and link.opened_at >= self._renewal.stale_before
+            fresh = time.monotonic() - link.used_at < FRESH_SECONDS
+            if usable and (fresh or not _readable(link.sock)):
+                return link
+            link.close()
         connection = self._pool._new_conn()
         connection.timeout = self._connect_seconds
         try:
@@ -133,7 +180,7 @@ class Connections:
         except BaseException:
             connection.close()
             raise
-        return connection
+        return Link(connection)
 
 
 def _readable(sock: Any) -> bool:

@@ -6,6 +6,7 @@ lists; where a proxy stands between, it carries everything.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -13,8 +14,12 @@ from urllib.parse import urlsplit
 
 from urllib3.util import Timeout
 
-from ottoscaler.kube.connections import Connections
+from ottoscaler.kube.connections import Connections, Link
 from ottoscaler.kube.credentials import Access
+from ottoscaler.kube.renewal import Renewal, Verdict
+from ottoscaler.telemetry.logs import get_logger
+
+log = get_logger(__name__)
 
 CONNECT_SECONDS = 3.0
 
@@ -37,6 +42,8 @@ class Transport:
     def __init__(self, access: Access) -> None:
         self._access = access
         self._direct: _Direct | None = None
+        self._renewal = Renewal()
+        self._general_since = 0.0  # monotonic, of the general client's present connections
 
     def send(
         self, method: str, path: str, body: bytes | None, headers: dict[str, str], read_seconds: float
@@ -58,13 +65,44 @@ class Transport:
             return self._general(method, path, None, headers, read_seconds, stream=True)
         return direct.connections.stream(method, direct.prefix + path, headers, read_seconds)
 
+    def well(self) -> None:
+        """A server did what one without its etcd cannot do."""
+        self._renewal.well()
+
+    def wrong(self, response: Any, words: str) -> None:
+        """A server answered ``response``, or (None) not at all, where another one behind the same name might
+        do better: its connection is not used again; after two in a row, none is that was made before."""
+        link: Link | None = getattr(response, "link", None)
+        verdict = self._renewal.wrong(link.opened_at if link is not None else self._general_since)
+        direct = self._direct
+        if direct is not None and direct.connections is not None:
+            direct.connections.give_up(link, verdict)
+        if verdict in (Verdict.ALL, Verdict.ALL_AT_ONCE) or (verdict is Verdict.ONE and link is None):
+            self._renew_general()
+        if verdict is Verdict.ALL_AT_ONCE:
+            log.warning(
+                "api_server_left",
+                "the API server cannot do its work; new connections are made, which may reach another one: "
+                f"{words}",
+            )
+
+    def _renew_general(self) -> None:
+        """The general client cannot give up a single connection; what is under way there goes on."""
+        manager = self._access.pool()
+        pool: Any = manager.connection_from_url(self._access.url(""))
+        manager.clear()
+        pool.close()
+        self._general_since = time.monotonic()
+
     def _current(self) -> _Direct:
         manager = self._access.pool()
         if self._direct is None or self._direct.manager is not manager:  # the credentials were read again
             origin = self._access.url("")
             pool: Any = manager.connection_from_url(origin)
             usable = pool.proxy is None and _MAKES_WHOLE_CONNECTIONS
-            connections = Connections(pool, connect_seconds=CONNECT_SECONDS) if usable else None
+            connections = (
+                Connections(pool, self._renewal, connect_seconds=CONNECT_SECONDS) if usable else None
+            )
             self._direct = _Direct(manager, connections, urlsplit(origin).path)
         return self._direct
 

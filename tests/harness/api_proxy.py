@@ -18,6 +18,10 @@ from tests.harness.sandbox import Sandbox
 from tests.harness.waiting import wait_for
 
 SECONDS = 20.0
+NO_LEADER = (
+    b'{"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 500,'
+    b' "message": "etcdserver: no leader"}'
+)
 
 
 class ApiProxy:
@@ -28,6 +32,9 @@ class ApiProxy:
         self.pool = urllib3.PoolManager(maxsize=20, retries=False)
         self.answers: deque[tuple[str, int, bytes, bool]] = deque()
         self.watches: set[_Handler] = set()
+        self.connections: set[_Handler] = set()  # that are open
+        self.made = 0  # connections so far
+        self.ill: set[_Handler] = set()  # connections to the server that has lost its etcd
         self._server = ThreadingHTTPServer(
             ("127.0.0.1", 0), type("Handler", (_Handler,), {"api_proxy": self})
         )
@@ -38,6 +45,11 @@ class ApiProxy:
     def answer(self, method: str, code: int, body: bytes, *, times: int = 1, late: bool = False) -> None:
         """Answer the next requests of that method so; ``late``: after they were carried out."""
         self.answers.extend([(method, code, body, late)] * times)
+
+    def lose_leader(self) -> None:
+        """There are two servers behind this name. The one behind the open connections loses its etcd: it
+        keeps them, answers 500, and its watches say nothing more. New connections reach the other one."""
+        self.ill = set(self.connections)
 
     def say(self, line: bytes) -> None:
         """One more line in the open watches, or the next one; each is talked to once."""
@@ -54,6 +66,15 @@ class ApiProxy:
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     api_proxy: ApiProxy
+
+    def setup(self) -> None:
+        super().setup()
+        self.api_proxy.made += 1
+        self.api_proxy.connections.add(self)
+
+    def finish(self) -> None:
+        self.api_proxy.connections.discard(self)
+        super().finish()
 
     def do_GET(self) -> None:
         if "watch=1" in self.path:
@@ -77,6 +98,10 @@ class _Handler(BaseHTTPRequestHandler):
         )
 
     def _pass(self) -> None:
+        if self in self.api_proxy.ill:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            self._send(500, NO_LEADER)
+            return
         told = next((a for a in self.api_proxy.answers if a[0] == self.command), None)
         if told is None:
             real = self._ask()
@@ -97,6 +122,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def _watch(self) -> None:
+        if self in self.api_proxy.ill:
+            self._send(500, NO_LEADER)
+            return
         real = self._ask(stream=True)
         if real.status != 200:
             self._send(real.status, real.data)
@@ -107,7 +135,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.api_proxy.watches.add(self)
         try:
             for piece in real.stream(65536):
-                self.say(piece)
+                if self not in self.api_proxy.ill:
+                    self.say(piece)
         finally:
             self.api_proxy.watches.discard(self)
             real.close()

@@ -12,6 +12,7 @@ import urllib3
 
 from ottoscaler.kube.connections import Connections, Response
 from ottoscaler.kube.http1 import Broken
+from ottoscaler.kube.renewal import Renewal, Verdict
 
 SECONDS = 5.0
 Reply = Callable[[int, bytes], tuple[bytes, bool]]  # number and bytes of a request: reply, and keep open
@@ -67,7 +68,7 @@ def serving(reply: Reply) -> Iterator[tuple[Connections, Server]]:
     server = Server(reply)
     pool = urllib3.PoolManager().connection_from_url(f"http://127.0.0.1:{server.port}")
     try:
-        yield Connections(pool, connect_seconds=SECONDS), server
+        yield Connections(pool, Renewal(), connect_seconds=SECONDS), server
     finally:
         server.close()
 
@@ -234,3 +235,36 @@ def test_an_answer_longer_than_it_says_is_refused() -> None:
         pytest.raises(Broken, match="longer"),
     ):
         ask(connections)
+
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+def test_connection_that_was_given_up_is_not_used_again() -> None:
+    with serving(always(OK)) as (connections, server):
+        connections.give_up(ask(connections).link, Verdict.ONE)
+        assert ask(connections).data == b"ok"
+        assert server.connections == 2
+
+
+def test_giving_up_all_closes_what_is_idle_and_keeps_nothing_that_was_in_use() -> None:
+    with serving(always(chunked(b"one\n", b"two\n"))) as (connections, server):
+        watch = connections.stream("GET", "/watch", {}, SECONDS)
+        ask(connections)
+        connections._renewal.wrong(0.0), connections._renewal.wrong(0.0)
+        connections.give_up(None, Verdict.ALL)
+        assert server.closed.acquire(timeout=SECONDS)
+        assert list(watch.stream()) == [b"one\n", b"two\n"]  # what is open goes on to its end
+        watch.close()
+        ask(connections)
+        assert server.connections == 3
+
+
+def test_giving_up_all_at_once_ends_the_watches_too() -> None:
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\none\n\r\n"
+    with serving(always(head)) as (connections, _):
+        parts = connections.stream("GET", "/watch", {}, 60.0).stream()
+        assert next(parts) == b"one\n"
+        connections.give_up(None, Verdict.ALL_AT_ONCE)
+        with pytest.raises(OSError, match="before the answer's end"):
+            next(parts)
