@@ -17,7 +17,10 @@ apiVersion: v1
 kind: Pod
 metadata:
   labels: {team: builds}
-  annotations: {example.org/note: kept, ottoscaler.io/accepts: "command,args,env,memory", ottoscaler.io/env: "FIXED,MINE,SIM_*"}
+  annotations:
+    example.org/note: kept
+    ottoscaler.io/accepts: command,args,env,memory
+    ottoscaler.io/env: FIXED,MINE,SIM_*
 spec:
   nodeSelector: {kubernetes.io/os: linux}
   terminationGracePeriodSeconds: 7
