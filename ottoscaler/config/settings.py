@@ -184,8 +184,18 @@ class Settings:
     results_maxlen: int = setting(
         kinds.whole(1, 100_000_000), 100_000, "the most entries kept in the results stream"
     )
+    results_max_bytes: int = setting(
+        kinds.whole(65_536, 1 << 40),
+        64 << 20,
+        "the most bytes kept in the results stream; the oldest entries go first",
+    )
     dead_retention_seconds: float = setting(
         kinds.seconds(1, 10 * YEAR), 2_592_000.0, "how long a dead letter is kept"
+    )
+    dead_max_bytes: int = setting(
+        kinds.whole(65_536, 1 << 40),
+        64 << 20,
+        "the most bytes kept in the dead-letter stream; the oldest go first, the newest 100 stay",
     )
     kube_qps: float = setting(
         kinds.decimal(0.1, 100_000),

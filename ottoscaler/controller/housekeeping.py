@@ -8,7 +8,7 @@ from typing import Any
 
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.redis_client import RedisClient
-from ottoscaler.telemetry.logs import get_logger
+from ottoscaler.telemetry.logs import flood, get_logger
 from ottoscaler.telemetry.metrics import Metrics
 
 log = get_logger(__name__)
@@ -44,7 +44,10 @@ class Housekeeping:
         """One batch. Returns the seconds until the next one is due: 0 where more is left to do."""
         upkeep = self._ledger.upkeep
         expired = upkeep.expire(self._retention, BATCH, self._passed_over)
-        self._cursor = upkeep.bound(self._retention, self._dead_retention, BATCH, self._cursor)
+        bounded = upkeep.bound(self._retention, self._dead_retention, BATCH, self._cursor)
+        self._cursor = bounded.cursor
+        self._tell_trimmed("results", bounded.results)
+        self._tell_trimmed("dead", bounded.dead)
         if expired.ledgers or expired.entries:
             log.debug(
                 "house_kept",
@@ -54,6 +57,12 @@ class Housekeeping:
         more = expired.looked == BATCH
         self._passed_over = self._passed_over + expired.stay if more else 0
         return 0.0 if more or self._cursor != "0" else self._interval
+
+    def _tell_trimmed(self, stream: str, entries: int) -> None:
+        if entries:
+            self._metrics.entries_trimmed.inc(stream, amount=entries)
+            setting = f"OTTO_{stream.upper()}_MAX_BYTES"
+            flood.warning("entries_trimmed", f"{entries} of the oldest {stream} went: {setting} is reached")
 
     def measure(self) -> None:
         """Set the gauges of the streams, for the scrapes until the next call."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ottoscaler.errors import RedisError, Wiped
-from ottoscaler.events.values import metadata_json
+from ottoscaler.events.values import metadata_json, raw_task_id
 from ottoscaler.ledger.fencing import Scripts, text
 from ottoscaler.ledger.identity import ReplicaIdentity
 from ottoscaler.ledger.records import Entry, Record, Reply, Taken, Taking, Word, outcome_words, timestamp
@@ -158,14 +158,18 @@ class Ledger(Scripts):
         pairs = list(fields)
         if len(pairs) > MOST_FIELDS_IN_A_SCRIPT:
             return self._dead_letter_by_transaction(event_id, error, pairs)
-        answer = self.run("dead", "whole", event_id, self.owner, error, timestamp(), *_prefixed(pairs))
+        task_id = raw_task_id(pairs) or event_id
+        answer = self.run(
+            "dead", "whole", event_id, self.owner, task_id, error, timestamp(), *_prefixed(pairs)
+        )
         return bool(answer[0] == b"ok")
 
     def _dead_letter_by_transaction(
         self, event_id: str, error: str, fields: Sequence[tuple[bytes, bytes]]
     ) -> bool:
         stream = self.stream
-        about = ("event_id", event_id, "error", error, "at", timestamp())
+        task_id = raw_task_id(fields) or event_id
+        about = ("event_id", event_id, "task_id", task_id, "error", error, "at", timestamp())
         answer = stream.transaction(
             "dead",
             self.installation,

@@ -201,6 +201,15 @@ class Expired:
 
 
 @dataclass(frozen=True, slots=True)
+class Bounded:
+    """What keeping the outgoing streams within their bounds came to."""
+
+    cursor: str  # over the tombstones; "0" at the end
+    results: int  # entries that went for want of bytes since somebody was last told
+    dead: int
+
+
+@dataclass(frozen=True, slots=True)
 class Survey:
     """What a heartbeat saw of the others."""
 

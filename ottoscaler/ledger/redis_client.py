@@ -156,7 +156,12 @@ class RedisClient:
         self.endpoint.learn_nodes(nodes_of(slots, self.endpoint.address()))
 
     def _script_words(self, installation: str, *args: str | bytes | int) -> Words:
-        return (len(self._keys), *self._keys, self.group, installation, self._settings.results_maxlen, *args)
+        bounds = (
+            self._settings.results_maxlen,
+            self._settings.results_max_bytes,
+            self._settings.dead_max_bytes,
+        )
+        return (len(self._keys), *self._keys, self.group, installation, *bounds, *args)
 
     def transaction(
         self, name: str, installation: str, args: Words, command: Words, *, watched: Sequence[str]

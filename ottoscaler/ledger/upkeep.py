@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ottoscaler.ledger.fencing import Scripts, text
-from ottoscaler.ledger.records import EventState, Expired, IndexState, Word, outcome_words
+from ottoscaler.ledger.records import Bounded, EventState, Expired, IndexState, Word, outcome_words
 from ottoscaler.model import Outcome, WorkerId
 
 
@@ -38,13 +38,13 @@ class Upkeep:
         answer = self._scripts.run("expire", int(retention * 1000), batch, passed_over)
         return Expired(text(answer[1]), *(int(n) for n in answer[2:6]))
 
-    def bound(self, retention: float, dead_retention: float, batch: int, cursor: str) -> str:
+    def bound(self, retention: float, dead_retention: float, batch: int, cursor: str) -> Bounded:
         """Trim the results and the dead letters, and drop tombstones that nothing can meet any more.
 
-        Looks at some ``batch`` tombstones from the cursor on, and returns where to go on: "0" at the end.
+        Looks at some ``batch`` tombstones from the cursor on ("0" at first).
         """
         answer = self._scripts.run("bound", int(retention * 1000), int(dead_retention * 1000), batch, cursor)
-        return text(answer[1])
+        return Bounded(text(answer[1]), int(answer[2]), int(answer[3]))
 
     def report_orphan(
         self, worker: WorkerId, uid: str, task_id: str, metadata: str, outcome: Outcome

@@ -30,6 +30,7 @@ OTHER = "other"
 TYPES = ("scale_up", "scale_down")
 STATUSES = tuple(Status)
 REASONS = tuple(Reason)
+OUTGOING = ("results", "dead")
 POLLS = ("events", "empty", "error")
 VERBS = ("create", "delete", "get", "list", "watch", "patch", "review")
 # What an API server or a proxy before it sends; "none" is a call without an answer.
@@ -150,6 +151,10 @@ class Metrics:
             "oldest_pending_seconds", "Age of the oldest entry that is not acknowledged; 0 for none"
         )
         self.stream_lag = gauge("stream_lag", "Entries not yet delivered to the group; NaN where unknown")
+        self.entries_trimmed = CounterOf(
+            counter("entries_trimmed", "Results and dead letters that went for want of bytes", "stream"),
+            OUTGOING,
+        )
         self.dead_letters = gauge("dead_letters", "Entries in the dead-letter stream")
         self.lease_seconds = gauge("lease_seconds", "Seconds that this replica's lease still holds")
         self.retries_total = CounterOf(counter("retries", "Workers tried again", "reason"), REASONS)
@@ -170,6 +175,8 @@ class Metrics:
                 self.events_total.inc(kind, status, amount=0)
         for result in POLLS:
             self.redis_polls.inc(result, amount=0)
+        for stream in OUTGOING:
+            self.entries_trimmed.inc(stream, amount=0)
         for reason in REASONS:
             self.retries_total.inc(reason, amount=0)
             self.workers_total.inc(Status.FAILED, reason, amount=0)

@@ -75,8 +75,8 @@ def test_each_is_dead_lettered_whole_with_a_sentence_and_the_good_ones_run(one_r
         assert re.fullmatch(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", letter[b"at"])
         told = {k[len(b"field:") :]: v for k, v in letter.items() if k.startswith(b"field:")}
         assert told == {as_bytes(k): as_bytes(v) for k, v in fields.items()}, name
-        assert set(letter) == {b"event_id", b"error", b"at"} | {b"field:" + k for k in told}
-        assert list(letter)[:3] == [b"event_id", b"error", b"at"]
+        assert list(letter)[:4] == [b"event_id", b"task_id", b"error", b"at"]
+        assert set(letter) == set(list(letter)[:4]) | {b"field:" + k for k in told}
     assert client.xlen("otto:scale:dead") == len(BAD)
     place.wait_nothing_pending()
     assert place.results("event") == [e for e in place.results("event") if e["event_id"] in (before, after)]

@@ -224,6 +224,7 @@ def test_poisoned_event_is_dead_lettered_with_its_history_and_cancelled(book: Bo
     assert "given up" in dead["error"]
     assert "died without progress" in dead["error"]
     assert dead["field:type"] == "scale_up"
+    assert dead["task_id"] == "t"
     assert [(w["index"], w["status"]) for w in book.results("worker")] == [("0", "cancelled")]
     begun = WorkerId(event.event_id, 1, 0)
     assert ledger.record(begun, record.epoch, "", FAILED).word == "cancelling"
@@ -310,8 +311,9 @@ def test_dead_letter_of_thousands_of_fields_is_kept_whole(book: Book) -> None:
     assert ledger.dead_letter(event.event_id, "too many", own)
     assert not ledger.dead_letter(event.event_id, "too many", own)
     (flat,) = [entry[1] for entry in book.stream("a").command("XRANGE", "otto:scale:dead", "-", "+")]
-    assert flat[:4] == [b"event_id", event.event_id.encode(), b"error", b"too many"]
-    assert flat[6:] == [word for name, value in own for word in (b"field:" + name, value)]
+    named = event.event_id.encode()
+    assert flat[:6] == [b"event_id", named, b"task_id", named, b"error", b"too many"]
+    assert flat[8:] == [word for name, value in own for word in (b"field:" + name, value)]
     assert book.redis.xpending("otto:scale:events", "ottoscaler")["pending"] == 0
 
 

@@ -18,7 +18,7 @@ WORKER = [
 ]  # fmt: skip
 EVENT = [
     "kind", "event_id", "task_id", "type", "status", "pod_count", "succeeded", "failed", "cancelled",
-    "duration_ms",
+    "duration_ms", "metadata",
 ]  # fmt: skip
 
 
@@ -40,6 +40,7 @@ def test_worker_and_event_have_their_fields_once_each(one_replica: Sandbox) -> N
     assert {k: entry[k] for k in EVENT if k != "duration_ms"} == {
         "kind": "event", "event_id": event_id, "task_id": "Größe/17", "type": "scale_up",
         "status": "succeeded", "pod_count": "2", "succeeded": "2", "failed": "0", "cancelled": "0",
+        "metadata": '{"branch":"main","who":"é"}',
     }  # fmt: skip
     assert 200 <= int(entry["duration_ms"]) <= (time.time() - begun) * 1000 + 1000
     workers = place.workers(event_id)

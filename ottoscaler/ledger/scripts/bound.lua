@@ -1,5 +1,6 @@
 -- Keep the outgoing streams and the tombstones within their bounds: A = results' retention in ms, dead letters'
--- retention in ms, batch, the cursor over the tombstones ('0' at first). Returns the cursor to go on with.
+-- retention in ms, batch, the cursor over the tombstones ('0' at first). Returns the cursor to go on with, and how
+-- many results and dead letters went for want of bytes since the last call: told to one caller once.
 local failure = check_streams()
 if failure then return failure end
 if wiped() then return {'wiped'} end
@@ -21,6 +22,22 @@ for _, limit in ipairs({{RESULTS, A[1]}, {DEAD, A[2]}}) do
   end
 end
 
+-- The count of bytes (prelude.lua) knows nothing of entries that were there before it, and a failover may lose some
+-- of it; so what Redis itself says is looked at now and then, with room for how it allocates.
+local trimmed = {}
+for i, name in ipairs({'results', 'dead'}) do
+  local key = i == 1 and RESULTS or DEAD
+  local used, most = redis.pcall('MEMORY', 'USAGE', key, 'SAMPLES', 20000), MOST_BYTES[key]
+  if type(used) == 'number' and used > most * 1.1 then
+    local keep = math.floor(redis.call('XLEN', key) * most / used * 0.9)
+    keep = math.max(keep, key == DEAD and LEAST_DEAD or 1)
+    local gone = redis.call('XTRIM', key, 'MAXLEN', '=', string.format('%.0f', keep))
+    redis.call('HINCRBY', P .. 'appended', name .. ':trimmed', gone)
+  end
+  trimmed[i] = tonumber(redis.call('HGET', P .. 'appended', name .. ':trimmed') or '0')
+  redis.call('HDEL', P .. 'appended', name .. ':trimmed')
+end
+
 -- A tombstone is of use as long as somebody may yet take a scale_up that is older than it: one that was not
 -- delivered yet, or that is pending and has no ledger.
 local taken = nil
@@ -32,7 +49,7 @@ if not groups.err then
     if g.name == GROUP then taken = g['last-delivered-id'] end
   end
 end
-if not taken or redis.call('EXISTS', P .. 'tombstones') == 0 then return {'ok', '0'} end
+if not taken or redis.call('EXISTS', P .. 'tombstones') == 0 then return {'ok', '0', trimmed[1], trimmed[2]} end
 local from, PAGE, PAGES = '-', 100, 20
 for page = 1, PAGES do
   local pending = redis.call('XPENDING', STREAM, GROUP, from, '+', PAGE)
@@ -49,4 +66,4 @@ local scanned = redis.call('HSCAN', P .. 'tombstones', A[4], 'COUNT', batch)
 for i = 1, #scanned[2], 2 do
   if compare_ids(scanned[2][i + 1], taken) <= 0 then redis.call('HDEL', P .. 'tombstones', scanned[2][i]) end
 end
-return {'ok', scanned[1]}
+return {'ok', scanned[1], trimmed[1], trimmed[2]}

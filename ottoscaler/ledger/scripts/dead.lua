@@ -1,4 +1,4 @@
--- Dead-letter an entry: A = step, id, owner, error, time, then its fields, prefixed. The step is 'whole'; or,
+-- Dead-letter an entry: A = step, id, owner, task, error, time, then its fields, prefixed. The step is 'whole'; or,
 -- for more fields than unpack can take, 'look' (may it be done?) and, behind the XADD of the same transaction, 'close'.
 local failure = check_streams()
 if failure then return failure end
@@ -12,13 +12,14 @@ if e[1] == 'open' and (e[2] ~= '' or e[3] ~= '0') then return {'owned', e[2]} en
 if not e[1] and is_over(id) then acknowledge(id) return {'done'} end
 if step == 'look' then return {'ok'} end
 if step == 'whole' then
-  local entry = {'event_id', id, 'error', A[4], 'at', A[5]}
-  for i = 6, #A do entry[#entry + 1] = A[i] end
-  redis.call('XADD', DEAD, '*', unpack(entry))
+  local entry = {'event_id', id, 'task_id', A[4], 'error', A[5], 'at', A[6]}
+  for i = 7, #A do entry[#entry + 1] = A[i] end
+  append_dead(entry)
 else
   -- A transaction goes on where one of its commands failed: without its dead letter the event stays open.
   local last = redis.call('XREVRANGE', DEAD, '+', '-', 'COUNT', 1)[1]
   if not last or last[2][2] ~= id then return redis.error_reply('ERR the dead letter was not written') end
+  count_appended(DEAD, last[2])
 end
 close_ledger(id, key, '', '', 'dead', now)
 return {'ok'}

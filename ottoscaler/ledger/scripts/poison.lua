@@ -10,9 +10,10 @@ if may ~= 'ok' then return {may} end
 local kind = redis.call('HGET', key, 'type')
 local history = redis.call('HGET', key, 'history') or ''
 if redis.call('HGET', key, 'poisoned') ~= '1' then
-  local entry = {'event_id', id, 'error', A[4] .. (history ~= '' and (' History: ' .. history) or ''), 'at', A[5]}
+  local entry = {'event_id', id, 'task_id', redis.call('HGET', key, 'task'),
+    'error', A[4] .. (history ~= '' and (' History: ' .. history) or ''), 'at', A[5]}
   for i = 6, #A do entry[#entry + 1] = A[i] end
-  redis.call('XADD', DEAD, '*', unpack(entry))
+  append_dead(entry)
   redis.call('HSET', key, 'poisoned', '1')
 end
 if kind == 'scale_down' then

@@ -3,8 +3,9 @@
 -- out-of-memory Redis refuses (HSET, XADD, SADD, SET), never one that it allows.
 local P, STREAM, RESULTS, DEAD = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local GROUP, INSTALLATION, RESULTS_MAXLEN = ARGV[1], ARGV[2], ARGV[3]
+local MOST_BYTES = {[RESULTS] = tonumber(ARGV[4]), [DEAD] = tonumber(ARGV[5])}
 local A = {}
-for i = 4, #ARGV do A[i - 3] = ARGV[i] end
+for i = 6, #ARGV do A[i - 5] = ARGV[i] end
 
 local function wiped() return redis.call('GET', P .. 'installation') ~= INSTALLATION end
 
@@ -84,6 +85,51 @@ local function index_state(key, index)
   return {kind = kind, attempt = attempt, rest = rest}
 end
 
+-- The two outgoing streams are bounded in bytes. What was ever appended is counted, in bytes and in entries, and
+-- at every STEPS-th part of the bound the counts are written down; the oldest entries go up to the first such
+-- place that leaves less than the bound. So no entry is read to be weighed, and none is searched for.
+local STEPS, LEAST_DEAD, OVERHEAD = 32, 100, 8
+local ALLOCATED = 1.25 -- what Redis allocates for a byte at most: its allocator's sizes are a fifth apart
+
+local function count_appended(key, entry)
+  local bytes, most = 64, MOST_BYTES[key]
+  for i = 1, #entry do bytes = bytes + #tostring(entry[i]) + OVERHEAD end
+  bytes = math.ceil(bytes * ALLOCATED)
+  local name = key == DEAD and 'dead' or 'results'
+  local counts, places = P .. 'appended', P .. 'places:' .. name
+  local all = redis.call('HINCRBY', counts, name .. ':bytes', bytes)
+  local number = redis.call('HINCRBY', counts, name .. ':entries', 1)
+  local last = redis.call('ZREVRANGE', places, 0, 0, 'WITHSCORES')[2]
+  if last and all - tonumber(last) < most / STEPS then return end
+  redis.call('ZADD', places, string.format('%.0f', all), string.format('%.0f', number))
+  -- Another step's worth may come before the next look.
+  local bound = string.format('%.0f', all - most * (STEPS - 2) / STEPS)
+  local first = redis.call('ZRANGEBYSCORE', places, bound, '+inf', 'LIMIT', 0, 1)[1]
+  redis.call('ZREMRANGEBYSCORE', places, '-inf', '(' .. bound)
+  if not first or tonumber(bound) <= 0 then return end
+  local keep = math.max(number - tonumber(first), key == DEAD and LEAST_DEAD or 1)
+  local gone = redis.call('XTRIM', key, 'MAXLEN', '=', string.format('%.0f', keep))
+  if gone > 0 then redis.call('HINCRBY', counts, name .. ':trimmed', gone) end
+end
+
+local function append_dead(entry)
+  redis.call('XADD', DEAD, '*', unpack(entry))
+  count_appended(DEAD, entry)
+end
+
+local function append_result(...)
+  redis.call('XADD', RESULTS, 'MAXLEN', '=', RESULTS_MAXLEN, '*', ...)
+  count_appended(RESULTS, {...})
+end
+
+-- Metadata is told once, in the event's entry; in its workers' entries too where it is no larger than this.
+local MOST_WORKER_METADATA = 2048
+
+local function worker_metadata(metadata)
+  if #metadata <= MOST_WORKER_METADATA then return metadata end
+  return '{"ottoscaler.io/omitted":"' .. #metadata .. ' bytes; they are in the entry of the event"}'
+end
+
 local COUNTERS = {succeeded = 'ok', failed = 'bad', cancelled = 'cut'}
 
 -- An event's end: what is left of its ledger says so, until the retention time is over.
@@ -97,7 +143,7 @@ local function close_ledger(id, key, kind, task, status, now)
 end
 
 local function finish_event(id, key, now)
-  local e = redis.call('HMGET', key, 'type', 'task', 'n', 'ok', 'bad', 'cut', 'taken')
+  local e = redis.call('HMGET', key, 'type', 'task', 'n', 'ok', 'bad', 'cut', 'taken', 'meta', 'large-meta')
   local total, ok, bad, cut = tonumber(e[3]) or 0, tonumber(e[4]), tonumber(e[5]), tonumber(e[6])
   local status = 'partial'
   if e[1] == 'scale_down' or ok == total then status = 'succeeded'
@@ -107,9 +153,9 @@ local function finish_event(id, key, now)
   local begun = tonumber(e[7])
   local by_id = tonumber((split_id(id)))
   if by_id <= now and now - by_id < 31 * 86400000 then begun = by_id end
-  redis.call('XADD', RESULTS, 'MAXLEN', '=', RESULTS_MAXLEN, '*', 'kind', 'event', 'event_id', id,
-    'task_id', e[2], 'type', e[1], 'status', status, 'pod_count', e[3], 'succeeded', ok, 'failed', bad,
-    'cancelled', cut, 'duration_ms', math.max(0, now - begun))
+  append_result('kind', 'event', 'event_id', id, 'task_id', e[2], 'type', e[1], 'status', status,
+    'pod_count', e[3], 'succeeded', ok, 'failed', bad, 'cancelled', cut, 'duration_ms', math.max(0, now - begun),
+    'metadata', e[9] or e[8] or '{}')
   close_ledger(id, key, e[1], e[2], status, now)
   return {status, now - begun}
 end
@@ -118,10 +164,10 @@ end
 local function record(id, key, index, attempt, uid, r, now)
   redis.call('HSET', key, 'i:' .. index, 'd:' .. attempt .. ':' .. r.status .. ':' .. uid, 'progress', '1')
   local e = redis.call('HMGET', key, 'task', 'meta')
-  redis.call('XADD', RESULTS, 'MAXLEN', '=', RESULTS_MAXLEN, '*', 'kind', 'worker', 'event_id', id,
-    'task_id', e[1], 'index', index, 'attempt', attempt, 'pod', r.pod, 'node', r.node, 'status', r.status,
-    'reason', r.reason, 'exit_code', r.exit_code, 'message', r.message, 'metadata', e[2],
-    'created_at', r.created_at, 'started_at', r.started_at, 'finished_at', r.finished_at)
+  append_result('kind', 'worker', 'event_id', id, 'task_id', e[1], 'index', index, 'attempt', attempt,
+    'pod', r.pod, 'node', r.node, 'status', r.status, 'reason', r.reason, 'exit_code', r.exit_code,
+    'message', r.message, 'metadata', e[2], 'created_at', r.created_at, 'started_at', r.started_at,
+    'finished_at', r.finished_at)
   redis.call('HINCRBY', key, COUNTERS[r.status], 1)
   redis.call('HDEL', key, 'c:' .. index)
   local done = redis.call('HINCRBY', key, 'done', 1)
@@ -154,7 +200,8 @@ end
 local function new_event(id, key, e, now)
   redis.call('HSET', key, 'state', 'open', 'type', e.type, 'task', e.task, 'n', e.count, 'owner', e.owner,
     'epoch', '1', 'since', now, 'taken', now, 'strikes', '0', 'progress', '0', 'tried', '0', 'begun', '0', 'done', '0',
-    'ok', '0', 'bad', '0', 'cut', '0', 'body', e.body, 'meta', e.meta)
+    'ok', '0', 'bad', '0', 'cut', '0', 'body', e.body, 'meta', worker_metadata(e.meta))
+  if #e.meta > MOST_WORKER_METADATA then redis.call('HSET', key, 'large-meta', e.meta) end
   redis.call('SADD', P .. 'events', id)
 end
 

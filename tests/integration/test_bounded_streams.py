@@ -1,0 +1,142 @@
+"""The outgoing streams are bounded in bytes, and no event is written a thousand times over."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from ottoscaler.config.settings import Settings
+from ottoscaler.controller.housekeeping import Housekeeping
+from ottoscaler.ledger.ledger import Ledger
+from ottoscaler.ledger.records import Entry
+from ottoscaler.ledger.redis_client import RedisClient
+from ottoscaler.model import Outcome, Reason, ScaleUp, Status, WorkerId
+from ottoscaler.telemetry.metrics import Metrics
+from tests.harness.redis_fixture import Book, book, redis_server
+
+__all__ = ["book", "redis_server"]
+
+RESULTS, DEAD = "otto:scale:results", "otto:scale:dead"
+MIB = 1 << 20
+DONE = Outcome(
+    Status.SUCCEEDED, Reason.COMPLETED, "m" * 4000, pod="p", finished_at="2026-01-01T00:00:00.000Z"
+)
+
+
+def bounded(book: Book, **bounds: Any) -> Ledger:
+    """A ledger with bounds of its own."""
+    known = book.ledger()
+    return Ledger(RedisClient(Settings(redis_url=book.url, redis_consumer="a", **bounds)), known.identity)
+
+
+def kept_bytes(book: Book, stream: str) -> int:
+    return int(book.redis.memory_usage(stream, samples=0))
+
+
+def scale_up(book: Book, ledger: Ledger, count: int, **metadata: str) -> ScaleUp:
+    event_id = str(book.redis.xadd("otto:scale:events", {"type": "scale_up"}))
+    event = ScaleUp(event_id, "t", count, metadata=metadata)
+    ledger.take(event, Entry(event_id, ((b"type", b"scale_up"),)))
+    return event
+
+
+def record(ledger: Ledger, event: ScaleUp) -> None:
+    for index in range(event.pod_count):
+        worker = WorkerId(event.event_id, index, 0)
+        ledger.start(worker, 1)
+        ledger.record(worker, 1, "", DONE)
+
+
+def test_4000_dead_letters_of_20_kb_stay_below_the_default_bound(book: Book) -> None:
+    ledger = book.ledger()
+    letter = [(b"type", b"x"), (b"note", b"n" * 20_000)]
+    most = 0
+    for number in range(4000):
+        ledger.dead_letter(f"{number + 1}-0", "it is bad", letter)
+        if number % 100 == 99:
+            most = max(most, kept_bytes(book, DEAD))
+    assert most <= 64 * MIB
+    assert kept_bytes(book, DEAD) > 44 * MIB, "no more goes than has to"
+    assert book.redis.xrevrange(DEAD, count=1)[0][1]["event_id"] == "4000-0"
+
+
+def test_newest_100_dead_letters_stay_whole_though_they_are_too_large(book: Book) -> None:
+    ledger = bounded(book, dead_max_bytes=MIB)
+    for number in range(300):
+        ledger.dead_letter(f"{number + 1}-0", "it is bad", [(b"note", b"n" * 20_000)])
+    kept = book.redis.xrange(DEAD)
+    assert [fields["event_id"] for _, fields in kept][-100:] == [f"{n}-0" for n in range(201, 301)]
+    assert len(kept) <= 110
+    assert all(len(fields["field:note"]) == 20_000 for _, fields in kept)
+
+
+def test_results_are_bounded_in_bytes_and_the_newest_stay(book: Book) -> None:
+    ledger = bounded(book, results_max_bytes=MIB)
+    for _ in range(6):
+        record(ledger, scale_up(book, ledger, 100))
+    assert MIB / 2 < kept_bytes(book, RESULTS) <= MIB
+    assert book.redis.xrevrange(RESULTS, count=1)[0][1]["kind"] == "event"
+
+
+def test_what_went_for_want_of_bytes_is_counted_by_one_replica(book: Book) -> None:
+    ledger = bounded(book, results_max_bytes=MIB)
+    for _ in range(6):
+        record(ledger, scale_up(book, ledger, 100))
+    gone = 606 - book.redis.xlen(RESULTS)
+    shown = []
+    for _ in range(2):
+        metrics = Metrics()
+        Housekeeping(ledger, ledger.stream, metrics, retention=60.0, dead_retention=60.0).step()
+        shown.append(metrics.exposition()[0].decode())
+    line = 'ottoscaler_entries_trimmed_total{stream="results"}'
+    assert f"\n{line} {gone}.0\n" in shown[0]
+    assert f"\n{line} 0.0\n" in shown[1]
+
+
+def test_streams_that_the_count_knows_nothing_of_are_brought_below_their_bound(book: Book) -> None:
+    """They are older than the bound, or a failover lost the count."""
+    ledger = bounded(book, results_max_bytes=MIB, dead_max_bytes=MIB)
+    pipe = book.redis.pipeline(transaction=False)
+    for _ in range(1000):
+        pipe.xadd(RESULTS, {"kind": "worker", "message": "m" * 4000})
+        pipe.xadd(DEAD, {"event_id": "1-0", "error": "m" * 4000})
+    pipe.execute()
+    ledger.upkeep.bound(3600, 3600, 10, "0")
+    assert MIB / 2 < kept_bytes(book, RESULTS) <= MIB * 1.1
+    assert kept_bytes(book, DEAD) <= MIB * 1.1
+    assert book.redis.xlen(DEAD) >= 100
+
+
+def test_dead_letters_that_an_operator_dropped_make_no_others_go(book: Book) -> None:
+    ledger = bounded(book, dead_max_bytes=8 * MIB)
+    for number in range(300):
+        ledger.dead_letter(f"{number + 1}-0", "it is bad", [(b"note", b"n" * 20_000)])
+    book.redis.xdel(DEAD, *[entry_id for entry_id, _ in book.redis.xrange(DEAD)][50:])
+    for number in range(300, 500):
+        ledger.dead_letter(f"{number + 1}-0", "it is bad", [(b"note", b"n" * 20_000)])
+    assert book.redis.xlen(DEAD) == 250
+
+
+@pytest.mark.parametrize("size", [2000, 60_000])
+def test_metadata_is_told_once_and_by_workers_only_where_it_is_small(book: Book, size: int) -> None:
+    ledger = book.ledger()
+    event = scale_up(book, ledger, 3, note="n" * size)
+    record(ledger, event)
+    (told,) = book.results("event")
+    assert json.loads(told["metadata"]) == {"note": "n" * size}
+    for worker in book.results("worker"):
+        metadata = json.loads(worker["metadata"])
+        assert (
+            metadata == {"note": "n" * size} if size < 2048 else list(metadata) == ["ottoscaler.io/omitted"]
+        )
+
+
+def test_eight_events_of_60_kb_and_a_thousand_workers_write_little(book: Book) -> None:
+    """They once wrote 502 MiB of results."""
+    ledger = book.ledger()
+    event = scale_up(book, ledger, 200, note="n" * 60_000)
+    before = kept_bytes(book, "otto:scale:events")
+    record(ledger, event)
+    assert kept_bytes(book, RESULTS) - before < 200 * 7000
