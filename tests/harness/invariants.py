@@ -3,6 +3,7 @@ streams, and what is left in Redis. Whatever the service believes or logs plays 
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping
@@ -83,7 +84,8 @@ def _one_result_an_index(place: Sandbox, events: Mapping[str, int]) -> list[str]
 def _record_before_deletion(place: Sandbox) -> list[str]:
     """Every deletion that was requested comes after its Pod's result. A retry's plan shows only in the next
     attempt's Pod, or in its result where it was cancelled before it had one, and an intent to cancel only in
-    the status. Faults of a test leave no request behind."""
+    the status, or in the scale_down itself where the worker had ended before it. Faults of a test leave no
+    request behind."""
     assert place.cluster is not None
     recorded = {
         (f["event_id"], int(f["index"]), int(f["attempt"])): 0.0 if f["status"] == "cancelled" else one.at
@@ -93,6 +95,7 @@ def _record_before_deletion(place: Sandbox) -> list[str]:
     latest: dict[tuple[str, int], int] = {}
     for event_id, index, attempt in (*lives(place), *recorded):
         latest[event_id, index] = max(attempt, latest.get((event_id, index), 0))
+    aimed_at = _scale_downs(place)
     problems = []
     for request in place.cluster.audit.requests("delete", "pods"):
         match = _NAME.match(request.name)
@@ -103,8 +106,24 @@ def _record_before_deletion(place: Sandbox) -> list[str]:
             continue
         if latest.get(key[:2], 0) > key[2]:
             continue
+        if aimed_at.get(key[0], math.inf) <= request.time + SAME_INSTANT_SECONDS:
+            continue
         problems.append(f"the Pod of {key} was deleted before its end was recorded")
     return problems
+
+
+def _scale_downs(place: Sandbox) -> dict[str, float]:
+    """When each scale_up was first aimed at by a scale_down of its task (Unix seconds, Redis's clock)."""
+    entries = [(str(i), fields) for i, fields in place.redis.xrange(STREAM)]
+    first: dict[str, float] = {}
+    for entry_id, fields in entries:
+        if fields.get("type") == "scale_down" and "task_id" in fields:
+            first.setdefault(fields["task_id"], int(entry_id.partition("-")[0]) / 1000)
+    return {
+        i: first[f["task_id"]]
+        for i, f in entries
+        if f.get("type") == "scale_up" and f.get("task_id") in first
+    }
 
 
 def _nothing_left(place: Sandbox) -> list[str]:

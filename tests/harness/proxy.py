@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import socket
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -137,6 +138,7 @@ class Proxy:
         self._replies.set()
         self._doomed: Counter[str] = Counter()
         self._listener: socket.socket | None = None
+        self.delay = 0.0  # seconds that whatever the client sends is held back
         self.port = free_port()
         self.calls: list[str] = []
         self.decide: Callable[[str], ProxyAction] = self._decide
@@ -243,6 +245,8 @@ class Proxy:
         buffer = bytearray()
         while chunk := connection.client.recv(CHUNK):
             self._open.wait()
+            if self.delay:
+                time.sleep(self.delay)
             if self._protocol is None:
                 connection.server.sendall(chunk)
                 continue

@@ -1,0 +1,144 @@
+"""One run of chaos: its schedule, its end, and what it is judged by."""
+
+from __future__ import annotations
+
+import random
+import re
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+
+from tests.harness.chaos_report import Report, left_in_redis, unnoted_second_pods
+from tests.harness.invariants import broken_invariants, lives, result_entries
+from tests.harness.sandbox import Sandbox, sandbox
+from tests.harness.waiting import wait_for
+from tests.tools.chaos.moves import DEFAULT, MOVES
+from tests.tools.chaos.producer import Producer
+from tests.tools.chaos.schedule import Schedule
+from tests.tools.chaos.stage import LEASE_SECONDS, Stage
+
+EVENTS = 200
+CALM_SECONDS = 90.0  # for everything to end once the moves have stopped
+
+_LOST = re.compile(r"(\d+) entr(?:y|ies) between (\S+) and (\S+) w(?:as|ere) removed")
+
+
+class Chaos:
+    """One run. Everything happens on the calling thread, in the order of a schedule."""
+
+    def __init__(self, place: Sandbox, seed: int, moves: Sequence[str]) -> None:
+        self._place = place
+        self._random = random.Random(seed)
+        self._moves = moves
+        self.report = Report(seed)
+        self._schedule = Schedule()
+        self._stage = Stage(place, self._schedule, self.report.faults)
+        self._producer = Producer(self._stage)
+
+    def run(self, seconds: float, events: int) -> Report:
+        """So many seconds of moves; then everything is given time to end, and is judged."""
+        stage = self._stage
+        try:
+            for slot in stage.kube_roads:
+                stage.start(slot)
+            for replica in stage.slots.values():
+                replica.wait_ready()
+            self._producer.plan(self._random, seconds, events)
+            self._plan_moves(seconds)
+            self._schedule.run()
+            stage.calm()
+            self._wait_for_the_end()
+            self._judge()
+        finally:
+            stage.close()
+        return self.report
+
+    def _plan_moves(self, seconds: float) -> None:
+        rng, at = self._random, 1.0
+        moves, weights = zip(*(MOVES[name] for name in self._moves), strict=True)
+        while at < seconds:
+            move = rng.choices(moves, weights)[0]
+            length, number = rng.uniform(0.1, 2.5 * LEASE_SECONDS), rng.randrange(1_000_000)
+            act = lambda m=move, s=length, n=number: m(self._stage, self._producer, s, n)  # noqa: E731
+            self._schedule.at(at, act)
+            at += rng.uniform(0.3, 2.0)
+
+    # --- the end
+
+    def _open(self) -> set[str]:
+        """Events that have neither ended nor are told to have been trimmed away."""
+        ended = {fields["event_id"] for fields in self._place.results("event")}
+        sent = self._producer.ups.keys() | set(self._producer.downs)
+        refused = {letter["event_id"] for letter in self._place.dead()}
+        left = sent - ended
+        if self._producer.trimmed:
+            left -= self._lost(left)
+        return left | (set(self._producer.huge) - refused)
+
+    def _lost(self, ids: set[str]) -> set[str]:
+        """Those of these ids that a dead letter tells to have been trimmed before they were read."""
+        ranges = [m.groups() for d in self._place.dead() if (m := _LOST.search(d["error"])) is not None]
+        return {
+            one for one in ids for _, first, last in ranges if _number(first) <= _number(one) <= _number(last)
+        }
+
+    def _wait_for_the_end(self) -> None:
+        began = time.monotonic()
+        try:
+            wait_for(lambda: not self._open(), "every event ends", CALM_SECONDS)
+            self._place.wait_no_pods(CALM_SECONDS)
+            self._place.wait_nothing_pending()
+        except AssertionError as error:
+            self.report.problems.append(f"{error}; not ended: {sorted(self._open())}")
+        self.report.calm_seconds = time.monotonic() - began
+
+    def _judge(self) -> None:
+        report, place, producer = self.report, self._place, self._producer
+        sent = {**producer.ups, **dict.fromkeys(producer.downs, 0)}
+        lost = self._lost(set(sent)) if producer.trimmed else set()
+        ended = {fields["event_id"] for fields in place.results("event")}
+        judged = {event_id: count for event_id, count in sent.items() if event_id not in lost - ended}
+        seconds: set[str] = set()
+        report.problems += broken_invariants(place, judged, seconds_uids=seconds)
+        found = lives(place)
+        report.events, report.downs = len(producer.ups), len(producer.downs)
+        report.workers = sum(producer.ups.values())
+        report.attempts, report.pods = len(found), sum(map(len, found.values()))
+        report.seconds_uids, report.dead_letters = len(seconds), len(place.dead())
+        report.statuses = Counter(
+            one.fields["status"] for one in result_entries(place) if one.fields["kind"] == "worker"
+        )
+        report.problems += self._dead_letter_problems()
+        report.problems += unnoted_second_pods(place, seconds)
+        report.problems += left_in_redis(place, len(sent) + len(producer.huge))
+
+    def _dead_letter_problems(self) -> list[str]:
+        """Dead letters are for entries that are too big, once each, and for trims, where there were any."""
+        problems = []
+        for letter in self._place.dead():
+            told_loss = _LOST.search(letter["error"]) is not None
+            if letter["event_id"] not in self._producer.huge and not (told_loss and self._producer.trimmed):
+                problems.append(f"a dead letter: {letter['event_id']}: {letter['error']}")
+        counts = Counter(letter["event_id"] for letter in self._place.dead())
+        return problems + [
+            f"{one} has {counts[one]} dead letters" for one in self._producer.huge if counts[one] != 1
+        ]
+
+
+def _number(event_id: str) -> tuple[int, int]:
+    first, _, second = event_id.partition("-")
+    return int(first), int(second or 0)
+
+
+def chaos(
+    seed: int, seconds: float, events: int = EVENTS, moves: Sequence[str] = DEFAULT, **settings: str
+) -> Report:
+    """One run of so many seconds of moves, in a sandbox of its own."""
+    base = {"OTTO_LEASE_SECONDS": str(LEASE_SECONDS), "OTTO_SHUTDOWN_GRACE_SECONDS": "1"}
+    with sandbox(**{**base, **settings}) as place:
+        report = Chaos(place, seed, moves).run(seconds, events)
+        if report.problems:
+            for replica in place.replicas:
+                print(f"--- {replica.log_path.name}\n{replica.log()[-2000:]}", file=sys.stderr)
+        return report
