@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from ottoscaler.cli.finding import Finding
 from ottoscaler.cli.redis_access import installation, sentence, where
+from ottoscaler.config.hash_tags import hash_tag
 from ottoscaler.config.settings import Settings
 from ottoscaler.errors import RedisError
 from ottoscaler.ledger.redis_client import RedisClient
@@ -51,9 +52,16 @@ class RedisCheck:
             )
         else:
             yield version(info, where(self._settings))
-            if problem := self._stream.cluster_problem():
-                yield Finding("problem", "redis", problem + ".")
-                return
+            if info.get("cluster_enabled") == "1" or info.get("redis_mode") == "cluster":
+                if problem := self._stream.cluster_problem():
+                    yield Finding("problem", "redis", problem + ".")
+                    return
+                tag = hash_tag(self._settings.redis_stream)
+                yield Finding(
+                    "ok", "redis", f"it is a Redis Cluster, and our streams share the hash tag {tag!r}"
+                )
+                installation(self._stream)  # which leads to the node that serves them
+                info = self._info() or info
             yield from trust(info)
         yield from self._names()
         self.installation = installation(self._stream)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from ottoscaler.config.kinds import service_link_port
-from ottoscaler.config.redis_url import mask, mask_address
+from ottoscaler.config.redis_url import mask, mask_address, secrets
 
 if TYPE_CHECKING:
     from ottoscaler.config.settings import Settings
@@ -133,6 +133,11 @@ def value_warnings(environ: Mapping[str, str]) -> tuple[str, ...]:
         value = environ.get(name, "")
         if has_url and value and not service_link_port(value):
             found.append(f"{name}: ignored because REDIS_URL is set.")
+    if environ.get("REDIS_PASSWORD_FILE", "").strip():
+        if environ.get("REDIS_PASSWORD") and not has_url:
+            found.append("REDIS_PASSWORD: ignored because REDIS_PASSWORD_FILE is set.")
+        if secrets(environ.get("REDIS_URL", "").strip()):
+            found.append("REDIS_URL: its password is ignored because REDIS_PASSWORD_FILE is set.")
     if (
         environ.get("REDIS_SENTINEL_MASTER")
         and not has_url

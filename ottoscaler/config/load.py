@@ -122,8 +122,8 @@ is used, and the service waits for it if it is missing.
 
 {render_settings_table()}
 Secrets (`REDIS_PASSWORD`, and a password inside `REDIS_URL`) are shown as `***` wherever settings are shown,
-and are replaced in every log line. If a `REDIS_URL` cannot be parsed, only the parts that cannot be a
-password are shown.
+and are replaced in every log line, as is what `REDIS_PASSWORD_FILE` holds. If a `REDIS_URL` cannot be
+parsed, only the parts that cannot be a password are shown.
 
 If `OTTO_INSTANCE` is not set, it is the first 10 hexadecimal digits of the SHA-256 of the database's number,
 the stream and the group. It stays the same when Redis moves to another host, and all replicas agree on it.

@@ -156,6 +156,22 @@ def test_wrong_password_for_a_while(place: Sandbox) -> None:
     assert "changed" not in replica.log()
 
 
+def test_rotated_password_in_a_file_needs_no_restart(place: Sandbox) -> None:
+    path = place.directory / "password"
+    path.write_text("first-4711\n")
+    own: Any = redis.Redis(port=place.redis_server.port, decode_responses=True)
+    own.execute_command("CONFIG", "SET", "requirepass", "first-4711")  # our own connection stays let in
+    replica = place.start(REDIS_PASSWORD_FILE=str(path))
+    own.execute_command("CONFIG", "SET", "requirepass", "second-4711")
+    own.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    wait_for(lambda: not replica.ready(), "it is not let in", 5)
+    path.write_text("second-4711\n")
+    wait_for(replica.ready, "it is let in again", RECOVERY_SECONDS)
+    own.execute_command("CONFIG", "SET", "requirepass", "")
+    own.close()
+    assert "4711" not in replica.log()
+
+
 def test_many_short_cuts_lose_and_double_nothing(place: Sandbox) -> None:
     proxy, through = behind_proxy(place)
     place.start(**through)

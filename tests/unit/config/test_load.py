@@ -256,6 +256,15 @@ def test_parts_beside_a_url_are_warned_about_without_their_values() -> None:
     assert "hunter2" not in loaded.warnings[0]
 
 
+def test_a_password_beside_a_passwords_file_is_warned_about_without_its_value(tmp_path: Path) -> None:
+    path = tmp_path / "password"
+    path.write_text("from-the-file")
+    for name, value in (("REDIS_PASSWORD", "hunter2hunter2"), ("REDIS_URL", "redis://:hunter2hunter2@redis")):
+        loaded = load({"REDIS_PASSWORD_FILE": str(path), name: value})
+        assert [line.partition(":")[0] for line in loaded.warnings] == [name]
+        assert "hunter2" not in loaded.warnings[0]
+
+
 def test_unknown_setting_is_warned_about_with_the_name_that_was_meant() -> None:
     environ = {"OTTO_MAX_WORKRS": "5", "OTTO_EVENT_ID": "1-0", "OTTO_MAX_WORKERS": "5", "PATH": "/bin"}
     assert unknown_settings(environ) == [
