@@ -118,6 +118,7 @@ class Attempt:
         self.maybe_sent = False  # a create of it may have reached the server, though no answer came
         self.turn_at = 0.0  # monotonic, when the last create had its turn; 0 for none since the last failure
         self.refused_seconds = 0.0  # for which creates of it have failed, while the API server was well
+        self.looked = False  # past the pending timeout, a look was answered: there was no Pod of it
         self.running_at = 0.0  # monotonic, when first seen running
         self.log = log.bind(
             event_id=task.run.event.event_id,

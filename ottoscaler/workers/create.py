@@ -68,30 +68,37 @@ def _create(a: Attempt) -> Ended | None:
             raise
         except (KubernetesUnavailable, RedisError) as error:
             a.under_way()
+            well = deps.pods.health.healthy
             flood.info("create_waits", f"Pods cannot be created for now: {error}", key=type(error).__name__)
             least = error.retry_after if isinstance(error, KubernetesUnavailable) else 0.0
             deps.stopping.wait(max(least, pause * random.uniform(0.5, 1.0)))
             pause = min(pause * 2, LONGEST_CREATE_PAUSE_SECONDS)
-            if isinstance(error, KubernetesUnavailable) and _is_overdue(a, error):
+            if isinstance(error, KubernetesUnavailable) and _is_overdue(a, error, well=well):
                 try:
                     view = parse_pod(deps.pods.get(a.subscription.name))
                 except PodGone:
-                    return settle(a, _refused(error))
+                    if a.looked:
+                        return settle(a, _refused(error))
+                    a.looked = True  # the server answers, so one more create shows whose fault it is
                 except KubernetesUnavailable:
-                    a.refused_seconds = 0.0  # not even a look is answered: the server is away for everybody
+                    a.refused_seconds, a.looked = 0.0, False  # the server is away for everybody
                 else:
                     return _found(a, view)  # a create without an answer has made it
 
 
-def _is_overdue(a: Attempt, error: KubernetesUnavailable) -> bool:
+def _is_overdue(a: Attempt, error: KubernetesUnavailable, *, well: bool) -> bool:
     """Whether this create alone has been turned down or left unanswered for the pending timeout. Time in
-    which the API server as a whole is in trouble is nobody's failure, nor is an answer that tells of it."""
+    which the API server as a whole is in trouble is nobody's failure, nor is an answer that tells of it.
+    ``well``: the server was not in trouble as this failed."""
     now, since = time.monotonic(), a.turn_at
     a.turn_at = 0.0
-    counts = isinstance(error, RefusedForNow) or not (error.status or isinstance(error, UnusableAnswer))
-    if since and counts and a.deps.pods.health.healthy:
+    own = isinstance(error, RefusedForNow) or not (error.status or isinstance(error, UnusableAnswer))
+    if not (own and well and a.deps.pods.health.healthy):
+        a.looked = False
+        return False
+    if since:
         a.refused_seconds += now - since
-    return counts and a.refused_seconds > a.deps.limits.pending_timeout
+    return a.refused_seconds > a.deps.limits.pending_timeout
 
 
 def _post(a: Attempt, generation: int) -> Ended | None:
