@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from types import TracebackType
 
 from ottoscaler.kube.places import Place, Places, Shares
+from ottoscaler.telemetry.health import progress
 
 # More than some 30 calls in flight gain nothing on a real server (DESIGN.md section 6), so no event needs
 # more. The rest is for the others while an event's or a profile's calls hang, as in a slow admission webhook.
@@ -103,7 +104,7 @@ class Throttle:
         place = places.ask(event)
         try:
             while not place.wait(LONGEST_SLEEP_SECONDS):
-                pass
+                progress()  # the watch thread waits here too, behind calls that hang
             self._await_token()
             yield
         finally:

@@ -27,6 +27,7 @@ from ottoscaler.ledger.records import Entry, entries
 from ottoscaler.ledger.redis_connections import CALLS_IN_FLIGHT, connected, endpoint
 from ottoscaler.ledger.redis_endpoint import Endpoint, nodes_of
 from ottoscaler.ledger.redis_errors import translated_errors
+from ottoscaler.telemetry.health import progress
 from ottoscaler.telemetry.logs import get_logger
 
 log = get_logger(__name__)
@@ -129,6 +130,8 @@ class RedisClient:
                     if words is None:
                         raise
                     return self._asked(error.host, error.port, words)
+                finally:
+                    progress()
             self._learn_nodes()
         raise RedisUnavailable(f"each of {MOST_REDIRECTIONS} nodes says that another serves our hash slot")
 

@@ -13,8 +13,22 @@ STALL_SECONDS = 15.0
 # What /readyz depends on (DESIGN.md 3.6); each is missing, so not ready, until it is registered.
 CONDITIONS = ("redis", "lease", "watch")
 
+_own = threading.local()  # ``beacon``: of the thread that looks
+
 Condition = Callable[[], tuple[bool, str]]
 Report = tuple[bool, dict[str, Any]]
+
+
+def progress() -> None:
+    """Note progress of the calling thread, if it has a beacon. Never waits.
+
+    The adapters call it after each round trip to Redis, whatever its result, and while a call to the API
+    server waits for its turn. So a step with many calls to a slow server counts as progress; a single call
+    that hangs does not.
+    """
+    beacon: Beacon | None = getattr(_own, "beacon", None)
+    if beacon is not None:
+        beacon.beat()
 
 
 class Beacon:
@@ -32,6 +46,7 @@ class Beacon:
         waits."""
         if self._thread is None:
             self._thread = threading.current_thread()
+            _own.beacon = self
         self._last = self._clock()
 
     def look(self) -> tuple[bool, str]:

@@ -137,6 +137,7 @@ class Proxy:
         self._replies = threading.Event()  # replies flow
         self._replies.set()
         self._doomed: Counter[str] = Counter()
+        self._delay = 0.0  # seconds by which each reply is late
         self._listener: socket.socket | None = None
         self.delay = 0.0  # seconds that whatever the client sends is held back
         self.port = free_port()
@@ -181,6 +182,10 @@ class Proxy:
     def swallow_replies(self) -> None:
         """Half-open: what the client says arrives and is carried out; no reply ever comes back."""
         self._replies.clear()
+
+    def slow(self, seconds: float) -> None:
+        """From now on each reply comes so many seconds late."""
+        self._delay = seconds
 
     def flow(self) -> None:
         """End :meth:`hang` and :meth:`swallow_replies`. What was held back is lost with its connections."""
@@ -274,6 +279,8 @@ class Proxy:
             if not self._replies.is_set():
                 continue
             self._open.wait()
+            if self._delay:
+                time.sleep(self._delay)
             connection.client.sendall(chunk)
 
 

@@ -9,9 +9,11 @@ import time
 from typing import Any
 
 from tests.harness.cluster_state import FOREVER, local_only, phases
+from tests.harness.proxy import Proxy
 from tests.harness.sandbox import Replica, Sandbox
 from tests.harness.waiting import stays, wait_for
 
+SLOW_REDIS_SECONDS = 30.0  # twice the time in which a thread must show progress
 MANY_LINES = 40  # in a few seconds: what no operator would read
 
 
@@ -79,6 +81,21 @@ def test_a_redis_that_hangs_turns_readiness_red_but_not_health(place: Sandbox) -
     replica.wait_ready(8)
     assert phases(place, event_id) == {0: "Running"}
     assert place.wait_event(place.scale_up(1))["status"] == "succeeded"
+
+
+def test_a_redis_that_answers_each_command_late_never_turns_health_red(place: Sandbox) -> None:
+    """Several commands a step, each 2.7 s late: more than the 15 s in which a thread must show progress."""
+    proxy = Proxy(place.redis_server.port)
+    try:
+        replica = place.start(REDIS_URL=f"redis://127.0.0.1:{proxy.port}/0")
+        place.wait_event(place.scale_up(1))
+        proxy.slow(2.7)
+        for _ in range(8):
+            place.scale_up(1, run_seconds=FOREVER)
+        place.send("scale_down", pod_count=4)
+        stays(lambda: is_alive(replica), "it is not well while Redis is slow", SLOW_REDIS_SECONDS)
+    finally:
+        proxy.close()
 
 
 @local_only

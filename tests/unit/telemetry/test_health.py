@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from ottoscaler.telemetry.health import STALL_SECONDS, Health
+from ottoscaler.telemetry.health import STALL_SECONDS, Health, progress
 from ottoscaler.telemetry.http import CONNECTIONS, HttpServer
 from ottoscaler.telemetry.metrics import Metrics
 
@@ -51,6 +51,25 @@ def test_thread_without_progress_turns_health_red_within_15_seconds() -> None:
     assert part(report, "threads", "dispatcher")[0]
     health._beacons["listener"].beat()
     assert health.healthz()[0]
+
+
+def test_a_round_trip_of_a_thread_is_its_progress_and_of_no_other() -> None:
+    clock = Clock()
+    health = Health(clock=clock)
+    own, other = health.beacon("reconciler"), health.beacon("listener")
+    seen: list[bool] = []
+
+    def step() -> None:
+        own.beat()
+        clock.now += 14
+        progress()
+        clock.now += 14
+        seen.extend((own.look()[0], other.look()[0]))
+
+    run(step)
+    assert seen == [True, False]
+    run(progress)  # a thread without a beacon: nothing happens
+    assert not other.look()[0]
 
 
 def test_dead_thread_turns_health_red_at_once() -> None:

@@ -20,7 +20,15 @@ HISTOGRAMS = {
 }  # fmt: skip
 COUNTERS = {
     f"ottoscaler_{name}"
-    for name in ("events", "workers", "redis_polls", "redis_reconnects", "watch_restarts", "retries", "entries_trimmed")
+    for name in (
+        "events",
+        "workers",
+        "redis_polls",
+        "redis_reconnects",
+        "watch_restarts",
+        "retries",
+        "entries_trimmed",
+    )
 }
 GAUGES = {
     f"ottoscaler_{name}"
