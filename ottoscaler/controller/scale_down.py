@@ -26,7 +26,7 @@ from ottoscaler.workers.in_hand import InHand
 
 log = get_logger(__name__)
 
-VICTIMS_A_SCRIPT = 1000  # pairs of event and index in one script, to keep Redis responsive
+VICTIMS_A_SCRIPT = 100  # pairs of event and index in one script: some 3 ms of Redis
 ROUNDS = 3  # of choosing, where workers ended or began between the look and the choice
 
 

@@ -90,12 +90,25 @@ class Ledger(Scripts):
         )
         return self._taken(event_id, answer)
 
-    @staticmethod
-    def _taken(event_id: str, answer: list[Any]) -> Taken:
+    def _taken(self, event_id: str, answer: list[Any]) -> Taken:
         how = Taking(text(answer[0]))
         if how in (Taking.TAKEN, Taking.MINE):
-            return Taken(how, Record.parse(event_id, text(answer[1]), answer[2]))
+            record = Record.parse(event_id, text(answer[1]), answer[2])
+            if record.doomed:
+                return self._cancel_doomed(record, how)
+            return Taken(how, record)
         return Taken(how, detail=text(answer[1]) if len(answer) > 1 else "")
+
+    def _cancel_doomed(self, record: Record, how: Taking) -> Taken:
+        """Cancel, batch by batch, what has not ended of an event of which nothing more may begin."""
+        word = Word.MORE
+        while word is Word.MORE:
+            answer = self.fenced("cancel_doomed", record.event_id, self.owner, record.epoch, timestamp())
+            word = Word(text(answer[0]))
+        if word is not Word.OK:
+            return Taken(Taking.CANCELLED)
+        flat = self.stream.command("HGETALL", f"{self.stream.prefix}event:{record.event_id}")
+        return Taken(how, Record.parse(record.event_id, str(record.epoch), flat))
 
     def owner_of(self, event_id: str) -> str | None:
         """An open event's owner, '' where it was handed over, ``None`` where it is not open."""
@@ -187,6 +200,7 @@ class Ledger(Scripts):
         answer = self.fenced(
             "poison", record.event_id, self.owner, record.epoch, error, timestamp(), *_prefixed(fields)
         )
+        self._cancel_doomed(record, Taking.MINE)
         return bool(answer[0] == b"ok")
 
     # --- Redis was emptied

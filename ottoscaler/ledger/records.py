@@ -115,6 +115,7 @@ class Record:
     intents: dict[int, Intent] = field(default_factory=dict)
     poisoned: bool = False
     count: int = 0
+    doomed: bool = False  # nothing more of it may begin, and some of it is yet to be cancelled
 
     @classmethod
     def parse(cls, event_id: str, epoch: str, flat: Sequence[bytes]) -> Record:
@@ -130,6 +131,7 @@ class Record:
             intents,
             raw.get("poisoned") == b"1",
             int(raw.get("n") or b"0"),
+            "doomed" in raw,
         )
 
     def entry(self) -> Entry:
@@ -173,6 +175,7 @@ class Word(StrEnum):
     RECORDED = "recorded"  # the index has a result
     STALE = "stale"  # the index is at another attempt
     FINISHED = "finished"  # the event is
+    MORE = "more"  # some are left for another call
     OWNED = "owned"  # the event is open, so its owner's business
 
 

@@ -10,9 +10,9 @@ import pytest
 from ottoscaler.config.settings import Settings
 from ottoscaler.controller.housekeeping import Housekeeping
 from ottoscaler.ledger.ledger import Ledger
-from ottoscaler.ledger.records import Entry
+from ottoscaler.ledger.records import Entry, Record, Taking
 from ottoscaler.ledger.redis_client import RedisClient
-from ottoscaler.model import Outcome, Reason, ScaleUp, Status, WorkerId
+from ottoscaler.model import Outcome, Reason, ScaleDown, ScaleUp, Status, WorkerId
 from ottoscaler.telemetry.metrics import Metrics
 from tests.harness.redis_fixture import Book, book, redis_server
 
@@ -140,3 +140,59 @@ def test_eight_events_of_60_kb_and_a_thousand_workers_write_little(book: Book) -
     before = kept_bytes(book, "otto:scale:events")
     record(ledger, event)
     assert kept_bytes(book, RESULTS) - before < 200 * 7000
+
+
+def test_cancelling_a_thousand_workers_by_their_tombstone_is_done_in_batches(book: Book) -> None:
+    ledger = book.ledger()
+    up = str(book.redis.xadd("otto:scale:events", {"type": "scale_up"}))
+    down = ScaleDown(book.redis.xadd("otto:scale:events", {"type": "scale_down"}), "t")
+    ledger.take(down, Entry(down.event_id, ((b"type", b"scale_down"),)))
+    scripts = calls(book)
+    taken = ledger.take(ScaleUp(up, "t", 1000), Entry(up, ((b"type", b"scale_up"),)))
+    assert taken.how is Taking.CANCELLED
+    assert calls(book) - scripts >= 1000 / 100, "no script cancels more than a hundred"
+    assert len(book.results("worker")) == 1000
+    (told,) = book.results("event")
+    assert (told["status"], told["cancelled"]) == ("cancelled", "1000")
+
+
+def test_cancelling_that_was_broken_off_is_finished_by_whoever_takes_the_event_over(book: Book) -> None:
+    ledger = book.ledger()
+    up = str(book.redis.xadd("otto:scale:events", {"type": "scale_up"}))
+    down = ScaleDown(book.redis.xadd("otto:scale:events", {"type": "scale_down"}), "t")
+    ledger.take(down, Entry(down.event_id, ((b"type", b"scale_down"),)))
+    words = (up, ledger.owner, "scale_up", "t", 1000, "", "[]", "{}", "2026-01-01T00:00:00.000Z", "1")
+    ledger.run("take", *words)  # and its replica dies here, after the first batch
+    assert len(book.results("worker")) == 100
+    successor = book.ledger("a", "2")
+    assert successor.take_over(up, "a/1").how is Taking.CANCELLED
+    assert len(book.results("worker")) == 1000
+    assert len(book.results("event")) == 1
+
+
+def test_poisoned_event_of_many_workers_is_cancelled_in_batches(book: Book) -> None:
+    ledger = book.ledger()
+    event = scale_up(book, ledger, 1000)
+    begun = WorkerId(event.event_id, 7, 0)
+    ledger.start(begun, 1)
+    ledger.poison(Record(event.event_id, 1, 0, b"[]"), "it is poison")
+    assert len(book.results("worker")) == 999
+    assert ledger.record(begun, 1, "", DONE, despite_intent=True).word == "ended"
+    assert book.redis.xlen(DEAD) == 1
+
+
+def test_victims_are_found_without_copying_bodies_in_bounded_steps(book: Book) -> None:
+    ledger = book.ledger()
+    events = [scale_up(book, ledger, count) for count in (1500, 3, 700)]
+    ledger.start(WorkerId(events[0].event_id, 1400, 0), 1)
+    ledger.start(WorkerId(events[2].event_id, 5, 0), 1)
+    down = ScaleDown(book.redis.xadd("otto:scale:events", {"type": "scale_down"}), None, 5)
+    found = {r.event_id: r for r in ledger.scale_downs.candidates(down.event_id, None)}
+    assert {i: r.count for i, r in found.items()} == {e.event_id: e.pod_count for e in events}
+    assert list(found[events[0].event_id].indexes) == [1400]
+    assert list(found[events[2].event_id].indexes) == [5]
+
+
+def calls(book: Book) -> int:
+    """How many scripts Redis has run."""
+    return sum(stats["calls"] for name, stats in book.redis.info("commandstats").items() if "eval" in name)

@@ -40,7 +40,7 @@ def test_by_task_all_its_workers_go_and_no_others(one_replica: Sandbox) -> None:
     assert entry == {
         "kind": "event", "event_id": down, "task_id": "build 1", "type": "scale_down", "status": "succeeded",
         "pod_count": "", "succeeded": "0", "failed": "0", "cancelled": "3",
-        "duration_ms": entry["duration_ms"],
+        "duration_ms": entry["duration_ms"], "metadata": "{}",
     }  # fmt: skip
     for event_id, count in ((first, 2), (second, 1)):
         ended = place.wait_event(event_id)

@@ -1,4 +1,4 @@
--- Give an event up: cancel what has not ended, and dead-letter it with its history.
+-- Give an event up: dead-letter it with its history, and doom it (cancel_doomed.lua cancels what has not ended).
 -- A = id, owner, epoch, error, time, then the event's fields for the dead letter.
 local failure = check_streams()
 if failure then return failure end
@@ -20,8 +20,5 @@ if kind == 'scale_down' then
   close_ledger(id, key, kind, redis.call('HGET', key, 'task'), 'dead', now)
   return {'ok'}
 end
-for index = 0, tonumber(redis.call('HGET', key, 'n')) - 1 do
-  local cancelled = cancel_index(id, key, tostring(index), id, A[4], A[5], now)
-  if cancelled and type(cancelled[3]) == 'table' then break end -- that ended the event
-end
+redis.call('HSET', key, 'doomed', id .. ':' .. A[4])
 return {'ok'}

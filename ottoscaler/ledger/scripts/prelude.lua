@@ -197,6 +197,28 @@ local function cancel_index(id, key, index, by, why, at, now)
   return {attempt, '', ended or true}
 end
 
+-- Nothing more of a doomed event may begin, and 'doomed' says who wants it so and why. Its workers are cancelled in
+-- batches, so that no script is long: the owner goes on until none is left ('more' says that some are).
+local MOST_CANCELLED = 100
+
+local function cancel_doomed(id, key, at, now)
+  local e = redis.call('HMGET', key, 'doomed', 'doomed-from', 'n')
+  if not e[1] then return nil, false end
+  local by, why = string.match(e[1], '^(.-):(.*)$')
+  local from, total = tonumber(e[2] or '0'), tonumber(e[3])
+  local to = math.min(from + MOST_CANCELLED, total)
+  for index = from, to - 1 do
+    local cancelled = cancel_index(id, key, string.format('%.0f', index), by, why, at, now)
+    if cancelled and type(cancelled[3]) == 'table' then return cancelled[3], false end -- that ended the event
+  end
+  if to >= total then
+    redis.call('HDEL', key, 'doomed', 'doomed-from')
+    return nil, false
+  end
+  redis.call('HSET', key, 'doomed-from', to)
+  return nil, true
+end
+
 local function new_event(id, key, e, now)
   redis.call('HSET', key, 'state', 'open', 'type', e.type, 'task', e.task, 'n', e.count, 'owner', e.owner,
     'epoch', '1', 'since', now, 'taken', now, 'strikes', '0', 'progress', '0', 'tried', '0', 'begun', '0', 'done', '0',

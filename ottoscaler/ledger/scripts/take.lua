@@ -18,11 +18,10 @@ if A[6] ~= '' and now > tonumber(A[6]) * 1000 then return {'expired'} end
 local tombstone = A[3] == 'scale_up' and redis.call('HGET', P .. 'tombstones', A[4])
 new_event(id, key, {type = A[3], task = A[4], count = A[5], owner = owner, body = A[7], meta = A[8]}, now)
 if tombstone and compare_ids(id, tombstone) < 0 then
-  local ended
-  for index = 0, tonumber(A[5]) - 1 do
-    ended = record(id, key, tostring(index), '0', '', never_ran('Cancelled', 'cancelled by ' .. tombstone, A[9]), now)
-  end
-  return {'cancelled', ended[1], tostring(ended[2])}
+  redis.call('HSET', key, 'doomed', tombstone .. ':cancelled by ' .. tombstone)
+  local ended = cancel_doomed(id, key, A[9], now)
+  if ended then return {'cancelled', ended[1], tostring(ended[2])} end
+  return {'mine', '1', redis.call('HGETALL', key)}
 end
 if A[3] == 'scale_down' and A[4] ~= '' then
   -- In the same step as it is owned: the task's older scale_ups that nobody has read yet shall never run.
