@@ -10,6 +10,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 from ottoscaler.controller.head_starts import HeadStarts
 from ottoscaler.controller.inbox import Inbox
@@ -114,7 +115,7 @@ class Dispatcher(Loop):
         ended: Ended | None = None
         again: Task | None = None
         delay = 0.0
-        under_way = Once(lambda: self._under_way(task))
+        under_way = Once(partial(self._under_way, task))
         try:
             ended = self._workers.work(task, under_way) if not task.run.dropped else Ended(Next.DROPPED)
         except Fenced:

@@ -26,6 +26,9 @@ from ottoscaler.model import Event, Outcome, ScaleUp, WorkerId
 # An owner that held an event this long made progress enough: its death is no sign of a poisoned event,
 # or rolling updates and node failures would in time condemn every healthy event that runs for hours.
 HOLD_THAT_COUNTS_MS = 120_000
+# An owner whose heart beat on so long after it had tried to create an event's Pod did not die of that: an
+# event that kills its owner does so while its Pod is built, sent, or read.
+OUTLIVED_MS = 3_000
 MOST_FIELDS_IN_A_SCRIPT = 3000  # Lua unpacks some 8,000 values at most
 
 
@@ -87,6 +90,7 @@ class Ledger(Scripts):
             HOLD_THAT_COUNTS_MS,
             timestamp(),
             "1" if room else "0",
+            OUTLIVED_MS,
         )
         return self._taken(event_id, answer)
 

@@ -9,11 +9,16 @@ import time
 from collections import deque
 from collections.abc import Iterable
 
+from ottoscaler.ledger.ledger import OUTLIVED_MS
 from ottoscaler.model import WorkerId
 from ottoscaler.workers.beginning import Beginning
 from ottoscaler.workers.in_hand import InHand
 from ottoscaler.workers.run import EventRun, Task
-from ottoscaler.workers.turns import ALONE_FROM_STRIKES, next_of
+from ottoscaler.workers.turns import RETRY_WAITS_TURNS, next_of
+
+# A suspect and any other begin no closer than this, unless the first of them is under way by then: what the
+# process outlives so long is not what it dies of.
+ALONE_SECONDS = OUTLIVED_MS / 1000
 
 
 class RunRegistry:
@@ -26,13 +31,15 @@ class RunRegistry:
         self._runs: dict[str, EventRun] = {}
         self._startable: dict[str, EventRun] = {}  # admitted, with a worker to start
         self._adopting: dict[str, EventRun] = {}  # admitted, with Pods to adopt
-        self._suspects: dict[str, EventRun] = {}  # admitted, that killed their owners
         self._due: list[tuple[float, int, Task]] = []  # a heap of what waits: the dropped stay till then
         self._order = itertools.count()  # for equal times
-        self._starts = 0  # turns given so far
+        self._turn = 0  # turns given so far
+        self._went_ahead = False  # the last start was a retry ahead of its turn
         self._busy = 0
         self._admitting = 0  # runs on their way from the intake to the dispatcher
         self._beginning = Beginning()  # of them, tasks that were submitted and are not under way yet
+        self._begun_at: dict[int, float] = {}  # each of those, by its identity
+        self._alone: dict[int, float] = {}  # and those of them that are a suspect's
         self._lost: set[str] = set()  # events whose ledger Redis has lost
 
     # --- events come and go
@@ -59,13 +66,13 @@ class RunRegistry:
             self._admitting -= 1
             if run.dropped:
                 return
+            self._turn += 1
+            run.turn = self._turn
             for due, task in run.waiting.values():
                 heapq.heappush(self._due, (due, next(self._order), task))
             self._file(run)
             if run.adoptees:
                 self._adopting[run.event.event_id] = run
-            if run.strikes >= ALONE_FROM_STRIKES:
-                self._suspects[run.event.event_id] = run
 
     def drop(self, run: EventRun) -> None:
         """The event is another replica's now, or it has ended: forget it."""
@@ -80,7 +87,6 @@ class RunRegistry:
             self._in_hand.leave(event_id)
             self._startable.pop(event_id, None)
             self._adopting.pop(event_id, None)
-            self._suspects.pop(event_id, None)
 
     def _file(self, run: EventRun) -> None:
         """Under the lock, after its tasks have changed."""
@@ -113,8 +119,11 @@ class RunRegistry:
             if self._busy >= self.slots or self._beginning.full:
                 return None
             self._wake_due(now)
-            task = self._next_adoptee() or self._next_start()
+            task = self._next_adoptee(now) or self._next_start(now)
             if task is not None:
+                self._begun_at[id(task)] = now
+                if task.run.suspect:
+                    self._alone[id(task)] = now
                 task.run.active.add(task.index)
                 task.run.begun = True
                 self._busy += 1
@@ -129,31 +138,47 @@ class RunRegistry:
             if not run.dropped and waiting is not None and waiting[1] is task:
                 del run.waiting[task.index]
                 run.ready.append(task)
+                run.due_turns.append(self._turn)
                 self._file(run)
 
-    def _next_adoptee(self) -> Task | None:
+    def _next_adoptee(self, now: float) -> Task | None:
         for event_id, run in self._adopting.items():
+            if run.suspect and (run.active or _lately(self._begun_at, now)):
+                continue
+            if not run.adoptees[0].uid and _lately(self._alone, now):
+                continue  # it would be blamed with the suspect that begins
             task = run.adoptees.popleft()
             if not run.adoptees:
                 del self._adopting[event_id]
             return task
         return None
 
-    def _next_start(self) -> Task | None:
-        may_start = self._beginning.may_start
-        startable = (r for r in self._startable.values() if may_start(r.event.event_id, r.event.profile))
-        run = next_of(startable, self._suspects.values())
-        if run is None:
+    def _next_start(self, now: float) -> Task | None:
+        run = next_of(self._may_start(now), self._turn + 1, went_ahead=self._went_ahead)
+        if run is None or (run.suspect and _lately(self._begun_at, now)):
             return None
-        self._starts += 1
-        run.turn = self._starts
+        self._turn += 1
+        self._went_ahead = run.retry_due is not None and self._turn - run.retry_due > RETRY_WAITS_TURNS
+        run.turn = self._turn
         if run.ready:
             task = run.ready.popleft()
+            run.due_turns.popleft()
         else:
             index = run.fresh.popleft()
             task = Task(run, index, 0, head_start=run.head_start if index == 0 else None)
         self._file(run)
         return task
+
+    def _may_start(self, now: float) -> list[EventRun]:
+        """A suspect starts one worker at a time, and nothing else starts while it begins."""
+        if _lately(self._alone, now):
+            return []
+        share = self._beginning.may_start
+        return [
+            run
+            for run in self._startable.values()
+            if share(run.event.event_id, run.event.profile) and not (run.suspect and run.active)
+        ]
 
     def due_in(self, now: float) -> float | None:
         """Seconds until the first retry is due; ``None`` where none waits."""
@@ -164,7 +189,9 @@ class RunRegistry:
         """A task has its Pod, or waits for something else than its turn to create one. True where the
         dispatcher may be waiting for that."""
         with self._lock:
-            return self._beginning.end(task.run.event.event_id, task.run.event.profile)
+            self._begun_at.pop(id(task), None)
+            was_alone = self._alone.pop(id(task), None) is not None
+            return self._beginning.end(task.run.event.event_id, task.run.event.profile) or was_alone
 
     def ended(self, task: Task, *, again: Task | None = None, delay: float = 0.0, left: bool = False) -> bool:
         """Give a task's slot back. ``again`` is to follow it in ``delay`` seconds; with ``left`` the worker
@@ -293,3 +320,7 @@ class RunRegistry:
         with self._lock:
             self._lost -= {run.event.event_id for run in runs}
             self._lost &= self._runs.keys()
+
+
+def _lately(times: dict[int, float], now: float) -> bool:
+    return any(now - since < ALONE_SECONDS for since in times.values())

@@ -14,6 +14,7 @@ from ottoscaler.ledger.records import IndexState, Record, Stage
 from ottoscaler.model import JsonObject, ScaleUp, WorkerId
 from ottoscaler.pods.plan import PodPlan
 from ottoscaler.workers.head_start import HeadStart
+from ottoscaler.workers.turns import SUSPECT_FROM_STRIKES
 
 LONGEST_RETRY_SECONDS = 60.0  # the back-off of attempts doubles up to here
 
@@ -64,10 +65,11 @@ class EventRun:
         self.offered = False
         self.told_latency = bool(record.indexes) or record.epoch > 1
         self.head_start = head_start  # of the task of index 0
-        self.turn = 0  # when it had its last turn: so many starts had been made then
+        self.turn = 0  # the number of its last turn, first that of its arrival
         self.fresh: deque[int] = deque(i for i in range(event.pod_count) if i not in record.indexes)
         self.adoptees: deque[Task] = deque()
         self.ready: deque[Task] = deque()  # retries whose time has come, and tasks to do again
+        self.due_turns: deque[int] = deque()  # of each of them, the number of the turn at which it was due
         self.waiting: dict[int, tuple[float, Task]] = {}  # index: (monotonic due time, task)
         self.active: set[int] = set()
         self.states: dict[int, str] = {}  # index: its state as the ledger has it, for a reseed
@@ -108,6 +110,16 @@ class EventRun:
     @property
     def priority(self) -> int:
         return self.event.priority
+
+    @property
+    def suspect(self) -> bool:
+        """Whether it may be what killed its owners: it has made no progress since."""
+        return self.strikes >= SUSPECT_FROM_STRIKES and not self.progressed
+
+    @property
+    def retry_due(self) -> int | None:
+        """The number of the turn at which the first of its due retries was due."""
+        return self.due_turns[0] if self.due_turns else None
 
     @property
     def about(self) -> JsonObject:

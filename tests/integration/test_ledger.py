@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ottoscaler.errors import Fenced, RedisError, RedisUnavailable, Wiped
-from ottoscaler.ledger.ledger import Ledger
+from ottoscaler.ledger.ledger import OUTLIVED_MS, Ledger
 from ottoscaler.ledger.records import Entry, Expired, Record, Taken
 from ottoscaler.model import Outcome, Reason, ScaleDown, ScaleUp, Status, WorkerId
 from tests.harness.redis_fixture import Book, book, redis_server
@@ -186,8 +186,10 @@ def test_full_replica_leaves_an_event_that_has_not_begun(book: Book) -> None:
 
 def die(book: Book, event: ScaleUp, generation: int) -> Record:
     """The owner dies while it tries to create a Pod, and its next incarnation takes over."""
-    worker = WorkerId(event.event_id, 1, 0)
-    assert book.ledger("a", str(generation)).start(worker, generation).word in ("ok", "again")
+    ledger = book.ledger("a", str(generation))
+    if generation > 1:
+        ledger.skip(WorkerId(event.event_id, 1, generation - 2), generation)
+    assert ledger.start(WorkerId(event.event_id, 1, generation - 1), generation).word == "ok"
     new = book.ledger("a", str(generation + 1))
     record = new.take_over(event.event_id, f"a/{generation}").record
     assert record is not None
@@ -203,6 +205,31 @@ def test_deaths_without_progress_are_strikes_and_progress_forgives(book: Book) -
     third = book.ledger("a", "3")
     begin(third, event, 0, epoch=record.epoch)
     assert die(book, event, 3).strikes == 2
+
+
+def test_create_that_its_owner_outlived_is_not_what_it_died_of(book: Book) -> None:
+    ledger, event = book.ledger("a", "1"), add(book)
+    owned(ledger, event)
+    ledger.start(WorkerId(event.event_id, 1, 0), 1)
+    key = f"otto:scale:events:ottoscaler:event:{event.event_id}"
+    book.redis.hset(key, "tried", int(book.redis.hget(key, "tried")) - OUTLIVED_MS - 1)
+    assert ledger.replicas.beat("{}", survey=False)
+    taken = book.ledger("a", "2").take_over(event.event_id, "a/1").record
+    assert taken is not None
+    assert taken.strikes == 0
+
+
+def test_look_for_a_pod_that_was_outlived_is_no_try(book: Book) -> None:
+    ledger, event = book.ledger("a", "1"), add(book)
+    owned(ledger, event)
+    assert die(book, event, 1).strikes == 1
+    ledger = book.ledger("a", "2")
+    worker = WorkerId(event.event_id, 1, 0)
+    assert ledger.start(worker, 2).word == "again"
+    assert ledger.skip(worker, 2).word == "ok"
+    taken = book.ledger("a", "3").take_over(event.event_id, "a/2").record
+    assert taken is not None
+    assert taken.strikes == 1
 
 
 def test_event_that_only_waited_is_no_suspect_when_its_owner_dies(book: Book) -> None:

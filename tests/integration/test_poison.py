@@ -17,7 +17,7 @@ def dies(place: Sandbox, event_id: str) -> None:
 
     def tried() -> bool:
         held = ledger(place, event_id)
-        return held.get("epoch", "0") != before and held.get("tried") == "1"
+        return held.get("epoch", "0") != before and held.get("tried", "0") != "0"
 
     wait_for(tried, "it tries", 10)
     replica.kill()
@@ -64,3 +64,50 @@ def test_restarts_never_count_against_a_healthy_long_event(place: Sandbox) -> No
     end_workers(place, event_id)
     ends_well(place, event_id)
     assert place.dead() == []
+
+
+@local_only
+def test_hanging_creates_and_five_kills_poison_nobody(place: Sandbox) -> None:
+    """The suspects take the blame in turn, so that none of five is struck five times."""
+    assert place.cluster is not None
+    events = [place.scale_up() for _ in range(5)]
+    place.cluster.faults.hang("create", times=None)
+    for _ in range(DEATHS):
+        epochs = {each: ledger(place, each).get("epoch", "0") for each in events}
+        replica = place.start("owner", ready=False, OTTO_HTTP_PORT=0)
+
+        def tried(before: dict[str, str] = epochs) -> bool:
+            held = [ledger(place, each) for each in events]
+            taken = all(h.get("epoch", "0") != before[each] for h, each in zip(held, events, strict=True))
+            return taken and any(h.get("tried", "0") != "0" for h in held)
+
+        wait_for(tried, "one of them is tried", 10)
+        replica.kill()
+    assert max(int(ledger(place, each)["strikes"]) for each in events) < DEATHS
+    place.cluster.faults.clear()
+    place.start("owner")
+    for event_id in events:
+        assert place.wait_event(event_id)["status"] == "succeeded"
+    assert place.dead() == []
+
+
+@local_only
+def test_suspect_that_waits_for_quota_stops_nobody_else(place: Sandbox) -> None:
+    assert place.cluster is not None
+    suspect = place.scale_up(cpu="4")
+    place.cluster.faults.hang("create", times=None)
+    for _ in range(2):
+        dies(place, suspect)
+    place.cluster.faults.clear()
+    quota = {
+        "apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "little"},
+        "spec": {"hard": {"requests.cpu": "3"}},
+    }  # fmt: skip
+    path = f"/api/v1/namespaces/{place.kube.namespace}/resourcequotas"
+    assert place.kube.request("POST", path, quota)[0] == 201
+    place.start("owner")
+    assert ledger(place, suspect)["strikes"] == "2"
+    others = [place.scale_up() for _ in range(5)]
+    for event_id in others:
+        assert place.wait_event(event_id, 10)["status"] == "succeeded"
+    assert place.results("event", suspect) == []

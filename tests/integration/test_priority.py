@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -76,3 +77,23 @@ def test_five_hundred_pods_delay_one_pod_by_no_more_than_a_slots_time() -> None:
         assert place.wait_event(single)["status"] == "succeeded"
         assert len(place.workers(crowd)) < 20
         place.wait_event(place.send("scale_down", task_id="crowd"))
+
+
+@pytest.mark.parametrize(("hands", "newcomers", "between"), [(2, 60, 2), (16, None, 20)])
+def test_big_event_keeps_its_share_while_newcomers_pass(
+    hands: int, newcomers: int | None, between: int
+) -> None:
+    """Four slots, equal priorities: 40 workers of one event, and 100 events of one worker behind it."""
+    with sandbox(OTTO_MAX_WORKERS="4", OTTO_MAX_EVENTS_IN_HAND=str(hands)) as place:
+        replica = place.start()
+        big = place.scale_up(40, run_seconds=0.02)
+        small = [place.scale_up(1, run_seconds=0.02) for _ in range(100)]
+        place.wait_event(big, 60)
+        order = [line["event_id"] for line in replica.lines(action="pod_created")]
+        places = [at for at, event_id in enumerate(order) if event_id == big]
+        assert len(places) == 40
+        passed = order[: places[-1]]
+        assert len([each for each in passed if each in small]) < (newcomers or len(small) + 1)
+        # Creates under way together may be told in another order than they were started in.
+        gaps = [b - a - 1 for a, b in itertools.pairwise(places)]
+        assert max(gaps) <= between + 4, gaps

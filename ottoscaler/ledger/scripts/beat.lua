@@ -5,7 +5,7 @@ local standing = redis.call('HGET', mine, 'incarnation')
 -- Forgotten means that others took us for dead, or that Redis was emptied; nobody stands in our place.
 if not standing then return {'forgotten'} end
 if standing ~= A[2] then return {'lost'} end
-redis.call('HSET', mine, 'info', A[3])
+redis.call('HSET', mine, 'info', A[3], 'seen', now_ms())
 local beat = redis.call('HINCRBY', mine, 'beat', 1)
 local offers = redis.call('SRANDMEMBER', P .. 'offers', 64)
 if A[4] ~= '1' then return {'ok', tostring(beat), offers} end

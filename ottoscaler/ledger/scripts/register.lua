@@ -2,11 +2,13 @@
 -- to have ended ('' for none), its beat ('' where the proof was another than silence), and our lease in seconds.
 if wiped() then return {'wiped'} end
 local key = P .. 'replica:' .. A[1]
-local r = redis.call('HMGET', key, 'incarnation', 'beat', 'info')
+local r = redis.call('HMGET', key, 'incarnation', 'beat', 'info', 'seen')
 if r[1] and r[1] ~= A[2] then
   if r[1] ~= A[4] then return {'occupied', r[1], r[2], r[3]} end
   if A[5] ~= '' and r[2] ~= A[5] then return {'occupied', r[1], r[2], r[3]} end
 end
 redis.call('SADD', P .. 'replicas', A[1])
-redis.call('HSET', key, 'incarnation', A[2], 'info', A[3], 'lease', A[6])
+redis.call('HSET', key, 'incarnation', A[2], 'info', A[3], 'lease', A[6], 'seen', now_ms())
+-- When the one before was last alive tells its successors what it may have died of (takeover.lua).
+if r[1] and r[1] ~= A[2] then redis.call('HSET', key, 'before', r[1], 'before-seen', r[4] or '0') end
 return {'ok', tostring(redis.call('HINCRBY', key, 'beat', 1))}

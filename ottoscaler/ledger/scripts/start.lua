@@ -12,9 +12,10 @@ elseif state.attempt ~= attempt then return {'stale'}
 elseif state.kind == 's' then
   local intent = redis.call('HGET', key, 'c:' .. index)
   if intent then return {'cancelling', intent, state.rest} end
-  if state.rest == '' then redis.call('HSET', key, 'tried', '1') end
+  -- Once an owner: what it has outlived once, it does not die of at the next try.
+  if state.rest == '' and redis.call('HGET', key, 'tried') == '0' then redis.call('HSET', key, 'tried', now_ms()) end
   return {'again', state.rest}
 end
-redis.call('HSET', key, 'i:' .. index, 's:' .. attempt .. ':', 'tried', '1')
+redis.call('HSET', key, 'i:' .. index, 's:' .. attempt .. ':', 'tried', now_ms())
 if redis.call('HINCRBY', key, 'begun', 1) == 1 then redis.call('SREM', P .. 'offers', id) end
 return {'ok', ''}

@@ -29,6 +29,6 @@ if A[3] == 'scale_down' and A[4] ~= '' then
   if not standing or compare_ids(standing, id) < 0 then redis.call('HSET', P .. 'tombstones', A[4], id) end
 end
 if A[10] == '1' and A[3] == 'scale_up' then
-  redis.call('HSET', key, 'i:0', 's:0:', 'begun', '1', 'tried', '1')
+  redis.call('HSET', key, 'i:0', 's:0:', 'begun', '1', 'tried', now)
 end
 return {'new'}

@@ -1,6 +1,7 @@
 -- Take an event from a dead, ended or absent owner, or from a full one that offers it:
 -- A = id, owner, old owner, old beat, how ('dead' or 'offer'), hold in ms that counts as progress, time,
--- room ('0': leave what has not begun to replicas that have some).
+-- room ('0': leave what has not begun to replicas that have some), and in ms how long an owner that outlives
+-- a try does not die of it.
 local failure = check_streams()
 if failure then return failure end
 if wiped() then return {'wiped'} end
@@ -16,12 +17,15 @@ if A[5] == 'offer' then
   if A[8] == '0' and e[6] == '0' and e[8] == 'scale_up' then return {'full'} end
 elseif old ~= '' then
   local consumer, incarnation = split_owner(old)
-  local r = redis.call('HMGET', P .. 'replica:' .. consumer, 'incarnation', 'beat')
+  local r = redis.call('HMGET', P .. 'replica:' .. consumer, 'incarnation', 'beat', 'seen', 'before', 'before-seen')
   -- Another incarnation is there only because its registration proved that the old one had ended.
   if r[1] == incarnation and r[2] ~= A[4] then return {'alive'} end
   -- Only an owner that tried to create a Pod of it and got none can have died of it: what waited for a slot,
-  -- or ran on with the Pods that it had, is no suspect, however often its owners die.
-  if e[7] == '1' and e[4] == '0' and now - tonumber(e[5]) < tonumber(A[6]) then
+  -- or ran on with the Pods that it had, is no suspect, however often its owners die. Nor is what its owner
+  -- outlived: whose create hung for seconds while the heart beat on.
+  local seen = r[1] == incarnation and r[3] or r[4] == incarnation and r[5] or '0'
+  local outlived = (tonumber(seen) or 0) - tonumber(e[7]) > tonumber(A[9])
+  if e[7] ~= '0' and e[4] == '0' and not outlived and now - tonumber(e[5]) < tonumber(A[6]) then
     redis.call('HINCRBY', key, 'strikes', 1)
     local history = redis.call('HGET', key, 'history') or ''
     redis.call('HSET', key, 'history', history .. A[7] .. ' ' .. consumer .. ' died without progress; ')

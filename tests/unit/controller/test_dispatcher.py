@@ -158,18 +158,6 @@ def test_retry_holds_no_slot_until_it_is_due() -> None:
     bench.close()
 
 
-def test_event_that_killed_its_owners_begins_alone() -> None:
-    bench = Bench(4)
-    bench.add("1-0", 2)
-    suspect = bench.add("2-0", 1, strikes=2)
-    assert bench.step(1) == [("2-0", 0)]
-    bench.dispatch()
-    assert bench.workers.order() == [("2-0", 0)]
-    suspect.progressed = True
-    assert ("1-0", 0) in bench.step(3)
-    bench.close()
-
-
 def test_event_counts_as_in_hand_until_its_last_worker_has_begun() -> None:
     bench = Bench(1)
     bench.add("1-0", 2)

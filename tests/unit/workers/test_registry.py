@@ -1,0 +1,195 @@
+"""The registry of runs, verb by verb: no threads, and time is handed in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ottoscaler.ledger.records import IndexState, Record, Stage
+from ottoscaler.model import ScaleUp
+from ottoscaler.workers.head_start import HeadStart
+from ottoscaler.workers.in_hand import InHand
+from ottoscaler.workers.registry import ALONE_SECONDS, RunRegistry
+from ottoscaler.workers.run import EventRun, Task
+
+
+class Desk:
+    """A registry and what was started from it."""
+
+    def __init__(self, slots: int = 100, hands: int = 16) -> None:
+        self.in_hand = InHand(hands)
+        self.registry = RunRegistry(slots, self.in_hand)
+        self.now = 0.0
+
+    def add(
+        self, event_id: str, count: int = 1, head_start: HeadStart | None = None, **record: Any
+    ) -> EventRun:
+        event = ScaleUp(event_id, event_id, count)
+        facts = Record(event_id, 1, record.pop("strikes", 0), b"[]", **record)
+        run = EventRun(event, None, facts, head_start=head_start)
+        assert self.registry.add(run)
+        self.registry.admit(run)
+        return run
+
+    def start(self) -> Task | None:
+        return self.registry.next_task(self.now)
+
+    def starts(self) -> list[str]:
+        """Everything that may start now, as ``event/index``."""
+        found = []
+        while (task := self.start()) is not None:
+            found.append(f"{task.run.event.event_id}/{task.index}")
+        return found
+
+
+def test_event_that_is_here_already_is_not_added_twice() -> None:
+    desk = Desk()
+    run = desk.add("1-0")
+    again = EventRun(run.event, None, Record("1-0", 1, 0, b"[]"))
+    assert not desk.registry.add(again)
+    newer = EventRun(run.event, None, Record("1-0", 2, 0, b"[]"))
+    assert desk.registry.add(newer)
+    assert run.dropped
+
+
+def test_nothing_starts_before_the_dispatcher_has_admitted_it() -> None:
+    desk = Desk()
+    run = EventRun(ScaleUp("1-0", "t", 1), None, Record("1-0", 1, 0, b"[]"))
+    desk.registry.add(run)
+    assert desk.starts() == []
+    assert not desk.registry.idle
+    desk.registry.admit(run)
+    assert desk.starts() == ["1-0/0"]
+
+
+def test_retry_waits_for_its_time() -> None:
+    desk = Desk()
+    run = desk.add("1-0", indexes={0: IndexState(Stage.WAITING, 1, due_ms=0)})
+    (due, _) = run.waiting[0]
+    desk.now = due - 0.01
+    assert desk.starts() == []
+    assert 0 < (desk.registry.due_in(desk.now) or 0) < 0.1
+    desk.now = due
+    task = desk.start()
+    assert task is not None
+    assert task.attempt == 1
+
+
+def test_adoptee_without_a_slot_may_be_claimed_and_given_back() -> None:
+    desk = Desk(slots=0)
+    desk.add("1-0", indexes={0: IndexState(Stage.BEGUN, 0, uid="u")})
+    (waiting,) = desk.registry.adoptees()
+    task = desk.registry.claim_adoptee(waiting.worker)
+    assert task is waiting
+    assert desk.registry.claim_adoptee(waiting.worker) is None
+    desk.registry.return_adoptee(task)
+    assert desk.registry.adoptees() == [task]
+    assert desk.registry.claim_adoptee(waiting.worker) is task
+    desk.registry.adoptee_ended(task)
+    assert not desk.registry.knows("1-0")
+
+
+def test_last_worker_that_ends_takes_the_event_with_it() -> None:
+    desk = Desk()
+    desk.add("1-0", 2)
+    first, second = desk.start(), desk.start()
+    assert first is not None
+    assert second is not None
+    desk.registry.ended(first)
+    assert desk.registry.knows("1-0")
+    desk.registry.ended(second)
+    assert not desk.registry.knows("1-0")
+
+
+def test_worker_that_is_left_to_the_next_replica_keeps_its_event() -> None:
+    desk = Desk()
+    desk.add("1-0")
+    task = desk.start()
+    assert task is not None
+    desk.registry.ended(task, left=True)
+    assert desk.registry.knows("1-0")
+
+
+def test_late_are_those_that_have_begun_nothing() -> None:
+    desk = Desk(slots=1)
+    first, second = desk.add("1-0"), desk.add("2-0")
+    desk.starts()
+    later = max(first.taken_at, second.taken_at) + 6
+    assert desk.registry.late(later, 5) == [second]
+    second.offered = True
+    assert desk.registry.late(later, 5) == []
+
+
+def test_skipped_workers_leave_the_hand() -> None:
+    desk = Desk(slots=0)
+    desk.add("1-0", 2)
+    assert desk.registry.fresh() == [("1-0", 0)]
+    desk.registry.skip("1-0", {0, 1})
+    assert desk.in_hand.count() == 0
+    assert not desk.registry.knows("1-0")
+
+
+def test_head_start_is_withdrawn_once_and_only_before_its_worker_started() -> None:
+    desk = Desk()
+    run = desk.add("1-0", 2, head_start=HeadStart(3, 0.0))
+    assert desk.registry.withdraw_head_start(run)
+    assert not desk.registry.withdraw_head_start(run)
+    started = desk.add("2-0", 1, head_start=HeadStart(3, 0.0))
+    desk.starts()
+    assert not desk.registry.withdraw_head_start(started)
+
+
+# --- suspects
+
+
+def test_suspect_begins_alone_and_the_others_go_on_when_it_is_under_way() -> None:
+    desk = Desk()
+    desk.add("1-0", strikes=2)
+    desk.add("2-0", 2)
+    suspect = desk.start()
+    assert suspect is not None
+    assert suspect.run.suspect
+    assert desk.starts() == []
+    assert desk.registry.under_way(suspect)
+    assert desk.starts() == ["2-0/0", "2-0/1"]
+
+
+def test_suspect_that_waits_for_quota_holds_nobody_up() -> None:
+    """Its create was refused, so it is under way; what it waits for is its own."""
+    desk = Desk()
+    desk.add("1-0", 5, strikes=2)
+    suspect = desk.start()
+    assert suspect is not None
+    desk.registry.under_way(suspect)
+    desk.add("2-0", 90)
+    assert len(desk.starts()) == 28  # one event's share of what may begin at one time
+    assert suspect.run.active == {0}
+
+
+def test_suspect_waits_until_what_others_began_is_under_way_or_outlived() -> None:
+    desk = Desk()
+    desk.add("1-0")
+    other = desk.start()
+    desk.add("2-0", strikes=2)
+    assert desk.start() is None
+    desk.now += ALONE_SECONDS
+    assert desk.starts() == ["2-0/0"]
+    assert other is not None
+
+
+def test_hanging_create_of_a_suspect_holds_others_up_for_no_longer_than_it_takes_to_kill() -> None:
+    desk = Desk()
+    desk.add("1-0", strikes=2)
+    desk.add("2-0")
+    assert desk.starts() == ["1-0/0"]
+    desk.now += ALONE_SECONDS
+    assert desk.starts() == ["2-0/0"]
+
+
+def test_suspect_that_has_made_progress_is_none_any_more() -> None:
+    desk = Desk()
+    run = desk.add("1-0", 3, strikes=4)
+    first = desk.start()
+    assert first is not None
+    run.note_begun(0, 0, "uid")
+    desk.registry.under_way(first)
+    assert desk.starts() == ["1-0/1", "1-0/2"]
