@@ -24,8 +24,8 @@ MOST_DEAD_LETTERS = 5
 Json = dict[str, Any]
 
 
-class Survey:
-    """Takes snapshots. Every method raises RedisError. One thread."""
+class SnapshotReader:
+    """Reads snapshots. Every method raises RedisError. One thread."""
 
     def __init__(self, stream: RedisClient, settings: Settings) -> None:
         self._stream = stream
@@ -34,7 +34,7 @@ class Survey:
         self._dead = DeadLetters(stream, settings)
         self._heartbeats = Heartbeats(stream)
 
-    def take(self) -> Json:
+    def read(self) -> Json:
         """The whole picture, as docs/cli.md describes it. Waits for heartbeats, some 2.5 s at most."""
         replicas = self._heartbeats.look()
         now_ms = self._now_ms()

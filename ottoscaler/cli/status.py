@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ottoscaler.cli.redis_access import Failed, redis_settings, sentence
-from ottoscaler.cli.snapshot import Survey
+from ottoscaler.cli.snapshot import SnapshotReader
 from ottoscaler.cli.terminal import age, columns, safe, say
 from ottoscaler.errors import RedisError
 from ottoscaler.ledger.redis_client import RedisClient
@@ -24,10 +24,10 @@ Json = dict[str, Any]
 def main(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """0; with ``--watch``, until Ctrl-C."""
     settings = redis_settings(environ)
-    survey = Survey(RedisClient(settings), settings)
+    reader = SnapshotReader(RedisClient(settings), settings)
     while True:
         try:
-            _show(survey.take(), as_json=arguments.json, watching=arguments.watch is not None)
+            _show(reader.read(), as_json=arguments.json, watching=arguments.watch is not None)
         except RedisError as error:
             if arguments.watch is None:
                 raise Failed(sentence(settings, error)) from error

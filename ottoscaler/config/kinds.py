@@ -24,14 +24,14 @@ _SERVICE_LINK = re.compile(r"(?:tcp|udp|sctp)://\S+:([0-9]{1,5})")
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class ValueKind:
     """How a text becomes a value, and the words that follow "expected"."""
 
     parse: Callable[[str], Any]
     expected: str
 
 
-def whole(low: int, high: int) -> Kind:
+def whole(low: int, high: int) -> ValueKind:
     """An integer, both bounds included."""
 
     def parse(text: str) -> int:
@@ -39,10 +39,10 @@ def whole(low: int, high: int) -> Kind:
             raise ValueError
         return int(text)
 
-    return Kind(parse, f"an integer from {low} to {high}")
+    return ValueKind(parse, f"an integer from {low} to {high}")
 
 
-def decimal(low: float, high: float, unit: str = "") -> Kind:
+def decimal(low: float, high: float, unit: str = "") -> ValueKind:
     """A number that may have a decimal part, both bounds included."""
 
     def parse(text: str) -> float:
@@ -50,27 +50,29 @@ def decimal(low: float, high: float, unit: str = "") -> Kind:
             raise ValueError
         return float(text)
 
-    return Kind(parse, f"a number{unit} from {low:g} to {high:.10g}")
+    return ValueKind(parse, f"a number{unit} from {low:g} to {high:.10g}")
 
 
-def seconds(low: float, high: float) -> Kind:
+def seconds(low: float, high: float) -> ValueKind:
     return decimal(low, high, " of seconds")
 
 
-def whole_seconds(low: int, high: int) -> Kind:
+def whole_seconds(low: int, high: int) -> ValueKind:
     """Whole seconds, the unit that events use. A decimal part is rounded up."""
     kind = decimal(low, high, " of seconds")
-    return Kind(lambda text: math.ceil(kind.parse(text)), f"{kind.expected} (rounded up to whole seconds)")
+    return ValueKind(
+        lambda text: math.ceil(kind.parse(text)), f"{kind.expected} (rounded up to whole seconds)"
+    )
 
 
-def port(low: int) -> Kind:
+def port(low: int) -> ValueKind:
     """A port, or the ``tcp://10.96.0.5:6379`` that the kubelet injects for a Service of that name."""
     kind = whole(low, 65535)
 
     def parse(text: str) -> int:
         return int(kind.parse(service_link_port(text) or text))
 
-    return Kind(parse, kind.expected)
+    return ValueKind(parse, kind.expected)
 
 
 def service_link_port(text: str) -> str:
@@ -79,7 +81,7 @@ def service_link_port(text: str) -> str:
     return found[1] if found else ""
 
 
-def word(expected: str, longest: int = 200) -> Kind:
+def word(expected: str, longest: int = 200) -> ValueKind:
     """Printable text without blanks, of at most ``longest`` characters."""
 
     def parse(text: str) -> str:
@@ -87,10 +89,10 @@ def word(expected: str, longest: int = 200) -> Kind:
             raise ValueError
         return text
 
-    return Kind(parse, f"{expected} of up to {longest} printable characters without spaces")
+    return ValueKind(parse, f"{expected} of up to {longest} printable characters without spaces")
 
 
-def choice(*values: str, **aliases: str) -> Kind:
+def choice(*values: str, **aliases: str) -> ValueKind:
     """One of the given words, in upper or lower case, or another name for one of them."""
     by_fold = {value.casefold(): value for value in values}
     by_fold |= {alias.casefold(): value for alias, value in aliases.items()}
@@ -101,7 +103,7 @@ def choice(*values: str, **aliases: str) -> Kind:
         return by_fold[text.casefold()]
 
     others = {value: f" (or {alias})" for alias, value in aliases.items()}
-    return Kind(parse, f"one of {', '.join(value + others.get(value, '') for value in values)}")
+    return ValueKind(parse, f"one of {', '.join(value + others.get(value, '') for value in values)}")
 
 
 def _host(text: str) -> str:
@@ -198,20 +200,20 @@ def _image_patterns(text: str) -> tuple[str, ...]:
     return patterns
 
 
-TEXT = Kind(str, "any text")
-HOST = Kind(_host, "a host name or an IP address")
-DNS_LABEL = Kind(_dns_label, "a DNS label: up to 63 of a-z, 0-9 and '-', without '-' at either end")
-REDIS_URL = Kind(
+TEXT = ValueKind(str, "any text")
+HOST = ValueKind(_host, "a host name or an IP address")
+DNS_LABEL = ValueKind(_dns_label, "a DNS label: up to 63 of a-z, 0-9 and '-', without '-' at either end")
+REDIS_URL = ValueKind(
     redis_url.check,
     "a URL such as redis://host:6379/0, rediss://user:password@host:6379 or unix:///path?db=0",
 )
-SENTINELS = Kind(_sentinels, "a comma-separated list of host:port")
-FILE = Kind(_file, "a readable file")
-KUBECONFIG = Kind(_kubeconfig, "a readable kubeconfig file, or several separated by ':'")
-DIRECTORY = Kind(_directory, "a readable directory")
-QUANTITY = Kind(_quantity, "a Kubernetes quantity above zero, such as 500m, 8 or 32Gi")
-IMAGE = Kind(_image, "an image reference, such as busybox:latest")
-IMAGE_PATTERNS = Kind(
+SENTINELS = ValueKind(_sentinels, "a comma-separated list of host:port")
+FILE = ValueKind(_file, "a readable file")
+KUBECONFIG = ValueKind(_kubeconfig, "a readable kubeconfig file, or several separated by ':'")
+DIRECTORY = ValueKind(_directory, "a readable directory")
+QUANTITY = ValueKind(_quantity, "a Kubernetes quantity above zero, such as 500m, 8 or 32Gi")
+IMAGE = ValueKind(_image, "an image reference, such as busybox:latest")
+IMAGE_PATTERNS = ValueKind(
     _image_patterns, "a comma-separated list of image references, in which '*' does not match '/'"
 )
 
@@ -221,7 +223,7 @@ class Spec:
     """A line of the settings table, without its name. ``worked_out``: ``shown_default`` is words, not a
     value."""
 
-    kind: Kind
+    kind: ValueKind
     meaning: str
     shown_default: str
     worked_out: bool
@@ -229,7 +231,7 @@ class Spec:
 
 
 def setting(
-    kind: Kind,
+    kind: ValueKind,
     default: Any,
     meaning: str,
     *,

@@ -23,19 +23,19 @@ LIBRARY = "library"
 _COLOURS = {"DEBUG": "\x1b[2m", "WARNING": "\x1b[33m", "ERROR": "\x1b[31m", "CRITICAL": "\x1b[31m"}
 _RESET = "\x1b[0m"
 
-Entry = dict[str, Any]
+LogFields = dict[str, Any]
 
 
-def entry(record: logging.LogRecord, traceback: str) -> Entry:
+def log_fields(record: logging.LogRecord, traceback: str) -> LogFields:
     """What a record says, in the order in which people read it. Any thread."""
     seconds, milliseconds = divmod(int(record.created * 1000), 1000)
-    found: Entry = {
+    found: LogFields = {
         "time": f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{milliseconds:03d}Z",
         "level": record.levelname,
         "action": getattr(record, "action", LIBRARY),
         "message": _bounded(record.getMessage()),
     }
-    fields: Entry = getattr(record, "fields", {})
+    fields: LogFields = getattr(record, "fields", {})
     for name in ("event_id", "task_id", "pod", "index"):
         if fields.get(name) is not None:
             found[name] = _bounded(fields[name])
@@ -65,10 +65,10 @@ def _bounded(value: object) -> object:
 class JsonLine(JsonFormatter):
     """One JSON object in ASCII, so that no control character and no half surrogate reaches a terminal."""
 
-    def add_fields(self, log_data: Entry, record: logging.LogRecord, message_dict: Entry) -> None:
-        log_data.update(entry(record, message_dict.get("exc_info", "")))
+    def add_fields(self, log_data: LogFields, record: logging.LogRecord, message_dict: LogFields) -> None:
+        log_data.update(log_fields(record, message_dict.get("exc_info", "")))
 
-    def jsonify_log_record(self, log_data: Entry) -> str:
+    def jsonify_log_record(self, log_data: LogFields) -> str:
         line = json.dumps(log_data)
         while len(line) >= LINE_BYTES:
             texts = {name: text for name, text in log_data.items() if isinstance(text, str)}
@@ -90,7 +90,7 @@ class TextLine(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         traceback = self.formatException(record.exc_info) if record.exc_info else ""
-        found = entry(record, traceback)
+        found = log_fields(record, traceback)
         clock, level, action, message = (found.pop(name) for name in ("time", "level", "action", "message"))
         traceback = found.pop("exc_info", "")
         del found["logger"], found["thread"]
