@@ -39,7 +39,7 @@ class Sweep:
         *,
         instance: str,
         failed_pod_ttl: float,
-        now: Callable[[], float],
+        now: Callable[[], float | None],
     ) -> None:
         self._ledger = ledger
         self._watcher = watcher
@@ -47,7 +47,7 @@ class Sweep:
         self._deleter = deleter
         self._instance = instance
         self._failed_pod_ttl = failed_pod_ttl
-        self._now = now  # by the API server's clock
+        self._now = now  # by the API server's clock, if it is known
         self._sights: dict[str, int] = {}  # UID: how often it was seen left over, without a break
         self._going: set[str] = set()  # UIDs whose delete is under way
 
@@ -91,7 +91,8 @@ class Sweep:
     def _pod_is(self, view: PodView) -> PodIs:
         if not view.terminal:
             return PodIs.NOT_ENDED
-        age = seconds_since(view.finished_at or view.created_at, self._now())
+        now = self._now()
+        age = 0.0 if now is None else seconds_since(view.finished_at or view.created_at, now)
         return PodIs.KEPT if view.phase is Phase.FAILED and age < self._failed_pod_ttl else PodIs.ENDED
 
     def _act(self, view: PodView, row: Row, seen: dict[str, int]) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -20,6 +19,7 @@ from ottoscaler import __version__
 from ottoscaler.errors import KubernetesError, KubernetesUnavailable, PodExists, PodGone, UnusableAnswer
 from ottoscaler.kube.credentials import Access
 from ottoscaler.kube.decoding import events, page, parsed, pod, slim
+from ottoscaler.kube.server_clock import ServerClock
 from ottoscaler.kube.server_health import ServerHealth, Sign, sign_of
 from ottoscaler.kube.status import NEVER_SENT, error_of, plain, retry_after
 from ottoscaler.kube.throttle import CREATES, DELETES, LOOKS, Throttle, Turn
@@ -83,7 +83,7 @@ class PodClient:
         self._throttle = throttle
         self._observe = observe
         self._create_seconds = create_seconds
-        self._clock_offset = 0.0
+        self._clock = ServerClock()
         self.namespace = namespace
         self.health = ServerHealth()
         self._path = f"/api/v1/namespaces/{quote(namespace)}/pods"
@@ -141,7 +141,6 @@ class PodClient:
             beat()
             path = f"{self._path}?{urlencode(query)}"
             response = self._send("list", "GET", path, None, self._headers(None), LIST_SECONDS, stream=False)
-            self._set_clock(response.headers.get("date", ""))
             found, version, rest = page(response.data)
             items += found
             if not rest:
@@ -193,17 +192,10 @@ class PodClient:
         """Calls a second that the throttle allows now."""
         return self._throttle.rate
 
-    def now(self) -> float:
-        """Unix seconds by the API server's clock, to a second, for comparing with its own times."""
-        return time.time() + self._clock_offset
-
-    def _set_clock(self, date: str) -> None:
-        try:
-            offset = parsedate_to_datetime(date).timestamp() - time.time()
-        except (ValueError, TypeError, IndexError, OverflowError):
-            return
-        # Within two seconds they agree as far as whole seconds can tell.
-        self._clock_offset = offset if abs(offset) > 2 else 0.0
+    def now(self) -> float | None:
+        """Unix seconds by the API server's clock, for comparing with its own times; ``None`` while its
+        answers do not agree."""
+        return self._clock.now()
 
     def version(self) -> str:
         """The API server's version, such as v1.30.2."""
@@ -270,6 +262,8 @@ class PodClient:
             self.health.note(verb, Sign.WELL)
             if verb not in _CACHED:
                 self._transport.well()
+            if "continue=" not in path:  # the pages of a list are one answer
+                self._clock.note(response.headers.get("date", ""), begun)
             return response
         data = response.data
         if stream:

@@ -5,6 +5,7 @@ The modules create, monitor and settle act on it, in that order; worker puts the
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -119,6 +120,7 @@ class Attempt:
         self.turn_at = 0.0  # monotonic, when the last create had its turn; 0 for none since the last failure
         self.refused_seconds = 0.0  # for which creates of it have failed, while the API server was well
         self.looked = False  # past the pending timeout, a look was answered: there was no Pod of it
+        self.born_at = -math.inf  # monotonic, of an adopted Pod's creation, by the API server's clock
         self.running_at = 0.0  # monotonic, when first seen running
         self.log = log.bind(
             event_id=task.run.event.event_id,

@@ -13,6 +13,7 @@ from ottoscaler.workers.attempt import Attempt, seconds_since
 
 LONGEST_WAIT_SECONDS = 300.0  # a worker looks up at least so often, though nothing woke it
 TROUBLE_LOOK_SECONDS = 1.0  # between two looks at a Pod whose grace is over and whose end is not due
+CLOCK_LOOK_SECONDS = 1.0  # between two looks at an adopted Pod while the API server's clock is not known
 UNSEEN_LOOK_SECONDS = 5.0  # between two looks at a Pod that the watch does not show, as it lost a label
 
 _WAIT = Judgement(Verdict.WAIT)
@@ -31,8 +32,10 @@ def monitor(a: Attempt) -> Judgement:
             if subscription.gone:
                 if is_gone(a):
                     return found
-            elif view is None or view.ended or _look_again(a) == view:
+            elif view is None or view.ended:
                 return found
+            elif _look_again(a) == view and judgement(a).verdict is found.verdict:
+                return found  # that answer told the time again, too
             continue
         a.check_ownership()
         if deps.abandon.is_set() or a.run.leaving:
@@ -104,30 +107,42 @@ def judgement(a: Attempt) -> Judgement:
         return vanished(view)
     if view is None:
         return _WAIT
-    if view.started and not a.running_at:
+    if view.started:
         _saw_running(a, view)
     return judge(
         view,
         age_seconds=_age(a, view),
         waiting_seconds=a.subscription.trouble_seconds(),
         pending_timeout_seconds=limits.pending_timeout,
-        running_seconds=time.monotonic() - a.running_at if a.running_at else 0.0,
+        running_seconds=time.monotonic() - a.running_at if a.running_at and _tells_time(a) else 0.0,
         run_timeout_seconds=_run_limit(a),
     )
 
 
+def _tells_time(a: Attempt) -> bool:
+    """Whether times of this Pod can be compared now: an adopted one's only by the API server's clock."""
+    return bool(a.created_at) or a.deps.pods.now() is not None
+
+
 def _age(a: Attempt, view: PodView) -> float:
-    return (
-        time.monotonic() - a.created_at if a.created_at else seconds_since(view.created_at, a.deps.pods.now())
-    )
+    if a.created_at:
+        return time.monotonic() - a.created_at
+    now = a.deps.pods.now()
+    if now is None:
+        return 0.0
+    # A step of the API server's clock, or an answer by a wrong one, may make it younger and never older.
+    a.born_at = max(a.born_at, time.monotonic() - seconds_since(view.created_at, now))
+    return time.monotonic() - a.born_at
 
 
 def _saw_running(a: Attempt, view: PodView) -> None:
     if a.created_at:
-        a.running_at = a.subscription.started_at or time.monotonic()
-        a.deps.metrics.pod_start.observe(max(0.0, a.running_at - a.created_at))
-    else:
-        a.running_at = time.monotonic() - seconds_since(view.started_at, a.deps.pods.now())
+        if not a.running_at:
+            a.running_at = a.subscription.started_at or time.monotonic()
+            a.deps.metrics.pod_start.observe(max(0.0, a.running_at - a.created_at))
+    elif (now := a.deps.pods.now()) is not None:
+        since = time.monotonic() - seconds_since(view.started_at, now)
+        a.running_at = max(a.running_at, since) if a.running_at else since  # as in _age
 
 
 def _run_limit(a: Attempt) -> float:
@@ -143,6 +158,8 @@ def _time_left(a: Attempt) -> float:
         left = _run_limit(a) - (time.monotonic() - a.running_at)
     else:
         left = a.deps.limits.pending_timeout - _age(a, view)
+    if not _tells_time(a):
+        left = min(left, CLOCK_LOOK_SECONDS)
     if subscription.trouble_seconds():
         left = min(left, max(GRACE_SECONDS - subscription.trouble_seconds(), TROUBLE_LOOK_SECONDS))
     return min(max(left, 0.01), LONGEST_WAIT_SECONDS)

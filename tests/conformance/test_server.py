@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from email.utils import parsedate_to_datetime
+
 import pytest
 
 from .client import ApiServer, Namespace, pod
@@ -11,6 +14,12 @@ from .client import ApiServer, Namespace, pod
 def test_health_is_a_plain_ok(server: ApiServer, path: str) -> None:
     reply = server.call("GET", path)
     assert (reply.code, reply.body) == (200, "ok")
+
+
+@pytest.mark.parametrize("query", ["", "?watch=1&timeoutSeconds=1"])
+def test_every_answer_tells_the_servers_time(server: ApiServer, query: str) -> None:
+    told = server.call("GET", f"/api/v1/namespaces{query}").headers["date"]
+    assert abs(parsedate_to_datetime(told).timestamp() - time.time()) < 10
 
 
 def test_version_names_major_and_minor(server: ApiServer) -> None:

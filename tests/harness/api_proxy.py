@@ -4,7 +4,9 @@ bodies, garbled JSON, strange events in a watch."""
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,6 +35,8 @@ class ApiProxy:
         self.answers: deque[tuple[str, int, bytes, bool]] = deque()
         self.watches: set[_Handler] = set()
         self.connections: set[_Handler] = set()  # that are open
+        self.clock_ahead = 0.0  # seconds that the Date header of answers is wrong by
+        self.wrong_dates = math.inf  # answers that it is still wrong in
         self.made = 0  # connections so far
         self.ill: set[_Handler] = set()  # connections to the server that has lost its etcd
         self._server = ThreadingHTTPServer(
@@ -71,6 +75,12 @@ class _Handler(BaseHTTPRequestHandler):
         super().setup()
         self.api_proxy.made += 1
         self.api_proxy.connections.add(self)
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        ahead = self.api_proxy.clock_ahead if self.api_proxy.wrong_dates > 0 else 0.0
+        if ahead:
+            self.api_proxy.wrong_dates -= 1
+        return super().date_time_string(time.time() + ahead)
 
     def finish(self) -> None:
         self.api_proxy.connections.discard(self)

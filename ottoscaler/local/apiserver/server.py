@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import http
 from collections.abc import Callable
+from email.utils import formatdate
 
 from ottoscaler.local.apiserver.fault_plan import REQUEST_SECONDS, FaultPlan
 from ottoscaler.local.apiserver.messages import Answer, Request, Response, Stream, error_response
@@ -158,7 +159,7 @@ class Connection(asyncio.Protocol):
         head = (
             f"HTTP/1.1 {response.status} {_PHRASES.get(response.status, 'Unknown')}\r\n"
             f"Content-Type: {response.content_type}\r\n{more}{close}"
-            f"Content-Length: {len(response.body)}\r\n\r\n"
+            f"Date: {formatdate(usegmt=True)}\r\nContent-Length: {len(response.body)}\r\n\r\n"
         )
         self._write(head.encode("latin-1") + response.body)
         if self._close_after and self._transport is not None:
@@ -168,7 +169,10 @@ class Connection(asyncio.Protocol):
 
     def _begin_stream(self, stream: Stream) -> None:
         self._busy = True
-        head = f"HTTP/1.1 200 OK\r\nContent-Type: {stream.content_type}\r\nTransfer-Encoding: chunked\r\n\r\n"
+        head = (
+            f"HTTP/1.1 200 OK\r\nContent-Type: {stream.content_type}\r\n"
+            f"Date: {formatdate(usegmt=True)}\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
         self._write(head.encode("latin-1"))
         stop = stream.start(self)
         if self._busy:
