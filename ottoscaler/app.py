@@ -91,7 +91,10 @@ class App:
         self._redis = RedisClient(s)
         self._lease_redis = RedisClient(s, self._redis.endpoint)
         self._listener_redis = RedisClient(
-            s, self._redis.endpoint, answer_seconds=s.poll_seconds + READ_ANSWER_SECONDS
+            s,
+            self._redis.endpoint,
+            answer_seconds=s.poll_seconds + READ_ANSWER_SECONDS,
+            bounded_entries=True,
         )
         self._pods = connect(
             s.kubeconfig, s.namespace, s.kube_qps, s.kube_burst, self._observe, s.kube_create_seconds

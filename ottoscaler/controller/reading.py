@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from ottoscaler.errors import BadEvent
 from ottoscaler.events.parse import Limits, parse_event
+from ottoscaler.ledger.bounded_replies import MOST_BYTES
 from ottoscaler.ledger.identity import ReplicaIdentity
 from ottoscaler.ledger.records import Entry, Record
 from ottoscaler.model import Event, ScaleUp
@@ -26,6 +27,11 @@ class EventReader:
 
     def event(self, entry: Entry) -> Event:
         """The event that an entry is."""
+        if entry.cut_bytes:
+            raise BadEvent(
+                f"the event has {entry.cut_bytes} bytes; the limit is {self._limits.max_event_bytes}. "
+                f"Only its first fields, up to {MOST_BYTES} bytes, were read"
+            )
         return parse_event(entry.id, entry.fields or (), self._limits)
 
     def plan(self, event: Event) -> PodPlan | None:

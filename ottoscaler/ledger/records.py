@@ -31,10 +31,14 @@ def millis(moment: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One stream entry. ``fields`` is ``None`` where it was deleted while it was pending."""
+    """One stream entry. ``fields`` is ``None`` where it was deleted while it was pending.
+
+    ``cut_bytes`` is 0, or how large an entry is of which only the first fields were kept.
+    """
 
     id: str
     fields: tuple[tuple[bytes, bytes], ...] | None
+    cut_bytes: int = 0
 
 
 def entries(raw: Sequence[Any]) -> list[Entry]:
@@ -44,8 +48,8 @@ def entries(raw: Sequence[Any]) -> list[Entry]:
         if item is None:  # Redis 6.2, for an entry that was trimmed away
             continue
         entry_id, flat = item
-        fields = None if flat is None else tuple(zip(flat[::2], flat[1::2], strict=True))
-        result.append(Entry(entry_id.decode(), fields))
+        fields = None if flat is None else tuple(zip(flat[::2], flat[1::2], strict=False))
+        result.append(Entry(entry_id.decode(), fields, getattr(flat, "cut_bytes", 0)))
     return result
 
 

@@ -50,14 +50,21 @@ class RedisClient:
 
     The listener, the lease and everybody else have one each, so that a blocked read or a busy pool never
     delays a heartbeat. They share an endpoint, so that what one learns of a failover helps all.
+
+    With ``bounded_entries``, an entry that is too large to be held is cut (bounded_replies.py).
     """
 
     def __init__(
-        self, settings: Settings, shared: Endpoint | None = None, *, answer_seconds: float = ANSWER_SECONDS
+        self,
+        settings: Settings,
+        shared: Endpoint | None = None,
+        *,
+        answer_seconds: float = ANSWER_SECONDS,
+        bounded_entries: bool = False,
     ) -> None:
         self._settings = settings
         self.endpoint = shared or endpoint(settings)
-        self._client = connected(settings, self.endpoint, answer_seconds)
+        self._client = connected(settings, self.endpoint, answer_seconds, bounded_entries)
         self._gate = threading.BoundedSemaphore(CALLS_IN_FLIGHT)
         self._kept: Any = None  # a connection between two round trips
         self._kept_at = 0.0  # monotonic, when it was used last

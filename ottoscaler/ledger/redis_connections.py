@@ -14,6 +14,7 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelManagedConnection, SentinelManagedSSLConnection
 
 from ottoscaler.config.load import Settings
+from ottoscaler.ledger.bounded_replies import BoundedParser
 from ottoscaler.ledger.redis_endpoint import Address, Endpoint
 from ottoscaler.ledger.redis_errors import Pausing, wrong_server
 from ottoscaler.telemetry.redaction import hide
@@ -166,10 +167,12 @@ def endpoint(settings: Settings) -> Endpoint:
     return Endpoint((settings.redis_host, settings.redis_port))
 
 
-def connected(settings: Settings, shared: Endpoint, answer_seconds: float) -> Any:
+def connected(settings: Settings, shared: Endpoint, answer_seconds: float, bounded_entries: bool) -> Any:
     """A client of redis-py's, which connects at its first command."""
     options = connection_options(settings, answer_seconds=answer_seconds)
     options["endpoint"] = shared
+    if bounded_entries:
+        options["parser_class"] = BoundedParser
     if settings.redis_sentinels and not settings.redis_url:
         client = _sentinel(settings, options)
     else:
@@ -183,7 +186,7 @@ def connected(settings: Settings, shared: Endpoint, answer_seconds: float) -> An
 
 def _sentinel(settings: Settings, options: dict[str, Any]) -> Any:
     hosts = [(host, int(port)) for host, port in settings.redis_sentinels]
-    masters_own = ("db", "username", "password", "credential_provider", "endpoint")
+    masters_own = ("db", "username", "password", "credential_provider", "endpoint", "parser_class")
     asking = {name: value for name, value in options.items() if name not in masters_own}
     if settings.redis_tls:
         asking["ssl"] = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from ottoscaler.ledger.bounded_replies import MOST_BYTES
 from ottoscaler.ledger.fencing import Scripts, text
 from ottoscaler.ledger.records import Entry, Record, Reply, Word, entries, timestamp
 from ottoscaler.model import WorkerId
@@ -73,5 +74,5 @@ class ScaleDownSteps:
 
     def look_ahead(self, behind: str, count: int) -> tuple[str, list[Entry]]:
         """scale_downs that nobody has read yet, behind an id; and where to go on ('' at the end)."""
-        answer = self._scripts.run("lookahead", behind, count)
+        answer = self._scripts.run("lookahead", behind, count, MOST_BYTES)
         return text(answer[1]), entries(answer[2])

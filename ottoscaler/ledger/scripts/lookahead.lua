@@ -1,4 +1,5 @@
--- Find scale_downs that have not been read yet: A = id to go on behind, count.
+-- Find scale_downs that have not been read yet: A = id to go on behind, count, and the
+-- bytes of the largest entry that is handed out.
 -- Returns the last id looked at ('' at the end of the stream) and the scale_downs found.
 if wiped() then return {'wiped'} end
 local from = A[1]
@@ -9,15 +10,23 @@ for _, flat in ipairs(groups) do
   for i = 1, #flat, 2 do g[flat[i]] = flat[i + 1] end
   if g.name == GROUP and compare_ids(g['last-delivered-id'], from) > 0 then from = g['last-delivered-id'] end
 end
-local entries = redis.call('XRANGE', STREAM, '(' .. from, '+', 'COUNT', A[2])
+-- In small steps and up to a number of bytes, as each entry is copied; one that is too large is found out when it
+-- is read.
+local STEP = 20
+local most, left, looked = tonumber(A[3]), 4 * tonumber(A[3]), 0
 local found, last = {}, ''
-for _, entry in ipairs(entries) do
-  last = entry[1]
-  for i = 1, #entry[2], 2 do
-    if entry[2][i] == 'type' and entry[2][i + 1] == 'scale_down' then
-      if redis.call('EXISTS', event_key(last)) == 0 then found[#found + 1] = entry end
-      break
+while left > 0 and looked < tonumber(A[2]) do
+  local entries = redis.call('XRANGE', STREAM, '(' .. from, '+', 'COUNT', STEP)
+  for _, entry in ipairs(entries) do
+    from, last, looked = entry[1], entry[1], looked + 1
+    local size, down = 0, false
+    for i = 1, #entry[2], 2 do
+      size = size + #entry[2][i] + #entry[2][i + 1]
+      if entry[2][i] == 'type' and entry[2][i + 1] == 'scale_down' then down = true end
     end
+    left = left - size
+    if down and size <= most and redis.call('EXISTS', event_key(last)) == 0 then found[#found + 1] = entry end
   end
+  if #entries < STEP then break end
 end
 return {'ok', last, found}

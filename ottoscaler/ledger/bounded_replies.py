@@ -1,0 +1,84 @@
+"""Reads Redis's replies without ever holding an entry that is too large for this process.
+
+A producer may write an entry of hundreds of megabytes, and a blocking XREADGROUP delivers entries whole. But
+the protocol announces each string's length before its bytes, and each array's before its items. So what does
+not fit is read from the socket in small parts and dropped, and the entry's reader learns how large it was.
+This needs no other command than before, and does not depend on the server's version.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from redis._parsers import _RESP2Parser
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+MOST_BYTES = 1_048_576  # kept of one entry: as much as OTTO_MAX_EVENT_BYTES may allow
+MOST_STRINGS = 131_072  # kept of one entry: each costs some 100 bytes, however short it is
+PART_BYTES = 65_536  # read at once of what is dropped
+
+
+class Items(list[Any]):
+    """An array's items. ``cut_bytes`` is 0, or what all its strings had where only the first were kept."""
+
+    cut_bytes = 0
+
+
+_Resp2: Any = _RESP2Parser
+
+
+class BoundedParser(_Resp2):  # type: ignore[misc]
+    """redis-py's parser of RESP2, for replies whose innermost arrays are entries' fields. In each array at
+    most so many bytes of strings, and so many strings, are kept."""
+
+    def _read_response(self, disable_decoding: Any = False, **options: Any) -> Any:  # noqa: ARG002
+        return self._reply(options)[0]
+
+    def _reply(self, options: dict[str, Any], room: int | None = None) -> tuple[Any, int]:
+        """A reply, and how many bytes a string has: one of more than ``room`` is dropped."""
+        line = self._buffer.readline(**options)
+        kind, text = line[:1], line[1:]
+        if kind == b"$" and text != b"-1":
+            length = int(text)
+            if room is None or length <= room:
+                return self._buffer.read(length, **options), length
+            self._drop(length + 2, options)
+            return None, length
+        if kind == b"*" and text != b"-1":
+            return self._array(int(text), options), 0
+        if kind == b":":
+            return int(text), 0
+        if kind == b"-":
+            return self._error(text), 0
+        if kind not in (b"+", b"$", b"*"):
+            raise RedisConnectionError(f"a reply begins with {kind!r}")
+        return (text if kind == b"+" else None), 0
+
+    def _array(self, count: int, options: dict[str, Any]) -> Items:
+        items, room, size, cut = Items(), MOST_BYTES, 0, False
+        for _ in range(count):
+            item, length = self._reply(options, room)
+            size += length
+            cut = cut or length > room or len(items) >= MOST_STRINGS
+            if cut:
+                room = -1  # the rest is dropped, so that what is kept is the array's beginning
+            else:
+                room -= length
+                items.append(item)
+        if cut:
+            items.cut_bytes = size
+        return items
+
+    def _drop(self, length: int, options: dict[str, Any]) -> None:
+        """Read so many bytes and keep none. The buffer is emptied each time that all of it has been read."""
+        while length:
+            part = min(length, self._buffer.unread_bytes() or PART_BYTES)
+            self._buffer.read(part - 2, **options)  # it always reads two more, the end of a string
+            self._buffer.purge()
+            length -= part
+
+    def _error(self, text: bytes) -> Any:
+        error = self.parse_error(text.decode("utf-8", errors="replace"))
+        if isinstance(error, RedisConnectionError):
+            raise error
+        return error  # the connection raises it
