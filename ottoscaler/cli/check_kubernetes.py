@@ -11,7 +11,7 @@ from ottoscaler.errors import BadEvent, KubernetesError, KubernetesUnavailable, 
 from ottoscaler.kube.client import PodClient
 from ottoscaler.kube.credentials import Access, in_cluster
 from ottoscaler.kube.throttle import Throttle
-from ottoscaler.model import JsonObject, ScaleUp
+from ottoscaler.model import ScaleUp
 from ottoscaler.pods.labels import PREFIX, selector
 from ottoscaler.pods.plan import PodDefaults, plan
 from ottoscaler.pods.templates import Templates
@@ -123,7 +123,7 @@ class KubernetesCheck:
             return
         strangers: dict[str, int] = {}
         for pod in pods:
-            found = _installation_of(pod)
+            found = pod.installation
             if found != self._installation:
                 strangers[found] = strangers.get(found, 0) + 1
         if not strangers:
@@ -148,8 +148,3 @@ class KubernetesCheck:
         one = f"={installations[0]}"
         wanted = one if len(installations) == 1 else f" in ({','.join(installations[:INSTALLATIONS_NAMED])})"
         return f"kubectl delete pods -n {self._settings.namespace} -l '{PREFIX}installation{wanted}'"
-
-
-def _installation_of(pod: JsonObject) -> str:
-    labels = (pod.get("metadata") or {}).get("labels") or {}
-    return str(labels.get(PREFIX + "installation") or "")

@@ -26,9 +26,7 @@ from ottoscaler.kube.throttle import Throttle
 from ottoscaler.ledger.records import entries, timestamp
 from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.local import LocalCluster
-from ottoscaler.model import PodView
 from ottoscaler.pods.labels import selector
-from ottoscaler.pods.view import parse_pod
 
 START_SECONDS = 15.0  # for the service to be ready
 SCENE_SECONDS = 40.0  # for one scene, which takes some 5 s
@@ -172,8 +170,7 @@ class _Story:
         for entry in self._results("worker"):
             if entry["event_id"] == event_id:
                 found[int(entry["index"])] = Worker.of_result(entry)
-        for item in self._pods.list(selector(self._settings.instance))[0]:
-            view: PodView = parse_pod(item)
+        for view in self._pods.list(selector(self._settings.instance))[0]:
             if view.worker is not None and view.worker.event_id == event_id:
                 found.setdefault(view.worker.index, Worker.of_pod(view, timestamp()))
         return [found[index] for index in sorted(found)]

@@ -24,15 +24,18 @@ from ottoscaler.kube.server_health import ServerHealth, Sign, sign_of
 from ottoscaler.kube.status import NEVER_SENT, error_of, plain, retry_after
 from ottoscaler.kube.throttle import CREATES, DELETES, LOOKS, Throttle, Turn
 from ottoscaler.kube.transport import Transport
-from ottoscaler.model import JsonObject
+from ottoscaler.model import JsonObject, PodView
 from ottoscaler.pods.labels import event_in
 from ottoscaler.pods.refusal_table import is_policy
+from ottoscaler.pods.view import parse_pod
 
 USER_AGENT = f"ottoscaler/{__version__}"
 READ_SECONDS = 12.0  # of everything but creates and lists
 CREATE_SECONDS = 60.0  # a create passes admission webhooks, each of which may take 30 s
 LIST_SECONDS = 10.0  # a page; the watch thread must show progress within 15 s
-PAGE = 500  # Pods in one answer of a list, as kubectl asks
+FIRST_PAGE = 25  # Pods in the first answer of a list: how large they are is not known yet
+PAGE = 500  # Pods in one answer at most, as kubectl asks
+PAGE_BYTES = 4 * 1024 * 1024  # of an answer, about: a Pod may be 1.5 MiB, and a replica has 384 MiB
 
 _TIMED_OUT = (TimeoutError, urllib3.exceptions.ReadTimeoutError)
 _CACHED = ("list", "watch")  # a server that has lost its etcd may still answer these
@@ -129,23 +132,24 @@ class PodClient:
 
     # --- all Pods
 
-    def list(self, selector: str, beat: Callable[[], None] = lambda: None) -> tuple[list[JsonObject], str]:
+    def list(self, selector: str, beat: Callable[[], None] = lambda: None) -> tuple[list[PodView], str]:
         """All Pods that match, and the resource version to watch from. A failure is unknown, never zero.
 
         ``beat`` is called before each page. It takes no place among the throttle's calls: there is one such
         caller, and behind a thousand creates that hang it would never learn of the API server's return.
         """
-        items: list[JsonObject] = []
-        query = {"labelSelector": selector, "limit": str(PAGE)}
+        views: list[PodView] = []
+        query = {"labelSelector": selector, "limit": str(FIRST_PAGE)}
         while True:
             beat()
             path = f"{self._path}?{urlencode(query)}"
             response = self._send("list", "GET", path, None, self._headers(None), LIST_SECONDS, stream=False)
-            found, version, rest = page(response.data)
-            items += found
+            found, version, rest = page(response.data, parse_pod)
+            views += found
             if not rest:
-                return items, version
-            query["continue"] = rest
+                return views, version
+            fitting = PAGE_BYTES * len(found) // len(response.data) if found else PAGE
+            query |= {"continue": rest, "limit": str(min(max(1, fitting), PAGE))}
 
     def watch(
         self, selector: str, version: str, *, seconds: int, silence: float, opened: Callable[[Any], None]

@@ -7,8 +7,9 @@ be tried again: it is never taken for "no Pods" or for "gone". Only client.py us
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from typing import Any
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 import urllib3
 
@@ -16,6 +17,11 @@ from ottoscaler.errors import KubernetesUnavailable, UnusableAnswer
 from ottoscaler.kube.status import plain, watch_error
 from ottoscaler.model import JsonObject
 
+T = TypeVar("T")
+
+_DECODER = json.JSONDecoder()
+_ITEMS = re.compile(r'"items"\s*:\s*\[')  # of a list; before it stands only what describes the list
+_NOT_PODS = "list: the answer is not a list of Pods"
 _CHANGES = ("ADDED", "MODIFIED", "DELETED")
 
 # Of the 5 kB that the API server sends with each change of a Pod, half is its own book-keeping and a third
@@ -45,19 +51,50 @@ def pod(verb: str, answer: JsonObject) -> JsonObject:
     return answer
 
 
-def page(data: bytes) -> tuple[list[JsonObject], str, str]:
-    """A list's page: items, resource version, and where to go on (empty: it was the last). Raises
-    UnusableAnswer."""
-    answer = parsed("list", data)
-    meta, items = answer.get("metadata"), answer.get("items", ())
+def page(data: bytes, keep: Callable[[JsonObject], T]) -> tuple[list[T], str, str]:
+    """A list's page: what ``keep`` makes of each Pod, the resource version, and where to go on (empty: it was
+    the last page). Raises UnusableAnswer.
+
+    The Pods are decoded one by one, since decoded JSON takes some ten times the room of what is kept.
+    """
+    try:
+        kept, envelope = _items(data.decode(), keep)
+    except (ValueError, IndexError, RecursionError) as error:
+        raise UnusableAnswer("list: the answer is not JSON: a proxy's?") from error
+    meta = envelope.get("metadata") if isinstance(envelope, dict) else None
     version = meta.get("resourceVersion") if isinstance(meta, dict) else None
     if not isinstance(meta, dict) or not isinstance(version, str) or not version:
         raise UnusableAnswer("list: the answer has no resource version")
-    items = [] if items is None else items  # so an empty list may come from a server written in Go
-    if not isinstance(items, list) or not all(map(_is_pod, items)):
-        raise UnusableAnswer("list: the answer is not a list of Pods")
+    if envelope.get("items", []) not in ([], None):  # so an empty list may come from a server written in Go
+        raise UnusableAnswer(_NOT_PODS)
     rest = meta.get("continue")
-    return items, version, rest if isinstance(rest, str) else ""
+    return kept, version, rest if isinstance(rest, str) else ""
+
+
+def _items(text: str, keep: Callable[[JsonObject], T]) -> tuple[list[T], Any]:
+    """What is kept of the items, and the rest of the answer."""
+    kept: list[T] = []
+    found = _ITEMS.search(text)
+    if found is None:
+        return kept, json.loads(text)
+    position = _blanks(text, found.end())
+    more = text[position] != "]"
+    while more:
+        item, position = _DECODER.raw_decode(text, _blanks(text, position))
+        if not _is_pod(item):
+            raise UnusableAnswer(_NOT_PODS)
+        kept.append(keep(item))
+        position = _blanks(text, position)
+        more = text[position] == ","
+        position += more
+    return kept, json.loads(text[: found.end()] + text[position:])
+
+
+def _blanks(text: str, position: int) -> int:
+    """The first position from here on that holds no blank."""
+    while text[position] in " \t\r\n":
+        position += 1
+    return position
 
 
 def events(response: Any) -> Iterator[JsonObject]:

@@ -166,8 +166,8 @@ class PodWatcher(Loop):
 
     def _list(self) -> None:
         asked_at = time.monotonic()
-        items, version = self._pods.list(self._selector, self._beat)
-        views = {view.name: view for view in map(parse_pod, items)}
+        found, version = self._pods.list(self._selector, self._beat)
+        views = {view.name: view for view in found}
         now = time.monotonic()
         with self._lock:
             vanished = [view for name, view in self._views.items() if name not in views]

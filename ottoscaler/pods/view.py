@@ -7,6 +7,7 @@ come from any hand and any version of Kubernetes, and a field of an unexpected k
 from __future__ import annotations
 
 import re
+import sys
 from typing import Any
 
 from ottoscaler.model import JsonObject, Phase, PodView, WorkerId
@@ -43,7 +44,8 @@ def parse_pod(obj: JsonObject) -> PodView:
         instance=_text(labels, PREFIX + "instance"),
         installation=_text(labels, PREFIX + "installation"),
         task_id=_text(annotations, PREFIX + "task-id") or _text(labels, PREFIX + "task-id"),
-        metadata=_text(annotations, PREFIX + "metadata"),
+        # The Pods of an event have the same, up to 64 KiB of it: kept once.
+        metadata=sys.intern(_text(annotations, PREFIX + "metadata")),
         phase=_PHASES.get(_text(status, "phase") or "Pending", Phase.UNKNOWN),
         deleting=bool(meta.get("deletionTimestamp")),
         node=_text(spec, "nodeName"),
