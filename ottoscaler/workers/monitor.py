@@ -141,7 +141,9 @@ def _saw_running(a: Attempt, view: PodView) -> None:
             a.running_at = a.subscription.started_at or time.monotonic()
             a.deps.metrics.pod_start.observe(max(0.0, a.running_at - a.created_at))
     elif (now := a.deps.pods.now()) is not None:
-        since = time.monotonic() - seconds_since(view.started_at, now)
+        _age(a, view)
+        # The start is by its node's clock: one that is slow makes no Pod run for longer than it exists.
+        since = max(time.monotonic() - seconds_since(view.started_at, now), a.born_at)
         a.running_at = max(a.running_at, since) if a.running_at else since  # as in _age
 
 

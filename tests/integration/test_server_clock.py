@@ -63,3 +63,18 @@ def test_step_of_the_servers_clock_ends_no_adopted_worker_and_is_told() -> None:
         end_workers(place, event_id)
         assert place.wait_event(event_id)["succeeded"] == str(WORKERS)
         assert len(second.lines(action="server_clock_stepped")) == 1
+
+
+@local_only
+def test_node_whose_clock_is_hours_behind_ends_no_adopted_worker() -> None:
+    with sandbox(OTTO_LEASE_SECONDS="1") as place:
+        assert place.cluster is not None
+        place.cluster.faults.shift_node_clock("fake-0", -HOURS)
+        first = place.start()
+        event_id = running(place, WORKERS, timeout_seconds="600")
+        first.kill()
+        place.start()
+        adopted(place, event_id)
+        stays(lambda: not place.workers(event_id), "none of them is ended", 2.0)
+        end_workers(place, event_id)
+        ends_well(place, event_id, WORKERS)
