@@ -236,7 +236,7 @@ class App:
                 self._deleter,
                 instance=s.instance,
                 failed_pod_ttl=s.failed_pod_ttl_seconds,
-                now=self._pods.now,
+                now=time.monotonic,
             ),
             Housekeeping(
                 self._ledger,

@@ -95,8 +95,11 @@ class PodView:
     metadata: str  # the annotation: a JSON object
     phase: Phase
     deleting: bool  # it has a deletionTimestamp
+    given_grace: bool  # it had not ended when it was asked to go, so that it was given time for it
     node: str
-    created_at: str
+    created_at: str  # by the API server's clock
+    bound_at: str  # to its node, by the API server's clock
+    accepted_at: str  # by its kubelet, by the node's clock, as the next two
     started_at: str  # the worker container's start, else empty
     finished_at: str
     exit_code: int | None

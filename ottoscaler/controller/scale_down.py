@@ -130,7 +130,7 @@ class ScaleDowns:
             task_id = event.task_id or (view.task_id if view is not None else None)
             about = {"event_id": worker.event_id, "task_id": task_id, "index": worker.index, "pod": name}
             log.info("pod_cancelled", "the Pod is asked to go", **about)
-            self._deleter.delete(name, uid, one_gone, about)
+            self._deleter.delete(name, uid, one_gone, about, self._watcher.asked_to_go)
         if not known:
             self._deleter.run(then)
 

@@ -16,7 +16,6 @@ from ottoscaler.ledger.records import EventState, IndexState, Stage, Word, milli
 from ottoscaler.model import Outcome, Phase, PodView
 from ottoscaler.pods.verdict import judge, vanished
 from ottoscaler.telemetry.logs import get_logger
-from ottoscaler.workers.attempt import seconds_since
 
 log = get_logger(__name__)
 
@@ -39,7 +38,7 @@ class Sweep:
         *,
         instance: str,
         failed_pod_ttl: float,
-        now: Callable[[], float | None],
+        now: Callable[[], float],
     ) -> None:
         self._ledger = ledger
         self._watcher = watcher
@@ -47,7 +46,8 @@ class Sweep:
         self._deleter = deleter
         self._instance = instance
         self._failed_pod_ttl = failed_pod_ttl
-        self._now = now  # by the API server's clock, if it is known
+        self._now = now  # monotonic: a node's clock, which tells when a Pod ended, may be hours away
+        self._failed_since: dict[str, float] = {}  # UID: when a failed Pod was first seen here
         self._sights: dict[str, int] = {}  # UID: how often it was seen left over, without a break
         self._going: set[str] = set()  # UIDs whose delete is under way
 
@@ -67,6 +67,8 @@ class Sweep:
             for view, (event, _owner, state, _intent) in zip(part, states, strict=True):
                 self._act(view, self._row(view, event, state), seen)
         self._sights = seen
+        there = {view.uid for view in views}
+        self._failed_since = {uid: at for uid, at in self._failed_since.items() if uid in there}
 
     def _concerns_us(self, view: PodView) -> bool:
         return (
@@ -91,9 +93,11 @@ class Sweep:
     def _pod_is(self, view: PodView) -> PodIs:
         if not view.terminal:
             return PodIs.NOT_ENDED
+        if view.phase is not Phase.FAILED or not self._failed_pod_ttl:
+            return PodIs.ENDED
         now = self._now()
-        age = 0.0 if now is None else seconds_since(view.finished_at or view.created_at, now)
-        return PodIs.KEPT if view.phase is Phase.FAILED and age < self._failed_pod_ttl else PodIs.ENDED
+        since = self._failed_since.setdefault(view.uid, now)
+        return PodIs.KEPT if now - since < self._failed_pod_ttl else PodIs.ENDED
 
     def _act(self, view: PodView, row: Row, seen: dict[str, int]) -> None:
         if row.fate is Fate.LEAVE:

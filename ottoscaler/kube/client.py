@@ -116,8 +116,10 @@ class PodClient:
         with self._throttle.look(event_in(name)):
             return pod("get", self._call("get", "GET", f"{self._path}/{quote(name)}"))
 
-    def delete(self, name: str, uid: str) -> None:
+    def delete(self, name: str, uid: str, *, told: bool = False) -> JsonObject:
         """Ask for this very Pod to go, with its own grace. Raises PodGone where it has gone already.
+
+        With ``told``, the answer: the Pod as it was when it was asked to go. Else an empty object.
 
         The UID is a precondition, so a younger Pod of the same name is never hit. The API server itself
         drops the grace for Pods that are terminal or not bound to a node.
@@ -126,7 +128,7 @@ class PodClient:
         try:
             with self._throttle.delete(event_in(name)):
                 body = json.dumps(options).encode()
-                self._call("delete", "DELETE", f"{self._path}/{quote(name)}", body, parse=False)
+                return self._call("delete", "DELETE", f"{self._path}/{quote(name)}", body, parse=told)
         except PodExists as error:  # 409: the precondition failed, so that Pod is gone
             raise PodGone(str(error), status=409, reason="Conflict") from error
 

@@ -49,13 +49,20 @@ class PodDeleter:
             if pool is not None:
                 pool.shutdown(wait=False, cancel_futures=True)
 
-    def delete(self, name: str, uid: str, gone: Callable[[], None], about: JsonObject) -> None:
+    def delete(
+        self,
+        name: str,
+        uid: str,
+        gone: Callable[[], None],
+        about: JsonObject,
+        told: Callable[[JsonObject], None] | None = None,
+    ) -> None:
         """Ask for this very Pod to go until the API server has accepted it; then call ``gone``, which must
-        not wait for anything.
+        not wait for anything, and before it ``told`` with what the answer shows of the Pod.
 
         ``about`` are the fields by which log lines name it.
         """
-        self.call(event_in(name), lambda: self._delete(name, uid, gone, about))
+        self.call(event_in(name), lambda: self._delete(name, uid, gone, about, told))
 
     def call(self, event: str, job: Job) -> None:
         """Something short that asks Kubernetes, about Pods of one event. Its errors are its own."""
@@ -101,9 +108,20 @@ class PodDeleter:
                 del self._running[event]
             return None
 
-    def _delete(self, name: str, uid: str, gone: Callable[[], None], about: JsonObject) -> None:
+    def _delete(
+        self,
+        name: str,
+        uid: str,
+        gone: Callable[[], None],
+        about: JsonObject,
+        told: Callable[[JsonObject], None] | None,
+    ) -> None:
         try:
-            self._retrier.call("deleting a Pod", lambda: self._pods.delete(name, uid), tries=TRIES)
+            reply = self._retrier.call(
+                "deleting a Pod",
+                lambda: self._pods.delete(name, uid, told=told is not None),
+                tries=TRIES,
+            )
         except PodGone:
             gone()
         except Stopping:
@@ -111,6 +129,8 @@ class PodDeleter:
         except KubernetesError as error:
             flood.warning("delete_failed", f"a Pod could not be deleted; it is tried again: {error}", **about)
             self._stop.wait(AGAIN_SECONDS)
-            self.delete(name, uid, gone, about)
+            self.delete(name, uid, gone, about, told)
         else:
+            if told is not None:
+                told(reply)
             gone()

@@ -92,6 +92,13 @@ class Subscription:
             self.end = view
         return old
 
+    def asked_to_go(self, view: PodView) -> None:
+        """What our own delete's reply shows: a Pod that had ended was given no time to do so. Where somebody
+        else's delete came first, its end may be that one's work."""
+        was_deleting = self.view is not None and self.view.deleting
+        if self.end is None and view.terminal and not (view.given_grace or was_deleting):
+            self.end = view
+
     def forget(self) -> None:
         """What was known was another Pod's of this name."""
         self.view = self.end = None

@@ -15,7 +15,7 @@ from typing import Any
 from ottoscaler.errors import KubernetesError, UnusableAnswer, VersionExpired
 from ottoscaler.kube.client import PodClient
 from ottoscaler.kube.subscription import Subscription
-from ottoscaler.model import PodView
+from ottoscaler.model import JsonObject, PodView
 from ottoscaler.pods.view import parse_pod
 from ottoscaler.telemetry.logs import flood, get_logger
 from ottoscaler.threads import Control, Loop
@@ -100,6 +100,14 @@ class PodWatcher(Loop):
         """The API server has the subscription's Pod, whatever the watch said."""
         with self._lock:
             subscription.found(view, time.monotonic())
+
+    def asked_to_go(self, reply: JsonObject) -> None:
+        """What a delete's answer shows of a Pod, for the worker that waits for it, if one does here."""
+        view = parse_pod(reply)
+        with self._lock:
+            subscription = self._subscriptions.get(view.name)
+            if subscription is not None and subscription.uid == view.uid:
+                subscription.asked_to_go(view)
 
     def unsubscribe(self, subscription: Subscription) -> None:
         with self._lock:

@@ -35,7 +35,7 @@ def parse_pod(obj: JsonObject) -> PodView:
         _failed_beside(status, containers, worker) if status.get("phase") == "Failed" else ("", "")
     )
     waiting, waiting_message = _waiting(status, worker, state)
-    unschedulable, disruption, disruption_message = _conditions(status)
+    bound_at, unschedulable, disruption, disruption_message = _conditions(status)
     return PodView(
         name=_text(meta, "name"),
         uid=_text(meta, "uid"),
@@ -48,8 +48,11 @@ def parse_pod(obj: JsonObject) -> PodView:
         metadata=sys.intern(_text(annotations, PREFIX + "metadata")),
         phase=_PHASES.get(_text(status, "phase") or "Pending", Phase.UNKNOWN),
         deleting=bool(meta.get("deletionTimestamp")),
+        given_grace=bool(meta.get("deletionTimestamp") and meta.get("deletionGracePeriodSeconds")),
         node=_text(spec, "nodeName"),
         created_at=_text(meta, "creationTimestamp"),
+        bound_at=bound_at,
+        accepted_at=_time(status, "startTime"),
         started_at=_time(ended or _object(state.get("running")), "startedAt"),
         finished_at=_time(ended, "finishedAt"),
         exit_code=_exit_code(ended),
@@ -137,12 +140,14 @@ def _waiting(status: JsonObject, worker: JsonObject, state: JsonObject) -> tuple
     return calm
 
 
-def _conditions(status: JsonObject) -> tuple[str, str, str]:
-    unschedulable = disruption = message = ""
+def _conditions(status: JsonObject) -> tuple[str, str, str, str]:
+    bound_at = unschedulable = disruption = message = ""
     for condition in _objects(status.get("conditions")):
         kind, holds, reason = condition.get("type"), condition.get("status"), _text(condition, "reason")
-        if kind == "PodScheduled" and holds == "False" and reason == "Unschedulable":
+        if kind == "PodScheduled" and holds == "True":
+            bound_at = _text(condition, "lastTransitionTime")
+        elif kind == "PodScheduled" and holds == "False" and reason == "Unschedulable":
             unschedulable = _text(condition, "message") or reason
         elif kind == "DisruptionTarget" and holds == "True":
             disruption, message = reason or "DisruptionTarget", _text(condition, "message")
-    return unschedulable, disruption, message
+    return bound_at, unschedulable, disruption, message

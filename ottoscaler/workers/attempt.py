@@ -144,6 +144,14 @@ class Attempt:
         )
 
 
+def seconds_between(first: str, then: str) -> float:
+    """From one of a machine's own times to another of the same machine; 0 where one is missing."""
+    try:
+        return (datetime.fromisoformat(then) - datetime.fromisoformat(first)).total_seconds()
+    except (ValueError, TypeError):
+        return 0.0
+
+
 def seconds_since(moment: str, now: float) -> float:
     """Age of one of the API server's times, by its clock (``PodClient.now``); 0 for none. Never negative."""
     try:

@@ -9,7 +9,7 @@ from ottoscaler.model import Judgement, PodView, Verdict
 from ottoscaler.pods.failure_table import GRACE_SECONDS
 from ottoscaler.pods.verdict import judge, vanished
 from ottoscaler.pods.view import parse_pod
-from ottoscaler.workers.attempt import Attempt, seconds_since
+from ottoscaler.workers.attempt import Attempt, seconds_between, seconds_since
 
 LONGEST_WAIT_SECONDS = 300.0  # a worker looks up at least so often, though nothing woke it
 TROUBLE_LOOK_SECONDS = 1.0  # between two looks at a Pod whose grace is over and whose end is not due
@@ -141,10 +141,16 @@ def _saw_running(a: Attempt, view: PodView) -> None:
             a.running_at = a.subscription.started_at or time.monotonic()
             a.deps.metrics.pod_start.observe(max(0.0, a.running_at - a.created_at))
     elif (now := a.deps.pods.now()) is not None:
-        _age(a, view)
-        # The start is by its node's clock: one that is slow makes no Pod run for longer than it exists.
-        since = max(time.monotonic() - seconds_since(view.started_at, now), a.born_at)
+        since = time.monotonic() - _ran_before_adoption(a, view, now)
         a.running_at = max(a.running_at, since) if a.running_at else since  # as in _age
+
+
+def _ran_before_adoption(a: Attempt, view: PodView, now: float) -> float:
+    """For how long an adopted worker has run, without comparing two machines' clocks: the API server's time
+    since the Pod was bound, less the node's own time from accepting the Pod to the worker's start."""
+    if not view.bound_at or not view.accepted_at:  # then for as long as it has run at least
+        return max(0.0, _age(a, view) - a.deps.limits.pending_timeout)
+    return max(0.0, seconds_since(view.bound_at, now) - seconds_between(view.accepted_at, view.started_at))
 
 
 def _run_limit(a: Attempt) -> float:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import random
 import time
 from dataclasses import replace
-from datetime import datetime
 
 from ottoscaler.errors import KubernetesError, NotYet, PodGone, Stopping
 from ottoscaler.events.values import told_metadata
@@ -16,8 +15,8 @@ from ottoscaler.ledger.records import Intent, Reply, Word, millis, timestamp
 from ottoscaler.model import JsonObject, Judgement, Outcome, PodView, Reason, Status, Verdict
 from ottoscaler.pods.verdict import vanished
 from ottoscaler.pods.view import parse_pod
-from ottoscaler.workers.attempt import Attempt, Ended, Next, seconds_since
-from ottoscaler.workers.monitor import LONGEST_WAIT_SECONDS, is_gone, judgement, until_next_look
+from ottoscaler.workers.attempt import Attempt, Ended, Next, seconds_between
+from ottoscaler.workers.monitor import LONGEST_WAIT_SECONDS, is_gone, until_next_look
 from ottoscaler.workers.run import LONGEST_RETRY_SECONDS
 
 FIRST_RETRY_SECONDS = 1.0  # doubled with each attempt, with jitter
@@ -81,8 +80,7 @@ def _tell(a: Attempt, outcome: Outcome, answer: Reply) -> None:
     deps, event = a.deps, a.run.event
     deps.metrics.workers_total.inc(outcome.status.value, outcome.reason.value)
     if outcome.started_at and outcome.finished_at:
-        now = time.time()
-        ran = seconds_since(outcome.started_at, now) - seconds_since(outcome.finished_at, now)
+        ran = seconds_between(outcome.started_at, outcome.finished_at)
         deps.metrics.pod_run.observe(max(0.0, ran))
     failed = outcome.status is Status.FAILED
     a.log.info(
@@ -156,21 +154,25 @@ def cancel_unborn(a: Attempt, intent: Intent) -> Ended:
 
 
 def cancel(a: Attempt, intent: Intent) -> Ended:
-    """Delete with the Pod's own grace, wait until it is gone, then record it."""
+    """Delete with the Pod's own grace, wait until it has ended or gone, then record it.
+
+    Cancelled, unless the worker had ended before anybody asked its Pod to go: the order in which the API
+    server shows the two tells that, since a kubelet's clock, Redis's and ours may be hours apart.
+    """
     deps, subscription = a.deps, a.subscription
-    view = subscription.view
-    if view is not None and view.terminal and ended_before(view, intent):
-        found = judgement(a)
-        return _record(a, _outcome(a, found), despite_intent=True)
     asked = False
-    while True:
+    while subscription.end is None:
         subscription.look()
         if is_gone(a, cancelled=True):
+            break
+        view = subscription.view
+        # A finalizer may keep it for ever, but nothing of it runs any more.
+        if subscription.end is not None or (view is not None and view.terminal and view.deleting):
             break
         a.check_ownership()
         if deps.abandon.is_set() or a.run.leaving:
             raise Stopping("the cancelled worker is left to the next replica")
-        if not asked and not (subscription.view is not None and subscription.view.deleting):
+        if not asked and not (view is not None and view.deleting):
             asked = True
             _delete_for_cancel(a)
             continue
@@ -178,12 +180,11 @@ def cancel(a: Attempt, intent: Intent) -> Ended:
             raise NotYet("the cancelled Pod has still to go")
         if not subscription.wait(until_next_look(a, LONGEST_WAIT_SECONDS)) and not subscription.looked_at:
             a.log.warning("cancel_waits", "the cancelled Pod has not gone yet; its node may be lost")
-    last = subscription.view
-    if last is not None and last.terminal and ended_before(last, intent):
-        return _record(a, _outcome(a, vanished(last)), despite_intent=True)
+    if subscription.end is not None:
+        return _record(a, _outcome(a, vanished(subscription.end)), despite_intent=True)
     return _record(
         a,
-        replace(_outcome(a, Judgement(Verdict.FINISHED)), **_as_cancelled(intent, last)),
+        replace(_outcome(a, Judgement(Verdict.FINISHED)), **_as_cancelled(intent, subscription.view)),
         despite_intent=True,
     )
 
@@ -191,22 +192,14 @@ def cancel(a: Attempt, intent: Intent) -> Ended:
 def _delete_for_cancel(a: Attempt) -> None:
     deps, subscription = a.deps, a.subscription
     try:
-        deps.retrier.call(
-            "deleting a cancelled Pod", lambda: deps.pods.delete(subscription.name, subscription.uid)
+        reply = deps.retrier.call(
+            "deleting a cancelled Pod",
+            lambda: deps.pods.delete(subscription.name, subscription.uid, told=True),
         )
     except PodGone:
         subscription.lost()
-
-
-def ended_before(view: PodView, intent: Intent) -> bool:
-    """Whether a terminal Pod had ended by itself before the intent. The kubelet tells whole seconds; in the
-    intent's own second, a Pod that nobody had asked to go yet ended by itself."""
-    try:
-        finished = int(datetime.fromisoformat(view.finished_at).timestamp())
-    except ValueError:
-        return not view.deleting
-    second = intent.at_ms // 1000
-    return finished < second or (finished == second and not view.deleting)
+    else:
+        deps.watcher.asked_to_go(reply)
 
 
 def _as_cancelled(intent: Intent, view: PodView | None) -> JsonObject:

@@ -59,6 +59,16 @@ def test_deleted_pod_ends_and_is_gone(namespace: Namespace) -> None:
     assert namespace.get("a").code == 404
 
 
+def test_answer_to_a_delete_shows_whether_the_pod_had_ended_before_it(namespace: Namespace) -> None:
+    """Which is how a worker that ended by itself is told from one that a scale_down ended."""
+    namespace.create(pod(annotations=SHORT))
+    namespace.until_phase("a", "Succeeded")
+    reply = namespace.delete("a")
+    assert reply.code == 200
+    assert (reply["kind"], reply["status"]["phase"]) == ("Pod", "Succeeded")
+    assert not reply["metadata"].get("deletionGracePeriodSeconds")
+
+
 @pytest.mark.parametrize("how", ["body", "query"])
 def test_grace_period_can_be_given(namespace: Namespace, how: str) -> None:
     running(namespace, SLOW)

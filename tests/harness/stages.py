@@ -61,7 +61,10 @@ class Pods:
     def wake_all(self) -> None:
         self.woken += 1
 
-    def delete(self, name: str, _uid: str, gone: Callable[[], None], _about: Any) -> None:
+    def asked_to_go(self, _reply: Any) -> None:
+        """Nobody waits for them here."""
+
+    def delete(self, name: str, _uid: str, gone: Callable[[], None], _about: Any, _told: Any = None) -> None:
         self.deleted.append(name)
         gone()
 

@@ -32,6 +32,7 @@ class Stage:
     peers: int = 0
     healthy: bool = True
     ttl: float = 0.0
+    now: float = 1000.0
 
     def sweep(self) -> Sweep:
         stage = self
@@ -58,7 +59,7 @@ class Stage:
             cast(Any, Deletes()),
             instance="one",
             failed_pod_ttl=self.ttl,
-            now=lambda: 1000.0,
+            now=lambda: stage.now,
         )
 
 
@@ -130,18 +131,21 @@ def test_pod_of_an_attempt_that_was_retried_goes_though_it_runs(stage: Stage, bo
     assert stage.deleted == ["pod-u"]
 
 
-def test_failed_pod_is_kept_for_its_time(stage: Stage, book: Book) -> None:
+def test_failed_pod_is_kept_for_its_time_whatever_its_nodes_clock_says(stage: Stage, book: Book) -> None:
     stage.ttl = 3600.0
     worker = begun(stage, book)
     stage.ledger.record(worker, 1, "u", DONE)
     stage.views = [
-        pod(worker, "failed", Phase.FAILED, finished_at="1970-01-01T00:16:30Z"),
-        pod(worker, "over", Phase.FAILED, finished_at="1969-12-31T00:00:00Z"),
+        pod(worker, "ahead", Phase.FAILED, finished_at="2099-01-01T00:16:30Z"),
+        pod(worker, "behind", Phase.FAILED, finished_at="1969-12-31T00:00:00Z"),
     ]
     sweep = stage.sweep()
-    sweep.step()
-    sweep.step()
-    assert stage.deleted == ["pod-over"]
+    for stage.now in (1000.0, 4599.0):
+        sweep.step()
+    assert stage.deleted == []
+    for stage.now in (4600.0, 4603.0):
+        sweep.step()
+    assert stage.deleted == ["pod-ahead", "pod-behind"]
 
 
 def test_pod_that_redis_does_not_know_is_reported_once_when_it_has_ended(stage: Stage, book: Book) -> None:

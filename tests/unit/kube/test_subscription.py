@@ -49,3 +49,21 @@ def test_end_of_an_earlier_pod_of_the_name_is_forgotten() -> None:
     made = subscription(RUNS, ENDED)
     made.forget()
     assert (made.view, made.end, made.gone) == (None, None, False)
+
+
+def test_delete_s_reply_shows_a_pod_that_had_ended_before_it() -> None:
+    made = subscription(RUNS)  # all that the watch has told
+    made.asked_to_go(replace(RUNS, phase=Phase.SUCCEEDED, exit_code=0, deleting=True))
+    assert made.end is not None
+    assert made.end.exit_code == 0
+
+
+def test_delete_s_reply_after_somebody_else_s_delete_shows_no_end_of_the_worker_s_own() -> None:
+    killed = replace(RUNS, phase=Phase.FAILED, exit_code=143, deleting=True)
+    for made, reply in (
+        (subscription(RUNS), replace(killed, given_grace=True)),  # another replica's delete came first
+        (subscription(RUNS, replace(RUNS, deleting=True)), killed),  # a finalizer keeps it
+        (subscription(RUNS), replace(RUNS, deleting=True, given_grace=True)),  # it still runs
+    ):
+        made.asked_to_go(reply)
+        assert made.end is None

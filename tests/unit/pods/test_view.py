@@ -166,6 +166,15 @@ def test_deletion_is_seen_whatever_the_phase() -> None:
     dying = pod(phase="Running")
     dying["metadata"]["deletionTimestamp"] = "2026-01-02T12:01:00Z"
     assert parse_pod(dying).deleting
+    assert not parse_pod(dying).given_grace
+    dying["metadata"]["deletionGracePeriodSeconds"] = 30
+    assert parse_pod(dying).given_grace
+
+
+def test_times_of_the_api_server_and_of_the_node_are_told_apart() -> None:
+    scheduled = {"type": "PodScheduled", "status": "True", "lastTransitionTime": "T1"}
+    view = parse_pod(pod(phase="Running", startTime="T2", conditions=[scheduled]))
+    assert (view.bound_at, view.accepted_at) == ("T1", "T2")
 
 
 def test_phase_of_another_world_is_unknown() -> None:
