@@ -149,7 +149,8 @@ def _file(text: str) -> str:
 
 
 def _kubeconfig(text: str) -> str:
-    paths = [str(Path(path).expanduser()) for path in text.split(os.pathsep) if path]
+    # Unlike Path.expanduser, it leaves the home of an unknown user as it stands: such a file does not exist.
+    paths = [os.path.expanduser(path) for path in text.split(os.pathsep) if path]
     found = [path for path in paths if Path(path).is_file()]
     if not found:
         raise ValueError("no such file")
