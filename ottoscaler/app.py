@@ -106,7 +106,7 @@ class App:
     def _make_state(self) -> None:
         """What every stage looks at: the runs, the ledger, the lease and the one watch."""
         s = self.settings
-        self._in_hand = InHand(s.max_events_in_hand)
+        self._in_hand = InHand(s.max_events_in_hand, s.max_events_waiting)
         self.registry = RunRegistry(s.max_workers, self._in_hand)
         self._inbox = Inbox()
         self._surveys = Surveys(s.lease_seconds)

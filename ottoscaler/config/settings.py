@@ -142,6 +142,11 @@ class Settings:
     max_events_in_hand: int = setting(
         kinds.whole(1, 1000), 16, "the most events that are read and whose workers have not all started"
     )
+    max_events_waiting: int = setting(
+        kinds.whole(1, 100_000),
+        500,
+        "events of this replica that wait for a retry: with so many, nothing more is read or taken over",
+    )
     poll_seconds: float = setting(
         # Above 10 s a healthy listener would look stuck to /healthz, which allows 15 s.
         kinds.seconds(0.1, 10),

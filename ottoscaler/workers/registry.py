@@ -26,7 +26,7 @@ class RunRegistry:
 
     def __init__(self, slots: int, in_hand: InHand) -> None:
         self.slots = slots
-        self._in_hand = in_hand  # told of the events of which some worker has not begun
+        self._in_hand = in_hand  # told of the events of which some worker has not begun, or waits for a retry
         self._lock = threading.Lock()
         self._runs: dict[str, EventRun] = {}
         self._startable: dict[str, EventRun] = {}  # admitted, with a worker to start
@@ -85,6 +85,7 @@ class RunRegistry:
         if self._runs.get(event_id) is run:
             del self._runs[event_id]
             self._in_hand.leave(event_id)
+            self._in_hand.go_on(event_id)
             self._startable.pop(event_id, None)
             self._adopting.pop(event_id, None)
 
@@ -97,6 +98,10 @@ class RunRegistry:
             self._startable.pop(event_id, None)
         if not run.fresh:
             self._in_hand.leave(event_id)
+        if run.waiting or run.ready:
+            self._in_hand.wait(event_id)
+        else:
+            self._in_hand.go_on(event_id)
 
     def knows(self, event_id: str) -> bool:
         """Whether the event is here."""
@@ -208,6 +213,7 @@ class RunRegistry:
         if again is not None and not run.dropped:
             due = time.monotonic() + delay
             run.waiting[task.index] = (due, again)
+            self._in_hand.wait(run.event.event_id)
             heapq.heappush(self._due, (due, next(self._order), again))
         if not left and run.idle:
             self._forget(run)

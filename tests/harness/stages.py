@@ -83,7 +83,7 @@ class Stages:
         self.metrics = Metrics()
         self.pods = Pods()
         self.stop = threading.Event()
-        self.in_hand = InHand(made.max_events_in_hand)
+        self.in_hand = InHand(made.max_events_in_hand, made.max_events_waiting)
         self.registry = RunRegistry(made.max_workers, self.in_hand)
         self.inbox = Inbox()
         self.surveys = Surveys(made.lease_seconds)

@@ -79,6 +79,21 @@ def test_after_an_error_the_own_pending_entries_are_read_again(stages: Stages, b
     assert stages.known() == [lost]
 
 
+def test_with_too_many_events_that_wait_for_a_retry_nothing_is_read(book: Book) -> None:
+    stages = Stages(book, max_events_waiting=1)
+    stages.listener.step(0.0)
+    first = add(book, pod_count=1)
+    stages.listener.step(0.0)
+    stages.admit()
+    task = stages.registry.next_task(0.0)
+    assert task is not None
+    stages.registry.ended(task, again=task, delay=60.0)
+    add(book, pod_count=1)
+    stages.listener.step(0.0)
+    assert stages.known() == [first]
+    assert book.redis.xpending(STREAM, "ottoscaler")["pending"] == 1
+
+
 def test_vanished_group_is_made_again(stages: Stages, book: Book) -> None:
     book.redis.xgroup_destroy(STREAM, "ottoscaler")
     event_id = add(book, pod_count=1)

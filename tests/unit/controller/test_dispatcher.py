@@ -51,7 +51,7 @@ class HeldWorkers:
 
 class Bench:
     def __init__(self, slots: int) -> None:
-        self.in_hand = InHand(16)
+        self.in_hand = InHand(16, 500)
         self.registry = RunRegistry(slots, self.in_hand)
         self.workers = HeldWorkers()
         self.inbox = Inbox()

@@ -16,7 +16,7 @@ class Desk:
     """A registry and what was started from it."""
 
     def __init__(self, slots: int = 100, hands: int = 16) -> None:
-        self.in_hand = InHand(hands)
+        self.in_hand = InHand(hands, 2)
         self.registry = RunRegistry(slots, self.in_hand)
         self.now = 0.0
 
@@ -136,6 +136,36 @@ def test_head_start_is_withdrawn_once_and_only_before_its_worker_started() -> No
     started = desk.add("2-0", 1, head_start=HeadStart(3, 0.0))
     desk.starts()
     assert not desk.registry.withdraw_head_start(started)
+
+
+def waiting(desk: Desk, event_id: str) -> Task:
+    """An event whose one worker has failed and waits to be tried again."""
+    desk.add(event_id)
+    task = desk.start()
+    assert task is not None
+    again = Task(task.run, 0, 1)
+    desk.registry.ended(task, again=again, delay=60)
+    return again
+
+
+def test_with_so_many_events_that_wait_for_a_retry_nothing_more_is_read() -> None:
+    desk = Desk()
+    first = waiting(desk, "1-0")
+    assert desk.in_hand.room() == 16
+    waiting(desk, "2-0")
+    assert desk.in_hand.room() == 0
+    assert desk.in_hand.count() == 0
+    desk.now = first.run.waiting[0][0]
+    task = desk.start()
+    assert task is first
+    assert desk.in_hand.room() == 16
+
+
+def test_event_that_leaves_waits_no_more() -> None:
+    desk = Desk()
+    first, _ = waiting(desk, "1-0"), waiting(desk, "2-0")
+    desk.registry.drop(first.run)
+    assert desk.in_hand.room() == 16
 
 
 # --- suspects
