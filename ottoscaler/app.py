@@ -31,6 +31,8 @@ from ottoscaler.controller.inbox import Inbox
 from ottoscaler.controller.intake import Intake
 from ottoscaler.controller.leaving import Leaving
 from ottoscaler.controller.listener import Listener
+from ottoscaler.controller.offers import Offers
+from ottoscaler.controller.reach import Reach
 from ottoscaler.controller.reading import EventReader
 from ottoscaler.controller.reconciler import Reconciler
 from ottoscaler.controller.scale_down import ScaleDowns
@@ -121,6 +123,7 @@ class App:
             restarted=self.metrics.watch_restarts.inc,
             control=self._control("watch", self._phases.ended),
         )
+        self._reach = Reach(self.watcher, self._pods.health)
         self._leaving = Leaving(self.registry, self.watcher, self._inbox)
         self.lease = Lease(
             Ledger(self._lease_redis, identity),
@@ -188,8 +191,15 @@ class App:
             self.registry,
             self._inbox,
             self._workers,
-            self._ledger,
-            self._head_starts,
+            Offers(
+                self.registry,
+                self._scale_downs,
+                self._head_starts,
+                self._ledger,
+                self._reach,
+                s.lease_seconds,
+            ),
+            self._reach,
             self._leaving,
             self._control("dispatcher"),
         )
@@ -207,6 +217,7 @@ class App:
             self._ledger,
             self._in_hand,
             self._intake,
+            self._reach,
             poll_seconds=s.poll_seconds,
             metrics=self.metrics,
             control=self._control("listener"),
@@ -219,9 +230,9 @@ class App:
             self._surveys,
             self._ledger,
             self.registry,
-            self._in_hand,
             self._intake,
             self._leaving,
+            self._reach,
             self._listener.reread_own,
             self._control("takeover"),
         )

@@ -12,12 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 
-from ottoscaler.controller.head_starts import HeadStarts
 from ottoscaler.controller.inbox import Inbox
 from ottoscaler.controller.leaving import Leaving
-from ottoscaler.errors import Fenced, OttoscalerError, RedisError, Stopping
-from ottoscaler.ledger.ledger import Ledger
-from ottoscaler.telemetry.logs import flood, get_logger
+from ottoscaler.controller.offers import Offers
+from ottoscaler.controller.reach import Reach
+from ottoscaler.errors import Fenced, OttoscalerError, Stopping
+from ottoscaler.telemetry.logs import get_logger
 from ottoscaler.threads import Control, Loop
 from ottoscaler.workers.attempt import Ended, Next, Once
 from ottoscaler.workers.registry import RunRegistry
@@ -26,7 +26,6 @@ from ottoscaler.workers.worker import Workers
 
 log = get_logger(__name__)
 
-OFFER_AFTER_SECONDS = 5.0  # an event that has begun no worker by then is offered to other replicas
 IDLE_SECONDS = 1.0  # the longest sleep of the dispatcher
 LEAST_SLEEP_SECONDS = 0.001
 MOST_MISHAPS = 5  # errors of our own on one worker, before it is recorded as failed
@@ -47,8 +46,8 @@ class Dispatcher(Loop):
         registry: RunRegistry,
         inbox: Inbox,
         workers: Workers,
-        ledger: Ledger,
-        head_starts: HeadStarts,
+        offers: Offers,
+        reach: Reach,
         leaving: Leaving,
         control: Control,
     ) -> None:
@@ -56,8 +55,8 @@ class Dispatcher(Loop):
         self._registry = registry
         self._inbox = inbox
         self._workers = workers
-        self._ledger = ledger
-        self._head_starts = head_starts
+        self._offers = offers
+        self._reach = reach
         self._leaving = leaving
         self._pool: ThreadPoolExecutor | None = None
 
@@ -75,13 +74,15 @@ class Dispatcher(Loop):
             self._registry.admit(run)
 
     def step(self, now: float) -> None:
-        """Start all that may be started now, and offer what begins nothing here."""
+        """Start all that may be started now, and offer what begins nothing here. Cut off from Kubernetes,
+        only what has begun already is looked after."""
+        creating = not self._reach.cut_off(now)
         while not self._stop.is_set():
-            task = self._registry.next_task(now)
+            task = self._registry.next_task(now, creating=creating)
             if task is None:
                 break
             self._submit(task)
-        self._offer(now)
+        self._offers.step(now)
 
     def _submit(self, task: Task) -> None:
         assert self._pool is not None
@@ -91,18 +92,6 @@ class Dispatcher(Loop):
             self._registry.under_way(task)
             self._registry.ended(task, left=True)
             raise
-
-    def _offer(self, now: float) -> None:
-        """Let others take what has begun nothing for want of a slot."""
-        for run in self._registry.late(now, OFFER_AFTER_SECONDS):
-            try:
-                self._head_starts.withdraw(run)
-                run.offered = self._ledger.offer(run.event.event_id, run.epoch)
-            except Fenced:
-                self._registry.drop(run)
-            except RedisError as error:
-                flood.warning("offer_failed", f"an event cannot be offered: {error}", **run.about)
-                return
 
     # --- pool threads
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ottoscaler.controller.intake import Intake
+from ottoscaler.controller.reach import Reach
 from ottoscaler.errors import BadEvent, Fenced, GroupMissing, RedisError, Wiped
 from ottoscaler.events.values import raw_task_id
 from ottoscaler.ledger.ledger import Ledger
@@ -25,6 +26,7 @@ MOST_AT_ONCE = 4  # entries in one read: with 16, the first replicas to wake too
 LOOK_AHEAD_PAGE = 500  # entries that one look-ahead script goes through
 LOOK_AHEAD_PAGES = 200  # in one poll: 100,000 unread entries
 HANDS_AHEAD = 4  # times what fits in hand: scale_downs applied ahead of their turn at one time
+CUT_OFF_SECONDS = 0.5  # between two looks whether Kubernetes can be reached again
 ROOM_SECONDS = 1.0  # with a full hand, before it looks ahead again
 
 
@@ -39,6 +41,7 @@ class Listener(Loop):
         ledger: Ledger,
         in_hand: InHand,
         intake: Intake,
+        reach: Reach,
         *,
         poll_seconds: float,
         metrics: Metrics,
@@ -49,8 +52,10 @@ class Listener(Loop):
         self._ledger = ledger
         self._in_hand = in_hand
         self._intake = intake
+        self._reach = reach
         self._poll_seconds = poll_seconds
         self._metrics = metrics
+        self._cut_off = False  # at the last step
         self._full = False  # there was no room at the last step
         # Our own pending entries come before new ones: those that a lost reply or an earlier life left.
         self._own_behind: str | None = "0"
@@ -74,12 +79,18 @@ class Listener(Loop):
                 log.debug("unblock_failed", f"the read ends by itself: {error}")
 
     def wait(self) -> None:
-        """For room where there was none; else the read itself waits."""
-        if self._full:
+        """For room or reach where there was none; else the read itself waits."""
+        if self._cut_off:
+            self._stop.wait(CUT_OFF_SECONDS)
+        elif self._full:
             self._in_hand.wait_for_room(min(self._poll_seconds, ROOM_SECONDS))
 
-    def step(self, now: float) -> None:  # noqa: ARG002 - the read waits by itself
-        """One read, of at most what fits in hand; with a full hand, one look ahead."""
+    def step(self, now: float) -> None:
+        """One read, of at most what fits in hand; with a full hand, one look ahead. Cut off from Kubernetes,
+        this replica leaves all to others."""
+        self._cut_off = self._reach.cut_off(now)
+        if self._cut_off:
+            return
         try:
             room = min(self._in_hand.room(), MOST_AT_ONCE)
             self._full = room == 0

@@ -5,10 +5,12 @@ Who is dead is for :mod:`ottoscaler.ledger.surveys` to say.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from ottoscaler.controller.intake import Intake
 from ottoscaler.controller.leaving import Leaving
+from ottoscaler.controller.reach import Reach
 from ottoscaler.errors import BadEvent, Fenced, RedisError, RedisUnavailable, Wiped
 from ottoscaler.ledger.lease import suspended_clock
 from ottoscaler.ledger.ledger import Ledger
@@ -16,7 +18,6 @@ from ottoscaler.ledger.records import Survey
 from ottoscaler.ledger.surveys import Surveys
 from ottoscaler.telemetry.logs import flood, get_logger
 from ottoscaler.threads import Control, Loop
-from ottoscaler.workers.in_hand import InHand
 from ottoscaler.workers.registry import RunRegistry
 from ottoscaler.workers.run import EventRun
 
@@ -39,9 +40,9 @@ class Takeover(Loop):
         surveys: Surveys,
         ledger: Ledger,
         registry: RunRegistry,
-        in_hand: InHand,
         intake: Intake,
         leaving: Leaving,
+        reach: Reach,
         reread_own: Callable[[], None],
         control: Control,
     ) -> None:
@@ -49,9 +50,9 @@ class Takeover(Loop):
         self._surveys = surveys
         self._ledger = ledger
         self._registry = registry
-        self._in_hand = in_hand
         self._intake = intake
         self._leaving = leaving
+        self._reach = reach
         self._reread_own = reread_own
         self._survey: Survey | None = None
         self._emptied = False
@@ -77,11 +78,15 @@ class Takeover(Loop):
         flood.warning("takeover_failed", f"taking over has to wait: {error}")
 
     def _take(self, survey: Survey, now: float) -> None:
-        self._take_offers(survey)
+        able = not self._reach.cut_off(time.monotonic())
+        if able:
+            self._take_offers(survey)
         if not survey.full:
             return
         if self._ledger.owner in survey.owners or self._registry.snapshot():
             self._compare_own(self._ledger.owner)
+        if not able:
+            return
         for owner in survey.owners:
             if owner and owner != self._ledger.owner:
                 self._take_from(owner, survey, now)
@@ -94,7 +99,7 @@ class Takeover(Loop):
             self._beat()
             # By the ledger, not by our memory: what we once held may have come back to us on offer.
             owner = self._ledger.owner_of(event_id)
-            room = self._in_hand.room() > 0 and self._registry.free > 0
+            room = self._registry.in_hand.room() > 0 and self._registry.free > 0
             if owner is None or owner == self._ledger.owner or (owner and not room):
                 continue
             self._adopt(event_id, owner, offered=True, room=room)
@@ -154,7 +159,7 @@ class Takeover(Loop):
             self._beat()
             incarnation, beat = self._surveys.heartbeat(consumer)
             if survey.consumers.get(consumer):
-                room = self._in_hand.room()
+                room = self._registry.in_hand.room()
                 if room:
                     count = min(PENDING_AT_ONCE, room)
                     try:

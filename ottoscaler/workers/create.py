@@ -151,6 +151,9 @@ def _check_lease(a: Attempt, generation: int) -> None:
     """Raises where nothing may be created any more, or not under this grant."""
     if a.deps.stopping.is_set():
         raise Stopping("nothing is created any more")
+    # Where its create may have been carried out, a successor has to skip an attempt: not for nothing.
+    if a.run.leaving and (a.deps.lease.peers or not a.maybe_sent):
+        raise Stopping("the event is let go to other replicas")
     if not a.deps.lease.holds(generation):
         raise KubernetesUnavailable("the lease has lapsed; the ledger is asked again", unsent=True)
 

@@ -26,7 +26,7 @@ class RunRegistry:
 
     def __init__(self, slots: int, in_hand: InHand) -> None:
         self.slots = slots
-        self._in_hand = in_hand  # told of the events of which some worker has not begun, or waits for a retry
+        self.in_hand = in_hand  # told of the events of which some worker has not begun, or waits for a retry
         self._lock = threading.Lock()
         self._runs: dict[str, EventRun] = {}
         self._startable: dict[str, EventRun] = {}  # admitted, with a worker to start
@@ -56,7 +56,7 @@ class RunRegistry:
                 self._forget(known)
             self._runs[event_id] = run
             if run.fresh:
-                self._in_hand.enter(event_id)
+                self.in_hand.enter(event_id)
             self._admitting += 1
             return True
 
@@ -84,8 +84,8 @@ class RunRegistry:
         event_id = run.event.event_id
         if self._runs.get(event_id) is run:
             del self._runs[event_id]
-            self._in_hand.leave(event_id)
-            self._in_hand.go_on(event_id)
+            self.in_hand.leave(event_id)
+            self.in_hand.go_on(event_id)
             self._startable.pop(event_id, None)
             self._adopting.pop(event_id, None)
 
@@ -97,11 +97,11 @@ class RunRegistry:
         else:
             self._startable.pop(event_id, None)
         if not run.fresh:
-            self._in_hand.leave(event_id)
+            self.in_hand.leave(event_id)
         if run.waiting or run.ready:
-            self._in_hand.wait(event_id)
+            self.in_hand.wait(event_id)
         else:
-            self._in_hand.go_on(event_id)
+            self.in_hand.go_on(event_id)
 
     def knows(self, event_id: str) -> bool:
         """Whether the event is here."""
@@ -115,8 +115,9 @@ class RunRegistry:
 
     # --- what starts next
 
-    def next_task(self, now: float) -> Task | None:
-        """Reserve a slot for the worker whose turn it is; ``None`` where none may start now.
+    def next_task(self, now: float, *, creating: bool = True) -> Task | None:
+        """Reserve a slot for the worker whose turn it is; ``None`` where none may start now. Without
+        ``creating``, only those that have begun already.
 
         The slot is held until ``ended``, and counts as beginning until ``under_way``.
         """
@@ -124,7 +125,7 @@ class RunRegistry:
             if self._busy >= self.slots or self._beginning.full:
                 return None
             self._wake_due(now)
-            task = self._next_adoptee(now) or self._next_start(now)
+            task = self._next_adoptee(now) or (self._next_start(now) if creating else None)
             if task is not None:
                 self._begun_at[id(task)] = now
                 if task.run.suspect:
@@ -213,7 +214,7 @@ class RunRegistry:
         if again is not None and not run.dropped:
             due = time.monotonic() + delay
             run.waiting[task.index] = (due, again)
-            self._in_hand.wait(run.event.event_id)
+            self.in_hand.wait(run.event.event_id)
             heapq.heappush(self._due, (due, next(self._order), again))
         if not left and run.idle:
             self._forget(run)
@@ -261,6 +262,11 @@ class RunRegistry:
                 for run in self._startable.values()
                 if not run.begun and not run.offered and now - run.taken_at > seconds
             ]
+
+    def without_pods(self) -> list[EventRun]:
+        """Events of which no worker has a Pod now, as far as this process knows."""
+        with self._lock:
+            return [run for run in self._runs.values() if not run.has_pods]
 
     def withdraw_head_start(self, run: EventRun) -> bool:
         """From now on its first worker begins as any other. True where it had begun and not started."""

@@ -112,6 +112,11 @@ class EventRun:
         return self.event.priority
 
     @property
+    def has_pods(self) -> bool:
+        """Whether some worker has a Pod that was noted and whose end was not."""
+        return any(s.startswith("s:") and not s.endswith(":") for s in list(self.states.values()))
+
+    @property
     def suspect(self) -> bool:
         """Whether it may be what killed its owners: it has made no progress since."""
         return self.strikes >= SUSPECT_FROM_STRIKES and not self.progressed

@@ -14,10 +14,13 @@ from ottoscaler.controller.inbox import Inbox
 from ottoscaler.controller.intake import Intake
 from ottoscaler.controller.leaving import Leaving
 from ottoscaler.controller.listener import Listener
+from ottoscaler.controller.offers import Offers
+from ottoscaler.controller.reach import Reach
 from ottoscaler.controller.reading import EventReader
 from ottoscaler.controller.scale_down import ScaleDowns
 from ottoscaler.controller.takeover import Takeover
 from ottoscaler.kube.deleter import PodDeleter
+from ottoscaler.kube.server_health import ServerHealth
 from ottoscaler.kube.watcher import PodWatcher
 from ottoscaler.ledger.lease import Lease
 from ottoscaler.ledger.surveys import Surveys
@@ -43,6 +46,9 @@ class Downs:
         self.given.append(event)
         return True
 
+    def owned(self) -> list[tuple[str, int]]:
+        return [(event.event_id, 1) for event in self.given]
+
     def knows(self, event_id: str) -> bool:
         return any(event.event_id == event_id for event in self.given)
 
@@ -54,9 +60,13 @@ class Pods:
     views: dict[str, PodView] = field(default_factory=dict)
     deleted: list[str] = field(default_factory=list)
     woken: int = 0
+    healthy: bool = True
 
     def view(self, name: str) -> PodView | None:
         return self.views.get(name)
+
+    def health(self) -> tuple[bool, str]:
+        return self.healthy, ""
 
     def wake_all(self) -> None:
         self.woken += 1
@@ -99,6 +109,17 @@ class Stages:
             stop=self.stop,
             wake=self.inbox.wake,
         )
+        self.head_starts = HeadStarts(self.registry, cast(Lease, _Grant(self)), self.ledger)
+        self.server = ServerHealth()
+        self.reach = Reach(cast(PodWatcher, self.pods), self.server)
+        self.offers = Offers(
+            self.registry,
+            cast(ScaleDowns, self.downs),
+            self.head_starts,
+            self.ledger,
+            self.reach,
+            made.lease_seconds,
+        )
         self.leaving = Leaving(self.registry, cast(PodWatcher, self.pods), self.inbox)
         self.intake = Intake(
             EventReader(policy.limits(made), TEMPLATES, policy.pod_defaults(made), self.ledger.identity),
@@ -106,7 +127,7 @@ class Stages:
             self.registry,
             self.inbox,
             cast(ScaleDowns, self.downs),
-            HeadStarts(self.registry, cast(Lease, _Grant(self)), self.ledger),
+            self.head_starts,
             self.metrics,
         )
         self.client = book.stream(name)
@@ -115,6 +136,7 @@ class Stages:
             self.ledger,
             self.in_hand,
             self.intake,
+            self.reach,
             poll_seconds=made.poll_seconds,
             metrics=self.metrics,
             control=control,
@@ -123,9 +145,9 @@ class Stages:
             self.surveys,
             self.ledger,
             self.registry,
-            self.in_hand,
             self.intake,
             self.leaving,
+            self.reach,
             self.listener.reread_own,
             control,
         )

@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any, cast
 
 from ottoscaler.controller.dispatcher import Dispatcher
-from ottoscaler.controller.head_starts import HeadStarts
 from ottoscaler.controller.inbox import Inbox
 from ottoscaler.controller.leaving import Leaving
-from ottoscaler.ledger.ledger import Ledger
+from ottoscaler.controller.offers import Offers
+from ottoscaler.controller.reach import Reach
 from ottoscaler.ledger.records import IndexState, Record, Stage
 from ottoscaler.model import ScaleUp
 from ottoscaler.threads import Control
@@ -59,8 +60,8 @@ class Bench:
             self.registry,
             self.inbox,
             cast(Workers, self.workers),
-            cast(Ledger, None),
-            cast(HeadStarts, None),
+            cast(Offers, SimpleNamespace(step=lambda _: None)),
+            cast(Reach, SimpleNamespace(cut_off=lambda _: False)),
             cast(Leaving, None),
             Control(threading.Event(), lambda: None),
         )

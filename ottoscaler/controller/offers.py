@@ -1,0 +1,85 @@
+"""What this replica cannot begin is for others: offered without a slot, let go without reach."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ottoscaler.controller.head_starts import HeadStarts
+from ottoscaler.controller.reach import Reach
+from ottoscaler.controller.scale_down import ScaleDowns
+from ottoscaler.errors import Fenced, RedisError
+from ottoscaler.ledger.ledger import Ledger
+from ottoscaler.telemetry.logs import flood, get_logger
+from ottoscaler.workers.registry import RunRegistry
+from ottoscaler.workers.run import EventRun
+
+log = get_logger(__name__)
+
+OFFER_AFTER_SECONDS = 5.0  # an event that has begun no worker by then is offered to other replicas
+LET_GO_AFTER_LEASES = 1 / 3  # of being cut off: an API server that restarts is waited for
+
+
+class Offers:
+    """The dispatcher's thread. An error of Redis is told, and the next step tries again."""
+
+    def __init__(
+        self,
+        registry: RunRegistry,
+        scale_downs: ScaleDowns,
+        head_starts: HeadStarts,
+        ledger: Ledger,
+        reach: Reach,
+        lease_seconds: float,
+    ) -> None:
+        self._registry = registry
+        self._scale_downs = scale_downs
+        self._head_starts = head_starts
+        self._ledger = ledger
+        self._reach = reach
+        self._let_go_after = min(OFFER_AFTER_SECONDS, lease_seconds * LET_GO_AFTER_LEASES)
+        self._going: list[EventRun] = []  # let go, once the threads of their workers have left them
+
+    def step(self, now: float) -> None:
+        """Offer and let go what is due at a monotonic time."""
+        downs: list[tuple[str, int]] = []
+        if self._reach.cut_off_for(now) > self._let_go_after:
+            downs = self._scale_downs.owned()
+            self._let_go()
+        try:
+            for run in self._registry.late(now, OFFER_AFTER_SECONDS):
+                self._offer(run)
+            self._release(downs)
+        except RedisError as error:
+            flood.warning("offer_failed", f"events cannot be offered: {error}")
+
+    def _offer(self, run: EventRun) -> None:
+        try:
+            self._head_starts.withdraw(run)
+            run.offered = self._ledger.offer(run.event.event_id, run.epoch)
+        except Fenced:
+            self._registry.drop(run)
+
+    def _let_go(self) -> None:
+        """Have the threads of what has no Pod yet leave it."""
+        runs = self._registry.without_pods()
+        if self._reach.watching():
+            # Only creates fail: one event goes on, to see when they work again.
+            runs = runs[1:]
+        self._going += [run for run in runs if not run.leaving]
+        for run in runs:
+            run.leaving = True
+
+    def _release(self, downs: Sequence[tuple[str, int]]) -> None:
+        self._going = [run for run in self._going if not run.dropped]
+        idle = [run for run in self._going if not run.active]
+        if not idle and not downs:
+            return
+        for run in idle:
+            try:
+                self._head_starts.withdraw(run)
+            except Fenced:
+                log.debug("event_left_alone", "it is another replica's already", **run.about)
+        self._ledger.release([(run.event.event_id, run.epoch) for run in idle] + list(downs))
+        for run in idle:
+            self._registry.drop(run)
+            log.info("event_let_go", "Kubernetes cannot be reached; it is for other replicas", **run.about)

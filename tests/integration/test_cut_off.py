@@ -1,0 +1,157 @@
+"""A replica that Kubernetes cannot be reached from lets go of what has no Pod yet, and takes nothing more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ottoscaler.kube.server_health import Sign
+from tests.harness.cluster_state import ledger, local_only
+from tests.harness.proxy import Proxy
+from tests.harness.redis_fixture import Book, book, redis_server
+from tests.harness.sandbox import Sandbox
+from tests.harness.stages import STREAM, Stages, add
+from tests.harness.waiting import wait_for
+
+__all__ = ["book", "redis_server"]
+
+LEASE = 3.0
+
+
+@contextmanager
+def behind_proxy(place: Sandbox) -> Iterator[tuple[Proxy, str]]:
+    """A proxy between one replica and the API server, and the kubeconfig that leads through it."""
+    document = yaml.safe_load(Path(place.kube.kubeconfig).read_text())
+    cluster = document["clusters"][0]["cluster"]
+    address, _, port = cluster["server"].rpartition(":")
+    proxy = Proxy(int(port))
+    cluster["server"] = f"{address}:{proxy.port}"
+    path = place.directory / "cut.kubeconfig"
+    path.write_text(yaml.safe_dump(document))
+    try:
+        yield proxy, str(path)
+    finally:
+        proxy.close()
+
+
+@local_only
+@pytest.mark.parametrize("how", ["refused", "hanging"])
+def test_events_of_a_replica_that_is_cut_off_end_at_the_others(place: Sandbox, how: str) -> None:
+    with behind_proxy(place) as (proxy, kubeconfig):
+        cut = place.start("cut", KUBECONFIG=kubeconfig, OTTO_KUBE_CREATE_SECONDS=2)
+        for name in ("second", "third"):
+            place.start(name)
+        if how == "refused":
+            proxy.refuse()
+            proxy.cut_now()
+        else:
+            proxy.hang()
+        events = [place.scale_up() for _ in range(20)]
+        allowance = 2 * LEASE if how == "refused" else 45.0  # a call that hangs is noticed when it times out
+        for event_id in events:
+            assert place.wait_event(event_id, allowance)["status"] == "succeeded"
+        assert cut.get("/healthz")[0] == 200
+        proxy.flow()
+        proxy.accept() if how == "refused" else None
+        wait_for(cut.ready, "it works again", 20)
+
+
+@local_only
+def test_what_a_cut_off_replica_had_taken_before_is_let_go(place: Sandbox) -> None:
+    """Its create was refused: begun in the ledger, without a Pod."""
+    with behind_proxy(place) as (proxy, kubeconfig):
+        place.start("cut", KUBECONFIG=kubeconfig, OTTO_MAX_WORKERS=2)
+        proxy.refuse()
+        proxy.cut_now()
+        events = [place.scale_up(2) for _ in range(3)]
+        place.start("second")
+        for event_id in events:
+            assert place.wait_event(event_id, 4 * LEASE)["status"] == "succeeded"
+            assert [w["attempt"] for w in place.workers(event_id)] == ["0", "0"]
+
+
+@local_only
+def test_where_every_replica_is_cut_off_work_goes_on_when_one_is_not(place: Sandbox) -> None:
+    assert place.cluster is not None
+    for name in ("first", "second"):
+        place.start(name)
+    running = place.scale_up(1, run_seconds=2.0)
+    place.wait_workers(running, "Running", 1)
+    place.cluster.faults.go_away("refused")
+    waits = place.scale_up(2)
+    wait_for(lambda: not ledger(place, waits) or ledger(place, waits)["owner"] == "", "nobody holds it", 10)
+    place.cluster.faults.come_back()
+    for event_id in (running, waits):
+        assert place.wait_event(event_id, 15)["status"] == "succeeded"
+    assert [w["attempt"] for w in place.workers(waits)] == ["0", "0"]
+
+
+# --- step by step
+
+
+def cut(stages: Stages) -> None:
+    stages.server.note("list", Sign.UNREACHED, "refused")
+
+
+def test_cut_off_listener_reads_nothing(book: Book) -> None:
+    stages = Stages(book)
+    stages.listener.step(0.0)
+    cut(stages)
+    add(book, pod_count=1)
+    add(book, "scale_down", pod_count=1)
+    stages.listener.step(1e9)
+    assert book.redis.xpending(STREAM, "ottoscaler")["pending"] == 0
+    assert stages.downs.given == []
+
+
+def test_cut_off_replica_takes_nothing_over(book: Book) -> None:
+    other = Stages(book, "b")
+    event_id = add(book, pod_count=1)
+    for _ in range(2):
+        other.listener.step(0.0)
+    other.ledger.release([(event_id, 1)])
+    stages = Stages(book)
+    cut(stages)
+    stages.survey(0.0)
+    stages.takeover.wait()
+    stages.takeover.step(0.0)
+    assert stages.known() == []
+
+
+def test_let_go_is_what_has_no_pod_after_a_third_of_a_lease(book: Book) -> None:
+    stages = Stages(book, lease_seconds=LEASE)
+    with_pod, without, begun = (add(book, pod_count=1) for _ in range(3))
+    for _ in range(3):
+        stages.listener.step(0.0)
+    stages.admit()
+    tasks = {t.run.event.event_id: t for t in iter(lambda: stages.registry.next_task(0.0), None)}
+    tasks[with_pod].run.note_begun(0, 0, "uid")
+    stages.registry.ended(tasks[without], left=True)
+    cut(stages)
+    stages.pods.healthy = False
+    began = stages.server.trouble_since()
+    stages.offers.step(began + 0.9)
+    assert len(stages.known()) == 3
+    stages.offers.step(began + 1.1)
+    assert sorted(stages.known()) == sorted([with_pod, begun])
+    assert tasks[begun].run.leaving
+    stages.registry.ended(tasks[begun], left=True)
+    stages.offers.step(began + 1.2)
+    assert stages.known() == [with_pod]
+    assert stages.ledger.owner_of(without) == ""
+
+
+def test_while_only_creates_fail_one_event_is_kept_to_see_when_they_work_again(book: Book) -> None:
+    stages = Stages(book, lease_seconds=LEASE)
+    first, second = add(book, pod_count=1), add(book, pod_count=1)
+    for _ in range(3):
+        stages.listener.step(0.0)
+    for _ in range(2):
+        stages.server.note("create", Sign.TROUBLED, "no leader")
+    stages.offers.step(stages.server.trouble_since() + 2)
+    assert stages.known() == [first]
+    assert stages.ledger.owner_of(second) == ""
