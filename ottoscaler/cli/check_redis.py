@@ -22,6 +22,13 @@ KINDS = {
     "replicas": "set",
     "finished": "zset",
     "tombstones": "hash",
+    "expired": "string",
+    "marks": "hash",
+    "account": "hash",
+    "ahead": "set",
+    "appended": "hash",
+    "places:results": "zset",
+    "places:dead": "zset",
 }
 
 
@@ -64,6 +71,7 @@ class RedisCheck:
                 info = self._info() or info
             yield from trust(info)
         yield from self._names()
+        yield from self._lost()
         self.installation = installation(self._stream)
         yield self._installation()
 
@@ -99,6 +107,16 @@ class RedisCheck:
                 )
         if not wrong:
             yield Finding("ok", "keys", f"streams and {prefix}* are free or already ours")
+
+    def _lost(self) -> Iterator[Finding]:
+        lost = int(self._stream.command("HGET", f"{self._stream.prefix}account", "lost") or 0)
+        if lost:
+            yield Finding(
+                "warning",
+                "stream",
+                f"{lost} entries were removed from {self._settings.redis_stream} before they were read; the "
+                "dead letters name the ids. Let no producer trim: the service trims what has ended.",
+            )
 
     def _installation(self) -> Finding:
         if self.installation:

@@ -86,6 +86,7 @@ class SnapshotReader:
             "lag": None,
             "pending": 0,
             "oldest_pending": None,
+            "lost": int(self._stream.command("HGET", f"{self._prefix}account", "lost") or 0),
         }
         try:
             groups = self._stream.command("XINFO", "GROUPS", name)

@@ -85,6 +85,8 @@ def _backlog(backlog: Json) -> Iterator[str]:
     lag = "an unknown number" if backlog["lag"] is None else backlog["lag"]
     yield ""
     yield f"Stream: {lag} not read yet, {backlog['pending']} read but not finished"
+    if backlog["lost"]:
+        yield f"  {backlog['lost']} were removed from the stream before they were read; see the dead letters"
     oldest = backlog["oldest_pending"]
     if oldest:
         reader = safe(oldest["consumer"])

@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from ottoscaler.ledger.ledger import Ledger
+from ottoscaler.ledger.records import Lost
 from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.telemetry.logs import flood, get_logger
 from ottoscaler.telemetry.metrics import Metrics
@@ -48,6 +49,7 @@ class Housekeeping:
         self._cursor = bounded.cursor
         self._tell_trimmed("results", bounded.results)
         self._tell_trimmed("dead", bounded.dead)
+        self._tell_lost(upkeep.find_lost())
         if expired.ledgers or expired.entries:
             log.debug(
                 "house_kept",
@@ -57,6 +59,15 @@ class Housekeeping:
         more = expired.looked == BATCH
         self._passed_over = self._passed_over + expired.stay if more else 0
         return 0.0 if more or self._cursor != "0" else self._interval
+
+    def _tell_lost(self, lost: Lost) -> None:
+        if lost.entries:
+            self._metrics.entries_lost.inc(lost.entries)
+            log.error(
+                "entries_lost",
+                f"{lost.entries} entries between {lost.after} and {lost.before} were removed from the stream "
+                "before they were read",
+            )
 
     def _tell_trimmed(self, stream: str, entries: int) -> None:
         if entries:

@@ -208,6 +208,15 @@ class Expired:
 
 
 @dataclass(frozen=True, slots=True)
+class Lost:
+    """Entries that were removed from the stream before the group was handed them."""
+
+    entries: int
+    after: str  # the ids between which they stood
+    before: str
+
+
+@dataclass(frozen=True, slots=True)
 class Bounded:
     """What keeping the outgoing streams within their bounds came to."""
 

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ottoscaler.ledger.fencing import Scripts, text
-from ottoscaler.ledger.records import Bounded, EventState, Expired, IndexState, Word, outcome_words
+from ottoscaler.ledger.records import (
+    Bounded,
+    EventState,
+    Expired,
+    IndexState,
+    Lost,
+    Word,
+    outcome_words,
+    timestamp,
+)
 from ottoscaler.model import Outcome, WorkerId
 
 
@@ -45,6 +54,11 @@ class Upkeep:
         """
         answer = self._scripts.run("bound", int(retention * 1000), int(dead_retention * 1000), batch, cursor)
         return Bounded(text(answer[1]), int(answer[2]), int(answer[3]))
+
+    def find_lost(self) -> Lost:
+        """Dead-letter, once, what was removed from the stream before this group was handed it."""
+        answer = self._scripts.run("lost", timestamp())
+        return Lost(int(answer[1]), text(answer[2]), text(answer[3]))
 
     def report_orphan(
         self, worker: WorkerId, uid: str, task_id: str, metadata: str, outcome: Outcome

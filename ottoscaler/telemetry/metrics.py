@@ -151,6 +151,7 @@ class Metrics:
             "oldest_pending_seconds", "Age of the oldest entry that is not acknowledged; 0 for none"
         )
         self.stream_lag = gauge("stream_lag", "Entries not yet delivered to the group; NaN where unknown")
+        self.entries_lost = counter("entries_lost", "Entries removed from the stream before they were read")
         self.entries_trimmed = CounterOf(
             counter("entries_trimmed", "Results and dead letters that went for want of bytes", "stream"),
             OUTGOING,

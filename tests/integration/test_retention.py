@@ -73,3 +73,22 @@ def test_results_stream_is_bounded_by_its_length(place: Sandbox) -> None:
     ids = [place.scale_up(50, run_seconds=0, env={"SIM_START_DELAY": "0"}) for _ in range(3)]
     wait_for(lambda: all(ledger(place, i).get("state") == "done" for i in ids), "all have ended", 20)
     assert place.redis.xlen("otto:scale:results") == 100
+
+
+def test_entries_that_a_producer_trims_before_they_are_read_are_told(place: Sandbox) -> None:
+    """12 added behind a full replica, 8 gone, and once not a word. Its death and its stop change nothing."""
+    replica = place.start(OTTO_RETENTION_SECONDS=1, OTTO_MAX_WORKERS=1, OTTO_MAX_EVENTS_IN_HAND=1)
+    busy = running(place)
+    waiting = place.scale_up()
+    wait_for(lambda: ledger(place, waiting), "the replica's hand is full", GONE_SECONDS)
+    for _ in range(12):
+        place.redis.xadd(STREAM, {"type": "scale_up", "pod_count": 1}, maxlen=4, approximate=False)
+    (letter,) = wait_for(place.dead, "it is told", GONE_SECONDS)
+    assert letter["error"].startswith("8 entries between ")
+    assert replica.metric("ottoscaler_entries_lost_total") == 8
+    replica.kill()
+    place.start(OTTO_RETENTION_SECONDS=1)
+    end_workers(place, busy)
+    ends_well(place, busy)
+    wait_for(lambda: not place.redis.xlen(STREAM), "the four that were left have run and gone", GONE_SECONDS)
+    assert len(place.dead()) == 1

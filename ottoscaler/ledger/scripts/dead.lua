@@ -21,5 +21,6 @@ else
   if not last or last[2][2] ~= id then return redis.error_reply('ERR the dead letter was not written') end
   count_appended(DEAD, last[2])
 end
+if not e[1] then count_taken() end
 close_ledger(id, key, '', '', 'dead', now)
 return {'ok'}

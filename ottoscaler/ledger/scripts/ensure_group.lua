@@ -5,20 +5,28 @@ if failure then return failure end
 if wiped() then return {'wiped'} end
 local low = low_water()
 local info = redis.pcall('XINFO', 'STREAM', STREAM)
-local last = nil
+local last, length, added = nil, 0, 0
 if not info.err then
   for i = 1, #info, 2 do
     if info[i] == 'last-generated-id' then last = info[i + 1] end
+    if info[i] == 'length' then length = info[i + 1] end
+    if info[i] == 'entries-added' then added = info[i + 1] end
   end
 end
 if low ~= '0-0' and (not last or compare_ids(last, low) < 0) then
   low = '0-0'
   redis.call('SET', P .. 'low-water', low)
-  redis.call('DEL', P .. 'expired', P .. 'marks')
+  redis.call('DEL', P .. 'expired', P .. 'marks', P .. 'account', P .. 'ahead')
 end
 local made = redis.pcall('XGROUP', 'CREATE', STREAM, GROUP, low == '0-0' and '0' or low, 'MKSTREAM')
 if made.err then
   if string.find(made.err, 'BUSYGROUP', 1, true) then return {'exists'} end
   return made
+end
+if low == '0-0' and (info.err or added > 0) and redis.call('HEXISTS', P .. 'account', 'missing') == 0 then
+  -- What was removed before there was this group is nobody's loss (lost.lua).
+  local taken = tonumber(redis.call('HGET', P .. 'account', 'taken') or '0')
+  redis.call('HSET', P .. 'account', 'missing', string.format('%.0f', added - length - taken),
+    'added', string.format('%.0f', added), 'removed', string.format('%.0f', added - length), 'handed', '0-0')
 end
 return {'created', low}

@@ -105,4 +105,5 @@ if keep then
     entries = entries + redis.call('XTRIM', STREAM, 'MINID', '=', next_one)
   end
 end
+if entries > 0 then redis.call('HINCRBY', P .. 'account', 'own', entries) end
 return {'ok', low, #due, stay, ledgers, entries}

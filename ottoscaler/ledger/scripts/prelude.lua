@@ -219,6 +219,9 @@ local function cancel_doomed(id, key, at, now)
   return nil, true
 end
 
+-- An entry of this group's that was seen for the first time: lost.lua compares them with what was added.
+local function count_taken() redis.call('HINCRBY', P .. 'account', 'taken', 1) end
+
 local function new_event(id, key, e, now)
   redis.call('HSET', key, 'state', 'open', 'type', e.type, 'task', e.task, 'n', e.count, 'owner', e.owner,
     'epoch', '1', 'since', now, 'taken', now, 'strikes', '0', 'progress', '0', 'tried', '0', 'begun', '0', 'done', '0',

@@ -16,6 +16,11 @@ end
 if is_over(id) then acknowledge(id) return {'done'} end
 if A[6] ~= '' and now > tonumber(A[6]) * 1000 then return {'expired'} end
 local tombstone = A[3] == 'scale_up' and redis.call('HGET', P .. 'tombstones', A[4])
+count_taken()
+if A[3] == 'scale_down' then
+  local pending = redis.pcall('XPENDING', STREAM, GROUP, id, id, 1)
+  if pending.err or #pending == 0 then redis.call('SADD', P .. 'ahead', id) end
+end
 new_event(id, key, {type = A[3], task = A[4], count = A[5], owner = owner, body = A[7], meta = A[8]}, now)
 if tombstone and compare_ids(id, tombstone) < 0 then
   redis.call('HSET', key, 'doomed', tombstone .. ':cancelled by ' .. tombstone)

@@ -28,6 +28,7 @@ COUNTERS = {
         "watch_restarts",
         "retries",
         "entries_trimmed",
+        "entries_lost",
     )
 }
 GAUGES = {

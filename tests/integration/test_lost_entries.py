@@ -1,0 +1,215 @@
+"""Entries that were removed from the stream before they were read are told once, and nothing else is."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from ottoscaler.controller.housekeeping import Housekeeping
+from ottoscaler.ledger.ledger import Ledger
+from ottoscaler.ledger.records import Entry
+from ottoscaler.model import Outcome, Reason, ScaleDown, ScaleUp, Status, WorkerId
+from ottoscaler.telemetry.metrics import Metrics
+from tests.harness.redis_fixture import Book, book, redis_server
+
+__all__ = ["book", "redis_server"]
+
+STREAM, DEAD = "otto:scale:events", "otto:scale:dead"
+PREFIX = f"{STREAM}:ottoscaler:"
+UP = {"type": "scale_up", "pod_count": 1}
+DONE = Outcome(Status.SUCCEEDED, Reason.COMPLETED, pod="p", finished_at="2026-01-01T00:00:00.000Z")
+
+
+@pytest.fixture
+def ledger(book: Book) -> Ledger:
+    return book.ledger()
+
+
+def add(book: Book, count: int = 1) -> list[str]:
+    return [str(book.redis.xadd(STREAM, UP)) for _ in range(count)]
+
+
+def read(book: Book, count: int = 100, name: str = "a") -> list[str]:
+    found = book.redis.xreadgroup("ottoscaler", name, {STREAM: ">"}, count=count)
+    return [entry_id for _, entries in found for entry_id, _ in entries]
+
+
+def take(ledger: Ledger, *ids: str) -> None:
+    for event_id in ids:
+        ledger.take(ScaleUp(event_id, "t", 1), Entry(event_id, ((b"type", b"scale_up"),)))
+
+
+def finish(ledger: Ledger, *ids: str) -> None:
+    take(ledger, *ids)
+    for event_id in ids:
+        worker = WorkerId(event_id, 0, 0)
+        ledger.start(worker, 1)
+        ledger.record(worker, 1, "", DONE)
+
+
+def settle(book: Book, ledger: Ledger, count: int = 1) -> None:
+    """Some entries are added, read and taken."""
+    add(book, count)
+    take(ledger, *read(book))
+
+
+def lost(ledger: Ledger) -> int:
+    return ledger.upkeep.find_lost().entries
+
+
+def told(book: Book) -> list[str]:
+    return [fields["error"] for _, fields in book.redis.xrange(DEAD)]
+
+
+def test_trimmed_unread_entries_are_told_by_one_dead_letter(book: Book, ledger: Ledger) -> None:
+    """12 added, 8 gone, once without a word."""
+    before = add(book)
+    take(ledger, *read(book))
+    assert lost(ledger) == 0
+    ids = [str(book.redis.xadd(STREAM, UP, maxlen=4, approximate=False)) for _ in range(12)]
+    assert lost(ledger) == 8
+    assert lost(ledger) == 0
+    sentence = (
+        f"8 entries between {before[0]} and {ids[8]} were removed from the stream before they were read"
+    )
+    assert told(book) == [sentence]
+    take(ledger, *read(book))
+    assert lost(ledger) == 0, "those that were left are read now"
+
+
+def test_loss_while_no_replica_ran_is_told_by_the_next_one(book: Book, ledger: Ledger) -> None:
+    settle(book, ledger)
+    add(book, 5)
+    book.redis.xtrim(STREAM, maxlen=0, approximate=False)
+    add(book, 2)
+    successor = book.ledger("a", "2")
+    take(successor, *read(book))
+    assert lost(successor) == 5
+    assert len(told(book)) == 1
+
+
+def test_one_unread_entry_that_is_deleted_is_told(book: Book, ledger: Ledger) -> None:
+    settle(book, ledger)
+    lost(ledger)
+    (gone,) = add(book)
+    book.redis.xdel(STREAM, gone)
+    assert lost(ledger) == 1
+
+
+def test_what_was_removed_before_there_was_a_group_is_nobodys_loss(book: Book) -> None:
+    for _ in range(20):
+        book.redis.xadd(STREAM, UP, maxlen=5, approximate=False)
+    ledger = book.ledger()
+    assert lost(ledger) == 0
+    take(ledger, *read(book))
+    assert lost(ledger) == 0
+    add(book, 3)
+    book.redis.xtrim(STREAM, maxlen=1, approximate=False)
+    assert lost(ledger) == 2
+
+
+def test_entries_that_were_read_may_be_trimmed_at_any_time(book: Book, ledger: Ledger) -> None:
+    add(book, 6)
+    first, *others = read(book, 3)
+    take(ledger, first)
+    book.redis.xtrim(STREAM, minid=f"{others[-1]}1")
+    assert lost(ledger) == 0, "two of them are on their way to be taken"
+    take(ledger, *others)
+    assert lost(ledger) == 0
+    finish(ledger, *read(book))
+    book.redis.xtrim(STREAM, maxlen=0, approximate=False)
+    assert lost(ledger) == 0
+
+
+def test_own_housekeeping_is_no_loss(book: Book, ledger: Ledger) -> None:
+    metrics = Metrics()
+    keeper = Housekeeping(ledger, book.stream("a"), metrics, retention=0.0, dead_retention=3600.0)
+    add(book, 10)
+    first, *rest = read(book, 8)
+    take(ledger, first)
+    finish(ledger, *rest)
+    for _ in range(3):
+        keeper.step()
+    finish(ledger, first, *read(book))
+    for _ in range(3):
+        keeper.step()
+    assert book.redis.xlen(STREAM) == 0
+    assert told(book) == []
+    assert "\nottoscaler_entries_lost_total 0.0\n" in metrics.exposition()[0].decode()
+
+
+def goes_on(book: Book, ledger: Ledger, keeper: Housekeeping) -> None:
+    keeper.step()
+    add(book)
+    again = read(book)
+    keeper.step()
+    take(ledger, *again)
+    keeper.step()
+
+
+def test_group_made_anew_or_set_back_raises_no_alarm(book: Book, ledger: Ledger) -> None:
+    keeper = Housekeeping(ledger, book.stream("a"), Metrics(), retention=0.0, dead_retention=3600.0)
+    add(book, 6)
+    first, *rest = read(book)
+    take(ledger, first)
+    finish(ledger, *rest[:3])
+    keeper.step()
+    for _ in range(2):
+        book.redis.xgroup_destroy(STREAM, "ottoscaler")
+        ledger.upkeep.ensure_group()
+        goes_on(book, ledger, keeper)
+        book.redis.xgroup_setid(STREAM, "ottoscaler", "0")
+        goes_on(book, ledger, keeper)
+    assert told(book) == []
+
+
+def test_scale_down_that_is_applied_ahead_of_its_turn_raises_no_alarm(book: Book, ledger: Ledger) -> None:
+    settle(book, ledger)
+    book.redis.xtrim(STREAM, maxlen=0, approximate=False)
+    add(book, 2)
+    down = ScaleDown(book.redis.xadd(STREAM, {"type": "scale_down", "task_id": "t"}), "t")
+    assert lost(ledger) == 0
+    ledger.take(down, Entry(down.event_id, ((b"type", b"scale_down"),)))
+    assert lost(ledger) == 0
+    ledger.scale_downs.finish(down.event_id, 1)
+    assert lost(ledger) == 0
+    entries = read(book)
+    take(ledger, *entries[:2])
+    assert lost(ledger) == 0
+    book.redis.xtrim(STREAM, maxlen=0, approximate=False)
+    assert lost(ledger) == 0
+
+
+def test_entry_that_a_stranger_acknowledged_is_no_loss(book: Book, ledger: Ledger) -> None:
+    settle(book, ledger)
+    lost(ledger)
+    add(book, 2)
+    book.redis.xack(STREAM, "ottoscaler", *read(book, name="stranger"))
+    assert lost(ledger) == 0
+    book.redis.xtrim(STREAM, maxlen=0, approximate=False)
+    assert lost(ledger) == 0
+
+
+def test_stream_that_was_deleted_and_made_anew_raises_no_alarm(book: Book, ledger: Ledger) -> None:
+    settle(book, ledger, 5)
+    lost(ledger)
+    book.redis.delete(STREAM)
+    add(book, 3)
+    ledger.upkeep.ensure_group()
+    assert lost(ledger) == 0
+    take(ledger, *read(book))
+    assert lost(ledger) == 0
+    add(book, 2)
+    book.redis.xtrim(STREAM, maxlen=1, approximate=False)
+    assert lost(ledger) == 1
+
+
+def test_dead_letters_and_expired_events_count_as_read(book: Book, ledger: Ledger) -> None:
+    add(book, 3)
+    bad, late = read(book, 2)
+    ledger.dead_letter(bad, "it is bad", [])
+    ledger.dead_letter(late, "expired", [])
+    book.redis.xtrim(STREAM, maxlen=1, approximate=False)
+    assert lost(ledger) == 0
+    assert [re.match(r"\d+ entries", error) for error in told(book)] == [None, None]
