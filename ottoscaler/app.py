@@ -22,6 +22,7 @@ from typing import Any
 from ottoscaler.config import limits as policy
 from ottoscaler.config.settings import Settings
 from ottoscaler.controller.adoptees import Adoptees
+from ottoscaler.controller.arrivals import Arrivals
 from ottoscaler.controller.backlog import Backlog
 from ottoscaler.controller.dispatcher import Dispatcher
 from ottoscaler.controller.handover import Handover
@@ -113,6 +114,7 @@ class App:
         self._inbox = Inbox()
         self._surveys = Surveys(s.lease_seconds)
         self._unclaimed: Mailbox[PodView] = Mailbox(UNCLAIMED_AT_ONCE)
+        self._arrivals = Arrivals(self.registry, self._unclaimed.wake)
         identity = ReplicaIdentity(s.redis_consumer)
         self._ledger = Ledger(self._redis, identity, self.registry.lose)
         self.watcher = PodWatcher(
@@ -120,6 +122,7 @@ class App:
             selector(s.instance),
             poll_seconds=s.poll_seconds,
             unclaimed=self._unclaimed.put,
+            arrived=self._arrivals.note,
             restarted=self.metrics.watch_restarts.inc,
             control=self._control("watch", self._phases.ended),
         )
@@ -239,6 +242,7 @@ class App:
         adoptees = Adoptees(self.registry, self._workers, self._leaving, self._inbox)
         self._reconciler = Reconciler(
             self._unclaimed,
+            self._arrivals,
             Backlog(self._ledger, self.registry, self.watcher, adoptees, self._deleter, self._unclaimed),
             Sweep(
                 self._ledger,

@@ -6,6 +6,7 @@ Redis (housekeeping).
 
 from __future__ import annotations
 
+from ottoscaler.controller.arrivals import Arrivals
 from ottoscaler.controller.backlog import Backlog
 from ottoscaler.controller.housekeeping import Housekeeping
 from ottoscaler.controller.sweep import Sweep
@@ -27,6 +28,7 @@ class Reconciler(Loop):
     def __init__(
         self,
         unclaimed: Mailbox[PodView],
+        arrivals: Arrivals,
         backlog: Backlog,
         sweep: Sweep,
         housekeeping: Housekeeping,
@@ -34,6 +36,7 @@ class Reconciler(Loop):
     ) -> None:
         super().__init__(control)
         self._unclaimed = unclaimed
+        self._arrivals = arrivals
         self._backlog = backlog
         self._sweep = sweep
         self._housekeeping = housekeeping
@@ -47,9 +50,20 @@ class Reconciler(Loop):
     def failed(self, error: Exception) -> None:
         flood.warning("reconcile_failed", f"reconciling has to wait: {error}")
 
+    def _look_at_arrivals(self) -> None:
+        arrived = self._arrivals.take()
+        if not arrived:
+            return
+        try:
+            self._sweep.look_at_arrivals(arrived)
+        except RedisError:
+            self._arrivals.put_back(arrived)
+            raise
+
     def step(self, now: float) -> None:
         """One round, at a monotonic time: each part where it is due."""
         self._backlog.settle_unclaimed()
+        self._look_at_arrivals()
         if now >= self._next_sweep:
             self._next_sweep = now + SWEEP_SECONDS
             self._backlog.step()

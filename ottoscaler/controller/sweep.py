@@ -70,6 +70,20 @@ class Sweep:
         there = {view.uid for view in views}
         self._failed_since = {uid: at for uid, at in self._failed_since.items() if uid in there}
 
+    def look_at_arrivals(self, views: list[PodView]) -> None:
+        """Delete those of these Pods whose attempt was over before they came. Raises RedisError.
+
+        Without waiting for a second sight: a Pod that has just come is nobody's own delete under way.
+        """
+        views = [v for v in views if self._concerns_us(v)]
+        keys = [(v.worker.event_id, v.worker.index) for v in views if v.worker is not None]
+        for view, (event, owner, state, _intent) in zip(views, self._ledger.upkeep.states(keys), strict=True):
+            if event is EventState.OPEN and owner != self._ledger.owner:
+                continue  # its owner sees it too
+            if self._row(view, event, state).fate is Fate.DELETE:
+                log.warning("pod_late", "a Pod came whose attempt was over; it is deleted", **view.about)
+                self._delete(view)
+
     def _concerns_us(self, view: PodView) -> bool:
         return (
             view.worker is not None

@@ -48,6 +48,7 @@ class PodWatcher(Loop):
         *,
         poll_seconds: float,
         unclaimed: Callable[[PodView], None],
+        arrived: Callable[[PodView], None],
         restarted: Callable[[], None],
         control: Control,
     ) -> None:
@@ -55,7 +56,8 @@ class PodWatcher(Loop):
         self._pods = pods
         self._selector = selector
         self._poll_seconds = poll_seconds
-        self._unclaimed = unclaimed
+        self._unclaimed = unclaimed  # of a Pod that ended or went, and no worker here waits for
+        self._arrived = arrived  # of one that has just come, likewise
         self._restarted = restarted
         self._lock = threading.Lock()
         self._views: dict[str, PodView] = {}
@@ -113,6 +115,9 @@ class PodWatcher(Loop):
         with self._lock:
             if self._subscriptions.get(subscription.name) is subscription:
                 del self._subscriptions[subscription.name]
+                view = self._views.get(subscription.name)
+                if view is not None and view.uid != subscription.uid:
+                    self._arrived(view)  # it came while its worker was leaving without it
 
     def wake_all(self) -> None:
         """Wake every waiting worker: the process is giving up its waits."""
@@ -180,7 +185,7 @@ class PodWatcher(Loop):
         with self._lock:
             vanished = [view for name, view in self._views.items() if name not in views]
             replaced = [v for n, v in self._views.items() if n in views and views[n].uid != v.uid]
-            self._views = views
+            before, self._views = self._views, views
             for view in vanished + replaced:
                 self._tell_gone(view, now)
             for subscription in self._subscriptions.values():
@@ -192,7 +197,7 @@ class PodWatcher(Loop):
                 ):
                     subscription.vanish(subscription.view, now)
             for view in views.values():
-                self._tell(view, now)
+                self._tell(view, now, new=view.name not in before)
         self._version = version
         self.synced.set()
 
@@ -234,16 +239,19 @@ class PodWatcher(Loop):
                     del self._views[view.name]
                 self._tell_gone(view, now)
             else:
+                new = view.name not in self._views
                 self._views[view.name] = view
-                self._tell(view, now)
+                self._tell(view, now, new=new)
         self._version = view.resource_version or self._version
 
-    def _tell(self, view: PodView, now: float) -> None:
+    def _tell(self, view: PodView, now: float, *, new: bool) -> None:
         subscription = self._subscriptions.get(view.name)
         if subscription is not None:
             subscription.update(view, now)
         elif view.terminal:
             self._unclaimed(view)
+        elif new:
+            self._arrived(view)
 
     def _tell_gone(self, view: PodView, now: float) -> None:
         subscription = self._subscriptions.get(view.name)

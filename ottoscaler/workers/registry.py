@@ -19,6 +19,7 @@ from ottoscaler.workers.turns import RETRY_WAITS_TURNS, next_of
 # A suspect and any other begin no closer than this, unless the first of them is under way by then: what the
 # process outlives so long is not what it dies of.
 ALONE_SECONDS = OUTLIVED_MS / 1000
+PAST_EVENTS = 2000  # that are remembered by their ids
 
 
 class RunRegistry:
@@ -41,6 +42,7 @@ class RunRegistry:
         self._begun_at: dict[int, float] = {}  # each of those, by its identity
         self._alone: dict[int, float] = {}  # and those of them that are a suspect's
         self._lost: set[str] = set()  # events whose ledger Redis has lost
+        self._past: dict[str, None] = {}  # events that were here, the oldest first
 
     # --- events come and go
 
@@ -88,6 +90,9 @@ class RunRegistry:
             self.in_hand.go_on(event_id)
             self._startable.pop(event_id, None)
             self._adopting.pop(event_id, None)
+            self._past[event_id] = None
+            if len(self._past) > PAST_EVENTS:
+                del self._past[next(iter(self._past))]
 
     def _file(self, run: EventRun) -> None:
         """Under the lock, after its tasks have changed."""
@@ -107,6 +112,11 @@ class RunRegistry:
         """Whether the event is here."""
         with self._lock:
             return event_id in self._runs
+
+    def knew(self, event_id: str) -> bool:
+        """Whether the event is here, or was lately."""
+        with self._lock:
+            return event_id in self._runs or event_id in self._past
 
     def snapshot(self) -> list[EventRun]:
         """All runs."""

@@ -1,0 +1,60 @@
+"""A create that is carried out when its attempt is over: its Pod goes within a second, and never counts."""
+
+from __future__ import annotations
+
+import pytest
+
+from ottoscaler.local.apiserver.audit import PodLife
+from tests.harness.cluster_state import local_only
+from tests.harness.invariants import lives
+from tests.harness.sandbox import Sandbox
+from tests.harness.waiting import wait_for
+
+LEASE_SECONDS = "1"
+LATE_SECONDS = 5.0  # by when a dead replica's attempt has been skipped
+
+
+def late_life(place: Sandbox, event_id: str) -> PodLife | None:
+    """The first attempt's Pod, once it has come and gone."""
+    found = lives(place).get((event_id, 0, 0), [])
+    return found[0] if found and found[0].deleted is not None else None
+
+
+@local_only
+@pytest.mark.parametrize("how", ["its successor runs", "its event has ended"])
+def test_late_pod_is_deleted_within_a_second(place: Sandbox, how: str) -> None:
+    assert place.cluster is not None
+    first = place.start("first", OTTO_LEASE_SECONDS=LEASE_SECONDS)
+    faults = place.cluster.faults
+    faults.deliver_late(LATE_SECONDS)
+    seconds: float | str = "inf" if how == "its successor runs" else 0.1
+    event_id = place.scale_up(1, run_seconds=seconds)
+    wait_for(lambda: not faults.active(), "its create is under way", 5)
+    first.kill()
+    second = place.start("second", OTTO_LEASE_SECONDS=LEASE_SECONDS)
+    if how == "its successor runs":
+        wait_for(lambda: (event_id, 0, 1) in lives(place), "the next attempt has its Pod")
+    else:
+        assert place.wait_event(event_id)["status"] == "succeeded"
+    assert (event_id, 0, 0) not in lives(place), "the create was not late enough"
+    life = wait_for(lambda: late_life(place, event_id), "the late Pod came and went")
+    assert life is not None
+    assert life.deleted is not None
+    assert life.deleted - life.created < 1.0
+    assert second.lines(action="pod_late", event_id=event_id)
+    for pod in place.kube.workers(event_id):
+        place.kube.set_status(pod["metadata"]["name"], {"phase": "Succeeded"})
+    assert place.wait_event(event_id)["status"] == "succeeded"
+    assert [worker["attempt"] for worker in place.workers(event_id)] == ["1"]
+
+
+@local_only
+def test_late_pod_of_another_replicas_event_is_left_to_that_one(place: Sandbox) -> None:
+    """Each replica looks only at Pods of its own events: ten of them do not ask Redis ten times a Pod."""
+    first, second = place.start("first"), place.start("second")
+    ids = [place.scale_up(3) for _ in range(5)]
+    for event_id in ids:
+        assert place.wait_event(event_id)["status"] == "succeeded"
+    for replica in (first, second):
+        assert not replica.lines(action="pod_late")
+    assert all(len(found) == 1 for found in lives(place).values())
