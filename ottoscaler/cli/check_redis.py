@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from ottoscaler.cli.finding import Finding
@@ -11,6 +12,7 @@ from ottoscaler.config.settings import Settings
 from ottoscaler.errors import RedisError
 from ottoscaler.ledger.redis_client import RedisClient
 
+MOST_EVENTS = 1000  # in flight, whose namespaces are looked at
 OLDEST_VERSION = (6, 2)  # XAUTOCLAIM's year, and the oldest that the tests run against (DESIGN.md section 6)
 
 # Below our prefix; the streams beside them are named by settings.
@@ -74,6 +76,7 @@ class RedisCheck:
         yield from self._lost()
         self.installation = installation(self._stream)
         yield self._installation()
+        yield from self._namespaces()
 
     def _info(self) -> dict[str, str] | None:
         try:
@@ -116,6 +119,22 @@ class RedisCheck:
                 "stream",
                 f"{lost} entries were removed from {self._settings.redis_stream} before they were read; the "
                 "dead letters name the ids. Let no producer trim: the service trims what has ended.",
+            )
+
+    def _namespaces(self) -> Iterator[Finding]:
+        """Events in flight whose workers run in another namespace than NAMESPACE says now."""
+        ids = sorted(self._stream.command("SMEMBERS", f"{self._stream.prefix}events"))[:MOST_EVENTS]
+        names = self._stream.pipeline(
+            [("HGET", f"{self._stream.prefix}event:{i.decode()}", "ns") for i in ids]
+        )
+        counts = Counter(name.decode() for name in names if name is not None)
+        del counts[self._settings.namespace]
+        for namespace, count in sorted(counts.items()):
+            yield Finding(
+                "warning",
+                "namespace",
+                f"workers of {count} events in flight run in {namespace}, not in {self._settings.namespace} "
+                "(NAMESPACE): they are followed to their ends there, which needs the Role there",
             )
 
     def _installation(self) -> Finding:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 
 from ottoscaler.errors import BadEvent
@@ -46,13 +47,31 @@ class EventReader:
         try:
             event = self.event(record.entry())
         except BadEvent as error:
-            return _what_is_left(record), None, str(error)
+            return self._without_limits(record), None, str(error)
         try:
             return event, self.plan(event), ""
         except BadEvent as error:
             return event, None, str(error)
 
+    def _without_limits(self, record: Record) -> Event:
+        """An event that this replica's limits refuse, for its workers that run already: they keep their own
+        timeout and retries. Fields that only a new Pod needs are left out, with the policies for them."""
+        entry = record.entry()
+        fields = [(name, value) for name, value in entry.fields or () if name not in _OF_NEW_PODS]
+        try:
+            return parse_event(entry.id, fields, _without_bounds(self._limits))
+        except BadEvent:
+            return ScaleUp(record.event_id, record.event_id, record.count)
 
-def _what_is_left(record: Record) -> ScaleUp:
-    """An event that cannot be parsed any more, as far as its ledger tells it."""
-    return ScaleUp(record.event_id, record.event_id, record.count)
+
+_OF_NEW_PODS = frozenset({b"image", b"command", b"args", b"env", b"cpu", b"memory", b"profile"})
+
+
+def _without_bounds(limits: Limits) -> Limits:
+    return replace(
+        limits,
+        max_pods_per_event=sys.maxsize,
+        max_event_bytes=sys.maxsize,
+        max_timeout_seconds=sys.maxsize,
+        max_event_retries=sys.maxsize,
+    )

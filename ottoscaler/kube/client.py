@@ -6,6 +6,7 @@ trying again may help. Thread-safe.
 
 from __future__ import annotations
 
+import copy
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -90,6 +91,18 @@ class PodClient:
         self.namespace = namespace
         self.health = ServerHealth()
         self._path = f"/api/v1/namespaces/{quote(namespace)}/pods"
+        self._other = False  # not the namespace in which this replica creates
+
+    def in_namespace(self, namespace: str) -> PodClient:
+        """The Pods of another namespace, over the same connections and bounds, to be looked at and deleted.
+
+        A missing right there is no verdict on a Pod: it raises KubernetesUnavailable, which is tried again.
+        """
+        other = copy.copy(self)
+        other.namespace = namespace
+        other._path = f"/api/v1/namespaces/{quote(namespace)}/pods"
+        other._other = True
+        return other
 
     # --- one Pod
 
@@ -219,7 +232,12 @@ class PodClient:
         *,
         parse: bool = True,
     ) -> JsonObject:
-        response = self._send(verb, method, path, body, self._headers(body), READ_SECONDS, stream=False)
+        try:
+            response = self._send(verb, method, path, body, self._headers(body), READ_SECONDS, stream=False)
+        except KubernetesError as error:
+            if self._other and error.status == 403:
+                raise KubernetesUnavailable(f"in namespace {self.namespace}: {error}", status=403) from error
+            raise
         return parsed(verb, slim(response.data)) if parse else {}
 
     def _headers(self, body: bytes | None) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -94,6 +94,7 @@ class IndexState:
     due_ms: int = 0
     avoid_node: str = ""
     status: str = ""
+    namespace: str = ""  # of the Pod, where the attempt has begun and that is known
 
     @classmethod
     def parse(cls, raw: str) -> IndexState:
@@ -125,6 +126,10 @@ class Record:
     def parse(cls, event_id: str, epoch: str, flat: Sequence[bytes]) -> Record:
         raw = {k.decode(): v for k, v in zip(flat[::2], flat[1::2], strict=True)}
         indexes = {int(k[2:]): IndexState.parse(v.decode()) for k, v in raw.items() if k.startswith("i:")}
+        for index, state in indexes.items():
+            if state.stage is Stage.BEGUN:
+                namespace = raw.get(f"ns:{index}", raw.get("ns", b"")).decode()
+                indexes[index] = replace(state, namespace=namespace)
         intents = {int(k[2:]): Intent.parse(v.decode()) for k, v in raw.items() if k.startswith("c:")}
         return cls(
             event_id,

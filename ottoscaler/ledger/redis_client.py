@@ -171,7 +171,8 @@ class RedisClient:
             self._settings.results_max_bytes,
             self._settings.dead_max_bytes,
         )
-        return (len(self._keys), *self._keys, self.group, installation, *bounds, *args)
+        namespace = self._settings.namespace
+        return (len(self._keys), *self._keys, self.group, installation, *bounds, namespace, *args)
 
     def transaction(
         self, name: str, installation: str, args: Words, command: Words, *, watched: Sequence[str]

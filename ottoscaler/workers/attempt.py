@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
 
@@ -21,7 +21,7 @@ from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.model import PodView
 from ottoscaler.pods.labels import pod_name
 from ottoscaler.retry import Retrier
-from ottoscaler.telemetry.logs import get_logger
+from ottoscaler.telemetry.logs import flood, get_logger
 from ottoscaler.telemetry.metrics import Metrics
 from ottoscaler.workers.run import EventRun, Task
 
@@ -76,6 +76,23 @@ class WorkerDeps:
     abandon: threading.Event  # nothing is waited for any more
     retrier: Retrier  # until ``abandon``
     start_retrier: Retrier  # until ``stopping``
+    elsewhere: bool = False  # the Pods are in another namespace than the watch's: only looks tell of them
+
+    def where(self, task: Task) -> WorkerDeps:
+        """These, for the namespace in which the task's Pod is.
+
+        If NAMESPACE has changed since it was created, the watch does not show it. So the worker looks at it
+        until it ends.
+        """
+        if task.namespace in ("", self.pods.namespace):
+            return self
+        flood.warning(
+            "namespace_differs",
+            f"workers of events taken over run in namespace {task.namespace}, not in {self.pods.namespace} "
+            "(NAMESPACE): they are followed to their ends there, which needs the Role there",
+            key=task.namespace,
+        )
+        return replace(self, pods=self.pods.in_namespace(task.namespace), elsewhere=True)
 
     def name(self, task: Task) -> str:
         """The name of the Pod that a task is about."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from ottoscaler.errors import PodGone, Stopping
-from ottoscaler.model import Judgement, PodView, Verdict
+from ottoscaler.model import Judgement, PodView, Reason, Status, Verdict
 from ottoscaler.pods.failure_table import GRACE_SECONDS
 from ottoscaler.pods.verdict import judge, vanished
 from ottoscaler.pods.view import parse_pod
@@ -17,6 +17,7 @@ CLOCK_LOOK_SECONDS = 1.0  # between two looks at an adopted Pod while the API se
 UNSEEN_LOOK_SECONDS = 5.0  # between two looks at a Pod that the watch does not show, as it lost a label
 
 _WAIT = Judgement(Verdict.WAIT)
+_CANCELLED = Judgement(Verdict.FINISHED, Status.CANCELLED, Reason.CANCELLED)  # the ledger has the intent
 
 
 def monitor(a: Attempt) -> Judgement:
@@ -28,6 +29,8 @@ def monitor(a: Attempt) -> Judgement:
         is_gone(a)
         found = judgement(a)
         view = subscription.view
+        if a.deps.elsewhere and not subscription.gone and _is_cancelled(a):
+            return _CANCELLED  # a scale_down finds no Pod of it to delete
         if found.verdict is not Verdict.WAIT:
             if subscription.gone:
                 if is_gone(a):
@@ -59,7 +62,7 @@ def is_gone(a: Attempt, *, cancelled: bool = False) -> bool:
         return False  # a list is about to tell
     view = _get(a)
     if view is not None:
-        if subscription.gone:
+        if subscription.gone and not a.deps.elsewhere:
             a.log.warning(
                 "pod_unseen", "the Pod lives, but lost a label that is selected by; it is looked at"
             )

@@ -28,6 +28,7 @@ class Task:
     attempt: int
     adopt: bool = False
     uid: str = ""  # of an adopted Pod, where the ledger knows it
+    namespace: str = ""  # of an adopted Pod; empty for this replica's
     avoid_node: str = ""
     head_start: HeadStart | None = None
     mishaps: int = 0  # errors of our own in working on it
@@ -90,7 +91,9 @@ class EventRun:
             self.waiting[index] = (time.monotonic() + delay, task)
         else:
             self.note_begun(index, state.attempt, state.uid)
-            self.adoptees.append(Task(self, index, state.attempt, adopt=True, uid=state.uid))
+            self.adoptees.append(
+                Task(self, index, state.attempt, adopt=True, uid=state.uid, namespace=state.namespace)
+            )
 
     def note_begun(self, index: int, attempt: int, uid: str = "") -> None:
         """The index's attempt has begun, and its Pod has this UID where that is known."""

@@ -35,7 +35,7 @@ class Workers:
         """
         subscription = self._shop.watcher.subscribe(self._shop.name(task))
         try:
-            attempt = Attempt(self._shop, task, subscription, under_way=under_way)
+            attempt = Attempt(self._shop.where(task), task, subscription, under_way=under_way)
             ended = create(attempt)
             under_way()
             return ended if ended is not None else settle(attempt, monitor(attempt))
@@ -54,7 +54,7 @@ class Workers:
             if task.uid:
                 watcher.identify(subscription, task.uid)
                 subscription.gone = subscription.gone or (subscription.view is None and watcher.health()[0])
-            attempt = Attempt(self._brief, task, subscription, waits=False)
+            attempt = Attempt(self._brief.where(task), task, subscription, waits=False)
             if not task.uid:
                 if subscription.view is None or not attempt.is_ours(subscription.view):
                     return None  # with a slot, it is looked for
@@ -70,7 +70,7 @@ class Workers:
         watcher = self._shop.watcher
         subscription = watcher.subscribe(self._shop.name(task))
         try:
-            attempt = Attempt(self._shop, task, subscription)
+            attempt = Attempt(self._shop.where(task), task, subscription)
             if subscription.view is not None and attempt.is_ours(subscription.view):
                 watcher.identify(subscription, subscription.view.uid)
             verdict = Judgement(Verdict.FINISHED, Status.FAILED, Reason.UNKNOWN, why)

@@ -10,6 +10,7 @@ import pytest
 
 from ottoscaler.local.ports import free_port
 from ottoscaler.local.redis_server import RedisServer
+from tests.harness.cluster_state import FOREVER
 from tests.harness.sandbox import INSTANCE, Sandbox
 
 LONGEST_CHECK_SECONDS = 30.0  # both sides away: their connect timeouts, and the interpreter on a busy machine
@@ -211,3 +212,12 @@ def test_a_redis_cluster_is_refused_with_one_sentence(place: Sandbox) -> None:
     assert ran.returncode == 1
     (line,) = findings(ran, "problem")
     assert "Redis Cluster" in line
+
+
+def test_workers_left_in_a_former_namespace_are_named(place: Sandbox) -> None:
+    place.start()
+    place.wait_workers(place.scale_up(2, run_seconds=FOREVER), "Running", 2)
+    ran = check(place, NAMESPACE="elsewhere")
+    words = f"workers of 1 events in flight run in {place.kube.namespace}, not in elsewhere (NAMESPACE)"
+    assert any(words in line for line in findings(ran, "warning"))
+    assert not any("(NAMESPACE)" in line for line in findings(check(place), "warning"))

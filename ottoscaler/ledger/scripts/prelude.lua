@@ -4,8 +4,9 @@
 local P, STREAM, RESULTS, DEAD = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local GROUP, INSTALLATION, RESULTS_MAXLEN = ARGV[1], ARGV[2], ARGV[3]
 local MOST_BYTES = {[RESULTS] = tonumber(ARGV[4]), [DEAD] = tonumber(ARGV[5])}
+local NAMESPACE = ARGV[6] -- where this replica creates Pods
 local A = {}
-for i = 6, #ARGV do A[i - 5] = ARGV[i] end
+for i = 7, #ARGV do A[i - 6] = ARGV[i] end
 
 local function wiped() return redis.call('GET', P .. 'installation') ~= INSTALLATION end
 
@@ -83,6 +84,13 @@ local function index_state(key, index)
   if not raw then return nil end
   local kind, attempt, rest = string.match(raw, '^(%a):(%d+):(.*)$')
   return {kind = kind, attempt = attempt, rest = rest}
+end
+
+-- Remember where an attempt that begins has its Pod: once for the event, and by index only where that differs.
+local function note_namespace(key, index)
+  if redis.call('HSETNX', key, 'ns', NAMESPACE) == 1 then return end
+  if redis.call('HGET', key, 'ns') == NAMESPACE then redis.call('HDEL', key, 'ns:' .. index)
+  else redis.call('HSET', key, 'ns:' .. index, NAMESPACE) end
 end
 
 -- The two outgoing streams are bounded in bytes. What was ever appended is counted, in bytes and in entries, and

@@ -17,5 +17,6 @@ elseif state.kind == 's' then
   return {'again', state.rest}
 end
 redis.call('HSET', key, 'i:' .. index, 's:' .. attempt .. ':', 'tried', now_ms())
+note_namespace(key, index)
 if redis.call('HINCRBY', key, 'begun', 1) == 1 then redis.call('SREM', P .. 'offers', id) end
 return {'ok', ''}

@@ -35,5 +35,6 @@ if A[3] == 'scale_down' and A[4] ~= '' then
 end
 if A[10] == '1' and A[3] == 'scale_up' then
   redis.call('HSET', key, 'i:0', 's:0:', 'begun', '1', 'tried', now)
+  note_namespace(key, 0)
 end
 return {'new'}

@@ -1,0 +1,70 @@
+"""An event that was taken under other rules: what of it runs keeps its own."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from ottoscaler.controller.reading import EventReader
+from ottoscaler.events.images import ImagePolicy
+from ottoscaler.events.parse import Limits
+from ottoscaler.ledger.identity import ReplicaIdentity
+from ottoscaler.ledger.records import Record
+from ottoscaler.model import ScaleUp
+from tests.unit.podmakers import BUILTIN, DEFAULTS
+
+LIMITS = Limits(10, 65536, 86400, 10, "8", "32Gi", ImagePolicy(["busybox"]))
+FIELDS = {
+    "type": "scale_up",
+    "pod_count": "5",
+    "task_id": "build-17",
+    "timeout_seconds": "7200",
+    "max_retries": "3",
+    "cpu": "4",
+    "branch": "main",
+}
+
+
+def again(limits: Limits, **fields: str) -> tuple[ScaleUp, str]:
+    body = json.dumps(list({**FIELDS, **fields}.items())).encode()
+    event, plan, why = EventReader(limits, BUILTIN, DEFAULTS, ReplicaIdentity("a")).again(
+        Record("1717-0", 1, 0, body, count=5)
+    )
+    assert (plan is None) == bool(why)
+    assert isinstance(event, ScaleUp)
+    return event, why
+
+
+@pytest.mark.parametrize(
+    "lowered",
+    [
+        replace(LIMITS, max_pods_per_event=1),
+        replace(LIMITS, max_event_bytes=1),
+        replace(LIMITS, max_timeout_seconds=60),
+        replace(LIMITS, max_event_retries=0),
+        replace(LIMITS, max_cpu="1"),
+        replace(LIMITS, allowed_images=ImagePolicy(["team/*"])),
+    ],
+)
+def test_lowered_limit_leaves_running_workers_their_timeout_retries_and_metadata(lowered: Limits) -> None:
+    event, why = again(lowered, image="busybox:1")
+    assert why
+    assert (event.pod_count, event.task_id, event.timeout_seconds, event.max_retries) == (
+        5,
+        "build-17",
+        7200,
+        3,
+    )
+    assert event.metadata == {"branch": "main"}
+
+
+def test_event_within_the_rules_is_planned_again() -> None:
+    assert again(LIMITS)[1] == ""
+
+
+def test_event_that_no_rule_reads_any_more_is_what_its_ledger_tells() -> None:
+    event, why = again(LIMITS, pod_count="many")
+    assert event == ScaleUp("1717-0", "1717-0", 5)
+    assert "pod_count" in why
