@@ -31,6 +31,7 @@ KINDS = {
     "appended": "hash",
     "places:results": "zset",
     "places:dead": "zset",
+    "handed": "hash",
 }
 
 

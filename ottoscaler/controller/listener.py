@@ -15,6 +15,7 @@ from ottoscaler.events.values import raw_task_id
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.records import Entry
 from ottoscaler.ledger.redis_client import RedisClient
+from ottoscaler.ledger.replicas import KILLED_ITS_READERS
 from ottoscaler.telemetry.logs import flood, get_logger
 from ottoscaler.telemetry.metrics import Metrics
 from ottoscaler.threads import Control, Loop
@@ -60,6 +61,7 @@ class Listener(Loop):
         # Our own pending entries come before new ones: those that a lost reply or an earlier life left.
         self._own_behind: str | None = "0"
         self._rereads = 0  # asked for by anybody
+        self._left_by_the_dead = True  # our own pending entries, rather than by a lost reply
         self._looked_behind = "0-0"  # with a full hand, for scale_downs of every kind
         self._foreseen = "0-0"  # behind what was read, for those of a task
         self._client_id: int | None = None
@@ -68,6 +70,7 @@ class Listener(Loop):
     def reread_own(self) -> None:
         """Any thread: look through our own pending entries again before reading on."""
         self._rereads += 1
+        self._left_by_the_dead = True
         self._own_behind = "0"
 
     def unblock(self, through: RedisClient) -> None:
@@ -103,7 +106,7 @@ class Listener(Loop):
 
     def failed(self, error: Exception) -> None:
         """Whatever the lost reply held is in our own pending list now."""
-        self._own_behind, self._client_id = "0", None
+        self._own_behind, self._client_id, self._left_by_the_dead = "0", None, False
         self._metrics.redis_polls.inc("error")
         if not isinstance(error, Wiped):
             self._metrics.redis_reconnects.inc()
@@ -133,15 +136,24 @@ class Listener(Loop):
 
     def _read(self, room: int) -> list[Entry]:
         if self._own_behind is not None:
-            rereads = self._rereads
-            entries = self._stream.read(count=room, behind=self._own_behind)
-            if self._rereads == rereads:  # nobody asked for another look meanwhile
-                self._own_behind = entries[-1].id if entries else None
-            return entries
+            return self._read_own(room, self._own_behind)
         if self._client_id is None:
             self._client_id = self._stream.client_id()
         entries = self._stream.read(count=room, block_ms=int(self._poll_seconds * 1000))
         self._metrics.redis_polls.inc("events" if entries else "empty")
+        return entries
+
+    def _read_own(self, room: int, behind: str) -> list[Entry]:
+        """Our own pending entries, one alone where it may have killed its reader."""
+        rereads = self._rereads
+        count, given_up = self._ledger.replicas.next_pending(
+            behind, room, left_by_the_dead=self._left_by_the_dead
+        )
+        for event_id in given_up:
+            log.error("event_given_up", KILLED_ITS_READERS, event_id=event_id, task_id=event_id)
+        entries = self._stream.read(count=count, behind=behind) if count else []
+        if self._rereads == rereads and (entries or not given_up):  # nobody asked for another look meanwhile
+            self._own_behind = entries[-1].id if entries else None
         return entries
 
     def _look_ahead(self) -> None:

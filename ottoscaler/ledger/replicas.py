@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from ottoscaler.errors import Unregistered
 from ottoscaler.ledger.fencing import Scripts, text
-from ottoscaler.ledger.records import Survey
+from ottoscaler.ledger.records import Survey, timestamp
+
+KILLED_ITS_READERS = "given up unread: two replicas died, one after the other, as soon as they had read it"
 
 
 class Replicas:
@@ -54,6 +56,21 @@ class Replicas:
             "claim_pending", self._scripts.stream.consumer, consumer, incarnation, beat, count
         )
         return [] if answer[0] == b"alive" else [text(i) for i in answer[1]]
+
+    def next_pending(self, behind: str, count: int, *, left_by_the_dead: bool) -> tuple[int, list[str]]:
+        """How many of our own pending entries may be read next, behind an id: those that were taken before,
+        or one alone that was not. And the ids of those that were dead-lettered unread, as they had killed two
+        readers. An entry counts from its first read after a reader's death, or after a lost reply."""
+        answer = self._scripts.run(
+            "next_pending",
+            behind,
+            count,
+            "1" if left_by_the_dead else "0",
+            KILLED_ITS_READERS,
+            timestamp(),
+            self._scripts.owner,
+        )
+        return int(answer[1]), [text(i) for i in answer[2]]
 
     def forget(self, consumer: str, incarnation: str, beat: str) -> bool:
         """Forget a dead replica that owns nothing and has nothing pending, with its consumer."""

@@ -147,6 +147,7 @@ local function close_ledger(id, key, kind, task, status, now)
   redis.call('ZADD', P .. 'finished', now, id)
   redis.call('SREM', P .. 'events', id)
   redis.call('SREM', P .. 'offers', id)
+  redis.call('HDEL', P .. 'handed', id)
   acknowledge(id)
 end
 
@@ -236,6 +237,7 @@ local function new_event(id, key, e, now)
     'ok', '0', 'bad', '0', 'cut', '0', 'body', e.body, 'meta', worker_metadata(e.meta))
   if #e.meta > MOST_WORKER_METADATA then redis.call('HSET', key, 'large-meta', e.meta) end
   redis.call('SADD', P .. 'events', id)
+  redis.call('HDEL', P .. 'handed', id) -- its reader lives (next_pending.lua)
 end
 
 local function take_ownership(id, key, owner, now)
