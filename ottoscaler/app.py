@@ -274,6 +274,7 @@ class App:
                 self._head_starts,
                 self.watcher,
                 self._phases.abandon,
+                lambda: self.lease.redis_health()[0],
             ),
             self._dispatcher,
             self.lease,

@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from ottoscaler.controller.dispatcher import Dispatcher
-from ottoscaler.controller.handover import HANDOVER_SECONDS, Handover
+from ottoscaler.controller.handover import HANDOVER_SECONDS, OVERRUN_SECONDS, Handover
 from ottoscaler.errors import RedisError
 from ottoscaler.kube.watcher import PodWatcher
 from ottoscaler.ledger.lease import Lease
 from ottoscaler.telemetry.logs import flood, get_logger
-from ottoscaler.threads import Threads
+from ottoscaler.threads import PARTS_SECONDS, Threads
 
 log = get_logger(__name__)
 
@@ -63,7 +63,7 @@ class Shutdown:
         for wake in self._wake_ups:
             wake()
         deadline = time.monotonic() + READ_END_SECONDS
-        while time.monotonic() < deadline:
+        while time.monotonic() < deadline and self._answering():
             self._end_read()
             if not self._threads.join("listener", seconds=UNBLOCK_SECONDS):
                 return
@@ -73,14 +73,27 @@ class Shutdown:
 
         Returns the threads that would not end, as :meth:`end` does.
         """
-        stuck = self._threads.join("listener", "takeover", "dispatcher", "reconciler")
+        stuck = self._join("listener", "takeover", "dispatcher", "reconciler", deadline=deadline)
         self._handover.while_workers_run(deadline)
         self.hurry()
-        self._dispatcher.join(HANDOVER_SECONDS)
+        self._dispatcher.join(HANDOVER_SECONDS if self._answering() else OVERRUN_SECONDS)
         # what was never registered owns nothing, so a Redis that never answered need not be waited for
-        if self._lease.registered.is_set() and self._handover.everything():
+        if self._lease.registered.is_set() and self._handover.everything(deadline):
             stuck += self._leave()
         return stuck
+
+    def _answering(self) -> bool:
+        return self._lease.redis_health()[0]
+
+    def _join(self, *names: str, deadline: float) -> list[str]:
+        """Wait for threads. A call to a Redis that hangs cannot be cut: past the deadline, those that may be
+        in one are left, and end with the process."""
+        left = max(OVERRUN_SECONDS, deadline - time.monotonic())
+        running = self._threads.join(*names, seconds=PARTS_SECONDS if self._answering() else left)
+        if running and not self._answering():
+            log.debug("thread_left", f"waiting for Redis, and left: {', '.join(running)}")
+            return []
+        return running
 
     def hurry(self) -> None:
         """Any thread: wait for running workers no longer."""
@@ -103,7 +116,7 @@ class Shutdown:
         self._watcher.interrupt()
         for close in closers:
             close()
-        stuck = self._threads.join("lease")
+        stuck = self._join("lease", deadline=0.0)
         # A request that a hanging API server never answers cannot be cut, and the watch thread only reads.
         if self._threads.join("watch", seconds=WATCH_END_SECONDS):
             log.debug("thread_left", "the watch thread waits for an answer and is left")

@@ -25,6 +25,9 @@ log = get_logger(__name__)
 
 EVENTS_AT_ONCE = 200  # of one dead owner in one step; the next step goes on
 PENDING_AT_ONCE = 100
+# For the entries that a silent replica's open read was handed and that nobody owns: sooner than a lease, as
+# the ledger alone says who runs them, should that replica have been frozen only.
+UNOWNED_AFTER_SECONDS = 5.0
 FULL_REPLICAS_WAIT = 0.25  # of a lease more, so that replicas with free slots come first
 WAIT_SECONDS = 5.0  # for a survey; surveys come every second
 
@@ -151,28 +154,30 @@ class Takeover(Loop):
         self._unknown = unknown
 
     def _clear_consumers(self, survey: Survey, now: float) -> None:
-        """Entries that dead consumers read and nobody owns; then the consumers themselves."""
+        """Entries that silent consumers read and nobody owns; then the dead consumers themselves."""
         for consumer in set(survey.replicas) | set(survey.consumers):
             lease = max(self._surveys.lease_seconds, survey.leases.get(consumer, 0.0))
-            if consumer == self._ledger.identity.consumer or self._surveys.still_for(consumer, now) <= lease:
+            still = self._surveys.still_for(consumer, now)
+            if consumer == self._ledger.identity.consumer or still <= min(lease, UNOWNED_AFTER_SECONDS):
                 continue
             self._beat()
             incarnation, beat = self._surveys.heartbeat(consumer)
             if survey.consumers.get(consumer):
-                room = self._registry.in_hand.room()
-                if room:
-                    count = min(PENDING_AT_ONCE, room)
-                    try:
-                        claimed = bool(
-                            self._ledger.replicas.claim_pending(consumer, incarnation, beat, count)
-                        )
-                    except RedisUnavailable:
-                        self._reread_own()  # it may have taken effect all the same
-                        raise
-                    if claimed:
-                        self._reread_own()
-            elif self._ledger.replicas.forget(consumer, incarnation, beat):
+                self._claim_pending(consumer, incarnation, beat)
+            elif still > lease and self._ledger.replicas.forget(consumer, incarnation, beat):
                 log.info("replica_forgotten", f"the dead replica {consumer!r} owns nothing and is forgotten")
+
+    def _claim_pending(self, consumer: str, incarnation: str, beat: str) -> None:
+        count = min(PENDING_AT_ONCE, self._registry.in_hand.room())
+        if not count:
+            return
+        try:
+            claimed = self._ledger.replicas.claim_pending(consumer, incarnation, beat, count)
+        except RedisUnavailable:
+            self._reread_own()  # it may have taken effect all the same
+            raise
+        if claimed:
+            self._reread_own()
 
     def _reseed(self, *, everything: bool) -> None:
         runs = self._registry.lost(everything=everything)

@@ -14,7 +14,7 @@ from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.surveys import Surveys
 from ottoscaler.threads import Control
 from tests.harness.redis_fixture import Book, book, redis_server
-from tests.harness.stages import Stages, add
+from tests.harness.stages import STREAM, Stages, add
 
 __all__ = ["book", "redis_server"]
 
@@ -46,6 +46,22 @@ def test_dead_owners_event_is_taken_after_a_lease_and_not_before(book: Book) -> 
     assert stages.known() == []
     watch(stages, 1, since=LEASE + 1)
     assert stages.known() == [event_id]
+
+
+def test_what_a_frozen_replicas_open_read_was_handed_waits_for_no_lease(book: Book) -> None:
+    """Nobody owns it in the ledger, which alone says who runs it."""
+    frozen = Stages(book, "b")
+    event_id = add(book, pod_count=1)
+    book.redis.xreadgroup("ottoscaler", "b", {STREAM: ">"})
+    stages = Stages(book, lease_seconds=30)
+    watch(stages, 5)
+    stages.listener.step(0.0)
+    assert stages.known() == []
+    watch(stages, 1, since=6)
+    stages.listener.step(0.0)
+    assert stages.known() == [event_id]
+    frozen.listener.step(0.0)  # thawed, with that entry in its hands
+    assert frozen.known() == []
 
 
 def test_error_of_redis_starts_the_observation_anew(book: Book) -> None:

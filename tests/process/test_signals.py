@@ -184,15 +184,23 @@ def test_a_stop_while_a_worker_waits_for_its_next_attempt_hands_it_over_at_once(
     assert again["metadata"]["labels"]["ottoscaler.io/attempt"] == "1"
 
 
-def test_a_stop_with_redis_away_ends_by_itself(place: Sandbox) -> None:
-    replica = place.start(OTTO_SHUTDOWN_GRACE_SECONDS="1")
+@pytest.mark.parametrize("how", ["stopped", "hanging"])
+def test_a_stop_with_redis_away_keeps_its_grace_period(place: Sandbox, how: str) -> None:
+    replica = place.start(OTTO_SHUTDOWN_GRACE_SECONDS="2")
     event_id = place.scale_up(1, run_seconds=FOREVER)
     place.wait_workers(event_id, "Running", 1)
-    place.redis_server.stop()
+    if how == "stopped":
+        place.redis_server.stop()
+    else:
+        place.redis_server.freeze()
+    wait_for(lambda: replica.get("/readyz")[0] == 503, "it sees that Redis is away")
     begun = time.monotonic()
     replica.send(signal.SIGTERM)
     assert replica.wait(20) == 0
-    assert time.monotonic() - begun < 12
+    assert time.monotonic() - begun < 2 + 2
+    assert not replica.lines(action="thread_stuck")
+    if how == "hanging":
+        place.redis_server.thaw()
     assert phases(place, event_id) == {0: "Running"}
 
 
