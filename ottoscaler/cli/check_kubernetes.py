@@ -79,6 +79,13 @@ class KubernetesCheck:
             )
         else:
             yield Finding("ok", "permissions", f"may {', '.join(VERBS)} pods in namespace {namespace}")
+        if not self._pods.may("list", "events")[0]:
+            yield Finding(
+                "warning",
+                "permissions",
+                f"may not list events in namespace {namespace}, so a result cannot tell why its Pod did not "
+                "start; the Role in manifests/base grants it.",
+            )
         return allowed
 
     def _dry_runs(self, templates: Templates) -> Iterator[Finding]:

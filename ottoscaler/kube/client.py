@@ -19,7 +19,7 @@ import urllib3
 from ottoscaler import __version__
 from ottoscaler.errors import KubernetesError, KubernetesUnavailable, PodExists, PodGone, UnusableAnswer
 from ottoscaler.kube.credentials import Access
-from ottoscaler.kube.decoding import events, page, parsed, pod, slim
+from ottoscaler.kube.decoding import events, page, parsed, pod, slim, warnings
 from ottoscaler.kube.server_clock import ServerClock
 from ottoscaler.kube.server_health import ServerHealth, Sign, sign_of
 from ottoscaler.kube.status import NEVER_SENT, error_of, plain, retry_after
@@ -35,6 +35,7 @@ READ_SECONDS = 12.0  # of everything but creates and lists
 CREATE_SECONDS = 60.0  # a create passes admission webhooks, each of which may take 30 s
 LIST_SECONDS = 10.0  # a page; the watch thread must show progress within 15 s
 FIRST_PAGE = 25  # Pods in the first answer of a list: how large they are is not known yet
+MOST_WARNINGS = 50  # of one Pod, in one answer
 PAGE = 500  # Pods in one answer at most, as kubectl asks
 PAGE_BYTES = 4 * 1024 * 1024  # of an answer, about: a Pod may be 1.5 MiB, and a replica has 384 MiB
 
@@ -144,6 +145,16 @@ class PodClient:
                 return self._call("delete", "DELETE", f"{self._path}/{quote(name)}", body, parse=told)
         except PodExists as error:  # 409: the precondition failed, so that Pod is gone
             raise PodGone(str(error), status=409, reason="Conflict") from error
+
+    def warnings(self, uid: str) -> list[str]:
+        """What the scheduler and the kubelets warn of this very Pod, the newest last: reason and message.
+
+        Raises KubernetesError, with status 403 where the Role does not allow it.
+        """
+        query = {"fieldSelector": f"involvedObject.uid={uid},type=Warning", "limit": str(MOST_WARNINGS)}
+        path = f"/api/v1/namespaces/{quote(self.namespace)}/events?{urlencode(query)}"
+        with self._throttle.look(""):
+            return warnings(self._call("get", "GET", path))
 
     # --- all Pods
 

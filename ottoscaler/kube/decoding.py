@@ -51,6 +51,14 @@ def pod(verb: str, answer: JsonObject) -> JsonObject:
     return answer
 
 
+def warnings(answer: JsonObject) -> list[str]:
+    """Of a list of Events: reason and message of each, in the order in which they were last told."""
+    items = answer.get("items")
+    told = [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+    told.sort(key=lambda item: str(item.get("lastTimestamp") or item.get("eventTime") or ""))
+    return [f"{item.get('reason') or 'Warning'}: {item.get('message') or ''}".strip(": ") for item in told]
+
+
 def page(data: bytes, keep: Callable[[JsonObject], T]) -> tuple[list[T], str, str]:
     """A list's page: what ``keep`` makes of each Pod, the resource version, and where to go on (empty: it was
     the last page). Raises UnusableAnswer.

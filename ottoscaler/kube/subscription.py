@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 
 from ottoscaler.model import PodView
-from ottoscaler.pods.verdict import trouble
+from ottoscaler.pods.verdict import is_telling, trouble
 
 # A container that waits for these is on its way; no worker needs to hear of it.
 _ORDINARY_WAITS = ("", "ContainerCreating", "PodInitializing")
@@ -87,7 +88,10 @@ class Subscription:
         The worker's own end is kept besides: the API server's order of what happened, and not a clock, tells
         it from what an eviction or a deletion did to the Pod a moment later.
         """
-        old, self.view = self.view, view
+        old = self.view
+        if old is not None and view.waiting_reason not in _ORDINARY_WAITS:
+            view = _most_telling(old, view)
+        self.view = view
         if self.end is None and view.ended_by_itself:
             self.end = view
         return old
@@ -122,6 +126,14 @@ class Subscription:
         self.gone = True
         self.seen_at = now
         self._event.set()
+
+
+def _most_telling(old: PodView, new: PodView) -> PodView:
+    """The newer view, with the words of the older one where those tell the cause of the same trouble and its
+    own do not: ErrImagePull brings the registry's words, and ImagePullBackOff hides them."""
+    if is_telling(new) or not is_telling(old) or trouble(new) != trouble(old):
+        return new
+    return replace(new, waiting_reason=old.waiting_reason, waiting_message=old.waiting_message)
 
 
 def _matters(old: PodView, new: PodView) -> bool:

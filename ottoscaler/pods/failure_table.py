@@ -54,7 +54,8 @@ class Words(Enum):
 class Row:
     """One line of the table. ``values`` may end in ``*``; none at all fits always.
 
-    ``says`` restricts it to Pods whose message holds one of these pieces. ``grace`` is in seconds.
+    ``says`` restricts it to words that hold one of these pieces: of what the sign tells of, so the Pod's or
+    the container's. ``grace`` is in seconds.
     """
 
     stage: Stage
@@ -71,11 +72,14 @@ class Row:
 
 
 def _retry(
-    stage: Stage, sign: Sign, values: str, reason: Reason, sentence: str, *, avoid_node: bool = True
-) -> Row:
+    stage: Stage, sign: Sign, values: str, reason: Reason, sentence: str, *, avoid_node: bool = True,
+    words: Words = Words.POD, says: tuple[str, ...] = (),
+) -> Row:  # fmt: skip
     """An infrastructure failure: it says nothing about the worker, so another attempt is fair."""
     found = tuple(values.split())
-    return Row(stage, sign, found, Status.FAILED, reason, Verdict.RETRY, sentence, Words.POD, avoid_node)
+    return Row(
+        stage, sign, found, Status.FAILED, reason, Verdict.RETRY, sentence, words, avoid_node, says=says
+    )
 
 
 def _failed(
@@ -98,6 +102,8 @@ _ADMISSION = """
     OutOf* NodeAffinity NodeName NodePorts HostPort* MatchNodeSelector TaintToleration
     UnexpectedAdmissionError UnexpectedPredicateFailureType InvalidNodeInfo PodOSNotSupported
     PodOSSelectorNodeLabelDoesNotMatch TopologyAffinityError SMTAlignmentError AppArmor *Sysctl*
+    InitContainerRestartPolicyForbidden SupplementalGroupsPolicyNotSupported PodLevelResourcesNotAdmitted*
+    PodFeatureUnsupported UnknownReason
 """
 _PULL = """
     ImagePullBackOff ErrImagePull ErrImageNeverPull ImageInspectError RegistryUnavailable
@@ -106,6 +112,16 @@ _PULL = """
 _START = """
     CreateContainerError RunContainerError StartError PreCreateHookError PreStartHookError PostStartHookError
 """
+# A container that could not be run, in containerd's, Docker's and the kubelet's words. CRI-O says nothing but
+# CreateContainerError or RunContainerError, while it waits.
+_NOT_RUN = "StartError ContainerCannotRun RunContainerError"
+# What a runtime says when it is the node that cannot, and not the command or image that is wrong.
+_RUNTIME = (
+    "context deadline exceeded", "deadlineexceeded", "no space left on device", "cannot allocate memory",
+    "resource temporarily unavailable", "too many open files", "transport is closing", "ttrpc: closed",
+    "connection refused", "shim disconnected", "disk quota exceeded", "read-only file system",
+    "device or resource busy", "timed out",
+)  # fmt: skip
 _STORAGE = ("exceeds the limit", "exceeds the total limit of containers", "exceeded its local ephemeral")
 
 # What keeps a container from its start, in the kubelet's words: forgiven for a while, as it tries again.
@@ -147,7 +163,9 @@ TABLE: tuple[Row, ...] = (
             "it used more memory than its limit"),
     _retry(Stage.FAILED, Sign.CONTAINER_REASON, "ContainerStatusUnknown", Reason.NODE_LOST,
            "its node lost sight of the container"),
-    _failed(Stage.ENDED, Sign.CONTAINER_REASON, "StartError ContainerCannotRun RunContainerError",
+    _retry(Stage.FAILED, Sign.CONTAINER_REASON, _NOT_RUN, Reason.START_ERROR,
+           "its node was not able to start its container", words=Words.CONTAINER, says=_RUNTIME),
+    _failed(Stage.ENDED, Sign.CONTAINER_REASON, _NOT_RUN,
             Reason.START_ERROR, "its container could not be started"),
     _retry(Stage.DELETED_BY_OTHERS, Sign.EXIT_CODE, "137 143", Reason.DELETED,
            "somebody else deleted its Pod", avoid_node=False),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
@@ -11,6 +12,8 @@ from ottoscaler.pods.failure_table import DISRUPTIONS, TABLE, WITHOUT_A_POD, Row
 
 MAX_MESSAGE = 4096  # bytes of UTF-8 (DESIGN.md 3.3)
 ROOT_HINT = " (workers do not run as root; an image that needs root needs an operator's template)"
+
+_BACK_OFF = re.compile(r'Back-off pulling image "[^"]*"')
 
 WAIT = Judgement(Verdict.WAIT)
 _ROOT_REASONS = (Reason.ERROR, Reason.CONFIG_ERROR, Reason.START_ERROR)
@@ -71,6 +74,11 @@ def trouble(view: PodView) -> str:
     return ""
 
 
+def is_telling(view: PodView) -> bool:
+    """Whether the words of a wait say more than that the kubelet will try again later."""
+    return bool(_BACK_OFF.sub("", view.waiting_message).strip(" :"))
+
+
 def cut(text: str, limit: int = MAX_MESSAGE) -> str:
     """``text`` in at most ``limit`` bytes of UTF-8, no character halved."""
     # A lone surrogate, which JSON can carry and UTF-8 cannot, becomes a question mark.
@@ -103,7 +111,7 @@ def _stages(view: PodView, *, late: bool, too_long: bool) -> tuple[Stage, ...]:
 
 def _fits(row: Row, view: PodView) -> bool:
     shown = _shown(row.sign, view)
-    if not shown or (row.says and not any(piece in view.pod_message for piece in row.says)):
+    if not shown or (row.says and not any(piece in _said(row.sign, view).lower() for piece in row.says)):
         return False
     return not row.values or any(fnmatchcase(shown, value) for value in row.values)
 
@@ -120,6 +128,12 @@ def _shown(sign: Sign, view: PodView) -> str:
     if sign is Sign.EXIT_CODE:
         return "" if view.exit_code is None else str(view.exit_code)
     return view.waiting_reason if sign is Sign.WAITING else view.unschedulable
+
+
+def _said(sign: Sign, view: PodView) -> str:
+    if sign is Sign.WAITING:
+        return view.waiting_message
+    return view.container_message if sign is Sign.CONTAINER_REASON else view.pod_message
 
 
 def _judgement(row: Row, view: PodView) -> Judgement:

@@ -19,6 +19,7 @@ _EMPTY: JsonObject = {}
 _PHASES = {phase.value: phase for phase in Phase}
 _BENIGN = ("", "ContainerCreating", "PodInitializing")  # waiting reasons of a start that goes well
 _NEVER = "1970-01-01T00:00:00Z"  # what runtimes report for a container that they could not start
+_KILLED = (137, 143)  # by SIGKILL and SIGTERM, as the others are once one has failed
 _EVENT_ID = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
 _COUNT = re.compile(r"[0-9]{1,9}")
 
@@ -107,21 +108,26 @@ def _worker_id(labels: JsonObject) -> WorkerId | None:
 
 
 def _failed_beside(status: JsonObject, containers: list[JsonObject], worker: JsonObject) -> tuple[str, str]:
-    """Reason and message of the container that failed the Pod, where it was not the worker."""
+    """Reason and message of the container that failed the Pod, where it was not the worker: the first to fail
+    by its node's clock, and one that was killed only where no other failed."""
     if _object(_object(worker.get("state")).get("terminated")).get("exitCode"):
         return "", ""
+    failed = []
     for kind, others in (
         ("init container", _objects(status.get("initContainerStatuses"))),
         ("container", containers),
     ):
         for container in others:
             ended = _object(_object(container.get("state")).get("terminated"))
-            if container is worker or not ended.get("exitCode"):
-                continue
-            told = _text(ended, "message")
-            failure = f"{kind} {_text(container, 'name')} ended with exit code {ended['exitCode']}"
-            return _text(ended, "reason") or "Error", f"{failure}: {told}" if told else failure
-    return "", ""
+            if container is not worker and ended.get("exitCode"):
+                failed.append((kind, _text(container, "name"), ended))
+    if not failed:
+        return "", ""
+    kind, name, ended = min(
+        failed, key=lambda one: (one[2]["exitCode"] in _KILLED, _time(one[2], "finishedAt"))
+    )
+    told, failure = _text(ended, "message"), f"{kind} {name} ended with exit code {ended['exitCode']}"
+    return _text(ended, "reason") or "Error", f"{failure}: {told}" if told else failure
 
 
 def _waiting(status: JsonObject, worker: JsonObject, state: JsonObject) -> tuple[str, str]:

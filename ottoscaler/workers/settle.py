@@ -16,6 +16,7 @@ from ottoscaler.model import JsonObject, Judgement, Outcome, PodView, Reason, St
 from ottoscaler.pods.verdict import vanished
 from ottoscaler.pods.view import parse_pod
 from ottoscaler.workers.attempt import Attempt, Ended, Next, seconds_between
+from ottoscaler.workers.cause import with_cause
 from ottoscaler.workers.monitor import LONGEST_WAIT_SECONDS, is_gone, until_next_look
 from ottoscaler.workers.run import LONGEST_RETRY_SECONDS
 
@@ -25,6 +26,7 @@ DELETE_TRIES = 5  # then the reconciler sweeps the Pod; its result stands
 
 def settle(a: Attempt, found: Judgement) -> Ended:
     """Make the end durable, then delete the Pod."""
+    found = with_cause(a, found)
     retries = a.run.event.max_retries
     left = (a.deps.limits.default_retries if retries is None else retries) - a.task.attempt
     if found.verdict is Verdict.RETRY and left > 0:

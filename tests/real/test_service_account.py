@@ -78,7 +78,7 @@ def test_account_may_do_nothing_else(installed: Installed) -> None:
 def test_role_without_one_verb_would_not_do(verb: str, place: Sandbox) -> None:
     """The control of the tests above: the service does ask for each verb, and the API server does refuse."""
     installed = Installed(place, "kind")
-    (rule,) = find(installed.objects, "Role")["rules"]
+    rule = find(installed.objects, "Role")["rules"][0]
     rule["verbs"].remove(verb)
     installed.install("ServiceAccount", "Role", "RoleBinding")
     event = place.scale_up(1)

@@ -208,8 +208,9 @@ class SimulatedKubelet:
             return
         pod, reason, first = entry.obj, known.waits.pop(0), known.shown == 0
         known.shown += 1
-        message = (simulated_text(pod, "waiting-message") or "simulated") if first else f"Back-off: {reason}"
         containers = pod["spec"]["containers"]
+        given = simulated_text(pod, "waiting-message") if first else None
+        message = given or trouble.usual_words(reason, containers[0])
         entry = self._report(
             known, entry, "Pending", [pod_status.waiting(reason, message) for _ in containers]
         )

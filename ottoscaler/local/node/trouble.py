@@ -10,6 +10,13 @@ _PULL = ("ErrImagePull", "ErrImageNeverPull", "RegistryUnavailable")
 _QUIET = ("ContainerCreating", "PodInitializing")
 
 
+def usual_words(reason: str, container: JsonObject) -> str:
+    """What a kubelet says of a container that waits for this reason, where nothing else is asked for."""
+    if reason == "ImagePullBackOff":
+        return f'Back-off pulling image "{container.get("image", "")}"'
+    return "" if reason in _QUIET else "simulated"
+
+
 def tell_waiting(
     events: CoreEvents, pod: Entry, container: JsonObject, reason: str, message: str, now: str
 ) -> None:

@@ -67,3 +67,19 @@ def test_delete_s_reply_after_somebody_else_s_delete_shows_no_end_of_the_worker_
     ):
         made.asked_to_go(reply)
         assert made.end is None
+
+
+def test_registry_s_words_outlive_the_back_off_that_hides_them() -> None:
+    pull = replace(
+        RUNS, phase=Phase.PENDING, started_at="", waiting_reason="ErrImagePull", waiting_message="403"
+    )
+    waits = 'Back-off pulling image "a/b:1"'
+    hides = replace(pull, waiting_reason="ImagePullBackOff", waiting_message=waits)
+    told = replace(hides, waiting_message=f"{waits}: ErrImagePull: 404")
+    other = replace(pull, waiting_reason="CreateContainerError", waiting_message="")
+    shown = [
+        (v.waiting_reason, v.waiting_message) for v in (subscription(pull, hides).view,) if v is not None
+    ]
+    assert shown == [("ErrImagePull", "403")]
+    assert subscription(pull, told).view == told  # a newer kubelet tells both
+    assert subscription(pull, other).view == other  # another trouble is told by its own words

@@ -96,6 +96,16 @@ def test_failure_of_the_worker_s_own_is_finished(shown: dict[str, Any], reason: 
         ({"pod_reason": "OutOfpods"}, Reason.ADMISSION, True),
         ({"pod_reason": "NodeAffinity"}, Reason.ADMISSION, True),
         ({"pod_reason": "UnexpectedAdmissionError"}, Reason.ADMISSION, True),
+        ({"pod_reason": "SupplementalGroupsPolicyNotSupported"}, Reason.ADMISSION, True),
+        (
+            {
+                "exit_code": 128,
+                "container_reason": "StartError",
+                "container_message": "failed to create containerd task: context deadline exceeded: unknown",
+            },
+            Reason.START_ERROR,
+            True,
+        ),
         ({"disruption": "PreemptionByScheduler", "exit_code": 143}, Reason.PREEMPTED, False),
         ({"disruption": "DeletionByTaintManager", "exit_code": 1}, Reason.NODE_LOST, True),
         ({"disruption": "DeletionByPodGC"}, Reason.NODE_LOST, True),

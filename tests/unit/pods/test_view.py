@@ -125,6 +125,18 @@ def test_failed_init_container_is_named() -> None:
     assert view.exit_code is None
 
 
+def test_container_that_failed_first_is_named_and_not_those_that_were_killed_after_it() -> None:
+    ends = {"a": (137, "T1"), "b": (2, "T3"), "c": (4, "T2"), "d": (143, "T0")}
+    beside = [
+        container(name, "terminated", exitCode=code, reason="Error", finishedAt=at)
+        for name, (code, at) in ends.items()
+    ]
+    waits = container("worker", "waiting", reason="PodInitializing")
+    assert parse_pod(pod(phase="Failed", containerStatuses=[*beside, waits])).container_message == (
+        "container c ended with exit code 4"
+    )
+
+
 def test_conditions_are_read() -> None:
     view = parse_pod(
         pod(
