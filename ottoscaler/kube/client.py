@@ -46,14 +46,14 @@ _ANY_SERVER = (0, 401, 429)  # a broken stream; our credentials; overload, which
 Observe = Callable[[str, int, float], None]  # verb, code (0: no answer), seconds
 
 
-class CreateTurn:
+class RequestTurn:
     """One create: its turn among all others, then the request. For one thread, as a context manager."""
 
     def __init__(self, turn: Turn, send: Callable[[], JsonObject]) -> None:
         self._turn = turn
         self._send = send
 
-    def __enter__(self) -> CreateTurn:
+    def __enter__(self) -> RequestTurn:
         self._turn.__enter__()
         return self
 
@@ -107,16 +107,16 @@ class PodClient:
 
     # --- one Pod
 
-    def create_turn(self, body: bytes, event: str, profile: str) -> CreateTurn:
+    def create_turn(self, body: bytes, event: str, profile: str) -> RequestTurn:
         """A turn to create the Pod that ``body`` (JSON) describes. Nothing is sent before
-        ``CreateTurn.send``; credentials are read here, so that nothing slow stands before it then."""
+        ``RequestTurn.send``; credentials are read here, so that nothing slow stands before it then."""
         headers = self._headers(body)
-        return CreateTurn(
+        return RequestTurn(
             self._throttle.turn(event, profile), lambda: self._create(self._path, body, headers)
         )
 
     def dry_run(self, body: bytes) -> None:
-        """Ask whether the API server would take that Pod. Raises as ``CreateTurn.send``."""
+        """Ask whether the API server would take that Pod. Raises as ``RequestTurn.send``."""
         headers = self._headers(body)
         with self._throttle.look(""):
             self._create(f"{self._path}?dryRun=All", body, headers)

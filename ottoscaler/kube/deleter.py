@@ -12,7 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from ottoscaler.errors import KubernetesError, PodGone, Stopping
-from ottoscaler.kube.client import PodClient
+from ottoscaler.kube.pod_api import PodApi
 from ottoscaler.model import JsonObject
 from ottoscaler.pods.labels import event_in
 from ottoscaler.retry import Retrier
@@ -30,7 +30,7 @@ Job = Callable[[], None]
 class PodDeleter:
     """The threads. Its methods return at once, from any thread; after ``close`` they do nothing."""
 
-    def __init__(self, pods: PodClient, stop: threading.Event) -> None:
+    def __init__(self, pods: PodApi, stop: threading.Event) -> None:
         self._pods = pods
         self._stop = stop
         self._retrier = Retrier(stop)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ottoscaler.errors import KubernetesError, UnusableAnswer, VersionExpired
-from ottoscaler.kube.client import PodClient
+from ottoscaler.kube.pod_api import PodApi
 from ottoscaler.kube.subscription import Subscription
 from ottoscaler.model import JsonObject, PodView
 from ottoscaler.pods.view import parse_pod
@@ -43,7 +43,7 @@ class PodWatcher(Loop):
 
     def __init__(
         self,
-        pods: PodClient,
+        pods: PodApi,
         selector: str,
         *,
         poll_seconds: float,

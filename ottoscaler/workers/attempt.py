@@ -13,7 +13,7 @@ from datetime import datetime
 from enum import Enum
 
 from ottoscaler.errors import Fenced
-from ottoscaler.kube.client import PodClient
+from ottoscaler.kube.pod_api import PodApi
 from ottoscaler.kube.subscription import Subscription
 from ottoscaler.kube.watcher import PodWatcher
 from ottoscaler.ledger.lease import Lease
@@ -67,7 +67,7 @@ class WorkerDeps:
     """What every worker of this process shares. All of it is thread-safe."""
 
     ledger: Ledger
-    pods: PodClient
+    pods: PodApi
     watcher: PodWatcher
     lease: Lease
     metrics: Metrics
@@ -170,7 +170,7 @@ def seconds_between(first: str, then: str) -> float:
 
 
 def seconds_since(moment: str, now: float) -> float:
-    """Age of one of the API server's times, by its clock (``PodClient.now``); 0 for none. Never negative."""
+    """Age of one of the API server's times, by its clock (``PodApi.now``); 0 for none. Never negative."""
     try:
         return max(0.0, now - datetime.fromisoformat(moment).timestamp())
     except ValueError:

@@ -43,6 +43,7 @@ class ApiServer:
     """One API server; each call has its own connection."""
 
     def __init__(self, kubeconfig: str | Path) -> None:
+        self.kubeconfig = kubeconfig
         document = yaml.safe_load(Path(kubeconfig).read_text())
         cluster, user = document["clusters"][0]["cluster"], document["users"][0]["user"]
         self.server = urlsplit(cluster["server"])

@@ -1,0 +1,94 @@
+"""What the stages rely on in the Pod API: the client before a server, and the fake that stands for both."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from ottoscaler.errors import PodExists, PodGone
+from ottoscaler.kube.client import PodClient
+from ottoscaler.kube.credentials import Access
+from ottoscaler.kube.pod_api import PodApi
+from ottoscaler.kube.throttle import Throttle
+from ottoscaler.pods.view import parse_pod
+from tests.harness.fake_pods import FakePods
+
+from .client import FOREVER, Namespace, pod
+
+SELECTOR = "app=mine"
+
+
+@pytest.fixture(params=["client", "fake"])
+def api(request: pytest.FixtureRequest, namespace: Namespace) -> Iterator[PodApi]:
+    if request.param == "fake":
+        yield FakePods()
+        return
+    access = Access(str(namespace.server.kubeconfig), 4)
+    yield PodClient(access, namespace.name, Throttle(100, 100), lambda *_: None)
+
+
+def create(api: PodApi, name: str, **metadata: Any) -> str:
+    """Create a Pod and return its UID."""
+    body = pod(name, annotations=FOREVER, metadata={"labels": {"app": "mine"}, **metadata})
+    with api.create_turn(json.dumps(body).encode(), "1-0", "default") as turn:
+        assert turn.ready(5)
+        return parse_pod(turn.send()).uid
+
+
+def test_created_pod_can_be_looked_at(api: PodApi) -> None:
+    uid = create(api, "a")
+    view = parse_pod(api.get("a"))
+    assert (view.name, view.uid, view.deleting) == ("a", uid, False)
+    assert view.created_at
+
+
+def test_name_that_is_taken_is_told_apart(api: PodApi) -> None:
+    create(api, "a")
+    with pytest.raises(PodExists):
+        create(api, "a")
+
+
+def test_pod_that_is_not_there_is_gone(api: PodApi) -> None:
+    with pytest.raises(PodGone):
+        api.get("a")
+    with pytest.raises(PodGone):
+        api.delete("a", "no-such-uid")
+
+
+def test_younger_pod_of_the_same_name_is_never_hit(api: PodApi) -> None:
+    create(api, "a")
+    with pytest.raises(PodGone):
+        api.delete("a", "another-uid")
+    assert not parse_pod(api.get("a")).deleting
+
+
+def test_deleted_pod_goes_and_may_be_told(api: PodApi) -> None:
+    uid = create(api, "a")
+    assert parse_pod(api.delete("a", uid, told=True)).uid == uid
+    with contextlib.suppress(PodGone):
+        assert parse_pod(api.get("a")).deleting
+
+
+def test_list_has_what_is_selected_and_a_version_to_watch_from(api: PodApi) -> None:
+    beats: list[int] = []
+    uid = create(api, "a")
+    create(api, "b", labels={"app": "another"})
+    views, version = api.list(SELECTOR, lambda: beats.append(1))
+    assert [(view.name, view.uid) for view in views] == [("a", uid)]
+    assert version
+    assert beats
+
+
+def test_watch_tells_what_happened_since_its_version(api: PodApi) -> None:
+    _, version = api.list(SELECTOR)
+    create(api, "a")
+    seen = [
+        (event["type"], parse_pod(event["object"]).name)
+        for event in api.watch(SELECTOR, version, seconds=1, silence=5, opened=lambda _: None)
+        if event["type"] != "BOOKMARK"
+    ]
+    assert seen[0] == ("ADDED", "a")

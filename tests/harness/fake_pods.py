@@ -1,0 +1,191 @@
+"""The Pod API without an API server: Pods in a dictionary, changed by the test, for tests of single steps.
+
+It keeps to the statements of tests/conformance/test_pod_client.py, as the client does before a server.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import json
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any
+
+from ottoscaler.errors import PodExists, PodGone, VersionExpired
+from ottoscaler.kube.server_health import ServerHealth
+from ottoscaler.model import JsonObject, PodView
+from ottoscaler.pods.view import parse_pod
+
+
+def timestamp() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+class FakeTurn:
+    """A create's turn, which comes after ``waits`` calls of ready."""
+
+    def __init__(self, pods: FakePods, body: bytes) -> None:
+        self._pods = pods
+        self._body = body
+        self._waits = pods.turns_wait
+
+    def __enter__(self) -> FakeTurn:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+    def ready(self, seconds: float) -> bool:
+        self._waits -= 1
+        return self._waits < 0
+
+    def send(self) -> JsonObject:
+        return self._pods.create(self._body)
+
+
+class FakePods:
+    """A ``PodApi``. For one thread. ``calls`` has (verb, name) of all that was asked, in order."""
+
+    def __init__(self) -> None:
+        self.namespace = "workers"
+        self.health = ServerHealth()
+        self.pods: dict[str, JsonObject] = {}
+        self.calls: list[tuple[str, str]] = []
+        self.turns_wait = 0  # how often a turn is not ready
+        self.events: list[tuple[int, JsonObject]] = []  # version and event of all that a watch would show
+        self.expired = 0  # versions before it are too old to watch from
+        self._failures: dict[str, deque[Exception]] = {}
+        self._version = itertools.count(1)
+        self._last = 0
+
+    # --- the test's side
+
+    def fail(self, verb: str, *errors: Exception) -> None:
+        """The next calls of that verb raise these, one after the other, and have no effect."""
+        self._failures.setdefault(verb, deque()).extend(errors)
+
+    def lose_reply(self, error: Exception) -> None:
+        """The next create takes effect, and raises this."""
+        self.fail("reply", error)
+
+    def run(self, name: str) -> None:
+        """The Pod's worker runs."""
+        state = {"running": {"startedAt": timestamp()}}
+        self._change(name, "Running", state)
+
+    def end(self, name: str, exit_code: int = 0) -> None:
+        """The Pod is terminal, with this exit code."""
+        ended = {"exitCode": exit_code, "startedAt": timestamp(), "finishedAt": timestamp()}
+        self._change(name, "Failed" if exit_code else "Succeeded", {"terminated": ended})
+
+    def vanish(self, name: str) -> None:
+        """It is gone, without its end having been shown."""
+        self._tell("DELETED", self.pods.pop(name))
+
+    def view(self, name: str) -> PodView:
+        return parse_pod(self.pods[name])
+
+    def asked(self, verb: str) -> list[str]:
+        """The names that were asked for with that verb."""
+        return [name for each, name in self.calls if each == verb]
+
+    # --- the client's side
+
+    def in_namespace(self, namespace: str) -> FakePods:
+        other = FakePods()
+        other.namespace = namespace
+        return other
+
+    def create_turn(self, body: bytes, event: str, profile: str) -> FakeTurn:
+        return FakeTurn(self, body)
+
+    def create(self, body: bytes) -> JsonObject:
+        pod = json.loads(body)
+        name = pod["metadata"]["name"]
+        self._note("create", name)
+        if name in self.pods:
+            raise PodExists(f'create: pods "{name}" already exists', status=409, reason="AlreadyExists")
+        uid = f"uid-{next(self._version)}"
+        pod["metadata"] |= {"uid": uid, "creationTimestamp": timestamp()}
+        pod["status"] = {"phase": "Pending"}
+        self.pods[name] = pod
+        self._tell("ADDED", pod)
+        self._raise("reply")
+        return copy.deepcopy(pod)
+
+    def get(self, name: str) -> JsonObject:
+        self._note("get", name)
+        return copy.deepcopy(self._found(name))
+
+    def delete(self, name: str, uid: str, *, told: bool = False) -> JsonObject:
+        self._note("delete", name)
+        pod = self._found(name)
+        if pod["metadata"]["uid"] != uid:
+            raise PodGone("delete: the UID in the precondition does not match", status=409, reason="Conflict")
+        if parse_pod(pod).phase == "Running":
+            pod["metadata"]["deletionTimestamp"] = timestamp()
+            self._tell("MODIFIED", pod)
+        else:
+            self.vanish(name)
+        return copy.deepcopy(pod) if told else {}
+
+    def list(self, selector: str, beat: Callable[[], None] = lambda: None) -> tuple[list[PodView], str]:
+        beat()
+        self._note("list", selector)
+        matching = [parse_pod(pod) for pod in self.pods.values() if _matches(pod, selector)]
+        return matching, str(self._last)
+
+    def watch(
+        self, selector: str, version: str, *, seconds: int, silence: float, opened: Callable[[Any], None]
+    ) -> Iterator[JsonObject]:
+        """What has happened since that version; then it ends, as if ``seconds`` were over."""
+        self._note("watch", version)
+        if int(version) < self.expired:
+            raise VersionExpired("watch: too old resource version", status=410, reason="Expired")
+        opened(None)
+        for at, event in self.events:
+            if at > int(version) and _matches(event["object"], selector):
+                yield event
+
+    def now(self) -> float | None:
+        return time.time()
+
+    # --- inside
+
+    def _note(self, verb: str, name: str) -> None:
+        self.calls.append((verb, name))
+        self._raise(verb)
+
+    def _raise(self, verb: str) -> None:
+        waiting = self._failures.get(verb)
+        if waiting:
+            raise waiting.popleft()
+
+    def _found(self, name: str) -> JsonObject:
+        if name not in self.pods:
+            raise PodGone(f'pods "{name}" not found', status=404, reason="NotFound")
+        return self.pods[name]
+
+    def _change(self, name: str, phase: str, state: JsonObject) -> None:
+        pod = self.pods[name]
+        pod["spec"]["nodeName"] = "node-1"
+        pod["status"] = {"phase": phase, "containerStatuses": [{"name": "worker", "state": state}]}
+        self._tell("MODIFIED", pod)
+
+    def _tell(self, kind: str, pod: JsonObject) -> None:
+        self._last = next(self._version)
+        pod["metadata"]["resourceVersion"] = str(self._last)
+        self.events.append((self._last, {"type": kind, "object": copy.deepcopy(pod)}))
+
+
+def _matches(pod: JsonObject, selector: str) -> bool:
+    """Equality only, which is all that the service asks for."""
+    labels = pod["metadata"].get("labels", {})
+    wanted = dict(term.split("=", 1) for term in selector.split(","))
+    return all(labels.get(name) == value for name, value in wanted.items())

@@ -1,0 +1,99 @@
+"""Workers on a real Redis and a fake Pod API: a test calls one step of an attempt, and looks."""
+
+from __future__ import annotations
+
+import threading
+from typing import cast
+
+from ottoscaler.kube.watcher import PodWatcher
+from ottoscaler.ledger.lease import Lease
+from ottoscaler.ledger.records import Entry
+from ottoscaler.model import PodView, ScaleUp
+from ottoscaler.pods.labels import selector
+from ottoscaler.pods.plan import PodDefaults, plan
+from ottoscaler.pods.templates import load_templates
+from ottoscaler.retry import Retrier
+from ottoscaler.telemetry.metrics import Metrics
+from ottoscaler.threads import Control
+from ottoscaler.workers.attempt import Attempt, WorkerDeps, WorkerLimits
+from ottoscaler.workers.run import EventRun, Task
+from tests.harness.fake_pods import FakePods
+from tests.harness.redis_fixture import Book
+
+STREAM = "otto:scale:events"
+INSTANCE = "test"
+TEMPLATES = load_templates(None, agent_image="busybox:latest")
+
+
+class HeldLease:
+    """Stands for the lease: the test says which grant holds."""
+
+    def __init__(self, installation: str) -> None:
+        self.generation = 1
+        self.checks_left = 1000  # it holds for so many checks more
+        self.held_installations = frozenset({installation})
+
+    def grant(self, stop: threading.Event) -> int:
+        return self.generation
+
+    def holds(self, generation: int) -> bool:
+        self.checks_left -= 1
+        return generation == self.generation and self.checks_left >= 0
+
+
+class WorkerBench:
+    """One replica's workers. ``pods`` is the API server, ``watcher`` is stepped by ``watch``."""
+
+    def __init__(self, book: Book, *, pending_timeout: float = 900, retries: int = 0) -> None:
+        self.book = book
+        self.ledger = book.ledger()
+        self.pods = FakePods()
+        self.lease = HeldLease(self.ledger.installation)
+        self.stopping, self.abandon = threading.Event(), threading.Event()
+        self.unclaimed: list[PodView] = []
+        self.arrived: list[PodView] = []
+        self.watcher = PodWatcher(
+            self.pods,
+            selector(INSTANCE),
+            poll_seconds=1,
+            unclaimed=self.unclaimed.append,
+            arrived=self.arrived.append,
+            restarted=lambda: None,
+            control=Control(self.abandon, lambda: None),
+        )
+        self.deps = WorkerDeps(
+            ledger=self.ledger,
+            pods=self.pods,
+            watcher=self.watcher,
+            lease=cast(Lease, self.lease),
+            metrics=Metrics(),
+            limits=WorkerLimits(INSTANCE, pending_timeout, 3600, retries, 0),
+            stopping=self.stopping,
+            abandon=self.abandon,
+            retrier=Retrier(self.abandon),
+            start_retrier=Retrier(self.stopping),
+        )
+
+    def take(self, pod_count: int = 1) -> EventRun:
+        """Own a new scale_up."""
+        fields = {"type": "scale_up", "pod_count": str(pod_count)}
+        event_id = str(self.book.redis.xadd(STREAM, fields))
+        event = ScaleUp(event_id, event_id, pod_count)
+        pairs = tuple((k.encode(), v.encode()) for k, v in fields.items())
+        record = self.ledger.take(event, Entry(event_id, pairs)).record
+        assert record is not None
+        defaults = PodDefaults(INSTANCE, self.ledger.installation, "workers", "busybox:latest", 900, 3600)
+        return EventRun(event, plan(event, TEMPLATES, defaults), record)
+
+    def attempt(self, run: EventRun, index: int = 0, *, adopt: bool = False) -> Attempt:
+        """Its first attempt, as a pool thread has it in hand."""
+        task = Task(run, index, 0, adopt=adopt)
+        return Attempt(self.deps, task, self.watcher.subscribe(self.deps.name(task)))
+
+    def watch(self) -> None:
+        """Let the watch see all that has happened."""
+        self.watcher.step(0.0)
+
+    def results(self) -> list[tuple[str, str]]:
+        """Status and reason of each worker's entry."""
+        return [(entry["status"], entry["reason"]) for entry in self.book.results("worker")]

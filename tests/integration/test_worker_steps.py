@@ -1,0 +1,268 @@
+"""Create, monitor and settle, each called by itself: a real ledger, and an API server that the test plays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from ottoscaler.errors import Fenced, KubernetesUnavailable, Refused, RefusedForNow, Stopping
+from ottoscaler.kube.server_health import Sign
+from ottoscaler.model import JsonObject, Judgement, Reason, Status, Verdict, WorkerId
+from ottoscaler.workers.attempt import Ended, Next
+from ottoscaler.workers.create import create
+from ottoscaler.workers.monitor import monitor
+from ottoscaler.workers.settle import settle
+from tests.harness.redis_fixture import Book, book, redis_server  # noqa: F401 - fixtures
+from tests.harness.worker_bench import WorkerBench
+
+SILENCE = KubernetesUnavailable("create: no answer within 60 s")
+SEALED = RefusedForNow("create: the vault is sealed", status=503)
+FAILED = Judgement(Verdict.FINISHED, Status.FAILED, Reason.ERROR, "it ended with 3", 3)
+LOST = Judgement(Verdict.RETRY, Status.FAILED, Reason.NODE_LOST, "its node was lost")
+
+
+Start = Callable[..., WorkerBench]
+
+
+@pytest.fixture
+def start(book: Book, monkeypatch: pytest.MonkeyPatch) -> Start:  # noqa: F811
+    """A bench with these limits, on which nothing pauses for long."""
+    monkeypatch.setattr("ottoscaler.workers.create.CREATE_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("ottoscaler.workers.create.LONGEST_CREATE_PAUSE_SECONDS", 0.02)
+    return lambda **limits: WorkerBench(book, **limits)
+
+
+@pytest.fixture
+def bench(start: Start) -> WorkerBench:
+    return start()
+
+
+# --- create
+
+
+def test_create_begins_in_the_ledger_then_creates_then_notes_the_uid(bench: WorkerBench) -> None:
+    a = bench.attempt(bench.take())
+    assert create(a) is None
+    assert bench.pods.calls == [("create", a.subscription.name)]
+    assert a.subscription.uid == bench.pods.view(a.subscription.name).uid
+    assert bench.ledger.start(a.worker, 1).detail == a.subscription.uid
+
+
+def test_lease_is_looked_at_last_after_the_attempt_began(
+    bench: WorkerBench,
+) -> None:
+    a = bench.attempt(bench.take())
+    bench.lease.checks_left = 1  # one at the turn; the next, after the ledger, fails
+    bench.stopping.set = lambda: None  # type: ignore[method-assign]
+    waits: list[float] = []
+
+    def lapse(seconds: float | None = None) -> bool:
+        waits.append(seconds or 0)
+        bench.lease.checks_left = 1000
+        return False
+
+    bench.stopping.wait = lapse  # type: ignore[assignment, method-assign]
+    assert create(a) is None
+    assert bench.pods.asked("create") == [a.subscription.name]
+    assert len(waits) == 1
+    assert a.begun
+
+
+def test_stop_in_the_turn_leaves_nothing_begun(bench: WorkerBench) -> None:
+    a = bench.attempt(bench.take())
+    bench.pods.turns_wait = 1
+    bench.stopping.set()
+    with pytest.raises(Stopping):
+        create(a)
+    assert bench.pods.calls == []
+    assert not a.begun
+
+
+def test_index_with_a_result_is_not_created(bench: WorkerBench) -> None:
+    run = bench.take(2)
+    first = bench.attempt(run)
+    assert create(first) is None
+    settle(first, FAILED)
+    assert create(bench.attempt(run)) == Ended(Next.DONE)
+    assert len(bench.pods.asked("create")) == 1
+
+
+def test_event_of_another_replica_is_not_created(bench: WorkerBench) -> None:
+    run = bench.take()
+    run.epoch += 1
+    with pytest.raises(Fenced):
+        create(bench.attempt(run))
+    assert bench.pods.calls == []
+
+
+def test_lost_reply_is_met_by_409_and_the_pod_adopted(bench: WorkerBench) -> None:
+    a = bench.attempt(bench.take())
+    bench.pods.lose_reply(SILENCE)
+    assert create(a) is None
+    name = a.subscription.name
+    assert bench.pods.calls == [("create", name), ("create", name), ("get", name)]
+    assert a.subscription.uid == bench.pods.view(name).uid
+
+
+def test_strangers_pod_of_that_name_is_left_alone(bench: WorkerBench) -> None:
+    a = bench.attempt(bench.take())
+    bench.pods.create(
+        b'{"metadata": {"name": "%s", "labels": {}}, "spec": {}}' % a.subscription.name.encode()
+    )
+    assert create(a) == Ended(Next.DONE)
+    assert bench.results() == [("failed", "Rejected")]
+    assert bench.pods.asked("delete") == []
+
+
+def test_begun_attempt_without_a_pod_is_skipped(bench: WorkerBench) -> None:
+    run = bench.take()
+    bench.ledger.start(WorkerId(run.event.event_id, 0, 0), run.epoch)
+    ended = create(bench.attempt(run, adopt=True))
+    assert ended is not None
+    assert ended.next is Next.RETRY
+    assert bench.pods.asked("create") == []
+
+
+def test_pod_that_can_never_be_created_fails_at_once(bench: WorkerBench) -> None:
+    a = bench.attempt(bench.take())
+    bench.pods.fail("create", Refused("create: spec.containers: Invalid value", status=422))
+    assert create(a) == Ended(Next.DONE)
+    assert bench.results() == [("failed", "Rejected")]
+
+
+# --- a create that is turned down
+
+
+@pytest.mark.parametrize(("error", "reason"), [(SEALED, "Rejected"), (SILENCE, "PendingTimeout")])
+def test_create_that_alone_fails_ends_at_the_pending_timeout(
+    start: Start, error: Exception, reason: str
+) -> None:
+    bench = start(pending_timeout=0.05)
+    bench.pods.fail("create", *[error] * 100)
+    assert create(bench.attempt(bench.take())) == Ended(Next.DONE)
+    assert bench.results() == [("failed", reason)]
+    assert bench.book.results("worker")[0]["message"] == str(error)
+
+
+def test_pod_that_an_unanswered_create_made_is_found_before_the_worker_is_failed(start: Start) -> None:
+    bench = start(pending_timeout=0)
+    bench.pods.lose_reply(SILENCE)
+    a = bench.attempt(bench.take())
+    assert create(a) is None
+    assert bench.pods.asked("get") == [a.subscription.name]
+    assert len(bench.pods.asked("create")) == 1
+
+
+def test_server_in_trouble_fails_no_worker(start: Start) -> None:
+    bench = start(pending_timeout=0)
+    for _ in range(2):
+        bench.pods.health.note("get", Sign.TROUBLED, "etcdserver: no leader")
+    bench.pods.fail("create", *[SEALED] * 10)
+    assert create(bench.attempt(bench.take())) is None
+    assert bench.pods.asked("get") == []
+
+
+def test_server_that_comes_back_between_the_create_and_the_look_fails_no_worker(start: Start) -> None:
+    bench = start(pending_timeout=0)
+    bench.pods.fail("create", SILENCE)  # the look after it is answered, and so is the next create
+    assert create(bench.attempt(bench.take())) is None
+
+
+def test_look_without_an_answer_gives_the_create_its_time_again(start: Start) -> None:
+    bench = start(pending_timeout=0.05)
+    bench.pods.fail("create", *[SILENCE] * 3)
+    bench.pods.fail("get", *[SILENCE] * 3)
+    assert create(bench.attempt(bench.take())) is None
+
+
+# --- monitor
+
+
+def test_end_that_the_watch_has_seen_is_the_judgement(bench: WorkerBench) -> None:
+    a = bench.attempt(bench.take())
+    create(a)
+    bench.pods.run(a.subscription.name)
+    bench.pods.end(a.subscription.name, 3)
+    bench.watch()
+    found = monitor(a)
+    assert (found.status, found.reason, found.exit_code) == (Status.FAILED, Reason.ERROR, 3)
+    assert bench.pods.asked("get") == []
+
+
+def test_pod_that_vanished_without_a_record_is_an_infrastructure_failure(bench: WorkerBench) -> None:
+    a = bench.attempt(bench.take())
+    create(a)
+    bench.pods.run(a.subscription.name)
+    bench.watch()
+    bench.pods.vanish(a.subscription.name)
+    bench.watch()
+    assert monitor(a).verdict is Verdict.RETRY
+    assert bench.pods.asked("get") == [a.subscription.name]  # the watch alone is no proof
+
+
+def test_pod_of_another_replica_is_left_to_it(bench: WorkerBench) -> None:
+    run = bench.take()
+    a = bench.attempt(run)
+    create(a)
+    run.dropped = True
+    with pytest.raises(Fenced):
+        monitor(a)
+
+
+def test_waits_end_where_the_process_gives_them_up(bench: WorkerBench) -> None:
+    a = bench.attempt(bench.take())
+    create(a)
+    bench.abandon.set()
+    with pytest.raises(Stopping):
+        monitor(a)
+
+
+def test_pending_pod_ends_at_the_pending_timeout(start: Start) -> None:
+    bench = start(pending_timeout=0.05)
+    a = bench.attempt(bench.take())
+    create(a)
+    found = monitor(a)
+    assert (found.status, found.reason) == (Status.FAILED, Reason.PENDING_TIMEOUT)
+
+
+# --- settle
+
+
+def test_result_is_durable_before_the_pod_is_deleted(bench: WorkerBench) -> None:
+    a = bench.attempt(bench.take())
+    create(a)
+    recorded: list[tuple[str, str]] = []
+    delete = bench.pods.delete
+
+    def look_then_delete(name: str, uid: str, *, told: bool = False) -> JsonObject:
+        recorded.extend(bench.results())
+        return delete(name, uid, told=told)
+
+    bench.pods.delete = look_then_delete  # type: ignore[method-assign]
+    assert settle(a, FAILED) == Ended(Next.DONE)
+    assert recorded == [("failed", "Error")]
+    assert a.subscription.name not in bench.pods.pods
+
+
+def test_retry_is_planned_before_the_pod_is_deleted_and_leaves_no_entry(start: Start) -> None:
+    bench = start(retries=1)
+    a = bench.attempt(bench.take())
+    create(a)
+    ended = settle(a, LOST)
+    assert ended.next is Next.RETRY
+    assert ended.delay > 0
+    assert bench.results() == []
+    assert a.subscription.name not in bench.pods.pods
+
+
+def test_delete_that_never_succeeds_leaves_the_result_and_the_pod_to_the_sweep(
+    bench: WorkerBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ottoscaler.retry.FIRST_PAUSE_SECONDS", 0.001)
+    a = bench.attempt(bench.take())
+    create(a)
+    bench.pods.fail("delete", *[SILENCE] * 20)
+    assert settle(a, FAILED) == Ended(Next.DONE)
+    assert bench.results() == [("failed", "Error")]
+    assert a.subscription.name in bench.pods.pods
