@@ -339,11 +339,11 @@ class App:
                 (self._scale_downs.close, self._deleter.close, self._dispatcher.close)
             )
             for name in stuck:
-                log.error("thread_stuck", f"the {name} thread would not stop")
+                log.error("thread_stuck", f"the {name} thread did not stop")
                 self.exit_code = self.exit_code or 1
             self._close()
         except BaseException as error:
-            log.error("stop_failed", "an error of Ottoscaler's own while stopping", exc=error)
+            log.error("stop_failed", "internal error while stopping", exc=error)
             self.exit_code = self.exit_code or 1
             raise
         finally:
@@ -361,5 +361,5 @@ class App:
 
     def hurry(self) -> None:
         """A second signal: hand over everything at once."""
-        log.warning("hurrying", "a second signal: running workers are left to the next replica")
+        log.warning("hurrying", "second signal: running workers are left to the next replica")
         self._shutdown.hurry()

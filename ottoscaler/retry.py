@@ -53,7 +53,7 @@ class Retrier:
 
         def tell(state: tenacity.RetryCallState) -> None:
             error = state.outcome.exception() if state.outcome else None
-            flood.warning("trying_again", f"{what} failed and is tried again: {error}", key=what)
+            flood.warning("trying_again", f"{what} failed, trying again: {error}", key=what)
 
         backoff = tenacity.wait_random_exponential(multiplier=FIRST_PAUSE_SECONDS, max=LONGEST_PAUSE_SECONDS)
         gives_up = tenacity.stop_when_event_set(self._stop)
@@ -71,5 +71,5 @@ class Retrier:
             return retrying(attempt)
         except Exception as error:
             if self._stop.is_set() and _may_try_again(error):
-                raise Stopping(f"{what} was given up: the process stops") from error
+                raise Stopping(f"{what} was abandoned: the process is stopping") from error
             raise

@@ -135,7 +135,7 @@ class RedisCheck:
                 "warning",
                 "namespace",
                 f"workers of {count} events in flight run in {namespace}, not in {self._settings.namespace} "
-                "(NAMESPACE): they are followed to their ends there, which needs the Role there",
+                "(NAMESPACE): they are monitored there until they end, which needs the Role there",
             )
 
     def _installation(self) -> Finding:

@@ -79,7 +79,7 @@ def add(stream: RedisClient, settings: Settings, fields: Pairs) -> str:
     try:
         answer = stream.command("XADD", settings.redis_stream, "*", *flat)
     except RedisUnavailable as error:
-        unknown = "does not answer" in str(error)  # else it answered, with a refusal
+        unknown = "is unavailable" in str(error)  # else Redis answered with a refusal
         doubt = " It is unknown whether the event was added; check `status` before you send it again."
         raise Failed(sentence(settings, error) + (doubt if unknown else "")) from error
     except RedisError as error:

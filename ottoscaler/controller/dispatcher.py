@@ -108,7 +108,7 @@ class Dispatcher(Loop):
         try:
             ended = self._workers.work(task, under_way) if not task.run.dropped else Ended(Next.DROPPED)
         except Fenced:
-            log.info("event_left_alone", "the event is another replica's now", **task.about)
+            log.info("event_left_alone", "another replica owns the event now", **task.about)
             self._leaving.leave(task.run)
         except Stopping:
             log.debug("worker_left", "left to the next replica", **task.about)
@@ -128,12 +128,12 @@ class Dispatcher(Loop):
     def _mishap(self, task: Task, error: BaseException) -> Ended | None:
         """Tell an error of our own; with the last that is borne, give the worker up."""
         tell = log.bind(**task.about)
-        tell.error("worker_mishap", "an error of Ottoscaler's own; the worker is taken up again", exc=error)
+        tell.error("worker_mishap", "internal error; the worker is tried again", exc=error)
         if task.mishaps + 1 >= MOST_MISHAPS:
             try:
                 return self._workers.give_up(task, f"Ottoscaler failed on it {MOST_MISHAPS} times: {error}")
             except (OttoscalerError, OSError) as last:
-                tell.error("worker_left", "it cannot even be given up; it is taken up again", exc=last)
+                tell.error("worker_left", "giving the worker up failed; it is tried again", exc=last)
         return None
 
     # --- the stop thread

@@ -85,7 +85,9 @@ class Handover:
                 return True
             now = time.monotonic()
             if now > until or (now > deadline + OVERRUN_SECONDS and not self._answering()):
-                log.error("handover_failed", "Redis is away; others take over when the lease has run out")
+                log.error(
+                    "handover_failed", "Redis is unavailable; others take over when the lease has expired"
+                )
                 return False
             time.sleep(AGAIN_SECONDS)
 
@@ -117,4 +119,4 @@ class Handover:
         try:
             self._head_starts.withdraw(run)
         except Fenced:  # one event that is another's already holds up no other
-            log.debug("event_left_alone", "it is another replica's already", **run.about)
+            log.debug("event_left_alone", "another replica owns it already", **run.about)

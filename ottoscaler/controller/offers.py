@@ -78,8 +78,10 @@ class Offers:
             try:
                 self._head_starts.withdraw(run)
             except Fenced:
-                log.debug("event_left_alone", "it is another replica's already", **run.about)
+                log.debug("event_left_alone", "another replica owns it already", **run.about)
         self._ledger.release([(run.event.event_id, run.epoch) for run in idle] + list(downs))
         for run in idle:
             self._registry.drop(run)
-            log.info("event_let_go", "Kubernetes cannot be reached; it is for other replicas", **run.about)
+            log.info(
+                "event_let_go", "Kubernetes is unreachable; the event is for other replicas", **run.about
+            )

@@ -48,7 +48,7 @@ class Reconciler(Loop):
         self._unclaimed.wait(TICK_SECONDS)
 
     def failed(self, error: Exception) -> None:
-        flood.warning("reconcile_failed", f"reconciling has to wait: {error}")
+        flood.warning("reconcile_failed", f"reconciling is delayed: {error}")
 
     def _look_at_arrivals(self) -> None:
         arrived = self._arrivals.take()

@@ -101,7 +101,7 @@ class ScaleDowns:
             )
             log.info(
                 "scale_down_chosen",
-                f"{chosen} workers are to go, {len(victims)} of them with Pods",
+                f"{chosen} workers are cancelled, {len(victims)} of them with Pods",
                 event_id=event.event_id,
                 task_id=event.task_id,
             )
@@ -129,7 +129,7 @@ class ScaleDowns:
             view = self._view(worker, uid)
             task_id = event.task_id or (view.task_id if view is not None else None)
             about = {"event_id": worker.event_id, "task_id": task_id, "index": worker.index, "pod": name}
-            log.info("pod_cancelled", "the Pod is asked to go", **about)
+            log.info("pod_cancelled", "the cancelled Pod is being deleted", **about)
             self._deleter.delete(name, uid, one_gone, about, self._watcher.asked_to_go)
         if not known:
             self._deleter.run(then)
@@ -165,7 +165,7 @@ class ScaleDowns:
         except Fenced:
             log.info(
                 "event_left_alone",
-                "the scale_down is another replica's now",
+                "another replica owns the scale_down now",
                 event_id=event.event_id,
                 task_id=event.task_id,
             )
@@ -180,7 +180,7 @@ class ScaleDowns:
         except BaseException as error:  # noqa: BLE001 - whatever it is, it is this event's alone
             log.error(
                 "scale_down_failed",
-                "an error of Ottoscaler's own",
+                "internal error",
                 exc=error,
                 event_id=event.event_id,
                 task_id=event.task_id,

@@ -59,7 +59,7 @@ class Shutdown:
     def begin(self) -> None:
         """Read and create nothing more, and end the threads that do."""
         self._phases.stopping.set()
-        log.info("stopping", "nothing is read or created any more; running workers are waited for")
+        log.info("stopping", "stopping: nothing more is read or created; waiting for running workers")
         for wake in self._wake_ups:
             wake()
         deadline = time.monotonic() + READ_END_SECONDS
@@ -91,7 +91,7 @@ class Shutdown:
         left = max(OVERRUN_SECONDS, deadline - time.monotonic())
         running = self._threads.join(*names, seconds=PARTS_SECONDS if self._answering() else left)
         if running and not self._answering():
-            log.debug("thread_left", f"waiting for Redis, and left: {', '.join(running)}")
+            log.debug("thread_left", f"still waiting for Redis, and abandoned: {', '.join(running)}")
             return []
         return running
 
@@ -107,7 +107,7 @@ class Shutdown:
         try:
             self._lease.leave()
         except RedisError as error:
-            flood.warning("handover_failed", f"the consumer name could not be given free: {error}")
+            flood.warning("handover_failed", f"the consumer name could not be released: {error}")
         return stuck
 
     def end(self, closers: Sequence[Callable[[], None]]) -> list[str]:
@@ -119,5 +119,5 @@ class Shutdown:
         stuck = self._join("lease", deadline=0.0)
         # A request that a hanging API server never answers cannot be cut, and the watch thread only reads.
         if self._threads.join("watch", seconds=WATCH_END_SECONDS):
-            log.debug("thread_left", "the watch thread waits for an answer and is left")
+            log.debug("thread_left", "the watch thread is still waiting for an answer and is abandoned")
         return stuck

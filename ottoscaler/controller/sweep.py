@@ -81,7 +81,9 @@ class Sweep:
             if event is EventState.OPEN and owner != self._ledger.owner:
                 continue  # its owner sees it too
             if self._row(view, event, state).fate is Fate.DELETE:
-                log.warning("pod_late", "a Pod came whose attempt was over; it is deleted", **view.about)
+                log.warning(
+                    "pod_late", "a Pod arrived after its attempt had ended; it is deleted", **view.about
+                )
                 self._delete(view)
 
     def _concerns_us(self, view: PodView) -> bool:
@@ -123,7 +125,7 @@ class Sweep:
             self._report(view)
         else:
             if row.sights is Sights.ONE:
-                log.warning("duplicate_pod", "another Pod of this attempt came first", **view.about)
+                log.warning("duplicate_pod", "this attempt already has another Pod", **view.about)
             self._delete(view)
 
     def _enough(self, sights: Sights) -> int:
@@ -133,7 +135,7 @@ class Sweep:
 
     def _delete(self, view: PodView) -> None:
         self._going.add(view.uid)
-        log.info("pod_swept", "a Pod whose end is recorded was left over and is deleted", **view.about)
+        log.info("pod_swept", "a leftover Pod, whose result is recorded, is deleted", **view.about)
         self._deleter.delete(view.name, view.uid, lambda: self._going.discard(view.uid), view.about)
 
     def _report(self, view: PodView) -> None:

@@ -78,7 +78,7 @@ class Takeover(Loop):
         return suspended_clock()
 
     def failed(self, error: Exception) -> None:
-        flood.warning("takeover_failed", f"taking over has to wait: {error}")
+        flood.warning("takeover_failed", f"taking over is delayed: {error}")
 
     def _take(self, survey: Survey, now: float) -> None:
         able = not self._reach.cut_off(time.monotonic())
@@ -146,7 +146,7 @@ class Takeover(Loop):
         for run in runs:
             event_id = run.event.event_id
             if event_id not in owned and self._ledger.owner_of(event_id) not in (None, owner):
-                log.info("event_left_alone", "the event is another replica's now", **run.about)
+                log.info("event_left_alone", "another replica owns the event now", **run.about)
                 self._leaving.leave(run)
         unknown = {i for i in owned if not self._intake.knows(i)}
         for event_id in unknown & self._unknown:
@@ -165,7 +165,7 @@ class Takeover(Loop):
             if survey.consumers.get(consumer):
                 self._claim_pending(consumer, incarnation, beat)
             elif still > lease and self._ledger.replicas.forget(consumer, incarnation, beat):
-                log.info("replica_forgotten", f"the dead replica {consumer!r} owns nothing and is forgotten")
+                log.info("replica_forgotten", f"the dead replica {consumer!r} owns nothing and is removed")
 
     def _claim_pending(self, consumer: str, incarnation: str, beat: str) -> None:
         count = min(PENDING_AT_ONCE, self._registry.in_hand.room())
@@ -190,6 +190,6 @@ class Takeover(Loop):
         if self._ledger.reseed(run.event, run.body, run.epoch, dict(run.states)):
             log.warning(
                 "ledger_rewritten",
-                "Redis had lost this event's ledger; it is written anew from memory",
+                "Redis had lost this event's ledger; it is rewritten from memory",
                 **run.about,
             )

@@ -127,7 +127,7 @@ class PodDeleter:
         except Stopping:
             return
         except KubernetesError as error:
-            flood.warning("delete_failed", f"a Pod could not be deleted; it is tried again: {error}", **about)
+            flood.warning("delete_failed", f"a Pod could not be deleted, trying again: {error}", **about)
             self._stop.wait(AGAIN_SECONDS)
             self.delete(name, uid, gone, about, told)
         else:

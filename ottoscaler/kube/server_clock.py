@@ -66,7 +66,7 @@ class ServerClock:
         if stepped:
             log.warning(
                 "server_clock_stepped",
-                f"the API server's clock has been set, or answers by another one: by {stepped:+.0f} s",
+                f"the API server's clock has stepped, or another server answers: {stepped:+.0f} s",
             )
 
     def _take(self, reading: Reading) -> float:

@@ -82,8 +82,7 @@ class Transport:
         if verdict is Verdict.ALL_AT_ONCE:
             log.warning(
                 "api_server_left",
-                "the API server cannot do its work; new connections are made, which may reach another one: "
-                f"{words}",
+                f"the API server is unhealthy; connecting anew, perhaps to another server: {words}",
             )
 
     def _renew_general(self) -> None:

@@ -33,7 +33,7 @@ def _cut(response: Any) -> None:
     try:
         response.shutdown()
     except (AttributeError, ValueError, RuntimeError, OSError) as error:
-        log.debug("cut_failed", f"the watch had ended already: {error}")
+        log.debug("cut_failed", f"the watch had already ended: {error}")
 
 
 class PodWatcher(Loop):
@@ -166,7 +166,7 @@ class PodWatcher(Loop):
         """The watch broke: a cut stream is resumed from its version once, anything else lists again."""
         if self._healthy:
             self._restarted()
-            log.warning("watch_restarted", f"the Pod watch broke off and starts again: {error}")
+            log.warning("watch_restarted", f"the Pod watch was interrupted and restarts: {error}")
         elif not isinstance(error, VersionExpired):
             flood.warning("watch_failed", f"the Pod watch cannot be opened: {error}")
         # What cannot be understood would come again from the same version.

@@ -52,7 +52,7 @@ class Scripts:
         """
         answer = self.run(script, *args)
         if answer[0] == b"missing" and self._lose(text(args[0])):
-            raise Wiped(f"Redis has lost the ledger of event {text(args[0])}; it is written anew")
+            raise Wiped(f"Redis has lost the ledger of event {text(args[0])}; it is rewritten")
         if answer[0] in (b"fenced", b"missing"):
-            raise Fenced(f"event {text(args[0])} is not owned by this replica any more")
+            raise Fenced(f"event {text(args[0])} is no longer owned by this replica")
         return answer

@@ -145,7 +145,7 @@ class Lease(Loop):
                 seen, since = (incarnation, beat), sent
                 log.info(
                     "waiting_for_lease",
-                    f"a predecessor as {self._names.consumer!r} may be alive; watching it",
+                    f"a predecessor as {self._names.consumer!r} may still be alive; observing it",
                 )
             elif sent - since > self.seconds:
                 ended, ended_beat = incarnation, beat
@@ -182,7 +182,7 @@ class Lease(Loop):
                 self._enter_again()
             return
         if survey is None:
-            log.warning("lease_lost", "this replica was taken for dead; what it had in hand is others' now")
+            log.warning("lease_lost", "other replicas took this one for dead and own its events now")
             self._lost()
             self._enter_anew()
             return

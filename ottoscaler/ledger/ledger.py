@@ -215,7 +215,7 @@ class Ledger(Scripts):
         self.stream.command("SET", key, fresh, "NX")
         kept = self.stream.command("GET", key)
         if kept is None:
-            raise RedisError("the installation's id vanished as soon as it was written")
+            raise RedisError("the installation's id disappeared right after it was written")
         return text(kept)
 
     def reseed(self, event: ScaleUp, body: bytes, epoch: int, indexes: dict[int, str]) -> bool:

@@ -115,7 +115,7 @@ class PasswordFile(CredentialProvider):
             ) from None
         password = text[:-2] if text.endswith("\r\n") else text.removesuffix("\n")
         if not password or len(text) > LONGEST_PASSWORD:
-            raise redis.ConnectionError(f"REDIS_PASSWORD_FILE {self._path!r} holds no password")
+            raise redis.ConnectionError(f"REDIS_PASSWORD_FILE {self._path!r} contains no password")
         hide(password)
         return (self._username, password) if self._username else (password,)
 

@@ -72,9 +72,9 @@ def translated_errors() -> Iterator[None]:
         if isinstance(error, Pausing):
             raise RedisUnavailable(f"Redis refuses for now: {text}") from error
         if isinstance(error, (redis.ConnectionError, redis.TimeoutError, OSError)):
-            raise RedisUnavailable(f"Redis does not answer: {text}") from error
+            raise RedisUnavailable(f"Redis is unavailable: {text}") from error
         if "NOGROUP" in text:
             raise GroupMissing(text) from error
         if isinstance(error, _PASSING_TYPES) or _PASSING.match(text):
             raise RedisUnavailable(f"Redis refuses for now: {text}") from error
-        raise RedisError(f"Redis refuses: {text}") from error
+        raise RedisError(f"Redis returned an error: {text}") from error

@@ -72,7 +72,7 @@ class WorkerDeps:
     lease: Lease
     metrics: Metrics
     limits: WorkerLimits
-    stopping: threading.Event  # nothing is created any more
+    stopping: threading.Event  # nothing more is created
     abandon: threading.Event  # nothing is waited for any more
     retrier: Retrier  # until ``abandon``
     start_retrier: Retrier  # until ``stopping``
@@ -89,7 +89,7 @@ class WorkerDeps:
         flood.warning(
             "namespace_differs",
             f"workers of events taken over run in namespace {task.namespace}, not in {self.pods.namespace} "
-            "(NAMESPACE): they are followed to their ends there, which needs the Role there",
+            "(NAMESPACE): they are monitored there until they end, which needs the Role there",
             key=task.namespace,
         )
         return replace(self, pods=self.pods.in_namespace(task.namespace), elsewhere=True)
@@ -150,7 +150,7 @@ class Attempt:
     def check_ownership(self) -> None:
         """Raises Fenced where the event was found to be another replica's: its Pod is that one's to end."""
         if self.run.dropped:
-            raise Fenced(f"event {self.worker.event_id} is not owned by this replica any more")
+            raise Fenced(f"event {self.worker.event_id} is no longer owned by this replica")
 
     def is_ours(self, view: PodView) -> bool:
         """Whether a Pod of our name is this very attempt's: by its labels, of an installation we held."""

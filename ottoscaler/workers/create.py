@@ -51,9 +51,9 @@ def _take_back(a: Attempt) -> None:
     """At a stop: what was begun and never sent is not begun, so that the next replica need not skip it."""
     try:
         if a.deps.ledger.unstart(a.worker, a.run.epoch):
-            a.log.debug("attempt_taken_back", "no create of it was sent; it begins anew at the next replica")
+            a.log.debug("attempt_taken_back", "no create was sent; the next replica begins the attempt")
     except RedisError as error:
-        a.log.debug("attempt_taken_back", f"it could not be taken back: {error}")
+        a.log.debug("attempt_taken_back", f"the attempt could not be taken back: {error}")
 
 
 def _create(a: Attempt) -> Ended | None:
@@ -150,12 +150,12 @@ def _send(a: Attempt, plan: PodPlan, generation: int) -> JsonObject | Reply:
 def _check_lease(a: Attempt, generation: int) -> None:
     """Raises where nothing may be created any more, or not under this grant."""
     if a.deps.stopping.is_set():
-        raise Stopping("nothing is created any more")
+        raise Stopping("nothing more is created")
     # Where its create may have been carried out, a successor has to skip an attempt: not for nothing.
     if a.run.leaving and (a.deps.lease.peers or not a.maybe_sent):
-        raise Stopping("the event is let go to other replicas")
+        raise Stopping("the event is released to other replicas")
     if not a.deps.lease.holds(generation):
-        raise KubernetesUnavailable("the lease has lapsed; the ledger is asked again", unsent=True)
+        raise KubernetesUnavailable("the lease has expired; trying again", unsent=True)
 
 
 def _begin(a: Attempt, generation: int) -> Reply | None:
@@ -211,7 +211,7 @@ def _look(a: Attempt) -> Ended | None:
         if answer.word is not Word.OK:
             return Ended(Next.DONE)
         a.run.note_waiting(a.task.index, a.task.attempt + 1, 0, a.task.avoid_node)
-        a.log.info("attempt_skipped", "no Pod of it is there, and nobody knows whether there ever was one")
+        a.log.info("attempt_skipped", "no Pod is there, and whether there was one is unknown")
         return Ended(Next.RETRY, 0.0, a.task.avoid_node)
     return _found(a, view)
 
@@ -260,7 +260,7 @@ def _note(a: Attempt, uid: str, view: PodView) -> Ended | None:
     deps.watcher.identify(a.subscription, uid, view)
     answer = deps.retrier.call("noting a Pod", lambda: deps.ledger.created(a.worker, a.run.epoch, uid))
     if answer.word is Word.DUPLICATE:
-        a.log.warning("duplicate_pod", f"another Pod of this attempt came first; {uid} is deleted")
+        a.log.warning("duplicate_pod", f"this attempt already has another Pod; {uid} is deleted")
         delete(a, uid)
         return _adopt(a, answer.detail)
     if answer.word is Word.STALE:
@@ -272,7 +272,7 @@ def _note(a: Attempt, uid: str, view: PodView) -> Ended | None:
 
 
 def _take_up(a: Attempt, view: PodView) -> Ended | None:
-    a.log.info("pod_adopted", "the Pod was there already and is adopted")
+    a.log.info("pod_adopted", "an existing Pod is adopted")
     return _note(a, view.uid, view)
 
 

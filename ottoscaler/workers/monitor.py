@@ -63,9 +63,7 @@ def is_gone(a: Attempt, *, cancelled: bool = False) -> bool:
     view = _get(a)
     if view is not None:
         if subscription.gone and not a.deps.elsewhere:
-            a.log.warning(
-                "pod_unseen", "the Pod lives, but lost a label that is selected by; it is looked at"
-            )
+            a.log.warning("pod_unseen", "the Pod is still there but lost a label of the watch; it is polled")
         deps.watcher.found(subscription, view)
     return view is None
 

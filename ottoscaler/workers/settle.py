@@ -52,7 +52,7 @@ def _retry(a: Attempt, found: Judgement) -> Ended:
     deps.metrics.retries_total.inc(found.reason.value)
     a.log.warning(
         "worker_retries",
-        f"tried again in {delay:.1f} s, as it was the infrastructure: {found.message}",
+        f"trying again in {delay:.1f} s after an infrastructure failure: {found.message}",
         reason=found.reason.value,
     )
     delete(a, a.subscription.uid, failed=True)
@@ -179,9 +179,9 @@ def cancel(a: Attempt, intent: Intent) -> Ended:
             _delete_for_cancel(a)
             continue
         if not a.waits:
-            raise NotYet("the cancelled Pod has still to go")
+            raise NotYet("the cancelled Pod is not gone yet")
         if not subscription.wait(until_next_look(a, LONGEST_WAIT_SECONDS)) and not subscription.looked_at:
-            a.log.warning("cancel_waits", "the cancelled Pod has not gone yet; its node may be lost")
+            a.log.warning("cancel_waits", "the cancelled Pod is not gone yet; its node may be lost")
     if subscription.end is not None:
         return _record(a, _outcome(a, vanished(subscription.end)), despite_intent=True)
     return _record(

@@ -24,9 +24,9 @@ def test_no_password_gets_into_the_sentence_however_the_error_has_it() -> None:
         ("Redis refuses for now: LOADING", "try again later"),
         ("Redis refuses for now: command not allowed when used memory > 'maxmemory'.", "full"),
         ("Redis refuses for now: You can't write against a read only replica.", "REDIS_SENTINELS"),
-        ("Redis refuses: WRONGTYPE otto:scale:dead is not a stream", "`check`"),
-        ("Redis does not answer: certificate verify failed", "REDIS_TLS_CA_FILE"),
-        ("Redis does not answer: Connection refused.", "REDIS_HOST and REDIS_PORT"),
+        ("Redis returned an error: WRONGTYPE otto:scale:dead is not a stream", "`check`"),
+        ("Redis is unavailable: certificate verify failed", "REDIS_TLS_CA_FILE"),
+        ("Redis is unavailable: Connection refused.", "REDIS_HOST and REDIS_PORT"),
     ],
 )
 def test_every_error_comes_with_what_to_do(error: str, named: str) -> None:
@@ -36,4 +36,4 @@ def test_every_error_comes_with_what_to_do(error: str, named: str) -> None:
 def test_sentinels_are_named_as_what_was_tried() -> None:
     settings = Settings(redis_sentinels=(("a", 26379), ("b", 26379)), redis_sentinel_master="otto")
     assert where(settings) == "the master otto of the Sentinels a:26379, b:26379"
-    assert "REDIS_SENTINELS" in sentence(settings, RedisError("Redis does not answer"))
+    assert "REDIS_SENTINELS" in sentence(settings, RedisError("Redis is unavailable"))
