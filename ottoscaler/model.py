@@ -92,7 +92,7 @@ class PodView:
     instance: str
     installation: str
     task_id: str
-    metadata: str  # the annotation: a JSON object
+    metadata: str  # the annotation: a JSON object; of a long one only its length
     phase: Phase
     deleting: bool  # it has a deletionTimestamp
     given_grace: bool  # it had not ended when it was asked to go, so that it was given time for it

@@ -19,7 +19,8 @@ import urllib3
 from ottoscaler import __version__
 from ottoscaler.errors import KubernetesError, KubernetesUnavailable, PodExists, PodGone, UnusableAnswer
 from ottoscaler.kube.credentials import Access
-from ottoscaler.kube.decoding import events, page, parsed, pod, slim, warnings
+from ottoscaler.kube.decoding import events, parsed, pod, slim, warnings
+from ottoscaler.kube.list_page import page
 from ottoscaler.kube.server_clock import ServerClock
 from ottoscaler.kube.server_health import ServerHealth, Sign, sign_of
 from ottoscaler.kube.status import NEVER_SENT, error_of, plain, retry_after
@@ -34,10 +35,9 @@ USER_AGENT = f"ottoscaler/{__version__}"
 READ_SECONDS = 12.0  # of everything but creates and lists
 CREATE_SECONDS = 60.0  # a create passes admission webhooks, each of which may take 30 s
 LIST_SECONDS = 10.0  # a page; the watch thread must show progress within 15 s
-FIRST_PAGE = 25  # Pods in the first answer of a list: how large they are is not known yet
 MOST_WARNINGS = 50  # of one Pod, in one answer
 PAGE = 500  # Pods in one answer at most, as kubectl asks
-PAGE_BYTES = 4 * 1024 * 1024  # of an answer, about: a Pod may be 1.5 MiB, and a replica has 384 MiB
+PIECE_BYTES = 256 * 1024  # of a list, that are decoded together
 
 _TIMED_OUT = (TimeoutError, urllib3.exceptions.ReadTimeoutError)
 _CACHED = ("list", "watch")  # a server that has lost its etcd may still answer these
@@ -161,21 +161,27 @@ class PodClient:
     def list(self, selector: str, beat: Callable[[], None] = lambda: None) -> tuple[list[PodView], str]:
         """All Pods that match, and the resource version to watch from. A failure is unknown, never zero.
 
-        ``beat`` is called before each page. It takes no place among the throttle's calls: there is one such
-        caller, and behind a thousand creates that hang it would never learn of the API server's return.
+        One Pod at a time is held whole, however large the page is. Raises VersionExpired where the API server
+        forgot the list between two pages. ``beat`` is called for each piece that comes. It takes no place
+        among the throttle's calls: there is one such caller, and behind a thousand creates that hang it would
+        never learn of the API server's return.
         """
         views: list[PodView] = []
-        query = {"labelSelector": selector, "limit": str(FIRST_PAGE)}
+        query = {"labelSelector": selector, "limit": str(PAGE)}
         while True:
             beat()
             path = f"{self._path}?{urlencode(query)}"
-            response = self._send("list", "GET", path, None, self._headers(None), LIST_SECONDS, stream=False)
-            found, version, rest = page(response.data, parse_pod)
+            response = self._send("list", "GET", path, None, self._headers(None), LIST_SECONDS, stream=True)
+            try:
+                found, version, rest = page(_beating(response.stream(PIECE_BYTES), beat), parse_pod)
+            except (urllib3.exceptions.HTTPError, OSError) as error:
+                raise self._unanswered("list", error, LIST_SECONDS) from error
+            finally:
+                response.close()
             views += found
             if not rest:
                 return views, version
-            fitting = PAGE_BYTES * len(found) // len(response.data) if found else PAGE
-            query |= {"continue": rest, "limit": str(min(max(1, fitting), PAGE))}
+            query["continue"] = rest
 
     def watch(
         self, selector: str, version: str, *, seconds: int, silence: float, opened: Callable[[Any], None]
@@ -271,25 +277,15 @@ class PodClient:
         begun = time.monotonic()
         try:
             response = (
-                self._transport.stream(method, path, headers, read_seconds)
-                if stream
-                else self._transport.page(path, headers, read_seconds)
+                self._transport.page(path, headers, read_seconds)
                 if verb == "list"
+                else self._transport.stream(method, path, headers, read_seconds)
+                if stream
                 else self._transport.send(method, path, body, headers, read_seconds)
             )
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            seconds = time.monotonic() - begun
-            self._observe(verb, 0, seconds)
-            unsent = isinstance(error, NEVER_SENT)
-            text = f"{verb}: {plain(error)}"
-            timed_out = isinstance(error, _TIMED_OUT) and not unsent
-            if timed_out:
-                text = f"{verb}: no answer within {read_seconds:g} s"
-            sign = sign_of(verb, 0, text, unsent=unsent)
-            self.health.note(verb, sign, text)
-            if timed_out and sign is Sign.TROUBLED:
-                self._transport.wrong(None, text)
-            raise KubernetesUnavailable(text, unsent=unsent) from error
+            self._observe(verb, 0, time.monotonic() - begun)
+            raise self._unanswered(verb, error, read_seconds) from error
         seconds = time.monotonic() - begun
         self._observe(verb, response.status, seconds)
         if response.status < 300:
@@ -300,14 +296,29 @@ class PodClient:
             if "continue=" not in path:  # the pages of a list are one answer
                 self._clock.note(response.headers.get("date", ""), begun)
             return response
-        data = response.data
-        if stream:
-            response.close()
+        try:
+            data = response.data
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise self._unanswered(verb, error, read_seconds) from error
+        finally:
+            if stream:
+                response.close()
         after = retry_after(response.headers) if response.status in (429, 503) else 0.0
         refusal = error_of(verb, response.status, data, after)
         self._learn(verb, refusal, seconds, after)
         self._judge_server(verb, response, refusal)
         raise refusal
+
+    def _unanswered(self, verb: str, error: Exception, read_seconds: float) -> KubernetesUnavailable:
+        """The error for a request without a whole answer."""
+        unsent = isinstance(error, NEVER_SENT)
+        timed_out = isinstance(error, _TIMED_OUT) and not unsent
+        text = f"{verb}: no answer within {read_seconds:g} s" if timed_out else f"{verb}: {plain(error)}"
+        sign = sign_of(verb, 0, text, unsent=unsent)
+        self.health.note(verb, sign, text)
+        if timed_out and sign is Sign.TROUBLED:
+            self._transport.wrong(None, text)
+        return KubernetesUnavailable(text, unsent=unsent)
 
     def _learn(self, verb: str, error: KubernetesError, seconds: float, after: float) -> None:
         """What an answer that is no success tells of more than its own Pod. Admission may take its time, and
@@ -326,6 +337,12 @@ class PodClient:
         troubled = sign_of(verb, error.status, str(error)) is Sign.TROUBLED
         if troubled and error.status not in _ANY_SERVER:
             self._transport.wrong(response, str(error))
+
+
+def _beating(pieces: Iterator[bytes], beat: Callable[[], None]) -> Iterator[bytes]:
+    for piece in pieces:
+        beat()
+        yield piece
 
 
 def connect(

@@ -7,21 +7,16 @@ be tried again: it is never taken for "no Pods" or for "gone". Only client.py us
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from typing import Any
 
 import urllib3
 
 from ottoscaler.errors import KubernetesUnavailable, UnusableAnswer
+from ottoscaler.kube.http1 import MOST_ANSWER
 from ottoscaler.kube.status import plain, watch_error
 from ottoscaler.model import JsonObject
 
-T = TypeVar("T")
-
-_DECODER = json.JSONDecoder()
-_ITEMS = re.compile(r'"items"\s*:\s*\[')  # of a list; before it stands only what describes the list
-_NOT_PODS = "list: the answer is not a list of Pods"
 _CHANGES = ("ADDED", "MODIFIED", "DELETED")
 
 # Of the 5 kB that the API server sends with each change of a Pod, half is its own book-keeping and a third
@@ -46,7 +41,7 @@ def parsed(verb: str, data: bytes) -> JsonObject:
 
 def pod(verb: str, answer: JsonObject) -> JsonObject:
     """The same answer, where it is a Pod that can be told from others. Raises UnusableAnswer."""
-    if not _is_pod(answer):
+    if not is_pod(answer):
         raise UnusableAnswer(f"{verb}: the answer is not a Pod with a name and a uid")
     return answer
 
@@ -59,52 +54,6 @@ def warnings(answer: JsonObject) -> list[str]:
     return [f"{item.get('reason') or 'Warning'}: {item.get('message') or ''}".strip(": ") for item in told]
 
 
-def page(data: bytes, keep: Callable[[JsonObject], T]) -> tuple[list[T], str, str]:
-    """A list's page: what ``keep`` makes of each Pod, the resource version, and where to go on (empty: it was
-    the last page). Raises UnusableAnswer.
-
-    The Pods are decoded one by one, since decoded JSON takes some ten times the room of what is kept.
-    """
-    try:
-        kept, envelope = _items(data.decode(), keep)
-    except (ValueError, IndexError, RecursionError) as error:
-        raise UnusableAnswer("list: the answer is not JSON: a proxy's?") from error
-    meta = envelope.get("metadata") if isinstance(envelope, dict) else None
-    version = meta.get("resourceVersion") if isinstance(meta, dict) else None
-    if not isinstance(meta, dict) or not isinstance(version, str) or not version:
-        raise UnusableAnswer("list: the answer has no resource version")
-    if envelope.get("items", []) not in ([], None):  # so an empty list may come from a server written in Go
-        raise UnusableAnswer(_NOT_PODS)
-    rest = meta.get("continue")
-    return kept, version, rest if isinstance(rest, str) else ""
-
-
-def _items(text: str, keep: Callable[[JsonObject], T]) -> tuple[list[T], Any]:
-    """What is kept of the items, and the rest of the answer."""
-    kept: list[T] = []
-    found = _ITEMS.search(text)
-    if found is None:
-        return kept, json.loads(text)
-    position = _blanks(text, found.end())
-    more = text[position] != "]"
-    while more:
-        item, position = _DECODER.raw_decode(text, _blanks(text, position))
-        if not _is_pod(item):
-            raise UnusableAnswer(_NOT_PODS)
-        kept.append(keep(item))
-        position = _blanks(text, position)
-        more = text[position] == ","
-        position += more
-    return kept, json.loads(text[: found.end()] + text[position:])
-
-
-def _blanks(text: str, position: int) -> int:
-    """The first position from here on that holds no blank."""
-    while text[position] in " \t\r\n":
-        position += 1
-    return position
-
-
 def events(response: Any) -> Iterator[JsonObject]:
     """A watch's events as they come: changes of Pods, and bookmarks. Raises as PodClient.watch."""
     rest = b""
@@ -114,6 +63,8 @@ def events(response: Any) -> Iterator[JsonObject]:
             for line in lines:
                 if line.strip():
                     yield _event(line)
+            if len(rest) > MOST_ANSWER:
+                raise UnusableAnswer("watch: an event is too large")
     except (urllib3.exceptions.ReadTimeoutError, TimeoutError) as error:
         raise TimeoutError("nothing came on the watch") from error
     except (urllib3.exceptions.HTTPError, OSError, ValueError, AttributeError) as error:
@@ -129,12 +80,13 @@ def _event(line: bytes) -> JsonObject:
         meta = obj.get("metadata") if isinstance(obj, dict) else None
         if isinstance(meta, dict):
             return event
-    elif kind in _CHANGES and _is_pod(obj):
+    elif kind in _CHANGES and is_pod(obj):
         return event
     raise UnusableAnswer("watch: an event is neither a change of a Pod nor a bookmark")
 
 
-def _is_pod(value: Any) -> bool:
+def is_pod(value: Any) -> bool:
+    """Whether it has what tells one Pod from others."""
     meta = value.get("metadata") if isinstance(value, dict) else None
     return isinstance(meta, dict) and all(
         isinstance(meta.get(key), str) and meta[key] for key in ("name", "uid")

@@ -54,7 +54,7 @@ class PodApi(Protocol):
 
     def list(self, selector: str, beat: Callable[[], None] = ...) -> tuple[list[PodView], str]:
         """All Pods that match, and the resource version to watch from. A failure is unknown, never zero.
-        ``beat`` is called before each page."""
+        ``beat`` is called for each piece that comes."""
 
     def watch(
         self, selector: str, version: str, *, seconds: int, silence: float, opened: Callable[[Any], None]

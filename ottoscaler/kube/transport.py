@@ -55,8 +55,9 @@ class Transport:
         return direct.connections.request(method, direct.prefix + path, body, headers, read_seconds)
 
     def page(self, path: str, headers: dict[str, str], read_seconds: float) -> Any:
-        """A list's page, which may be a hundred megabytes: by the general client, which is made for it."""
-        return self._general("GET", path, None, headers, read_seconds, stream=False)
+        """A list's page, which may be a hundred megabytes: by the general client, which hands out a large
+        chunk in pieces. The caller reads it as it comes, and closes it."""
+        return self._general("GET", path, None, headers, read_seconds, stream=True)
 
     def stream(self, method: str, path: str, headers: dict[str, str], read_seconds: float) -> Any:
         """An answer whose body the caller reads as it comes, and closes; any thread may shut it down."""

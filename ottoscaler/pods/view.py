@@ -6,14 +6,16 @@ come from any hand and any version of Kubernetes, and a field of an unexpected k
 
 from __future__ import annotations
 
+import json
 import re
-import sys
 from typing import Any
 
 from ottoscaler.model import JsonObject, Phase, PodView, WorkerId
 from ottoscaler.pods.labels import PREFIX
 
 WORKER = "worker"  # the container that an event is about (DESIGN.md 3.4)
+
+MOST_METADATA = 2048  # characters that are kept of it: each Pod may carry a hundred thousand
 
 _EMPTY: JsonObject = {}
 _PHASES = {phase.value: phase for phase in Phase}
@@ -45,8 +47,7 @@ def parse_pod(obj: JsonObject) -> PodView:
         instance=_text(labels, PREFIX + "instance"),
         installation=_text(labels, PREFIX + "installation"),
         task_id=_text(annotations, PREFIX + "task-id") or _text(labels, PREFIX + "task-id"),
-        # The Pods of an event have the same, up to 64 KiB of it: kept once.
-        metadata=sys.intern(_text(annotations, PREFIX + "metadata")),
+        metadata=_metadata(_text(annotations, PREFIX + "metadata")),
         phase=_PHASES.get(_text(status, "phase") or "Pending", Phase.UNKNOWN),
         deleting=bool(meta.get("deletionTimestamp")),
         given_grace=bool(meta.get("deletionTimestamp") and meta.get("deletionGracePeriodSeconds")),
@@ -80,6 +81,12 @@ def _objects(value: Any) -> list[JsonObject]:
 def _text(holder: JsonObject, key: str) -> str:
     value = holder.get(key)
     return value if isinstance(value, str) else ""
+
+
+def _metadata(text: str) -> str:
+    if len(text) <= MOST_METADATA:
+        return text
+    return json.dumps({PREFIX + "omitted": f"{len(text)} characters"})
 
 
 def _time(holder: JsonObject, key: str) -> str:

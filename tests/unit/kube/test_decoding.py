@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import json
-import tracemalloc
 from typing import Any
 
-import pytest
-
-from ottoscaler.errors import UnusableAnswer
-from ottoscaler.kube.decoding import page, slim
+from ottoscaler.kube.decoding import slim
 from ottoscaler.pods.view import parse_pod
 
 MANAGED = [{"manager": "kubelet", "fieldsV1": {"f:spec": {'k:{"name":"worker"}': {}}}}, {"manager": "x"}]
@@ -69,71 +65,3 @@ def test_users_text_cannot_pass_for_any_of_it() -> None:
     told = {"phase": "Failed", "message": '},"status":{"phase":"Succeeded"}'}
     text = json.dumps({"metadata": words, "spec": env, "status": told}, separators=(",", ":")).encode()
     assert json.loads(slim(text))["status"] == told
-
-
-# --- a list's page
-
-
-def names(text: str) -> tuple[list[str], str, str]:
-    return page(text.encode(), lambda item: str(item["metadata"]["name"]))
-
-
-def a_page(text: str) -> str:
-    """``text`` with A and B for two Pods."""
-    for name in ("A", "B"):
-        text = text.replace(name, f'{{"metadata": {{"name": "{name.lower()}", "uid": "u"}}}}')
-    return text
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        '{"metadata":{"resourceVersion":"7","continue":"c"},"items":[A,B]}',
-        '{"items" : [ A ,\n B ] , "metadata": {"continue":"c","resourceVersion": "7"}}',
-    ],
-)
-def test_pods_of_a_page_are_kept_in_their_order(text: str) -> None:
-    assert names(a_page(text)) == (["a", "b"], "7", "c")
-
-
-@pytest.mark.parametrize("items", ["[]", "[ ]", "null"])
-def test_empty_page_is_no_error(items: str) -> None:
-    assert names('{"metadata":{"resourceVersion":"7"},"items":ITEMS}'.replace("ITEMS", items)) == (
-        [],
-        "7",
-        "",
-    )
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "<html>",
-        "[]",
-        '{"items":[]}',
-        '{"metadata":{"resourceVersion":"7"},"items":[',
-        '{"metadata":{"resourceVersion":"7"},"items":[{}]}',
-        '{"metadata":{"resourceVersion":"7"},"items":[A',
-        '{"metadata":{"resourceVersion":"7"},"items":[A,]}',
-        '{"metadata":{"resourceVersion":"7"},"items":[A]}}',
-        '{"metadata":{"resourceVersion":"7"},"items":[AB]}',
-        '{"metadata":{"resourceVersion":"7"},"items":{"a":1}}',
-        '{"metadata":{"resourceVersion":"7","x":{"items":[]}},"items":[A]}',
-    ],
-)
-def test_page_that_is_no_list_of_pods_is_unusable_and_never_empty(text: str) -> None:
-    with pytest.raises(UnusableAnswer):
-        names(a_page(text))
-
-
-def test_page_holds_one_decoded_pod_at_a_time() -> None:
-    fat = {"metadata": {"name": "a", "uid": "u", "annotations": {str(n): "x" * 20 for n in range(5000)}}}
-    data = json.dumps({"metadata": {"resourceVersion": "7"}, "items": [fat] * 40}).encode()
-    tracemalloc.start()
-    try:
-        page(data, lambda item: item["metadata"]["name"])
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert peak < 1.5 * len(data)

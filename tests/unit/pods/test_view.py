@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -31,6 +32,11 @@ def test_our_own_pod_is_recognised() -> None:
     assert (view.uid, view.resource_version, view.node) == ("u-1", "42", "node-a")
     assert view.created_at == "2026-01-02T12:00:00Z"
     assert (view.phase, view.deleting, view.terminal, view.started) == (Phase.PENDING, False, False, False)
+
+
+def test_of_long_metadata_only_the_length_is_kept() -> None:
+    made = planned(scale_up(metadata={"b": "x" * 3000})).pod(0, 0)
+    assert json.loads(parse_pod(made).metadata) == {"ottoscaler.io/omitted": "3008 characters"}
 
 
 @pytest.mark.parametrize("label", ["event-id", "index", "attempt"])
