@@ -38,7 +38,7 @@ class PodApi(Protocol):
     health: ServerHealth
 
     def in_namespace(self, namespace: str) -> PodApi:
-        """The Pods of another namespace, over the same connections and bounds, to be looked at and deleted."""
+        """The Pods of another namespace, over the same connections and bounds: to look and to delete."""
 
     def create_turn(self, body: bytes, event: str, profile: str) -> CreateTurn:
         """A turn to create the Pod that ``body`` (JSON) describes. Nothing is sent before
@@ -51,6 +51,12 @@ class PodApi(Protocol):
         """Ask for this very Pod to go, with its own grace. Raises PodGone where it has gone already, and
         KubernetesUnavailable. With ``told``, the Pod as it was when it was asked to go, else an empty
         object."""
+
+    def warnings(self, uid: str) -> list[str]:
+        """What the scheduler and the kubelets warn of this very Pod, the newest last: reason and message.
+
+        Raises KubernetesError, with status 403 where the Role does not allow it.
+        """
 
     def list(self, selector: str, beat: Callable[[], None] = ...) -> tuple[list[PodView], str]:
         """All Pods that match, and the resource version to watch from. A failure is unknown, never zero.

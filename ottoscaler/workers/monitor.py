@@ -10,6 +10,7 @@ from ottoscaler.pods.failure_table import GRACE_SECONDS
 from ottoscaler.pods.verdict import judge, vanished
 from ottoscaler.pods.view import parse_pod
 from ottoscaler.workers.attempt import Attempt, seconds_between, seconds_since
+from ottoscaler.workers.gone_table import Gone, Sight, last_seen, look_up
 
 LONGEST_WAIT_SECONDS = 300.0  # a worker looks up at least so often, though nothing woke it
 TROUBLE_LOOK_SECONDS = 1.0  # between two looks at a Pod whose grace is over and whose end is not due
@@ -47,19 +48,16 @@ def monitor(a: Attempt) -> Judgement:
 
 
 def is_gone(a: Attempt, *, cancelled: bool = False) -> bool:
-    """Whether the Pod is gone from the API. Asks the API server where the watch alone does not tell: it says
-    DELETED also of a Pod that lives on without one of the labels that are selected by, and then no more.
+    """Whether the Pod is gone from the API, by the table of sights; asks the API server where that says so.
 
     ``cancelled``: an intent stands, so that no attempt follows it.
     """
     deps, subscription = a.deps, a.subscription
-    if subscription.gone:
-        if subscription.certain or _is_plain(a, subscription.view, cancelled=cancelled):
-            return True
-    elif not subscription.looked_at or time.monotonic() - subscription.looked_at < UNSEEN_LOOK_SECONDS:
+    gone = look_up(_sight(a), last_seen(subscription.view)).gone
+    if gone is Gone.NO:
         return False
-    elif not deps.watcher.health()[0]:
-        return False  # a list is about to tell
+    if gone is Gone.YES or (gone is Gone.IF_CANCELLED and (cancelled or _is_cancelled(a))):
+        return True
     view = _get(a)
     if view is not None:
         if subscription.gone and not a.deps.elsewhere:
@@ -68,11 +66,15 @@ def is_gone(a: Attempt, *, cancelled: bool = False) -> bool:
     return view is None
 
 
-def _is_plain(a: Attempt, last: PodView | None, *, cancelled: bool) -> bool:
-    """Whether DELETED needs no question: what our own deletes leave ended before it went, or never began."""
-    if last is None or last.terminal or not last.deleting or last.started:
-        return last is not None and last.terminal
-    return not last.node or cancelled or _is_cancelled(a)
+def _sight(a: Attempt) -> Sight:
+    subscription = a.subscription
+    if subscription.gone:
+        return Sight.ANSWERED_GONE if subscription.certain else Sight.TOLD_DELETED
+    if not subscription.looked_at:
+        return Sight.SHOWN
+    if time.monotonic() - subscription.looked_at < UNSEEN_LOOK_SECONDS:
+        return Sight.UNSEEN_LATELY
+    return Sight.UNSEEN if a.deps.watcher.health()[0] else Sight.UNSEEN_BY_NONE
 
 
 def _is_cancelled(a: Attempt) -> bool:

@@ -135,6 +135,10 @@ class FakePods:
             self.vanish(name)
         return copy.deepcopy(pod) if told else {}
 
+    def warnings(self, uid: str) -> list[str]:
+        self._note("warnings", uid)
+        return []
+
     def list(self, selector: str, beat: Callable[[], None] = lambda: None) -> tuple[list[PodView], str]:
         beat()
         self._note("list", selector)
