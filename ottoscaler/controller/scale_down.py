@@ -7,9 +7,10 @@ the deleter delete. Victims may belong to any replica: each learns of it from th
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from ottoscaler.errors import Fenced, Stopping
 from ottoscaler.events.values import told_metadata
@@ -27,6 +28,8 @@ from ottoscaler.workers.in_hand import InHand
 log = get_logger(__name__)
 
 VICTIMS_A_SCRIPT = 100  # pairs of event and index in one script: some 3 ms of Redis
+COUNT_SECONDS = 10.0  # for its victims' ends to be recorded; past it those that are still going are counted
+LOOK_SECONDS = 0.1  # between two looks whether they are
 ROUNDS = 3  # of choosing, where workers ended or began between the look and the choice
 
 
@@ -53,18 +56,22 @@ class ScaleDowns:
         self._deleter = deleter
         self._instance = instance
         self._metrics = metrics
+        self._stop = stop
         self._retrier = Retrier(stop)
         self._wake = wake
         self._chooser: ThreadPoolExecutor | None = None
+        self._ender: ThreadPoolExecutor | None = None
         self._lock = threading.Lock()
         self._owned: dict[str, int] = {}  # with their epochs
 
     def start(self) -> None:
         self._chooser = ThreadPoolExecutor(1, thread_name_prefix="scale-down")
+        self._ender = ThreadPoolExecutor(1, thread_name_prefix="scale-down-end")
 
     def close(self) -> None:
-        if self._chooser is not None:
-            self._chooser.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._chooser, self._ender):
+            if pool is not None:
+                pool.shutdown(wait=False, cancel_futures=True)
 
     def submit(self, event: ScaleDown, epoch: int) -> bool:
         """Any thread, at once: have a scale_down carried out. False where it is being carried out already."""
@@ -107,7 +114,8 @@ class ScaleDowns:
             )
             self._in_hand.leave(event.event_id)
             self._wake()
-            self._delete_all(event, victims, lambda: self._finish(event, epoch))
+            deadline = time.monotonic() + COUNT_SECONDS
+            self._delete_all(event, victims, lambda: self._finish(event, epoch, deadline))
 
     def _delete_all(
         self, event: ScaleDown, victims: list[tuple[WorkerId, str]], then: Callable[[], None]
@@ -139,11 +147,19 @@ class ScaleDowns:
         view = self._view(worker, "")
         return view.uid if view is not None else ""
 
-    def _finish(self, event: ScaleDown, epoch: int) -> None:
+    def _finish(self, event: ScaleDown, epoch: int, deadline: float) -> None:
+        """Tell a scale_down once each victim has its result, or the time for that is over; else look again.
+
+        A victim that had ended before the intent is recorded at once by its owner, and is not counted.
+        """
         with self._told(event, epoch):
+            patient = time.monotonic() < deadline
             answer = self._retrier.call(
-                "finishing a scale_down", lambda: self._steps.finish(event.event_id, epoch)
+                "finishing a scale_down", lambda: self._steps.finish(event.event_id, epoch, patient=patient)
             )
+            if answer.word is Word.MORE:
+                self._look_again(event, epoch, deadline)
+                return
             if answer.word is Word.OK and answer.duration_ms is not None:
                 self._metrics.events_total.inc("scale_down", "succeeded")
                 self._metrics.event_duration.observe(answer.duration_ms / 1000)
@@ -156,6 +172,15 @@ class ScaleDowns:
                     status="succeeded",
                 )
             self._let_go(event, epoch)
+
+    def _look_again(self, event: ScaleDown, epoch: int, deadline: float) -> None:
+        def look() -> None:
+            self._stop.wait(LOOK_SECONDS)
+            self._finish(event, epoch, deadline)
+
+        if self._ender is not None:
+            with suppress(RuntimeError):  # closed meanwhile: it stays owned, and is handed over
+                self._ender.submit(look)
 
     @contextmanager
     def _told(self, event: ScaleDown, epoch: int) -> Iterator[None]:

@@ -67,9 +67,14 @@ class ScaleDownSteps:
                 found.append((WorkerId(victim, int(index), int(attempt)), uid))
         return found
 
-    def finish(self, event_id: str, epoch: int) -> Reply:
-        """A scale_down is carried out: write its entry and acknowledge it."""
-        answer = self._scripts.fenced("finish_down", event_id, self._scripts.owner, epoch)
+    def finish(self, event_id: str, epoch: int, *, patient: bool = False) -> Reply:
+        """A scale_down is carried out: write its entry and acknowledge it.
+
+        With ``patient``, MORE and no entry as long as the end of some victim is not recorded.
+        """
+        answer = self._scripts.fenced(
+            "finish_down", event_id, self._scripts.owner, epoch, "1" if patient else "0"
+        )
         return Reply(Word(text(answer[0])), duration_ms=int(answer[2]) if answer[0] == b"ok" else None)
 
     def look_ahead(self, behind: str, count: int) -> tuple[str, list[Entry]]:

@@ -51,6 +51,8 @@ def left_in_redis(place: Sandbox, events: int) -> list[str]:
     states = {key: place.redis.hgetall(key) for key in keys}
     problems = [f"{k} is {v.get('state')}" for k, v in states.items() if v.get("state") != "done"]
     problems += [f"{k} still holds {len(v)} fields" for k, v in states.items() if len(v) > 5]
+    if lost := place.redis.hget(f"{STREAM}:ottoscaler:account", "lost"):
+        problems.append(f"{lost} entries are told as lost, and nobody removed any")
     if len(keys) > events:
         problems.append(f"{len(keys)} ledgers for {events} events")
     return problems

@@ -113,7 +113,7 @@ def test_entries_that_were_read_may_be_trimmed_at_any_time(book: Book, ledger: L
     add(book, 6)
     first, *others = read(book, 3)
     take(ledger, first)
-    book.redis.xtrim(STREAM, minid=f"{others[-1]}1")
+    book.redis.xtrim(STREAM, maxlen=3, approximate=False)
     assert lost(ledger) == 0, "two of them are on their way to be taken"
     take(ledger, *others)
     assert lost(ledger) == 0
@@ -179,6 +179,17 @@ def test_scale_down_that_is_applied_ahead_of_its_turn_raises_no_alarm(book: Book
     assert lost(ledger) == 0
     book.redis.xtrim(STREAM, maxlen=0, approximate=False)
     assert lost(ledger) == 0
+
+
+def test_loss_beside_a_scale_down_that_was_applied_ahead_is_told_whole(book: Book, ledger: Ledger) -> None:
+    settle(book, ledger)
+    book.redis.xtrim(STREAM, maxlen=0, approximate=False)
+    lost(ledger)
+    add(book, 3)
+    down = ScaleDown(book.redis.xadd(STREAM, {"type": "scale_down", "task_id": "t"}), "t")
+    ledger.take(down, Entry(down.event_id, ((b"type", b"scale_down"),)))
+    book.redis.xtrim(STREAM, maxlen=2, approximate=False)
+    assert lost(ledger) == 2
 
 
 def test_entry_that_a_stranger_acknowledged_is_no_loss(book: Book, ledger: Ledger) -> None:

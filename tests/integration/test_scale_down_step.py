@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from ottoscaler.ledger.records import Stage
-from ottoscaler.model import Phase, ScaleDown, WorkerId
+from ottoscaler.ledger.records import Stage, Word
+from ottoscaler.model import Outcome, Phase, Reason, ScaleDown, ScaleUp, Status, WorkerId
 from ottoscaler.pods.labels import pod_name
 from ottoscaler.pods.view import parse_pod
 from tests.harness.redis_fixture import Book, book, redis_server
@@ -116,3 +116,50 @@ def test_scale_down_of_another_owner_by_now_is_left_alone(stages: Stages, book: 
     stages.scale_downs.apply(ScaleDown(down, None, 1), 1)
     assert name not in stages.pods.deleted
     assert book.results("event") == []
+
+
+def end_of(stages: Stages, event_id: str, index: int, status: Status) -> None:
+    """The victim's owner records its end against the standing intent."""
+    outcome = Outcome(status, Reason.COMPLETED, pod="p", finished_at="2026-01-01T00:00:00.000Z")
+    worker = WorkerId(event_id, index, 0)
+    stages.ledger.record(worker, 1, f"uid-{index}", outcome, despite_intent=True)
+
+
+def told(book: Book, down: str) -> list[str]:
+    return [e["cancelled"] for e in book.results("event") if e["event_id"] == down]
+
+
+def test_victim_that_had_ended_by_itself_is_not_counted(stages: Stages, book: Book) -> None:
+    """The watch had not shown its end yet when the intent was written."""
+    event_id = taken(stages, book, 4, task_id="t")
+    for index in range(3):
+        running(stages, event_id, index)
+    down = carry_out(stages, book, task_id="t")
+    assert told(book, down) == [], "the ends of three are not recorded yet"
+    steps = stages.ledger.scale_downs
+    for index, status in enumerate((Status.SUCCEEDED, Status.CANCELLED, Status.CANCELLED)):
+        assert steps.finish(down, 1, patient=True).word is Word.MORE
+        end_of(stages, event_id, index, status)
+    assert steps.finish(down, 1, patient=True).word is Word.OK
+    assert told(book, down) == ["3"], "two with Pods, and one that had not begun"
+
+
+def test_victims_whose_end_takes_long_are_counted_by_their_intents(stages: Stages, book: Book) -> None:
+    event_id = taken(stages, book, 2, task_id="t")
+    for index in range(2):
+        running(stages, event_id, index)
+    down = carry_out(stages, book, task_id="t")
+    end_of(stages, event_id, 0, Status.SUCCEEDED)
+    assert stages.ledger.scale_downs.finish(down, 1).word is Word.OK
+    assert told(book, down) == ["1"]
+
+
+def test_workers_that_its_tombstone_cancels_are_counted_while_it_is_open(stages: Stages, book: Book) -> None:
+    event_id = taken(stages, book, 1, task_id="t")
+    running(stages, event_id, 0)
+    unread = ScaleUp(add(book, pod_count=3, task_id="t"), "t", 3)
+    down = carry_out(stages, book, task_id="t")
+    end_of(stages, event_id, 0, Status.CANCELLED)
+    stages.ledger.scale_downs.finish(down, 1)
+    assert told(book, down) == ["4"]
+    assert len([w for w in book.results("worker") if w["event_id"] == unread.event_id]) == 3

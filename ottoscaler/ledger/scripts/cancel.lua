@@ -6,7 +6,8 @@ if wiped() then return {'wiped'} end
 local down, key, now = A[1], event_key(A[1]), now_ms()
 local may = ownership(key, A[2], A[3])
 if may ~= 'ok' then return {may} end
-local chosen = tonumber(redis.call('HGET', key, 'cut'))
+local chosen = tonumber(redis.call('HGET', key, 'chosen') or '0')
+local ended = 0
 local limit = A[4] ~= '' and tonumber(A[4]) or math.huge
 local before = chosen
 for i = 6, #A, 2 do
@@ -20,9 +21,13 @@ for i = 6, #A, 2 do
       chosen = chosen + 1
       if cancelled[3] == false then
         redis.call('HSET', key, 'v:' .. id .. ':' .. index, cancelled[1] .. ':' .. cancelled[2])
+        redis.call('HINCRBY', key, 'victims', 1)
+      else
+        ended = ended + 1
       end
     end
   end
 end
-if chosen > before then redis.call('HSET', key, 'cut', chosen, 'progress', '1') end
+if chosen > before then redis.call('HSET', key, 'chosen', chosen, 'progress', '1') end
+if ended > 0 then redis.call('HINCRBY', key, 'cut', ended) end
 return {'ok', tostring(chosen)}

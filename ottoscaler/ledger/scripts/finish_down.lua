@@ -1,9 +1,14 @@
--- A scale_down whose victims' Pods have been asked to go is finished: A = id, owner, epoch.
+-- A scale_down whose victims' Pods have been asked to go is finished: A = id, owner, epoch, patient ('1': not before
+-- the end of each victim is recorded, so that only those are counted which were cancelled; else those whose end is
+-- not known yet are counted, as their intents stand).
 local failure = check_streams()
 if failure then return failure end
 if wiped() then return {'wiped'} end
 local key = event_key(A[1])
 local may = ownership(key, A[2], A[3])
 if may ~= 'ok' then return {may} end
+local victims = tonumber(redis.call('HGET', key, 'victims') or '0')
+if victims > 0 and A[4] == '1' then return {'more'} end
+if victims > 0 then redis.call('HINCRBY', key, 'cut', victims) end
 local ended = finish_event(A[1], key, now_ms())
 return {'ok', ended[1], tostring(ended[2])}

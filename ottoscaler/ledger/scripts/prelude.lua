@@ -169,16 +169,25 @@ local function finish_event(id, key, now)
   return {status, now - begun}
 end
 
+-- A scale_down that is still open is told how its victim ended: A victim that had ended by itself is not counted.
+local function end_victim(intent, id, index, status)
+  local down = event_key(string.match(intent, '^%d+:([^:]*):'))
+  if redis.call('HDEL', down, 'v:' .. id .. ':' .. index) == 0 then return end
+  redis.call('HINCRBY', down, 'victims', -1)
+  if status == 'cancelled' then redis.call('HINCRBY', down, 'cut', 1) end
+end
+
 -- Write one index's result; the caller has checked that it may. Returns {status, ms} where that ended the event.
 local function record(id, key, index, attempt, uid, r, now)
   redis.call('HSET', key, 'i:' .. index, 'd:' .. attempt .. ':' .. r.status .. ':' .. uid, 'progress', '1')
-  local e = redis.call('HMGET', key, 'task', 'meta')
+  local e = redis.call('HMGET', key, 'task', 'meta', 'c:' .. index)
   append_result('kind', 'worker', 'event_id', id, 'task_id', e[1], 'index', index, 'attempt', attempt,
     'pod', r.pod, 'node', r.node, 'status', r.status, 'reason', r.reason, 'exit_code', r.exit_code,
     'message', r.message, 'metadata', e[2], 'created_at', r.created_at, 'started_at', r.started_at,
     'finished_at', r.finished_at)
   redis.call('HINCRBY', key, COUNTERS[r.status], 1)
   redis.call('HDEL', key, 'c:' .. index)
+  if e[3] then end_victim(e[3], id, index, r.status) end
   local done = redis.call('HINCRBY', key, 'done', 1)
   -- A long event's first results are kept until the retention time after its end, not after theirs.
   if done == 1 then redis.call('ZADD', P .. 'results-from', now, id) end
@@ -216,10 +225,15 @@ local function cancel_doomed(id, key, at, now)
   local by, why = string.match(e[1], '^(.-):(.*)$')
   local from, total = tonumber(e[2] or '0'), tonumber(e[3])
   local to = math.min(from + MOST_CANCELLED, total)
+  local ended, count, down = nil, 0, event_key(by)
   for index = from, to - 1 do
     local cancelled = cancel_index(id, key, string.format('%.0f', index), by, why, at, now)
-    if cancelled and type(cancelled[3]) == 'table' then return cancelled[3], false end -- that ended the event
+    if cancelled and cancelled[3] then count = count + 1 end
+    if cancelled and type(cancelled[3]) == 'table' then ended = cancelled[3] break end -- that ended the event
   end
+  local d = redis.call('HMGET', down, 'state', 'type')
+  if count > 0 and d[1] == 'open' and d[2] == 'scale_down' then redis.call('HINCRBY', down, 'cut', count) end
+  if ended then return ended, false end
   if to >= total then
     redis.call('HDEL', key, 'doomed', 'doomed-from')
     return nil, false
