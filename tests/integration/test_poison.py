@@ -106,7 +106,7 @@ def test_suspect_that_waits_for_quota_stops_nobody_else(place: Sandbox) -> None:
     path = f"/api/v1/namespaces/{place.kube.namespace}/resourcequotas"
     assert place.kube.request("POST", path, quota)[0] == 201
     place.start("owner")
-    assert ledger(place, suspect)["strikes"] == "2"
+    wait_for(lambda: ledger(place, suspect)["strikes"] == "2", "it is a suspect")
     others = [place.scale_up() for _ in range(5)]
     for event_id in others:
         assert place.wait_event(event_id, 10)["status"] == "succeeded"
