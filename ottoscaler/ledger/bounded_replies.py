@@ -66,7 +66,7 @@ class BoundedParser(_Resp2):  # type: ignore[misc]
                 room -= length
                 items.append(item)
         if cut:
-            items.cut_bytes = size
+            items.cut_bytes = max(1, size)  # all of them may be empty
         return items
 
     def _drop(self, length: int, options: dict[str, Any]) -> None:

@@ -15,10 +15,11 @@ from ottoscaler.ledger.records import Entry
 from ottoscaler.ledger.redis_client import RedisClient
 from tests.harness.redis_fixture import Book, book, redis_server
 from tests.harness.sandbox import Sandbox
+from tests.harness.waiting import wait_for
 
 __all__ = ["book", "redis_server"]
 
-STREAM = "otto:scale:events"
+STREAM, DEAD = "otto:scale:events", "otto:scale:dead"
 HUGE_BYTES = 150_000_000
 MOST_RSS_BYTES = 300 << 20
 
@@ -87,15 +88,33 @@ def peak_bytes(pid: int) -> int:
     return int(found[1]) * 1024
 
 
-def test_an_entry_of_150_mb_is_dead_lettered_and_harms_neither_its_reader_nor_others(place: Sandbox) -> None:
-    replica = place.start(OTTO_MAX_EVENTS_IN_HAND="1")
+def add_in_all_shapes(held: Any) -> list[str]:
+    """Entries that are large each in its own way, up to 150 MB; none of them can be an event."""
+    up = [(b"type", b"scale_up"), (b"pod_count", b"1")]
+    shapes = [
+        [*up, (b"note", b"x" * HUGE_BYTES)],
+        [*up, (b"n" * 1_048_000, b"")],
+        [*up, *((b"%d" % n, b"") for n in range(40_000))],
+        [(b"", b"")] * 70_000,
+        [*up, (b"note", b"\x01" * 1_048_000)],
+    ]
+    words = ([word for pair in shape for word in pair] for shape in shapes)
+    return [held.execute_command("XADD", STREAM, "*", *each).decode() for each in words]
+
+
+def test_entries_of_up_to_150_mb_are_dead_lettered_and_harm_neither_their_reader_nor_others(
+    place: Sandbox,
+) -> None:
+    replica = place.start()
     held: Any = redis.Redis(port=place.redis_server.port, socket_timeout=30)
-    huge = held.xadd(STREAM, {"type": "scale_up", "pod_count": "1", "note": b"x" * HUGE_BYTES}).decode()
+    ids = add_in_all_shapes(held)
     place.wait_event(place.scale_up())
-    letter = place.wait_dead(huge)
-    assert letter["error"].startswith(f"the event has {HUGE_BYTES + 26} bytes; the limit is 65536")
-    assert (letter["field:type"], letter["field:pod_count"]) == ("scale_up", "1")
-    assert "field:note" not in letter
+    wait_for(lambda: held.xlen(DEAD) == len(ids), "all are dead-lettered", 20)
+    ((_, letter),) = held.xrange(DEAD, count=1)
+    assert letter[b"event_id"].decode() == ids[0]
+    assert letter[b"error"].startswith(b"the event has %d bytes; the limit is 65536" % (HUGE_BYTES + 26))
+    assert (letter[b"field:type"], letter[b"field:pod_count"]) == (b"scale_up", b"1")
+    assert b"field:note" not in letter
     assert peak_bytes(replica.pid) < MOST_RSS_BYTES
     assert replica.process.poll() is None
     held.close()
