@@ -40,7 +40,7 @@ class RedisCheck:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._stream = RedisClient(settings)
+        self._redis = RedisClient(settings)
         self.installation: str | None = None
 
     def findings(self) -> Iterator[Finding]:
@@ -51,7 +51,7 @@ class RedisCheck:
             yield Finding("problem", "redis", sentence(self._settings, error))
 
     def _ask(self) -> Iterator[Finding]:
-        self._stream.command("PING")
+        self._redis.command("PING")
         info = self._info()
         if info is None:
             yield Finding("ok", "redis", f"{where(self._settings)} answers")
@@ -63,25 +63,25 @@ class RedisCheck:
         else:
             yield version(info, where(self._settings))
             if info.get("cluster_enabled") == "1" or info.get("redis_mode") == "cluster":
-                if problem := self._stream.cluster_problem():
+                if problem := self._redis.cluster_problem():
                     yield Finding("problem", "redis", problem + ".")
                     return
                 tag = hash_tag(self._settings.redis_stream)
                 yield Finding(
                     "ok", "redis", f"it is a Redis Cluster, and our streams share the hash tag {tag!r}"
                 )
-                installation(self._stream)  # which leads to the node that serves them
+                installation(self._redis)  # which leads to the node that serves them
                 info = self._info() or info
             yield from trust(info)
         yield from self._names()
         yield from self._lost()
-        self.installation = installation(self._stream)
+        self.installation = installation(self._redis)
         yield self._installation()
         yield from self._namespaces()
 
     def _info(self) -> dict[str, str] | None:
         try:
-            raw = self._stream.command("INFO")
+            raw = self._redis.command("INFO")
         except RedisError as error:
             if "NOPERM" in str(error) or "no permissions" in str(error).lower():
                 return None
@@ -91,14 +91,14 @@ class RedisCheck:
 
     def _names(self) -> Iterator[Finding]:
         """Keys with our names but another type: every script would refuse to write."""
-        settings, prefix = self._settings, self._stream.prefix
+        settings, prefix = self._settings, self._redis.prefix
         names = {
             settings.redis_stream: "stream",
             settings.redis_results_stream: "stream",
             settings.redis_dead_stream: "stream",
             **{prefix + name: kind for name, kind in KINDS.items()},
         }
-        answers = self._stream.pipeline([("TYPE", name) for name in names])
+        answers = self._redis.pipeline([("TYPE", name) for name in names])
         wrong = False
         for (name, kind), answer in zip(names.items(), answers, strict=True):
             found = answer.decode()
@@ -113,7 +113,7 @@ class RedisCheck:
             yield Finding("ok", "keys", f"streams and {prefix}* are free or already ours")
 
     def _lost(self) -> Iterator[Finding]:
-        lost = int(self._stream.command("HGET", f"{self._stream.prefix}account", "lost") or 0)
+        lost = int(self._redis.command("HGET", f"{self._redis.prefix}account", "lost") or 0)
         if lost:
             yield Finding(
                 "warning",
@@ -124,10 +124,8 @@ class RedisCheck:
 
     def _namespaces(self) -> Iterator[Finding]:
         """Events in flight whose workers run in another namespace than NAMESPACE says now."""
-        ids = sorted(self._stream.command("SMEMBERS", f"{self._stream.prefix}events"))[:MOST_EVENTS]
-        names = self._stream.pipeline(
-            [("HGET", f"{self._stream.prefix}event:{i.decode()}", "ns") for i in ids]
-        )
+        ids = sorted(self._redis.command("SMEMBERS", f"{self._redis.prefix}events"))[:MOST_EVENTS]
+        names = self._redis.pipeline([("HGET", f"{self._redis.prefix}event:{i.decode()}", "ns") for i in ids])
         counts = Counter(name.decode() for name in names if name is not None)
         del counts[self._settings.namespace]
         for namespace, count in sorted(counts.items()):

@@ -84,8 +84,8 @@ def main(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
 class DeadLetters:
     """The dead-letter stream. Every method raises RedisError."""
 
-    def __init__(self, stream: RedisClient, settings: Settings) -> None:
-        self._stream = stream
+    def __init__(self, redis: RedisClient, settings: Settings) -> None:
+        self._redis = redis
         self._name = settings.redis_dead_stream
 
     def newest(self, count: int) -> list[DeadLetter]:
@@ -101,7 +101,7 @@ class DeadLetters:
         return found
 
     def length(self) -> int:
-        return int(self._stream.command("XLEN", self._name))
+        return int(self._redis.command("XLEN", self._name))
 
     def everything(self) -> Iterator[str]:
         """The ids of all that are there now, the oldest first; what comes meanwhile is left out."""
@@ -129,16 +129,16 @@ class DeadLetters:
 
     def replay(self, letter_id: str) -> tuple[str, str, str]:
         """Put one back: (``ok``, its event's old id, the new one), or a word that says why not."""
-        answer = self._stream.script("replay", installation(self._stream), letter_id)
+        answer = self._redis.script("replay", installation(self._redis), letter_id)
         words = [_text(part) for part in answer] + ["", ""]
         return words[0], words[1], words[2]
 
     def drop(self, letter_ids: Sequence[str]) -> int:
         """Remove them; how many there were."""
-        return int(self._stream.command("XDEL", self._name, *letter_ids))
+        return int(self._redis.command("XDEL", self._name, *letter_ids))
 
     def _command(self, verb: str, begin: str, end: str, count: int) -> Any:
-        return self._stream.command(verb, self._name, begin, end, "COUNT", count)
+        return self._redis.command(verb, self._name, begin, end, "COUNT", count)
 
 
 def _list(box: DeadLetters, count: int, as_json: bool) -> int:

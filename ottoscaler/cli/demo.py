@@ -132,7 +132,7 @@ class _Story:
     def __init__(self, cluster: LocalCluster, settings: Settings) -> None:
         self._cluster = cluster
         self._settings = settings
-        self._stream = RedisClient(settings)
+        self._redis = RedisClient(settings)
         access = Access(str(cluster.kubeconfig_path), 2)
         self._pods = PodClient(access, settings.namespace, Throttle(50, 50), lambda *_: None)
         self._view = View(sys.stdout)
@@ -141,7 +141,7 @@ class _Story:
         told = [self._play(number, scene) for number, scene in enumerate(SCENES, 1)]
         _wait(lambda: not self._pods.list(selector(self._settings.instance))[0], SCENE_SECONDS)
         self._view.results(self._results("event"), self._results("worker"))
-        self._stream.close()
+        self._redis.close()
         expected = ["succeeded", "failed", "succeeded"]
         statuses = [entry.get("status") for entry in told]
         say(f"\nNo worker Pod is left. {time.monotonic() - begun:.0f} s in all.")
@@ -151,7 +151,7 @@ class _Story:
     def _play(self, number: int, scene: Scene) -> dict[str, str]:
         words = [word for pair in scene.fields.items() for word in pair]
         self._view.open(number, scene, self._redis_cli(words))
-        raw = self._stream.command("XADD", self._settings.redis_stream, "*", "type", "scale_up", *words)
+        raw = self._redis.command("XADD", self._settings.redis_stream, "*", "type", "scale_up", *words)
         event_id = raw.decode()
         deadline = time.monotonic() + SCENE_SECONDS
         while True:
@@ -176,7 +176,7 @@ class _Story:
         return [found[index] for index in sorted(found)]
 
     def _results(self, kind: str) -> list[dict[str, str]]:
-        raw = entries(self._stream.command("XRANGE", self._settings.redis_results_stream, "-", "+"))
+        raw = entries(self._redis.command("XRANGE", self._settings.redis_results_stream, "-", "+"))
         told = [{k.decode(): v.decode() for k, v in entry.fields or ()} for entry in raw]
         return [entry for entry in told if entry["kind"] == kind]
 

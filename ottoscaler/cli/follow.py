@@ -70,8 +70,8 @@ class Progress:
 class Following:
     """Reads the results, beginning before the event is sent, so that no entry is missed."""
 
-    def __init__(self, stream: RedisClient, settings: Settings, event: Event) -> None:
-        self._stream = stream
+    def __init__(self, redis: RedisClient, settings: Settings, event: Event) -> None:
+        self._redis = redis
         self._settings = settings
         self._behind = {settings.redis_results_stream: "0-0", settings.redis_dead_stream: "0-0"}
         self._progress = Progress(event.pod_count if isinstance(event, ScaleUp) else 0, sys.stderr)
@@ -80,7 +80,7 @@ class Following:
     def begin(self) -> None:
         """Note where both streams end now. Raises RedisError."""
         for name in self._behind:
-            last = self._stream.command("XREVRANGE", name, "+", "-", "COUNT", 1)
+            last = self._redis.command("XREVRANGE", name, "+", "-", "COUNT", 1)
             if last:
                 self._behind[name] = last[0][0].decode()
 
@@ -122,7 +122,7 @@ class Following:
 
     def _read(self, block_ms: int) -> list[dict[str, str]]:
         names, ids = list(self._behind), list(self._behind.values())
-        answer = self._stream.command(
+        answer = self._redis.command(
             "XREAD", "COUNT", ENTRIES_A_READ, "BLOCK", block_ms, "STREAMS", *names, *ids
         )
         found = []
@@ -134,8 +134,8 @@ class Following:
         return found
 
     def _ended(self, event_id: str) -> str:
-        key = f"{self._stream.prefix}event:{event_id}"
-        state, status = self._stream.command("HMGET", key, "state", "status")
+        key = f"{self._redis.prefix}event:{event_id}"
+        state, status = self._redis.command("HMGET", key, "state", "status")
         return status.decode() if state == b"done" and status else ""
 
     def _entry(self, event_id: str, fields: Mapping[str, str]) -> int | None:

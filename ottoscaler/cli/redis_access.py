@@ -77,7 +77,7 @@ def sentence(settings: Settings, error: RedisError) -> str:
     return f"tried Redis at {where(settings)}: {text}. {advice(settings, error)}"
 
 
-def installation(stream: RedisClient) -> str:
+def installation(redis: RedisClient) -> str:
     """The installation's id that Redis keeps, '' where no replica has ever registered. Raises RedisError."""
-    raw = stream.command("GET", f"{stream.prefix}installation")
+    raw = redis.command("GET", f"{redis.prefix}installation")
     return raw.decode("utf-8", "replace") if raw else ""

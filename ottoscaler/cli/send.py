@@ -35,12 +35,12 @@ def main(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     except (BadEvent, BadTemplate) as error:
         say(f"not sent: {safe(str(error), LONGEST_REASON)}")
         return 2
-    stream = RedisClient(settings)
+    redis = RedisClient(settings)
     following = None
     if arguments.wait:
-        following = Following(stream, settings, event)
+        following = Following(redis, settings, event)
         _or_failed(settings, following.begin)
-    event_id = add(stream, settings, fields)
+    event_id = add(redis, settings, fields)
     print(event_id, flush=True)
     if following is None:
         return 0
@@ -72,12 +72,12 @@ def accept(fields: Pairs, settings: Settings) -> Event:
     return event
 
 
-def add(stream: RedisClient, settings: Settings, fields: Pairs) -> str:
+def add(redis: RedisClient, settings: Settings, fields: Pairs) -> str:
     """XADD; the event's id. Raises Failed, saying whether the event may be there all the same."""
-    _or_failed(settings, lambda: stream.command("PING"))
+    _or_failed(settings, lambda: redis.command("PING"))
     flat = [part for pair in fields for part in pair]
     try:
-        answer = stream.command("XADD", settings.redis_stream, "*", *flat)
+        answer = redis.command("XADD", settings.redis_stream, "*", *flat)
     except RedisUnavailable as error:
         unknown = "is unavailable" in str(error)  # else Redis answered with a refusal
         doubt = " It is unknown whether the event was added; check `status` before you send it again."

@@ -27,12 +27,12 @@ Json = dict[str, Any]
 class SnapshotReader:
     """Reads snapshots. Every method raises RedisError. One thread."""
 
-    def __init__(self, stream: RedisClient, settings: Settings) -> None:
-        self._stream = stream
+    def __init__(self, redis: RedisClient, settings: Settings) -> None:
+        self._redis = redis
         self._settings = settings
-        self._prefix = stream.prefix
-        self._dead = DeadLetters(stream, settings)
-        self._heartbeats = Heartbeats(stream)
+        self._prefix = redis.prefix
+        self._dead = DeadLetters(redis, settings)
+        self._heartbeats = Heartbeats(redis)
 
     def read(self) -> Json:
         """The whole picture, as docs/cli.md describes it. Waits for heartbeats, some 2.5 s at most."""
@@ -44,7 +44,7 @@ class SnapshotReader:
             "at": timestamp(now_ms / 1000),
             "stream": self._settings.redis_stream,
             "group": self._settings.redis_consumer_group,
-            "installation": installation(self._stream),
+            "installation": installation(self._redis),
             "backlog": self._backlog(now_ms),
             "replicas": replicas,
             "events_in_flight": total,
@@ -57,21 +57,21 @@ class SnapshotReader:
         }
 
     def _now_ms(self) -> int:
-        seconds, micros = self._stream.command("TIME")
+        seconds, micros = self._redis.command("TIME")
         return int(seconds) * 1000 + int(micros) // 1000
 
     # --- events
 
     def _events(self, now_ms: int) -> tuple[list[Json], int]:
-        ids = [_text(i) for i in self._stream.command("SMEMBERS", f"{self._prefix}events")]
+        ids = [_text(i) for i in self._redis.command("SMEMBERS", f"{self._prefix}events")]
         ids.sort(key=order)
-        offers = {_text(i) for i in self._stream.command("SMEMBERS", f"{self._prefix}offers")}
+        offers = {_text(i) for i in self._redis.command("SMEMBERS", f"{self._prefix}offers")}
         shown = ids[:MOST_EVENTS]
         found = []
         for at in range(0, len(shown), EVENTS_A_ROUND_TRIP):
             part = shown[at : at + EVENTS_A_ROUND_TRIP]
             asked: Sequence[tuple[str, ...]] = [("HGETALL", f"{self._prefix}event:{i}") for i in part]
-            for event_id, flat in zip(part, self._stream.pipeline(asked), strict=True):
+            for event_id, flat in zip(part, self._redis.pipeline(asked), strict=True):
                 raw = {_text(k): v for k, v in zip(flat[::2], flat[1::2], strict=True)}
                 if raw.get("state") == b"open":
                     found.append(describe(event_id, raw, offered=event_id in offers, now_ms=now_ms))
@@ -82,14 +82,14 @@ class SnapshotReader:
     def _backlog(self, now_ms: int) -> Json:
         name, group = self._settings.redis_stream, self._settings.redis_consumer_group
         backlog: Json = {
-            "stream_length": int(self._stream.command("XLEN", name)),
+            "stream_length": int(self._redis.command("XLEN", name)),
             "lag": None,
             "pending": 0,
             "oldest_pending": None,
-            "lost": int(self._stream.command("HGET", f"{self._prefix}account", "lost") or 0),
+            "lost": int(self._redis.command("HGET", f"{self._prefix}account", "lost") or 0),
         }
         try:
-            groups = self._stream.command("XINFO", "GROUPS", name)
+            groups = self._redis.command("XINFO", "GROUPS", name)
         except RedisError as error:
             if "no such key" in str(error):
                 return {**backlog, "lag": 0}
@@ -106,7 +106,7 @@ class SnapshotReader:
 
     def _oldest_pending(self, now_ms: int) -> Json | None:
         name, group = self._settings.redis_stream, self._settings.redis_consumer_group
-        found = self._stream.command("XPENDING", name, group, "-", "+", 1)
+        found = self._redis.command("XPENDING", name, group, "-", "+", 1)
         if not found:
             return None
         event_id, consumer, idle_ms, _deliveries = found[0]
@@ -122,7 +122,7 @@ class SnapshotReader:
         """The newest failed workers among the newest results."""
         name = self._settings.redis_results_stream
         failures: list[Json] = []
-        for _, flat in self._stream.command("XREVRANGE", name, "+", "-", "COUNT", RESULTS_LOOKED_AT):
+        for _, flat in self._redis.command("XREVRANGE", name, "+", "-", "COUNT", RESULTS_LOOKED_AT):
             text = [_text(part) for part in flat]
             entry = dict(zip(text[::2], text[1::2], strict=True))
             if entry.get("kind") == "worker" and entry.get("status") == "failed":

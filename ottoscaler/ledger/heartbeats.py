@@ -25,8 +25,8 @@ Json = dict[str, Any]
 class Heartbeats:
     """Looks at the replicas' heartbeats, and remembers them from one look to the next. One thread."""
 
-    def __init__(self, stream: RedisClient) -> None:
-        self._stream = stream
+    def __init__(self, redis: RedisClient) -> None:
+        self._redis = redis
         self._seen: dict[str, tuple[str, str, float]] = {}  # consumer: incarnation, beat, since when
 
     def look(self) -> list[Json]:
@@ -56,14 +56,14 @@ class Heartbeats:
         return known is not None
 
     def _read(self) -> dict[str, Json]:
-        prefix = self._stream.prefix
+        prefix = self._redis.prefix
         names = sorted(
-            name.decode("utf-8", "replace") for name in self._stream.command("SMEMBERS", f"{prefix}replicas")
+            name.decode("utf-8", "replace") for name in self._redis.command("SMEMBERS", f"{prefix}replicas")
         )
         if not names:
             return {}
         names = names[:MOST_REPLICAS]
-        answers = self._stream.pipeline(
+        answers = self._redis.pipeline(
             [("HMGET", f"{prefix}replica:{name}", "incarnation", "beat", "info") for name in names]
         )
         return {
