@@ -54,6 +54,7 @@ class EventRun:
         self, event: ScaleUp, plan: PodPlan | None, record: Record, *, head_start: HeadStart | None = None
     ) -> None:
         self.event = event
+        self.priority = event.priority
         self.plan = plan  # None: no Pod of it can be built any more; what has begun is only ended
         self.body = record.body
         self.epoch = record.epoch
@@ -109,10 +110,6 @@ class EventRun:
         """The index's result stands."""
         self.states[index] = f"d:{attempt}:{status}:{uid}"
         self.progressed = True
-
-    @property
-    def priority(self) -> int:
-        return self.event.priority
 
     @property
     def has_pods(self) -> bool:
