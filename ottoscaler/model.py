@@ -112,6 +112,7 @@ class PodView:
     unschedulable: str  # the scheduler's sentence, else empty
     disruption: str  # the DisruptionTarget condition's reason, else empty
     disruption_message: str
+    gated: bool = False  # it was created with our scheduling gate, and shows one
 
     @property
     def terminal(self) -> bool:

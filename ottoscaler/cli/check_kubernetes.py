@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Generator, Iterator
 
@@ -20,6 +21,12 @@ VERBS = ("create", "get", "list", "watch", "delete")  # all that the service doe
 CONNECTIONS = 2
 INSTALLATIONS_NAMED = 3
 DRY_RUNS = 50  # templates tried; each takes a few ms, admission webhooks some more
+
+
+def knows_gates(version: str) -> bool:
+    """Whether a server of this version holds Pods by scheduling gates, without being told to."""
+    match = re.match(r"v(\d+)\.(\d+)", version)
+    return match is not None and (int(match[1]), int(match[2])) >= (1, 27)
 
 
 class KubernetesCheck:
@@ -42,6 +49,10 @@ class KubernetesCheck:
         try:
             version = self._pods.version()
             yield Finding("ok", "kubernetes", f"{self._access.host} answers: {version}")
+            if self._settings.start_gate == "true" and not knows_gates(version):
+                yield Finding(
+                    "problem", "kubernetes", f"OTTO_START_GATE needs Kubernetes 1.27, this is {version}"
+                )
             may = yield from self._permissions()
             if may["create"] and self._templates:
                 yield from self._dry_runs(self._templates)
@@ -68,7 +79,8 @@ class KubernetesCheck:
     def _permissions(self) -> Generator[Finding, None, dict[str, bool]]:
         """Returns what is allowed."""
         namespace = self._settings.namespace
-        allowed = {verb: self._pods.may(verb)[0] for verb in VERBS}
+        verbs = (*VERBS, "patch") if self._settings.start_gate == "true" else VERBS
+        allowed = {verb: self._pods.may(verb)[0] for verb in verbs}
         missing = [verb for verb, may in allowed.items() if not may]
         if missing:
             yield Finding(
@@ -78,7 +90,7 @@ class KubernetesCheck:
                 "grants it.",
             )
         else:
-            yield Finding("ok", "permissions", f"may {', '.join(VERBS)} pods in namespace {namespace}")
+            yield Finding("ok", "permissions", f"may {', '.join(verbs)} pods in namespace {namespace}")
         if not self._pods.may("list", "events")[0]:
             yield Finding(
                 "warning",
@@ -105,6 +117,7 @@ class KubernetesCheck:
             pending_timeout_seconds=settings.pending_timeout_seconds,
             default_timeout_seconds=settings.worker_timeout_seconds,
             default_max_retries=settings.max_retries,
+            start_gate=settings.start_gate == "true",
         )
         event_id = f"{int(time.time() * 1000)}-0"
         try:

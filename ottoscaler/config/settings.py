@@ -215,6 +215,11 @@ class Settings:
         60.0,
         "how long one create may take; it passes every admission webhook, each of which may take 30 s",
     )
+    start_gate: str = setting(
+        kinds.choice("true", "false"),
+        "false",
+        "`true`: no container starts before Redis knows its Pod; needs Kubernetes 1.27 and the verb `patch`",
+    )
     http_address: str = setting(
         kinds.HOST, "", "the address of `/metrics`, `/healthz` and `/readyz`", shown_default="all"
     )

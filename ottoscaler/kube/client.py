@@ -27,7 +27,7 @@ from ottoscaler.kube.status import NEVER_SENT, error_of, plain, retry_after
 from ottoscaler.kube.throttle import CREATES, DELETES, LOOKS, Throttle, Turn
 from ottoscaler.kube.transport import Transport
 from ottoscaler.model import JsonObject, PodView
-from ottoscaler.pods.labels import event_in
+from ottoscaler.pods.labels import START_GATE, event_in
 from ottoscaler.pods.refusal_table import is_policy
 from ottoscaler.pods.view import parse_pod
 
@@ -155,6 +155,23 @@ class PodClient:
         path = f"/api/v1/namespaces/{quote(self.namespace)}/events?{urlencode(query)}"
         with self._throttle.look(""):
             return warnings(self._call("get", "GET", path))
+
+    def ungate(self, name: str, uid: str) -> None:
+        """Take our scheduling gate off this very Pod, others' stay. Harmless twice. Raises PodGone."""
+        gates = [{"name": START_GATE, "$patch": "delete"}]
+        body = json.dumps({"metadata": {"uid": uid}, "spec": {"schedulingGates": gates}}).encode()
+        headers = {**self._headers(body), "Content-Type": "application/strategic-merge-patch+json"}
+        try:
+            with self._throttle.look(event_in(name)):
+                self._send(
+                    "patch", "PATCH", f"{self._path}/{quote(name)}", body, headers, READ_SECONDS, stream=False
+                )
+        except KubernetesUnavailable:
+            raise
+        except KubernetesError as error:
+            if error.status in (409, 422):  # the UID is another one's
+                raise PodGone(str(error), status=error.status) from error
+            raise
 
     # --- all Pods
 

@@ -8,6 +8,8 @@ import re
 from ottoscaler.model import WorkerId
 
 PREFIX = "ottoscaler.io/"  # of our own labels and annotations
+START_GATE = PREFIX + "noted"  # the scheduling gate, taken off once the Pod is noted as its attempt's
+GATED = PREFIX + "start-gate"  # the annotation of Pods that were created with it
 OWN_LABELS = {"app": "otto-agent", "managed-by": "ottoscaler"}  # the same on every worker (DESIGN.md 3.4)
 MAX_KEPT = 54  # 63 characters of a label value, less "-" and 8 hex digits (DESIGN.md 3.2)
 MAX_NAME = 63  # characters of a DNS label: the Pod's name is its host name, too

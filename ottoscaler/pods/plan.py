@@ -18,7 +18,7 @@ from typing import Any
 from ottoscaler.errors import BadEvent
 from ottoscaler.events.values import metadata_json
 from ottoscaler.model import JsonObject, ScaleUp, WorkerId
-from ottoscaler.pods.labels import PREFIX, label_value, labels, pod_name
+from ottoscaler.pods.labels import GATED, PREFIX, START_GATE, label_value, labels, pod_name
 from ottoscaler.pods.overlay import lay_over, literal
 from ottoscaler.pods.template_checks import ACCEPTS, ENV, PREFERRED
 from ottoscaler.pods.templates import Template, Templates
@@ -39,6 +39,7 @@ class PodDefaults:
     pending_timeout_seconds: float
     default_timeout_seconds: float
     default_max_retries: int = 2
+    start_gate: bool = False  # its containers start only once the Pod is noted
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,12 @@ def plan(
         task_label=label_value(event.task_id),
         timeout_seconds=timeout,
         max_retries=retries,
-        skeleton=_skeleton(event, template, math.ceil(defaults.pending_timeout_seconds + timeout)),
+        skeleton=_skeleton(
+            event,
+            template,
+            math.ceil(defaults.pending_timeout_seconds + timeout),
+            gated=defaults.start_gate,
+        ),
         position=[c["name"] for c in template.pod["spec"]["containers"]].index(WORKER),
         clock=clock,
     )
@@ -128,12 +134,15 @@ def plan(
     return made
 
 
-def _skeleton(event: ScaleUp, template: Template, deadline: int) -> JsonObject:
+def _skeleton(event: ScaleUp, template: Template, deadline: int, *, gated: bool) -> JsonObject:
     pod = copy.deepcopy(template.pod)
     meta, spec = pod.get("metadata") or {}, pod["spec"]
     annotations = {k: v for k, v in meta.get("annotations", {}).items() if k not in (ACCEPTS, ENV)}
     annotations[PREFIX + "task-id"] = event.task_id
     annotations[PREFIX + "metadata"] = metadata_json(event.metadata)
+    if gated:
+        annotations[GATED] = "true"
+        spec["schedulingGates"] = [*(spec.get("schedulingGates") or []), {"name": START_GATE}]
     spec["restartPolicy"] = "Never"
     spec["activeDeadlineSeconds"] = deadline
     # A template may ask for these on purpose; what it does not mention stays off.

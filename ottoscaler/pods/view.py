@@ -11,7 +11,7 @@ import re
 from typing import Any
 
 from ottoscaler.model import JsonObject, Phase, PodView, WorkerId
-from ottoscaler.pods.labels import PREFIX
+from ottoscaler.pods.labels import GATED, PREFIX
 
 WORKER = "worker"  # the container that an event is about (DESIGN.md 3.4)
 
@@ -67,6 +67,7 @@ def parse_pod(obj: JsonObject) -> PodView:
         unschedulable=unschedulable,
         disruption=disruption,
         disruption_message=disruption_message,
+        gated=annotations.get(GATED) == "true" and _is_gated(status),
     )
 
 
@@ -151,6 +152,13 @@ def _waiting(status: JsonObject, worker: JsonObject, state: JsonObject) -> tuple
             return reason, _text(waiting, "message")
         calm = calm if calm[0] else (reason, _text(waiting, "message"))
     return calm
+
+
+def _is_gated(status: JsonObject) -> bool:
+    return any(
+        one.get("type") == "PodScheduled" and one.get("reason") == "SchedulingGated"
+        for one in _objects(status.get("conditions"))
+    )
 
 
 def _conditions(status: JsonObject) -> tuple[str, str, str, str]:

@@ -248,9 +248,10 @@ def _adopt(a: Attempt, uid: str) -> Ended | None:
         except PodGone:
             subscription.lost()
     a.run.note_begun(a.task.index, a.task.attempt, uid)
-    if not subscription.gone:
-        a.log.info("pod_adopted", "the Pod is adopted")
-    return None
+    if subscription.gone:
+        return None
+    a.log.info("pod_adopted", "the Pod is adopted")
+    return _open_gate(a, uid, subscription.view)
 
 
 def _note(a: Attempt, uid: str, view: PodView) -> Ended | None:
@@ -268,6 +269,32 @@ def _note(a: Attempt, uid: str, view: PodView) -> Ended | None:
     a.run.note_begun(a.task.index, a.task.attempt, uid)
     if answer.word is Word.CANCELLING:
         return cancel(a, answer.intent)
+    return _open_gate(a, uid, view)
+
+
+def _open_gate(a: Attempt, uid: str, view: PodView | None) -> Ended | None:
+    """Let the Pod start, now that the ledger has it as the attempt's first. A stop leaves it to the next
+    replica; what keeps the gate shut for the pending timeout fails the worker."""
+    deps, pause, since = a.deps, CREATE_PAUSE_SECONDS, time.monotonic()
+    while view is not None and view.gated:
+        try:
+            deps.pods.ungate(view.name, uid)
+            return None
+        except PodGone:
+            a.subscription.lost()
+            return None
+        except KubernetesUnavailable as error:
+            flood.info(
+                "gate_waits", f"a start gate cannot be opened for now: {error}", key=type(error).__name__
+            )
+            over = time.monotonic() - since > deps.limits.pending_timeout
+            if over and deps.pods.health.healthy:
+                return settle(a, _refused(error))
+            if deps.stopping.wait(pause * random.uniform(0.5, 1.0)):
+                raise Stopping("no Pod is let start any more") from error
+            pause = min(pause * 2, LONGEST_CREATE_PAUSE_SECONDS)
+        except KubernetesError as error:
+            return settle(a, _refused(error))
     return None
 
 

@@ -62,6 +62,12 @@ def broken_invariants(
     return problems
 
 
+def started_twice(place: Sandbox) -> list[str]:
+    """With the start gate: no two Pods of one attempt ever got to run."""
+    ran = {key: [life.uid for life in pods if life.phase != "Pending"] for key, pods in lives(place).items()}
+    return [f"{len(uids)} Pods of {key} have run: {uids}" for key, uids in ran.items() if len(uids) > 1]
+
+
 def _one_pod_an_attempt(place: Sandbox) -> list[str]:
     return [
         f"{len(pods)} Pods of {attempt}: {[life.uid for life in pods]}"

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from ottoscaler.local import LocalCluster
 from ottoscaler.local.ports import free_port
 from ottoscaler.local.redis_server import RedisServer
-from tests.harness.cluster_state import FOREVER
+from tests.harness.cluster_state import FOREVER, local_only
 from tests.harness.sandbox import INSTANCE, Sandbox
 
 LONGEST_CHECK_SECONDS = 30.0  # both sides away: their connect timeouts, and the interpreter on a busy machine
@@ -221,3 +222,20 @@ def test_workers_left_in_a_former_namespace_are_named(place: Sandbox) -> None:
     words = f"workers of 1 events in flight run in {place.kube.namespace}, not in elsewhere (NAMESPACE)"
     assert any(words in line for line in findings(ran, "warning"))
     assert not any("(NAMESPACE)" in line for line in findings(check(place), "warning"))
+
+
+@local_only
+def test_start_gate_asks_for_the_verb_patch_and_a_server_that_knows_gates(
+    place: Sandbox, tmp_path: Path
+) -> None:
+    assert place.cluster is not None
+    ran = check(place, OTTO_START_GATE="true")
+    assert ran.returncode == 0, ran.stdout
+    assert any("create, get, list, watch, delete, patch pods" in line for line in findings(ran, "ok"))
+    place.cluster.faults.deny("patch")
+    ran = check(place, OTTO_START_GATE="true")
+    assert any("may not patch pods" in line for line in findings(ran, "problem"))
+    assert not any("patch" in line for line in findings(check(place), "problem"))
+    with LocalCluster(None, redis=False, minor=26) as old:
+        ran = check(place, OTTO_START_GATE="true", KUBECONFIG=str(old.kubeconfig_path), NAMESPACE="default")
+    assert any("OTTO_START_GATE needs Kubernetes 1.27" in line for line in findings(ran, "problem"))

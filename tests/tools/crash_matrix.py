@@ -6,7 +6,7 @@ every call of that list and each of three faults, a sandbox of its own: the faul
 killed process is started again (under its old name or, every other time, another one), and the API
 server's audit and the streams are held to the invariants of DESIGN.md section 2.
 
-    python -m tests.tools.crash_matrix [--every N] [--lanes N] [--row CALL]
+    python -m tests.tools.crash_matrix [--every N] [--lanes N] [--row CALL] [--gate]
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from tests.harness.invariants import broken_invariants
+from tests.harness.invariants import broken_invariants, started_twice
 from tests.harness.pod_outcomes import PodOutcomes
 from tests.harness.proxy import Proxy, ProxyAction, http_protocol, redis_protocol
 from tests.harness.sandbox import Replica, Sandbox, sandbox
@@ -131,15 +132,17 @@ def _live(place: Sandbox, injector: _Injector, row: Row | None) -> str:
     return event_id
 
 
-def run(row: Row | None) -> tuple[Outcome, list[str]]:
-    """One row in a sandbox of its own (``None``: the reference run); what came of it, and all calls made."""
+def run(row: Row | None, *, gate: bool = False) -> tuple[Outcome, list[str]]:
+    """One row in a sandbox of its own (``None``: the reference run); what came of it, and all calls made.
+    ``gate``: with OTTO_START_GATE, and no command may start twice for one attempt."""
     began = time.monotonic()
     injector = _Injector(row)
     outcome = Outcome(row or Row(0, "", 0, ""))
-    with sandbox(OTTO_LEASE_SECONDS=str(LEASE_SECONDS)) as place:
+    with sandbox(OTTO_LEASE_SECONDS=str(LEASE_SECONDS), OTTO_START_GATE=str(gate).lower()) as place:
         try:
             event_id = _live(place, injector, row)
             outcome.problems += broken_invariants(place, {event_id: 3})
+            outcome.problems += started_twice(place) if gate else []
             got = [(w["index"], w["status"]) for w in place.workers(event_id)]
             if got != [("0", "succeeded"), ("1", "failed"), ("2", "succeeded")]:
                 outcome.problems.append(f"the results are {got}")
@@ -151,9 +154,9 @@ def run(row: Row | None) -> tuple[Outcome, list[str]]:
     return outcome, injector.calls
 
 
-def reference() -> list[tuple[str, int]]:
+def reference(*, gate: bool = False) -> list[tuple[str, int]]:
     """Every outside call of an undisturbed run, as its name and its number among those of that name."""
-    outcome, calls = run(None)
+    outcome, calls = run(None, gate=gate)
     assert not outcome.problems, outcome.problems
     seen: Counter[str] = Counter()
     listed = []
@@ -174,14 +177,15 @@ def main() -> int:
     parser.add_argument("--every", type=int, default=1, help="only each N-th row")
     parser.add_argument("--lanes", type=int, default=LANES, help="worlds at one time")
     parser.add_argument("--row", default="", help="only calls whose name contains this")
+    parser.add_argument("--gate", action="store_true", help="with OTTO_START_GATE")
     options = parser.parse_args()
     began = time.monotonic()
-    calls = reference()
+    calls = reference(gate=options.gate)
     matrix = rows(calls, options.every, options.row)
     print(f"{len(calls)} outside calls in the reference run; {len(matrix)} rows, {options.lanes} at a time")
     bad = idle = 0
     with ThreadPoolExecutor(options.lanes) as lanes:
-        for outcome, _ in lanes.map(run, matrix):
+        for outcome, _ in lanes.map(partial(run, gate=options.gate), matrix):
             print(outcome, flush=True)
             bad += bool(outcome.problems)
             idle += not outcome.struck

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from tests.harness.chaos_report import Report, left_in_redis, unnoted_second_pods
-from tests.harness.invariants import broken_invariants, lives, result_entries
+from tests.harness.invariants import broken_invariants, lives, result_entries, started_twice
 from tests.harness.sandbox import Sandbox, sandbox
 from tests.harness.waiting import wait_for
 from tests.tools.chaos.moves import DEFAULT, MOVES
@@ -110,6 +110,8 @@ class Chaos:
             one.fields["status"] for one in result_entries(place) if one.fields["kind"] == "worker"
         )
         report.problems += self._dead_letter_problems()
+        if place.settings.get("OTTO_START_GATE") == "true":
+            report.problems += started_twice(place)
         report.problems += unnoted_second_pods(place, seconds)
         report.problems += left_in_redis(place, len(sent) + len(producer.huge))
 

@@ -147,11 +147,19 @@ def test_a_drain_is_never_stopped_for_good(overlay: str) -> None:
 # --- rights
 
 
+def test_component_of_the_start_gate_grants_its_one_verb() -> None:
+    text = (ROOT / "manifests" / "components" / "start-gate" / "kustomization.yaml").read_text()
+    (patch,) = yaml.safe_load(text)["patches"]
+    assert patch["target"] == {"kind": "Role", "name": "ottoscaler"}
+    assert yaml.safe_load(patch["patch"]) == [{"op": "add", "path": "/rules/0/verbs/-", "value": "patch"}]
+
+
 @both
 def test_role_has_exactly_the_verbs_that_the_code_uses(overlay: str) -> None:
     code = (ROOT / "ottoscaler" / "kube" / "client.py").read_text()
     requests = re.findall(r'self\._\w+\(\s*"(\w+)", "(?:GET|POST|PUT|PATCH|DELETE)"', code)
     used = set(requests) - {"review"}  # of one's own rights: anyone may
+    used -= {"patch"}  # only with OTTO_START_GATE, whose component grants it
     role = find(objects(overlay), "Role")
     assert role["rules"] == [
         {"apiGroups": [""], "resources": ["pods"], "verbs": role["rules"][0]["verbs"]},

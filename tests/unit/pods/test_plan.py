@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -268,3 +269,19 @@ def test_plan_uses_the_present_time_unless_told() -> None:
         "ottoscaler.io/created-at"
     ]
     assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", created)
+
+
+def test_start_gate_is_in_the_pod_only_where_it_is_asked_for() -> None:
+    gated = replace(DEFAULTS, start_gate=True)
+    pod = plan(scale_up(), BUILTIN, gated).pod(0, 0)
+    assert pod["spec"]["schedulingGates"] == [{"name": "ottoscaler.io/noted"}]
+    assert pod["metadata"]["annotations"]["ottoscaler.io/start-gate"] == "true"
+    assert "schedulingGates" not in planned(scale_up()).pod(0, 0)["spec"]
+
+
+def test_start_gate_stands_behind_a_templates_own_gates(tmp_path: Path) -> None:
+    own = template()
+    own["spec"]["schedulingGates"] = [{"name": "example.com/mine"}]
+    made = plan(scale_up(profile="own"), loaded(tmp_path, own=own), replace(DEFAULTS, start_gate=True))
+    names = [gate["name"] for gate in made.pod(0, 0)["spec"]["schedulingGates"]]
+    assert names == ["example.com/mine", "ottoscaler.io/noted"]

@@ -220,3 +220,15 @@ JUNK = st.recursive(
 @given(st.dictionaries(KEYS, JUNK, max_size=6))
 def test_no_object_is_too_odd_to_look_at(odd: JsonObject) -> None:
     assert parse_pod(odd).phase in Phase
+
+
+@pytest.mark.parametrize(("annotated", "reason", "gated"), [
+    (True, "SchedulingGated", True), (False, "SchedulingGated", False), (True, "Unschedulable", False),
+])  # fmt: skip
+def test_only_a_pod_of_ours_that_its_gate_still_holds_is_gated(
+    annotated: bool, reason: str, gated: bool
+) -> None:
+    held = pod(phase="Pending", conditions=[{"type": "PodScheduled", "status": "False", "reason": reason}])
+    if annotated:
+        held["metadata"]["annotations"]["ottoscaler.io/start-gate"] = "true"
+    assert parse_pod(held).gated is gated
