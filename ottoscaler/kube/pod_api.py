@@ -52,6 +52,10 @@ class PodApi(Protocol):
         KubernetesUnavailable. With ``told``, the Pod as it was when it was asked to go, else an empty
         object."""
 
+    def ungate(self, name: str, uid: str) -> None:
+        """Take our scheduling gate off this very Pod, others' stay. Harmless twice. Raises PodGone,
+        KubernetesUnavailable and KubernetesError."""
+
     def warnings(self, uid: str) -> list[str]:
         """What the scheduler and the kubelets warn of this very Pod, the newest last: reason and message.
 

@@ -92,3 +92,13 @@ def test_watch_tells_what_happened_since_its_version(api: PodApi) -> None:
         if event["type"] != "BOOKMARK"
     ]
     assert seen[0] == ("ADDED", "a")
+
+
+def test_gate_is_taken_off_the_very_pod_and_harmless_twice(api: PodApi) -> None:
+    uid = create(api, "a")
+    with pytest.raises(PodGone):
+        api.ungate("a", "another-uid")
+    api.ungate("a", uid)
+    api.ungate("a", uid)
+    with pytest.raises(PodGone):
+        api.ungate("nobody", uid)

@@ -135,6 +135,14 @@ class FakePods:
             self.vanish(name)
         return copy.deepcopy(pod) if told else {}
 
+    def ungate(self, name: str, uid: str) -> None:
+        self._note("patch", name)
+        pod = self._found(name)
+        if pod["metadata"]["uid"] != uid:
+            raise PodGone("patch: the UID does not match", status=422, reason="Invalid")
+        if pod["spec"].pop("schedulingGates", None):
+            self._tell("MODIFIED", pod)
+
     def warnings(self, uid: str) -> list[str]:
         self._note("warnings", uid)
         return []
