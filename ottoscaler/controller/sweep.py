@@ -27,7 +27,7 @@ STATES_A_SCRIPT = 500
 
 
 class Sweep:
-    """``step`` is the reconciler thread's; the deletes that it asks for end in the deleters' threads."""
+    """``step`` is the reconciler thread's; the deletes that it asks for end in the deleter's threads."""
 
     def __init__(
         self,

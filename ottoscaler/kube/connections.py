@@ -18,6 +18,7 @@ from typing import Any
 from ottoscaler.kube.http1 import Head, pieces, read_head, whole
 from ottoscaler.kube.renewal import Renewal, Verdict
 
+MOST_IDLE = 32  # connections kept: calls that hang may take some 150, at 100 KiB each with TLS
 FRESH_SECONDS = 0.5  # a connection that was used so lately is not asked whether the server has closed it
 
 
@@ -123,7 +124,7 @@ class Connections:
 
     def done(self, link: Link, *, keep: bool) -> None:
         """The connection is free again, or not to be used any more."""
-        if keep and not link.doomed:
+        if keep and not link.doomed and len(self._idle) < MOST_IDLE:
             link.used_at = time.monotonic()
             self._idle.append(link)
         else:

@@ -25,7 +25,7 @@ class Workers:
     Pods that wait for a slot to be adopted."""
 
     def __init__(self, deps: WorkerDeps) -> None:
-        self._shop = deps
+        self._deps = deps
         self._brief = replace(deps, retrier=Retrier(deps.abandon, BRIEF_TRIES))
 
     def work(self, task: Task, under_way: Callable[[], None] = lambda: None) -> Ended:
@@ -33,14 +33,14 @@ class Workers:
 
         ``under_way`` is called as soon as it no longer waits for its turn to be created.
         """
-        subscription = self._shop.watcher.subscribe(self._shop.name(task))
+        subscription = self._deps.watcher.subscribe(self._deps.name(task))
         try:
-            attempt = Attempt(self._shop.where(task), task, subscription, under_way=under_way)
+            attempt = Attempt(self._deps.where(task), task, subscription, under_way=under_way)
             ended = create(attempt)
             under_way()
             return ended if ended is not None else settle(attempt, monitor(attempt))
         finally:
-            self._shop.watcher.unsubscribe(subscription)
+            self._deps.watcher.unsubscribe(subscription)
 
     def settle_if_ended(self, task: Task) -> Ended | None:
         """End an adopted worker whose Pod needs no more waiting; ``None`` where it still runs.
@@ -48,8 +48,8 @@ class Workers:
         Never waits for a Pod to go, and gives a call up after a few tries. Raises as :meth:`work`, NotYet,
         RedisError and KubernetesError, upon which the caller comes again later.
         """
-        watcher = self._shop.watcher
-        subscription = watcher.subscribe(self._shop.name(task))
+        watcher = self._deps.watcher
+        subscription = watcher.subscribe(self._deps.name(task))
         try:
             if task.uid:
                 watcher.identify(subscription, task.uid)
@@ -67,10 +67,10 @@ class Workers:
 
     def give_up(self, task: Task, why: str) -> Ended:
         """Record a worker as failed that Ottoscaler itself cannot carry on with, and delete its Pod."""
-        watcher = self._shop.watcher
-        subscription = watcher.subscribe(self._shop.name(task))
+        watcher = self._deps.watcher
+        subscription = watcher.subscribe(self._deps.name(task))
         try:
-            attempt = Attempt(self._shop.where(task), task, subscription)
+            attempt = Attempt(self._deps.where(task), task, subscription)
             if subscription.view is not None and attempt.is_ours(subscription.view):
                 watcher.identify(subscription, subscription.view.uid)
             verdict = Judgement(Verdict.FINISHED, Status.FAILED, Reason.UNKNOWN, why)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 import urllib3
 
-from ottoscaler.kube.connections import Connections, Response
+from ottoscaler.kube.connections import MOST_IDLE, Connections, Response
 from ottoscaler.kube.http1 import Broken
 from ottoscaler.kube.renewal import Renewal, Verdict
 
@@ -93,6 +93,17 @@ def test_answer_with_a_length_comes_whole_and_the_connection_is_used_again() -> 
         assert server.requests[0].startswith(b"POST /pods HTTP/1.1\r\n")
         assert b"Content-Length: 2\r\n" in server.requests[0]
         assert server.requests[0].endswith(b"\r\n\r\n{}")
+
+
+def test_no_more_idle_connections_are_kept_than_are_ever_busy() -> None:
+    with serving(always(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")) as (connections, server):
+        streams = [connections.stream("GET", "/pods", {}, SECONDS) for _ in range(MOST_IDLE + 2)]
+        for stream in streams:
+            assert stream.data == b"ok"
+            stream.close()
+        for _ in range(2):
+            assert server.closed.acquire(timeout=SECONDS)
+        assert not server.closed.acquire(timeout=0.05)
 
 
 def test_answer_in_chunks_comes_whole_and_the_next_begins_behind_it() -> None:
