@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ottoscaler.ledger.records import IndexState, Intent, Stage
+from ottoscaler.ledger.records import IndexStage, IndexState, Intent
 
 LONGEST_PLAUSIBLE_AGE_MS = 10 * 365 * 86_400_000  # ids that producers choose need not be times
 
@@ -52,10 +52,10 @@ def _counts(
 def _workers(states: Mapping[int, IndexState], intents: Mapping[int, Intent], now_ms: int) -> Iterator[Json]:
     """Those that have begun and not ended: of the others there is nothing to tell but their number."""
     for index, state in sorted(states.items()):
-        if state.stage is Stage.DONE:
+        if state.stage is IndexStage.DONE:
             continue
         worker: Json = {"index": index, "attempt": state.attempt, "state": "begun"}
-        if state.stage is Stage.WAITING:
+        if state.stage is IndexStage.WAITING:
             worker["state"] = "retrying"
             worker["due_in_seconds"] = round(max(0, state.due_ms - now_ms) / 1000, 3)
         if index in intents:

@@ -10,7 +10,7 @@ from ottoscaler.controller.adoptees import Adoptees
 from ottoscaler.kube.deleter import PodDeleter
 from ottoscaler.kube.watcher import PodWatcher
 from ottoscaler.ledger.ledger import Ledger
-from ottoscaler.ledger.records import EventState, Stage
+from ottoscaler.ledger.records import EventState, IndexStage
 from ottoscaler.model import PodView, WorkerId
 from ottoscaler.threads import Mailbox
 from ottoscaler.workers.registry import RunRegistry
@@ -92,5 +92,5 @@ class Backlog:
         return [
             worker
             for worker, (event, _owner, state, _intent) in zip(workers, states, strict=True)
-            if event is EventState.FINISHED or (state is not None and state.stage is Stage.DONE)
+            if event is EventState.FINISHED or (state is not None and state.stage is IndexStage.DONE)
         ]

@@ -56,7 +56,7 @@ class Sights(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Case:
     """One rule. An empty tuple stands for any; the first row that fits decides."""
 
     events: tuple[EventSays, ...]
@@ -77,30 +77,30 @@ class Row:
 _OVER = (IndexSays.LATER_ATTEMPT, IndexSays.RESULT)
 
 # fmt: off
-TABLE: tuple[Row, ...] = (
-    Row((), (IndexSays.ANOTHER_POD,), (), Fate.DELETE, Sights.ONE,
+TABLE: tuple[Case, ...] = (
+    Case((), (IndexSays.ANOTHER_POD,), (), Fate.DELETE, Sights.ONE,
         "the attempt's first Pod is the one that counts"),
-    Row((), (IndexSays.THIS_POD,), (), Fate.LEAVE, Sights.NONE, "the event's owner waits for it"),
+    Case((), (IndexSays.THIS_POD,), (), Fate.LEAVE, Sights.NONE, "the event's owner waits for it"),
     # Its create was on its way when its replica froze. Not on sight: between its owner's retry and its
     # delete, every Pod that failed looks so.
-    Row((), (IndexSays.LATER_ATTEMPT,), (PodIs.NOT_ENDED,), Fate.DELETE, Sights.TWO,
+    Case((), (IndexSays.LATER_ATTEMPT,), (PodIs.NOT_ENDED,), Fate.DELETE, Sights.TWO,
         "two attempts must not run beside each other"),
-    Row((), _OVER, (PodIs.KEPT,), Fate.LEAVE, Sights.NONE, "`OTTO_FAILED_POD_TTL_SECONDS` is not over"),
-    Row((EventSays.FINISHED,), (), (PodIs.KEPT,), Fate.LEAVE, Sights.NONE,
+    Case((), _OVER, (PodIs.KEPT,), Fate.LEAVE, Sights.NONE, "`OTTO_FAILED_POD_TTL_SECONDS` is not over"),
+    Case((EventSays.FINISHED,), (), (PodIs.KEPT,), Fate.LEAVE, Sights.NONE,
         "`OTTO_FAILED_POD_TTL_SECONDS` is not over"),
-    Row((), _OVER, (), Fate.DELETE, Sights.USUAL, "its end is recorded, and its own delete failed"),
-    Row((EventSays.FINISHED,), (), (), Fate.DELETE, Sights.USUAL, "its event's end is recorded"),
-    Row((), (), (PodIs.NOT_ENDED,), Fate.LEAVE, Sights.NONE,
+    Case((), _OVER, (), Fate.DELETE, Sights.USUAL, "its end is recorded, and its own delete failed"),
+    Case((EventSays.FINISHED,), (), (), Fate.DELETE, Sights.USUAL, "its event's end is recorded"),
+    Case((), (), (PodIs.NOT_ENDED,), Fate.LEAVE, Sights.NONE,
         "what Redis does not know (any more) is no evidence against a Pod that runs"),
-    Row((EventSays.EXPIRED,), (), (), Fate.DELETE, Sights.USUAL, "its result was told, and has expired"),
-    Row((EventSays.UNKNOWN,), (), (), Fate.REPORT, Sights.USUAL,
+    Case((EventSays.EXPIRED,), (), (), Fate.DELETE, Sights.USUAL, "its result was told, and has expired"),
+    Case((EventSays.UNKNOWN,), (), (), Fate.REPORT, Sights.USUAL,
         "Redis lost its event; what its labels tell is told once, then it is deleted"),
-    Row((EventSays.OPEN,), (), (), Fate.LEAVE, Sights.NONE, "whoever owns the event looks at it"),
+    Case((EventSays.OPEN,), (), (), Fate.LEAVE, Sights.NONE, "whoever owns the event looks at it"),
 )
 # fmt: on
 
 
-def look_up(event: EventSays, index: IndexSays, pod: PodIs) -> Row:
+def look_up(event: EventSays, index: IndexSays, pod: PodIs) -> Case:
     """The first row that fits; the table has one for every combination."""
     return next(row for row in TABLE if row.fits(event, index, pod))
 

@@ -17,7 +17,7 @@ from ottoscaler.events.values import told_metadata
 from ottoscaler.kube.deleter import PodDeleter
 from ottoscaler.kube.watcher import PodWatcher
 from ottoscaler.ledger.ledger import Ledger
-from ottoscaler.ledger.records import Record, Stage, Word
+from ottoscaler.ledger.records import IndexStage, Record, Word
 from ottoscaler.model import PodView, ScaleDown, WorkerId
 from ottoscaler.pods.labels import pod_name
 from ottoscaler.retry import Retrier
@@ -246,9 +246,9 @@ class ScaleDowns:
 
     def _rank(self, record: Record, index: int) -> int | None:
         state = record.indexes.get(index)
-        if index in record.intents or (state is not None and state.stage is Stage.DONE):
+        if index in record.intents or (state is not None and state.stage is IndexStage.DONE):
             return None
-        if state is None or state.stage is Stage.WAITING:
+        if state is None or state.stage is IndexStage.WAITING:
             return 0
         view = self._view(WorkerId(record.event_id, index, state.attempt), state.uid)
         if view is None:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ottoscaler.controller.leftovers import EventSays, Fate, IndexSays, PodIs, Row, Sights, look_up
+from ottoscaler.controller.leftovers import Case, EventSays, Fate, IndexSays, PodIs, Sights, look_up
 from ottoscaler.kube.deleter import PodDeleter
 from ottoscaler.kube.watcher import PodWatcher
 from ottoscaler.ledger.lease import Lease
 from ottoscaler.ledger.ledger import Ledger
-from ottoscaler.ledger.records import EventState, IndexState, Stage, Word, millis, timestamp
+from ottoscaler.ledger.records import EventState, IndexStage, IndexState, Word, millis, timestamp
 from ottoscaler.model import Outcome, Phase, PodView
 from ottoscaler.pods.verdict import judge, vanished
 from ottoscaler.telemetry.logs import get_logger
@@ -96,7 +96,7 @@ class Sweep:
             and not self._watcher.claimed(view.name)
         )
 
-    def _row(self, view: PodView, event: EventState, state: IndexState | None) -> Row:
+    def _row(self, view: PodView, event: EventState, state: IndexState | None) -> Case:
         return look_up(self._event_says(view, event), _index_says(view, state), self._pod_is(view))
 
     def _event_says(self, view: PodView, event: EventState) -> EventSays:
@@ -115,7 +115,7 @@ class Sweep:
         since = self._failed_since.setdefault(view.uid, now)
         return PodIs.KEPT if now - since < self._failed_pod_ttl else PodIs.ENDED
 
-    def _act(self, view: PodView, row: Row, seen: dict[str, int]) -> None:
+    def _act(self, view: PodView, row: Case, seen: dict[str, int]) -> None:
         if row.fate is Fate.LEAVE:
             return
         sights = self._sights.get(view.uid, 0) + 1
@@ -155,12 +155,12 @@ class Sweep:
 def _index_says(view: PodView, state: IndexState | None) -> IndexSays:
     assert view.worker is not None
     if state is None or state.attempt < view.worker.attempt:
-        return IndexSays.RESULT if state is not None and state.stage is Stage.DONE else IndexSays.NOTHING
+        return IndexSays.RESULT if state is not None and state.stage is IndexStage.DONE else IndexSays.NOTHING
     if state.attempt > view.worker.attempt:
         return IndexSays.LATER_ATTEMPT
-    if state.stage is Stage.DONE:
+    if state.stage is IndexStage.DONE:
         return IndexSays.RESULT
-    if state.stage is Stage.BEGUN:
+    if state.stage is IndexStage.BEGUN:
         return IndexSays.ANOTHER_POD if state.uid and state.uid != view.uid else IndexSays.THIS_POD
     return IndexSays.NOTHING
 

@@ -22,7 +22,7 @@ from ottoscaler.kube.credentials import Access
 from ottoscaler.kube.decoding import events, parsed, pod, slim, warnings
 from ottoscaler.kube.list_page import page
 from ottoscaler.kube.server_clock import ServerClock
-from ottoscaler.kube.server_health import ServerHealth, Sign, sign_of
+from ottoscaler.kube.server_health import ServerHealth, ServerSign, sign_of
 from ottoscaler.kube.status import NEVER_SENT, error_of, plain, retry_after
 from ottoscaler.kube.throttle import CREATES, DELETES, LOOKS, Throttle, Turn
 from ottoscaler.kube.transport import Transport
@@ -307,7 +307,7 @@ class PodClient:
         self._observe(verb, response.status, seconds)
         if response.status < 300:
             self._throttle.answered(response.status, 0.0 if verb == "create" else seconds)
-            self.health.note(verb, Sign.WELL)
+            self.health.note(verb, ServerSign.WELL)
             if verb not in _CACHED:
                 self._transport.well()
             if "continue=" not in path:  # the pages of a list are one answer
@@ -333,7 +333,7 @@ class PodClient:
         text = f"{verb}: no answer within {read_seconds:g} s" if timed_out else f"{verb}: {plain(error)}"
         sign = sign_of(verb, 0, text, unsent=unsent)
         self.health.note(verb, sign, text)
-        if timed_out and sign is Sign.TROUBLED:
+        if timed_out and sign is ServerSign.TROUBLED:
             self._transport.wrong(None, text)
         return KubernetesUnavailable(text, unsent=unsent)
 
@@ -347,11 +347,11 @@ class PodClient:
             if error.status == 401:
                 self._access.reload()
         sign = sign_of(verb, error.status, text)
-        self.health.note(verb, Sign.TROUBLED if isinstance(error, UnusableAnswer) else sign, text)
+        self.health.note(verb, ServerSign.TROUBLED if isinstance(error, UnusableAnswer) else sign, text)
 
     def _judge_server(self, verb: str, response: Any, error: KubernetesError) -> None:
         """Whether another server behind the same name might do better than the one that answered so."""
-        troubled = sign_of(verb, error.status, str(error)) is Sign.TROUBLED
+        troubled = sign_of(verb, error.status, str(error)) is ServerSign.TROUBLED
         if troubled and error.status not in _ANY_SERVER:
             self._transport.wrong(response, str(error))
 

@@ -16,7 +16,7 @@ from contextlib import suppress
 from typing import Any
 
 from ottoscaler.kube.http1 import Head, pieces, read_head, whole
-from ottoscaler.kube.renewal import Renewal, Verdict
+from ottoscaler.kube.renewal import Loss, Renewal
 
 MOST_IDLE = 32  # connections kept: calls that hang may take some 150, at 100 KiB each with TLS
 FRESH_SECONDS = 0.5  # a connection that was used so lately is not asked whether the server has closed it
@@ -134,15 +134,15 @@ class Connections:
         """Nobody reads that stream any more."""
         self._streams.discard(stream)
 
-    def give_up(self, link: Link | None, verdict: Verdict) -> None:
+    def give_up(self, link: Link | None, verdict: Loss) -> None:
         """Use what a wrong server answered on no more, as far as the verdict says. Any thread."""
-        if link is not None and verdict is not Verdict.KEEP:
+        if link is not None and verdict is not Loss.KEEP:
             link.doomed = True
-        if verdict in (Verdict.ALL, Verdict.ALL_AT_ONCE):
+        if verdict in (Loss.ALL, Loss.ALL_AT_ONCE):
             while self._idle:
                 with suppress(IndexError):
                     self._idle.pop().close()
-        if verdict is Verdict.ALL_AT_ONCE:
+        if verdict is Loss.ALL_AT_ONCE:
             for stream in tuple(self._streams):
                 with suppress(OSError, AttributeError):
                     stream.shutdown()

@@ -17,7 +17,7 @@ LONGEST_PAUSE_SECONDS = 4.0  # so that a name that leads elsewhere is followed w
 FORGET_SECONDS = 30.0  # without such an answer: the next one is a new incident
 
 
-class Verdict(Enum):
+class Loss(Enum):
     """What a wrong server's answer costs."""
 
     KEEP = "keep"  # the connection is young: another one would be no better
@@ -45,7 +45,7 @@ class Renewal:
             with self._lock:
                 self._row = 0
 
-    def wrong(self, opened_at: float) -> Verdict:
+    def wrong(self, opened_at: float) -> Loss:
         """Count a wrong server's answer, on a connection made at ``opened_at``, and say what it costs."""
         with self._lock:
             now = self._clock()
@@ -58,5 +58,5 @@ class Renewal:
                 self._next_all = now + self._pause
                 self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)
                 first, self._renewed = not self._renewed, True
-                return Verdict.ALL_AT_ONCE if first else Verdict.ALL
-            return Verdict.ONE if now - opened_at >= self._pause else Verdict.KEEP
+                return Loss.ALL_AT_ONCE if first else Loss.ALL
+            return Loss.ONE if now - opened_at >= self._pause else Loss.KEEP

@@ -23,7 +23,7 @@ _WRITES = ("create", "delete")
 _KINDS = {"create": "write", "delete": "write", "list": "list", "watch": "list"}  # any other verb: a look
 
 
-class Sign(Enum):
+class ServerSign(Enum):
     """What one call tells of the server as a whole."""
 
     WELL = "well"  # the server did what it was asked
@@ -32,18 +32,18 @@ class Sign(Enum):
     NOTHING = "nothing"  # it may be this Pod's own trouble
 
 
-def sign_of(verb: str, status: int, text: str, *, unsent: bool = False) -> Sign:
+def sign_of(verb: str, status: int, text: str, *, unsent: bool = False) -> ServerSign:
     """The sign of a call that failed. ``status`` 0: no answer; with ``unsent`` not even a connection."""
     if not status:
         if unsent:
-            return Sign.UNREACHED
+            return ServerSign.UNREACHED
         # A create or a delete passes admission webhooks, which may hang on their own; nothing else does.
-        return Sign.NOTHING if verb in _WRITES else Sign.TROUBLED
+        return ServerSign.NOTHING if verb in _WRITES else ServerSign.TROUBLED
     if is_policy(text) or (verb in _WRITES and OVERDUE in text):
-        return Sign.NOTHING
+        return ServerSign.NOTHING
     if status in (401, 429) or status >= 500 or is_internal(text):
-        return Sign.TROUBLED
-    return Sign.NOTHING if verb == "create" or status == 403 else Sign.WELL
+        return ServerSign.TROUBLED
+    return ServerSign.NOTHING if verb == "create" or status == 403 else ServerSign.WELL
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,22 +101,22 @@ class ServerHealth:
         well = self.healthy
         return well, "" if well else self._problem
 
-    def note(self, verb: str, sign: Sign, problem: str = "") -> None:
+    def note(self, verb: str, sign: ServerSign, problem: str = "") -> None:
         """Count a call. Any thread; costs nothing while all is well."""
-        if sign is Sign.NOTHING or (sign is Sign.WELL and not self._doubtful):
+        if sign is ServerSign.NOTHING or (sign is ServerSign.WELL and not self._doubtful):
             return
         kind = _KINDS.get(verb, "look")
         with self._lock:
             now = self._clock()
             self._update(now)
-            if sign is Sign.WELL:
+            if sign is ServerSign.WELL:
                 for each, streak in self._streaks.items():
                     if each == kind or not streak.reached:
                         self._streaks[each] = _Streak()
             else:
                 streak = self._streaks[kind]
                 since = streak.since if streak.length else now
-                reached = sign is not Sign.UNREACHED
+                reached = sign is not ServerSign.UNREACHED
                 self._streaks[kind] = _Streak(streak.length + 1, since, now, reached)
                 self._problem = problem
             self._update(now)

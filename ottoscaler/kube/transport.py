@@ -16,7 +16,7 @@ from urllib3.util import Timeout
 
 from ottoscaler.kube.connections import Connections, Link
 from ottoscaler.kube.credentials import Access
-from ottoscaler.kube.renewal import Renewal, Verdict
+from ottoscaler.kube.renewal import Loss, Renewal
 from ottoscaler.telemetry.logs import get_logger
 
 log = get_logger(__name__)
@@ -78,9 +78,9 @@ class Transport:
         direct = self._direct
         if direct is not None and direct.connections is not None:
             direct.connections.give_up(link, verdict)
-        if verdict in (Verdict.ALL, Verdict.ALL_AT_ONCE) or (verdict is Verdict.ONE and link is None):
+        if verdict in (Loss.ALL, Loss.ALL_AT_ONCE) or (verdict is Loss.ONE and link is None):
             self._renew_general()
-        if verdict is Verdict.ALL_AT_ONCE:
+        if verdict is Loss.ALL_AT_ONCE:
             log.warning(
                 "api_server_left",
                 f"the API server is unhealthy; connecting anew, perhaps to another server: {words}",

@@ -67,7 +67,7 @@ class Intent:
         return cls(int(at), by, why)
 
 
-class Stage(StrEnum):
+class IndexStage(StrEnum):
     """Where one index stands."""
 
     BEGUN = "begun"
@@ -88,7 +88,7 @@ class EventState(StrEnum):
 class IndexState:
     """What the ledger knows of one index."""
 
-    stage: Stage
+    stage: IndexStage
     attempt: int
     uid: str = ""
     due_ms: int = 0
@@ -100,12 +100,12 @@ class IndexState:
     def parse(cls, raw: str) -> IndexState:
         kind, attempt, rest = raw.split(":", 2)
         if kind == "s":
-            return cls(Stage.BEGUN, int(attempt), uid=rest)
+            return cls(IndexStage.BEGUN, int(attempt), uid=rest)
         if kind == "w":
             due, node = rest.split(":", 1)
-            return cls(Stage.WAITING, int(attempt), due_ms=int(due), avoid_node=node)
+            return cls(IndexStage.WAITING, int(attempt), due_ms=int(due), avoid_node=node)
         status, uid = rest.split(":", 1)
-        return cls(Stage.DONE, int(attempt), uid=uid, status=status)
+        return cls(IndexStage.DONE, int(attempt), uid=uid, status=status)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ class Record:
         raw = {k.decode(): v for k, v in zip(flat[::2], flat[1::2], strict=True)}
         indexes = {int(k[2:]): IndexState.parse(v.decode()) for k, v in raw.items() if k.startswith("i:")}
         for index, state in indexes.items():
-            if state.stage is Stage.BEGUN:
+            if state.stage is IndexStage.BEGUN:
                 namespace = raw.get(f"ns:{index}", raw.get("ns", b"")).decode()
                 indexes[index] = replace(state, namespace=namespace)
         intents = {int(k[2:]): Intent.parse(v.decode()) for k, v in raw.items() if k.startswith("c:")}

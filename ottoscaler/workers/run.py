@@ -10,7 +10,7 @@ import time
 from collections import deque
 from dataclasses import dataclass
 
-from ottoscaler.ledger.records import IndexState, Record, Stage
+from ottoscaler.ledger.records import IndexStage, IndexState, Record
 from ottoscaler.model import JsonObject, ScaleUp, WorkerId
 from ottoscaler.pods.plan import PodPlan
 from ottoscaler.workers.head_start import HeadStart
@@ -63,7 +63,7 @@ class EventRun:
         self.dropped = False  # fenced off: touch nothing of it any more
         self.leaving = False  # a stop waits for none of its workers, as none of them runs
         self.progressed = False
-        self.begun = any(state.stage is not Stage.WAITING for state in record.indexes.values())
+        self.begun = any(state.stage is not IndexStage.WAITING for state in record.indexes.values())
         self.offered = False
         self.told_latency = bool(record.indexes) or record.epoch > 1
         self.head_start = head_start  # of the task of index 0
@@ -82,9 +82,9 @@ class EventRun:
             self._remember(index, state, now_ms)
 
     def _remember(self, index: int, state: IndexState, now_ms: float) -> None:
-        if state.stage is Stage.DONE:
+        if state.stage is IndexStage.DONE:
             self.note_done(index, state.attempt, state.status, state.uid)
-        elif state.stage is Stage.WAITING:
+        elif state.stage is IndexStage.WAITING:
             self.note_waiting(index, state.attempt, state.due_ms, state.avoid_node)
             task = Task(self, index, state.attempt, avoid_node=state.avoid_node)
             # Bounded, since Redis's clock and ours may differ by hours.

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ottoscaler.kube.server_health import Sign
+from ottoscaler.kube.server_health import ServerSign
 from tests.harness.cluster_state import ledger, local_only
 from tests.harness.proxy import Proxy
 from tests.harness.redis_fixture import Book, book, redis_server
@@ -94,7 +94,7 @@ def test_where_every_replica_is_cut_off_work_goes_on_when_one_is_not(place: Sand
 
 
 def cut(stages: Stages) -> None:
-    stages.server.note("list", Sign.UNREACHED, "refused")
+    stages.server.note("list", ServerSign.UNREACHED, "refused")
 
 
 def test_cut_off_listener_reads_nothing(book: Book) -> None:
@@ -151,7 +151,7 @@ def test_while_only_creates_fail_one_event_is_kept_to_see_when_they_work_again(b
     for _ in range(3):
         stages.listener.step(0.0)
     for _ in range(2):
-        stages.server.note("create", Sign.TROUBLED, "no leader")
+        stages.server.note("create", ServerSign.TROUBLED, "no leader")
     stages.offers.step(stages.server.trouble_since() + 2)
     assert stages.known() == [first]
     assert stages.ledger.owner_of(second) == ""

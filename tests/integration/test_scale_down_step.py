@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from ottoscaler.ledger.records import Stage, Word
+from ottoscaler.ledger.records import IndexStage, Word
 from ottoscaler.model import Outcome, Phase, Reason, ScaleDown, ScaleUp, Status, WorkerId
 from ottoscaler.pods.labels import pod_name
 from ottoscaler.pods.view import parse_pod
@@ -97,7 +97,7 @@ def test_intent_is_durable_before_a_pod_is_asked_to_go(stages: Stages, book: Boo
     (state,) = stages.ledger.upkeep.states([(event_id, 0)])
     assert state[3]
     assert state[2] is not None
-    assert state[2].stage is Stage.BEGUN
+    assert state[2].stage is IndexStage.BEGUN
 
 
 def test_carried_out_scale_down_is_told_acknowledged_and_let_go(stages: Stages, book: Book) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from ottoscaler.errors import Fenced, KubernetesUnavailable, Refused, RefusedForNow, Stopping
-from ottoscaler.kube.server_health import Sign
+from ottoscaler.kube.server_health import ServerSign
 from ottoscaler.model import JsonObject, Judgement, Reason, Status, Verdict, WorkerId
 from ottoscaler.workers.attempt import Ended, Next
 from ottoscaler.workers.create import create
@@ -157,7 +157,7 @@ def test_pod_that_an_unanswered_create_made_is_found_before_the_worker_is_failed
 def test_server_in_trouble_fails_no_worker(start: Start) -> None:
     bench = start(pending_timeout=0)
     for _ in range(2):
-        bench.pods.health.note("get", Sign.TROUBLED, "etcdserver: no leader")
+        bench.pods.health.note("get", ServerSign.TROUBLED, "etcdserver: no leader")
     bench.pods.fail("create", *[SEALED] * 10)
     assert create(bench.attempt(bench.take())) is None
     assert bench.pods.asked("get") == []

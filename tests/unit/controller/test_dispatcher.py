@@ -13,7 +13,7 @@ from ottoscaler.controller.inbox import Inbox
 from ottoscaler.controller.leaving import Leaving
 from ottoscaler.controller.offers import Offers
 from ottoscaler.controller.reach import Reach
-from ottoscaler.ledger.records import IndexState, Record, Stage
+from ottoscaler.ledger.records import IndexStage, IndexState, Record
 from ottoscaler.model import ScaleUp
 from ottoscaler.threads import Control
 from ottoscaler.workers.attempt import Ended, Next
@@ -132,14 +132,14 @@ def test_no_more_tasks_than_slots() -> None:
 def test_adoption_comes_before_new_work() -> None:
     bench = Bench(1)
     bench.add("1-0", 1, priority=100)
-    bench.add("2-0", 2, indexes={1: IndexState(Stage.BEGUN, 0, uid="u")})
+    bench.add("2-0", 2, indexes={1: IndexState(IndexStage.BEGUN, 0, uid="u")})
     assert bench.step(1) == [("2-0", 1)]
     bench.close()
 
 
 def test_finished_indexes_are_skipped() -> None:
     bench = Bench(2)
-    bench.add("1-0", 3, indexes={1: IndexState(Stage.DONE, 0, uid="u", status="succeeded")})
+    bench.add("1-0", 3, indexes={1: IndexState(IndexStage.DONE, 0, uid="u", status="succeeded")})
     assert bench.step(2) == [("1-0", 0), ("1-0", 2)]
     bench.close()
 

@@ -12,7 +12,7 @@ import urllib3
 
 from ottoscaler.kube.connections import MOST_IDLE, Connections, Response
 from ottoscaler.kube.http1 import Broken
-from ottoscaler.kube.renewal import Renewal, Verdict
+from ottoscaler.kube.renewal import Loss, Renewal
 
 SECONDS = 5.0
 Reply = Callable[[int, bytes], tuple[bytes, bool]]  # number and bytes of a request: reply, and keep open
@@ -253,7 +253,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 def test_connection_that_was_given_up_is_not_used_again() -> None:
     with serving(always(OK)) as (connections, server):
-        connections.give_up(ask(connections).link, Verdict.ONE)
+        connections.give_up(ask(connections).link, Loss.ONE)
         assert ask(connections).data == b"ok"
         assert server.connections == 2
 
@@ -263,7 +263,7 @@ def test_giving_up_all_closes_what_is_idle_and_keeps_nothing_that_was_in_use() -
         watch = connections.stream("GET", "/watch", {}, SECONDS)
         ask(connections)
         connections._renewal.wrong(0.0), connections._renewal.wrong(0.0)
-        connections.give_up(None, Verdict.ALL)
+        connections.give_up(None, Loss.ALL)
         assert server.closed.acquire(timeout=SECONDS)
         assert list(watch.stream()) == [b"one\n", b"two\n"]  # what is open goes on to its end
         watch.close()
@@ -276,6 +276,6 @@ def test_giving_up_all_at_once_ends_the_watches_too() -> None:
     with serving(always(head)) as (connections, _):
         parts = connections.stream("GET", "/watch", {}, 60.0).stream()
         assert next(parts) == b"one\n"
-        connections.give_up(None, Verdict.ALL_AT_ONCE)
+        connections.give_up(None, Loss.ALL_AT_ONCE)
         with pytest.raises(OSError, match="before the answer's end"):
             next(parts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ottoscaler.kube.server_health import FORGET_SECONDS, ServerHealth, Sign, sign_of
+from ottoscaler.kube.server_health import FORGET_SECONDS, ServerHealth, ServerSign, sign_of
 from ottoscaler.pods.refusal_table import is_internal, is_policy
 
 WEBHOOK = (
@@ -23,27 +23,27 @@ class Clock:
 @pytest.mark.parametrize(
     ("verb", "status", "text", "sign"),
     [
-        ("create", 500, "etcdserver: no leader", Sign.TROUBLED),
+        ("create", 500, "etcdserver: no leader", ServerSign.TROUBLED),
         (
             "create",
             403,
             "forbidden: rpc error: code = Unavailable desc = closing",
-            Sign.TROUBLED,
+            ServerSign.TROUBLED,
         ),
-        ("create", 503, "the server is currently unable to handle the request", Sign.TROUBLED),
-        ("create", 500, WEBHOOK, Sign.NOTHING),
-        ("create", 503, 'admission webhook "a.b.c" denied the request: not now', Sign.NOTHING),
-        ("create", 401, 'admission webhook "a.b.c" denied the request: who?', Sign.NOTHING),
-        ("create", 401, "Unauthorized", Sign.TROUBLED),
-        ("create", 0, "no answer within 60 s", Sign.NOTHING),
-        ("create", 504, "Timeout: request did not complete within requested timeout", Sign.NOTHING),
-        ("create", 403, "exceeded quota: small", Sign.NOTHING),
-        ("get", 0, "no answer within 12 s", Sign.TROUBLED),
-        ("get", 404, 'pods "a" not found', Sign.WELL),
-        ("delete", 409, "the UID in the precondition does not match", Sign.WELL),
+        ("create", 503, "the server is currently unable to handle the request", ServerSign.TROUBLED),
+        ("create", 500, WEBHOOK, ServerSign.NOTHING),
+        ("create", 503, 'admission webhook "a.b.c" denied the request: not now', ServerSign.NOTHING),
+        ("create", 401, 'admission webhook "a.b.c" denied the request: who?', ServerSign.NOTHING),
+        ("create", 401, "Unauthorized", ServerSign.TROUBLED),
+        ("create", 0, "no answer within 60 s", ServerSign.NOTHING),
+        ("create", 504, "Timeout: request did not complete within requested timeout", ServerSign.NOTHING),
+        ("create", 403, "exceeded quota: small", ServerSign.NOTHING),
+        ("get", 0, "no answer within 12 s", ServerSign.TROUBLED),
+        ("get", 404, 'pods "a" not found', ServerSign.WELL),
+        ("delete", 409, "the UID in the precondition does not match", ServerSign.WELL),
     ],
 )
-def test_what_one_answer_tells_of_the_server(verb: str, status: int, text: str, sign: Sign) -> None:
+def test_what_one_answer_tells_of_the_server(verb: str, status: int, text: str, sign: ServerSign) -> None:
     assert sign_of(verb, status, text) is sign
 
 
@@ -56,11 +56,11 @@ def test_a_webhooks_words_are_never_the_servers() -> None:
 def test_one_refused_connection_counts_at_once_and_the_next_connection_ends_it() -> None:
     clock = Clock()
     health = ServerHealth(clock)
-    health.note("create", Sign.UNREACHED, "refused")
+    health.note("create", ServerSign.UNREACHED, "refused")
     assert health.trouble_since() == 100.0
     assert health.state() == (False, "refused")
     clock.now += 5
-    health.note("list", Sign.WELL)
+    health.note("list", ServerSign.WELL)
     assert health.healthy
     assert health.trouble_seconds() == 5.0
 
@@ -68,27 +68,27 @@ def test_one_refused_connection_counts_at_once_and_the_next_connection_ends_it()
 def test_one_troubled_answer_is_a_single_connections_and_two_are_the_servers() -> None:
     clock = Clock()
     health = ServerHealth(clock)
-    health.note("create", Sign.TROUBLED)
+    health.note("create", ServerSign.TROUBLED)
     assert health.healthy
     clock.now += 1
-    health.note("create", Sign.TROUBLED)
+    health.note("create", ServerSign.TROUBLED)
     assert health.trouble_since() == 100.0
 
 
 def test_list_from_the_cache_does_not_end_the_trouble_of_writes() -> None:
     health = ServerHealth(Clock())
     for _ in range(2):
-        health.note("create", Sign.TROUBLED)
-    health.note("list", Sign.WELL)
+        health.note("create", ServerSign.TROUBLED)
+    health.note("list", ServerSign.WELL)
     assert not health.healthy
-    health.note("create", Sign.WELL)
+    health.note("create", ServerSign.WELL)
     assert health.healthy
 
 
 def test_workers_own_trouble_is_not_the_servers() -> None:
     health = ServerHealth(Clock())
     for _ in range(100):
-        health.note("create", Sign.NOTHING)
+        health.note("create", ServerSign.NOTHING)
     assert health.healthy
 
 
@@ -96,7 +96,7 @@ def test_trouble_that_nothing_confirms_is_forgotten() -> None:
     clock = Clock()
     health = ServerHealth(clock)
     for _ in range(2):
-        health.note("create", Sign.TROUBLED)
+        health.note("create", ServerSign.TROUBLED)
     clock.now += FORGET_SECONDS + 1
     assert health.healthy
     assert health.trouble_seconds() == FORGET_SECONDS
@@ -106,6 +106,6 @@ def test_trouble_that_goes_on_has_begun_when_it_began() -> None:
     clock = Clock()
     health = ServerHealth(clock)
     for _ in range(4):
-        health.note("create", Sign.TROUBLED)
+        health.note("create", ServerSign.TROUBLED)
         clock.now += FORGET_SECONDS - 1
     assert health.trouble_since() == 100.0

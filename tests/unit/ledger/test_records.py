@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from ottoscaler.ledger.records import IndexState, Intent, Stage
+from ottoscaler.ledger.records import IndexStage, IndexState, Intent
 
 
 def test_states_are_read_as_the_scripts_write_them() -> None:
-    assert IndexState.parse("s:2:uid-1") == IndexState(Stage.BEGUN, 2, uid="uid-1")
+    assert IndexState.parse("s:2:uid-1") == IndexState(IndexStage.BEGUN, 2, uid="uid-1")
     assert IndexState.parse("w:3:1795:node-1") == IndexState(
-        Stage.WAITING, 3, due_ms=1795, avoid_node="node-1"
+        IndexStage.WAITING, 3, due_ms=1795, avoid_node="node-1"
     )
-    assert IndexState.parse("d:0:failed:uid-2") == IndexState(Stage.DONE, 0, uid="uid-2", status="failed")
+    assert IndexState.parse("d:0:failed:uid-2") == IndexState(
+        IndexStage.DONE, 0, uid="uid-2", status="failed"
+    )
 
 
 def test_intents_reason_may_hold_colons() -> None:

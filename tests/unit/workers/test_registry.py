@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ottoscaler.ledger.records import IndexState, Record, Stage
+from ottoscaler.ledger.records import IndexStage, IndexState, Record
 from ottoscaler.model import ScaleUp
 from ottoscaler.workers.head_start import HeadStart
 from ottoscaler.workers.in_hand import InHand
@@ -63,7 +63,7 @@ def test_nothing_starts_before_the_dispatcher_has_admitted_it() -> None:
 
 def test_retry_waits_for_its_time() -> None:
     desk = Desk()
-    run = desk.add("1-0", indexes={0: IndexState(Stage.WAITING, 1, due_ms=0)})
+    run = desk.add("1-0", indexes={0: IndexState(IndexStage.WAITING, 1, due_ms=0)})
     (due, _) = run.waiting[0]
     desk.now = due - 0.01
     assert desk.starts() == []
@@ -76,7 +76,7 @@ def test_retry_waits_for_its_time() -> None:
 
 def test_adoptee_without_a_slot_may_be_claimed_and_given_back() -> None:
     desk = Desk(slots=0)
-    desk.add("1-0", indexes={0: IndexState(Stage.BEGUN, 0, uid="u")})
+    desk.add("1-0", indexes={0: IndexState(IndexStage.BEGUN, 0, uid="u")})
     (waiting,) = desk.registry.adoptees()
     task = desk.registry.claim_adoptee(waiting.worker)
     assert task is waiting
