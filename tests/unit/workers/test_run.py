@@ -7,7 +7,7 @@ import tracemalloc
 from ottoscaler.events.images import ImagePolicy
 from ottoscaler.events.parse import Limits, parse_event
 from ottoscaler.ledger.ledger import pack_fields
-from ottoscaler.ledger.records import Entry, IndexState, Record, Stage
+from ottoscaler.ledger.records import Entry, IndexStage, IndexState, Record
 from ottoscaler.model import ScaleUp
 from ottoscaler.workers.run import LONGEST_RETRY_SECONDS, EventRun
 from tests.unit.podmakers import planned
@@ -23,7 +23,7 @@ def waiting(number: int) -> EventRun:
     entry = Entry(f"{number}-0", ((b"type", b"scale_up"), (b"pod_count", b"1"), *about))
     event = parse_event(entry.id, entry.fields or (), LIMITS)
     assert isinstance(event, ScaleUp)
-    states = {0: IndexState(Stage.WAITING, 1)}
+    states = {0: IndexState(IndexStage.WAITING, 1)}
     return EventRun(event, planned(event), Record(entry.id, 1, 0, pack_fields(entry.fields or ()), states))
 
 
@@ -39,7 +39,9 @@ def test_event_that_waits_costs_a_few_times_its_bytes() -> None:
 def test_wait_that_another_clock_made_long_is_bounded() -> None:
     """Redis's clock and ours may differ by hours."""
     event = ScaleUp("1-0", "t", 1)
-    run = EventRun(event, None, Record("1-0", 1, 0, b"[]", {0: IndexState(Stage.WAITING, 1, due_ms=2**50)}))
+    run = EventRun(
+        event, None, Record("1-0", 1, 0, b"[]", {0: IndexState(IndexStage.WAITING, 1, due_ms=2**50)})
+    )
     assert run.waiting[0][0] - run.taken_at <= LONGEST_RETRY_SECONDS + 1
 
 
