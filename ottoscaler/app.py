@@ -167,6 +167,7 @@ class App:
                 s.worker_timeout_seconds,
                 s.max_retries,
                 s.failed_pod_ttl_seconds,
+                s.image_pull_grace_seconds,
             ),
             stopping=phases.stopping,
             abandon=phases.abandon,

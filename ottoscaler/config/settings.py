@@ -220,6 +220,11 @@ class Settings:
         "false",
         "`true`: no container starts before Redis knows its Pod; needs Kubernetes 1.27 and the verb `patch`",
     )
+    image_pull_grace_seconds: float = setting(
+        kinds.seconds(0, 86400),
+        30.0,
+        "how long an image may fail to be pulled before its Pod is given up; an event cannot change it",
+    )
     http_address: str = setting(
         kinds.HOST, "", "the address of `/metrics`, `/healthz` and `/readyz`", shown_default="all"
     )

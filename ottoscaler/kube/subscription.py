@@ -18,7 +18,6 @@ class Subscription:
 
     __slots__ = (
         "_event",
-        "_trouble",
         "certain",
         "end",
         "gone",
@@ -27,6 +26,7 @@ class Subscription:
         "name",
         "seen_at",
         "started_at",
+        "trouble",
         "uid",
         "uid_known_at",
         "view",
@@ -46,7 +46,7 @@ class Subscription:
         self.started_at = 0.0  # monotonic, when the worker container was first seen started
         self.hurried = False  # the start matters: the run limit may end before the pending limit
         self.waiting_since = 0.0  # monotonic, of the present trouble
-        self._trouble = ""
+        self.trouble = ""  # the reason in which the present trouble will end
         self._event = threading.Event()
 
     def wait(self, timeout: float | None) -> bool:
@@ -62,7 +62,7 @@ class Subscription:
 
     def trouble_seconds(self) -> float:
         """For how long the Pod has waited for the same trouble; 0 where there is none."""
-        return time.monotonic() - self.waiting_since if self._trouble else 0.0
+        return time.monotonic() - self.waiting_since if self.trouble else 0.0
 
     def update(self, view: PodView, now: float) -> None:
         if self.uid and view.uid != self.uid:
@@ -71,9 +71,9 @@ class Subscription:
         self.gone = self.certain = False  # what had gone was an earlier Pod of this name
         self.looked_at = 0.0
         if view.waiting_reason in _ORDINARY_WAITS:
-            self._trouble = ""
-        elif (found := trouble(view)) != self._trouble:
-            self._trouble, self.waiting_since = found, now
+            self.trouble = ""
+        elif (found := trouble(view)) != self.trouble:
+            self.trouble, self.waiting_since = found, now
         if view.started_at and not self.started_at:
             self.started_at = now
             if self.hurried:

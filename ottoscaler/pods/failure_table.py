@@ -13,7 +13,7 @@ from enum import Enum
 from ottoscaler.model import Reason, Status, Verdict
 
 # DESIGN.md section 6: registries, secrets and runtimes fail for a moment, and kubelets try again.
-GRACE_SECONDS = 30.0
+GRACE_SECONDS = 30.0  # that of an image's pull is a setting, OTTO_IMAGE_PULL_GRACE_SECONDS
 
 
 class Sign(Enum):
@@ -124,12 +124,38 @@ _RUNTIME = (
 )  # fmt: skip
 _STORAGE = ("exceeds the limit", "exceeds the total limit of containers", "exceeded its local ephemeral")
 
+# What a registry, or the way to it, says when it may answer well later, unlike "not found" or "unauthorized".
+_REGISTRY = (
+    "status code 5", "status: 5", "500 internal server error", "502 bad gateway", "503 service unavailable",
+    "504 gateway time", "429 too many requests", "status: 429", "status code 429", "toomanyrequests",
+    "too many requests", "registry is unavailable", "i/o timeout", "timed out", "handshake timeout",
+    "timeout exceeded", "context deadline exceeded", "connection refused", "connection reset", "broken pipe",
+    "no route to host", "network is unreachable", "no such host", "name resolution", "server misbehaving",
+    "unexpected eof", ": eof", "transport is closing", "no space left on device",
+)  # fmt: skip
 # What keeps a container from its start, in the kubelet's words: forgiven for a while, as it tries again.
 _KEPT_WAITING = (
-    (_PULL, Reason.IMAGE_PULL, "its image could not be pulled"),
     ("CreateContainerConfigError", Reason.CONFIG_ERROR, "its container cannot be made as it is configured"),
     (_START, Reason.START_ERROR, "its container could not be started"),
 )
+
+
+def _kept_waiting(stage: Stage, grace: float = 0.0) -> tuple[Row, ...]:
+    heals = Row(
+        stage, Sign.WAITING, tuple(_PULL.split()), Status.FAILED, Reason.IMAGE_PULL, Verdict.RETRY,
+        "its image's registry could not be reached, or was not able to serve it", Words.WAITING,
+        grace=grace, says=_REGISTRY,
+    )  # fmt: skip
+    pulls = _failed(
+        stage, Sign.WAITING, _PULL, Reason.IMAGE_PULL, "its image could not be pulled", Words.WAITING,
+        grace=grace,
+    )  # fmt: skip
+    others = (
+        _failed(stage, Sign.WAITING, words, reason, sentence, Words.WAITING, grace=grace)
+        for words, reason, sentence in _KEPT_WAITING
+    )
+    return heals, pulls, *others
+
 
 # fmt: off
 # What happens to Pods from outside. These conditions also tell why a Pod vanished.
@@ -176,11 +202,9 @@ TABLE: tuple[Row, ...] = (
     _retry(Stage.FAILED, Sign.PHASE, "Failed", Reason.UNKNOWN, "its Pod failed and does not say why"),
     _failed(Stage.WAITING, Sign.WAITING, "InvalidImageName", Reason.IMAGE_PULL,
             "its image has no valid name", Words.WAITING),
-    *(_failed(Stage.WAITING, Sign.WAITING, words, reason, sentence, Words.WAITING, grace=GRACE_SECONDS)
-      for words, reason, sentence in _KEPT_WAITING),
+    *_kept_waiting(Stage.WAITING, GRACE_SECONDS),
     # A pending timeout shorter than that grace must not hide what is known.
-    *(_failed(Stage.OVERDUE, Sign.WAITING, words, reason, sentence, Words.WAITING)
-      for words, reason, sentence in _KEPT_WAITING),
+    *_kept_waiting(Stage.OVERDUE),
     _failed(Stage.OVERDUE, Sign.UNSCHEDULABLE, "", Reason.UNSCHEDULABLE,
             "no node had room for it within the pending timeout", Words.SCHEDULER),
     _failed(Stage.OVERDUE, Sign.PHASE, "Pending", Reason.PENDING_TIMEOUT,

@@ -8,7 +8,16 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from ottoscaler.model import Judgement, Phase, PodView, Reason, Status, Verdict
-from ottoscaler.pods.failure_table import DISRUPTIONS, TABLE, WITHOUT_A_POD, Row, Sign, Stage, Words
+from ottoscaler.pods.failure_table import (
+    DISRUPTIONS,
+    GRACE_SECONDS,
+    TABLE,
+    WITHOUT_A_POD,
+    Row,
+    Sign,
+    Stage,
+    Words,
+)
 
 MAX_MESSAGE = 4096  # bytes of UTF-8 (DESIGN.md 3.3)
 ROOT_HINT = " (workers do not run as root; an image that needs root needs an operator's template)"
@@ -28,6 +37,7 @@ def judge(
     pending_timeout_seconds: float = math.inf,
     running_seconds: float = 0.0,
     run_timeout_seconds: float = math.inf,
+    pull_grace_seconds: float = GRACE_SECONDS,
 ) -> Judgement:
     """The verdict on a Pod that exists, and that Ottoscaler has no intent to delete. Any thread; pure.
 
@@ -42,7 +52,8 @@ def judge(
     too_long = running_seconds >= run_timeout_seconds
     stages = _stages(view, late=late, too_long=too_long)
     for row in TABLE if stages else ():
-        if row.stage in stages and _fits(row, view) and waiting_seconds >= row.grace:
+        grace = pull_grace_seconds if row.grace and row.reason is Reason.IMAGE_PULL else row.grace
+        if row.stage in stages and _fits(row, view) and waiting_seconds >= grace:
             return _judgement(row, view)
     return WAIT
 
@@ -175,7 +186,8 @@ def render_table() -> str:
     for row in TABLE:
         verdict = row.verdict.value + (", on another node" if row.avoid_node else "")
         if row.grace:
-            verdict += f" after {row.grace:.0f} s"
+            pull = " (`OTTO_IMAGE_PULL_GRACE_SECONDS`)" if row.reason is Reason.IMAGE_PULL else ""
+            verdict += f" after {row.grace:.0f} s{pull}"
         values = ", ".join(f"`{value}`" for value in row.values) or "any"
         if row.says:
             values += " saying " + " or ".join(f'"{piece}"' for piece in row.says)

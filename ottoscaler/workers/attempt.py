@@ -60,6 +60,7 @@ class WorkerLimits:
     default_timeout: float
     default_retries: int
     failed_pod_ttl: float
+    pull_grace: float
 
 
 @dataclass(frozen=True, slots=True)

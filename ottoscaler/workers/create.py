@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import time
+from dataclasses import replace
 
 from ottoscaler.errors import (
     Fenced,
@@ -32,6 +33,7 @@ from ottoscaler.workers.settle import cancel, cancel_unborn, delete, settle
 
 CREATE_PAUSE_SECONDS = 0.2  # doubled up to the longest, with jitter, while a create is refused for now
 LONGEST_CREATE_PAUSE_SECONDS = 3.0
+PREDECESSOR_LOOK_SECONDS = 1.0  # between two looks at the earlier attempt's Pod, which is on its way out
 TURN_LOOK_SECONDS = 0.25  # between two looks at the lease while a create waits for its turn
 
 _UNBUILDABLE = Judgement(Verdict.FINISHED, Status.FAILED, Reason.REJECTED, "its Pod can no longer be built")
@@ -40,11 +42,32 @@ _UNBUILDABLE = Judgement(Verdict.FINISHED, Status.FAILED, Reason.REJECTED, "its 
 def create(a: Attempt) -> Ended | None:
     """Have a Pod: made here, or found. Not ``None``: there is nothing to monitor."""
     try:
+        if a.task.attempt and not a.task.adopt:
+            _await_predecessor(a)
         return _create(a)
     except Stopping:
         if a.begun and not a.maybe_sent:
             _take_back(a)
         raise
+
+
+def _await_predecessor(a: Attempt) -> None:
+    """Wait until the earlier attempt's Pod has ended or is gone: no two attempts run beside each other, also
+    where the earlier one was given up before its end, and its replica died before it could see to that."""
+    deps, before = a.deps, replace(a.task, attempt=a.task.attempt - 1)
+    while True:
+        try:
+            view = deps.start_retrier.call(
+                "looking for the earlier Pod", lambda: parse_pod(deps.pods.get(deps.name(before)))
+            )
+        except PodGone:
+            return
+        if view.terminal or view.worker != before.worker or view.instance != deps.limits.instance:
+            return
+        a.under_way()
+        a.check_ownership()
+        if deps.stopping.wait(PREDECESSOR_LOOK_SECONDS):
+            raise Stopping("nothing is created any more")
 
 
 def _take_back(a: Attempt) -> None:

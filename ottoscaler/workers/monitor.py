@@ -119,6 +119,7 @@ def judgement(a: Attempt) -> Judgement:
         pending_timeout_seconds=limits.pending_timeout,
         running_seconds=time.monotonic() - a.running_at if a.running_at and _tells_time(a) else 0.0,
         run_timeout_seconds=_run_limit(a),
+        pull_grace_seconds=limits.pull_grace,
     )
 
 
@@ -172,7 +173,9 @@ def _time_left(a: Attempt) -> float:
     if not _tells_time(a):
         left = min(left, CLOCK_LOOK_SECONDS)
     if subscription.trouble_seconds():
-        left = min(left, max(GRACE_SECONDS - subscription.trouble_seconds(), TROUBLE_LOOK_SECONDS))
+        pulls = subscription.trouble == Reason.IMAGE_PULL
+        grace = a.deps.limits.pull_grace if pulls else GRACE_SECONDS
+        left = min(left, max(grace - subscription.trouble_seconds(), TROUBLE_LOOK_SECONDS))
     return min(max(left, 0.01), LONGEST_WAIT_SECONDS)
 
 

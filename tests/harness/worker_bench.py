@@ -67,7 +67,7 @@ class WorkerBench:
             watcher=self.watcher,
             lease=cast(Lease, self.lease),
             metrics=Metrics(),
-            limits=WorkerLimits(INSTANCE, pending_timeout, 3600, retries, 0),
+            limits=WorkerLimits(INSTANCE, pending_timeout, 3600, retries, 0, 30.0),
             stopping=self.stopping,
             abandon=self.abandon,
             retrier=Retrier(self.abandon),

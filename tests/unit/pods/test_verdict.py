@@ -381,10 +381,49 @@ def test_terminal_pod_always_gets_a_final_verdict(
     assert found.message or found.status is Status.SUCCEEDED
 
 
-def test_only_terminal_pods_are_retried() -> None:
-    """An attempt follows another only when no container of the earlier one can run again."""
+def test_only_pods_that_are_terminal_or_never_started_are_retried() -> None:
+    """An attempt follows another only when no container of the earlier one can run again; of one that never
+    started, create waits until it is gone."""
     of_the_dead = {Stage.FAILED, Stage.NEVER_STARTED, Stage.DELETED_BY_OTHERS}
-    assert {row.stage for row in TABLE if row.verdict is Verdict.RETRY} <= of_the_dead
+    others = [row for row in TABLE if row.verdict is Verdict.RETRY and row.stage not in of_the_dead]
+    assert {(row.stage, row.reason) for row in others} == {
+        (Stage.WAITING, Reason.IMAGE_PULL),
+        (Stage.OVERDUE, Reason.IMAGE_PULL),
+    }
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        'failed to resolve reference "r/a:1": unexpected status from HEAD request: 503 Service Unavailable',
+        "failed to fetch anonymous token: unexpected status: 429 Too Many Requests",
+        "toomanyrequests: You have reached your pull rate limit",
+        "dial tcp: lookup r.example.org on 10.96.0.10:53: no such host",
+        "dial tcp 192.0.2.1:443: i/o timeout",
+        "pinging container registry r.example.org: received unexpected HTTP status: 502 Bad Gateway",
+        "net/http: TLS handshake timeout",
+    ],
+)
+def test_registry_that_may_heal_is_retried_once_its_grace_is_over(words: str) -> None:
+    seen = view(phase=Phase.PENDING, waiting_reason="ErrImagePull", waiting_message=words)
+    assert verdict(seen, waiting_seconds=30.0) == (Verdict.RETRY, Reason.IMAGE_PULL)
+    assert verdict(seen, waiting_seconds=30.0, pull_grace_seconds=31.0)[0] is Verdict.WAIT
+    assert verdict(seen, waiting_seconds=1.0, age_seconds=900) == (Verdict.RETRY, Reason.IMAGE_PULL)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        'failed to resolve reference "r.example.org/a:1": r.example.org/a:1: not found',
+        "failed to authorize: failed to fetch oauth token: unexpected status: 401 Unauthorized",
+        "pull access denied, repository does not exist or may require authorization",
+        "manifest unknown",
+        "",
+    ],
+)
+def test_image_that_is_not_there_or_not_allowed_is_final(words: str) -> None:
+    seen = view(phase=Phase.PENDING, waiting_reason="ErrImagePull", waiting_message=words)
+    assert verdict(seen, waiting_seconds=30.0) == (Verdict.FINISHED, Reason.IMAGE_PULL)
 
 
 def test_every_reason_of_the_closed_list_is_in_the_table() -> None:
