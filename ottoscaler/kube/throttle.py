@@ -21,7 +21,6 @@ from ottoscaler.telemetry.health import progress
 CREATES = Shares(everyone=72, one_event=24, one_profile=36)
 DELETES = Shares(everyone=48, one_event=12, one_profile=48)
 LOOKS = Shares(everyone=32, one_event=8, one_profile=32)
-CREATES_IN_FLIGHT = CREATES.one_event  # so many keep an API server busy
 SLOW_SECONDS = 2.0  # an answer that takes longer counts as a sign of strain
 LEAST_RATE = 5.0  # calls a second, however much the server complains
 RAISE_PER_ANSWER = 0.5  # calls a second
