@@ -41,7 +41,8 @@ class Report:
 
 def unnoted_second_pods(place: Sandbox, seconds: set[str]) -> list[str]:
     """A second Pod of an attempt is allowed where a replica's log noted it as one (so deleted it)."""
-    noted = "".join(replica.log() for replica in place.replicas if "duplicate_pod" in replica.log())
+    logs = [replica.log() for replica in place.replicas]
+    noted = "".join(log for log in logs if "duplicate_pod" in log or "pod_late" in log)
     return [f"{uid} is an attempt's second Pod, noted by nobody" for uid in seconds if uid not in noted]
 
 
