@@ -33,7 +33,7 @@ def pulling(message: str, **more: str) -> dict[str, str]:
 @local_only
 def test_a_registry_that_is_broken_is_tried_again_with_new_attempts_one_after_the_other(place: World) -> None:
     assert place.cluster is not None
-    event_id = place.scale_up(1, max_retries="1", env=pulling(BROKEN))
+    event_id = place.scale_up(1, max_retries="1", env=pulling(BROKEN, SIM_TERM_SECONDS="3"))
     worker = only_worker(place, event_id)
     assert (worker["status"], worker["reason"], worker["attempt"]) == ("failed", "ImagePull", "1")
     assert worker["message"] == f"ErrImagePull: {BROKEN}"
