@@ -82,7 +82,7 @@ class Sweep:
                 continue  # its owner sees it too
             if self._row(view, event, state).fate is Fate.DELETE:
                 log.warning(
-                    "pod_late", "a Pod arrived after its attempt had ended; it is deleted", **view.about
+                    "pod_late", f"{view.uid} arrived after its attempt had ended; it is deleted", **view.about
                 )
                 self._delete(view)
 
@@ -125,7 +125,9 @@ class Sweep:
             self._report(view)
         else:
             if row.sights is Sights.ONE:
-                log.warning("duplicate_pod", "this attempt already has another Pod", **view.about)
+                log.warning(
+                    "duplicate_pod", f"{view.uid}: this attempt already has another Pod", **view.about
+                )
             self._delete(view)
 
     def _enough(self, sights: Sights) -> int:
