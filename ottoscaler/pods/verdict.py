@@ -7,6 +7,7 @@ import re
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
+from ottoscaler.errors import KubernetesError, QuotaExceeded
 from ottoscaler.model import Judgement, Phase, PodView, Reason, Status, Verdict
 from ottoscaler.pods.failure_table import (
     DISRUPTIONS,
@@ -72,6 +73,14 @@ def vanished(view: PodView | None) -> Judgement:
         return _judgement(next(row for row in DISRUPTIONS if _fits(row, view)), view)
     message = next(sentence for reason, _, _, sentence in WITHOUT_A_POD if reason is Reason.DELETED)
     return Judgement(Verdict.RETRY, Status.FAILED, Reason.DELETED, message)
+
+
+def refused(error: KubernetesError) -> Judgement:
+    """The judgement on a worker whose Pod the API server will not create, or will not let start."""
+    reason = Reason.REJECTED if error.status else Reason.PENDING_TIMEOUT  # 0: there was no answer at all
+    if isinstance(error, QuotaExceeded):
+        reason = Reason.QUOTA
+    return Judgement(Verdict.FINISHED, Status.FAILED, reason, cut(str(error)))
 
 
 def trouble(view: PodView) -> str:

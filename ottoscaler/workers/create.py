@@ -1,7 +1,7 @@
-"""First half of a worker's life: have a Pod, made here or found, and durable as the attempt's first.
+"""First part of a worker's life: have a Pod, made here or found.
 
-The ledger allows it, the lease is checked again, then the Pod is created. What a lost reply or a dead
-replica left behind is recognised by name, labels and UID.
+The ledger allows it, the lease is checked again, then the Pod is created. ``adopt`` notes it in the ledger,
+and recognises what a lost reply or a dead replica left behind.
 """
 
 from __future__ import annotations
@@ -12,11 +12,9 @@ from dataclasses import replace
 
 from ottoscaler.errors import (
     Fenced,
-    KubernetesError,
     KubernetesUnavailable,
     PodExists,
     PodGone,
-    QuotaExceeded,
     RedisError,
     Refused,
     RefusedForNow,
@@ -24,12 +22,21 @@ from ottoscaler.errors import (
     UnusableAnswer,
 )
 from ottoscaler.ledger.records import Reply, Word
-from ottoscaler.model import JsonObject, Judgement, PodView, Reason, Status, Verdict
+from ottoscaler.model import JsonObject, Judgement, Reason, Status, Verdict
 from ottoscaler.pods.plan import PodPlan
+from ottoscaler.pods.verdict import refused
 from ottoscaler.pods.view import parse_pod
 from ottoscaler.telemetry.logs import flood
+from ottoscaler.workers.adopt import (
+    adopt_by_name,
+    adopt_by_uid,
+    adopt_found,
+    adopt_or_skip,
+    adopt_seen,
+    note_pod,
+)
 from ottoscaler.workers.attempt import Attempt, Ended, Next
-from ottoscaler.workers.settle import cancel, cancel_unborn, delete, settle
+from ottoscaler.workers.settle import cancel_unborn, settle
 
 CREATE_PAUSE_SECONDS = 0.2  # doubled up to the longest, with jitter, while a create is refused for now
 LONGEST_CREATE_PAUSE_SECONDS = 3.0
@@ -86,7 +93,7 @@ def _create(a: Attempt) -> Ended | None:
             return _post(a, deps.lease.grant(deps.stopping))
         except Refused as error:
             a.under_way()
-            return settle(a, _refused(error))
+            return settle(a, refused(error))
         except (Fenced, Stopping):
             raise
         except (KubernetesUnavailable, RedisError) as error:
@@ -101,12 +108,12 @@ def _create(a: Attempt) -> Ended | None:
                     view = parse_pod(deps.pods.get(a.subscription.name))
                 except PodGone:
                     if a.looked:
-                        return settle(a, _refused(error))
+                        return settle(a, refused(error))
                     a.looked = True  # the server answers, so one more create shows whose fault it is
                 except KubernetesUnavailable:
                     a.refused_seconds, a.looked = 0.0, False  # the server is away for everybody
                 else:
-                    return _found(a, view)  # a create without an answer has made it
+                    return adopt_found(a, view)  # a create without an answer has made it
 
 
 def _is_overdue(a: Attempt, error: KubernetesUnavailable, *, well: bool) -> bool:
@@ -128,7 +135,7 @@ def _post(a: Attempt, generation: int) -> Ended | None:
     """Create the Pod, or find the one that a lost reply or a dead replica left."""
     deps = a.deps
     if a.subscription.view is not None and a.is_ours(a.subscription.view):  # its create's reply was lost
-        return _take_up(a, a.subscription.view)
+        return adopt_seen(a, a.subscription.view)
     if a.run.plan is None:
         _check_lease(a, generation)
         told = _begin(a, generation)  # the ledger records only what was begun
@@ -137,7 +144,7 @@ def _post(a: Attempt, generation: int) -> Ended | None:
         sent = _send(a, a.run.plan, generation)
     except PodExists:
         a.maybe_sent = True
-        return _find(a)
+        return adopt_by_name(a)
     except KubernetesUnavailable as error:
         a.maybe_sent = a.maybe_sent or not error.unsent
         raise
@@ -146,7 +153,7 @@ def _post(a: Attempt, generation: int) -> Ended | None:
     a.maybe_sent = True
     deps.metrics.pod_create.observe(time.monotonic() - a.created_at)
     a.log.info("pod_created", "the Pod was created")
-    return _note(a, sent["metadata"]["uid"], parse_pod(sent))
+    return note_pod(a, sent["metadata"]["uid"], parse_pod(sent))
 
 
 def _send(a: Attempt, plan: PodPlan, generation: int) -> JsonObject | Reply:
@@ -201,7 +208,7 @@ def _follow(a: Attempt, told: Reply) -> Ended | None:
         return Ended(Next.DONE)
     if told.word is Word.CANCELLING:
         return cancel_unborn(a, told.intent)
-    return _adopt(a, told.detail) if told.detail else _look(a)
+    return adopt_by_uid(a, told.detail) if told.detail else adopt_or_skip(a)
 
 
 def _tell_latency(a: Attempt) -> None:
@@ -213,121 +220,3 @@ def _tell_latency(a: Attempt) -> None:
     latency = time.time() - sent_ms / 1000
     if 0 <= latency < 31 * 86_400:  # a producer may choose an id that is no time
         a.deps.metrics.event_latency.observe(latency)
-
-
-def _look(a: Attempt) -> Ended | None:
-    """An owner that did not live to note a Pod may have sent a create, whose Pod somebody may have deleted
-    since. Where none is there, the next attempt is begun: one attempt never has two Pods to record."""
-    deps, subscription = a.deps, a.subscription
-    if subscription.view is not None and a.is_ours(subscription.view):
-        return _take_up(a, subscription.view)
-    try:
-        view = deps.start_retrier.call(
-            "looking for a Pod", lambda: parse_pod(deps.pods.get(subscription.name))
-        )
-    except PodGone:
-        answer = deps.start_retrier.call(
-            "skipping an attempt", lambda: deps.ledger.skip(a.worker, a.run.epoch)
-        )
-        if answer.word is Word.CANCELLING:
-            return cancel_unborn(a, answer.intent)
-        if answer.word is not Word.OK:
-            return Ended(Next.DONE)
-        a.run.note_waiting(a.task.index, a.task.attempt + 1, 0, a.task.avoid_node)
-        a.log.info("attempt_skipped", "no Pod is there, and whether there was one is unknown")
-        return Ended(Next.RETRY, 0.0, a.task.avoid_node)
-    return _found(a, view)
-
-
-def _find(a: Attempt) -> Ended | None:
-    """A Pod of our name is there: ours, if its labels say the very same attempt."""
-    a.created_at = 0.0  # it was not made by the last create of ours
-    try:
-        view = parse_pod(a.deps.pods.get(a.subscription.name))
-    except PodGone:
-        raise KubernetesUnavailable("the Pod of that name has just gone") from None
-    return _found(a, view)
-
-
-def _found(a: Attempt, view: PodView) -> Ended | None:
-    if a.is_ours(view):
-        a.deps.watcher.identify(a.subscription, view.uid, view, looked_up=True)
-        return _take_up(a, view)
-    message = f"a Pod named {a.subscription.name} exists that is not this worker's; delete it or rename it"
-    return settle(a, Judgement(Verdict.FINISHED, Status.FAILED, Reason.REJECTED, message))
-
-
-def _adopt(a: Attempt, uid: str) -> Ended | None:
-    """The ledger knows the Pod's UID: that Pod, or none."""
-    deps, subscription = a.deps, a.subscription
-    deps.watcher.identify(subscription, uid)
-    if subscription.view is None and not subscription.gone:
-        try:
-            view = deps.retrier.call("looking for a Pod", lambda: parse_pod(deps.pods.get(subscription.name)))
-            if view.uid == uid:
-                deps.watcher.identify(subscription, uid, view, looked_up=True)
-            else:
-                subscription.lost()
-        except PodGone:
-            subscription.lost()
-    a.run.note_begun(a.task.index, a.task.attempt, uid)
-    if subscription.gone:
-        return None
-    a.log.info("pod_adopted", "the Pod is adopted")
-    return _open_gate(a, uid, subscription.view)
-
-
-def _note(a: Attempt, uid: str, view: PodView) -> Ended | None:
-    """Make the attempt's first Pod durable. Any other is deleted on sight and never recorded."""
-    deps = a.deps
-    a.under_way()
-    deps.watcher.identify(a.subscription, uid, view)
-    answer = deps.retrier.call("noting a Pod", lambda: deps.ledger.created(a.worker, a.run.epoch, uid))
-    if answer.word is Word.DUPLICATE:
-        a.log.warning("duplicate_pod", f"this attempt already has another Pod; {uid} is deleted")
-        delete(a, uid)
-        return _adopt(a, answer.detail)
-    if answer.word is Word.STALE:
-        return Ended(Next.DONE)
-    a.run.note_begun(a.task.index, a.task.attempt, uid)
-    if answer.word is Word.CANCELLING:
-        return cancel(a, answer.intent)
-    return _open_gate(a, uid, view)
-
-
-def _open_gate(a: Attempt, uid: str, view: PodView | None) -> Ended | None:
-    """Let the Pod start, now that the ledger has it as the attempt's first. A stop leaves it to the next
-    replica; what keeps the gate shut for the pending timeout fails the worker."""
-    deps, pause, since = a.deps, CREATE_PAUSE_SECONDS, time.monotonic()
-    while view is not None and view.gated:
-        try:
-            deps.pods.ungate(view.name, uid)
-            return None
-        except PodGone:
-            a.subscription.lost()
-            return None
-        except KubernetesUnavailable as error:
-            flood.info(
-                "gate_waits", f"a start gate cannot be opened for now: {error}", key=type(error).__name__
-            )
-            over = time.monotonic() - since > deps.limits.pending_timeout
-            if over and deps.pods.health.healthy:
-                return settle(a, _refused(error))
-            if deps.stopping.wait(pause * random.uniform(0.5, 1.0)):
-                raise Stopping("no Pod is let start any more") from error
-            pause = min(pause * 2, LONGEST_CREATE_PAUSE_SECONDS)
-        except KubernetesError as error:
-            return settle(a, _refused(error))
-    return None
-
-
-def _take_up(a: Attempt, view: PodView) -> Ended | None:
-    a.log.info("pod_adopted", "an existing Pod is adopted")
-    return _note(a, view.uid, view)
-
-
-def _refused(error: KubernetesError) -> Judgement:
-    reason = Reason.REJECTED if error.status else Reason.PENDING_TIMEOUT  # 0: there was no answer at all
-    if isinstance(error, QuotaExceeded):
-        reason = Reason.QUOTA
-    return Judgement(Verdict.FINISHED, Status.FAILED, reason, str(error)[:4000])

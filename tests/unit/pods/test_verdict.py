@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ottoscaler.errors import KubernetesUnavailable, QuotaExceeded, Refused
 from ottoscaler.model import Judgement, Phase, PodView, Reason, Status, Verdict
 from ottoscaler.pods.failure_table import TABLE, WITHOUT_A_POD, Sign, Stage
-from ottoscaler.pods.verdict import cut, judge, render_table, trouble, vanished
+from ottoscaler.pods.verdict import cut, judge, refused, render_table, trouble, vanished
 from ottoscaler.pods.view import parse_pod
 
 BLANK = parse_pod({})
@@ -457,3 +458,11 @@ def test_documented_table_is_the_table() -> None:
     document = (Path(__file__).parents[3] / "docs" / "failures.md").read_text(encoding="utf-8")
     mark = "<!-- generated: ottoscaler.pods.verdict.render_table -->\n\n"
     assert document.partition(mark)[2] == render_table()
+
+
+def test_refused_pod_fails_its_worker_with_the_server_s_sentence_or_the_lack_of_an_answer() -> None:
+    said = refused(Refused("image is not allowed", status=403))
+    assert (said.verdict, said.status, said.reason) == (Verdict.FINISHED, Status.FAILED, Reason.REJECTED)
+    assert said.message == "image is not allowed"
+    assert refused(QuotaExceeded("exceeded quota", status=403)).reason is Reason.QUOTA
+    assert refused(KubernetesUnavailable("no answer within 60 s")).reason is Reason.PENDING_TIMEOUT

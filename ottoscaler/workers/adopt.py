@@ -1,0 +1,135 @@
+"""Note an attempt's first Pod in the ledger, and let it start; or find the one that is there already.
+
+What a lost reply or a dead replica left behind is recognised by its name, its labels and its UID. Each
+function returns ``None`` where there is a Pod to monitor, else how the task has ended.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+
+from ottoscaler.errors import KubernetesError, KubernetesUnavailable, PodGone, Stopping
+from ottoscaler.ledger.records import Word
+from ottoscaler.model import Judgement, PodView, Reason, Status, Verdict
+from ottoscaler.pods.verdict import refused
+from ottoscaler.pods.view import parse_pod
+from ottoscaler.telemetry.logs import flood
+from ottoscaler.workers.attempt import Attempt, Ended, Next
+from ottoscaler.workers.settle import cancel, cancel_unborn, delete, settle
+
+GATE_PAUSE_SECONDS = 0.2  # doubled up to the longest, with jitter, while a start gate cannot be opened
+LONGEST_GATE_PAUSE_SECONDS = 3.0
+
+
+def adopt_or_skip(a: Attempt) -> Ended | None:
+    """Adopt the Pod whose create an owner may have sent that did not live to note it. Where none is there,
+    somebody may have deleted it, so the next attempt is begun: one attempt never has two Pods to record."""
+    deps, subscription = a.deps, a.subscription
+    if subscription.view is not None and a.is_ours(subscription.view):
+        return adopt_seen(a, subscription.view)
+    try:
+        view = deps.start_retrier.call(
+            "looking for a Pod", lambda: parse_pod(deps.pods.get(subscription.name))
+        )
+    except PodGone:
+        answer = deps.start_retrier.call(
+            "skipping an attempt", lambda: deps.ledger.skip(a.worker, a.run.epoch)
+        )
+        if answer.word is Word.CANCELLING:
+            return cancel_unborn(a, answer.intent)
+        if answer.word is not Word.OK:
+            return Ended(Next.DONE)
+        a.run.note_waiting(a.task.index, a.task.attempt + 1, 0, a.task.avoid_node)
+        a.log.info("attempt_skipped", "no Pod is there, and whether there was one is unknown")
+        return Ended(Next.RETRY, 0.0, a.task.avoid_node)
+    return adopt_found(a, view)
+
+
+def adopt_by_name(a: Attempt) -> Ended | None:
+    """The API server refused a create, as a Pod of our name is there: look whose it is."""
+    a.created_at = 0.0  # it was not made by the last create of ours
+    try:
+        view = parse_pod(a.deps.pods.get(a.subscription.name))
+    except PodGone:
+        raise KubernetesUnavailable("the Pod of that name has just gone") from None
+    return adopt_found(a, view)
+
+
+def adopt_found(a: Attempt, view: PodView) -> Ended | None:
+    """A look has found a Pod of our name: adopt it where it is this very attempt's, else fail the worker."""
+    if a.is_ours(view):
+        a.deps.watcher.identify(a.subscription, view.uid, view, looked_up=True)
+        return adopt_seen(a, view)
+    message = f"a Pod named {a.subscription.name} exists that is not this worker's; delete it or rename it"
+    return settle(a, Judgement(Verdict.FINISHED, Status.FAILED, Reason.REJECTED, message))
+
+
+def adopt_by_uid(a: Attempt, uid: str) -> Ended | None:
+    """Adopt the Pod whose UID the ledger knows: that Pod, or none."""
+    deps, subscription = a.deps, a.subscription
+    deps.watcher.identify(subscription, uid)
+    if subscription.view is None and not subscription.gone:
+        try:
+            view = deps.retrier.call("looking for a Pod", lambda: parse_pod(deps.pods.get(subscription.name)))
+            if view.uid == uid:
+                deps.watcher.identify(subscription, uid, view, looked_up=True)
+            else:
+                subscription.lost()
+        except PodGone:
+            subscription.lost()
+    a.run.note_begun(a.task.index, a.task.attempt, uid)
+    if subscription.gone:
+        return None
+    a.log.info("pod_adopted", "the Pod is adopted")
+    return _open_gate(a, uid, subscription.view)
+
+
+def note_pod(a: Attempt, uid: str, view: PodView) -> Ended | None:
+    """Make the attempt's first Pod durable. Any other is deleted on sight and never recorded."""
+    deps = a.deps
+    a.under_way()
+    deps.watcher.identify(a.subscription, uid, view)
+    answer = deps.retrier.call("noting a Pod", lambda: deps.ledger.created(a.worker, a.run.epoch, uid))
+    if answer.word is Word.DUPLICATE:
+        a.log.warning("duplicate_pod", f"this attempt already has another Pod; {uid} is deleted")
+        delete(a, uid)
+        return adopt_by_uid(a, answer.detail)
+    if answer.word is Word.STALE:
+        return Ended(Next.DONE)
+    a.run.note_begun(a.task.index, a.task.attempt, uid)
+    if answer.word is Word.CANCELLING:
+        return cancel(a, answer.intent)
+    return _open_gate(a, uid, view)
+
+
+def _open_gate(a: Attempt, uid: str, view: PodView | None) -> Ended | None:
+    """Let the Pod start, now that the ledger has it as the attempt's first. A stop leaves it to the next
+    replica; what keeps the gate shut for the pending timeout fails the worker."""
+    deps, pause, since = a.deps, GATE_PAUSE_SECONDS, time.monotonic()
+    while view is not None and view.gated:
+        try:
+            deps.pods.ungate(view.name, uid)
+            return None
+        except PodGone:
+            a.subscription.lost()
+            return None
+        except KubernetesUnavailable as error:
+            flood.info(
+                "gate_waits", f"a start gate cannot be opened for now: {error}", key=type(error).__name__
+            )
+            over = time.monotonic() - since > deps.limits.pending_timeout
+            if over and deps.pods.health.healthy:
+                return settle(a, refused(error))
+            if deps.stopping.wait(pause * random.uniform(0.5, 1.0)):
+                raise Stopping("no Pod is let start any more") from error
+            pause = min(pause * 2, LONGEST_GATE_PAUSE_SECONDS)
+        except KubernetesError as error:
+            return settle(a, refused(error))
+    return None
+
+
+def adopt_seen(a: Attempt, view: PodView) -> Ended | None:
+    """Adopt a Pod that is known to be this very attempt's."""
+    a.log.info("pod_adopted", "an existing Pod is adopted")
+    return note_pod(a, view.uid, view)
