@@ -18,6 +18,7 @@ def limits(settings: Settings) -> Limits:
         max_cpu=settings.max_cpu,
         max_memory=settings.max_memory,
         allowed_images=ImagePolicy(settings.allowed_images),
+        unknown_fields=settings.unknown_fields,
     )
 
 

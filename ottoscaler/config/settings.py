@@ -11,6 +11,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Literal
 
 from ottoscaler.config import kinds, redis_url
 from ottoscaler.config.kinds import Spec, setting, show
@@ -130,6 +131,12 @@ class Settings:
         "patterns for an event's `image`; names are normalised before they are compared; tag and digest are "
         "matched separately, and a pattern with neither allows every tag and digest",
         shown_default="`OTTO_AGENT_IMAGE` only",
+    )
+    unknown_fields: Literal["suspect", "metadata", "refuse"] = setting(
+        kinds.choice("suspect", "metadata", "refuse"),
+        "suspect",
+        "a field that is not in docs/events.md: `metadata` takes it for metadata, `refuse` refuses it, "
+        "`suspect` refuses it if it reads like a known field misspelt; `meta:NAME` is metadata always",
     )
     max_workers: int = setting(kinds.whole(1, 10_000), 100, "the most workers of this replica at one time")
     max_pods_per_event: int = setting(

@@ -26,14 +26,14 @@ class EventReader:
         self._defaults = defaults
         self._identity = identity
 
-    def event(self, entry: Entry) -> Event:
-        """The event that an entry is."""
+    def event(self, entry: Entry, limits: Limits | None = None) -> Event:
+        """The event that an entry is, by this replica's limits or by others."""
         if entry.cut_bytes:
             raise BadEvent(
                 f"the event has {entry.cut_bytes} bytes; the limit is {self._limits.max_event_bytes}. "
                 f"Only its first fields, up to {MOST_BYTES} bytes, were read"
             )
-        return parse_event(entry.id, entry.fields or (), self._limits)
+        return parse_event(entry.id, entry.fields or (), limits or self._limits)
 
     def plan(self, event: Event) -> PodPlan | None:
         """How to build the Pods of a scale_up, for the present installation."""
@@ -45,7 +45,8 @@ class EventReader:
         """Event and plan of one that was taken before, and why there is no plan: this replica's policy or
         templates may be others than those that it was taken under. Raises nothing."""
         try:
-            event = self.event(record.entry())
+            # Its unknown fields were accepted when it was taken, maybe before an update.
+            event = self.event(record.entry(), replace(self._limits, unknown_fields="metadata"))
         except BadEvent as error:
             return self._without_limits(record), None, str(error)
         try:
@@ -74,4 +75,5 @@ def _without_bounds(limits: Limits) -> Limits:
         max_event_bytes=sys.maxsize,
         max_timeout_seconds=sys.maxsize,
         max_event_retries=sys.maxsize,
+        unknown_fields="metadata",
     )

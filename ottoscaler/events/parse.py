@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from ottoscaler.errors import BadEvent
-from ottoscaler.events import quantities, values
+from ottoscaler.events import field_names, quantities, values
 from ottoscaler.events.images import ImagePolicy
 from ottoscaler.events.values import MAX_TASK_ID
 from ottoscaler.model import ScaleDown, ScaleUp
@@ -23,6 +23,7 @@ PRIORITY_BOUND = 2**31 - 1  # what a signed 32-bit number holds, both ways
 SMALLEST = {"cpu": "1m", "memory": "1"}  # the API server would silently round finer amounts
 
 _DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_JSON_TYPE = re.compile(r'"type"\s*:')
 _MISLEADING = ("image", "profile")  # on a scale_down they look like a filter, but are not one
 
 T = TypeVar("T")
@@ -40,6 +41,7 @@ class Limits:
     max_cpu: str
     max_memory: str
     allowed_images: ImagePolicy
+    unknown_fields: Literal["suspect", "metadata", "refuse"] = "suspect"
 
 
 def parse_event(event_id: str, fields: Sequence[tuple[bytes, bytes]], limits: Limits) -> ScaleUp | ScaleDown:
@@ -55,11 +57,12 @@ def parse_event(event_id: str, fields: Sequence[tuple[bytes, bytes]], limits: Li
     kind = reading.take("type", _type, None)
     if kind is None and not reading.problems:
         reading.problems.append("type: missing; expected scale_up or scale_down")
+        reading.problems += _instead_of_type(reading.fields, limits)
     event: ScaleUp | ScaleDown | None = None
     if kind == "scale_up":
         event = _scale_up(event_id, reading, limits)
     elif kind == "scale_down":
-        event = _scale_down(event_id, reading)
+        event = _scale_down(event_id, reading, limits)
     if event is None or reading.problems:
         raise BadEvent(". ".join(reading.problems))
     return event
@@ -70,13 +73,17 @@ class _Reading:
 
     def __init__(self, fields: dict[str, str]) -> None:
         self.fields = fields
+        self.asked: list[str] = []
+        self.given: set[str] = set()  # of those asked for
         self.problems: list[str] = []
 
     def take(self, name: str, read: Callable[[str], T], default: D) -> T | D:
         """Remove a field and return its value. After a problem, which is noted, return the default."""
+        self.asked.append(name)
         text = self.fields.pop(name, None)
         if text is None:
             return default
+        self.given.add(name)
         try:
             return read(text)
         except ValueError as problem:
@@ -122,16 +129,17 @@ def _scale_up(event_id: str, reading: _Reading, limits: Limits) -> ScaleUp:
         max_retries=take("max_retries", values.integer(0, limits.max_event_retries), None),
         priority=take("priority", values.integer(-PRIORITY_BOUND, PRIORITY_BOUND), 0),
         expires_at=take("expires_at", values.seconds, None),
-        metadata=_metadata(reading),
+        metadata=_metadata(reading, limits),
     )
 
 
-def _scale_down(event_id: str, reading: _Reading) -> ScaleDown:
+def _scale_down(event_id: str, reading: _Reading, limits: Limits) -> ScaleDown:
     for name in _MISLEADING:
         if name in reading.fields:
             reading.problems.append(
                 f"{name}: not supported; a scale_down selects workers by task_id, pod_count and running=keep"
             )
+    reading.asked += _MISLEADING
     task_id = reading.take("task_id", _task_id, None)
     asked = "pod_count" in reading.fields
     pod_count = reading.take("pod_count", values.integer(1, MAX_SCALE_DOWN), None)
@@ -143,7 +151,7 @@ def _scale_down(event_id: str, reading: _Reading) -> ScaleDown:
         pod_count=pod_count,
         keep_running=reading.take("running", _running, False),
         expires_at=reading.take("expires_at", values.seconds, None),
-        metadata=_metadata(reading),
+        metadata=_metadata(reading, limits),
     )
 
 
@@ -179,10 +187,11 @@ def _quantity(resource: str, at_most: str) -> Callable[[str], str]:
     def read(text: str) -> str:
         problem = quantities.problem(text, at_most=at_most, at_least=SMALLEST[resource])
         if problem:
-            lowest = SMALLEST[resource]
+            lowest, meant = SMALLEST[resource], quantities.meant(resource, text)
+            hint = f"; did you mean {meant}?" if meant and meant != text else ""
             raise ValueError(
                 f"invalid value {values.shown(text)} ({problem}); "
-                f"expected a quantity from {lowest} to {at_most}"
+                f"expected a quantity from {lowest} to {at_most}{hint}"
             )
         return text
 
@@ -203,11 +212,30 @@ def _running(text: str) -> bool:
     return True
 
 
-def _metadata(reading: _Reading) -> Mapping[str, str]:
+def _metadata(reading: _Reading, limits: Limits) -> Mapping[str, str]:
     """The fields that no rule uses. Their JSON must fit into one environment variable, ``OTTO_METADATA``."""
-    size = len(values.metadata_json(reading.fields).encode()) + len("OTTO_METADATA=")
+    reading.problems += field_names.mark_problems(reading.fields, reading.given)
+    if limits.unknown_fields != "metadata":
+        reading.problems += field_names.problems(
+            reading.fields, reading.asked, type_given=True, refuse=limits.unknown_fields == "refuse"
+        )
+    metadata = {name.removeprefix(field_names.META): value for name, value in reading.fields.items()}
+    size = len(values.metadata_json(metadata).encode()) + len("OTTO_METADATA=")
     if size > values.MAX_STRING:
         reading.problems.append(
             f"the other fields make {size} bytes of metadata as JSON; expected at most {values.MAX_STRING}"
         )
-    return reading.fields
+    return metadata
+
+
+def _instead_of_type(fields: Mapping[str, str], limits: Limits) -> list[str]:
+    """Where a producer may have written the type that is missing."""
+    for name, value in fields.items():
+        if value.lstrip().startswith("{") and _JSON_TYPE.search(value):
+            return [
+                f"Field {values.shown(name)} holds a JSON object with a type in it, but an event's fields "
+                "are flat: send each member of the object as a field of the entry"
+            ]
+    if limits.unknown_fields == "metadata":
+        return []
+    return field_names.problems(fields, ("type",), type_given=False, refuse=False)

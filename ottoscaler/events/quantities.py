@@ -15,6 +15,9 @@ _QUANTITY = re.compile(
     r"(?P<sign>[+-]?)(?P<number>[0-9]+(?:\.[0-9]*)?|\.[0-9]+)"
     r"(?:(?P<suffix>[numkMGTPE]|[KMGTPE]i)|[eE](?P<exponent>[+-]?[0-9]{1,3}))?"
 )
+# What other systems write for an amount of memory: 512m, 512mb, 512 MB, 1g, 1GiB.
+_BYTES = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?) ?([kmgt])(?:i?b?)", re.IGNORECASE)
+_MILLICORES = re.compile(r"([0-9]{1,12}) ?(?:m|millicores)", re.IGNORECASE)
 
 
 def parse(text: str) -> Fraction:
@@ -51,3 +54,12 @@ def problem(text: str, *, at_most: str, at_least: str) -> str | None:
     if value > parse(at_most):
         return f"above the operator's limit of {at_most}"
     return None
+
+
+def meant(resource: str, text: str) -> str:
+    """The quantity that a refused ``text`` was probably meant to be, or an empty text."""
+    if resource == "memory" and (match := _BYTES.fullmatch(text)):
+        return f"{match[1]}{match[2].upper()}i"
+    if resource == "cpu" and (match := _MILLICORES.fullmatch(text)):
+        return f"{match[1]}m"
+    return ""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 MAX_TASK_ID = 256  # characters (DESIGN.md 3.2)
+LAST_SECOND = 10**11  # the year 5138; what is above it is milliseconds
 MAX_SHOWN = 40  # characters of a wrong value that an error repeats
 # Lists and objects in one value. More than one is always wrong, but a few allow a better error message.
 # Deep nesting must not reach json, which recurses in C: it ended the process by a segmentation fault in a
@@ -16,7 +17,7 @@ MAX_NESTED = 8
 MAX_STRING = 128 * 1024 - 1  # bytes of one argument, or of NAME=value: Linux's MAX_ARG_STRLEN, less the NUL
 
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")
-_SECONDS = re.compile(r"(0|[1-9][0-9]{0,14})(\.[0-9]{1,9})?")
+_SECONDS = re.compile(r"(0|[1-9][0-9]{0,18})(\.[0-9]{1,9})?")
 _JSON_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 # A command that begins with [ may be a list or the shell's own test. A test begins with [ or [[, a blank, and
 # what no JSON has there: !, an operator such as -f, (, $, or a word before = or -eq, or before ] and && or ;.
@@ -30,6 +31,7 @@ _TEST = re.compile(
 # How a list begins, whether or not it is written to its end.
 _LIST = re.compile(r"""\[[\s\[]*+(?:["'{\]]|-?[0-9]|$)""")
 _LISTS = 'text that begins like a list must be one, such as ["one", "two"]'
+_OBJECT = 'expected a JSON object of strings, such as {"KEY": "value"}'
 _BLANKS = " \t\r\n"  # JSON's own
 _ENV_NAME = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")  # what every supported Kubernetes accepts (1.20 and up)
 
@@ -67,6 +69,11 @@ def seconds(text: str) -> float:
         raise ValueError(
             f"invalid value {shown(text)}; expected Unix seconds, such as 1767225600 or 1767225600.5"
         )
+    if float(text) > LAST_SECOND:
+        raise ValueError(
+            f"invalid value {shown(text)}, which reads like milliseconds; expected Unix seconds, "
+            f"such as {int(float(text)) // 1000}"
+        )
     return float(text)
 
 
@@ -91,9 +98,9 @@ def environment(text: str) -> Mapping[str, str]:
     try:
         loaded = _json(text)
     except json.JSONDecodeError as error:
-        raise ValueError(_not_json(error)) from None
+        raise ValueError(f"{_not_json(error)}; {_OBJECT}") from None
     if not isinstance(loaded, dict):
-        raise ValueError('invalid value; expected a JSON object of strings, such as {"KEY": "value"}')
+        raise ValueError(f"invalid value; {_OBJECT}")
     for name, value in loaded.items():
         if not _ENV_NAME.fullmatch(name) or name == "." or name.startswith(".."):
             raise ValueError(

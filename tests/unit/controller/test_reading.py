@@ -64,6 +64,12 @@ def test_event_within_the_rules_is_planned_again() -> None:
     assert again(LIMITS)[1] == ""
 
 
+def test_field_that_reads_like_a_known_one_since_an_update_ends_no_event_in_flight() -> None:
+    event, why = again(LIMITS, replicas="x")
+    assert why == ""
+    assert event.metadata == {"branch": "main", "replicas": "x"}
+
+
 def test_event_that_no_rule_reads_any_more_is_what_its_ledger_tells() -> None:
     event, why = again(LIMITS, pod_count="many")
     assert event == ScaleUp("1717-0", "1717-0", 5)

@@ -10,12 +10,13 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ottoscaler.errors import BadEvent
-from ottoscaler.events.parse import parse_event
+from ottoscaler.events.parse import Limits, parse_event
 from ottoscaler.model import JsonObject, ScaleUp
 from ottoscaler.pods.plan import plan
 from tests.unit.events.test_parse import LIMITS
@@ -26,8 +27,12 @@ OWN_PLAIN = planned(scale_up()).pod(0, 0)
 
 
 def read(**fields: str) -> ScaleUp:
+    return read_by(LIMITS, fields)
+
+
+def read_by(limits: Limits, fields: dict[str, str]) -> ScaleUp:
     raw = {"type": "scale_up", "pod_count": "3", "task_id": "build-17", **fields}
-    event = parse_event("1717-0", [(k.encode(), v.encode()) for k, v in raw.items()], LIMITS)
+    event = parse_event("1717-0", [(k.encode(), v.encode()) for k, v in raw.items()], limits)
     assert isinstance(event, ScaleUp)
     return event
 
@@ -84,7 +89,9 @@ def bare(pod: JsonObject) -> JsonObject:
 )
 def test_field_that_no_rule_knows_is_only_metadata(name: str) -> None:
     value = '{"hostNetwork": true, "privileged": true}'
-    pod = planned(read(**{name: value})).pod(0, 0)
+    marked = planned(read(**{f"meta:{name or 'x'}": value})).pod(0, 0)
+    assert bare(marked) == bare(OWN_PLAIN)
+    pod = planned(read_by(replace(LIMITS, unknown_fields="metadata"), {name: value})).pod(0, 0)
     assert bare(pod) == bare(OWN_PLAIN)
     assert pod["metadata"]["labels"] == OWN_PLAIN["metadata"]["labels"]
     assert json.loads(pod["metadata"]["annotations"]["ottoscaler.io/metadata"]) == {name: value}

@@ -1,0 +1,166 @@
+"""Fields that no rule of docs/events.md names: which of them read like one that it does name.
+
+Such a field would be taken for metadata, and the event would run something else than its producer meant. The
+words of other systems are data here; docs/events.md shows the same table.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+
+from ottoscaler.events.values import MAX_SHOWN, shown
+
+META = "meta:"  # what follows is the name of metadata, whatever it looks like
+MOST_NAMED = 8  # of an event's unknown fields, in one sentence
+LONGEST_NAME = 40  # characters: no longer name is compared letter by letter
+SHORT = 4  # letters: so short a name is one letter away from many other words
+
+OTHER_WORDS: Mapping[str, tuple[str, ...]] = {
+    "type": ("action", "event", "event_type", "kind", "op", "operation"),
+    "pod_count": (
+        "completions", "count", "desired_count", "instance_count", "instances", "num_pods", "num_workers",
+        "parallelism", "pods", "replica_count", "replicas", "worker_count", "workers",
+    ),
+    "task_id": ("task", "task_arn", "task_name"),
+    "image": ("container_image", "docker_image", "image_name", "image_url", "img"),
+    "command": ("cmd", "entrypoint", "script"),
+    "args": ("arg", "arguments", "argv"),
+    "env": ("env_vars", "environ", "environment", "environment_variables", "variables"),
+    "cpu": ("cores", "cpu_limit", "cpu_request", "n_cpus", "num_cpus", "vcpu", "vcpus"),
+    "memory": ("mem", "mem_limit", "memory_limit", "memory_mb", "memory_request", "ram"),
+    "profile": ("flavor", "flavour", "instance_type", "machine_type", "pod_template", "template"),
+    "timeout_seconds": (
+        "active_deadline_seconds", "max_runtime", "run_limit", "time_limit", "timeout", "timeout_in_minutes",
+        "timeout_minutes", "timeout_ms", "timeout_s", "timeout_sec",
+    ),
+    "max_retries": ("backoff_limit", "max_attempts", "max_retry_count", "retries", "retry", "retry_count"),
+    "dedup_key": (
+        "dedup", "dedup_id", "deduplication_id", "deduplication_key", "idempotency_key",
+        "message_deduplication_id",
+    ),
+    "priority": ("prio",),
+    "expires_at": ("expiration", "expire", "expires", "expires_in", "expiry", "ttl", "valid_until"),
+    "logs": ("keep_logs", "save_logs"),
+    "running": ("keep_running",),
+}  # fmt: skip
+
+NO_FIELD: Mapping[str, tuple[str, ...]] = {
+    "where its workers run is the operator's setting NAMESPACE": ("namespace",),
+    "the operator's template sets those of the Pod; what is to be told about an event is metadata": (
+        "annotations", "labels", "pod_labels",
+    ),
+    "Ottoscaler names the Pods; task_id is the name to find them by": ("pod_name",),
+    "the operator's template sets it, and an event chooses a template by profile": (
+        "affinity", "containers", "gpu", "gpus", "host_network", "image_pull_policy", "image_pull_secrets",
+        "init_containers", "node_name", "node_selector", "ports", "priority_class", "priority_class_name",
+        "privileged", "restart_policy", "runtime_class", "runtime_class_name", "security_context",
+        "service_account", "service_account_name", "sidecars", "tolerations", "volume_mounts", "volumes",
+    ),
+    "use cpu and memory": ("limits", "requests", "resources"),
+    "a scale_down selects workers by task_id, pod_count and running=keep": ("label_selector", "selector"),
+    "begin the command with cd": ("work_dir", "working_dir", "working_directory"),
+    "an event is carried out as soon as there is room": ("cron", "delay", "delay_seconds", "schedule"),
+}  # fmt: skip
+
+_NO_LETTER = re.compile(r"[\W_]+")
+# For a deployment's environment, as in environment=production, this is a good name of metadata.
+_VARIABLES = re.compile(r"\s*(\{|\[|[A-Za-z_][A-Za-z0-9_]*=)")
+
+
+def _folded(name: str) -> str:
+    """``name`` without what differs between podCount, POD-COUNT and pod_count."""
+    return _NO_LETTER.sub("", name.lower())
+
+
+_MEANT = {_folded(word): field for field, words in OTHER_WORDS.items() for word in words}
+_WHY_NOT = {_folded(word): why for why, words in NO_FIELD.items() for word in words}
+
+
+def problems(
+    unknown: Mapping[str, str], fields: Collection[str], *, type_given: bool, refuse: bool
+) -> list[str]:
+    """A sentence for each unknown field that reads like one of ``fields``; with ``refuse``, for every one.
+
+    At most :data:`MOST_NAMED` of them are named, and no value. Any thread; linear in the names' length.
+    """
+    found: list[str] = []
+    more = 0
+    for name, value in unknown.items():
+        if name.startswith(META):
+            continue
+        problem = _problem(name, value, fields, type_given)
+        if problem is None and refuse:
+            problem = f"not a field of this event; for metadata, write {_as_meta(name)}"
+        if problem is None:
+            continue
+        if len(found) < MOST_NAMED:
+            found.append(f"{_told(name)}: {problem}")
+        else:
+            more += 1
+    return [*found, f"and {more} fields more that are not known"] if more else found
+
+
+def mark_problems(fields: Mapping[str, str], given: Collection[str]) -> list[str]:
+    """What is wrong with the marks ``meta:`` of an event's unknown fields. ``given`` are its known ones."""
+    wrong = []
+    for name in fields:
+        bare = name.removeprefix(META)
+        if name == META:
+            wrong.append(f"{META}: no name; expected {META}NAME")
+        elif bare != name and (bare in fields or bare in given):
+            wrong.append(f"{_told(name)}: given together with {_told(bare)}; expected one of them")
+    return wrong[:MOST_NAMED]
+
+
+def render_table() -> str:
+    """The words of other systems in Markdown; docs/events.md has it, and a unit test holds them equal."""
+    lines = ["| instead of | write |", "|---|---|"]
+    lines += [f"| {_words(words)} | `{field}` |" for field, words in OTHER_WORDS.items()]
+    lines += [f"| {_words(words)} | an event cannot set it: {why} |" for why, words in NO_FIELD.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _problem(name: str, value: str, fields: Collection[str], type_given: bool) -> str | None:
+    """What to write instead of a name, as the words behind it; ``None`` for plain metadata."""
+    if name[: len(META)].lower() == META:
+        return f"did you mean {_as_meta(name[len(META) :])}?"
+    folded = _folded(name)
+    meant = _MEANT.get(folded)
+    if (meant == "type" and type_given) or (folded == "environment" and not _VARIABLES.match(value)):
+        meant = None
+    if meant not in fields:
+        meant = next((field for field in fields if _alike(folded, _folded(field))), None)
+    if meant:
+        return f"not a field; did you mean {meant}? For metadata, write {_as_meta(name)}"
+    if folded in _WHY_NOT:
+        return f"an event cannot set it: {_WHY_NOT[folded]}. For metadata, write {_as_meta(name)}"
+    return None
+
+
+def _alike(name: str, field: str) -> bool:
+    """Whether two folded names are equal, one letter apart, or two neighbours swapped."""
+    if name == field:
+        return True
+    if abs(len(name) - len(field)) > 1 or len(name) > LONGEST_NAME:
+        return False
+    same = next((i for i, (a, b) in enumerate(zip(name, field, strict=False)) if a != b), None)
+    at = min(len(name), len(field)) if same is None else same
+    swapped = name[at : at + 2] == field[at : at + 2][::-1] and name[at + 2 :] == field[at + 2 :]
+    if len(name) == len(field) and swapped:
+        return True
+    if len(field) <= SHORT:
+        return name == field + "s"
+    return field[at + 1 :] in (name[at:], name[at + 1 :]) or field[at:] == name[at + 1 :]
+
+
+def _told(name: str) -> str:
+    return name if len(name) <= MAX_SHOWN and re.fullmatch(r"[\w:.-]+", name, re.ASCII) else shown(name)
+
+
+def _as_meta(name: str) -> str:
+    return _told(META + name)
+
+
+def _words(words: Collection[str]) -> str:
+    return ", ".join(f"`{word}`" for word in words)
