@@ -60,6 +60,10 @@ class RedisUnavailable(RedisError):
     """Redis was not reached, or refuses for now (loading, read-only, out of memory): try again."""
 
 
+class NotPermitted(RedisUnavailable):
+    """Redis answers, and its ACL does not let this user do this. The rights may be changed meanwhile."""
+
+
 class GroupMissing(RedisError):
     """The stream or its consumer group does not exist (any more): create it, then read again."""
 

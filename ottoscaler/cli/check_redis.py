@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 
 from ottoscaler.cli.finding import Finding
-from ottoscaler.cli.redis_access import installation, sentence, where
+from ottoscaler.cli.redis_access import installation
+from ottoscaler.client.sentences import sentence, where
 from ottoscaler.config.hash_tags import hash_tag
 from ottoscaler.config.settings import Settings
 from ottoscaler.errors import RedisError

@@ -6,14 +6,15 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from ottoscaler.cli.redis_access import Failed, installation, redis_settings, sentence
+from ottoscaler.cli.redis_access import Failed, installation, redis_settings
 from ottoscaler.cli.terminal import columns, safe, say
+from ottoscaler.client.entries import DeadLetter
+from ottoscaler.client.sentences import sentence
 from ottoscaler.config.settings import Settings
 from ottoscaler.errors import RedisError
-from ottoscaler.ledger.records import Entry, entries
+from ottoscaler.ledger.records import entries
 from ottoscaler.ledger.redis_client import RedisClient
 
 SCHEMA_VERSION = 1
@@ -28,41 +29,6 @@ _WORDS = {
     "large": "cannot be replayed: it has more fields than one command can carry",
     "wiped": "was not replayed: Redis was emptied or failed over meanwhile; try again",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """One entry of the dead-letter stream. ``fields`` are the event's own, as text for people."""
-
-    id: str
-    event_id: str
-    at: str
-    error: str
-    fields: tuple[tuple[str, str], ...]
-
-    @classmethod
-    def of(cls, entry: Entry) -> DeadLetter:
-        """Read an entry; bytes that are not UTF-8 are shown as ``\\xNN``."""
-        own: dict[str, str] = {}
-        fields: list[tuple[str, str]] = []
-        for name, value in entry.fields or ():
-            word, text = _text(name), _text(value)
-            if word.startswith("field:"):
-                fields.append((word.removeprefix("field:"), text))
-            elif word == "fields":
-                fields += _packed(text)
-            else:
-                own.setdefault(word, text)
-        return cls(entry.id, own.get("event_id", ""), own.get("at", ""), own.get("error", ""), tuple(fields))
-
-    def field(self, name: str) -> str:
-        """The first field of that name, else ''."""
-        return next((value for known, value in self.fields if known == name), "")
-
-    def document(self) -> dict[str, Any]:
-        """As ``--json`` shows it."""
-        pairs = [list(pair) for pair in self.fields]
-        return {"id": self.id, "event_id": self.event_id, "at": self.at, "error": self.error, "fields": pairs}
 
 
 def main(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
@@ -198,13 +164,6 @@ def _drop(box: DeadLetters, letter_ids: Iterator[str]) -> bool:
     count = sum(box.drop(ids[at : at + DROPPED_AT_ONCE]) for at in range(0, len(ids), DROPPED_AT_ONCE))
     print(f"{count} dropped", flush=True)
     return count == len(ids)
-
-
-def _packed(text: str) -> list[tuple[str, str]]:
-    try:
-        return [(str(name), str(value)) for name, value in json.loads(text)]
-    except (ValueError, TypeError):
-        return [("fields", text)]
 
 
 def _text(raw: bytes) -> str:

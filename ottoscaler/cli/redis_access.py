@@ -1,13 +1,11 @@
-"""Redis for the subcommands: the settings they need, and one sentence if it does not work."""
+"""Redis for the subcommands: the settings they need."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from ottoscaler.config import load as config
-from ottoscaler.config import redis_url
 from ottoscaler.config.settings import Settings
-from ottoscaler.errors import RedisError
 from ottoscaler.ledger.redis_client import RedisClient
 
 _KUBERNETES_ONLY = ("KUBECONFIG",)
@@ -28,53 +26,6 @@ def redis_settings(environ: Mapping[str, str]) -> Settings:
 def settings_without_kubernetes(environ: Mapping[str, str]) -> Settings:
     """All settings but how to reach Kubernetes, which no tool but ``check`` asks. Raises BadSettings."""
     return config.load({name: value for name, value in environ.items() if name not in _KUBERNETES_ONLY})
-
-
-def where(settings: Settings) -> str:
-    """Which Redis is meant, for people: never with a password."""
-    if settings.redis_url:
-        return redis_url.mask(settings.redis_url)
-    if settings.redis_sentinels:
-        asked = ", ".join(f"{host}:{port}" for host, port in settings.redis_sentinels)
-        return f"the master {settings.redis_sentinel_master} of the Sentinels {asked}"
-    tls = " with TLS" if settings.redis_tls else ""
-    return f"{settings.redis_host}:{settings.redis_port}, database {settings.redis_db}{tls}"
-
-
-_ADVICE = (
-    (("NOAUTH", "WRONGPASS", "AUTH ", "Authentication", "invalid username"),
-     "Check REDIS_USERNAME and REDIS_PASSWORD (or those in REDIS_URL, or REDIS_PASSWORD_FILE)."),
-    (("NOPERM", "no permissions"), "Allow the ACL user to run this command on our keys (docs/settings.md)."),
-    (("LOADING",), "It is loading its data; try again later."),
-    (("maxmemory", "OOM"), "It is full: raise maxmemory, or shorten OTTO_RETENTION_SECONDS."),
-    (("read only", "READONLY"), "It is a replica; configure the master, or use REDIS_SENTINELS."),
-    (("WRONGTYPE", "wrong kind of value", "is not a stream"),
-     "Another program uses one of our keys; `check` names it."),
-    (("CERTIFICATE", "certificate", "SSL", "ssl"),
-     "Compare REDIS_TLS_CA_FILE and the host name with the server's certificate."),
-)  # fmt: skip
-
-
-def advice(settings: Settings, error: RedisError) -> str:
-    """What the person can do about the error."""
-    text = str(error)
-    for words, sentence_of in _ADVICE:
-        if any(word in text for word in words):
-            return sentence_of
-    if settings.redis_url:
-        name = "REDIS_URL"
-    else:
-        name = "REDIS_SENTINELS" if settings.redis_sentinels else "REDIS_HOST and REDIS_PORT"
-    return f"Is it running, and is it reachable from here? Check {name}."
-
-
-def sentence(settings: Settings, error: RedisError) -> str:
-    """What was tried, the error, and the advice; without secrets."""
-    text = str(error)
-    for secret in sorted(settings.secrets, key=len, reverse=True):
-        text = text.replace(secret, redis_url.MASK)
-    text = " ".join(text.split()).rstrip(".?")
-    return f"tried Redis at {where(settings)}: {text}. {advice(settings, error)}"
 
 
 def installation(redis: RedisClient) -> str:

@@ -9,8 +9,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from ottoscaler.cli.follow import Following
-from ottoscaler.cli.redis_access import Failed, sentence, settings_without_kubernetes
+from ottoscaler.cli.redis_access import Failed, settings_without_kubernetes
 from ottoscaler.cli.terminal import safe, say
+from ottoscaler.client.sentences import sentence
 from ottoscaler.config import limits as policy
 from ottoscaler.config.settings import Settings
 from ottoscaler.errors import BadEvent, BadTemplate, RedisError, RedisUnavailable

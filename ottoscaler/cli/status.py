@@ -9,9 +9,10 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ottoscaler.cli.redis_access import Failed, redis_settings, sentence
+from ottoscaler.cli.redis_access import Failed, redis_settings
 from ottoscaler.cli.snapshot import SnapshotReader
 from ottoscaler.cli.terminal import age, columns, safe, say
+from ottoscaler.client.sentences import sentence
 from ottoscaler.errors import RedisError
 from ottoscaler.ledger.redis_client import RedisClient
 

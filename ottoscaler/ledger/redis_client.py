@@ -21,7 +21,7 @@ import redis
 
 from ottoscaler.config.hash_tags import cluster_problem
 from ottoscaler.config.load import Settings
-from ottoscaler.errors import RedisError, RedisUnavailable
+from ottoscaler.errors import NotPermitted, RedisError, RedisUnavailable
 from ottoscaler.ledger.pipelining import Call, RoundTrips, Words
 from ottoscaler.ledger.records import Entry, entries
 from ottoscaler.ledger.redis_connections import CALLS_IN_FLIGHT, connected, endpoint
@@ -51,7 +51,8 @@ class RedisClient:
     The listener, the lease and everybody else have one each, so that a blocked read or a busy pool never
     delays a heartbeat. They share an endpoint, so that what one learns of a failover helps all.
 
-    With ``bounded_entries``, an entry that is too large to be held is cut (bounded_replies.py).
+    With ``bounded_entries``, an entry that is too large to be held is cut (bounded_replies.py). ``name`` is
+    what CLIENT LIST shows; an empty one asks for no right to CLIENT SETNAME.
     """
 
     def __init__(
@@ -61,10 +62,11 @@ class RedisClient:
         *,
         answer_seconds: float = ANSWER_SECONDS,
         bounded_entries: bool = False,
+        name: str = "ottoscaler",
     ) -> None:
         self._settings = settings
         self.endpoint = shared or endpoint(settings)
-        self._client = connected(settings, self.endpoint, answer_seconds, bounded_entries)
+        self._client = connected(settings, self.endpoint, answer_seconds, bounded_entries, name)
         self._gate = threading.BoundedSemaphore(CALLS_IN_FLIGHT)
         self._kept: Any = None  # a connection between two round trips
         self._kept_at = 0.0  # monotonic, when it was used last
@@ -249,10 +251,8 @@ class RedisClient:
         """Redis's number of our connection; -1 where it may not be asked. For a user with one connection."""
         try:
             return int(self.command("CLIENT", "ID"))
-        except RedisUnavailable as error:
-            if isinstance(error.__cause__, redis.exceptions.NoPermissionError):
-                return -1
-            raise
+        except NotPermitted:
+            return -1
 
     def run_id(self) -> str:
         """Which run of which Redis server answers; '' where it may not be asked (an ACL without INFO)."""
@@ -271,9 +271,7 @@ class RedisClient:
     def _info(self, section: str, name: str) -> str:
         try:
             info = self.command("INFO", section)
-        except RedisUnavailable as error:
-            if isinstance(error.__cause__, redis.exceptions.NoPermissionError):
-                return ""
-            raise
+        except NotPermitted:
+            return ""
         found = [line for line in info.decode().splitlines() if line.startswith(f"{name}:")]
         return found[0].partition(":")[2].strip() if found else ""

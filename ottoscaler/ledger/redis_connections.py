@@ -129,7 +129,6 @@ def connection_options(settings: Settings, *, answer_seconds: float) -> dict[str
         "socket_timeout": answer_seconds,
         "socket_keepalive": True,
         "health_check_interval": 0,
-        "client_name": "ottoscaler",
         "max_connections": 2 * CALLS_IN_FLIGHT,
     }
     if settings.redis_tls:
@@ -167,10 +166,13 @@ def endpoint(settings: Settings) -> Endpoint:
     return Endpoint((settings.redis_host, settings.redis_port))
 
 
-def connected(settings: Settings, shared: Endpoint, answer_seconds: float, bounded_entries: bool) -> Any:
+def connected(
+    settings: Settings, shared: Endpoint, answer_seconds: float, bounded_entries: bool, name: str
+) -> Any:
     """A client of redis-py's, which connects at its first command."""
     options = connection_options(settings, answer_seconds=answer_seconds)
     options["endpoint"] = shared
+    options["client_name"] = name or None
     if bounded_entries:
         options["parser_class"] = BoundedParser
     if settings.redis_sentinels and not settings.redis_url:

@@ -17,7 +17,7 @@ from redis.exceptions import (
     TryAgainError,
 )
 
-from ottoscaler.errors import GroupMissing, RedisError, RedisUnavailable
+from ottoscaler.errors import GroupMissing, NotPermitted, RedisError, RedisUnavailable
 
 # A script's error has the failed command's own behind its place, in Redis 6.2.
 _IN_A_SCRIPT = r"^(?:(?:ERR )?Error running script .*[ :]-?)?"
@@ -38,8 +38,9 @@ _WRONG_SERVER_TYPES = (
 _SENTINEL_DEMOTED = "previous master is now a slave"
 
 # Answers that pass on the same server: it is full or busy, or its password or rights are being changed.
-_PASSING = re.compile(_IN_A_SCRIPT + "(OOM|BUSY|UNKILLABLE|TRYAGAIN|NOAUTH|WRONGPASS|NOPERM)")
-_PASSING_TYPES = (AskError, TryAgainError, OutOfMemoryError, NoPermissionError)
+_PASSING = re.compile(_IN_A_SCRIPT + "(OOM|BUSY|UNKILLABLE|TRYAGAIN|NOAUTH|WRONGPASS)")
+_NOT_PERMITTED = re.compile(_IN_A_SCRIPT + "NOPERM")
+_PASSING_TYPES = (AskError, TryAgainError, OutOfMemoryError)
 
 
 class Pausing(redis.ConnectionError):
@@ -75,6 +76,8 @@ def translated_errors() -> Iterator[None]:
             raise RedisUnavailable(f"Redis is unavailable: {text}") from error
         if "NOGROUP" in text:
             raise GroupMissing(text) from error
+        if isinstance(error, NoPermissionError) or _NOT_PERMITTED.match(text):
+            raise NotPermitted(f"Redis refuses for now: {text}") from error
         if isinstance(error, _PASSING_TYPES) or _PASSING.match(text):
             raise RedisUnavailable(f"Redis refuses for now: {text}") from error
         raise RedisError(f"Redis returned an error: {text}") from error

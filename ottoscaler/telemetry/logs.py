@@ -15,7 +15,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TextIO
 
-from ottoscaler.telemetry.formats import JsonLine, TextLine
 from ottoscaler.telemetry.redaction import forget_all, hide, redact
 
 __all__ = ["Flood", "Log", "configure", "forget_all", "get_logger", "hide", "redact"]
@@ -81,6 +80,9 @@ def configure(level: str, fmt: Literal["json", "text"] | str, stream: TextIO | N
     May be called again: the last call holds. Libraries are heard from WARNING up, whatever the level, since
     below it the clients log requests with their headers.
     """
+    # The public client imports this module, and needs no package but redis.
+    from ottoscaler.telemetry.formats import JsonLine, TextLine
+
     stream = stream if stream is not None else sys.stderr
     lines = _Lines(stream)
     lines.setFormatter(JsonLine() if fmt == "json" else TextLine(colour=stream.isatty()))

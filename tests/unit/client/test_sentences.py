@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ottoscaler.cli.redis_access import sentence, where
+from ottoscaler.client.sentences import sentence, where
 from ottoscaler.config.settings import Settings
 from ottoscaler.errors import RedisError
 

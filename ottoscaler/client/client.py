@@ -1,0 +1,331 @@
+"""The Python API: send events, wait for them, read what came of them. Needs no package but redis."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar, overload
+
+from ottoscaler.client import fields as event_fields
+from ottoscaler.client.entries import EventResult, Result, WorkerResult
+from ottoscaler.client.errors import BadRequest, OutcomeUnknown, RedisFailed, WaitTimeout
+from ottoscaler.client.fields import Fields, Text
+from ottoscaler.client.sentences import sentence
+from ottoscaler.client.streams import BLOCK_MS, Streams
+from ottoscaler.client.waiting import Waiting
+from ottoscaler.config import load as config
+from ottoscaler.config.settings import Settings
+from ottoscaler.errors import BadSettings, NotPermitted, RedisError, RedisUnavailable
+from ottoscaler.ledger.redis_client import RedisClient
+
+LONGEST_WAIT_SECONDS = 86_400.0  # without a time limit: the default of OTTO_MAX_TIMEOUT_SECONDS
+AWAY_SECONDS = 1.0  # between two attempts while Redis is unavailable
+LONGEST_AWAY_SECONDS = 300.0  # for which results(follow=True) goes on trying
+
+_ID = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
+_NAMES = {
+    "REDIS_URL": "url",
+    "REDIS_STREAM": "stream",
+    "REDIS_RESULTS_STREAM": "results_stream",
+    "REDIS_DEAD_STREAM": "dead_stream",
+    "REDIS_CONSUMER_GROUP": "group",
+}
+
+T = TypeVar("T")
+
+
+class Client:
+    """Events out, results in. Synchronous; connects at the first call; a thread needs a client of its own.
+
+    The names are the service's settings ``REDIS_STREAM``, ``REDIS_RESULTS_STREAM``, ``REDIS_DEAD_STREAM``
+    and ``REDIS_CONSUMER_GROUP``. Sending needs the right to XADD, reading the rights to XRANGE and XREAD on
+    the two other streams; no call runs a script. Every error is a ``ClientError``; a wrong argument is a
+    ``BadRequest``, and then nothing was sent.
+
+    Raises:
+        BadRequest: the URL or a name cannot be used.
+    """
+
+    def __init__(
+        self,
+        url: str = "redis://localhost:6379/0",
+        *,
+        stream: str = "otto:scale:events",
+        results_stream: str = "otto:scale:results",
+        dead_stream: str = "otto:scale:dead",
+        group: str = "ottoscaler",
+    ) -> None:
+        given = dict(zip(_NAMES, (url, stream, results_stream, dead_stream, group), strict=True))
+        for name, value in given.items():
+            if not isinstance(value, str) or not value.strip():
+                raise BadRequest(f"{_NAMES[name]}: expected a string that is not empty")
+        self._connect(given, _NAMES)
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None) -> Self:
+        """A client with the service's own ``REDIS_`` variables: Sentinels, TLS and a password's file too."""
+        client = cls.__new__(cls)
+        given = os.environ if environ is None else environ
+        client._connect({name: text for name, text in given.items() if name.startswith("REDIS_")}, {})
+        return client
+
+    def _connect(self, environ: Mapping[str, str], names: Mapping[str, str]) -> None:
+        try:
+            self._settings: Settings = config.load(environ)
+        except BadSettings as error:
+            text = str(error)
+            for variable, name in names.items():
+                text = text.replace(variable, name)
+            raise BadRequest(text) from None
+        self._redis = RedisClient(self._settings, name="")
+        self._answered = False  # Redis has answered once, so a later silence is an outage
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections. A later call opens them anew."""
+        with self._told():
+            self._redis.close()
+
+    # --- sending
+
+    def scale_up(
+        self,
+        pod_count: int,
+        *,
+        task_id: str | None = None,
+        image: str | None = None,
+        command: Text | None = None,
+        args: Text | None = None,
+        env: Mapping[str, str] | None = None,
+        cpu: str | None = None,
+        memory: str | None = None,
+        profile: str | None = None,
+        timeout_seconds: int | None = None,
+        max_retries: int | None = None,
+        priority: int | None = None,
+        expires_at: float | datetime | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> str:
+        """Ask for ``pod_count`` workers; the event's id. The arguments are the fields of docs/events.md.
+
+        ``command`` as a string is run by ``sh -c``, as a list it is run as it is.
+
+        Raises:
+            BadRequest: no service could accept it. One that is stricter dead-letters it later.
+            OutcomeUnknown: Redis gave no answer; the event may be on the stream.
+            RedisFailed: it was not sent.
+        """
+        values = {name: value for name, value in locals().items() if name not in ("self", "metadata")}
+        return self.send(event_fields.flat("scale_up", values, metadata))
+
+    def scale_down(
+        self,
+        *,
+        task_id: str | None = None,
+        pod_count: int | None = None,
+        keep_running: bool = False,
+        expires_at: float | datetime | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> str:
+        """Take workers away: all of a task, ``pod_count`` of it, or ``pod_count`` of any; the event's id.
+
+        ``keep_running`` spares those that run. Raises as :meth:`scale_up`.
+        """
+        values = {
+            "task_id": task_id,
+            "pod_count": pod_count,
+            "running": "keep" if keep_running else None,
+            "expires_at": expires_at,
+        }
+        return self.send(event_fields.flat("scale_down", values, metadata))
+
+    def send(self, fields: Fields) -> str:
+        """Send an event field by field, as bytes; its id. Raises as :meth:`scale_up`."""
+        event_fields.check(fields)
+        self._call(self._reached)
+        flat = [part for pair in fields for part in pair]
+        try:
+            answer = self._redis.command("XADD", self._settings.redis_stream, "*", *flat)
+        except RedisError as error:
+            text = sentence(self._settings, error)
+            # Else Redis answered with a refusal.
+            if isinstance(error, RedisUnavailable) and "is unavailable" in str(error):
+                doubt = "It is unknown whether the event was added; look for it before you send it again."
+                raise OutcomeUnknown(f"{text} {doubt}") from error
+            raise RedisFailed(text) from error
+        return str(answer.decode())
+
+    def _reached(self) -> None:
+        """Before an event is sent, so that a connection that cannot be made leaves no doubt about it."""
+        try:
+            self._redis.command("PING")
+        except NotPermitted:  # a producer's rights may be XADD alone
+            return
+
+    # --- what comes back
+
+    def wait(
+        self,
+        event_id: str,
+        timeout: float | None = None,
+        *,
+        on_worker: Callable[[WorkerResult], None] | None = None,
+        on_look: Callable[[str], None] | None = None,
+    ) -> EventResult:
+        """Wait until an event has ended, also one that was sent long ago or by somebody else.
+
+        The result of a duplicate is that of the first one, whose id it bears. ``timeout`` in seconds, a day
+        without it. ``on_worker`` is called for each worker that ends. ``on_look`` is called at least once a
+        second, with the sentence of what keeps Redis away, else ''. An outage of Redis is waited for.
+
+        Raises:
+            DeadLettered: the event could not be carried out; its text and ``letter`` say why.
+            WaitTimeout: it has not ended within ``timeout``, and goes on.
+            UnknownEvent: nobody knows it (only where this user may read the stream and the ledger).
+            RedisFailed: Redis cannot be read.
+        """
+        seconds = _seconds("timeout", LONGEST_WAIT_SECONDS if timeout is None else timeout)
+        waiting = Waiting(self._redis, self._settings, _id(event_id), on_worker)
+        deadline = time.monotonic() + seconds
+        problem = ""
+        while (left := deadline - time.monotonic()) > 0:
+            if on_look is not None:
+                on_look(problem)
+            try:
+                end = waiting.step(max(1, min(BLOCK_MS, int(left * 1000))))
+                self._answered, problem = True, ""
+            except RedisError as error:
+                problem = self._outage(error)
+                time.sleep(min(AWAY_SECONDS, left))
+                continue
+            if end is not None:
+                return end
+        away = f"; {problem}" if problem else ""
+        raise WaitTimeout(
+            f"event {waiting.event_id} has not ended within {seconds:g} s; it is still running{away}"
+        )
+
+    def results(
+        self, *, task_id: str | None = None, event_id: str | None = None, follow: bool = False
+    ) -> Iterator[Result]:
+        """Finished workers, finished events and dead letters, the oldest first; of one task or event if
+        given.
+
+        With ``follow``, what comes later too, without an end. An outage of Redis is waited for then, up to
+        five minutes. Raises BadRequest at once, RedisFailed while it is read.
+        """
+        if task_id is not None and (not isinstance(task_id, str) or not task_id):
+            raise BadRequest("task_id: expected a string that is not empty")
+        wanted = None if event_id is None else _id(event_id)
+        streams = Streams(self._redis, self._settings)
+
+        def chosen() -> Iterator[Result]:
+            for result in self._follow(streams) if follow else self._past(streams):
+                if task_id in (None, result.task_id) and wanted in (None, result.event_id):
+                    yield result
+
+        return chosen()
+
+    def _past(self, streams: Streams) -> Iterator[Result]:
+        with self._told():
+            yield from streams.past()
+
+    def _follow(self, streams: Streams) -> Iterator[Result]:
+        yield from self._past(streams)
+        self._answered = True
+        away_since: float | None = None
+        while True:
+            try:
+                found = streams.next(BLOCK_MS)
+                away_since = None
+            except RedisError as error:
+                now = time.monotonic()
+                away_since = now if away_since is None else away_since
+                text = self._outage(error)
+                if now - away_since > LONGEST_AWAY_SECONDS:
+                    raise RedisFailed(text) from error
+                time.sleep(AWAY_SECONDS)
+                continue
+            yield from found
+
+    @overload
+    def cancel(
+        self,
+        task_id: str,
+        *,
+        keep_running: bool = False,
+        wait: Literal[True] = True,
+        timeout: float | None = None,
+    ) -> EventResult: ...
+
+    @overload
+    def cancel(
+        self,
+        task_id: str,
+        *,
+        keep_running: bool = False,
+        wait: Literal[False],
+        timeout: float | None = None,
+    ) -> str: ...
+
+    def cancel(
+        self, task_id: str, *, keep_running: bool = False, wait: bool = True, timeout: float | None = None
+    ) -> EventResult | str:
+        """Take all of a task's workers away, those that run too unless ``keep_running``.
+
+        With ``wait``, the scale_down's result once they are gone: ``cancelled`` says how many. Without it,
+        the scale_down's id. Raises as :meth:`scale_down` and :meth:`wait`.
+        """
+        if not isinstance(task_id, str) or not task_id:
+            raise BadRequest("task_id: expected a string that is not empty")
+        if timeout is not None:
+            _seconds("timeout", timeout)
+        event_id = self.scale_down(task_id=task_id, keep_running=keep_running)
+        return self.wait(event_id, timeout) if wait else event_id
+
+    # --- Redis
+
+    def _call(self, act: Callable[[], T]) -> T:
+        with self._told():
+            answer = act()
+            self._answered = True
+            return answer
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except RedisError as error:
+            raise RedisFailed(sentence(self._settings, error)) from error
+
+    def _outage(self, error: RedisError) -> str:
+        """The sentence of an outage that may be waited for. Raises RedisFailed for anything else."""
+        text = sentence(self._settings, error)
+        waits = isinstance(error, RedisUnavailable) and not isinstance(error, NotPermitted)
+        if not waits or not self._answered:
+            raise RedisFailed(text) from error
+        return text
+
+
+def _id(text: Any) -> str:
+    if not isinstance(text, str) or not _ID.fullmatch(text):
+        raise BadRequest(f"event_id: {str(text)[:80]!r} is not an id such as 1717430400000-0")
+    return text
+
+
+def _seconds(name: str, value: Any) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < 1e9:
+        raise BadRequest(f"{name}: {str(value)[:80]!r} is not a positive number of seconds")
+    return float(value)

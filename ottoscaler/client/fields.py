@@ -1,0 +1,121 @@
+"""From typed arguments to an event's flat fields, checked by the rules that hold whatever the operator
+set."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, TypeAlias
+
+from ottoscaler.client.errors import BadRequest
+from ottoscaler.errors import BadEvent
+from ottoscaler.events import images
+from ottoscaler.events.images import ImagePolicy
+from ottoscaler.events.parse import Limits, parse_event
+from ottoscaler.model import Event
+
+Fields: TypeAlias = "Sequence[tuple[bytes, bytes]]"
+Text: TypeAlias = "str | Sequence[str]"
+
+
+class _AnyImage(ImagePolicy):
+    """Every well-formed name: which of them are allowed, the service knows."""
+
+    def __init__(self) -> None:
+        super().__init__(())
+
+    def problem(self, image: str) -> str | None:
+        try:
+            images.parse(image)
+        except ValueError as error:
+            return f" ({error}); expected an image reference, such as busybox:latest"
+        return None
+
+
+# The highest that the operator's settings can be (ottoscaler.config.settings).
+LOOSEST = Limits(
+    max_pods_per_event=100_000,
+    max_event_bytes=1_048_576,
+    max_timeout_seconds=365 * 86_400,
+    max_event_retries=100,
+    max_cpu="1000000",
+    max_memory="1Ei",
+    allowed_images=_AnyImage(),
+)
+
+
+def check(fields: Fields) -> Event:
+    """The event, if some service could accept it. Raises BadRequest with a sentence for each wrong field."""
+    try:
+        return parse_event("0-1", fields, LOOSEST)
+    except BadEvent as error:
+        raise BadRequest(str(error)) from None
+
+
+def flat(event_type: str, values: Mapping[str, Any], metadata: Mapping[str, str] | None) -> Fields:
+    """The fields of an event; a value that is ``None`` is left out. Raises BadRequest for a wrong type."""
+    found = [("type", event_type)]
+    found += [(name, _READERS[name](name, value)) for name, value in values.items() if value is not None]
+    for name, value in (metadata or {}).items():
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise BadRequest(f"metadata: {name!r} is not a string with a string for its value")
+        found.append((name, value))
+    try:
+        return [(name.encode(), value.encode()) for name, value in found]
+    except UnicodeEncodeError:
+        raise BadRequest("a value contains an unpaired surrogate, which is not a character") from None
+
+
+def _text(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise BadRequest(f"{name}: expected a string, not {type(value).__name__}")
+    return value
+
+
+def _whole(name: str, value: object) -> str:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise BadRequest(f"{name}: expected an integer, not {type(value).__name__}")
+    return str(value)
+
+
+def _words(name: str, value: object) -> str:
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, Sequence) or not all(isinstance(item, str) for item in value):
+        raise BadRequest(f"{name}: expected a string or a list of strings")
+    return json.dumps(list(value))
+
+
+def _map(name: str, value: object) -> str:
+    if not isinstance(value, Mapping) or not all(isinstance(i, str) for pair in value.items() for i in pair):
+        raise BadRequest(f"{name}: expected a dictionary of strings")
+    return json.dumps(dict(value))
+
+
+def _moment(name: str, value: object) -> str:
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise BadRequest(f"{name}: this datetime has no time zone; give one, such as datetime.UTC")
+        value = value.timestamp()
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise BadRequest(f"{name}: expected Unix seconds or a datetime, not {type(value).__name__}")
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+_READERS = {
+    "pod_count": _whole,
+    "task_id": _text,
+    "image": _text,
+    "command": _words,
+    "args": _words,
+    "env": _map,
+    "cpu": _text,
+    "memory": _text,
+    "profile": _text,
+    "timeout_seconds": _whole,
+    "max_retries": _whole,
+    "priority": _whole,
+    "expires_at": _moment,
+    "running": _text,
+}

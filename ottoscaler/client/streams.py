@@ -1,0 +1,70 @@
+"""Reads the results and the dead letters together, with XRANGE and XREAD alone."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+
+from ottoscaler.client.entries import DeadLetter, Result, result_of
+from ottoscaler.config.settings import Settings
+from ottoscaler.ledger.records import Entry, entries
+from ottoscaler.ledger.redis_client import RedisClient
+
+ENTRIES_A_READ = 500  # of one stream; a dead letter may hold OTTO_MAX_EVENT_BYTES
+BLOCK_MS = 1000  # of one read; less than redis_client.ANSWER_SECONDS
+CLOCK_STEP_MS = 600_000  # how far Redis's clock may have been set back since an event was sent
+
+
+class Streams:
+    """A place in both streams. One thread; every method raises RedisError.
+
+    ``behind`` is the id behind which reading begins.
+    """
+
+    def __init__(self, redis: RedisClient, settings: Settings, behind: str = "0-0") -> None:
+        self._redis = redis
+        self._dead = settings.redis_dead_stream
+        self._behind = {settings.redis_results_stream: behind, self._dead: behind}
+
+    def past(self) -> Iterator[Result]:
+        """What is there now, the oldest first."""
+        for name, entry in heapq.merge(*map(self._pages, self._behind), key=lambda pair: _order(pair[1].id)):
+            self._behind[name] = entry.id
+            if (result := self._read(name, entry)) is not None:
+                yield result
+
+    def next(self, block_ms: int) -> list[Result]:
+        """What comes next, at most ``ENTRIES_A_READ`` of each stream; empty after ``block_ms``."""
+        words = ("XREAD", "COUNT", ENTRIES_A_READ, "BLOCK", block_ms, "STREAMS")
+        found = []
+        for raw_name, raw in self._redis.command(*words, *self._behind, *self._behind.values()) or ():
+            name = raw_name.decode()
+            for entry in entries(raw):
+                self._behind[name] = entry.id
+                if (result := self._read(name, entry)) is not None:
+                    found.append(result)
+        return found
+
+    def _pages(self, name: str) -> Iterator[tuple[str, Entry]]:
+        behind = self._behind[name]
+        while True:
+            page = entries(self._redis.command("XRANGE", name, f"({behind}", "+", "COUNT", ENTRIES_A_READ))
+            yield from ((name, entry) for entry in page)
+            # A page that is not full ends at the newest entry. What comes later is for `next`.
+            if len(page) < ENTRIES_A_READ:
+                return
+            behind = page[-1].id
+
+    def _read(self, name: str, entry: Entry) -> Result | None:
+        return DeadLetter.of(entry) if name == self._dead else result_of(entry)
+
+
+def before(event_id: str, now_ms: int) -> str:
+    """An id behind which all that is told of an event stands. Producers may choose ids that are no times."""
+    written = int(event_id.partition("-")[0])
+    return f"{max(0, written - CLOCK_STEP_MS)}-0" if written <= now_ms + CLOCK_STEP_MS else "0-0"
+
+
+def _order(entry_id: str) -> tuple[int, int]:
+    ms, _, seq = entry_id.partition("-")
+    return int(ms), int(seq)

@@ -1,0 +1,102 @@
+"""Waits for one event, whoever sent it and whenever."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeAlias
+
+from ottoscaler.client.entries import DeadLetter, EventResult, Result, WorkerResult
+from ottoscaler.client.errors import DeadLettered, UnknownEvent
+from ottoscaler.client.streams import Streams, before
+from ottoscaler.config.settings import Settings
+from ottoscaler.errors import NotPermitted
+from ottoscaler.ledger.redis_client import RedisClient
+
+OnWorker: TypeAlias = "Callable[[WorkerResult], None]"
+
+
+class Waiting:
+    """One event's way to its end. One thread; ``step`` raises RedisError, DeadLettered and UnknownEvent."""
+
+    def __init__(
+        self, redis: RedisClient, settings: Settings, event_id: str, on_worker: OnWorker | None = None
+    ) -> None:
+        self._redis = redis
+        self._settings = settings
+        self._on_worker = on_worker
+        self._looked = False  # whether it is known that somebody knows the event
+        self._begin(event_id)
+
+    def _begin(self, event_id: str) -> None:
+        self.event_id = event_id
+        self._streams = Streams(self._redis, self._settings, before(event_id, int(time.time() * 1000)))
+
+    def step(self, block_ms: int) -> EventResult | None:
+        """The event's end, if it came within ``block_ms``. Of a duplicate, it is the end of the first one."""
+        found = self._streams.next(block_ms)
+        ended = None if found else self._ended()
+        if ended:
+            # It ended since, or its entries are trimmed already (OTTO_RESULTS_MAXLEN).
+            found = [*self._streams.next(1), ended]
+        for result in found:
+            if result.event_id == self.event_id and (end := self._take(result)):
+                return end
+        if not found and not self._looked:
+            self._look()
+        return None
+
+    def _take(self, result: Result) -> EventResult | None:
+        if isinstance(result, WorkerResult):
+            if self._on_worker is not None:
+                self._on_worker(result)
+            return None
+        if isinstance(result, DeadLetter):
+            raise DeadLettered(f"event {self.event_id} was dead-lettered: {result.error}", result)
+        if result.status == "dead":
+            raise DeadLettered(f"event {self.event_id} was dead-lettered; its dead letter is gone")
+        if result.status == "duplicate" and result.of:
+            self._begin(result.of)
+            return None
+        return result
+
+    def _ended(self) -> EventResult | None:
+        """What the ledger tells, where this user may read it: it is kept longer than the entries."""
+        names = ("state", "status", "type", "task", "n", "ok", "bad", "cut")
+        try:
+            answer = self._redis.command("HMGET", f"{self._redis.prefix}event:{self.event_id}", *names)
+        except NotPermitted:
+            return None
+        state, status, event_type, task, *numbers = (
+            (raw or b"").decode("utf-8", "replace") for raw in answer
+        )
+        self._looked = self._looked or bool(state)
+        if state != "done" or not status:
+            return None
+        count, succeeded, failed, cancelled = (int(text) if text.isdigit() else None for text in numbers)
+        return EventResult(
+            id="",
+            event_id=self.event_id,
+            task_id=task,
+            type=event_type,
+            status=status,
+            pod_count=count,
+            succeeded=succeeded or 0,
+            failed=failed or 0,
+            cancelled=cancelled or 0,
+            duration_ms=None,
+        )
+
+    def _look(self) -> None:
+        """Whether the event is known at all, where this user may ask."""
+        try:
+            waits = self._redis.command("XRANGE", self._redis.stream, self.event_id, self.event_id)
+            known = waits or self._redis.command("EXISTS", f"{self._redis.prefix}event:{self.event_id}")
+        except NotPermitted:
+            known = True
+        self._looked = True
+        if not known:
+            raise UnknownEvent(
+                f"no event {self.event_id} is known: it is neither on the stream {self._redis.stream}, "
+                "nor in the results, the dead letters or the ledger"
+            )
