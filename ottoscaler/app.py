@@ -163,14 +163,13 @@ class App:
             metrics=self.metrics,
             limits=WorkerLimits(
                 s.instance,
+                s.namespace,
                 s.pending_timeout_seconds,
                 s.worker_timeout_seconds,
                 s.max_retries,
                 s.failed_pod_ttl_seconds,
                 s.image_pull_grace_seconds,
             ),
-            stopping=phases.stopping,
-            abandon=phases.abandon,
             retrier=Retrier(phases.abandon),
             start_retrier=Retrier(phases.stopping),
         )

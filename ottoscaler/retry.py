@@ -32,7 +32,7 @@ class Retrier:
     """Repeats a call until it succeeds, fails for good, or the process stops waiting. Thread-safe."""
 
     def __init__(self, stop: threading.Event, tries: int | None = None) -> None:
-        self._stop = stop
+        self.stop = stop
         self._tries = tries  # unless a call says otherwise
 
     def call(self, what: str, attempt: Callable[[], T], *, tries: int | None = None) -> T:
@@ -44,7 +44,7 @@ class Retrier:
         except Exception as error:
             if not _may_try_again(error):
                 raise
-            self._stop.wait(FIRST_PAUSE_SECONDS)
+            self.stop.wait(FIRST_PAUSE_SECONDS)
 
         def pause(state: tenacity.RetryCallState) -> float:
             error = state.outcome.exception() if state.outcome else None
@@ -56,20 +56,20 @@ class Retrier:
             flood.warning("trying_again", f"{what} failed, trying again: {error}", key=what)
 
         backoff = tenacity.wait_random_exponential(multiplier=FIRST_PAUSE_SECONDS, max=LONGEST_PAUSE_SECONDS)
-        gives_up = tenacity.stop_when_event_set(self._stop)
+        gives_up = tenacity.stop_when_event_set(self.stop)
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(_may_try_again),
             wait=pause,
             stop=gives_up
             if tries is None
             else tenacity.stop_any(gives_up, tenacity.stop_after_attempt(tries)),
-            sleep=tenacity.sleep_using_event(self._stop),
+            sleep=tenacity.sleep_using_event(self.stop),
             before_sleep=tell,
             reraise=True,
         )
         try:
             return retrying(attempt)
         except Exception as error:
-            if self._stop.is_set() and _may_try_again(error):
+            if self.stop.is_set() and _may_try_again(error):
                 raise Stopping(f"{what} was abandoned: the process is stopping") from error
             raise

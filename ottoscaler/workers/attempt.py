@@ -53,9 +53,10 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class WorkerLimits:
-    """What the operator allows, in seconds."""
+    """What the operator has set for every worker; times in seconds."""
 
     instance: str
+    namespace: str
     pending_timeout: float
     default_timeout: float
     default_retries: int
@@ -73,11 +74,23 @@ class WorkerDeps:
     lease: Lease
     metrics: Metrics
     limits: WorkerLimits
-    stopping: threading.Event  # nothing more is created
-    abandon: threading.Event  # nothing is waited for any more
     retrier: Retrier  # until ``abandon``
-    start_retrier: Retrier  # until ``stopping``
-    elsewhere: bool = False  # the Pods are in another namespace than the watch's: only looks tell of them
+    start_retrier: Retrier  # of what leads to a create: until ``stopping``
+
+    @property
+    def stopping(self) -> threading.Event:
+        """From then on nothing more is created."""
+        return self.start_retrier.stop
+
+    @property
+    def abandon(self) -> threading.Event:
+        """From then on nothing is waited for any more."""
+        return self.retrier.stop
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether the Pods are in another namespace than the watch's: only looks tell of them."""
+        return self.pods.namespace != self.limits.namespace
 
     def where(self, task: Task) -> WorkerDeps:
         """These, for the namespace in which the task's Pod is.
@@ -93,7 +106,7 @@ class WorkerDeps:
             "(NAMESPACE): they are monitored there until they end, which needs the Role there",
             key=task.namespace,
         )
-        return replace(self, pods=self.pods.in_namespace(task.namespace), elsewhere=True)
+        return replace(self, pods=self.pods.in_namespace(task.namespace))
 
     def name(self, task: Task) -> str:
         """The name of the Pod that a task is about."""

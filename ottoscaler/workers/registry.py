@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import heapq
-import itertools
 import threading
 import time
 from collections import deque
 from collections.abc import Iterable
 
-from ottoscaler.ledger.ledger import OUTLIVED_MS
 from ottoscaler.model import WorkerId
+from ottoscaler.workers.adoptions import Adoptions
 from ottoscaler.workers.beginning import Beginning
 from ottoscaler.workers.in_hand import InHand
+from ottoscaler.workers.retries import Retries
 from ottoscaler.workers.run import EventRun, Task
-from ottoscaler.workers.turns import RETRY_WAITS_TURNS, next_of
+from ottoscaler.workers.startable import Startable
 
-# A suspect and any other begin no closer than this, unless the first of them is under way by then: what the
-# process outlives so long is not what it dies of.
-ALONE_SECONDS = OUTLIVED_MS / 1000
 PAST_EVENTS = 2000  # that are remembered by their ids
 
 
@@ -30,18 +26,12 @@ class RunRegistry:
         self.in_hand = in_hand  # told of the events of which some worker has not begun, or waits for a retry
         self._lock = threading.Lock()
         self._runs: dict[str, EventRun] = {}
-        self._startable: dict[str, EventRun] = {}  # admitted, with a worker to start
-        self._adopting: dict[str, EventRun] = {}  # admitted, with Pods to adopt
-        self._due: list[tuple[float, int, Task]] = []  # a heap of what waits: the dropped stay till then
-        self._order = itertools.count()  # for equal times
-        self._turn = 0  # turns given so far
-        self._went_ahead = False  # the last start was a retry ahead of its turn
+        self._startable = Startable()
+        self._adoptions = Adoptions()
+        self._retries = Retries()
         self._busy = 0
         self._admitting = 0  # runs on their way from the intake to the dispatcher
-        self._beginning = Beginning()  # of them, tasks that were submitted and are not under way yet
-        self._begun_at: dict[int, float] = {}  # each of those, by its identity
-        self._alone: dict[int, float] = {}  # and those of them that are a suspect's
-        self._lost: set[str] = set()  # events whose ledger Redis has lost
+        self._beginning = Beginning()  # of the busy ones, those that are not under way yet
         self._past: dict[str, None] = {}  # events that were here, the oldest first
 
     # --- events come and go
@@ -68,13 +58,11 @@ class RunRegistry:
             self._admitting -= 1
             if run.dropped:
                 return
-            self._turn += 1
-            run.turn = self._turn
+            self._startable.enter(run)
             for due, task in run.waiting.values():
-                heapq.heappush(self._due, (due, next(self._order), task))
+                self._retries.add(due, task)
             self._file(run)
-            if run.adoptees:
-                self._adopting[run.event.event_id] = run
+            self._adoptions.file(run)
 
     def drop(self, run: EventRun) -> None:
         """The event is another replica's now, or it has ended: forget it."""
@@ -88,8 +76,8 @@ class RunRegistry:
             del self._runs[event_id]
             self.in_hand.leave(event_id)
             self.in_hand.go_on(event_id)
-            self._startable.pop(event_id, None)
-            self._adopting.pop(event_id, None)
+            self._startable.forget(event_id)
+            self._adoptions.forget(event_id)
             self._past[event_id] = None
             if len(self._past) > PAST_EVENTS:
                 del self._past[next(iter(self._past))]
@@ -97,10 +85,7 @@ class RunRegistry:
     def _file(self, run: EventRun) -> None:
         """Under the lock, after its tasks have changed."""
         event_id = run.event.event_id
-        if run.fresh or run.ready:
-            self._startable[event_id] = run
-        else:
-            self._startable.pop(event_id, None)
+        self._startable.file(run)
         if not run.fresh:
             self.in_hand.leave(event_id)
         if run.waiting or run.ready:
@@ -134,80 +119,31 @@ class RunRegistry:
         with self._lock:
             if self._busy >= self.slots or self._beginning.full:
                 return None
-            self._wake_due(now)
-            task = self._next_adoptee(now) or (self._next_start(now) if creating else None)
+            for due in self._retries.take_due(now):
+                del due.run.waiting[due.index]
+                self._startable.due(due)
+            task = self._adoptions.next(self._beginning, now)
+            if task is None and creating:
+                task = self._startable.next(self._beginning, now)
+                if task is not None:
+                    self._file(task.run)
             if task is not None:
-                self._begun_at[id(task)] = now
-                if task.run.suspect:
-                    self._alone[id(task)] = now
                 task.run.active.add(task.index)
                 task.run.begun = True
                 self._busy += 1
-                self._beginning.start(task.run.event.event_id, task.run.event.profile)
+                self._beginning.start(task, now)
             return task
-
-    def _wake_due(self, now: float) -> None:
-        while self._due and self._due[0][0] <= now:
-            task = heapq.heappop(self._due)[2]
-            run = task.run
-            waiting = run.waiting.get(task.index)
-            if not run.dropped and waiting is not None and waiting[1] is task:
-                del run.waiting[task.index]
-                run.ready.append(task)
-                run.due_turns.append(self._turn)
-                self._file(run)
-
-    def _next_adoptee(self, now: float) -> Task | None:
-        for event_id, run in self._adopting.items():
-            if run.suspect and (run.active or _lately(self._begun_at, now)):
-                continue
-            if not run.adoptees[0].uid and _lately(self._alone, now):
-                continue  # it would be blamed with the suspect that begins
-            task = run.adoptees.popleft()
-            if not run.adoptees:
-                del self._adopting[event_id]
-            return task
-        return None
-
-    def _next_start(self, now: float) -> Task | None:
-        run = next_of(self._may_start(now), self._turn + 1, went_ahead=self._went_ahead)
-        if run is None or (run.suspect and _lately(self._begun_at, now)):
-            return None
-        self._turn += 1
-        self._went_ahead = run.retry_due is not None and self._turn - run.retry_due > RETRY_WAITS_TURNS
-        run.turn = self._turn
-        if run.ready:
-            task = run.ready.popleft()
-            run.due_turns.popleft()
-        else:
-            index = run.fresh.popleft()
-            task = Task(run, index, 0, head_start=run.head_start if index == 0 else None)
-        self._file(run)
-        return task
-
-    def _may_start(self, now: float) -> list[EventRun]:
-        """A suspect starts one worker at a time, and nothing else starts while it begins."""
-        if _lately(self._alone, now):
-            return []
-        share = self._beginning.may_start
-        return [
-            run
-            for run in self._startable.values()
-            if share(run.event.event_id, run.event.profile) and not (run.suspect and run.active)
-        ]
 
     def due_in(self, now: float) -> float | None:
         """Seconds until the first retry is due; ``None`` where none waits."""
         with self._lock:
-            return max(0.0, self._due[0][0] - now) if self._due else None
+            return self._retries.due_in(now)
 
     def under_way(self, task: Task) -> bool:
         """A task has its Pod, or waits for something else than its turn to create one. True where the
         dispatcher may be waiting for that."""
         with self._lock:
-            self._begun_at.pop(id(task), None)
-            was_alone = self._alone.pop(id(task), None) is not None
-            return self._beginning.end(task.run.event.event_id, task.run.event.profile) or was_alone
+            return self._beginning.end(task)
 
     def ended(self, task: Task, *, again: Task | None = None, delay: float = 0.0, left: bool = False) -> bool:
         """Give a task's slot back. ``again`` is to follow it in ``delay`` seconds; with ``left`` the worker
@@ -225,7 +161,7 @@ class RunRegistry:
             due = time.monotonic() + delay
             run.waiting[task.index] = (due, again)
             self.in_hand.wait(run.event.event_id)
-            heapq.heappush(self._due, (due, next(self._order), again))
+            self._retries.add(due, again)
         if not left and run.idle:
             self._forget(run)
 
@@ -234,20 +170,15 @@ class RunRegistry:
     def adoptees(self) -> list[Task]:
         """Adopted workers that wait for a slot."""
         with self._lock:
-            return [task for run in self._adopting.values() for task in run.adoptees]
+            return self._adoptions.tasks()
 
     def claim_adoptee(self, worker: WorkerId) -> Task | None:
         """Take one of them without a slot, to be given back by ``adoptee_ended`` or ``return_adoptee``."""
         with self._lock:
-            run = self._adopting.get(worker.event_id)
-            for task in run.adoptees if run is not None else ():
-                if task.worker == worker:
-                    task.run.adoptees.remove(task)
-                    if not task.run.adoptees:
-                        del self._adopting[worker.event_id]
-                    task.run.active.add(task.index)
-                    return task
-        return None
+            task = self._adoptions.take(worker)
+            if task is not None:
+                task.run.active.add(task.index)
+            return task
 
     def return_adoptee(self, task: Task) -> None:
         """It goes on waiting for a slot."""
@@ -255,7 +186,7 @@ class RunRegistry:
             task.run.active.discard(task.index)
             if not task.run.dropped:
                 task.run.adoptees.append(task)
-                self._adopting[task.run.event.event_id] = task.run
+                self._adoptions.file(task.run)
 
     def adoptee_ended(self, task: Task, *, again: Task | None = None, delay: float = 0.0) -> None:
         """It has ended without a slot."""
@@ -269,7 +200,7 @@ class RunRegistry:
         with self._lock:
             return [
                 run
-                for run in self._startable.values()
+                for run in self._startable.runs()
                 if not run.begun and not run.offered and now - run.taken_at > seconds
             ]
 
@@ -289,7 +220,7 @@ class RunRegistry:
         """Workers that have not begun: all of an event, or without one the first of each."""
         with self._lock:
             if event_id is None:
-                return [(each, run.fresh[0]) for each, run in self._startable.items() if run.fresh]
+                return [(run.event.event_id, run.fresh[0]) for run in self._startable.runs() if run.fresh]
             run = self._runs.get(event_id)
             return [(event_id, index) for index in run.fresh] if run is not None else []
 
@@ -320,29 +251,25 @@ class RunRegistry:
     def idle(self) -> bool:
         """Whether a worker that came now would be created at once."""
         with self._lock:
-            return not (self._busy or self._startable or self._adopting or self._admitting)
+            return not (self._busy or self._startable or self._adoptions or self._admitting)
 
     # --- ledgers that Redis has lost
 
     def lose(self, event_id: str) -> bool:
         """Note that Redis has lost an event's ledger. True where this process can write it anew."""
         with self._lock:
-            if event_id not in self._runs:
-                return False
-            self._lost.add(event_id)
-            return True
+            run = self._runs.get(event_id)
+            if run is not None:
+                run.lost = True
+            return run is not None
 
     def lost(self, *, everything: bool) -> list[EventRun]:
         """Runs whose ledger is to be written anew: all, or those that were lost."""
         with self._lock:
-            return [run for each, run in self._runs.items() if everything or each in self._lost]
+            return [run for run in self._runs.values() if everything or run.lost]
 
     def rewritten(self, runs: Iterable[EventRun]) -> None:
-        """Their ledgers are there again. Also forgets those of events that are here no more."""
+        """Their ledgers are there again."""
         with self._lock:
-            self._lost -= {run.event.event_id for run in runs}
-            self._lost &= self._runs.keys()
-
-
-def _lately(times: dict[int, float], now: float) -> bool:
-    return any(now - since < ALONE_SECONDS for since in times.values())
+            for run in runs:
+                run.lost = False

@@ -62,6 +62,7 @@ class EventRun:
         self.taken_at = time.monotonic()
         self.dropped = False  # fenced off: touch nothing of it any more
         self.leaving = False  # a stop waits for none of its workers, as none of them runs
+        self.lost = False  # Redis has lost its ledger
         self.progressed = False
         self.begun = any(state.stage is not IndexStage.WAITING for state in record.indexes.values())
         self.offered = False

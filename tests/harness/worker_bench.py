@@ -67,9 +67,7 @@ class WorkerBench:
             watcher=self.watcher,
             lease=cast(Lease, self.lease),
             metrics=Metrics(),
-            limits=WorkerLimits(INSTANCE, pending_timeout, 3600, retries, 0, 30.0),
-            stopping=self.stopping,
-            abandon=self.abandon,
+            limits=WorkerLimits(INSTANCE, self.pods.namespace, pending_timeout, 3600, retries, 0, 30.0),
             retrier=Retrier(self.abandon),
             start_retrier=Retrier(self.stopping),
         )

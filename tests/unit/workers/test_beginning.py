@@ -2,41 +2,62 @@
 
 from __future__ import annotations
 
-from ottoscaler.workers.beginning import ALL, EVENT, MORE, PROFILE, Beginning
+from ottoscaler.ledger.records import Record
+from ottoscaler.model import ScaleUp
+from ottoscaler.workers.beginning import ALL, ALONE_SECONDS, EVENT, MORE, PROFILE, Beginning
+from ottoscaler.workers.run import EventRun, Task
 
 
-def start(beginning: Beginning, event_id: str, profile: str, most: int) -> int:
+def run_of(event_id: str, profile: str = "default", strikes: int = 0) -> EventRun:
+    return EventRun(
+        ScaleUp(event_id, event_id, 500, profile=profile), None, Record(event_id, 1, strikes, b"[]")
+    )
+
+
+def start(beginning: Beginning, run: EventRun, most: int = 500) -> list[Task]:
     """Start tasks until no more may, or ``most`` have."""
-    started = 0
-    while started < most and not beginning.full and beginning.may_start(event_id, profile):
-        beginning.start(event_id, profile)
-        started += 1
+    started: list[Task] = []
+    while (
+        len(started) < most
+        and not beginning.full
+        and beginning.may_start(run.event.event_id, run.event.profile)
+    ):
+        started.append(Task(run, len(started), 0))
+        beginning.start(started[-1], 0.0)
     return started
 
 
 def test_one_event_gets_its_places_and_a_few_more() -> None:
-    assert start(Beginning(), "1-0", "default", 500) == EVENT + MORE
+    assert len(start(Beginning(), run_of("1-0"))) == EVENT + MORE
 
 
 def test_events_of_one_profile_leave_room_to_others() -> None:
     beginning = Beginning()
-    assert sum(start(beginning, f"{n}-0", "slow", 500) for n in range(10)) == PROFILE + MORE
-    assert start(beginning, "99-0", "quick", 10) == 10
+    assert sum(len(start(beginning, run_of(f"{n}-0", "slow"))) for n in range(10)) == PROFILE + MORE
+    assert len(start(beginning, run_of("99-0", "quick"), 10)) == 10
 
 
 def test_everyone_together_is_bounded() -> None:
     beginning = Beginning()
-    assert sum(start(beginning, f"{n}-0", f"profile-{n}", 500) for n in range(10)) == ALL + MORE
+    assert sum(len(start(beginning, run_of(f"{n}-0", f"profile-{n}"))) for n in range(10)) == ALL + MORE
 
 
 def test_dispatcher_is_woken_when_several_may_start_and_not_for_each() -> None:
     beginning = Beginning()
-    start(beginning, "1-0", "default", 500)
-    assert [beginning.end("1-0", "default") for _ in range(MORE)] == [False] * (MORE - 1) + [True]
+    started = start(beginning, run_of("1-0"))
+    assert [beginning.end(task) for task in started[:MORE]] == [False] * (MORE - 1) + [True]
 
 
 def test_end_that_makes_room_for_another_event_wakes_the_dispatcher() -> None:
     beginning = Beginning()
-    for n in range(10):
-        start(beginning, f"{n}-0", f"profile-{n}", 500)
-    assert any(beginning.end("0-0", "profile-0") for _ in range(MORE))
+    started = [start(beginning, run_of(f"{n}-0", f"profile-{n}")) for n in range(10)]
+    assert any(beginning.end(task) for task in started[0][:MORE])
+
+
+def test_suspect_holds_others_back_until_it_is_under_way_or_outlived() -> None:
+    beginning = Beginning()
+    (task,) = start(beginning, run_of("1-0", strikes=2), 1)
+    assert beginning.suspect_lately(ALONE_SECONDS / 2)
+    assert not beginning.suspect_lately(ALONE_SECONDS)
+    assert beginning.end(task)
+    assert not beginning.suspect_lately(0.0)

@@ -6,9 +6,10 @@ from typing import Any
 
 from ottoscaler.ledger.records import IndexStage, IndexState, Record
 from ottoscaler.model import ScaleUp
+from ottoscaler.workers.beginning import ALONE_SECONDS
 from ottoscaler.workers.head_start import HeadStart
 from ottoscaler.workers.in_hand import InHand
-from ottoscaler.workers.registry import ALONE_SECONDS, RunRegistry
+from ottoscaler.workers.registry import RunRegistry
 from ottoscaler.workers.run import EventRun, Task
 
 
