@@ -6,28 +6,28 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.harness.looks import local_only
-from tests.harness.world import World, world
+from tests.harness.cluster_state import local_only
+from tests.harness.sandbox import Sandbox, sandbox
 
 MOUNT = 'MountVolume.SetUp failed for volume "cache" : configmap "settings" not found'
 
 
 @pytest.fixture(scope="module")
-def place() -> Iterator[World]:
+def place() -> Iterator[Sandbox]:
     """A replica that gives a Pod two seconds to start."""
-    with world(OTTO_PENDING_TIMEOUT_SECONDS="2") as made:
+    with sandbox(OTTO_PENDING_TIMEOUT_SECONDS="2") as made:
         made.start()
         yield made
 
 
-def only_worker(place: World, event_id: str) -> dict[str, str]:
+def only_worker(place: Sandbox, event_id: str) -> dict[str, str]:
     place.wait_event(event_id)
     (worker,) = place.workers(event_id)
     return worker
 
 
 @local_only
-def test_the_registry_s_words_are_told_and_not_the_back_off_s(place: World) -> None:
+def test_the_registry_s_words_are_told_and_not_the_back_off_s(place: Sandbox) -> None:
     words = "rpc error: code = NotFound desc = failed to resolve reference: a/b:1: not found"
     env = {"SIM_WAITING": "ErrImagePull,ImagePullBackOff", "SIM_WAITING_MESSAGE": words}
     worker = only_worker(place, place.scale_up(1, env=env))
@@ -35,7 +35,7 @@ def test_the_registry_s_words_are_told_and_not_the_back_off_s(place: World) -> N
 
 
 @local_only
-def test_a_pod_that_only_says_container_creating_has_its_cause_from_its_events(place: World) -> None:
+def test_a_pod_that_only_says_container_creating_has_its_cause_from_its_events(place: Sandbox) -> None:
     env = {"SIM_WAITING": "ContainerCreating", "SIM_EVENT": f"FailedMount {MOUNT}"}
     worker = only_worker(place, place.scale_up(1, env=env))
     assert (worker["reason"], worker["message"]) == (
@@ -45,7 +45,7 @@ def test_a_pod_that_only_says_container_creating_has_its_cause_from_its_events(p
 
 
 @local_only
-def test_without_the_right_to_read_events_it_is_said_once_and_nothing_else_changes(place: World) -> None:
+def test_without_the_right_to_read_events_it_is_said_once_and_nothing_else_changes(place: Sandbox) -> None:
     assert place.cluster is not None
     place.cluster.faults.answer(403, None, None, "/events", message="events is forbidden")
     env = {"SIM_WAITING": "ContainerCreating", "SIM_EVENT": f"FailedMount {MOUNT}"}

@@ -6,27 +6,27 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.harness.looks import FOREVER, intents, local_only
+from tests.harness.cluster_state import FOREVER, intents, local_only
+from tests.harness.sandbox import Sandbox, sandbox
 from tests.harness.waiting import stays, wait_for
-from tests.harness.world import World, world
 
 AHEAD = [-5.0, -1.0, -0.3, 5.0]  # seconds; negative: the nodes' clocks lag
 
 
 @pytest.fixture(scope="module")
-def place() -> Iterator[World]:
-    with world(OTTO_LEASE_SECONDS="1") as made:
+def place() -> Iterator[Sandbox]:
+    with sandbox(OTTO_LEASE_SECONDS="1") as made:
         made.start()
         yield made
 
 
-def shift(place: World, seconds: float) -> None:
+def shift(place: Sandbox, seconds: float) -> None:
     assert place.cluster is not None
     for node in place.kube.request("GET", "/api/v1/nodes")[1]["items"]:
         place.cluster.faults.shift_node_clock(node["metadata"]["name"], seconds)
 
 
-def ends(place: World, event_id: str) -> list[tuple[str, str]]:
+def ends(place: Sandbox, event_id: str) -> list[tuple[str, str]]:
     place.wait_event(event_id)
     return [(worker["status"], worker["reason"]) for worker in place.workers(event_id)]
 
@@ -34,7 +34,7 @@ def ends(place: World, event_id: str) -> list[tuple[str, str]]:
 @local_only
 @pytest.mark.parametrize("ahead", AHEAD)
 def test_workers_that_obey_sigterm_are_cancelled_whatever_their_nodes_clocks_say(
-    place: World, ahead: float
+    place: Sandbox, ahead: float
 ) -> None:
     shift(place, ahead)
     sent = [
@@ -50,7 +50,7 @@ def test_workers_that_obey_sigterm_are_cancelled_whatever_their_nodes_clocks_say
 
 @local_only
 @pytest.mark.parametrize("ahead", AHEAD)
-def test_workers_that_had_ended_before_the_intent_stay_what_they_were(place: World, ahead: float) -> None:
+def test_workers_that_had_ended_before_the_intent_stay_what_they_were(place: Sandbox, ahead: float) -> None:
     assert place.cluster is not None
     shift(place, ahead)
     good = place.scale_up(1, run_seconds=1.0, task_id=f"ended {ahead}")
@@ -69,7 +69,7 @@ def test_workers_that_had_ended_before_the_intent_stay_what_they_were(place: Wor
 
 
 @local_only
-def test_a_replica_that_comes_after_the_intent_cancels_what_it_sees_running(place: World) -> None:
+def test_a_replica_that_comes_after_the_intent_cancels_what_it_sees_running(place: Sandbox) -> None:
     assert place.cluster is not None
     shift(place, -5.0)
     event_id = place.scale_up(2, run_seconds=FOREVER, task_id="orphans")
@@ -86,7 +86,7 @@ def test_a_replica_that_comes_after_the_intent_cancels_what_it_sees_running(plac
 
 @local_only
 @pytest.mark.parametrize("ahead", [-3600.0, 3600.0])
-def test_an_adopted_worker_s_limit_is_not_taken_from_its_nodes_clock(place: World, ahead: float) -> None:
+def test_an_adopted_worker_s_limit_is_not_taken_from_its_nodes_clock(place: Sandbox, ahead: float) -> None:
     shift(place, ahead)
     long = place.scale_up(1, run_seconds=FOREVER, timeout_seconds="600", task_id=f"adopted {ahead}")
     short = place.scale_up(1, run_seconds=FOREVER, timeout_seconds="3")

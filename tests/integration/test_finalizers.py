@@ -7,20 +7,20 @@ from typing import Any
 
 import pytest
 
-from tests.harness.looks import FOREVER
+from tests.harness.cluster_state import FOREVER
+from tests.harness.sandbox import Sandbox, sandbox
 from tests.harness.waiting import wait_for
-from tests.harness.world import World, world
 
 
 @pytest.fixture(scope="module")
-def place() -> Iterator[World]:
+def place() -> Iterator[Sandbox]:
     """One replica with a single slot."""
-    with world(OTTO_MAX_WORKERS="1", OTTO_MAX_RETRIES="1") as made:
+    with sandbox(OTTO_MAX_WORKERS="1", OTTO_MAX_RETRIES="1") as made:
         made.start()
         yield made
 
 
-def set_finalizers(place: World, name: str, *finalizers: str) -> None:
+def set_finalizers(place: Sandbox, name: str, *finalizers: str) -> None:
     path = f"/api/v1/namespaces/{place.kube.namespace}/pods/{name}"
 
     def put() -> bool:
@@ -32,7 +32,7 @@ def set_finalizers(place: World, name: str, *finalizers: str) -> None:
     wait_for(put, f"{name} has its finalizers")
 
 
-def held(place: World, **fields: Any) -> tuple[str, str]:
+def held(place: Sandbox, **fields: Any) -> tuple[str, str]:
     """An event whose one worker runs and has a finalizer; and its Pod's name."""
     event_id = place.scale_up(1, **{"run_seconds": FOREVER, **fields})
     name = place.wait_workers(event_id, "Running", 1)[0]["metadata"]["name"]
@@ -40,19 +40,19 @@ def held(place: World, **fields: Any) -> tuple[str, str]:
     return event_id, name
 
 
-def only_worker(place: World, event_id: str) -> dict[str, str]:
+def only_worker(place: Sandbox, event_id: str) -> dict[str, str]:
     place.wait_event(event_id)
     (worker,) = place.workers(event_id)
     return worker
 
 
-def frees_the_slot(place: World, name: str) -> None:
+def frees_the_slot(place: Sandbox, name: str) -> None:
     assert place.wait_event(place.scale_up(1))["status"] == "succeeded"
     set_finalizers(place, name)
     place.wait_no_pods()
 
 
-def test_a_cancelled_worker_is_recorded_when_its_pod_is_terminal(place: World) -> None:
+def test_a_cancelled_worker_is_recorded_when_its_pod_is_terminal(place: Sandbox) -> None:
     event_id, name = held(place, task_id="held")
     place.wait_event(place.send("scale_down", task_id="held"))
     worker = only_worker(place, event_id)
@@ -60,14 +60,14 @@ def test_a_cancelled_worker_is_recorded_when_its_pod_is_terminal(place: World) -
     frees_the_slot(place, name)
 
 
-def test_a_worker_that_ended_by_itself_is_recorded_all_the_same(place: World) -> None:
+def test_a_worker_that_ended_by_itself_is_recorded_all_the_same(place: Sandbox) -> None:
     event_id, name = held(place, run_seconds="1.5")
     worker = only_worker(place, event_id)
     assert (worker["status"], worker["reason"]) == ("succeeded", "Completed")
     frees_the_slot(place, name)
 
 
-def test_a_worker_that_somebody_else_deleted_is_tried_again_beside_what_is_left_of_it(place: World) -> None:
+def test_a_worker_that_somebody_else_deleted_is_tried_again_beside_what_is_left_of_it(place: Sandbox) -> None:
     event_id, name = held(place)
     place.kube.delete_pod(name)
     others = lambda: [p for p in place.wait_workers(event_id, "Running", 1) if p["metadata"]["name"] != name]  # noqa: E731

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.looks import ledger, local_only
+from tests.harness.cluster_state import ledger, local_only
+from tests.harness.sandbox import Replica, Sandbox, sandbox
 from tests.harness.waiting import stays, wait_for
-from tests.harness.world import Replica, World, world
 
 GHOST = """\
 apiVersion: v1
@@ -30,22 +30,22 @@ PASSING = {
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """A replica that waits at most two seconds for a Pod, with a profile whose service account is missing."""
     templates: Path = tmp_path_factory.mktemp("templates")
     (templates / "ghost.yaml").write_text(GHOST)
-    with world(OTTO_TEMPLATES_DIR=str(templates), OTTO_PENDING_TIMEOUT_SECONDS="2") as made:
+    with sandbox(OTTO_TEMPLATES_DIR=str(templates), OTTO_PENDING_TIMEOUT_SECONDS="2") as made:
         made.start()
         yield made
 
 
-def only_worker(place: World, event_id: str) -> dict[str, str]:
+def only_worker(place: Sandbox, event_id: str) -> dict[str, str]:
     place.wait_event(event_id)
     (worker,) = place.workers(event_id)
     return worker
 
 
-def phase(place: World, name: str) -> str:
+def phase(place: Sandbox, name: str) -> str:
     pod = place.kube.request("GET", f"/api/v1/namespaces/{place.kube.namespace}/pods/{name}")[1]
     return str(pod["status"].get("phase"))
 
@@ -54,13 +54,13 @@ def told_to_wait(replica: Replica, words: str) -> bool:
     return any(words in line["message"] for line in replica.lines(action="create_waits"))
 
 
-def account(place: World) -> None:
+def account(place: Sandbox) -> None:
     path = f"/api/v1/namespaces/{place.kube.namespace}/serviceaccounts"
     body = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "ghost"}}
     assert place.kube.request("POST", path, body)[0] == 201
 
 
-def test_a_service_account_that_does_not_come_rejects_in_the_api_server_s_words(place: World) -> None:
+def test_a_service_account_that_does_not_come_rejects_in_the_api_server_s_words(place: Sandbox) -> None:
     worker = only_worker(place, place.scale_up(1, profile="ghost"))
     assert (worker["status"], worker["reason"], worker["attempt"]) == ("failed", "Rejected", "0")
     assert 'serviceaccount "ghost" not found' in worker["message"]
@@ -68,7 +68,7 @@ def test_a_service_account_that_does_not_come_rejects_in_the_api_server_s_words(
 
 def test_a_service_account_that_comes_in_time_costs_nothing(tmp_path: Path) -> None:
     (tmp_path / "ghost.yaml").write_text(GHOST)
-    with world(OTTO_TEMPLATES_DIR=str(tmp_path), OTTO_PENDING_TIMEOUT_SECONDS="60") as place:
+    with sandbox(OTTO_TEMPLATES_DIR=str(tmp_path), OTTO_PENDING_TIMEOUT_SECONDS="60") as place:
         place.start()
         event_id = place.scale_up(1, profile="ghost")
         wait_for(lambda: ledger(place, event_id).get("i:0"), "it was tried")
@@ -79,7 +79,7 @@ def test_a_service_account_that_comes_in_time_costs_nothing(tmp_path: Path) -> N
 
 
 def test_a_namespace_that_is_terminated_and_made_anew_costs_nothing() -> None:
-    with world(OTTO_PENDING_TIMEOUT_SECONDS="60") as place:
+    with sandbox(OTTO_PENDING_TIMEOUT_SECONDS="60") as place:
         replica = place.start()
         path = f"/api/v1/namespaces/{place.kube.namespace}"
         slow = {
@@ -101,7 +101,7 @@ def test_a_namespace_that_is_terminated_and_made_anew_costs_nothing() -> None:
 
 @local_only
 @pytest.mark.parametrize("words", PASSING)
-def test_what_passes_in_seconds_is_tried_again(place: World, words: str) -> None:
+def test_what_passes_in_seconds_is_tried_again(place: Sandbox, words: str) -> None:
     assert place.cluster is not None
     place.cluster.faults.answer(PASSING[words], 2, "create", r"/pods(\?|$)", message=FORBIDDEN + words)
     worker = only_worker(place, place.scale_up(1))
@@ -116,7 +116,9 @@ def test_what_passes_in_seconds_is_tried_again(place: World, words: str) -> None
         (503, 'admission webhook "w" denied the request: busy'),
     ],
 )
-def test_what_does_not_pass_is_rejected_at_the_pending_timeout(place: World, status: int, words: str) -> None:
+def test_what_does_not_pass_is_rejected_at_the_pending_timeout(
+    place: Sandbox, status: int, words: str
+) -> None:
     assert place.cluster is not None
     place.cluster.faults.answer(status, None, "create", r"/pods(\?|$)", message=words)
     worker = only_worker(place, place.scale_up(1))
@@ -134,7 +136,7 @@ def test_what_does_not_pass_is_rejected_at_the_pending_timeout(place: World, sta
         (429, "too many requests"),
     ],
 )
-def test_an_api_server_in_trouble_fails_nobody(place: World, status: int, words: str) -> None:
+def test_an_api_server_in_trouble_fails_nobody(place: Sandbox, status: int, words: str) -> None:
     assert place.cluster is not None
     place.cluster.faults.answer(status, None, None, r"/pods", message=words)
     event_id = place.scale_up(1)

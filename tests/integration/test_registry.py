@@ -6,21 +6,21 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.harness.looks import local_only
-from tests.harness.world import World, world
+from tests.harness.cluster_state import local_only
+from tests.harness.sandbox import Sandbox, sandbox
 
 BROKEN = "unexpected status from HEAD request to https://r.example.org/v2/a: 503 Service Unavailable"
 
 
 @pytest.fixture(scope="module")
-def place() -> Iterator[World]:
+def place() -> Iterator[Sandbox]:
     """A replica that gives an image one second."""
-    with world(OTTO_IMAGE_PULL_GRACE_SECONDS="1", OTTO_PENDING_TIMEOUT_SECONDS="60") as made:
+    with sandbox(OTTO_IMAGE_PULL_GRACE_SECONDS="1", OTTO_PENDING_TIMEOUT_SECONDS="60") as made:
         made.start()
         yield made
 
 
-def only_worker(place: World, event_id: str) -> dict[str, str]:
+def only_worker(place: Sandbox, event_id: str) -> dict[str, str]:
     place.wait_event(event_id)
     (worker,) = place.workers(event_id)
     return worker
@@ -31,7 +31,9 @@ def pulling(message: str, **more: str) -> dict[str, str]:
 
 
 @local_only
-def test_a_registry_that_is_broken_is_tried_again_with_new_attempts_one_after_the_other(place: World) -> None:
+def test_a_broken_registry_is_tried_again_with_new_attempts_one_after_the_other(
+    place: Sandbox,
+) -> None:
     assert place.cluster is not None
     event_id = place.scale_up(1, max_retries="1", env=pulling(BROKEN, SIM_TERM_SECONDS="3"))
     worker = only_worker(place, event_id)
@@ -43,13 +45,13 @@ def test_a_registry_that_is_broken_is_tried_again_with_new_attempts_one_after_th
 
 
 @local_only
-def test_a_registry_that_heals_within_the_grace_costs_no_attempt(place: World) -> None:
+def test_a_registry_that_heals_within_the_grace_costs_no_attempt(place: Sandbox) -> None:
     env = pulling(BROKEN, SIM_WAITING_SECONDS="0.1")
     worker = only_worker(place, place.scale_up(1, env=env))
     assert (worker["status"], worker["attempt"]) == ("succeeded", "0")
 
 
 @local_only
-def test_an_image_that_is_not_found_is_final_after_the_grace(place: World) -> None:
+def test_an_image_that_is_not_found_is_final_after_the_grace(place: Sandbox) -> None:
     worker = only_worker(place, place.scale_up(1, env=pulling("a/b:1: not found")))
     assert (worker["status"], worker["reason"], worker["attempt"]) == ("failed", "ImagePull", "0")

@@ -13,7 +13,7 @@ from ottoscaler.events.parse import Limits
 from ottoscaler.ledger.identity import ReplicaIdentity
 from ottoscaler.ledger.records import Record
 from ottoscaler.model import ScaleUp
-from tests.unit.podmakers import BUILTIN, DEFAULTS
+from tests.harness.pod_makers import BUILTIN, DEFAULTS
 
 LIMITS = Limits(10, 65536, 86400, 10, "8", "32Gi", ImagePolicy(["busybox"]))
 FIELDS = {

@@ -13,7 +13,7 @@ from ottoscaler.errors import BadEvent
 from ottoscaler.pods import pod_security as restricted
 from ottoscaler.pods.labels import pod_name, selector
 from ottoscaler.pods.plan import plan
-from tests.unit.podmakers import BUILTIN, DEFAULTS, env_of, loaded, planned, scale_up, template, worker_of
+from tests.harness.pod_makers import BUILTIN, DEFAULTS, env_of, loaded, planned, scale_up, template, worker_of
 
 DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ottoscaler.pods.pod_security import problems
-from tests.unit.podmakers import planned, scale_up
+from tests.harness.pod_makers import planned, scale_up
 
 
 @pytest.mark.parametrize(

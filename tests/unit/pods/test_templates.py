@@ -10,7 +10,7 @@ import pytest
 from ottoscaler.errors import BadEvent, BadTemplate
 from ottoscaler.model import JsonObject
 from ottoscaler.pods.templates import load_templates
-from tests.unit.podmakers import loaded, planned, scale_up, template, worker_of, write
+from tests.harness.pod_makers import loaded, planned, scale_up, template, worker_of, write
 
 
 def problems(directory: Path, **templates: JsonObject | str) -> str:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ottoscaler.model import JsonObject, Phase, WorkerId
 from ottoscaler.pods.view import parse_pod
-from tests.unit.podmakers import planned, scale_up
+from tests.harness.pod_makers import planned, scale_up
 
 
 def pod(**status: Any) -> JsonObject:

@@ -10,7 +10,7 @@ from ottoscaler.ledger.ledger import pack_fields
 from ottoscaler.ledger.records import Entry, IndexStage, IndexState, Record
 from ottoscaler.model import ScaleUp
 from ottoscaler.workers.run import LONGEST_RETRY_SECONDS, EventRun
-from tests.unit.podmakers import planned
+from tests.harness.pod_makers import planned
 
 LIMITS = Limits(1000, 65536, 86400, 10, "8", "32Gi", ImagePolicy(("busybox:latest",)))
 BYTES = 60_000
