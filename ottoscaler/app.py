@@ -47,6 +47,7 @@ from ottoscaler.kube.watcher import PodWatcher
 from ottoscaler.ledger.identity import ReplicaIdentity
 from ottoscaler.ledger.lease import Lease
 from ottoscaler.ledger.ledger import Ledger
+from ottoscaler.ledger.pause import Pause
 from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.ledger.surveys import Surveys
 from ottoscaler.model import PodView
@@ -112,6 +113,7 @@ class App:
         self._in_hand = InHand(s.max_events_in_hand, s.max_events_waiting)
         self.registry = RunRegistry(s.max_workers, self._in_hand)
         self._inbox = Inbox()
+        self._pause = Pause(self._pause_changed)
         self._surveys = Surveys(s.lease_seconds)
         self._unclaimed: Mailbox[PodView] = Mailbox(UNCLAIMED_AT_ONCE)
         self._arrivals = Arrivals(self.registry, self._unclaimed.wake)
@@ -135,8 +137,15 @@ class App:
             seconds=s.lease_seconds,
             describe=self._describe,
             lost=self._leaving.leave_all,
+            pause=self._pause,
             control=self._control("lease", self._phases.ended),
         )
+
+    def _pause_changed(self, on: bool) -> None:
+        """At once: an open read would take what comes for as long as it blocks."""
+        if on:
+            self._listener.unblock(self._lease_redis)
+        self._inbox.wake()
 
     def _control(self, name: str, stop: threading.Event | None = None) -> Control:
         return Control(stop or self._phases.stopping, self.health.beacon(name).beat)
@@ -160,6 +169,7 @@ class App:
             pods=self._pods,
             watcher=self.watcher,
             lease=self.lease,
+            pause=self._pause,
             metrics=self.metrics,
             limits=WorkerLimits(
                 s.instance,
@@ -200,9 +210,11 @@ class App:
                 self._head_starts,
                 self._ledger,
                 self._reach,
+                self._pause,
                 s.lease_seconds,
             ),
             self._reach,
+            self._pause,
             self._leaving,
             self._control("dispatcher"),
         )
@@ -221,6 +233,7 @@ class App:
             self._in_hand,
             self._intake,
             self._reach,
+            self._pause,
             poll_seconds=s.poll_seconds,
             metrics=self.metrics,
             control=self._control("listener"),
@@ -243,7 +256,15 @@ class App:
         self._reconciler = Reconciler(
             self._unclaimed,
             self._arrivals,
-            Backlog(self._ledger, self.registry, self.watcher, adoptees, self._deleter, self._unclaimed),
+            Backlog(
+                self._ledger,
+                self.registry,
+                self.watcher,
+                adoptees,
+                self._deleter,
+                self._pause,
+                self._unclaimed,
+            ),
             Sweep(
                 self._ledger,
                 self.watcher,
@@ -287,6 +308,7 @@ class App:
         self.metrics.workers_max.set(s.max_workers)
         self.metrics.workers.set_function(lambda: self.registry.busy)
         self.metrics.events_in_hand.set_function(self._in_hand.count)
+        self.metrics.paused.set_function(lambda: float(self._pause.on))
         self.metrics.lease_seconds.set_function(self.lease.remaining)
         self.metrics.kube_rate_limit.set_function(self._pods.rate)
         self.health.condition("redis", self.lease.redis_health)

@@ -37,6 +37,10 @@ class Stopping(OttoscalerError):
     """The process is stopping, so a wait or a retry loop was given up. Not a failure."""
 
 
+class Paused(OttoscalerError):
+    """The group is paused, so nothing is begun. Not a failure."""
+
+
 class NotYet(OttoscalerError):
     """A Pod has still to go, and the thread that looked at it does not wait. Look again later."""
 

@@ -11,6 +11,7 @@ from ottoscaler.cli.redis_access import installation
 from ottoscaler.config.settings import Settings
 from ottoscaler.errors import RedisError
 from ottoscaler.ledger.heartbeats import Heartbeats
+from ottoscaler.ledger.pause import paused_since
 from ottoscaler.ledger.records import timestamp
 from ottoscaler.ledger.redis_client import RedisClient
 
@@ -39,12 +40,15 @@ class SnapshotReader:
         replicas = self._heartbeats.look()
         now_ms = self._now_ms()
         events, total = self._events(now_ms)
+        paused = paused_since(self._redis)
         return {
             "schema_version": SCHEMA_VERSION,
             "at": timestamp(now_ms / 1000),
             "stream": self._settings.redis_stream,
             "group": self._settings.redis_consumer_group,
             "installation": installation(self._redis),
+            "paused": bool(paused),
+            "paused_since": paused,
             "backlog": self._backlog(now_ms),
             "replicas": replicas,
             "events_in_flight": total,

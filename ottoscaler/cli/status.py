@@ -54,6 +54,8 @@ def render(snapshot: Json) -> Iterator[str]:
     yield f"{snapshot['stream']}, group {snapshot['group']}, at {snapshot['at']}"
     if not snapshot["installation"]:
         yield "no replica has registered in this Redis yet"
+    if snapshot["paused"]:
+        yield f"PAUSED since {safe(snapshot['paused_since'])}: no worker is begun until `ottoscaler resume`"
     yield from _replicas(snapshot["replicas"])
     yield from _backlog(snapshot["backlog"])
     yield from _events(snapshot["events"], snapshot["events_in_flight"])

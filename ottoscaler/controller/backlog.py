@@ -10,6 +10,7 @@ from ottoscaler.controller.adoptees import Adoptees
 from ottoscaler.kube.deleter import PodDeleter
 from ottoscaler.kube.watcher import PodWatcher
 from ottoscaler.ledger.ledger import Ledger
+from ottoscaler.ledger.pause import Pause
 from ottoscaler.ledger.records import EventState, IndexStage
 from ottoscaler.model import PodView, WorkerId
 from ottoscaler.threads import Mailbox
@@ -29,6 +30,7 @@ class Backlog:
         watcher: PodWatcher,
         adoptees: Adoptees,
         deleter: PodDeleter,
+        pause: Pause,
         unclaimed: Mailbox[PodView],
     ) -> None:
         self._ledger = ledger
@@ -36,6 +38,7 @@ class Backlog:
         self._watcher = watcher
         self._adoptees = adoptees
         self._deleter = deleter
+        self._pause = pause
         self._unclaimed = unclaimed
         self._settling: set[WorkerId] = set()
         self._steps = 0
@@ -78,7 +81,7 @@ class Backlog:
                 self._settle(task.worker)
 
     def _let_go_of_cancelled(self) -> None:
-        if self._registry.free > 0:
+        if self._registry.free > 0 and not self._pause.on:
             return
         for event_id, _ in self._ended(self._registry.fresh()):
             fresh = self._registry.fresh(event_id)

@@ -17,6 +17,7 @@ from ottoscaler.controller.leaving import Leaving
 from ottoscaler.controller.offers import Offers
 from ottoscaler.controller.reach import Reach
 from ottoscaler.errors import Fenced, OttoscalerError, Stopping
+from ottoscaler.ledger.pause import Pause
 from ottoscaler.telemetry.logs import get_logger
 from ottoscaler.threads import Control, Loop
 from ottoscaler.workers.attempt import Ended, Next, Once
@@ -48,6 +49,7 @@ class Dispatcher(Loop):
         workers: Workers,
         offers: Offers,
         reach: Reach,
+        pause: Pause,
         leaving: Leaving,
         control: Control,
     ) -> None:
@@ -57,6 +59,7 @@ class Dispatcher(Loop):
         self._workers = workers
         self._offers = offers
         self._reach = reach
+        self._pause = pause
         self._leaving = leaving
         self._pool: ThreadPoolExecutor | None = None
 
@@ -75,8 +78,8 @@ class Dispatcher(Loop):
 
     def step(self, now: float) -> None:
         """Start all that may be started now, and offer what begins nothing here. Cut off from Kubernetes,
-        only what has begun already is looked after."""
-        creating = not self._reach.cut_off(now)
+        or paused, only what has begun already is looked after."""
+        creating = not (self._pause.on or self._reach.cut_off(now))
         while not self._stop.is_set():
             task = self._registry.next_task(now, creating=creating)
             if task is None:
@@ -121,7 +124,11 @@ class Dispatcher(Loop):
             under_way()
             if ended is not None:
                 again, delay = ended.following(task), ended.delay
-            full = self._registry.ended(task, again=again, delay=delay, left=ended is None)
+            if ended is not None and ended.next is Next.NOT_BEGUN:
+                full = False
+                self._registry.put_back(task)
+            else:
+                full = self._registry.ended(task, again=again, delay=delay, left=ended is None)
             if full or ended is None or ended.next is not Next.DONE or task.run.strikes:
                 self._inbox.wake()
 

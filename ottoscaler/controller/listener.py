@@ -1,7 +1,7 @@
 """The listener thread: blocking XREADGROUP, and nothing that does not fit in hand.
 
 It never blocks on the queue. With no room it reads nothing, so that other replicas take the rest; then it
-only looks ahead for scale_downs, which wait behind no full pool.
+only looks ahead for scale_downs, which wait behind no full pool, nor for the end of a pause.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from ottoscaler.controller.reach import Reach
 from ottoscaler.errors import BadEvent, Fenced, GroupMissing, RedisError, Wiped
 from ottoscaler.events.values import raw_task_id
 from ottoscaler.ledger.ledger import Ledger
+from ottoscaler.ledger.pause import Pause
 from ottoscaler.ledger.records import Entry
 from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.ledger.replicas import KILLED_ITS_READERS
@@ -28,6 +29,7 @@ LOOK_AHEAD_PAGE = 500  # entries that one look-ahead script goes through
 LOOK_AHEAD_PAGES = 200  # in one poll: 100,000 unread entries
 HANDS_AHEAD = 4  # times what fits in hand: scale_downs applied ahead of their turn at one time
 CUT_OFF_SECONDS = 0.5  # between two looks whether Kubernetes can be reached again
+PAUSED_SECONDS = 0.5  # between two looks ahead in a pause
 ROOM_SECONDS = 1.0  # with a full hand, before it looks ahead again
 
 
@@ -43,6 +45,7 @@ class Listener(Loop):
         in_hand: InHand,
         intake: Intake,
         reach: Reach,
+        pause: Pause,
         *,
         poll_seconds: float,
         metrics: Metrics,
@@ -54,10 +57,12 @@ class Listener(Loop):
         self._in_hand = in_hand
         self._intake = intake
         self._reach = reach
+        self._pause = pause
         self._poll_seconds = poll_seconds
         self._metrics = metrics
         self._cut_off = False  # at the last step
         self._full = False  # there was no room at the last step
+        self._paused = False  # nothing was to be read at the last step
         # Our own pending entries come before new ones: those that a lost reply or an earlier life left.
         self._own_behind: str | None = "0"
         self._rereads = 0  # asked for by anybody
@@ -74,7 +79,7 @@ class Listener(Loop):
         self._own_behind = "0"
 
     def unblock(self, through: RedisClient) -> None:
-        """At a stop, by another connection: end the blocked read now instead of within its 2 s."""
+        """At a stop or a pause, by another connection: end the blocked read now instead of within its 2 s."""
         if self._client_id is not None:
             try:
                 through.command("CLIENT", "UNBLOCK", self._client_id)
@@ -82,22 +87,26 @@ class Listener(Loop):
                 log.debug("unblock_failed", f"the read ends by itself: {error}")
 
     def wait(self) -> None:
-        """For room or reach where there was none; else the read itself waits."""
+        """For room, reach or the end of a pause; else the read itself waits."""
         if self._cut_off:
             self._stop.wait(CUT_OFF_SECONDS)
+        elif self._paused:
+            self._stop.wait(PAUSED_SECONDS)
         elif self._full:
             self._in_hand.wait_for_room(min(self._poll_seconds, ROOM_SECONDS))
 
     def step(self, now: float) -> None:
-        """One read, of at most what fits in hand; with a full hand, one look ahead. Cut off from Kubernetes,
-        this replica leaves all to others."""
+        """One read, of at most what fits in hand; with a full hand or in a pause, one look ahead. Cut off
+        from Kubernetes, this replica leaves all to others. What is in its own pending list was read before a
+        pause, and is owned all the same."""
         self._cut_off = self._reach.cut_off(now)
         if self._cut_off:
             return
         try:
             room = min(self._in_hand.room(), MOST_AT_ONCE)
             self._full = room == 0
-            if self._full:
+            self._paused = self._pause.on and self._own_behind is None
+            if self._full or self._paused:
                 self._look_ahead()
             else:
                 self._read_and_accept(room)

@@ -9,6 +9,7 @@ from ottoscaler.controller.reach import Reach
 from ottoscaler.controller.scale_down import ScaleDowns
 from ottoscaler.errors import Fenced, RedisError
 from ottoscaler.ledger.ledger import Ledger
+from ottoscaler.ledger.pause import Pause
 from ottoscaler.telemetry.logs import flood, get_logger
 from ottoscaler.workers.registry import RunRegistry
 from ottoscaler.workers.run import EventRun
@@ -29,6 +30,7 @@ class Offers:
         head_starts: HeadStarts,
         ledger: Ledger,
         reach: Reach,
+        pause: Pause,
         lease_seconds: float,
     ) -> None:
         self._registry = registry
@@ -36,6 +38,7 @@ class Offers:
         self._head_starts = head_starts
         self._ledger = ledger
         self._reach = reach
+        self._pause = pause
         self._let_go_after = min(OFFER_AFTER_SECONDS, lease_seconds * LET_GO_AFTER_LEASES)
         self._going: list[EventRun] = []  # let go, once the threads of their workers have left them
 
@@ -46,8 +49,9 @@ class Offers:
             downs = self._scale_downs.owned()
             self._let_go()
         try:
-            for run in self._registry.late(now, OFFER_AFTER_SECONDS):
-                self._offer(run)
+            if not self._pause.on:  # nobody could begin it sooner
+                for run in self._registry.late(now, OFFER_AFTER_SECONDS):
+                    self._offer(run)
             self._release(downs)
         except RedisError as error:
             flood.warning("offer_failed", f"events cannot be offered: {error}")

@@ -17,6 +17,7 @@ from typing import Any
 from ottoscaler.errors import LiveTwin, RedisCluster, RedisError, Stopping, Unregistered, Wiped
 from ottoscaler.ledger.identity import has_ended, identity
 from ottoscaler.ledger.ledger import Ledger
+from ottoscaler.ledger.pause import Pause
 from ottoscaler.ledger.surveys import Surveys
 from ottoscaler.telemetry.logs import flood, get_logger
 from ottoscaler.threads import Control, Loop
@@ -47,6 +48,7 @@ class Lease(Loop):
         seconds: float,
         describe: Callable[[], dict[str, Any]],
         lost: Callable[[], None],
+        pause: Pause,
         control: Control,
     ) -> None:
         super().__init__(control)
@@ -58,6 +60,7 @@ class Lease(Loop):
         self.interval = min(LONGEST_BEAT_SECONDS, seconds / BEATS_A_LEASE)
         self._describe = describe
         self._lost = lost
+        self._pause = pause
         self._last_run: str | None = None
         self._next_beat = 0.0
         self._next_survey = 0.0
@@ -187,6 +190,7 @@ class Lease(Loop):
             self._enter_anew()
             return
         self._renewed(sent)
+        self._pause.tell(survey.paused)
         if full:
             self._next_survey = sent + self.seconds / BEATS_A_LEASE
             self.peers = max(0, len(survey.replicas) - 1)

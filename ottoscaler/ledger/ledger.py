@@ -73,7 +73,7 @@ class Ledger(Scripts):
         )
         if answer[0] == b"new":  # seen for the first time: there is nothing that only the ledger knows
             record = Record(event.event_id, 1, 0, body, count=event.pod_count or 0)
-            return Taken(Taking.TAKEN, record, began=begin and event.type == "scale_up")
+            return Taken(Taking.TAKEN, record, began=answer[1] == b"1")
         return self._taken(event.event_id, answer)
 
     def take_over(
@@ -134,7 +134,7 @@ class Ledger(Scripts):
 
     def start(self, worker: WorkerId, epoch: int) -> Reply:
         """OK; AGAIN (begun before: its Pod may exist, detail is its UID); RECORDED, STALE,
-        FINISHED: nothing to do; CANCELLING."""
+        FINISHED: nothing to do; CANCELLING; PAUSED."""
         return self._worker("start", worker, epoch)
 
     def created(self, worker: WorkerId, epoch: int, uid: str) -> Reply:
@@ -154,9 +154,10 @@ class Ledger(Scripts):
         """Plan the next attempt in ``delay`` seconds: OK, RECORDED, STALE, CANCELLING."""
         return self._worker("retry", worker, epoch, uid, int(delay * 1000), avoid_node)
 
-    def unstart(self, worker: WorkerId, epoch: int) -> bool:
-        """Take back a start after which no create was sent; the attempt begins anew, here or elsewhere."""
-        return self._worker("unstart", worker, epoch).word is Word.OK
+    def unstart(self, worker: WorkerId, epoch: int) -> Reply:
+        """Take back a start after which no create was sent; the attempt begins anew, here or elsewhere. OK;
+        STALE (it was taken back already, or its Pod is noted), FINISHED; CANCELLING."""
+        return self._worker("unstart", worker, epoch)
 
     def skip(self, worker: WorkerId, epoch: int) -> Reply:
         """Go on to the next attempt, where a Pod of this one may have come and gone unseen: OK,

@@ -186,6 +186,7 @@ class Word(StrEnum):
     FINISHED = "finished"  # the event is
     MORE = "more"  # some are left for another call
     OWNED = "owned"  # the event is open, so its owner's business
+    PAUSED = "paused"  # the group is: no worker may be begun
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +242,7 @@ class Survey:
     leases: dict[str, float] = field(default_factory=dict)  # consumer: seconds, as it said
     owners: tuple[str, ...] = ()
     consumers: dict[str, int] = field(default_factory=dict)  # of the group: entries pending
+    paused: bool = False  # the group: no worker may be begun
 
 
 def outcome_words(outcome: Outcome) -> tuple[str, ...]:

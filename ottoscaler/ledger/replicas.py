@@ -34,16 +34,18 @@ class Replicas:
         if answer[0] == b"lost":
             return None
         offers = tuple(text(i) for i in answer[2])
+        paused = answer[3] == b"1"
         if not survey:
-            return Survey(int(answer[1]), offers)
+            return Survey(int(answer[1]), offers, paused=paused)
         return Survey(
             int(answer[1]),
             offers,
             True,
-            {text(c): (text(i), text(b)) for c, i, b, _ in answer[3]},
-            {text(c): float(lease) for c, _, _, lease in answer[3]},
-            tuple(text(o) for o in answer[4]),
-            {text(c): int(n) for c, n in answer[5]},
+            {text(c): (text(i), text(b)) for c, i, b, _ in answer[4]},
+            {text(c): float(lease) for c, _, _, lease in answer[4]},
+            tuple(text(o) for o in answer[5]),
+            {text(c): int(n) for c, n in answer[6]},
+            paused,
         )
 
     def owned(self, owner: str, most: int) -> list[str]:

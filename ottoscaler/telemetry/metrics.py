@@ -158,6 +158,7 @@ class Metrics:
         )
         self.dead_letters = gauge("dead_letters", "Entries in the dead-letter stream")
         self.lease_seconds = gauge("lease_seconds", "Seconds that this replica's lease still holds")
+        self.paused = gauge("paused", "1 while the group is paused, so that no worker is begun; else 0")
         self.retries_total = CounterOf(counter("retries", "Workers tried again", "reason"), REASONS)
         self.kube_rate_limit = gauge("kube_rate_limit", "Calls per second that the throttle allows now")
         self._zero_what_alerts_name()

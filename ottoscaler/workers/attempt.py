@@ -18,6 +18,7 @@ from ottoscaler.kube.subscription import Subscription
 from ottoscaler.kube.watcher import PodWatcher
 from ottoscaler.ledger.lease import Lease
 from ottoscaler.ledger.ledger import Ledger
+from ottoscaler.ledger.pause import Pause
 from ottoscaler.model import PodView
 from ottoscaler.pods.labels import pod_name
 from ottoscaler.retry import Retrier
@@ -34,6 +35,7 @@ class Next(Enum):
     DONE = "done"
     RETRY = "retry"
     DROPPED = "dropped"
+    NOT_BEGUN = "not begun"  # the group is paused: the task is to wait where it waited before
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,7 @@ class WorkerDeps:
     pods: PodApi
     watcher: PodWatcher
     lease: Lease
+    pause: Pause
     metrics: Metrics
     limits: WorkerLimits
     retrier: Retrier  # until ``abandon``

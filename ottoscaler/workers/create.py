@@ -13,6 +13,7 @@ from dataclasses import replace
 from ottoscaler.errors import (
     Fenced,
     KubernetesUnavailable,
+    Paused,
     PodExists,
     PodGone,
     RedisError,
@@ -56,6 +57,8 @@ def create(a: Attempt) -> Ended | None:
         if a.begun and not a.maybe_sent:
             _take_back(a)
         raise
+    except Paused:
+        return _put_back(a)
 
 
 def _await_predecessor(a: Attempt) -> None:
@@ -77,13 +80,29 @@ def _await_predecessor(a: Attempt) -> None:
             raise Stopping("nothing is created any more")
 
 
-def _take_back(a: Attempt) -> None:
-    """At a stop: what was begun and never sent is not begun, so that the next replica need not skip it."""
+def _take_back(a: Attempt) -> Reply | None:
+    """What was begun and never sent is not begun, so that nobody need skip the attempt. ``None`` where Redis
+    did not answer."""
     try:
-        if a.deps.ledger.unstart(a.worker, a.run.epoch):
-            a.log.debug("attempt_taken_back", "no create was sent; the next replica begins the attempt")
+        answer = a.deps.ledger.unstart(a.worker, a.run.epoch)
     except RedisError as error:
         a.log.debug("attempt_taken_back", f"the attempt could not be taken back: {error}")
+        return None
+    if answer.word is Word.OK:
+        a.log.debug("attempt_taken_back", "no create was sent; the attempt is begun anew later")
+    return answer
+
+
+def _put_back(a: Attempt) -> Ended | None:
+    """In a pause: begin nothing. Where a create may have made a Pod, that one goes on."""
+    if a.maybe_sent:
+        return adopt_or_skip(a)
+    if a.begun:
+        answer = _take_back(a)
+        if answer is not None and answer.word is Word.CANCELLING:
+            return cancel_unborn(a, answer.intent)
+        a.run.note_not_begun(a.task.index, a.task.attempt)
+    return Ended(Next.NOT_BEGUN)
 
 
 def _create(a: Attempt) -> Ended | None:
@@ -94,7 +113,7 @@ def _create(a: Attempt) -> Ended | None:
         except Refused as error:
             a.under_way()
             return settle(a, refused(error))
-        except (Fenced, Stopping):
+        except (Fenced, Stopping, Paused):
             raise
         except (KubernetesUnavailable, RedisError) as error:
             a.under_way()
@@ -184,6 +203,8 @@ def _check_lease(a: Attempt, generation: int) -> None:
     # Where its create may have been carried out, a successor has to skip an attempt: not for nothing.
     if a.run.leaving and (a.deps.lease.peers or not a.maybe_sent):
         raise Stopping("the event is released to other replicas")
+    if a.deps.pause.on:
+        raise Paused("the group is paused")
     if not a.deps.lease.holds(generation):
         raise KubernetesUnavailable("the lease has expired; trying again", unsent=True)
 
@@ -193,6 +214,9 @@ def _begin(a: Attempt, generation: int) -> Reply | None:
     head_start, a.head_start = a.head_start, None
     if head_start is None or not head_start.counts(generation, time.monotonic()):
         answer = a.deps.ledger.start(a.worker, a.run.epoch)
+        if answer.word is Word.PAUSED:
+            a.deps.pause.tell(True)
+            raise Paused("the group is paused")
         ours = answer.word is Word.AGAIN and not a.task.adopt and not answer.detail  # our own reply was lost
         if answer.word is not Word.OK and not ours:
             return answer

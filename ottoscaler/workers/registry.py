@@ -154,6 +154,19 @@ class RunRegistry:
             self._end(task, again, delay, left=left)
             return full
 
+    def put_back(self, task: Task) -> None:
+        """Give a task's slot back, and have it wait again as if it had not been taken: it was not begun."""
+        with self._lock:
+            self._busy -= 1
+            run = task.run
+            run.active.discard(task.index)
+            if run.dropped:
+                return
+            self._startable.put_back(task)
+            if run.fresh:
+                self.in_hand.enter(run.event.event_id)
+            self._file(run)
+
     def _end(self, task: Task, again: Task | None, delay: float, *, left: bool) -> None:
         run = task.run
         run.active.discard(task.index)

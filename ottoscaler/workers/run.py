@@ -103,6 +103,13 @@ class EventRun:
         if uid:
             self.progressed = True
 
+    def note_not_begun(self, index: int, attempt: int) -> None:
+        """The index's attempt was taken back before a create of it was sent."""
+        if attempt:
+            self.note_waiting(index, attempt, 0, "")
+        else:
+            self.states.pop(index, None)
+
     def note_waiting(self, index: int, attempt: int, due_ms: int, avoid_node: str) -> None:
         """The index waits to be tried again, as this attempt."""
         self.states[index] = f"w:{attempt}:{due_ms}:{avoid_node}"

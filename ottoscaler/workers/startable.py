@@ -59,6 +59,17 @@ class Startable:
             task = Task(run, index, 0, head_start=run.head_start if index == 0 else None)
         return task
 
+    def put_back(self, task: Task) -> None:
+        """What was taken was not begun: it comes first again. ``file`` its event then."""
+        run = task.run
+        if task.attempt or task.adopt:
+            run.ready.appendleft(task)
+            run.due_turns.appendleft(self._turn)
+        else:
+            run.fresh.appendleft(task.index)
+            run.head_start = None  # it was taken back
+        run.begun = bool(run.states)
+
     def _may_start(self, beginning: Beginning, now: float) -> list[EventRun]:
         """A suspect starts one worker at a time, and nothing else starts while it begins."""
         if beginning.suspect_lately(now):

@@ -23,6 +23,7 @@ from ottoscaler.kube.deleter import PodDeleter
 from ottoscaler.kube.server_health import ServerHealth
 from ottoscaler.kube.watcher import PodWatcher
 from ottoscaler.ledger.lease import Lease
+from ottoscaler.ledger.pause import Pause
 from ottoscaler.ledger.surveys import Surveys
 from ottoscaler.model import PodView, ScaleDown
 from ottoscaler.pods.templates import load_templates
@@ -96,6 +97,7 @@ class Stages:
         self.in_hand = InHand(made.max_events_in_hand, made.max_events_waiting)
         self.registry = RunRegistry(made.max_workers, self.in_hand)
         self.inbox = Inbox()
+        self.pause = Pause(lambda _: self.inbox.wake())
         self.surveys = Surveys(made.lease_seconds)
         self.downs = Downs()
         control = Control(self.stop, lambda: None)
@@ -118,6 +120,7 @@ class Stages:
             self.head_starts,
             self.ledger,
             self.reach,
+            self.pause,
             made.lease_seconds,
         )
         self.leaving = Leaving(self.registry, cast(PodWatcher, self.pods), self.inbox)
@@ -137,6 +140,7 @@ class Stages:
             self.in_hand,
             self.intake,
             self.reach,
+            self.pause,
             poll_seconds=made.poll_seconds,
             metrics=self.metrics,
             control=control,

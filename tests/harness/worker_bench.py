@@ -7,6 +7,7 @@ from typing import cast
 
 from ottoscaler.kube.watcher import PodWatcher
 from ottoscaler.ledger.lease import Lease
+from ottoscaler.ledger.pause import Pause
 from ottoscaler.ledger.records import Entry
 from ottoscaler.model import PodView, ScaleUp
 from ottoscaler.pods.labels import selector
@@ -52,6 +53,7 @@ class WorkerBench:
         self.stopping, self.abandon = threading.Event(), threading.Event()
         self.unclaimed: list[PodView] = []
         self.arrived: list[PodView] = []
+        self.pause = Pause(lambda _: None)
         self.watcher = PodWatcher(
             self.pods,
             selector(INSTANCE),
@@ -66,6 +68,7 @@ class WorkerBench:
             pods=self.pods,
             watcher=self.watcher,
             lease=cast(Lease, self.lease),
+            pause=self.pause,
             metrics=Metrics(),
             limits=WorkerLimits(INSTANCE, self.pods.namespace, pending_timeout, 3600, retries, 0, 30.0),
             retrier=Retrier(self.abandon),

@@ -11,6 +11,7 @@ from ottoscaler.errors import LiveTwin
 from ottoscaler.ledger.identity import ReplicaIdentity
 from ottoscaler.ledger.lease import Lease, suspended_clock
 from ottoscaler.ledger.ledger import Ledger
+from ottoscaler.ledger.pause import Pause
 from ottoscaler.ledger.surveys import Surveys
 from ottoscaler.threads import Control
 from tests.harness.redis_fixture import Book, book, redis_server
@@ -130,6 +131,7 @@ class Beating:
         self.surveys = Surveys(seconds)
         self.stop = threading.Event()
         self.lost = 0
+        self.pause = Pause(lambda _: None)
         self.lease = Lease(
             Ledger(book.stream(name), self.identity),
             self.surveys,
@@ -137,6 +139,7 @@ class Beating:
             seconds=seconds,
             describe=dict,
             lost=self._lose,
+            pause=self.pause,
             control=Control(self.stop, lambda: None),
         )
 

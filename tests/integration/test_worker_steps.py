@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from ottoscaler.errors import Fenced, KubernetesUnavailable, Refused, RefusedForNow, Stopping
+from ottoscaler.errors import Fenced, KubernetesUnavailable, QuotaExceeded, Refused, RefusedForNow, Stopping
 from ottoscaler.kube.server_health import ServerSign
 from ottoscaler.model import JsonObject, Judgement, Reason, Status, Verdict, WorkerId
 from ottoscaler.workers.attempt import Ended, Next
@@ -266,3 +266,71 @@ def test_delete_that_never_succeeds_leaves_the_result_and_the_pod_to_the_sweep(
     assert settle(a, FAILED) == Ended(Next.DONE)
     assert bench.results() == [("failed", "Error")]
     assert a.subscription.name in bench.pods.pods
+
+
+# --- a pause
+
+FULL = QuotaExceeded("create: exceeded quota", status=403, unsent=True)
+
+
+def pause_meanwhile(bench: WorkerBench, first: Callable[[], None] = lambda: None) -> None:
+    """Pause the group while a create waits to be tried again."""
+
+    def wait(_: float | None = None) -> bool:
+        first()
+        bench.pause.tell(True)
+        return False
+
+    bench.stopping.wait = wait  # type: ignore[assignment, method-assign]
+
+
+def test_paused_group_begins_no_attempt(bench: WorkerBench) -> None:
+    a = bench.attempt(bench.take())
+    bench.book.redis.set(f"{bench.ledger.stream.prefix}paused", "now")
+    assert create(a) == Ended(Next.NOT_BEGUN)
+    assert (bench.pods.calls, a.begun) == ([], False)
+    assert bench.pause.on  # so that the next one does not ask
+
+
+def test_attempt_that_was_begun_and_not_sent_is_taken_back_in_a_pause(bench: WorkerBench) -> None:
+    run = bench.take()
+    a = bench.attempt(run)
+    bench.pods.fail("create", FULL)
+    pause_meanwhile(bench)
+    assert create(a) == Ended(Next.NOT_BEGUN)
+    assert run.states == {}
+    assert bench.ledger.start(a.worker, 1).word == "ok"
+
+
+def test_cancelled_attempt_that_was_not_sent_ends_in_a_pause(bench: WorkerBench) -> None:
+    run = bench.take()
+    a = bench.attempt(run)
+    bench.pods.fail("create", FULL)
+
+    def cancel() -> None:
+        bench.book.redis.hset(
+            f"{bench.ledger.stream.prefix}event:{run.event.event_id}", "c:0", "1:9-0:cancelled by 9-0"
+        )
+
+    pause_meanwhile(bench, cancel)
+    assert create(a) == Ended(Next.DONE)
+    assert bench.results() == [("cancelled", "Cancelled")]
+
+
+def test_pod_of_a_create_in_doubt_is_taken_up_in_a_pause(bench: WorkerBench) -> None:
+    a = bench.attempt(bench.take())
+    bench.pods.lose_reply(SILENCE)
+    pause_meanwhile(bench)
+    assert create(a) is None
+    assert a.subscription.uid == bench.pods.view(a.subscription.name).uid
+    assert len(bench.pods.asked("create")) == 1
+
+
+def test_create_in_doubt_without_a_pod_leaves_its_next_attempt_to_the_end_of_the_pause(
+    bench: WorkerBench,
+) -> None:
+    a = bench.attempt(bench.take())
+    bench.pods.fail("create", SILENCE)
+    pause_meanwhile(bench)
+    assert create(a) == Ended(Next.RETRY)
+    assert len(bench.pods.asked("create")) == 1

@@ -8,7 +8,8 @@ if standing ~= A[2] then return {'lost'} end
 redis.call('HSET', mine, 'info', A[3], 'seen', now_ms())
 local beat = redis.call('HINCRBY', mine, 'beat', 1)
 local offers = redis.call('SRANDMEMBER', P .. 'offers', 64)
-if A[4] ~= '1' then return {'ok', tostring(beat), offers} end
+local held = paused() and '1' or '0'
+if A[4] ~= '1' then return {'ok', tostring(beat), offers, held} end
 local replicas, owners, order = {}, {}, {}
 for _, consumer in ipairs(redis.call('SMEMBERS', P .. 'replicas')) do
   local r = redis.call('HMGET', P .. 'replica:' .. consumer, 'incarnation', 'beat', 'lease')
@@ -30,4 +31,4 @@ if not known.err then
     consumers[#consumers + 1] = {c.name, tostring(c.pending)}
   end
 end
-return {'ok', tostring(beat), offers, replicas, order, consumers}
+return {'ok', tostring(beat), offers, held, replicas, order, consumers}

@@ -8,6 +8,8 @@ local NAMESPACE = ARGV[6] -- where this replica creates Pods
 local A = {}
 for i = 7, #ARGV do A[i - 6] = ARGV[i] end
 
+local function paused() return redis.call('EXISTS', P .. 'paused') == 1 end
+
 local function wiped() return redis.call('GET', P .. 'installation') ~= INSTALLATION end
 
 local function now_ms()

@@ -16,6 +16,7 @@ elseif state.kind == 's' then
   if state.rest == '' and redis.call('HGET', key, 'tried') == '0' then redis.call('HSET', key, 'tried', now_ms()) end
   return {'again', state.rest}
 end
+if paused() then return {'paused'} end
 redis.call('HSET', key, 'i:' .. index, 's:' .. attempt .. ':', 'tried', now_ms())
 note_namespace(key, index)
 if redis.call('HINCRBY', key, 'begun', 1) == 1 then redis.call('SREM', P .. 'offers', id) end

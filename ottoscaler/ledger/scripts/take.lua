@@ -33,8 +33,9 @@ if A[3] == 'scale_down' and A[4] ~= '' then
   local standing = redis.call('HGET', P .. 'tombstones', A[4])
   if not standing or compare_ids(standing, id) < 0 then redis.call('HSET', P .. 'tombstones', A[4], id) end
 end
-if A[10] == '1' and A[3] == 'scale_up' then
+if A[10] == '1' and A[3] == 'scale_up' and not paused() then
   redis.call('HSET', key, 'i:0', 's:0:', 'begun', '1', 'tried', now)
   note_namespace(key, 0)
+  return {'new', '1'}
 end
-return {'new'}
+return {'new', '0'}

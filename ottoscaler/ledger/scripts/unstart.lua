@@ -7,7 +7,8 @@ local may = ownership(key, owner, epoch)
 if may ~= 'ok' then return {may} end
 local state = index_state(key, index)
 if not state or state.kind ~= 's' or state.attempt ~= attempt or state.rest ~= '' then return {'stale'} end
-if redis.call('HEXISTS', key, 'c:' .. index) == 1 then return {'stale'} end -- it stays to be cancelled
+local intent = redis.call('HGET', key, 'c:' .. index)
+if intent then return {'cancelling', intent} end -- it stays to be cancelled
 if attempt == '0' then
   redis.call('HDEL', key, 'i:' .. index)
   redis.call('HINCRBY', key, 'begun', -1)

@@ -96,6 +96,8 @@ def test_the_picture_for_people_has_it_all_in_lines_that_cannot_steer_a_terminal
         "group": "g",
         "at": "now",
         "installation": "",
+        "paused": True,
+        "paused_since": "2026-01-01T00:00:00.000Z",
         "replicas": [],
         "backlog": {
             "lag": None,

@@ -13,6 +13,7 @@ from ottoscaler.controller.inbox import Inbox
 from ottoscaler.controller.leaving import Leaving
 from ottoscaler.controller.offers import Offers
 from ottoscaler.controller.reach import Reach
+from ottoscaler.ledger.pause import Pause
 from ottoscaler.ledger.records import IndexStage, IndexState, Record
 from ottoscaler.model import ScaleUp
 from ottoscaler.threads import Control
@@ -56,12 +57,14 @@ class Bench:
         self.registry = RunRegistry(slots, self.in_hand)
         self.workers = HeldWorkers()
         self.inbox = Inbox()
+        self.pause = Pause(lambda _: self.inbox.wake())
         self.dispatcher = Dispatcher(
             self.registry,
             self.inbox,
             cast(Workers, self.workers),
             cast(Offers, SimpleNamespace(step=lambda _: None)),
             cast(Reach, SimpleNamespace(cut_off=lambda _: False)),
+            self.pause,
             cast(Leaving, None),
             Control(threading.Event(), lambda: None),
         )

@@ -224,3 +224,34 @@ def test_suspect_that_has_made_progress_is_none_any_more() -> None:
     run.note_begun(0, 0, "uid")
     desk.registry.under_way(first)
     assert desk.starts() == ["1-0/1", "1-0/2"]
+
+
+def test_task_that_was_put_back_starts_again_in_its_place() -> None:
+    desk = Desk(slots=4, hands=16)
+    run = desk.add("1-0", 3)
+    task = desk.start()
+    assert task is not None
+    desk.registry.put_back(task)
+    assert (desk.registry.busy, desk.in_hand.count(), run.begun) == (0, 1, False)
+    assert desk.starts() == ["1-0/0", "1-0/1", "1-0/2"]
+    assert desk.in_hand.count() == 0
+
+
+def test_retry_that_was_put_back_stays_that_attempt() -> None:
+    desk = Desk()
+    run = desk.add("1-0", indexes={0: IndexState(IndexStage.WAITING, 2, due_ms=0)})
+    desk.now = run.waiting[0][0]
+    task = desk.start()
+    assert task is not None
+    desk.registry.put_back(task)
+    assert desk.start() is task
+
+
+def test_task_of_an_event_that_is_anothers_now_is_not_put_back() -> None:
+    desk = Desk()
+    run = desk.add("1-0")
+    task = desk.start()
+    assert task is not None
+    desk.registry.drop(run)
+    desk.registry.put_back(task)
+    assert (desk.registry.busy, desk.in_hand.count(), desk.starts()) == (0, 0, [])

@@ -1,0 +1,128 @@
+"""A pause of the group, with two replicas as processes of their own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from ottoscaler.config.settings import Settings
+from ottoscaler.ledger import pause
+from ottoscaler.ledger.redis_client import RedisClient
+from tests.harness.cluster_state import FOREVER, ledger
+from tests.harness.sandbox import Replica, Sandbox, sandbox
+from tests.harness.waiting import stays, wait_for
+
+WITHIN_SECONDS = 2.0  # of the call, every replica knows it (DESIGN.md 3.7)
+
+
+@pytest.fixture
+def place() -> Iterator[Sandbox]:
+    with sandbox(OTTO_MAX_RETRIES="5") as made:
+        yield made
+
+
+@pytest.fixture
+def client(place: Sandbox) -> Iterator[RedisClient]:
+    made = RedisClient(Settings(redis_url=place.redis_server.url))
+    yield made
+    made.close()
+
+
+def wait_known(place: Sandbox, on: bool, *replicas: Replica) -> None:
+    wait_for(
+        lambda: all(each.metric("ottoscaler_paused") == float(on) for each in replicas),
+        f"every replica knows that paused is {on}",
+        WITHIN_SECONDS,
+    )
+    if on:
+        wait_for(lambda: place.redis.info("clients")["blocked_clients"] == 0, "nobody reads")
+
+
+def test_paused_group_begins_nothing_and_sees_to_the_end_what_runs(
+    place: Sandbox, client: RedisClient
+) -> None:
+    """Of an event's workers two run and two wait in hand, for want of slots. In the pause one is
+    lost, another event comes, and the replica is restarted: nothing begins."""
+    first = place.start("first", OTTO_MAX_WORKERS=2)
+    event_id = place.scale_up(4, run_seconds=FOREVER, task_id="in hand")
+    pods = place.wait_workers(event_id, "Running", 2)
+    second = place.start("second")
+    assert pause.pause(client)
+    assert not pause.pause(client)  # it stays since when it was
+    wait_known(place, True, first, second)
+    names = {pod["metadata"]["name"] for pod in place.kube.workers()}
+    unread = place.scale_up(1, task_id="unread")
+    place.kube.delete_pod(pods[0]["metadata"]["name"], grace=0)
+    wait_for(lambda: ledger(place, event_id).get("i:0", "").startswith("w:1:"), "the lost one's retry waits")
+
+    def nothing_begins() -> bool:
+        return {pod["metadata"]["name"] for pod in place.kube.workers()} <= names
+
+    stays(nothing_begins, "a worker was begun in a pause", 2.5)
+    assert ledger(place, unread) == {}
+    assert place.redis.xpending("otto:scale:events", "ottoscaler")["pending"] == 1
+    assert first.ready()
+    assert second.ready()
+    assert first.stop() == 0
+    first = place.start("first")
+    wait_known(place, True, first)
+    stays(nothing_begins, "a restarted replica began a worker in a pause", 1.5)
+    assert ledger(place, unread) == {}
+    shown = subprocess.run(
+        [sys.executable, "-m", "ottoscaler", "status", "--json"],
+        env=place.environment(), capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    told = json.loads(shown.stdout)
+    assert (told["paused"], told["paused_since"]) == (True, pause.paused_since(client))
+    assert len(first.lines(action="paused")) == 2  # one of each life
+
+    assert pause.resume(client)
+    assert not pause.resume(client)
+    wait_known(place, False, first, second)
+    assert place.wait_event(unread)["status"] == "succeeded"
+    place.wait_workers(event_id, "Running", 4)
+    assert place.workers(event_id) == []
+
+
+def test_scale_downs_are_applied_in_a_pause(place: Sandbox, client: RedisClient) -> None:
+    """Those of a task that runs, of one that waits in hand, and of one that nobody has read yet."""
+    replica = place.start(OTTO_MAX_WORKERS=1)
+    running = place.scale_up(2, run_seconds=FOREVER, task_id="one")
+    place.wait_workers(running, "Running", 1)
+    pause.pause(client)
+    wait_known(place, True, replica)
+    unread = place.scale_up(1, run_seconds=FOREVER, task_id="two")
+    assert place.wait_event(place.send("scale_down", task_id="one"), 8)["cancelled"] == "2"
+    assert place.wait_event(running, 5)["status"] == "cancelled"
+    assert place.wait_event(place.send("scale_down", task_id="two"), 8)["status"] == "succeeded"
+    wait_for(lambda: replica.metric("ottoscaler_events_in_hand") == 0, "nothing is kept in hand for it", 6)
+    assert ledger(place, unread) == {}
+    assert place.results("event", unread) == []
+    pause.resume(client)
+    assert place.wait_event(unread)["status"] == "cancelled"
+    assert not place.kube.workers(unread)
+
+
+def test_worker_that_could_not_be_created_before_the_pause_waits_for_its_end(
+    place: Sandbox, client: RedisClient
+) -> None:
+    """Its attempt had begun in the ledger, and the quota kept its Pod away: that is taken back."""
+    kind = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}}
+    quota = {**kind, "spec": {"hard": {"pods": "0"}}}
+    path = f"/api/v1/namespaces/{place.kube.namespace}/resourcequotas"
+    assert place.kube.request("POST", path, quota)[0] == 201
+    replica = place.start()
+    event_id = place.scale_up(1)
+    wait_for(lambda: "i:0" in ledger(place, event_id), "the attempt has begun")
+    pause.pause(client)
+    wait_known(place, True, replica)
+    wait_for(lambda: "i:0" not in ledger(place, event_id), "the attempt is taken back", 5)
+    assert place.kube.request("DELETE", f"{path}/none")[0] == 200
+    stays(lambda: not place.kube.workers(), "a worker was begun in a pause", 1.5)
+    pause.resume(client)
+    assert place.wait_event(event_id)["status"] == "succeeded"
+    assert [each["attempt"] for each in place.workers(event_id)] == ["0"]
