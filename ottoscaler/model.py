@@ -29,6 +29,7 @@ class ScaleUp:
     max_retries: int | None = None
     priority: int = 0
     expires_at: float | None = None
+    dedup_key: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -154,17 +155,22 @@ class PodView:
 
 
 class Status(StrEnum):
-    """How a worker or an event ended. ``partial`` is for events only."""
+    """How a worker or an event ended. ``partial`` and ``duplicate`` are for events only."""
 
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
     PARTIAL = "partial"
+    DUPLICATE = "duplicate"  # an earlier event bore its dedup_key, so it ran nothing
 
     @property
     def words(self) -> str:
         """What a sentence about a worker or an event says: "the worker was cancelled"."""
-        return {"cancelled": "was cancelled", "partial": "succeeded in part"}.get(self.value, self.value)
+        return {
+            "cancelled": "was cancelled",
+            "partial": "succeeded in part",
+            "duplicate": "is a duplicate",
+        }.get(self.value, self.value)
 
 
 class Reason(StrEnum):

@@ -16,7 +16,7 @@ from ottoscaler.errors import BadEvent, Fenced
 from ottoscaler.events.values import raw_task_id, told_metadata
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.records import Entry, Record, Taken, Taking
-from ottoscaler.model import Event, ScaleDown
+from ottoscaler.model import Event, ScaleDown, Status
 from ottoscaler.pods.plan import PodPlan
 from ottoscaler.telemetry.logs import get_logger
 from ottoscaler.telemetry.metrics import Metrics
@@ -76,6 +76,11 @@ class Intake:
         elif taken.how is Taking.CANCELLED:
             log.info("event_cancelled", "cancelled before it was read", **_about(event))
             self._metrics.events_total.inc(event.type, "cancelled")
+        elif taken.how is Taking.DUPLICATE:
+            log.info(
+                "event_duplicate", f"event {taken.detail} bore its dedup_key: nothing runs", **_about(event)
+            )
+            self._metrics.events_total.inc(event.type, Status.DUPLICATE)
         elif taken.how is Taking.OWNED:
             log.debug(
                 "event_left_alone", f"owned by {taken.detail}", event_id=entry.id, task_id=event.task_id

@@ -15,7 +15,7 @@ from typing import Literal, TypeVar
 from ottoscaler.errors import BadEvent
 from ottoscaler.events import field_names, quantities, values
 from ottoscaler.events.images import ImagePolicy
-from ottoscaler.events.values import MAX_TASK_ID
+from ottoscaler.events.values import MAX_DEDUP_KEY, MAX_TASK_ID
 from ottoscaler.model import ScaleDown, ScaleUp
 
 MAX_SCALE_DOWN = 1_000_000  # workers: more than any installation runs
@@ -24,7 +24,12 @@ SMALLEST = {"cpu": "1m", "memory": "1"}  # the API server would silently round f
 
 _DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _JSON_TYPE = re.compile(r'"type"\s*:')
-_MISLEADING = ("image", "profile")  # on a scale_down they look like a filter, but are not one
+_SELECTS = "a scale_down selects workers by task_id, pod_count and running=keep"
+_NOT_OF_A_SCALE_DOWN = {
+    "image": _SELECTS,  # these two look like a filter
+    "profile": _SELECTS,
+    "dedup_key": "only a scale_up can be sent twice and run once",
+}
 
 T = TypeVar("T")
 D = TypeVar("D")
@@ -129,17 +134,16 @@ def _scale_up(event_id: str, reading: _Reading, limits: Limits) -> ScaleUp:
         max_retries=take("max_retries", values.integer(0, limits.max_event_retries), None),
         priority=take("priority", values.integer(-PRIORITY_BOUND, PRIORITY_BOUND), 0),
         expires_at=take("expires_at", values.seconds, None),
+        dedup_key=take("dedup_key", _dedup_key, None),
         metadata=_metadata(reading, limits),
     )
 
 
 def _scale_down(event_id: str, reading: _Reading, limits: Limits) -> ScaleDown:
-    for name in _MISLEADING:
+    for name, instead in _NOT_OF_A_SCALE_DOWN.items():
         if name in reading.fields:
-            reading.problems.append(
-                f"{name}: not supported; a scale_down selects workers by task_id, pod_count and running=keep"
-            )
-    reading.asked += _MISLEADING
+            reading.problems.append(f"{name}: not supported; {instead}")
+    reading.asked += _NOT_OF_A_SCALE_DOWN
     task_id = reading.take("task_id", _task_id, None)
     asked = "pod_count" in reading.fields
     pod_count = reading.take("pod_count", values.integer(1, MAX_SCALE_DOWN), None)
@@ -171,6 +175,14 @@ def _task_id(text: str) -> str | None:
             f"invalid value {values.shown(text)}; a NUL character cannot be part of an environment variable"
         )
     return text or None
+
+
+def _dedup_key(text: str) -> str:
+    if not text or len(text) > MAX_DEDUP_KEY:
+        raise ValueError(
+            f"invalid value {values.shown(text)} ({len(text)} characters); expected 1 to {MAX_DEDUP_KEY}"
+        )
+    return text
 
 
 def _image(policy: ImagePolicy) -> Callable[[str], str]:

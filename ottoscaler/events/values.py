@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 MAX_TASK_ID = 256  # characters (DESIGN.md 3.2)
+MAX_DEDUP_KEY = 256  # characters
 LAST_SECOND = 10**11  # the year 5138; what is above it is milliseconds
 MAX_SHOWN = 40  # characters of a wrong value that an error repeats
 # Lists and objects in one value. More than one is always wrong, but a few allow a better error message.

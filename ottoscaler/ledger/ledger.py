@@ -70,6 +70,7 @@ class Ledger(Scripts):
             metadata_json(event.metadata).encode(),
             timestamp(),
             "1" if begin else "0",
+            _dedup_key(event),
         )
         if answer[0] == b"new":  # seen for the first time: there is nothing that only the ledger knows
             record = Record(event.event_id, 1, 0, body, count=event.pod_count or 0)
@@ -233,9 +234,14 @@ class Ledger(Scripts):
             body,
             meta,
             epoch,
+            _dedup_key(event),
             *flat,
         )
         return bool(answer[0] == b"ok")
+
+
+def _dedup_key(event: Event) -> bytes:
+    return ((event.dedup_key if isinstance(event, ScaleUp) else None) or "").encode()
 
 
 def _prefixed(fields: Iterable[tuple[bytes, bytes]]) -> list[bytes]:

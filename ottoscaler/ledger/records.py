@@ -157,6 +157,7 @@ class Taking(StrEnum):
     DONE = "done"
     EXPIRED = "expired"
     CANCELLED = "cancelled"
+    DUPLICATE = "duplicate"  # of an earlier one, whose id is the detail
     OWNED = "owned"  # by another replica
     MOVED = "moved"  # it is not, or no longer, to be had from the owner that was named
     ALIVE = "alive"  # the owner's heartbeat moves

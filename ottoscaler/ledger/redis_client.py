@@ -173,8 +173,8 @@ class RedisClient:
             self._settings.results_max_bytes,
             self._settings.dead_max_bytes,
         )
-        namespace = self._settings.namespace
-        return (len(self._keys), *self._keys, self.group, installation, *bounds, namespace, *args)
+        others = (self._settings.namespace, int(self._settings.retention_seconds * 1000))
+        return (len(self._keys), *self._keys, self.group, installation, *bounds, *others, *args)
 
     def transaction(
         self, name: str, installation: str, args: Words, command: Words, *, watched: Sequence[str]

@@ -22,5 +22,6 @@ else
   count_appended(DEAD, last[2])
 end
 if not e[1] then count_taken() end
+free_dedup(id, key)
 close_ledger(id, key, '', '', 'dead', now)
 return {'ok'}

@@ -15,6 +15,7 @@ if redis.call('HGET', key, 'poisoned') ~= '1' then
   for i = 6, #A do entry[#entry + 1] = A[i] end
   append_dead(entry)
   redis.call('HSET', key, 'poisoned', '1')
+  free_dedup(id, key)
 end
 if kind == 'scale_down' then
   close_ledger(id, key, kind, redis.call('HGET', key, 'task'), 'dead', now)

@@ -5,8 +5,9 @@ local P, STREAM, RESULTS, DEAD = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local GROUP, INSTALLATION, RESULTS_MAXLEN = ARGV[1], ARGV[2], ARGV[3]
 local MOST_BYTES = {[RESULTS] = tonumber(ARGV[4]), [DEAD] = tonumber(ARGV[5])}
 local NAMESPACE = ARGV[6] -- where this replica creates Pods
+local RETENTION_MS = ARGV[7]
 local A = {}
-for i = 7, #ARGV do A[i - 6] = ARGV[i] end
+for i = 8, #ARGV do A[i - 7] = ARGV[i] end
 
 local function paused() return redis.call('EXISTS', P .. 'paused') == 1 end
 
@@ -153,6 +154,28 @@ local function close_ledger(id, key, kind, task, status, now)
   acknowledge(id)
 end
 
+-- From XADD to the end. An id is a time where XADD chose it; one that a producer chose may be anything.
+local function lasted(id, taken, now)
+  local begun, by_id = taken, tonumber((split_id(id)))
+  if by_id <= now and now - by_id < 31 * 86400000 then begun = by_id end
+  return now - begun
+end
+
+-- Only one event bears a dedup_key at a time: the first that was taken, for the retention time from then on.
+local function dedup_name(dedup) return P .. 'dedup:' .. dedup end
+
+local function bear_dedup(id, key, dedup)
+  if dedup == '' then return end
+  redis.call('HSET', key, 'dedup', dedup)
+  redis.call('SET', dedup_name(dedup), id, 'PX', RETENTION_MS, 'NX')
+end
+
+-- What is dead-lettered after all bears its key no longer, so that it can be sent or replayed with it.
+local function free_dedup(id, key)
+  local dedup = redis.call('HGET', key, 'dedup')
+  if dedup and redis.call('GET', dedup_name(dedup)) == id then redis.call('DEL', dedup_name(dedup)) end
+end
+
 local function finish_event(id, key, now)
   local e = redis.call('HMGET', key, 'type', 'task', 'n', 'ok', 'bad', 'cut', 'taken', 'meta', 'large-meta')
   local total, ok, bad, cut = tonumber(e[3]) or 0, tonumber(e[4]), tonumber(e[5]), tonumber(e[6])
@@ -160,15 +183,12 @@ local function finish_event(id, key, now)
   if e[1] == 'scale_down' or ok == total then status = 'succeeded'
   elseif bad == total then status = 'failed'
   elseif cut == total then status = 'cancelled' end
-  -- An id is a time where XADD chose it; one that a producer chose may be anything.
-  local begun = tonumber(e[7])
-  local by_id = tonumber((split_id(id)))
-  if by_id <= now and now - by_id < 31 * 86400000 then begun = by_id end
+  local took = lasted(id, tonumber(e[7]), now)
   append_result('kind', 'event', 'event_id', id, 'task_id', e[2], 'type', e[1], 'status', status,
-    'pod_count', e[3], 'succeeded', ok, 'failed', bad, 'cancelled', cut, 'duration_ms', math.max(0, now - begun),
+    'pod_count', e[3], 'succeeded', ok, 'failed', bad, 'cancelled', cut, 'duration_ms', math.max(0, took),
     'metadata', e[9] or e[8] or '{}')
   close_ledger(id, key, e[1], e[2], status, now)
-  return {status, now - begun}
+  return {status, took}
 end
 
 -- A scale_down that is still open is told how its victim ended: A victim that had ended by itself is not counted.

@@ -1,5 +1,5 @@
 -- Write an event's ledger anew after Redis was emptied, from what its owner still knows:
--- A = id, owner, type, task, count, body, metadata, epoch, then pairs of index and state.
+-- A = id, owner, type, task, count, body, metadata, epoch, dedup_key or '', then pairs of index and state.
 local failure = check_streams()
 if failure then return failure end
 if wiped() then return {'wiped'} end
@@ -14,11 +14,12 @@ for i = 1, #flat, 2 do
   if index then told[index] = flat[i + 1] end
 end
 new_event(id, key, {type = A[3], task = A[4], count = A[5], owner = A[2], body = A[6], meta = A[7]}, now)
+bear_dedup(id, key, A[9])
 local counts = {succeeded = 0, failed = 0, cancelled = 0}
 local done, begun = 0, 0
 redis.call('HSET', key, 'epoch', A[8])
 redis.call('ZREM', P .. 'finished', id)
-for i = 9, #A, 2 do
+for i = 10, #A, 2 do
   local raw = told[A[i]] or A[i + 1]
   redis.call('HSET', key, 'i:' .. A[i], raw)
   begun = begun + 1

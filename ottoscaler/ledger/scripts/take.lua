@@ -1,5 +1,5 @@
 -- Own an entry that was read: A = id, owner, type, task, count, expires_at, body, metadata, time,
--- begin ('1': begin the first worker in the same step; it saves an idle replica a round trip).
+-- begin ('1': begin the first worker in the same step; it saves an idle replica a round trip), dedup_key or ''.
 local failure = check_streams()
 if failure then return failure end
 if wiped() then return {'wiped'} end
@@ -14,6 +14,15 @@ if e[1] then
   return {'taken', tostring(epoch), redis.call('HGETALL', key)}
 end
 if is_over(id) then acknowledge(id) return {'done'} end
+local first = A[11] ~= '' and redis.call('GET', dedup_name(A[11]))
+if first and first ~= id then
+  append_result('kind', 'event', 'event_id', id, 'task_id', A[4], 'type', A[3], 'status', 'duplicate', 'pod_count', A[5],
+    'succeeded', '0', 'failed', '0', 'cancelled', '0', 'duration_ms', math.max(0, lasted(id, now, now)),
+    'metadata', A[8], 'of', first)
+  count_taken()
+  close_ledger(id, key, A[3], A[4], 'duplicate', now)
+  return {'duplicate', first}
+end
 if A[6] ~= '' and now > tonumber(A[6]) * 1000 then return {'expired'} end
 local tombstone = A[3] == 'scale_up' and redis.call('HGET', P .. 'tombstones', A[4])
 count_taken()
@@ -22,6 +31,7 @@ if A[3] == 'scale_down' then
   if pending.err or #pending == 0 then redis.call('SADD', P .. 'ahead', id) end
 end
 new_event(id, key, {type = A[3], task = A[4], count = A[5], owner = owner, body = A[7], meta = A[8]}, now)
+bear_dedup(id, key, A[11])
 if tombstone and compare_ids(id, tombstone) < 0 then
   redis.call('HSET', key, 'doomed', tombstone .. ':cancelled by ' .. tombstone)
   local ended = cancel_doomed(id, key, A[9], now)
