@@ -24,6 +24,7 @@ from ottoscaler.errors import BadSettings, NotPermitted, RedisError, RedisUnavai
 from ottoscaler.ledger.redis_client import RedisClient
 
 LONGEST_WAIT_SECONDS = 86_400.0  # without a time limit: the default of OTTO_MAX_TIMEOUT_SECONDS
+SENDS = 3  # of one event whose dedup_key makes sure that it runs once
 AWAY_SECONDS = 1.0  # between two attempts while Redis is unavailable
 LONGEST_AWAY_SECONDS = 300.0  # for which results(follow=True) goes on trying
 
@@ -116,11 +117,14 @@ class Client:
         max_retries: int | None = None,
         priority: int | None = None,
         expires_at: float | datetime | None = None,
+        dedup_key: str | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> str:
         """Ask for ``pod_count`` workers; the event's id. The arguments are the fields of docs/events.md.
 
-        ``command`` as a string is run by ``sh -c``, as a list it is run as it is.
+        ``command`` as a string is run by ``sh -c``, as a list it is run as it is. Where Redis gives no
+        answer, the event is sent again; a ``dedup_key``, made where none is given, makes it run once. Then
+        the id may be that of the duplicate, and ``wait`` follows the first one.
 
         Raises:
             BadRequest: no service could accept it. One that is stricter dead-letters it later.
@@ -155,17 +159,25 @@ class Client:
         """Send an event field by field, as bytes; its id. Raises as :meth:`scale_up`."""
         event_fields.check(fields)
         self._call(self._reached)
+        fields = event_fields.with_dedup_key(fields)
         flat = [part for pair in fields for part in pair]
-        try:
-            answer = self._redis.command("XADD", self._settings.redis_stream, "*", *flat)
-        except RedisError as error:
-            text = sentence(self._settings, error)
-            # Else Redis answered with a refusal.
-            if isinstance(error, RedisUnavailable) and "is unavailable" in str(error):
-                doubt = "It is unknown whether the event was added; look for it before you send it again."
-                raise OutcomeUnknown(f"{text} {doubt}") from error
-            raise RedisFailed(text) from error
-        return str(answer.decode())
+        tries = SENDS if b"dedup_key" in dict(fields) else 1
+        doubt = ""
+        while True:
+            tries -= 1
+            try:
+                return str(self._redis.command("XADD", self._settings.redis_stream, "*", *flat).decode())
+            except RedisError as error:
+                # Else Redis answered with a refusal.
+                if isinstance(error, RedisUnavailable) and "is unavailable" in str(error):
+                    doubt = (
+                        " It is unknown whether the event was added; look for it before you send it again."
+                    )
+                    if tries:
+                        time.sleep(AWAY_SECONDS)
+                        continue
+                raised = OutcomeUnknown if doubt else RedisFailed
+                raise raised(sentence(self._settings, error) + doubt) from error
 
     def _reached(self) -> None:
         """Before an event is sent, so that a connection that cannot be made leaves no doubt about it."""

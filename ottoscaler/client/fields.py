@@ -4,6 +4,7 @@ set."""
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeAlias
@@ -11,6 +12,7 @@ from typing import Any, TypeAlias
 from ottoscaler.client.errors import BadRequest
 from ottoscaler.errors import BadEvent
 from ottoscaler.events import images
+from ottoscaler.events.field_names import META
 from ottoscaler.events.images import ImagePolicy
 from ottoscaler.events.parse import Limits, parse_event
 from ottoscaler.model import Event
@@ -53,6 +55,15 @@ def check(fields: Fields) -> Event:
         raise BadRequest(str(error)) from None
 
 
+def with_dedup_key(fields: Fields) -> Fields:
+    """A scale_up's fields with a ``dedup_key``, made where there is none, so that it may be sent again after
+    an XADD without an answer. A scale_down can have none: its fields are left as they are."""
+    given = dict(fields)
+    if given.get(b"type") != b"scale_up" or b"dedup_key" in given:
+        return fields
+    return [*fields, (b"dedup_key", secrets.token_hex(16).encode())]
+
+
 def flat(event_type: str, values: Mapping[str, Any], metadata: Mapping[str, str] | None) -> Fields:
     """The fields of an event; a value that is ``None`` is left out. Raises BadRequest for a wrong type."""
     found = [("type", event_type)]
@@ -60,7 +71,7 @@ def flat(event_type: str, values: Mapping[str, Any], metadata: Mapping[str, str]
     for name, value in (metadata or {}).items():
         if not isinstance(name, str) or not isinstance(value, str):
             raise BadRequest(f"metadata: {name!r} is not a string with a string for its value")
-        found.append((name, value))
+        found.append((META + name, value))  # so that no name reads like a field
     try:
         return [(name.encode(), value.encode()) for name, value in found]
     except UnicodeEncodeError:
@@ -117,5 +128,6 @@ _READERS = {
     "max_retries": _whole,
     "priority": _whole,
     "expires_at": _moment,
+    "dedup_key": _text,
     "running": _text,
 }

@@ -81,7 +81,7 @@ def test_arguments_become_the_fields_of_the_event_reference() -> None:
         (b"command", b'["a", "b"]'),
         (b"env", b'{"K": "v"}'),
         (b"expires_at", b"1767225600.000"),
-        (b"team", b"x"),
+        (b"meta:team", b"x"),
     ]
 
 
