@@ -50,7 +50,7 @@ from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.pause import Pause
 from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.ledger.surveys import Surveys
-from ottoscaler.model import PodView
+from ottoscaler.model import Phase, PodView
 from ottoscaler.pods.labels import selector
 from ottoscaler.pods.templates import Templates
 from ottoscaler.retry import Retrier
@@ -178,6 +178,7 @@ class App:
                 s.worker_timeout_seconds,
                 s.max_retries,
                 s.failed_pod_ttl_seconds,
+                s.succeeded_pod_ttl_seconds,
                 s.image_pull_grace_seconds,
             ),
             retrier=Retrier(phases.abandon),
@@ -271,7 +272,7 @@ class App:
                 self.lease,
                 self._deleter,
                 instance=s.instance,
-                failed_pod_ttl=s.failed_pod_ttl_seconds,
+                ttl={Phase.FAILED: s.failed_pod_ttl_seconds, Phase.SUCCEEDED: s.succeeded_pod_ttl_seconds},
                 now=time.monotonic,
             ),
             Housekeeping(

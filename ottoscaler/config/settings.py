@@ -182,6 +182,9 @@ class Settings:
     failed_pod_ttl_seconds: float = setting(
         kinds.seconds(0, 7 * 86_400), 0.0, "how long a failed Pod is kept for inspection; it holds no slot"
     )
+    succeeded_pod_ttl_seconds: float = setting(
+        kinds.seconds(0, 7 * 86_400), 0.0, "the same of a Pod whose worker succeeded"
+    )
     lease_seconds: float = setting(
         kinds.seconds(0.5, 3600), 30.0, "how long a replica without heartbeats keeps its events"
     )

@@ -34,7 +34,7 @@ class PodIs(StrEnum):
     """How far the Pod itself is."""
 
     NOT_ENDED = "has not ended"
-    KEPT = "has failed, and is kept for a look"
+    KEPT = "has ended, and is kept for a look"
     ENDED = "has ended"
 
 
@@ -85,9 +85,9 @@ TABLE: tuple[Case, ...] = (
     # delete, every Pod that failed looks so.
     Case((), (IndexSays.LATER_ATTEMPT,), (PodIs.NOT_ENDED,), Fate.DELETE, Sights.TWO,
         "two attempts must not run beside each other"),
-    Case((), _OVER, (PodIs.KEPT,), Fate.LEAVE, Sights.NONE, "`OTTO_FAILED_POD_TTL_SECONDS` is not over"),
+    Case((), _OVER, (PodIs.KEPT,), Fate.LEAVE, Sights.NONE, "its `OTTO_*_POD_TTL_SECONDS` is not over"),
     Case((EventSays.FINISHED,), (), (PodIs.KEPT,), Fate.LEAVE, Sights.NONE,
-        "`OTTO_FAILED_POD_TTL_SECONDS` is not over"),
+        "its `OTTO_*_POD_TTL_SECONDS` is not over"),
     Case((), _OVER, (), Fate.DELETE, Sights.USUAL, "its end is recorded, and its own delete failed"),
     Case((EventSays.FINISHED,), (), (), Fate.DELETE, Sights.USUAL, "its event's end is recorded"),
     Case((), (), (PodIs.NOT_ENDED,), Fate.LEAVE, Sights.NONE,

@@ -5,7 +5,7 @@ controller/leftovers.py says what becomes of each. A Pod of another installation
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from ottoscaler.controller.leftovers import Case, EventSays, Fate, IndexSays, PodIs, Sights, look_up
 from ottoscaler.kube.deleter import PodDeleter
@@ -37,7 +37,7 @@ class Sweep:
         deleter: PodDeleter,
         *,
         instance: str,
-        failed_pod_ttl: float,
+        ttl: Mapping[Phase, float],
         now: Callable[[], float],
     ) -> None:
         self._ledger = ledger
@@ -45,9 +45,9 @@ class Sweep:
         self._lease = lease
         self._deleter = deleter
         self._instance = instance
-        self._failed_pod_ttl = failed_pod_ttl
+        self._ttl = ttl  # seconds for which a Pod that ended so is kept
         self._now = now  # monotonic: a node's clock, which tells when a Pod ended, may be hours away
-        self._failed_since: dict[str, float] = {}  # UID: when a failed Pod was first seen here
+        self._ended_since: dict[str, float] = {}  # UID: when a Pod that is kept was first seen here
         self._sights: dict[str, int] = {}  # UID: how often it was seen left over, without a break
         self._going: set[str] = set()  # UIDs whose delete is under way
 
@@ -68,7 +68,7 @@ class Sweep:
                 self._act(view, self._row(view, event, state), seen)
         self._sights = seen
         there = {view.uid for view in views}
-        self._failed_since = {uid: at for uid, at in self._failed_since.items() if uid in there}
+        self._ended_since = {uid: at for uid, at in self._ended_since.items() if uid in there}
 
     def look_at_arrivals(self, views: list[PodView]) -> None:
         """Delete those of these Pods whose attempt was over before they came. Raises RedisError.
@@ -109,11 +109,12 @@ class Sweep:
     def _pod_is(self, view: PodView) -> PodIs:
         if not view.terminal:
             return PodIs.NOT_ENDED
-        if view.phase is not Phase.FAILED or not self._failed_pod_ttl:
+        ttl = self._ttl.get(view.phase, 0.0)
+        if not ttl:
             return PodIs.ENDED
         now = self._now()
-        since = self._failed_since.setdefault(view.uid, now)
-        return PodIs.KEPT if now - since < self._failed_pod_ttl else PodIs.ENDED
+        since = self._ended_since.setdefault(view.uid, now)
+        return PodIs.KEPT if now - since < ttl else PodIs.ENDED
 
     def _act(self, view: PodView, row: Case, seen: dict[str, int]) -> None:
         if row.fate is Fate.LEAVE:

@@ -63,6 +63,7 @@ class WorkerLimits:
     default_timeout: float
     default_retries: int
     failed_pod_ttl: float
+    succeeded_pod_ttl: float
     pull_grace: float
 
 

@@ -55,7 +55,7 @@ def _retry(a: Attempt, found: Judgement) -> Ended:
         f"trying again in {delay:.1f} s after an infrastructure failure: {found.message}",
         reason=found.reason.value,
     )
-    delete(a, a.subscription.uid, failed=True)
+    delete(a, a.subscription.uid, kept_seconds=deps.limits.failed_pod_ttl)
     return Ended(Next.RETRY, delay, avoid)
 
 
@@ -74,7 +74,8 @@ def _record(a: Attempt, outcome: Outcome, *, despite_intent: bool = False) -> En
     if answer.word in (Word.OK, Word.ENDED):
         _tell(a, outcome, answer)
     a.run.note_done(a.task.index, a.task.attempt, outcome.status.value, a.subscription.uid)
-    delete(a, a.subscription.uid, failed=outcome.status is Status.FAILED)
+    ttl = {Status.FAILED: deps.limits.failed_pod_ttl, Status.SUCCEEDED: deps.limits.succeeded_pod_ttl}
+    delete(a, a.subscription.uid, kept_seconds=ttl.get(outcome.status, 0.0))
     return Ended(Next.DONE)
 
 
@@ -120,7 +121,7 @@ def _outcome(a: Attempt, found: Judgement) -> Outcome:
     )
 
 
-def delete(a: Attempt, uid: str, *, failed: bool = False) -> None:
+def delete(a: Attempt, uid: str, *, kept_seconds: float = 0.0) -> None:
     """Ask for the Pod to go, unless it is going, has gone, or is kept for a look at it."""
     deps, subscription = a.deps, a.subscription
     if not uid or subscription.certain:
@@ -128,7 +129,7 @@ def delete(a: Attempt, uid: str, *, failed: bool = False) -> None:
     view = subscription.view if subscription.view is not None and subscription.view.uid == uid else None
     if view is not None and view.deleting:
         return
-    if failed and deps.limits.failed_pod_ttl > 0 and view is not None and view.terminal:
+    if kept_seconds > 0 and view is not None and view.terminal:  # the sweep deletes it when they are over
         return
     if view is not None and view.terminal:
         deps.metrics.pod_reaction.observe(time.monotonic() - subscription.seen_at)

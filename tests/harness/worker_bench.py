@@ -70,7 +70,7 @@ class WorkerBench:
             lease=cast(Lease, self.lease),
             pause=self.pause,
             metrics=Metrics(),
-            limits=WorkerLimits(INSTANCE, self.pods.namespace, pending_timeout, 3600, retries, 0, 30.0),
+            limits=WorkerLimits(INSTANCE, self.pods.namespace, pending_timeout, 3600, retries, 0, 0, 30.0),
             retrier=Retrier(self.abandon),
             start_retrier=Retrier(self.stopping),
         )

@@ -265,6 +265,18 @@ def test_a_failed_pod_is_kept_for_its_time_holding_no_slot_and_then_deleted() ->
         assert len(place.workers(failed)) == 1
 
 
+def test_a_succeeded_pod_is_kept_for_its_time_holding_no_slot_and_then_deleted() -> None:
+    with sandbox(OTTO_SUCCEEDED_POD_TTL_SECONDS="1.5", OTTO_MAX_WORKERS="1") as place:
+        place.start()
+        kept = place.scale_up(1)
+        place.wait_event(kept)
+        failed = place.scale_up(1, env={"SIM_EXIT_CODE": "1"})
+        assert place.wait_event(failed, 5)["status"] == "failed"
+        wait_for(lambda: not place.kube.workers(failed), "the failed Pod is deleted at once")
+        assert phases(place, kept) == {0: "Succeeded"}
+        wait_for(lambda: not place.kube.workers(kept), "it is deleted after its time", 12)
+
+
 @local_only
 def test_the_last_log_lines_of_a_failed_worker_are_its_message(real_containers: Sandbox) -> None:
     place = real_containers

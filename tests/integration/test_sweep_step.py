@@ -58,7 +58,7 @@ class Stage:
             cast(Any, lease),
             cast(Any, Deletes()),
             instance="one",
-            failed_pod_ttl=self.ttl,
+            ttl={Phase.FAILED: self.ttl},
             now=lambda: stage.now,
         )
 
