@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from ottoscaler.local.apiserver import discovery, kinds, pods, scheduling_gates, tables
+from ottoscaler.local.apiserver import discovery, kinds, pods, reviews, scheduling_gates, tables
 from ottoscaler.local.apiserver.fault_plan import FaultPlan, control
 from ottoscaler.local.apiserver.kinds import PODS, Kind
 from ottoscaler.local.apiserver.lists import Lists, selection
@@ -21,11 +21,18 @@ from ottoscaler.local.apiserver.statuses import (
     internal_error,
     method_not_allowed,
     no_such_resource,
+    not_here,
     unauthorized,
 )
 from ottoscaler.local.apiserver.store import Entry, Store, encode
 from ottoscaler.model import JsonObject
 
+_ABSENT = "the local cluster runs Pods only: nothing in it would carry out a {}, so it refuses to keep one"
+_INSIDE = ("exec", "attach", "portforward", "ephemeralcontainers")
+_NO_INSIDE = (
+    "the local cluster does not serve pods/{}: its containers are processes of this machine, so look at them "
+    "with ps, reach their ports on localhost, and read what they print with kubectl logs"
+)
 _GATED = "pod {} has non-empty .spec.schedulingGates"
 
 Control = Callable[[Request], Answer]
@@ -67,8 +74,11 @@ class Api:
         route = request.route
         if not route.resource:
             return discovery.answer(request, self._minor)
-        if route.resource == "selfsubjectaccessreviews" and route.group == "authorization.k8s.io":
-            return self._access_review(request)
+        if route.resource in reviews.KINDS and route.group == reviews.GROUP:
+            if route.verb != "create":
+                raise method_not_allowed()
+            spec = self._body(request).get("spec") or {}
+            return json_response(201, reviews.review(route.resource, spec, self._plan.denied))
         kind = kinds.BY_PATH.get((route.group, route.version, route.resource))
         if kind is None or (route.namespace is not None and not kind.namespaced):
             raise no_such_resource()
@@ -80,6 +90,8 @@ class Api:
 
     def _resource(self, kind: Kind, request: Request) -> Answer:
         route = request.route
+        if kind.absent and route.verb in ("create", "update", "patch"):
+            raise not_here(_ABSENT.format(kind.kind))
         if route.verb == "watch":
             return self._lists.watch(kind, route.namespace, route.name, request)
         if route.verb == "list":
@@ -138,9 +150,11 @@ class Api:
             else:
                 raise method_not_allowed()
             return self._object(kind, entry, 200, request)
-        if kind is not PODS or route.subresource not in ("log", "eviction", "binding"):
+        if kind is not PODS or route.subresource not in (*_INSIDE, "log", "eviction", "binding"):
             raise no_such_resource()
         entry = self._objects.get(kind, route.namespace, route.name)
+        if route.subresource in _INSIDE:
+            raise not_here(_NO_INSIDE.format(route.subresource))
         if route.subresource == "log":
             if route.verb != "get":
                 raise method_not_allowed()
@@ -186,27 +200,3 @@ class Api:
         if not isinstance(body, dict):
             raise bad_request("a JSON object is expected")
         return body
-
-    def _access_review(self, request: Request) -> Response:
-        if request.route.verb != "create":
-            raise method_not_allowed()
-        body = self._body(request)
-        asked = (body.get("spec") or {}).get("resourceAttributes") or {}
-        resource = asked.get("resource", "")
-        if asked.get("subresource"):
-            resource = f"{resource}/{asked['subresource']}"
-        pairs = {(verb, one) for verb in (asked.get("verb", ""), "*") for one in (resource, "*")}
-        denied = bool(pairs & self._plan.denied)
-        status: JsonObject = {"allowed": not denied}
-        if denied:
-            status["reason"] = "denied on demand"
-        answer = {"kind": "SelfSubjectAccessReview", "apiVersion": "authorization.k8s.io/v1"}
-        return json_response(
-            201,
-            {
-                **answer,
-                "metadata": {"creationTimestamp": None},
-                "spec": body.get("spec") or {},
-                "status": status,
-            },
-        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ottoscaler.local.apiserver import kinds
 from ottoscaler.local.apiserver.messages import Request, Response, json_response, text_response
-from ottoscaler.local.apiserver.statuses import ApiError, method_not_allowed
+from ottoscaler.local.apiserver.statuses import method_not_allowed
 from ottoscaler.model import JsonObject
 
 # The version that it states. tests/conformance holds it to 1.20.2; scheduling gates are 1.30's.
@@ -29,7 +29,7 @@ _HEALTH = ("/healthz", "/livez", "/readyz")
 
 
 def answer(request: Request, minor: int = MINOR) -> Response:
-    """The answer to a path that names no resource. Raises ApiError 404, 405 and 406."""
+    """The answer to a path that names no resource. Raises ApiError 405."""
     path = request.path.rstrip("/") or "/"
     if request.method not in ("GET", "HEAD"):
         raise method_not_allowed()
@@ -75,7 +75,8 @@ def _openapi(words: list[str]) -> Response:
     if words[:2] == ["openapi", "v3"]:
         prefix = "/" + "/".join(words[2:])
         return json_response(200, _openapi_v3(prefix))
-    raise ApiError(406, "NotAcceptable", "only OpenAPI v3 as JSON is served here", {})
+    # kubectl asks for v2 about kinds that v3 does not name. It gets a document without any schema: no byte.
+    return Response(200, b"", content_type="application/com.github.proto-openapi.spec.v2.v1.0+protobuf")
 
 
 def _openapi_v3(prefix: str) -> JsonObject:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ottoscaler.local.apiserver import selectors
+from ottoscaler.local.apiserver import reviews, selectors
 from ottoscaler.model import JsonObject
 
 _ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
@@ -12,7 +12,8 @@ _ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "u
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One resource. ``label_names``: its names must be DNS labels, not just DNS subdomains."""
+    """One resource. ``label_names``: its names must be DNS labels, not just DNS subdomains. ``absent``: there
+    are none, and writing one is refused with a sentence, since nothing here would carry it out."""
 
     resource: str
     kind: str
@@ -24,6 +25,7 @@ class Kind:
     categories: tuple[str, ...] = ()
     label_names: bool = False
     has_status: bool = False
+    absent: bool = False
 
     @property
     def api_version(self) -> str:
@@ -55,7 +57,37 @@ CONFIG_MAPS = Kind("configmaps", "ConfigMap", short_names=("cm",))
 SECRETS = Kind("secrets", "Secret", fields=(*selectors.PLAIN_FIELDS, "type"))
 LEASES = Kind("leases", "Lease", group="coordination.k8s.io")
 
-ALL = (PODS, NAMESPACES, NODES, QUOTAS, EVENTS, SERVICE_ACCOUNTS, CONFIG_MAPS, SECRETS, LEASES)
+# Manifests have them beside Pods. A stored Deployment that starts nothing, or a Role that nobody asks, would
+# tell a user that all is well.
+_ABSENT = (
+    ("", "services", "Service"),
+    ("", "limitranges", "LimitRange"),
+    ("", "persistentvolumeclaims", "PersistentVolumeClaim"),
+    ("apps", "deployments", "Deployment"),
+    ("apps", "replicasets", "ReplicaSet"),
+    ("apps", "statefulsets", "StatefulSet"),
+    ("apps", "daemonsets", "DaemonSet"),
+    ("batch", "jobs", "Job"),
+    ("batch", "cronjobs", "CronJob"),
+    ("networking.k8s.io", "networkpolicies", "NetworkPolicy"),
+    ("policy", "poddisruptionbudgets", "PodDisruptionBudget"),
+    ("rbac.authorization.k8s.io", "roles", "Role"),
+    ("rbac.authorization.k8s.io", "rolebindings", "RoleBinding"),
+)
+_ABSENT_OF_THE_CLUSTER = (
+    ("rbac.authorization.k8s.io", "clusterroles", "ClusterRole"),
+    ("rbac.authorization.k8s.io", "clusterrolebindings", "ClusterRoleBinding"),
+    ("scheduling.k8s.io", "priorityclasses", "PriorityClass"),
+)
+
+ALL = (
+    *(PODS, NAMESPACES, NODES, QUOTAS, EVENTS, SERVICE_ACCOUNTS, CONFIG_MAPS, SECRETS, LEASES),
+    *(Kind(resource, kind, group=group, absent=True) for group, resource, kind in _ABSENT),
+    *(
+        Kind(resource, kind, group=group, namespaced=False, absent=True)
+        for group, resource, kind in _ABSENT_OF_THE_CLUSTER
+    ),
+)
 BY_PATH = {(kind.group, kind.version, kind.resource): kind for kind in ALL}
 
 POD_SUBRESOURCES: tuple[tuple[str, str, tuple[str, ...], JsonObject], ...] = (
@@ -64,14 +96,7 @@ POD_SUBRESOURCES: tuple[tuple[str, str, tuple[str, ...], JsonObject], ...] = (
     ("eviction", "Eviction", ("create",), {"group": "policy", "version": "v1"}),
     ("binding", "Binding", ("create",), {}),
 )
-_REVIEWS: JsonObject = {
-    "name": "selfsubjectaccessreviews",
-    "singularName": "",
-    "namespaced": False,
-    "kind": "SelfSubjectAccessReview",
-    "verbs": ["create"],
-}
-GROUPS = ("coordination.k8s.io", "authorization.k8s.io")
+GROUPS = tuple(sorted({reviews.GROUP, *(kind.group for kind in ALL if kind.group)}))
 
 
 def resource_list(group: str, version: str) -> JsonObject | None:
@@ -81,8 +106,10 @@ def resource_list(group: str, version: str) -> JsonObject | None:
         if (kind.group, kind.version) == (group, version):
             resources.append(_described(kind))
             resources.extend(_subresources(kind))
-    if (group, version) == ("authorization.k8s.io", "v1"):
-        resources.append(_REVIEWS)
+    if (group, version) == (reviews.GROUP, "v1"):
+        for resource, kind_name in reviews.KINDS.items():
+            described = {"name": resource, "singularName": "", "namespaced": False, "kind": kind_name}
+            resources.append({**described, "verbs": ["create"]})
     if not resources:
         return None
     resources.sort(key=lambda one: str(one["name"]))

@@ -126,6 +126,11 @@ def too_old(asked: int, oldest: int) -> ApiError:
     return expired(f"too old resource version: {asked} ({oldest})")
 
 
+def not_here(what: str) -> ApiError:
+    """405 for what a real cluster has and this one leaves out; ``what`` is a whole sentence."""
+    return ApiError(405, "MethodNotAllowed", what, {})
+
+
 def method_not_allowed() -> ApiError:
     message = "the server does not allow this method on the requested resource"
     return ApiError(405, "MethodNotAllowed", message, {})
