@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import socket
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -31,6 +32,10 @@ def _own_namespace() -> str:
         return SERVICE_ACCOUNT_NAMESPACE.read_text(encoding="utf-8").strip() or "default"
     except OSError:
         return "default"
+
+
+def _log_format() -> str:
+    return "text" if sys.stderr.isatty() else "json"
 
 
 def _as_pattern(image: str) -> str:
@@ -246,7 +251,12 @@ class Settings:
         "INFO",
         "the lowest level that is logged",
     )
-    log_format: str = setting(kinds.choice("json", "text"), "json", "`json`, or `text` for people")
+    log_format: str = setting(
+        kinds.choice("json", "text"),
+        _log_format,
+        "`json`, or `text` for people",
+        shown_default="`json`; where standard error is a terminal, `text`",
+    )
 
     warnings: tuple[str, ...] = ()
     """Warnings about values that are accepted but probably a mistake."""
