@@ -2,7 +2,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Three steps: a Python, what demo and local need, and what developers need (the second included).
+PYTHON_STAMP := $(VENV)/.python
+LOCAL_STAMP := $(VENV)/.installed-local
 STAMP := $(VENV)/.installed
+PIP := --quiet --disable-pip-version-check
 ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -14,18 +18,30 @@ help: ## Show what there is to do
 	@echo "With a kind cluster:"
 	@grep -hE '^[a-z-]+:.*## ' kind.mk | sed 's/:.*## /\t/' | expand -t 16 | sed 's/^/  make /'
 
-$(STAMP): setup.cfg setup.py
+$(PYTHON_STAMP):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "make: $(PYTHON) is older than Python 3.11; set PYTHON=python3.11" >&2; exit 1; }
+	@echo "Setting up $(VENV) (20 to 60 seconds) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "Setting up $(VENV) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
+
+# Without compiling what is installed: most of the Kubernetes client is never imported.
+$(LOCAL_STAMP): setup.cfg setup.py | $(PYTHON_STAMP)
+	@$(BIN)/python -m pip install $(PIP) --no-compile --editable '.[local]'
+	@touch $@
+
+$(STAMP): setup.cfg setup.py | $(PYTHON_STAMP)
+	@echo "Installing what tests and checks need ..."
+	@$(BIN)/python -m pip install $(PIP) --editable '.[dev]'
+	@touch $@ $(LOCAL_STAMP)
 
 setup: $(STAMP) ## Build .venv with everything that demo, test and check need
 
-demo: $(STAMP) ## See the main job run here: no Docker, no cluster (under two minutes)
+demo: $(LOCAL_STAMP) ## See the main job run here: no Docker, no cluster (under two minutes)
 	@$(BIN)/python -m ottoscaler demo $(ARGS)
+
+local: $(LOCAL_STAMP) ## Keep a local cluster, Redis and the service running, and print what to type
+	@$(BIN)/python -m ottoscaler.local up --env-file .local-env $(ARGS)
 
 test: $(STAMP) ## Run all tests (ARGS='-k name' for some)
 	@$(BIN)/python -m pytest $(ARGS)
@@ -41,7 +57,7 @@ format: $(STAMP) ## Format the code
 	@$(BIN)/ruff format .
 
 bench: $(STAMP) ## Measure speed beside the limit and a naive peer (ARGS=--quick)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	@$(BIN)/python -m pip install $(PIP) --editable '.[bench]'
 	@$(BIN)/python -m tests.tools.bench $(ARGS)
 
 MINUTES ?= 5
@@ -50,9 +66,6 @@ chaos: $(STAMP) ## Kill, freeze and cut for MINUTES, then check that nothing was
 
 matrix: $(STAMP) ## Crash at every outside call of one event's life; print the table
 	@$(BIN)/python -m tests.tools.crash_matrix $(ARGS)
-
-local: $(STAMP) ## Keep a local cluster and Redis running in the foreground
-	@$(BIN)/python -m ottoscaler.local up $(ARGS)
 
 clean: ## Remove .venv and what tools left
 	@rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -6,15 +6,11 @@ Nothing is left running at the end, however it ends.
 
 from __future__ import annotations
 
-import os
-import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 
 from ottoscaler.cli.demo_view import Scene, View, Worker, say
 from ottoscaler.config import load as config
@@ -26,11 +22,10 @@ from ottoscaler.kube.throttle import Throttle
 from ottoscaler.ledger.records import entries, timestamp
 from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.local import LocalCluster
+from ottoscaler.local.service import Service, ServiceFailed
 from ottoscaler.pods.labels import selector
 
-START_SECONDS = 15.0  # for the service to be ready
 SCENE_SECONDS = 40.0  # for one scene, which takes some 5 s
-STOP_SECONDS = 10.0
 FRAME_SECONDS = 0.15
 SLOTS = 10
 
@@ -86,38 +81,19 @@ def _interrupt(*_: object) -> None:
 def _service(cluster: LocalCluster, environ: Mapping[str, str]) -> Iterator[Settings]:
     """The service as its own process, as in a cluster, with its log in the local cluster's folder."""
     env = {name: environ[name] for name in ("PATH", "HOME", "LANG", "VIRTUAL_ENV") if name in environ}
-    env |= {
-        "KUBECONFIG": str(cluster.kubeconfig_path),
-        "REDIS_URL": cluster.redis_url,
-        "NAMESPACE": "default",
-        "OTTO_MAX_WORKERS": str(SLOTS),
-        "OTTO_HTTP_PORT": "0",
-        "OTTO_LEASE_SECONDS": "5",
-        "OTTO_SHUTDOWN_GRACE_SECONDS": "0",
-    }
-    log = cluster.directory / "service.log"
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "ottoscaler"], env=env, stdout=out, stderr=out, start_new_session=True
-        )
+    env |= {"OTTO_MAX_WORKERS": str(SLOTS), "OTTO_LEASE_SECONDS": "5"}
+    path = cluster.directory / "service.log"
+    with path.open("wb") as log:
+        service = Service(str(cluster.kubeconfig_path), cluster.redis_url, env, log)
         try:
-            _wait(lambda: process.poll() is not None or b'"registered"' in log.read_bytes(), START_SECONDS)
-            if process.poll() is not None:
-                raise _Ended(f"the service ended with {process.returncode}:\n{log.read_text()}")
+            service.start()
+        except ServiceFailed as error:
+            raise _Ended(f"{error}; its log:\n{path.read_text()}") from error
+        try:
             say("The service is up: one `python -m ottoscaler` process.")
-            yield config.load(env)
+            yield config.load(service.environ)
         finally:
-            _end(process)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        process.terminate()
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(STOP_SECONDS)
+            service.stop()
 
 
 def _wait(done: Callable[[], bool], seconds: float) -> None:
@@ -156,7 +132,7 @@ class _Story:
         deadline = time.monotonic() + SCENE_SECONDS
         while True:
             ended = [entry for entry in self._results("event") if entry["event_id"] == event_id]
-            self._view.frame(scene, self._workers(event_id))
+            self._view.frame(scene, self._workers(event_id, int(scene.fields["pod_count"])))
             if ended:
                 self._view.close(ended[0])
                 return ended[0]
@@ -164,16 +140,19 @@ class _Story:
                 raise _Ended(f"scene {number} took longer than {SCENE_SECONDS:g} s; see `make local`")
             time.sleep(FRAME_SECONDS)
 
-    def _workers(self, event_id: str) -> list[Worker]:
-        """Each worker as its Pod or, where that is gone, its result tells."""
-        found: dict[int, Worker] = {}
+    def _workers(self, event_id: str, total: int) -> list[Worker]:
+        """Each worker as its result tells, else its Pod; one that has neither waits to be created.
+
+        The Pods are read first: one that is gone from them has its result by then.
+        """
+        found = {index: Worker.waiting(index) for index in range(total)}
+        for view in self._pods.list(selector(self._settings.instance))[0]:
+            if view.worker is not None and view.worker.event_id == event_id:
+                found[view.worker.index] = Worker.of_pod(view, timestamp())
         for entry in self._results("worker"):
             if entry["event_id"] == event_id:
                 found[int(entry["index"])] = Worker.of_result(entry)
-        for view in self._pods.list(selector(self._settings.instance))[0]:
-            if view.worker is not None and view.worker.event_id == event_id:
-                found.setdefault(view.worker.index, Worker.of_pod(view, timestamp()))
-        return [found[index] for index in sorted(found)]
+        return list(found.values())
 
     def _results(self, kind: str) -> list[dict[str, str]]:
         raw = entries(self._redis.command("XRANGE", self._settings.redis_results_stream, "-", "+"))
@@ -188,17 +167,4 @@ class _Story:
 
 
 def _how_to_go_on() -> None:
-    python = Path(sys.executable)
-    shown = os.path.relpath(python) if python.is_relative_to(Path.cwd()) else str(python)
-    say(
-        "\nTo go on by yourself, in three terminals:\n"
-        f"  {shown} -m ottoscaler.local up        # prints the two variables to export\n"
-        f"  {shown} -m ottoscaler                 # the service\n"
-        f"  {shown} -m ottoscaler send scale_up pod_count=3 task_id=mine --wait\n"
-        "or, with their own clients and those variables:\n"
-        "  redis-cli -u $REDIS_URL XADD otto:scale:events '*' type scale_up pod_count 3 task_id mine\n"
-        "  kubectl get pods -l managed-by=ottoscaler -w"
-    )
-    missing = [tool for tool in ("redis-cli", "kubectl") if shutil.which(tool) is None]
-    if missing:
-        say(f"({' and '.join(missing)}: not on this machine's PATH; the first three lines need neither.)")
+    say("\nTo go on by yourself: `make local` starts the same again, stays, and prints what to type.")

@@ -8,10 +8,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TextIO
 
-from ottoscaler.model import PodView
+from ottoscaler.model import Phase, PodView
 
 MOST_ROWS = 6  # workers shown line by line; more are shown as one mark each
-MARKS = {"Pending": "·", "Running": "▶", "succeeded": "✔", "failed": "✘", "cancelled": "–"}
+MARKS = {"waiting": " ", "pending": "·", "running": "▶", "succeeded": "✔", "failed": "✘", "cancelled": "–"}
+# What a Pod's phase means here. A node that says nothing makes it Unknown, and its container may well run.
+_PHASES = {
+    Phase.PENDING: "pending",
+    Phase.RUNNING: "running",
+    Phase.UNKNOWN: "running",
+    Phase.SUCCEEDED: "succeeded",
+    Phase.FAILED: "failed",
+}
 _CLEAR_LINE = "\x1b[2K"
 
 
@@ -35,10 +43,14 @@ class Worker:
     message: str = ""
 
     @classmethod
+    def waiting(cls, index: int) -> Worker:
+        return cls(index, "waiting", 0.0, "")
+
+    @classmethod
     def of_pod(cls, view: PodView, now: str) -> Worker:
         index = view.worker.index if view.worker else 0
         code = "" if view.exit_code is None else str(view.exit_code)
-        return cls(index, view.phase.value, _between(view.created_at, now), code)
+        return cls(index, _PHASES[view.phase], _between(view.created_at, now), code)
 
     @classmethod
     def of_result(cls, entry: dict[str, str]) -> Worker:
@@ -109,16 +121,16 @@ class View:
 def _rows(workers: list[Worker]) -> list[str]:
     lines = [f"   {'worker':>6}  {'state':12} {'age':>6}  {'exit':4}"]
     for w in workers:
-        mark = MARKS.get(w.state, " ")
+        mark = MARKS[w.state]
         line = f"   {w.index:>6}  {mark} {w.state:10} {w.seconds:>5.1f}s  {w.exit_code:4} {w.message[:60]}"
         lines.append(line.rstrip())
     return lines
 
 
 def _marks(workers: list[Worker]) -> list[str]:
-    return [f"   {' '.join(MARKS.get(w.state, '?') for w in workers)}", f"   {_count(workers)}"]
+    return [f"   {' '.join(MARKS[w.state] for w in workers)}", f"   {_count(workers)}"]
 
 
 def _count(workers: list[Worker]) -> str:
     counted = Counter(w.state for w in workers)
-    return "  ".join(f"{MARKS[state]} {counted[state]} {state.lower()}" for state in MARKS if counted[state])
+    return "  ".join(f"{MARKS[state]} {counted[state]} {state}".lstrip() for state in MARKS if counted[state])

@@ -4,28 +4,36 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NoReturn
 
 from ottoscaler.errors import OttoscalerError
+from ottoscaler.local import shell
 from ottoscaler.local.cluster import LocalCluster
+from ottoscaler.local.service import Service, ServiceFailed
 
 _DESCRIPTION = """\
-Start a small Kubernetes cluster and Redis on loopback, and keep them until Ctrl-C or SIGTERM.
+Start a small Kubernetes cluster and Redis on loopback, and the service on both, and keep them until Ctrl-C
+or SIGTERM.
 
-It prints one line for the shell, KUBECONFIG and REDIS_URL, and then stays in the foreground:
+It prints one line for the shell (KUBECONFIG, REDIS_URL, and a PATH with redis-cli and this Python in front),
+what to type next, and then the service's log:
 
     python -m ottoscaler.local up --dir /tmp/otto &
     export KUBECONFIG=/tmp/otto/kubeconfig
     kubectl get pods -l managed-by=ottoscaler -w
 
-or it runs one command with both variables set, and ends with it:
+or it runs one command with the variables set, and ends with it; the service's log is DIR/service.log then:
 
     python -m ottoscaler.local up --exec kubectl get nodes
+
+Settings of the service, such as OTTO_MAX_WORKERS, are taken from the environment.
 """
 
 
@@ -68,13 +76,20 @@ def parser() -> argparse.ArgumentParser:
         "--port", type=_port, default=0, metavar="N", help="of the Kubernetes API (default: a free one)"
     )
     up.add_argument("--redis-port", type=_port, default=0, metavar="N", help="of Redis (default: a free one)")
-    up.add_argument("--no-redis", action="store_true", help="start no Redis")
+    up.add_argument("--no-redis", action="store_true", help="start no Redis, and so no service")
+    up.add_argument("--no-service", action="store_true", help="start no service")
     up.add_argument("--nodes", type=_count, default=1, metavar="N", help="how many fake nodes (default: 1)")
     up.add_argument(
         "--dir",
         type=Path,
         metavar="DIR",
         help="for kubeconfig, Redis's data and logs; kept (default: temporary)",
+    )
+    up.add_argument(
+        "--env-file",
+        type=Path,
+        metavar="FILE",
+        help="write the line for the shell to FILE while it runs, instead of printing it",
     )
     up.add_argument(
         "--exec",
@@ -105,26 +120,61 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         cluster.start()
     except (OSError, OttoscalerError) as error:
-        sys.stderr.write(f"python -m ottoscaler.local: {error}\n")
-        return 1
+        return _fail(error)
     try:
-        variables = {"KUBECONFIG": str(cluster.kubeconfig_path)}
-        if not options.no_redis:
-            variables["REDIS_URL"] = cluster.redis_url
-        if options.exec is not None:
-            return _run(options.exec, variables)
-        sys.stdout.write("export " + " ".join(f"{name}={value}" for name, value in variables.items()) + "\n")
-        sys.stdout.flush()
-        signal.sigwait(signals)
-        return 0
+        return _serve(cluster, options)
+    except (OSError, OttoscalerError) as error:
+        return _fail(error)
     finally:
         cluster.stop()
 
 
-def _run(command: list[str], variables: dict[str, str]) -> int:
+def _fail(error: Exception) -> int:
+    sys.stderr.write(f"python -m ottoscaler.local: {error}\n")
+    return 1
+
+
+def _serve(cluster: LocalCluster, options: argparse.Namespace) -> int:
+    """Run the service on the cluster, and the command or until a signal."""
+    redis_url = "" if options.no_redis else cluster.redis_url
+    programs = shell.write_programs(cluster.directory, redis_url) if redis_url else None
+    found = shell.variables(cluster.kubeconfig_path, redis_url, programs)
+    with ExitStack() as held:
+        service = None
+        if redis_url and not options.no_service:
+            log = None
+            if options.exec is not None:
+                log = held.enter_context((cluster.directory / "service.log").open("wb"))
+            service = Service(found["KUBECONFIG"], redis_url, os.environ, log)
+            held.callback(service.stop)
+            service.start()
+        if options.exec is not None:
+            return _run(options.exec, shell.environment(os.environ, found))
+        line = shell.export_line(found)
+        first = "In another terminal, that line and then, for example:"
+        if options.env_file is None:
+            sys.stdout.write(f"{line}\n\n")
+        else:
+            options.env_file.write_text(f"{line}\n")
+            held.callback(options.env_file.unlink, missing_ok=True)
+            first = f"In another terminal:\n\n    . {shlex.quote(str(options.env_file.absolute()))}"
+        url = service.url if service is not None else ""
+        sys.stdout.write(shell.what_next(first, url, redis=bool(redis_url)))
+        sys.stdout.flush()
+        return _wait(service)
+
+
+def _wait(service: Service | None) -> int:
+    """Until a signal: 0. Raises ServiceFailed if the service ends before it."""
+    while signal.sigwait({signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}) == signal.SIGCHLD:
+        if service is not None and service.exit_code is not None:
+            raise ServiceFailed(f"the service ended with exit code {service.exit_code}")
+    return 0
+
+
+def _run(command: list[str], env: dict[str, str]) -> int:
     """Run the command in the foreground; a signal to us goes on to it, and its end is ours."""
     try:
-        env = {**os.environ, **variables}
         process = subprocess.Popen(command, env=env, preexec_fn=_unblock)  # noqa: PLW1509  one system call
     except OSError as error:
         sys.stderr.write(f"python -m ottoscaler.local: {command[0]}: {error.strerror}\n")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import shutil
 import signal
 import socket
@@ -14,11 +13,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ottoscaler.errors import OttoscalerError
+from ottoscaler.local.child import begin_child
 from ottoscaler.local.ports import free_port
 
 START_SECONDS = 10.0  # to answer PING; an append-only file of a long test takes a while to load
 STOP_SECONDS = 10.0
-PR_SET_PDEATHSIG = 1
 
 
 class RedisNotFound(OttoscalerError):
@@ -104,7 +103,7 @@ class RedisServer:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=_begin_child,  # noqa: PLW1509  two system calls, no locks
+                preexec_fn=begin_child,  # noqa: PLW1509  two system calls, no locks
             )
 
     def stop(self) -> None:
@@ -169,12 +168,3 @@ class RedisServer:
                 return f"process_id:{self.pid}\r".encode() in answer and answer.endswith(b"+PONG\r\n")
         except OSError:
             return False
-
-
-_prctl = ctypes.CDLL(None).prctl
-
-
-def _begin_child() -> None:
-    # the parent blocks its signals, which would be inherited
-    signal.pthread_sigmask(signal.SIG_SETMASK, set())
-    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import re
 import shutil
 import signal
@@ -14,6 +15,7 @@ import pytest
 
 COMMAND = [sys.executable, "-m", "ottoscaler.local"]
 SECONDS = 120
+ROOT = Path(__file__).parents[3]
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -23,7 +25,8 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_command_runs_inside_and_its_code_comes_out() -> None:
-    result = run("up", "--exec", "sh", "-c", 'test -f "$KUBECONFIG" && echo "$REDIS_URL"; exit 7')
+    inside = 'test -f "$KUBECONFIG" && echo "$REDIS_URL"; exit 7'
+    result = run("up", "--no-service", "--exec", "sh", "-c", inside)
     assert result.returncode == 7
     assert re.fullmatch(r"redis://127\.0\.0\.1:\d+/0\n", result.stdout)
 
@@ -40,11 +43,90 @@ def test_signal_ends_it_cleanly(tmp_path: Path, number: int) -> None:
         assert process.stdout is not None
         line = process.stdout.readline()
         assert re.fullmatch(
-            rf"export KUBECONFIG={tmp_path}/kubeconfig REDIS_URL=redis://127\.0\.0\.1:\d+/0\n", line
+            rf"export KUBECONFIG={tmp_path}/kubeconfig REDIS_URL=redis://127\.0\.0\.1:\d+/0 "
+            rf"PATH={tmp_path}/bin:{Path(sys.executable).parent}:\"\$PATH\"\n",
+            line,
         )
         process.send_signal(number)
         assert process.wait(SECONDS) == 0
     assert (tmp_path / "redis").is_dir()
+
+
+SERVED = """
+redis-cli XADD otto:scale:events '*' type scale_up pod_count 1 task_id hi
+until redis-cli XRANGE otto:scale:results - + | grep -q kind; do sleep 0.1; done
+redis-cli XRANGE otto:scale:results - +
+"""
+
+
+def test_service_runs_beside_it_with_the_settings_of_the_environment(tmp_path: Path) -> None:
+    result = subprocess.run(
+        [*COMMAND, "up", "--dir", str(tmp_path), "--exec", "sh", "-c", SERVED],
+        env={**os.environ, "OTTO_INSTANCE": "mine", "REDIS_PASSWORD_FILE": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "otto-agent-mine-" in result.stdout
+    assert '"pod_created"' in (tmp_path / "service.log").read_text()  # no terminal: JSON
+
+
+@pytest.mark.parametrize("words", [("--no-service",), ("--no-redis",)])
+def test_service_is_left_out_on_demand(words: tuple[str, ...], tmp_path: Path) -> None:
+    assert run("up", "--dir", str(tmp_path), *words, "--exec", "true").returncode == 0
+    assert not (tmp_path / "service.log").exists()
+
+
+def test_service_that_does_not_start_ends_it_and_says_why() -> None:
+    result = subprocess.run(
+        [*COMMAND, "up"],
+        env={**os.environ, "OTTO_MAX_WORKERS": "many"},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert result.returncode == 1
+    first, second = result.stderr.splitlines()
+    assert first.startswith("ottoscaler: OTTO_MAX_WORKERS: invalid value 'many'")
+    assert second == "python -m ottoscaler.local: the service ended with exit code 2"
+
+
+def test_service_that_dies_ends_it_and_is_told(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [*COMMAND, "up", "--dir", str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        while not process.stdout.readline().startswith("Ctrl-C"):
+            pass
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        (service,) = [pid for pid in children if b"ottoscaler" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        os.kill(int(service), signal.SIGKILL)
+        assert process.wait(SECONDS) == 1
+        assert process.stderr is not None
+        last = process.stderr.read().splitlines()[-1]
+    assert last == "python -m ottoscaler.local: the service ended with exit code -9"
+
+
+def test_lines_on_a_terminal_are_text_and_the_setting_wins(tmp_path: Path) -> None:
+    for number, (environ, mark) in enumerate((({}, b" INFO "), ({"OTTO_LOG_FORMAT": "json"}, b'"INFO"'))):
+        ours, theirs = pty.openpty()
+        with subprocess.Popen(
+            [*COMMAND, "up", "--dir", str(tmp_path / str(number))],
+            env={**os.environ, **environ},
+            stdout=subprocess.PIPE,
+            stderr=theirs,
+        ) as process:
+            os.close(theirs)
+            assert process.stdout is not None
+            while not process.stdout.readline().startswith(b"Ctrl-C"):
+                pass
+            process.send_signal(signal.SIGINT)
+            assert process.wait(SECONDS) == 0
+        assert mark in os.read(ours, 65536)
+        os.close(ours)
 
 
 @pytest.mark.parametrize(
@@ -103,3 +185,25 @@ def test_kubectl_feels_at_home(kubectl: str, tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
     for line in ("pod/a created", "hi\nbye\n", 'pod "a" deleted', "pod/b created", "pod/b labeled"):
         assert line in result.stdout
+
+
+ANSWERS = {
+    "kubectl auth can-i create pods": "yes",
+    "kubectl auth can-i --list": "*.*",
+    "kubectl exec a -- ls": "does not serve pods/exec: its containers are processes of this machine",
+    "kubectl port-forward a 8080:80": "does not serve pods/portforward",
+    f"kubectl apply -k {ROOT / 'manifests/base'}": "nothing in it would carry out a Deployment",
+    f"kubectl apply -k {ROOT / 'manifests/monitoring'}": 'no matches for kind "PodMonitor"',
+    "kubectl get deployments": "No resources found",
+}
+
+
+@pytest.mark.parametrize("kubectl", [path for path in [shutil.which("kubectl")] if path])
+def test_kubectl_hears_what_the_local_cluster_leaves_out(kubectl: str) -> None:
+    typed = f"{kubectl} run a --image=busybox --restart=Never -- sleep 60\n"
+    typed += "".join(f"echo '$ {line}'; {line} 2>&1\n" for line in ANSWERS)
+    result = run("up", "--no-redis", "--exec", "sh", "-c", typed)
+    told = dict(part.split("\n", 1) for part in result.stdout.split("$ ")[1:])
+    assert told.keys() == ANSWERS.keys()
+    assert {line: said for line, said in told.items() if ANSWERS[line] not in said} == {}
+    assert "Traceback" not in result.stderr
