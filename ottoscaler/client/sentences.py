@@ -21,7 +21,7 @@ def where(settings: Settings) -> str:
 _ADVICE = (
     (("NOAUTH", "WRONGPASS", "AUTH ", "Authentication", "invalid username"),
      "Check REDIS_USERNAME and REDIS_PASSWORD (or those in REDIS_URL, or REDIS_PASSWORD_FILE)."),
-    (("NOPERM", "no permissions"), "Allow the ACL user to run this command on our keys (docs/settings.md)."),
+    (("NOPERM", "no permissions"), "Allow the ACL user to run this command on our keys (docs/redis.md)."),
     (("LOADING",), "It is loading its data; try again later."),
     (("maxmemory", "OOM"), "It is full: raise maxmemory, or shorten OTTO_RETENTION_SECONDS."),
     (("read only", "READONLY"), "It is a replica; configure the master, or use REDIS_SENTINELS."),
