@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 import threading
 from collections.abc import Mapping
+from typing import Any
 
 from ottoscaler.cli.finding import Finding, Level
 from ottoscaler.cli.serve import check_kubeconfig, complain, end
-from ottoscaler.cli.terminal import columns, paint, safe
+from ottoscaler.cli.terminal import columns, json_text, paint, safe
 from ottoscaler.config import load as config
 from ottoscaler.config.settings import Settings
 from ottoscaler.errors import BadSettings, BadTemplate
@@ -17,33 +19,68 @@ from ottoscaler.pods.templates import Templates, load_templates
 
 # Each request has its own timeout; this one covers a name server or a credential plugin that hangs.
 WHOLE_CHECK_SECONDS = 90.0
+SCHEMA_VERSION = 1
 LONGEST_LINE = 1000  # characters of one finding
 
 
-class Report:
-    """Prints findings as they come, and counts them. One thread."""
+Json = dict[str, Any]
 
-    def __init__(self) -> None:
+
+class Report:
+    """Prints findings as they come, and counts them; ``as_json`` keeps them for ``document``. One thread."""
+
+    def __init__(self, *, as_json: bool = False) -> None:
         self.counts: dict[Level, int] = {"ok": 0, "warning": 0, "problem": 0}
+        self._as_json = as_json
+        self._findings: list[Finding] = []
 
     def add(self, finding: Finding) -> None:
         self.counts[finding.level] += 1
+        if self._as_json:
+            self._findings.append(finding)
+            return
         word = paint(finding.level, sys.stdout) + " " * (len("problem") - len(finding.level))
         print(f"  {word}  {finding.subject:<11}  {safe(finding.text, LONGEST_LINE)}", flush=True)
 
+    def document(self, settings: Settings | None) -> Json:
+        """All of it, as docs/cli.md has it; ``settings`` is None where they cannot be read."""
+        rows = [] if settings is None else config.describe(settings)
+        defaults = _defaults()
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "settings": [
+                {"name": row.name, "value": row.value, "changed": row.value != defaults[row.name]}
+                for row in rows
+            ],
+            "findings": [
+                {"level": each.level, "subject": each.subject, "text": each.text} for each in self._findings
+            ],
+            "counts": self.counts,
+        }
 
-def main(environ: Mapping[str, str]) -> int:
+
+def main(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """0: no problem, 1: something does not work, 2: the service would not start with these settings."""
+    report = Report(as_json=arguments.json)
+    settings = None
     try:
         settings = config.load(environ, check_kubeconfig)
     except BadSettings as error:
         complain(error.problems)
-        return 2
-    _overdue().start()
-    print("Settings (* differs from the default)")
-    print("\n".join(_settings(settings)))
-    print("\nChecks", flush=True)
-    report = Report()
+        for problem in error.problems if arguments.json else ():
+            report.add(Finding("problem", "settings", problem))
+    _overdue(report, settings, arguments.json).start()
+    code = 2 if settings is None else _check(settings, environ, report, as_json=arguments.json)
+    if arguments.json:
+        print(json_text(report.document(settings), indent=2), flush=True)
+    return code
+
+
+def _check(settings: Settings, environ: Mapping[str, str], report: Report, *, as_json: bool) -> int:
+    if not as_json:
+        print("Settings (* differs from the default)")
+        print("\n".join(_settings(settings)))
+        print("\nChecks", flush=True)
     for sentence in (*settings.warnings, *config.unknown_settings(environ)):
         report.add(Finding("warning", "settings", sentence))
     allowed = ImagePolicy(settings.allowed_images).told()
@@ -52,8 +89,9 @@ def main(environ: Mapping[str, str]) -> int:
     installation = _redis(settings, report)
     _kubernetes(settings, templates, installation, report)
     counts = report.counts
-    print(f"\n{counts['ok']} ok, {_plural(counts['warning'], 'warning')}, ", end="")
-    print(_plural(counts["problem"], "problem"))
+    if not as_json:
+        print(f"\n{counts['ok']} ok, {_plural(counts['warning'], 'warning')}, ", end="")
+        print(_plural(counts["problem"], "problem"))
     if templates is None:
         return 2
     return 1 if counts["problem"] else 0
@@ -63,9 +101,12 @@ def _plural(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-def _overdue() -> threading.Timer:
+def _overdue(report: Report, settings: Settings | None, as_json: bool) -> threading.Timer:
     def give_up() -> None:
-        print(f"  problem  check        not finished after {WHOLE_CHECK_SECONDS:g} s; the next step hangs")
+        sentence = f"not finished after {WHOLE_CHECK_SECONDS:g} s; the next step hangs"
+        report.add(Finding("problem", "check", sentence))
+        if as_json:
+            print(json_text(report.document(settings), indent=2), flush=True)
         end(1)
 
     timer = threading.Timer(WHOLE_CHECK_SECONDS, give_up)
@@ -73,8 +114,12 @@ def _overdue() -> threading.Timer:
     return timer
 
 
+def _defaults() -> dict[str, str]:
+    return {row.name: row.value for row in config.describe(Settings())}
+
+
 def _settings(settings: Settings) -> list[str]:
-    defaults = {row.name: row.value for row in config.describe(Settings())}
+    defaults = _defaults()
     rows = [
         ("*" if row.value != defaults[row.name] else " ", row.name, safe(row.value, LONGEST_LINE) or "-")
         for row in config.describe(settings)

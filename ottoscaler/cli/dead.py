@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ottoscaler.cli.redis_access import Failed, installation, redis_settings
-from ottoscaler.cli.terminal import columns, safe, say
+from ottoscaler.cli.terminal import columns, json_text, safe, say
 from ottoscaler.client.entries import DeadLetter
 from ottoscaler.client.sentences import sentence
 from ottoscaler.config.settings import Settings
@@ -115,7 +114,7 @@ def _list(box: DeadLetters, count: int, as_json: bool) -> int:
             "total": total,
             "dead_letters": [letter.document() for letter in letters],
         }
-        print(json.dumps(document, indent=2, ensure_ascii=False))
+        print(json_text(document, indent=2))
         return 0
     if not letters:
         print("no dead letters")

@@ -10,11 +10,15 @@ import argparse
 import os
 import signal
 import sys
+from importlib import import_module
 from types import FrameType
 
 from ottoscaler.cli.arguments import parse
 from ottoscaler.cli.serve import SIGNALS, complain, end, serve
+from ottoscaler.cli.terminal import write_anything
 from ottoscaler.errors import BadSettings
+
+_MODULES = {"resume": "pause"}  # of the other subcommands, the name is the module's
 
 INTERRUPTED = 130  # as shells have it: 128 and the signal's number
 TERMINATED = 143
@@ -22,6 +26,7 @@ TERMINATED = 143
 
 def run(argv: list[str] | None = None) -> None:
     """Carry out the command line and end the process with its exit code."""
+    write_anything()
     try:
         arguments = parse(sys.argv[1:] if argv is None else argv)
     except SystemExit as ended:  # --help, or wrong usage
@@ -36,6 +41,7 @@ def run(argv: list[str] | None = None) -> None:
 def _tool(arguments: argparse.Namespace) -> int:
     """A subcommand that is not the service: signals end it, and no error of ours shows a stack trace."""
     from ottoscaler.cli.redis_access import Failed
+    from ottoscaler.client import BadRequest, ClientError
 
     try:
         signal.signal(signal.SIGTERM, _terminated)
@@ -53,7 +59,10 @@ def _tool(arguments: argparse.Namespace) -> int:
     except BadSettings as error:
         complain(error.problems)
         return 2
-    except Failed as error:
+    except BadRequest as error:
+        complain([str(error)])
+        return 2
+    except (Failed, ClientError) as error:
         complain([str(error)])
         return 1
     except BrokenPipeError:
@@ -63,25 +72,13 @@ def _tool(arguments: argparse.Namespace) -> int:
 
 
 def _carry_out(arguments: argparse.Namespace) -> int:
-    if arguments.command == "check":
-        from ottoscaler.cli import check
+    if arguments.command == "demo":
+        from ottoscaler.cli import demo
 
-        return check.main(os.environ)
-    if arguments.command == "send":
-        from ottoscaler.cli import send
-
-        return send.main(arguments, os.environ)
-    if arguments.command == "status":
-        from ottoscaler.cli import status
-
-        return status.main(arguments, os.environ)
-    if arguments.command == "dead":
-        from ottoscaler.cli import dead
-
-        return dead.main(arguments, os.environ)
-    from ottoscaler.cli import demo
-
-    return demo.demo(os.environ)
+        return demo.demo(os.environ)
+    module = import_module(f"ottoscaler.cli.{_MODULES.get(arguments.command, arguments.command)}")
+    code: int = module.main(arguments, os.environ)
+    return code
 
 
 def _terminated(_number: int, _frame: FrameType | None) -> None:

@@ -1,51 +1,56 @@
-"""``send``: checks an event by the service's own rules, adds it to the stream, and may follow it to its
-end."""
+"""``send``: adds an event to the stream, and may follow it to its end.
+
+Beside the service's settings the event is checked by the service's own rules first. Elsewhere its limits are
+not known, so the service judges, and what every service refuses is refused here.
+"""
 
 from __future__ import annotations
 
 import argparse
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from ottoscaler.cli.follow import Following
-from ottoscaler.cli.redis_access import Failed, settings_without_kubernetes
+from ottoscaler.cli.follow import LONGEST_SENTENCE, follow
+from ottoscaler.cli.redis_access import settings_without_kubernetes
 from ottoscaler.cli.terminal import safe, say
-from ottoscaler.client.sentences import sentence
+from ottoscaler.client import BadRequest, Client
+from ottoscaler.client.fields import check
 from ottoscaler.config import limits as policy
-from ottoscaler.config.settings import Settings
-from ottoscaler.errors import BadEvent, BadTemplate, RedisError, RedisUnavailable
+from ottoscaler.config.settings import NAMES, Settings, variable
+from ottoscaler.errors import BadEvent, BadTemplate
 from ottoscaler.events.parse import parse_event
-from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.model import Event, ScaleUp
 from ottoscaler.pods.plan import plan
 from ottoscaler.pods.templates import load_templates
-
-LONGEST_WAIT_SECONDS = 86_400.0  # without --timeout: the default of OTTO_MAX_TIMEOUT_SECONDS
-LONGEST_REASON = 2000  # characters of an event's problems
 
 Pairs = Sequence[tuple[bytes, bytes]]
 
 
 def main(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """0: sent (and with ``--wait``: succeeded); 1: it failed or cannot be sent; 2: it breaks a rule."""
-    settings = settings_without_kubernetes(environ)
+    remote = far(environ) if arguments.remote is None else arguments.remote
+    settings = None if remote else settings_without_kubernetes(environ)
     try:
         fields = pairs(arguments.type, arguments.fields)
-        event = accept(fields, settings)
-    except (BadEvent, BadTemplate) as error:
-        say(f"not sent: {safe(str(error), LONGEST_REASON)}")
+        event = check(fields) if settings is None else accept(fields, settings)
+    except (BadEvent, BadTemplate, BadRequest) as error:
+        say(f"not sent: {safe(str(error), LONGEST_SENTENCE)}")
         return 2
-    redis = RedisClient(settings)
-    following = None
-    if arguments.wait:
-        following = Following(redis, settings, event)
-        _or_failed(settings, following.begin)
-    event_id = add(redis, settings, fields)
-    print(event_id, flush=True)
-    if following is None:
-        return 0
-    return following.follow(event_id, arguments.timeout or LONGEST_WAIT_SECONDS)
+    with Client.from_environment(environ) as client:
+        event_id = client.send(fields)
+        print(event_id, flush=True)
+        if not arguments.wait:
+            return 0
+        total = event.pod_count if isinstance(event, ScaleUp) else 0
+        ended = follow(client, event_id, arguments.timeout, total)
+    return 0 if ended is not None and ended.status == "succeeded" else 1
+
+
+def far(environ: Mapping[str, str]) -> bool:
+    """Whether no setting of the service is present, so that its limits are not known here."""
+    own = [variable(name) for name in NAMES if variable(name).startswith("OTTO_")]
+    return not any(environ.get(name) for name in own)
 
 
 def pairs(event_type: str, words: Sequence[str]) -> Pairs:
@@ -71,25 +76,3 @@ def accept(fields: Pairs, settings: Settings) -> Event:
         templates = load_templates(settings.templates_dir or None, agent_image=settings.agent_image)
         plan(event, templates, policy.pod_defaults(settings))
     return event
-
-
-def add(redis: RedisClient, settings: Settings, fields: Pairs) -> str:
-    """XADD; the event's id. Raises Failed, saying whether the event may be there all the same."""
-    _or_failed(settings, lambda: redis.command("PING"))
-    flat = [part for pair in fields for part in pair]
-    try:
-        answer = redis.command("XADD", settings.redis_stream, "*", *flat)
-    except RedisUnavailable as error:
-        unknown = "is unavailable" in str(error)  # else Redis answered with a refusal
-        doubt = " It is unknown whether the event was added; check `status` before you send it again."
-        raise Failed(sentence(settings, error) + (doubt if unknown else "")) from error
-    except RedisError as error:
-        raise Failed(sentence(settings, error)) from error
-    return str(answer.decode())
-
-
-def _or_failed(settings: Settings, act: Callable[[], object]) -> None:
-    try:
-        act()
-    except RedisError as error:
-        raise Failed(sentence(settings, error)) from error

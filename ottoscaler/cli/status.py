@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from ottoscaler.cli.redis_access import Failed, redis_settings
 from ottoscaler.cli.snapshot import SnapshotReader
-from ottoscaler.cli.terminal import age, columns, safe, say
+from ottoscaler.cli.terminal import Screen, age, columns, json_text, lively, safe, say
 from ottoscaler.client.sentences import sentence
 from ottoscaler.errors import RedisError
 from ottoscaler.ledger.redis_client import RedisClient
 
-EVENTS_SHOWN = 40  # lines of the table; --json has up to snapshot.MOST_EVENTS
-HOME_AND_CLEAR = "\x1b[H\x1b[2J\x1b[3J"
+EVENTS_SHOWN = 40  # lines of a table; --json has up to snapshot.MOST_EVENTS
+# Lines of each table, until all of it fits a screen; and whether blank lines part the tables.
+FEWER = (
+    *((most, True) for most in (EVENTS_SHOWN, 20, 10, 7, 5, 4)),
+    *((most, False) for most in (5, 4, 3, 2, 1)),
+)
+LONGEST_OWN = 30  # columns of a task's id or a consumer's name
+LONGEST_CONSUMER = 26  # as the names of a Deployment's pods are
+NARROW = 120  # columns, below which those get half as many
 
 Json = dict[str, Any]
 
@@ -26,44 +33,72 @@ def main(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """0; with ``--watch``, until Ctrl-C."""
     settings = redis_settings(environ)
     reader = SnapshotReader(RedisClient(settings), settings)
-    while True:
+    if arguments.watch is None:
         try:
-            _show(reader.read(), as_json=arguments.json, watching=arguments.watch is not None)
+            _print(reader.read(), arguments.json)
         except RedisError as error:
-            if arguments.watch is None:
-                raise Failed(sentence(settings, error)) from error
-            say(sentence(settings, error))
-        if arguments.watch is None:
-            return 0
-        time.sleep(arguments.watch)
+            raise Failed(sentence(settings, error)) from error
+        return 0
+    screen = Screen(sys.stdout) if lively(sys.stdout) and not arguments.json else None
+    with screen or nullcontext():
+        while True:
+            try:
+                snapshot = reader.read()
+                if screen is not None:
+                    screen.show(fitting(snapshot, *screen.size()))
+                else:
+                    _print(snapshot, arguments.json, watching=True)
+            except RedisError as error:
+                told = sentence(settings, error)
+                if screen is not None:
+                    screen.show(_wrapped(told, screen.size()[0]))
+                else:
+                    say(told)
+            time.sleep(arguments.watch)
 
 
-def _show(snapshot: Json, *, as_json: bool, watching: bool) -> None:
+def _print(snapshot: Json, as_json: bool, *, watching: bool = False) -> None:
     if as_json:
-        print(json.dumps(snapshot, ensure_ascii=False, indent=None if watching else 2), flush=True)
+        print(json_text(snapshot, indent=None if watching else 2), flush=True)
         return
-    if watching and sys.stdout.isatty():
-        print(HOME_AND_CLEAR, end="")
     print("\n".join(render(snapshot)), flush=True)
-    if watching and not sys.stdout.isatty():
-        print()
+    if watching:
+        print(flush=True)
 
 
-def render(snapshot: Json) -> Iterator[str]:
-    """A snapshot as lines for people."""
+def _wrapped(text: str, wide: int) -> list[str]:
+    return [text[at : at + wide] for at in range(0, len(text), wide)]
+
+
+def fitting(snapshot: Json, wide: int, high: int) -> list[str]:
+    """The lines for a screen of this size: shorter tables where not all of it fits, the events last."""
+    own = LONGEST_OWN if wide >= NARROW else LONGEST_OWN // 2
+    lines: list[str] = []
+    for most, parted in FEWER:
+        lines = [line for line in render(snapshot, most, most, own) if line or parted]
+        if len(lines) <= high:
+            events = min(EVENTS_SHOWN, most + high - len(lines))
+            return [line for line in render(snapshot, most, events, own) if line or parted]
+    return lines
+
+
+def render(
+    snapshot: Json, most: int = EVENTS_SHOWN, most_events: int = EVENTS_SHOWN, own: int = LONGEST_OWN
+) -> Iterator[str]:
+    """A snapshot as lines for people; ``most`` lines of each table, ``own`` columns of a name."""
     yield f"{snapshot['stream']}, group {snapshot['group']}, at {snapshot['at']}"
     if not snapshot["installation"]:
         yield "no replica has registered in this Redis yet"
     if snapshot["paused"]:
         yield f"PAUSED since {safe(snapshot['paused_since'])}: no worker is begun until `ottoscaler resume`"
-    yield from _replicas(snapshot["replicas"])
+    yield from _replicas(snapshot["replicas"], most, own)
     yield from _backlog(snapshot["backlog"])
-    yield from _events(snapshot["events"], snapshot["events_in_flight"])
-    yield from _failures(snapshot["recent_failures"])
-    yield from _dead(snapshot["dead_letters"])
+    yield from _events(snapshot["events"][:most_events], snapshot["events_in_flight"], own)
+    yield from _failures(snapshot["recent_failures"][:most], own)
+    yield from _dead(snapshot["dead_letters"], most, own)
 
 
-def _replicas(replicas: list[Json]) -> Iterator[str]:
+def _replicas(replicas: list[Json], most: int, own: int) -> Iterator[str]:
     alive = sum(each["state"] != "silent" for each in replicas)
     yield ""
     yield f"Replicas: {alive} alive, {len(replicas) - alive} silent"
@@ -72,16 +107,22 @@ def _replicas(replicas: list[Json]) -> Iterator[str]:
         return
     rows = [
         (
-            safe(each["consumer"]),
+            safe(each["consumer"], max(own, LONGEST_CONSUMER)),
             each["state"],
             f"{_or_unknown(each['workers'])}/{_or_unknown(each['workers_max'])}",
             _or_unknown(each["events_in_hand"]),
             f"{each['lease_seconds']:g}s" if each["lease_seconds"] is not None else "?",
-            each["last_beat_at"] or "?",
+            _when(each["last_beat_at"], own) or "?",
         )
-        for each in replicas
+        for each in replicas[:most]
     ]
     yield from columns(("consumer", "state", "slots", "in hand", "lease", "last beat"), rows)
+    yield from _left_out(len(replicas) - len(rows))
+
+
+def _left_out(number: int, which: str = "more") -> Iterator[str]:
+    if number > 0:
+        yield f"  … and {number} {which}"
 
 
 def _backlog(backlog: Json) -> Iterator[str]:
@@ -96,24 +137,23 @@ def _backlog(backlog: Json) -> Iterator[str]:
         yield f"  oldest: {oldest['event_id']}, {age(oldest['age_seconds'])}, read by {reader}"
 
 
-def _events(events: list[Json], total: int) -> Iterator[str]:
+def _events(events: Sequence[Json], total: int, own: int) -> Iterator[str]:
     yield ""
     yield f"Events in flight: {total}"
     rows = [
         (
             each["event_id"],
-            each["type"],
-            safe(each["task_id"], 30) or "-",
+            safe(each["task_id"], own) or "-",
             age(each["age_seconds"]),
-            safe(each["owner"], 30) or ("on offer" if each["offered"] else "nobody"),
             _workers(each),
+            each["type"],
+            safe(each["owner"], own) or ("on offer" if each["offered"] else "nobody"),
         )
-        for each in events[:EVENTS_SHOWN]
+        for each in events
     ]
     if rows:
-        yield from columns(("event", "type", "task", "age", "owner", "workers"), rows)
-    if total > EVENTS_SHOWN:
-        yield f"  … and {total - EVENTS_SHOWN} younger ones"
+        yield from columns(("event", "task", "age", "workers", "type", "owner"), rows)
+    yield from _left_out(total - len(rows), "younger ones")
 
 
 def _workers(event: Json) -> str:
@@ -127,17 +167,17 @@ def _workers(event: Json) -> str:
     return text
 
 
-def _failures(failures: list[Json]) -> Iterator[str]:
+def _failures(failures: Sequence[Json], own: int) -> Iterator[str]:
     if not failures:
         return
     yield ""
     yield "Recent failures"
     rows = [
         (
-            each["finished_at"],
+            _when(each["finished_at"], own),
             each["event_id"],
             str(each["index"]),
-            safe(each["task_id"], 30),
+            safe(each["task_id"], own),
             each["reason"],
             "-" if each["exit_code"] is None else str(each["exit_code"]),
             safe(each["message"], 100),
@@ -147,13 +187,21 @@ def _failures(failures: list[Json]) -> Iterator[str]:
     yield from columns(("at", "event", "index", "task", "reason", "exit", "message"), rows)
 
 
-def _dead(letters: Json) -> Iterator[str]:
+def _dead(letters: Json, most: int, own: int) -> Iterator[str]:
     yield ""
     yield f"Dead letters: {letters['total']}"
-    rows = [(each["at"], each["event_id"], safe(each["error"], 100)) for each in letters["newest"]]
+    rows = [
+        (_when(each["at"], own), each["event_id"], safe(each["error"], 100))
+        for each in letters["newest"][:most]
+    ]
     if rows:
         yield from columns(("at", "event", "error"), rows)
         yield "  `ottoscaler dead list` shows more"
+
+
+def _when(moment: str, own: int) -> str:
+    """An RFC 3339 time, without year and milliseconds where there is little room."""
+    return moment if own == LONGEST_OWN else moment[5:19]
 
 
 def _or_unknown(value: Any) -> str:

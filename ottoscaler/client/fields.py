@@ -44,6 +44,7 @@ LOOSEST = Limits(
     max_cpu="1000000",
     max_memory="1Ei",
     allowed_images=_AnyImage(),
+    unknown_fields="metadata",
 )
 
 

@@ -115,7 +115,8 @@ def test_a_terminal_sees_a_progress_bar(place: Sandbox) -> None:
     master, slave = pty.openpty()
     try:
         words = ("send", "scale_up", "pod_count=2", RUN_ONE_SECOND, "--wait", "--timeout", "40")
-        ran = subprocess.Popen(command(*words), env=place.environment(), stdout=subprocess.PIPE, stderr=slave)
+        env = place.environment(TERM="xterm")
+        ran = subprocess.Popen(command(*words), env=env, stdout=subprocess.PIPE, stderr=slave)
         out, _ = ran.communicate(timeout=60)
         shown = os.read(master, 65536).decode()
     finally:

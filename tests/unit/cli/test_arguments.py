@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
+from ottoscaler.cli import completion
 from ottoscaler.cli.arguments import parse
-from ottoscaler.cli.send import accept, pairs
+from ottoscaler.cli.redis_access import Failed
+from ottoscaler.cli.send import accept, far, pairs
 from ottoscaler.config.settings import Settings
 from ottoscaler.errors import BadEvent
 
@@ -25,6 +29,19 @@ WRONG = (
     ["dead", "replay", "nope"],
     ["dead", "replay", "1-1", "1717"],
     ["dead", "drop", "1-1-1"],
+    ["wait"],
+    ["wait", "17"],
+    ["wait", "1-0", "--timeout", "-1"],
+    ["results", "extra"],
+    ["results", "--task", ""],
+    ["cancel"],
+    ["cancel", ""],
+    ["cancel", "t", "--timeout", "soon"],
+    ["pause", "now"],
+    ["resume", "--soon"],
+    ["completion"],
+    ["completion", "cmd"],
+    ["check", "--jsn"],
 )
 
 
@@ -33,7 +50,8 @@ def test_wrong_usage_exits_with_2(words: list[str], capsys: pytest.CaptureFixtur
     with pytest.raises(SystemExit) as ended:
         parse(words)
     assert ended.value.code == 2
-    assert "usage:" in capsys.readouterr().err
+    own = " ".join(["ottoscaler", *words[:1]]) if words != ["nonesuch"] else "ottoscaler"
+    assert f"usage: {own} " in capsys.readouterr().err
 
 
 def test_a_missing_type_is_all_that_send_misses(capsys: pytest.CaptureFixture[str]) -> None:
@@ -48,12 +66,15 @@ def test_a_malformed_id_is_named_with_one_that_is_well_formed(capsys: pytest.Cap
     assert "'nope' is not an id such as 1717430400000-0" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    "command", ["check", "send", "status", "dead", "dead list", "dead replay", "dead drop", "demo"]
+HELPS = (
+    "check send wait results cancel status dead dead-list dead-replay dead-drop pause resume completion demo"
 )
+
+
+@pytest.mark.parametrize("command", HELPS.split())
 def test_every_help_has_an_example_or_options(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        parse([*command.split(), "--help"])
+        parse([*command.split("-"), "--help"])
     assert ended.value.code == 0
     shown = capsys.readouterr().out
     assert "example" in shown or "--count" in shown
@@ -97,3 +118,23 @@ def test_a_word_that_is_no_field_is_named(word: str) -> None:
 def test_send_applies_the_rules_of_the_service(words: list[str], named: str) -> None:
     with pytest.raises(BadEvent, match=named):
         accept(pairs("scale_up", words), Settings())
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_knows_every_subcommand(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("shtab")
+    assert completion.main(parse(["completion", shell]), {}) == 0
+    script = capsys.readouterr().out
+    for word in ("check", "send", "wait", "results", "cancel", "status", "dead", "pause", "keep-running"):
+        assert word in script
+
+
+def test_completion_says_what_it_misses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "shtab", None)
+    with pytest.raises(Failed, match=r"pip install 'ottoscaler\[cli\]'"):
+        completion.main(parse(["completion", "bash"]), {})
+
+
+def test_the_service_judges_where_none_of_its_settings_is_present() -> None:
+    assert far({"REDIS_URL": "redis://x", "NAMESPACE": "n", "OTTO_MAX_WORKERS": ""})
+    assert not far({"OTTO_MAX_WORKERS": "3"})

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from ottoscaler.cli.inflight import describe
-from ottoscaler.cli.status import render
+from ottoscaler.cli.status import fitting, render
+from ottoscaler.cli.terminal import cut, width
 
 NOW_MS = 1_800_000_010_000
 LEDGER = {
@@ -78,7 +81,7 @@ def test_a_scale_down_of_all_has_no_number() -> None:
     assert down["counts"]["not_begun"] == 0
 
 
-def test_the_picture_for_people_has_it_all_in_lines_that_cannot_steer_a_terminal() -> None:
+def picture(**changes: Any) -> dict[str, Any]:
     failure = {
         "event_id": "5-0",
         "task_id": "t",
@@ -91,7 +94,7 @@ def test_the_picture_for_people_has_it_all_in_lines_that_cannot_steer_a_terminal
         "message": "heap\n\x1b[2Jfull",
         "finished_at": "2026-01-01T00:00:00.000Z",
     }
-    snapshot = {
+    return {
         "stream": "s",
         "group": "g",
         "at": "now",
@@ -112,8 +115,12 @@ def test_the_picture_for_people_has_it_all_in_lines_that_cannot_steer_a_terminal
             "total": 2,
             "newest": [{"at": "then", "event_id": "6-0", "error": "pod_count is '0'"}],
         },
+        **changes,
     }
-    text = "\n".join(render(snapshot))
+
+
+def test_the_picture_for_people_has_it_all_in_lines_that_cannot_steer_a_terminal() -> None:
+    text = "\n".join(render(picture()))
     assert "\x1b" not in text
     for words in (
         "no replica has registered",
@@ -122,9 +129,39 @@ def test_the_picture_for_people_has_it_all_in_lines_that_cannot_steer_a_terminal
         "8 were removed from the stream before they were read",
         "oldest: 5-0, 1m10s, read by c",
         "2 not begun, 1 begun, 1 cancelling, 1 retrying, 1 succeeded (2 in a later attempt); strikes: 1",
-        "and 1 younger ones",
+        "and 40 younger ones",
         "OOMKilled  137   heap \\x1b[2Jfull",
         "Dead letters: 2",
         "pod_count is '0'",
     ):
         assert words in text
+
+
+@pytest.mark.parametrize(("wide", "high"), [(80, 24), (200, 50)])
+def test_it_fits_the_screen_and_every_table_keeps_a_line(wide: int, high: int) -> None:
+    beat = {"consumer": "ottoscaler-6c7f8d9b4-abcde", "state": "alive", "workers": 1, "workers_max": 100}
+    beat |= {"events_in_hand": 1, "lease_seconds": 30.0, "last_beat_at": "2026-01-01T00:00:00.000Z"}
+    full = picture()
+    full["replicas"] = [beat] * 10
+    full["events"] = [event(task="빌드-17-긴-이름-아주-긴-이름".encode())] * 41
+    full["recent_failures"] *= 10
+    full["dead_letters"]["newest"] *= 5
+    lines = fitting(full, wide, high)
+    assert len(lines) <= high
+    text = "\n".join(line if width(line) <= wide else cut(line, wide) for line in lines)
+    for words in (
+        "Replicas: 10 alive",
+        "1/100",
+        "2 not begun, 1 begun",
+        "OOMKilled",
+        "pod_count is",
+    ):
+        assert words in text
+    assert len(lines) >= high - 8
+
+
+def test_a_large_screen_shows_more_events() -> None:
+    full = picture(events=[event()] * 30, events_in_flight=30)
+    shown = [sum("1800000000000-0" in line for line in fitting(full, 120, high)) for high in (24, 50)]
+    assert 3 <= shown[0] < 10
+    assert 20 <= shown[1] <= 30

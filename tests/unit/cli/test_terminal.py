@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 import io
+import json
+import sys
+import unicodedata
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ottoscaler.cli.follow import Progress
-from ottoscaler.cli.terminal import age, columns, paint, safe
+from ottoscaler.cli.terminal import (
+    Screen,
+    age,
+    columns,
+    cut,
+    json_text,
+    lively,
+    paint,
+    safe,
+    width,
+    write_anything,
+)
+from ottoscaler.client.entries import WorkerResult, result_of
+from tests.unit.client.test_entries import entry
 
 
 class Terminal(io.StringIO):
@@ -40,13 +57,89 @@ def test_columns_are_as_wide_as_their_widest_cell() -> None:
     assert columns(("a", "long"), [("wider", "x"), ("y", "")], indent="") == ["A      LONG", "wider  x", "y"]
 
 
-def test_colour_is_for_terminals_that_want_it(monkeypatch: object) -> None:
+def test_columns_are_counted_as_a_terminal_shows_them() -> None:
+    assert [
+        width(text) for text in ("build", "빌드", "e\u0301", unicodedata.normalize("NFD", "빌드"), "…")
+    ] == [
+        5,
+        4,
+        1,
+        4,
+        1,
+    ]
+    korean, latin = columns(("task", "x"), [("빌드-17", "1"), ("build", "2")], indent="")[1:]
+    assert (korean, latin) == ("빌드-17  1", "build    2")
+
+
+@pytest.mark.parametrize(("longest", "shown"), [(7, "빌드-17"), (6, "빌드-…"), (4, "빌…"), (1, "…")])
+def test_a_text_is_cut_to_columns_and_never_in_the_middle_of_a_character(longest: int, shown: str) -> None:
+    assert cut("빌드-17", longest) == shown
+
+
+@pytest.mark.parametrize(
+    ("terminal", "environment", "expected"),
+    [
+        (True, {"TERM": "xterm"}, True),
+        (True, {"TERM": "dumb"}, False),
+        (True, {}, False),
+        (True, {"TERM": "xterm", "CI": "true"}, False),
+        (False, {"TERM": "xterm"}, False),
+    ],
+)
+def test_lines_are_redrawn_only_where_a_person_looks_at_a_terminal_that_can(
+    terminal: bool, environment: dict[str, str], expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("TERM", "CI"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert lively(Terminal() if terminal else io.StringIO()) is expected
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8", "utf-16", "euc-kr", "undefined"])
+def test_any_text_can_be_written_whatever_the_encoding(
+    encoding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii" if encoding == "undefined" else encoding)
+    monkeypatch.setattr(sys, "stdout", out)
+    write_anything()
+    text = "빌드…\udc80\U0001f600"
+    print(text)
+    print(json_text({"task": text}))
+    out.flush()
+    assert isinstance(out.buffer, io.BytesIO)
+    told = out.buffer.getvalue().decode(out.encoding).splitlines()[-1]
+    assert json.loads(told) == {"task": text}
+
+
+def test_a_screen_leaves_the_scrollback_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "4")
+    monkeypatch.setenv("LINES", "2")
+    stream = Terminal()
+    with Screen(stream) as screen:
+        screen.show(["12345", "b", "c"])
+    shown = stream.getvalue()
+    assert shown.startswith("\x1b[?1049h")
+    assert shown.endswith("\x1b[?1049l")
+    assert "123…\r\n\x1b[Kb" in shown
+    assert "c" not in shown
+    assert "\x1b[3J" not in shown
+
+
+def test_colour_is_for_terminals_that_want_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("CI", raising=False)
     assert paint("problem", io.StringIO()) == "problem"
     assert paint("problem", Terminal()) == "\x1b[31mproblem\x1b[0m"
 
 
-def test_a_terminal_gets_a_bar_and_a_file_gets_lines() -> None:
-    worker = {"index": "0", "status": "failed", "reason": "Error", "exit_code": "3", "message": "no\x1b[2J"}
+def test_a_terminal_gets_a_bar_and_a_file_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("CI", raising=False)
+    worker = result_of(
+        entry(kind="worker", index="0", status="failed", reason="Error", exit_code="3", message="no\x1b[2J")
+    )
+    assert isinstance(worker, WorkerResult)
     for stream, bar in ((Terminal(), True), (io.StringIO(), False)):
         progress = Progress(4, stream)
         progress.worker(worker)

@@ -1,0 +1,34 @@
+"""``pause`` and ``resume``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+
+from ottoscaler.cli.redis_access import Failed, redis_settings
+from ottoscaler.client.sentences import sentence
+from ottoscaler.errors import RedisError
+from ottoscaler.ledger import pause as pauses
+from ottoscaler.ledger.redis_client import RedisClient
+
+
+def main(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """0: it is so now, also where it was before."""
+    settings = redis_settings(environ)
+    redis = RedisClient(settings)
+    try:
+        text = _paused(redis) if arguments.command == "pause" else _resumed(redis)
+    except RedisError as error:
+        raise Failed(sentence(settings, error)) from error
+    print(f"{settings.redis_stream}, group {settings.redis_consumer_group}: {text}")
+    return 0
+
+
+def _paused(redis: RedisClient) -> str:
+    if pauses.pause(redis):
+        return "paused; no worker is begun until `ottoscaler resume`"
+    return f"paused already, since {pauses.paused_since(redis) or 'a moment ago'}"
+
+
+def _resumed(redis: RedisClient) -> str:
+    return "resumed" if pauses.resume(redis) else "not paused"

@@ -1,0 +1,40 @@
+"""``results``: finished workers, finished events and dead letters, as they came."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from typing import Any
+
+from ottoscaler.cli.follow import message, outcome, why
+from ottoscaler.cli.terminal import json_text, safe
+from ottoscaler.client import Client, DeadLetter, Result, WorkerResult
+from ottoscaler.ledger.records import timestamp
+
+LONGEST_TASK = 40  # columns of a task's id; --json has it all
+LONGEST_ERROR = 300
+
+
+def main(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """0; with ``--follow``, until Ctrl-C."""
+    with Client.from_environment(environ) as client:
+        for result in client.results(task_id=arguments.task, follow=arguments.follow):
+            print(json_text(document(result)) if arguments.json else line(result), flush=True)
+    return 0
+
+
+def document(result: Result) -> dict[str, Any]:
+    """What ``--json`` prints in one line; ``kind`` is ``worker``, ``event`` or ``dead_letter``."""
+    kind = {"kind": "dead_letter"} if isinstance(result, DeadLetter) else {}
+    return {**kind, **result.document()}
+
+
+def line(result: Result) -> str:
+    """A result for people."""
+    when = timestamp(int(result.id.partition("-")[0]) / 1000)[:19]  # of the entry, by Redis's clock
+    head = f"{when}Z  {result.event_id}  {safe(result.task_id, LONGEST_TASK)}"
+    if isinstance(result, DeadLetter):
+        return f"{head}  dead-lettered: {safe(result.error, LONGEST_ERROR)}"
+    if isinstance(result, WorkerResult):
+        return f"{head}  worker {result.index}  {result.status} ({why(result)}){message(result)}"
+    return f"{head}  {result.type}  {outcome(result)}"
