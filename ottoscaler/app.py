@@ -50,7 +50,7 @@ from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.pause import Pause
 from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.ledger.surveys import Surveys
-from ottoscaler.model import Phase, PodView
+from ottoscaler.model import KeepLogs, Phase, PodView
 from ottoscaler.pods.labels import selector
 from ottoscaler.pods.templates import Templates
 from ottoscaler.retry import Retrier
@@ -59,7 +59,7 @@ from ottoscaler.telemetry.http import HttpServer
 from ottoscaler.telemetry.logs import flood, get_logger
 from ottoscaler.telemetry.metrics import Metrics
 from ottoscaler.threads import Control, Mailbox, Threads
-from ottoscaler.workers.attempt import WorkerDeps, WorkerLimits
+from ottoscaler.workers.attempt import LogRules, WorkerDeps, WorkerLimits
 from ottoscaler.workers.in_hand import InHand
 from ottoscaler.workers.registry import RunRegistry
 from ottoscaler.workers.worker import Workers
@@ -170,6 +170,7 @@ class App:
             watcher=self.watcher,
             lease=self.lease,
             pause=self._pause,
+            logs=LogRules(KeepLogs(s.logs), s.log_bytes, s.logs_total_bytes, s.retention_seconds),
             metrics=self.metrics,
             limits=WorkerLimits(
                 s.instance,
@@ -281,6 +282,7 @@ class App:
                 self.metrics,
                 retention=s.retention_seconds,
                 dead_retention=s.dead_retention_seconds,
+                logs_total_bytes=s.logs_total_bytes,
             ),
             self._control("reconciler"),
         )

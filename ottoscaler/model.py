@@ -30,6 +30,7 @@ class ScaleUp:
     priority: int = 0
     expires_at: float | None = None
     dedup_key: str | None = None
+    logs: KeepLogs | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -152,6 +153,18 @@ class PodView:
 
 
 # --- what came of it (DESIGN.md 3.3)
+
+
+class KeepLogs(StrEnum):
+    """Whose logs are kept after their Pods; each keeps what the ones before it do."""
+
+    OFF = "off"
+    FAILED = "failed"  # of failed attempts, also those that are tried again
+    ALL = "all"
+
+    @property
+    def rank(self) -> int:
+        return list(KeepLogs).index(self)
 
 
 class Status(StrEnum):

@@ -91,6 +91,13 @@ class KubernetesCheck:
             )
         else:
             yield Finding("ok", "permissions", f"may {', '.join(verbs)} pods in namespace {namespace}")
+        if self._settings.logs != "off" and not self._pods.may("get", "pods/log")[0]:
+            yield Finding(
+                "warning",
+                "permissions",
+                f"may not get pods/log in namespace {namespace}, so no logs are kept (OTTO_LOGS is "
+                f"{self._settings.logs}); the Role in manifests/base grants it.",
+            )
         if not self._pods.may("list", "events")[0]:
             yield Finding(
                 "warning",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ottoscaler.config.settings import Settings
 from ottoscaler.events.images import ImagePolicy
 from ottoscaler.events.parse import Limits
+from ottoscaler.model import KeepLogs
 from ottoscaler.pods.plan import PodDefaults
 
 
@@ -19,6 +20,8 @@ def limits(settings: Settings) -> Limits:
         max_memory=settings.max_memory,
         allowed_images=ImagePolicy(settings.allowed_images),
         unknown_fields=settings.unknown_fields,
+        # What is kept where an event says nothing, it may say too.
+        max_logs=max(KeepLogs(settings.logs), KeepLogs(settings.max_logs), key=lambda each: each.rank),
     )
 
 

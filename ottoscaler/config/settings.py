@@ -190,6 +190,25 @@ class Settings:
     succeeded_pod_ttl_seconds: float = setting(
         kinds.seconds(0, 7 * 86_400), 0.0, "the same of a Pod whose worker succeeded"
     )
+    logs: str = setting(
+        kinds.choice("off", "failed", "all"),
+        "failed",
+        "whose logs are kept in Redis after their Pods: `failed` workers', also of attempts that are tried "
+        "again, or `all`, cancelled ones as well; an event's `logs` may ask for less",
+    )
+    max_logs: str = setting(
+        kinds.choice("off", "failed", "all"), "all", "the most that an event's `logs` may ask for"
+    )
+    log_bytes: int = setting(
+        kinds.whole(1024, 4 << 20),
+        65536,
+        "the last bytes that are kept of one worker's log, before compression",
+    )
+    logs_total_bytes: int = setting(
+        kinds.whole(65_536, 1 << 40),
+        64 << 20,
+        "the most bytes of all kept logs, compressed, each with 256 for its key; the oldest go first",
+    )
     lease_seconds: float = setting(
         kinds.seconds(0.5, 3600), 30.0, "how long a replica without heartbeats keeps its events"
     )

@@ -30,12 +30,14 @@ class Housekeeping:
         *,
         retention: float,
         dead_retention: float,
+        logs_total_bytes: int,
     ) -> None:
         self._ledger = ledger
         self._stream = stream
         self._metrics = metrics
         self._retention = retention
         self._dead_retention = dead_retention
+        self._logs_total_bytes = logs_total_bytes
         least, most = INTERVAL_SECONDS
         self._interval = min(most, max(least, retention / 4))
         self._passed_over = 0  # finished events that have to stay for now, and were seen in this walk
@@ -50,6 +52,9 @@ class Housekeeping:
         self._tell_trimmed("results", bounded.results)
         self._tell_trimmed("dead", bounded.dead)
         self._tell_lost(upkeep.find_lost())
+        logs = self._ledger.logs.let_go(self._retention, self._logs_total_bytes)
+        if logs:
+            log.debug("house_kept", f"{logs} kept logs went, by their time or OTTO_LOGS_TOTAL_BYTES")
         if expired.ledgers or expired.entries:
             log.debug(
                 "house_kept",
@@ -78,9 +83,15 @@ class Housekeeping:
     def measure(self) -> None:
         """Set the gauges of the streams, for the scrapes until the next call."""
         stream, group = self._stream.stream, self._stream.group
-        dead, pending, groups = self._stream.pipeline(
-            [("XLEN", self._stream.dead), ("XPENDING", stream, group), ("XINFO", "GROUPS", stream)]
+        dead, pending, groups, logs = self._stream.pipeline(
+            [
+                ("XLEN", self._stream.dead),
+                ("XPENDING", stream, group),
+                ("XINFO", "GROUPS", stream),
+                ("HGET", f"{self._stream.prefix}log-sizes", "total"),
+            ]
         )
+        self._metrics.logs_bytes.set(int(logs or 0))
         self._metrics.dead_letters.set(int(dead))
         self._metrics.stream_pending.set(int(pending[0]))
         self._metrics.oldest_pending.set(_age(pending[1]))

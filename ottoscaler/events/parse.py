@@ -16,7 +16,7 @@ from ottoscaler.errors import BadEvent
 from ottoscaler.events import field_names, quantities, values
 from ottoscaler.events.images import ImagePolicy
 from ottoscaler.events.values import MAX_DEDUP_KEY, MAX_TASK_ID
-from ottoscaler.model import ScaleDown, ScaleUp
+from ottoscaler.model import KeepLogs, ScaleDown, ScaleUp
 
 MAX_SCALE_DOWN = 1_000_000  # workers: more than any installation runs
 PRIORITY_BOUND = 2**31 - 1  # what a signed 32-bit number holds, both ways
@@ -47,6 +47,7 @@ class Limits:
     max_memory: str
     allowed_images: ImagePolicy
     unknown_fields: Literal["suspect", "metadata", "refuse"] = "suspect"
+    max_logs: KeepLogs = KeepLogs.ALL
 
 
 def parse_event(event_id: str, fields: Sequence[tuple[bytes, bytes]], limits: Limits) -> ScaleUp | ScaleDown:
@@ -135,6 +136,7 @@ def _scale_up(event_id: str, reading: _Reading, limits: Limits) -> ScaleUp:
         priority=take("priority", values.integer(-PRIORITY_BOUND, PRIORITY_BOUND), 0),
         expires_at=take("expires_at", values.seconds, None),
         dedup_key=take("dedup_key", _dedup_key, None),
+        logs=take("logs", _logs(limits.max_logs), None),
         metadata=_metadata(reading, limits),
     )
 
@@ -216,6 +218,17 @@ def _profile(text: str) -> str:
             f"invalid value {values.shown(text)}; expected a template's name: up to 63 of a-z, 0-9 and -"
         )
     return text
+
+
+def _logs(most: KeepLogs) -> Callable[[str], KeepLogs]:
+    def read(text: str) -> KeepLogs:
+        allowed = [each.value for each in KeepLogs if each.rank <= most.rank]
+        if text not in allowed:
+            limit = " (not allowed by the operator)" if text in list(KeepLogs) else ""
+            raise ValueError(f"invalid value {values.shown(text)}{limit}; expected {' or '.join(allowed)}")
+        return KeepLogs(text)
+
+    return read
 
 
 def _running(text: str) -> bool:

@@ -21,10 +21,11 @@ from ottoscaler.errors import KubernetesError, KubernetesUnavailable, PodExists,
 from ottoscaler.kube.credentials import Access
 from ottoscaler.kube.decoding import events, parsed, pod, slim, warnings
 from ottoscaler.kube.list_page import page
+from ottoscaler.kube.log_tail import last_bytes
 from ottoscaler.kube.server_clock import ServerClock
 from ottoscaler.kube.server_health import ServerHealth, ServerSign, sign_of
 from ottoscaler.kube.status import NEVER_SENT, error_of, plain, retry_after
-from ottoscaler.kube.throttle import CREATES, DELETES, LOOKS, Throttle, Turn
+from ottoscaler.kube.throttle import CREATES, DELETES, LOGS, LOOKS, Throttle, Turn
 from ottoscaler.kube.transport import Transport
 from ottoscaler.model import JsonObject, PodView
 from ottoscaler.pods.labels import START_GATE, event_in
@@ -146,6 +147,53 @@ class PodClient:
         except PodExists as error:  # 409: the precondition failed, so that Pod is gone
             raise PodGone(str(error), status=409, reason="Conflict") from error
 
+    def log(self, name: str, container: str, most: int, seconds: float) -> bytes:
+        """The last ``most`` bytes of a container's log, within some ``seconds``. Raises KubernetesError.
+
+        Such a call ends at the Pod's node. So its errors say nothing of the API server, and what hangs there
+        holds no place of any other call.
+        """
+        deadline = time.monotonic() + seconds
+        with self._throttle.log(event_in(name), seconds) as allowed:
+            if not allowed:
+                raise KubernetesUnavailable("log: too many logs are being read", unsent=True)
+
+            def read(lines: int, limit: int) -> bytes:
+                query = urlencode({"container": container, "tailLines": lines, "limitBytes": limit})
+                return self._log(f"{self._path}/{quote(name)}/log?{query}", limit, deadline)
+
+            text = last_bytes(most, read)
+        if text is None:
+            raise KubernetesError("log: its last lines are too long")
+        return text
+
+    def _log(self, path: str, most: int, deadline: float) -> bytes:
+        begun = time.monotonic()
+        headers = {**self._headers(None), "Accept": "application/json, */*"}  # as kubectl asks
+        code = 0
+        try:
+            response = self._transport.stream("GET", path, headers, max(0.05, deadline - begun))
+            try:
+                data = bytearray()
+                for piece in response.stream():
+                    data += piece
+                    if time.monotonic() > deadline:
+                        raise TimeoutError("it takes too long")
+                    if len(data) >= most:
+                        break
+                code = response.status
+            finally:
+                response.close()
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise KubernetesUnavailable(f"log: {plain(error)}") from error
+        finally:
+            self._observe("log", code, time.monotonic() - begun)
+        if code == 429:
+            self._throttle.answered(code, 0.0)
+        if code >= 300:
+            raise error_of("log", code, bytes(data), 0.0)
+        return bytes(data[:most])
+
     def warnings(self, uid: str) -> list[str]:
         """What the scheduler and the kubelets warn of this very Pod, the newest last: reason and message.
 
@@ -232,7 +280,9 @@ class PodClient:
 
     def may(self, verb: str, resource: str = "pods") -> tuple[bool, str]:
         """Whether we may do that here, by a SelfSubjectAccessReview."""
-        spec = {"resourceAttributes": {"namespace": self.namespace, "verb": verb, "resource": resource}}
+        kind, _, part = resource.partition("/")
+        asked = {"namespace": self.namespace, "verb": verb, "resource": kind, "subresource": part}
+        spec = {"resourceAttributes": asked}
         body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": spec}
         path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
         with self._throttle.look(""):
@@ -366,5 +416,5 @@ def connect(
     kubeconfig: str, namespace: str, qps: float, burst: int, observe: Observe, create_seconds: float
 ) -> PodClient:
     """The Pod API as configured; nothing is sent or read before the first call."""
-    most = CREATES.everyone + DELETES.everyone + LOOKS.everyone
+    most = CREATES.everyone + DELETES.everyone + LOOKS.everyone + LOGS.everyone
     return PodClient(Access(kubeconfig, most + 4), namespace, Throttle(qps, burst), observe, create_seconds)

@@ -56,6 +56,9 @@ class PodApi(Protocol):
         """Take our scheduling gate off this very Pod, others' stay. Harmless twice. Raises PodGone,
         KubernetesUnavailable and KubernetesError."""
 
+    def log(self, name: str, container: str, most: int, seconds: float) -> bytes:
+        """The last ``most`` bytes of a container's log, within some ``seconds``. Raises KubernetesError."""
+
     def warnings(self, uid: str) -> list[str]:
         """What the scheduler and the kubelets warn of this very Pod, the newest last: reason and message.
 

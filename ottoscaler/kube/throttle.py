@@ -21,11 +21,13 @@ from ottoscaler.telemetry.health import progress
 CREATES = Shares(everyone=72, one_event=24, one_profile=36)
 DELETES = Shares(everyone=48, one_event=12, one_profile=48)
 LOOKS = Shares(everyone=32, one_event=8, one_profile=32)
+LOGS = Shares(everyone=16, one_event=8, one_profile=16)  # they end at nodes, some of which hang
 SLOW_SECONDS = 2.0  # an answer that takes longer counts as a sign of strain
 LEAST_RATE = 5.0  # calls a second, however much the server complains
 RAISE_PER_ANSWER = 0.5  # calls a second
 LOWER_EVERY_SECONDS = 1.0  # one burst of 429s is one sign, not thirty-two
 LONGEST_SLEEP_SECONDS = 0.25  # between two looks at the rate
+TOKEN_LOOK_SECONDS = 0.05  # between two looks of a call that may go without one
 SHARE_LEFT_BY_CREATES = 0.1  # of the burst
 
 
@@ -76,6 +78,7 @@ class Throttle:
         self.creates = Places(CREATES)
         self._deletes = Places(DELETES)
         self._looks = Places(LOOKS)
+        self._logs = Places(LOGS)
 
     @property
     def rate(self) -> float:
@@ -97,6 +100,27 @@ class Throttle:
         """The same for a call that only reads."""
         with self._call(self._looks, event):
             yield
+
+    @contextmanager
+    def log(self, event: str, seconds: float) -> Iterator[bool]:
+        """Wait for a place and a token to read a log, for ``seconds`` at most; whether both came."""
+        deadline = time.monotonic() + seconds
+        place = self._logs.ask(event)
+        try:
+            yield place.wait(seconds) and self._take_token_by(deadline)
+        finally:
+            self._logs.leave(place)
+
+    def _take_token_by(self, deadline: float) -> bool:
+        while True:
+            with self._lock:
+                now = self._fill()
+                if self._filled - self._taken >= 1:
+                    self._taken += 1
+                    return True
+            if now >= deadline:
+                return False
+            time.sleep(max(min(deadline - now, TOKEN_LOOK_SECONDS), 0.001))
 
     @contextmanager
     def _call(self, places: Places, event: str) -> Iterator[None]:

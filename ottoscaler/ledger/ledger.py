@@ -16,6 +16,7 @@ from ottoscaler.errors import RedisError, Wiped
 from ottoscaler.events.values import metadata_json, raw_task_id
 from ottoscaler.ledger.fencing import Scripts, text
 from ottoscaler.ledger.identity import ReplicaIdentity
+from ottoscaler.ledger.kept_logs import LogKeeping
 from ottoscaler.ledger.records import Entry, Record, Reply, Taken, Taking, Word, outcome_words, timestamp
 from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.ledger.replicas import Replicas
@@ -47,6 +48,7 @@ class Ledger(Scripts):
         self.scale_downs = ScaleDownSteps(self)
         self.replicas = Replicas(self)
         self.upkeep = Upkeep(self)
+        self.logs = LogKeeping(self)
 
     # --- owning events
 

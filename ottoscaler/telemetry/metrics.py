@@ -32,7 +32,7 @@ STATUSES = tuple(Status)
 REASONS = tuple(Reason)
 OUTGOING = ("results", "dead")
 POLLS = ("events", "empty", "error")
-VERBS = ("create", "delete", "get", "list", "watch", "patch", "review")
+VERBS = ("create", "delete", "get", "list", "watch", "patch", "review", "log")
 # What an API server or a proxy before it sends; "none" is a call without an answer.
 CODES = ("200", "201", "202", "400", "401", "403", "404", "409", "410", "422", "429", "500", "502", "503",
          "504", "none")  # fmt: skip
@@ -159,6 +159,7 @@ class Metrics:
         self.dead_letters = gauge("dead_letters", "Entries in the dead-letter stream")
         self.lease_seconds = gauge("lease_seconds", "Seconds that this replica's lease still holds")
         self.paused = gauge("paused", "1 while the group is paused, so that no worker is begun; else 0")
+        self.logs_bytes = gauge("logs_bytes", "Bytes of kept logs, compressed, with their keys")
         self.retries_total = CounterOf(counter("retries", "Workers tried again", "reason"), REASONS)
         self.kube_rate_limit = gauge("kube_rate_limit", "Calls per second that the throttle allows now")
         self._zero_what_alerts_name()

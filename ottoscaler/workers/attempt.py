@@ -19,7 +19,7 @@ from ottoscaler.kube.watcher import PodWatcher
 from ottoscaler.ledger.lease import Lease
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.pause import Pause
-from ottoscaler.model import PodView
+from ottoscaler.model import KeepLogs, PodView
 from ottoscaler.pods.labels import pod_name
 from ottoscaler.retry import Retrier
 from ottoscaler.telemetry.logs import flood, get_logger
@@ -68,6 +68,16 @@ class WorkerLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class LogRules:
+    """What the operator has set for logs that are kept after their Pods."""
+
+    keep: KeepLogs = KeepLogs.FAILED
+    most_bytes: int = 65536  # of one worker, before compression
+    total_bytes: int = 64 << 20  # of all, after it
+    retention: float = 86400.0  # seconds
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerDeps:
     """What every worker of this process shares. All of it is thread-safe."""
 
@@ -76,6 +86,7 @@ class WorkerDeps:
     watcher: PodWatcher
     lease: Lease
     pause: Pause
+    logs: LogRules
     metrics: Metrics
     limits: WorkerLimits
     retrier: Retrier  # until ``abandon``
@@ -154,6 +165,9 @@ class Attempt:
         self.maybe_sent = False  # a create of it may have reached the server, though no answer came
         self.turn_at = 0.0  # monotonic, when the last create had its turn; 0 for none since the last failure
         self.refused_seconds = 0.0  # for which creates of it have failed, while the API server was well
+        self.log_of_going = False  # it was looked at when its Pod was asked to go
+        self.log_saved = False  # some of its log is kept
+        self.log_done = False  # nothing more of it is to be kept
         self.looked = False  # past the pending timeout, a look was answered: there was no Pod of it
         self.born_at = -math.inf  # monotonic, of an adopted Pod's creation, by the API server's clock
         self.running_at = 0.0  # monotonic, when first seen running

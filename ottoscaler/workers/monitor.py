@@ -11,6 +11,7 @@ from ottoscaler.pods.verdict import judge, vanished
 from ottoscaler.pods.view import parse_pod
 from ottoscaler.workers.attempt import Attempt, seconds_between, seconds_since
 from ottoscaler.workers.gone_table import Gone, Sight, last_seen, look_up
+from ottoscaler.workers.logs import keep_log_of_going
 
 LONGEST_WAIT_SECONDS = 300.0  # a worker looks up at least so often, though nothing woke it
 TROUBLE_LOOK_SECONDS = 1.0  # between two looks at a Pod whose grace is over and whose end is not due
@@ -27,6 +28,7 @@ def monitor(a: Attempt) -> Judgement:
     subscription.hurried = _run_limit(a) < deps.limits.pending_timeout
     while True:
         subscription.look()
+        keep_log_of_going(a, lambda: _is_cancelled(a))
         is_gone(a)
         found = judgement(a)
         view = subscription.view

@@ -17,6 +17,7 @@ from ottoscaler.pods.verdict import vanished
 from ottoscaler.pods.view import parse_pod
 from ottoscaler.workers.attempt import Attempt, Ended, Next, seconds_between
 from ottoscaler.workers.cause import with_cause
+from ottoscaler.workers.logs import Try, keep_log
 from ottoscaler.workers.monitor import LONGEST_WAIT_SECONDS, is_gone, until_next_look
 from ottoscaler.workers.run import LONGEST_RETRY_SECONDS
 
@@ -27,6 +28,7 @@ DELETE_TRIES = 5  # then the reconciler sweeps the Pod; its result stands
 def settle(a: Attempt, found: Judgement) -> Ended:
     """Make the end durable, then delete the Pod."""
     found = with_cause(a, found)
+    keep_log(a, found.status, Try.BEFORE_RESULT)
     retries = a.run.event.max_retries
     left = (a.deps.limits.default_retries if retries is None else retries) - a.task.attempt
     if found.verdict is Verdict.RETRY and left > 0:
@@ -55,6 +57,7 @@ def _retry(a: Attempt, found: Judgement) -> Ended:
         f"trying again in {delay:.1f} s after an infrastructure failure: {found.message}",
         reason=found.reason.value,
     )
+    keep_log(a, found.status, Try.LAST)
     delete(a, a.subscription.uid, kept_seconds=deps.limits.failed_pod_ttl)
     return Ended(Next.RETRY, delay, avoid)
 
@@ -74,6 +77,7 @@ def _record(a: Attempt, outcome: Outcome, *, despite_intent: bool = False) -> En
     if answer.word in (Word.OK, Word.ENDED):
         _tell(a, outcome, answer)
     a.run.note_done(a.task.index, a.task.attempt, outcome.status.value, a.subscription.uid)
+    keep_log(a, outcome.status, Try.LAST)
     ttl = {Status.FAILED: deps.limits.failed_pod_ttl, Status.SUCCEEDED: deps.limits.succeeded_pod_ttl}
     delete(a, a.subscription.uid, kept_seconds=ttl.get(outcome.status, 0.0))
     return Ended(Next.DONE)
@@ -172,6 +176,8 @@ def cancel(a: Attempt, intent: Intent) -> Ended:
         # A finalizer may keep it for ever, but nothing of it runs any more.
         if subscription.end is not None or (view is not None and view.terminal and view.deleting):
             break
+        if view is not None and view.deleting:
+            keep_log(a, Status.CANCELLED, Try.WHILE_GOING)
         a.check_ownership()
         if deps.abandon.is_set() or a.run.leaving:
             raise Stopping("the cancelled worker is left to the next replica")
@@ -183,6 +189,7 @@ def cancel(a: Attempt, intent: Intent) -> Ended:
             raise NotYet("the cancelled Pod is not gone yet")
         if not subscription.wait(until_next_look(a, LONGEST_WAIT_SECONDS)) and not subscription.looked_at:
             a.log.warning("cancel_waits", "the cancelled Pod is not gone yet; its node may be lost")
+    keep_log(a, Status.CANCELLED, Try.BEFORE_RESULT)
     if subscription.end is not None:
         return _record(a, _outcome(a, vanished(subscription.end)), despite_intent=True)
     return _record(

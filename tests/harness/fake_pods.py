@@ -57,6 +57,7 @@ class FakePods:
         self.health = ServerHealth()
         self.pods: dict[str, JsonObject] = {}
         self.calls: list[tuple[str, str]] = []
+        self.logs: dict[str, bytes] = {}
         self.turns_wait = 0  # how often a turn is not ready
         self.events: list[tuple[int, JsonObject]] = []  # version and event of all that a watch would show
         self.expired = 0  # versions before it are too old to watch from
@@ -142,6 +143,11 @@ class FakePods:
             raise PodGone("patch: the UID does not match", status=422, reason="Invalid")
         if pod["spec"].pop("schedulingGates", None):
             self._tell("MODIFIED", pod)
+
+    def log(self, name: str, container: str, most: int, seconds: float) -> bytes:
+        self._note("log", name)
+        self._found(name)
+        return self.logs.get(name, b"")[-most:]
 
     def warnings(self, uid: str) -> list[str]:
         self._note("warnings", uid)

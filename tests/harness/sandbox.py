@@ -56,6 +56,12 @@ class Kube:
         )
         return answer.status, json.loads(answer.data)
 
+    def text(self, path: str) -> str:
+        """An answer that is no JSON, such as a log; empty where there is none."""
+        url, headers = self._access.url(path), self._access.headers()
+        answer = self._access.pool().request("GET", url, headers=headers, timeout=10.0, retries=3)
+        return str(answer.data.decode()) if answer.status == 200 else ""
+
     def pods(self) -> list[Json]:
         """All Pods of the namespace."""
         status, answer = self.request("GET", f"/api/v1/namespaces/{self.namespace}/pods")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import cast
 
 from ottoscaler.kube.watcher import PodWatcher
@@ -16,7 +17,7 @@ from ottoscaler.pods.templates import load_templates
 from ottoscaler.retry import Retrier
 from ottoscaler.telemetry.metrics import Metrics
 from ottoscaler.threads import Control
-from ottoscaler.workers.attempt import Attempt, WorkerDeps, WorkerLimits
+from ottoscaler.workers.attempt import Attempt, LogRules, WorkerDeps, WorkerLimits
 from ottoscaler.workers.run import EventRun, Task
 from tests.harness.fake_pods import FakePods
 from tests.harness.redis_fixture import Book
@@ -69,11 +70,16 @@ class WorkerBench:
             watcher=self.watcher,
             lease=cast(Lease, self.lease),
             pause=self.pause,
+            logs=LogRules(),
             metrics=Metrics(),
             limits=WorkerLimits(INSTANCE, self.pods.namespace, pending_timeout, 3600, retries, 0, 0, 30.0),
             retrier=Retrier(self.abandon),
             start_retrier=Retrier(self.stopping),
         )
+
+    def set_logs(self, rules: LogRules) -> None:
+        """For attempts from now on."""
+        self.deps = replace(self.deps, logs=rules)
 
     def take(self, pod_count: int = 1) -> EventRun:
         """Own a new scale_up."""

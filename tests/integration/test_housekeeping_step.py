@@ -210,7 +210,9 @@ def test_gauges_tell_of_the_streams(book: Book, ledger: Ledger) -> None:
     book.redis.xadd(STREAM, {"type": "scale_up"})
     ledger.dead_letter(ids(book)[0], "it is bad", [])
     metrics = Metrics()
-    Housekeeping(ledger, book.stream("a"), metrics, retention=1.0, dead_retention=1.0).measure()
+    Housekeeping(
+        ledger, book.stream("a"), metrics, retention=1.0, dead_retention=1.0, logs_total_bytes=65536
+    ).measure()
     shown = metrics.exposition()[0].decode()
     for line in ("ottoscaler_dead_letters 1.0", "ottoscaler_stream_pending 2.0", "ottoscaler_stream_lag 1.0"):
         assert f"\n{line}\n" in shown

@@ -124,7 +124,9 @@ def test_entries_that_were_read_may_be_trimmed_at_any_time(book: Book, ledger: L
 
 def test_own_housekeeping_is_no_loss(book: Book, ledger: Ledger) -> None:
     metrics = Metrics()
-    keeper = Housekeeping(ledger, book.stream("a"), metrics, retention=0.0, dead_retention=3600.0)
+    keeper = Housekeeping(
+        ledger, book.stream("a"), metrics, retention=0.0, dead_retention=3600.0, logs_total_bytes=65536
+    )
     add(book, 10)
     first, *rest = read(book, 8)
     take(ledger, first)
@@ -149,7 +151,9 @@ def goes_on(book: Book, ledger: Ledger, keeper: Housekeeping) -> None:
 
 
 def test_group_made_anew_or_set_back_raises_no_alarm(book: Book, ledger: Ledger) -> None:
-    keeper = Housekeeping(ledger, book.stream("a"), Metrics(), retention=0.0, dead_retention=3600.0)
+    keeper = Housekeeping(
+        ledger, book.stream("a"), Metrics(), retention=0.0, dead_retention=3600.0, logs_total_bytes=65536
+    )
     add(book, 6)
     first, *rest = read(book)
     take(ledger, first)

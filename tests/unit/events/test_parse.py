@@ -225,6 +225,7 @@ def test_pod_count_is_never_clamped() -> None:
         ("max_retries", "11", "max_retries: invalid value '11'; expected an integer from 0 to 10"),
         ("priority", "2147483648", "priority: invalid value '2147483648'"),
         ("priority", "high", "priority: invalid value 'high'"),
+        ("logs", "none", "logs: invalid value 'none'; expected off or failed or all"),
         ("expires_at", "tomorrow", "expires_at: invalid value 'tomorrow'; expected Unix seconds"),
         ("expires_at", "nan", "expires_at: invalid value 'nan'"),
         ("expires_at", "1e9", "expires_at: invalid value '1e9'"),

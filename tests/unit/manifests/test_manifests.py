@@ -163,6 +163,7 @@ def test_role_has_exactly_the_verbs_that_the_code_uses(overlay: str) -> None:
     role = find(objects(overlay), "Role")
     assert role["rules"] == [
         {"apiGroups": [""], "resources": ["pods"], "verbs": role["rules"][0]["verbs"]},
+        {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},  # OTTO_LOGS
         {"apiGroups": [""], "resources": ["events"], "verbs": ["list"]},  # why a Pod did not start
     ]
     assert sorted(role["rules"][0]["verbs"]) == sorted(used)

@@ -35,7 +35,7 @@ GAUGES = {
     f"ottoscaler_{name}"
     for name in (
         "workers_max", "events_in_hand", "stream_pending", "stream_lag", "dead_letters", "lease_seconds",
-        "kube_rate_limit", "threads", "paused",
+        "kube_rate_limit", "threads", "paused", "logs_bytes",
     )
 }  # fmt: skip
 

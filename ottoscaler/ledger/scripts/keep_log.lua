@@ -1,0 +1,35 @@
+-- Keep the end of an attempt's log, and let the oldest logs go past the bound or their time: A = id ('' only lets go),
+-- owner, epoch, index, attempt, the log's last bytes as zlib, retention in ms, and the most bytes of all.
+-- Each counts with what Redis spends on a key besides. Returns the bytes of all and how many logs went.
+if wiped() then return {'wiped'} end
+local OVERHEAD, GONE_AT_ONCE = 256, 2000 -- bytes; logs: some 10 ms of Redis
+local order, sizes, now = P .. 'logs', P .. 'log-sizes', now_ms()
+local id, body, retention, most = A[1], A[6], tonumber(A[7]), tonumber(A[8])
+if id ~= '' then
+  local may = ownership(event_key(id), A[2], A[3])
+  -- The end of its last worker ends an event, and that worker's log may come after it.
+  if may ~= 'ok' and may ~= 'finished' then return {may} end
+  local name, size = id .. ':' .. A[4] .. ':' .. A[5], #body + OVERHEAD
+  if size > most then return {'large'} end
+  redis.call('SET', P .. 'log:' .. name, body, 'PX', retention)
+  redis.call('SADD', P .. 'log:' .. id, A[4] .. ':' .. A[5])
+  redis.call('PEXPIRE', P .. 'log:' .. id, retention)
+  local before = tonumber(redis.call('HGET', sizes, name) or '0')
+  redis.call('HINCRBY', sizes, 'total', size - before)
+  redis.call('HSET', sizes, name, size)
+  redis.call('ZADD', order, now, name)
+end
+local total, gone = tonumber(redis.call('HGET', sizes, 'total') or '0'), 0
+while gone < GONE_AT_ONCE do
+  local oldest = redis.call('ZRANGE', order, 0, 0, 'WITHSCORES')
+  local name = oldest[1]
+  if not name or (total <= most and now - tonumber(oldest[2]) < retention) then break end
+  local event, which = string.match(name, '^([^:]*):(.*)$')
+  redis.call('ZREM', order, name)
+  redis.call('DEL', P .. 'log:' .. name)
+  redis.call('SREM', P .. 'log:' .. event, which)
+  total = redis.call('HINCRBY', sizes, 'total', -tonumber(redis.call('HGET', sizes, name) or '0'))
+  redis.call('HDEL', sizes, name)
+  gone = gone + 1
+end
+return {'ok', tostring(total), tostring(gone)}
