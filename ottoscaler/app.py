@@ -25,6 +25,7 @@ from ottoscaler.controller.adoptees import Adoptees
 from ottoscaler.controller.arrivals import Arrivals
 from ottoscaler.controller.backlog import Backlog
 from ottoscaler.controller.dispatcher import Dispatcher
+from ottoscaler.controller.former_namespaces import FormerNamespaces
 from ottoscaler.controller.handover import Handover
 from ottoscaler.controller.head_starts import HeadStarts
 from ottoscaler.controller.housekeeping import Housekeeping
@@ -38,7 +39,7 @@ from ottoscaler.controller.reading import EventReader
 from ottoscaler.controller.reconciler import Reconciler
 from ottoscaler.controller.scale_down import ScaleDowns
 from ottoscaler.controller.shutdown import Phases, Shutdown
-from ottoscaler.controller.sweep import Sweep
+from ottoscaler.controller.sweep import PodSource, Sweep
 from ottoscaler.controller.takeover import Takeover
 from ottoscaler.errors import RedisError
 from ottoscaler.kube.client import connect
@@ -267,14 +268,14 @@ class App:
                 self._pause,
                 self._unclaimed,
             ),
-            Sweep(
+            self._sweep_of(self.watcher, self._deleter),
+            FormerNamespaces(
                 self._ledger,
-                self.watcher,
-                self.lease,
+                self._pods,
                 self._deleter,
-                instance=s.instance,
-                ttl={Phase.FAILED: s.failed_pod_ttl_seconds, Phase.SUCCEEDED: s.succeeded_pod_ttl_seconds},
-                now=time.monotonic,
+                self._sweep_of,
+                selector=selector(s.instance),
+                claimed=self.watcher.claimed,
             ),
             Housekeeping(
                 self._ledger,
@@ -303,6 +304,18 @@ class App:
             self._dispatcher,
             self.lease,
             self.watcher,
+        )
+
+    def _sweep_of(self, source: PodSource, deleter: PodDeleter) -> Sweep:
+        s = self.settings
+        return Sweep(
+            self._ledger,
+            source,
+            self.lease,
+            deleter,
+            instance=s.instance,
+            ttl={Phase.FAILED: s.failed_pod_ttl_seconds, Phase.SUCCEEDED: s.succeeded_pod_ttl_seconds},
+            now=time.monotonic,
         )
 
     def _make_signals(self) -> None:

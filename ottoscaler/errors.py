@@ -119,6 +119,10 @@ class UnusableAnswer(KubernetesUnavailable):
     anything: try again. The request may have taken effect all the same."""
 
 
+class NoRight(KubernetesError):
+    """403 in another namespace than NAMESPACE, for longer than a Pod there can have lived."""
+
+
 class PodExists(KubernetesError):
     """409 AlreadyExists: a Pod of this name is there; look whose it is."""
 

@@ -28,6 +28,7 @@ KINDS = {
     "expired": "string",
     "marks": "hash",
     "account": "hash",
+    "namespaces": "hash",
     "ahead": "set",
     "appended": "hash",
     "places:results": "zset",
@@ -128,13 +129,16 @@ class RedisCheck:
         ids = sorted(self._redis.command("SMEMBERS", f"{self._redis.prefix}events"))[:MOST_EVENTS]
         names = self._redis.pipeline([("HGET", f"{self._redis.prefix}event:{i.decode()}", "ns") for i in ids])
         counts = Counter(name.decode() for name in names if name is not None)
+        noted = self._redis.command("HKEYS", f"{self._redis.prefix}namespaces")
+        counts.update({name.decode(): 0 for name in noted})
         del counts[self._settings.namespace]
         for namespace, count in sorted(counts.items()):
             yield Finding(
                 "warning",
                 "namespace",
                 f"workers of {count} events in flight run in {namespace}, not in {self._settings.namespace} "
-                "(NAMESPACE): they are monitored there until they end, which needs the Role there",
+                "(NAMESPACE): they are monitored there until they end, and their Pods deleted, which needs "
+                "the Role there",
             )
 
     def _installation(self) -> Finding:

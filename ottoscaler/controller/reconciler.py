@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ottoscaler.controller.arrivals import Arrivals
 from ottoscaler.controller.backlog import Backlog
+from ottoscaler.controller.former_namespaces import FormerNamespaces
 from ottoscaler.controller.housekeeping import Housekeeping
 from ottoscaler.controller.sweep import Sweep
 from ottoscaler.errors import RedisError
@@ -31,6 +32,7 @@ class Reconciler(Loop):
         arrivals: Arrivals,
         backlog: Backlog,
         sweep: Sweep,
+        former: FormerNamespaces,
         housekeeping: Housekeeping,
         control: Control,
     ) -> None:
@@ -39,6 +41,7 @@ class Reconciler(Loop):
         self._arrivals = arrivals
         self._backlog = backlog
         self._sweep = sweep
+        self._former = former
         self._housekeeping = housekeeping
         self._next_sweep = 0.0
         self._next_housekeeping = 0.0
@@ -68,6 +71,7 @@ class Reconciler(Loop):
             self._next_sweep = now + SWEEP_SECONDS
             self._backlog.step()
             self._sweep.step()
+            self._former.step(now)
             flood.sweep()
             self._housekeeping.measure()
         if now >= self._next_housekeeping:

@@ -6,10 +6,10 @@ controller/leftovers.py says what becomes of each. A Pod of another installation
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from ottoscaler.controller.leftovers import Case, EventSays, Fate, IndexSays, PodIs, Sights, look_up
 from ottoscaler.kube.deleter import PodDeleter
-from ottoscaler.kube.watcher import PodWatcher
 from ottoscaler.ledger.lease import Lease
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.records import EventState, IndexStage, IndexState, Word, millis, timestamp
@@ -26,13 +26,26 @@ SIGHTS_BESIDE_OTHERS = 5
 STATES_A_SCRIPT = 500
 
 
+class PodSource(Protocol):
+    """Where the sweep sees Pods: the watch, or what stands in for it in another namespace."""
+
+    def health(self) -> tuple[bool, str]:
+        """Whether what it shows can be relied on."""
+
+    def views(self) -> list[PodView]:
+        """All Pods of the instance as last seen."""
+
+    def claimed(self, name: str) -> bool:
+        """Whether a worker of this process waits for that Pod."""
+
+
 class Sweep:
-    """``step`` is the reconciler thread's; the deletes that it asks for end in the deleter's threads."""
+    """``step`` is for one thread at a time; the deletes that it asks for end in the deleter's threads."""
 
     def __init__(
         self,
         ledger: Ledger,
-        watcher: PodWatcher,
+        watcher: PodSource,
         lease: Lease,
         deleter: PodDeleter,
         *,

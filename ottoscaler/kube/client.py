@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import time
 from collections.abc import Callable, Iterator
 from types import TracebackType
@@ -17,7 +18,14 @@ from urllib.parse import quote, urlencode
 import urllib3
 
 from ottoscaler import __version__
-from ottoscaler.errors import KubernetesError, KubernetesUnavailable, PodExists, PodGone, UnusableAnswer
+from ottoscaler.errors import (
+    KubernetesError,
+    KubernetesUnavailable,
+    NoRight,
+    PodExists,
+    PodGone,
+    UnusableAnswer,
+)
 from ottoscaler.kube.credentials import Access
 from ottoscaler.kube.decoding import events, parsed, pod, slim, warnings
 from ottoscaler.kube.list_page import page
@@ -93,17 +101,19 @@ class PodClient:
         self.namespace = namespace
         self.health = ServerHealth()
         self._path = f"/api/v1/namespaces/{quote(namespace)}/pods"
-        self._other = False  # not the namespace in which this replica creates
+        self._patience: float | None = None  # set where this is not the namespace in which it creates
+        self._refused_since = 0.0  # monotonic, there
 
-    def in_namespace(self, namespace: str) -> PodClient:
+    def in_namespace(self, namespace: str, patience: float = math.inf) -> PodClient:
         """The Pods of another namespace, over the same connections and bounds, to be looked at and deleted.
 
-        A missing right there is no verdict on a Pod: it raises KubernetesUnavailable, which is tried again.
+        A missing right there is no verdict on a Pod: it raises KubernetesUnavailable, which is tried again,
+        and NoRight once it has been missing for ``patience`` seconds without a break.
         """
         other = copy.copy(self)
         other.namespace = namespace
         other._path = f"/api/v1/namespaces/{quote(namespace)}/pods"
-        other._other = True
+        other._patience = patience
         return other
 
     # --- one Pod
@@ -319,10 +329,19 @@ class PodClient:
         try:
             response = self._send(verb, method, path, body, self._headers(body), READ_SECONDS, stream=False)
         except KubernetesError as error:
-            if self._other and error.status == 403:
-                raise KubernetesUnavailable(f"in namespace {self.namespace}: {error}", status=403) from error
+            if self._patience is not None and error.status == 403:
+                raise self._without_right(error, self._patience) from error
             raise
+        self._refused_since = 0.0
         return parsed(verb, slim(response.data)) if parse else {}
+
+    def _without_right(self, error: KubernetesError, patience: float) -> KubernetesError:
+        now = time.monotonic()
+        self._refused_since = self._refused_since or now
+        text = f"in namespace {self.namespace}: {error}"
+        if now - self._refused_since > patience:
+            return NoRight(text, status=403)
+        return KubernetesUnavailable(text, status=403)
 
     def _headers(self, body: bytes | None) -> dict[str, str]:
         headers = {**self._access.headers(), "Accept": "application/json", "User-Agent": USER_AGENT}

@@ -6,6 +6,7 @@ hold up no other's. A delete that fails goes to the end of its event's queue.
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -43,6 +44,12 @@ class PodDeleter:
     def start(self) -> None:
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="delete")
         self._jobs = ThreadPoolExecutor(JOB_THREADS, thread_name_prefix="job")
+
+    def in_namespace(self, namespace: str) -> PodDeleter:
+        """The same threads, once started, for the Pods of another namespace."""
+        other = copy.copy(self)
+        other._pods = self._pods.in_namespace(namespace)
+        return other
 
     def close(self) -> None:
         for pool in (self._pool, self._jobs):

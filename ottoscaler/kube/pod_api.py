@@ -37,8 +37,11 @@ class PodApi(Protocol):
     namespace: str
     health: ServerHealth
 
-    def in_namespace(self, namespace: str) -> PodApi:
-        """The Pods of another namespace, over the same connections and bounds: to look and to delete."""
+    def in_namespace(self, namespace: str, patience: float = ...) -> PodApi:
+        """The Pods of another namespace, over the same connections and bounds: to look and to delete.
+
+        A right that is missing there raises KubernetesUnavailable, since it may be given; once it has been
+        missing for ``patience`` seconds without a break, NoRight."""
 
     def create_turn(self, body: bytes, event: str, profile: str) -> CreateTurn:
         """A turn to create the Pod that ``body`` (JSON) describes. Nothing is sent before

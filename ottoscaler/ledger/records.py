@@ -94,7 +94,7 @@ class IndexState:
     due_ms: int = 0
     avoid_node: str = ""
     status: str = ""
-    namespace: str = ""  # of the Pod, where the attempt has begun and that is known
+    namespace: str = ""  # of the Pod of the last attempt that has begun, where that is known
 
     @classmethod
     def parse(cls, raw: str) -> IndexState:
@@ -127,7 +127,7 @@ class Record:
         raw = {k.decode(): v for k, v in zip(flat[::2], flat[1::2], strict=True)}
         indexes = {int(k[2:]): IndexState.parse(v.decode()) for k, v in raw.items() if k.startswith("i:")}
         for index, state in indexes.items():
-            if state.stage is IndexStage.BEGUN:
+            if state.stage is not IndexStage.DONE:
                 namespace = raw.get(f"ns:{index}", raw.get("ns", b"")).decode()
                 indexes[index] = replace(state, namespace=namespace)
         intents = {int(k[2:]): Intent.parse(v.decode()) for k, v in raw.items() if k.startswith("c:")}

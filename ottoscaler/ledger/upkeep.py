@@ -55,6 +55,15 @@ class Upkeep:
         answer = self._scripts.run("bound", int(retention * 1000), int(dead_retention * 1000), batch, cursor)
         return Bounded(text(answer[1]), int(answer[2]), int(answer[3]))
 
+    def namespaces(self, empty: Sequence[str], forget_after: float) -> list[str]:
+        """Note this replica's namespace; the others in which Pods of this installation may still be.
+
+        ``empty`` are those in which none is any more. They are forgotten, unless a replica has noted them
+        within ``forget_after`` seconds.
+        """
+        answer = self._scripts.run("namespaces", int(forget_after), *empty)
+        return sorted(text(name) for name in answer[1][::2])
+
     def find_lost(self) -> Lost:
         """Dead-letter, once, what was removed from the stream before this group was handed it."""
         answer = self._scripts.run("lost", timestamp())

@@ -50,7 +50,7 @@ class Ended:
         """The attempt that follows the task, if one does."""
         if self.next is not Next.RETRY:
             return None
-        return Task(task.run, task.index, task.attempt + 1, avoid_node=self.avoid_node)
+        return Task(task.run, task.index, task.attempt + 1, avoid_node=self.avoid_node, former=task.namespace)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,16 @@ class WorkerDeps:
             "(NAMESPACE): they are monitored there until they end, which needs the Role there",
             key=task.namespace,
         )
-        return replace(self, pods=self.pods.in_namespace(task.namespace))
+        return replace(self, pods=self.pods_in(task.namespace, task))
+
+    def pods_in(self, namespace: str, task: Task) -> PodApi:
+        """The Pods of the namespace in which one of the task's attempts is. A right that is missing there is
+        waited for until the Pod has ended for certain, by its own deadline (``activeDeadlineSeconds``)."""
+        if namespace in ("", self.pods.namespace):
+            return self.pods
+        limits, event = self.limits, task.run.event
+        deadline = limits.pending_timeout + float(event.timeout_seconds or limits.default_timeout)
+        return self.pods.in_namespace(namespace, deadline)
 
     def name(self, task: Task) -> str:
         """The name of the Pod that a task is about."""

@@ -13,6 +13,7 @@ from dataclasses import replace
 from ottoscaler.errors import (
     Fenced,
     KubernetesUnavailable,
+    NoRight,
     Paused,
     PodExists,
     PodGone,
@@ -65,12 +66,13 @@ def _await_predecessor(a: Attempt) -> None:
     """Wait until the earlier attempt's Pod has ended or is gone: no two attempts run beside each other, also
     where the earlier one was given up before its end, and its replica died before it could see to that."""
     deps, before = a.deps, replace(a.task, attempt=a.task.attempt - 1)
+    pods = deps.pods_in(a.task.former, a.task)
     while True:
         try:
             view = deps.start_retrier.call(
-                "looking for the earlier Pod", lambda: parse_pod(deps.pods.get(deps.name(before)))
+                "looking for the earlier Pod", lambda: parse_pod(pods.get(deps.name(before)))
             )
-        except PodGone:
+        except (PodGone, NoRight):
             return
         if view.terminal or view.worker != before.worker or view.instance != deps.limits.instance:
             return

@@ -19,7 +19,7 @@ CLOCK_LOOK_SECONDS = 1.0  # between two looks at an adopted Pod while the API se
 UNSEEN_LOOK_SECONDS = 5.0  # between two looks at a Pod that the watch does not show, as it lost a label
 
 _WAIT = Judgement(Verdict.WAIT)
-_CANCELLED = Judgement(Verdict.FINISHED, Status.CANCELLED, Reason.CANCELLED)  # the ledger has the intent
+CANCELLED = Judgement(Verdict.FINISHED, Status.CANCELLED, Reason.CANCELLED)  # the ledger has the intent
 
 
 def monitor(a: Attempt) -> Judgement:
@@ -32,8 +32,8 @@ def monitor(a: Attempt) -> Judgement:
         is_gone(a)
         found = judgement(a)
         view = subscription.view
-        if a.deps.elsewhere and not subscription.gone and _is_cancelled(a):
-            return _CANCELLED  # a scale_down finds no Pod of it to delete
+        if not subscription.gone and cancelled_elsewhere(a):
+            return CANCELLED
         if found.verdict is not Verdict.WAIT:
             if subscription.gone:
                 if is_gone(a):
@@ -77,6 +77,11 @@ def _sight(a: Attempt) -> Sight:
     if time.monotonic() - subscription.looked_at < UNSEEN_LOOK_SECONDS:
         return Sight.UNSEEN_LATELY
     return Sight.UNSEEN if a.deps.watcher.health()[0] else Sight.UNSEEN_BY_NONE
+
+
+def cancelled_elsewhere(a: Attempt) -> bool:
+    """Whether it is to be cancelled in another namespace, where a scale_down finds no Pod of it to delete."""
+    return a.deps.elsewhere and _is_cancelled(a)
 
 
 def _is_cancelled(a: Attempt) -> bool:

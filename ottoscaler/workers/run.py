@@ -29,6 +29,7 @@ class Task:
     adopt: bool = False
     uid: str = ""  # of an adopted Pod, where the ledger knows it
     namespace: str = ""  # of an adopted Pod; empty for this replica's
+    former: str = ""  # namespace of the attempt before, likewise
     avoid_node: str = ""
     head_start: HeadStart | None = None
     mishaps: int = 0  # errors of our own in working on it
@@ -87,7 +88,7 @@ class EventRun:
             self.note_done(index, state.attempt, state.status, state.uid)
         elif state.stage is IndexStage.WAITING:
             self.note_waiting(index, state.attempt, state.due_ms, state.avoid_node)
-            task = Task(self, index, state.attempt, avoid_node=state.avoid_node)
+            task = Task(self, index, state.attempt, avoid_node=state.avoid_node, former=state.namespace)
             # Bounded, since Redis's clock and ours may differ by hours.
             delay = min(max(0.0, (state.due_ms - now_ms) / 1000), LONGEST_RETRY_SECONDS)
             self.waiting[index] = (time.monotonic() + delay, task)

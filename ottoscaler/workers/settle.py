@@ -83,6 +83,12 @@ def _record(a: Attempt, outcome: Outcome, *, despite_intent: bool = False) -> En
     return Ended(Next.DONE)
 
 
+def out_of_sight(a: Attempt, why: str) -> Ended:
+    """Record a worker whose end nobody could see, also against an intent: its Pod has ended by now."""
+    outcome = Outcome(Status.FAILED, Reason.UNKNOWN, why, pod=a.subscription.name, finished_at=timestamp())
+    return _record(a, outcome, despite_intent=True)
+
+
 def _tell(a: Attempt, outcome: Outcome, answer: Reply) -> None:
     deps, event = a.deps, a.run.event
     deps.metrics.workers_total.inc(outcome.status.value, outcome.reason.value)

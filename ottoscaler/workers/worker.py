@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from ottoscaler.errors import NoRight
 from ottoscaler.model import Judgement, Reason, Status, Verdict
 from ottoscaler.retry import Retrier
 from ottoscaler.workers.attempt import Attempt, Ended, WorkerDeps
 from ottoscaler.workers.create import create
-from ottoscaler.workers.monitor import is_gone, judgement, monitor
+from ottoscaler.workers.monitor import CANCELLED, cancelled_elsewhere, is_gone, judgement, monitor
 from ottoscaler.workers.run import Task
-from ottoscaler.workers.settle import settle
+from ottoscaler.workers.settle import out_of_sight, settle
 
 BRIEF_TRIES = 3  # of a call in a thread that others wait for
 
@@ -39,6 +40,8 @@ class Workers:
             ended = create(attempt)
             under_way()
             return ended if ended is not None else settle(attempt, monitor(attempt))
+        except NoRight as error:
+            return out_of_sight(attempt, f"its Pod could not be looked at until its deadline: {error}")
         finally:
             self._deps.watcher.unsubscribe(subscription)
 
@@ -59,8 +62,8 @@ class Workers:
                 if subscription.view is None or not attempt.is_ours(subscription.view):
                     return None  # with a slot, it is looked for
                 watcher.identify(subscription, subscription.view.uid)
-            is_gone(attempt)
-            found = judgement(attempt)
+            gone = is_gone(attempt)
+            found = CANCELLED if not gone and cancelled_elsewhere(attempt) else judgement(attempt)
             return settle(attempt, found) if found.verdict is not Verdict.WAIT else None
         finally:
             watcher.unsubscribe(subscription)

@@ -56,6 +56,7 @@ class FakePods:
         self.namespace = "workers"
         self.health = ServerHealth()
         self.pods: dict[str, JsonObject] = {}
+        self.others: dict[str, FakePods] = {}  # the same in other namespaces
         self.calls: list[tuple[str, str]] = []
         self.logs: dict[str, bytes] = {}
         self.turns_wait = 0  # how often a turn is not ready
@@ -98,10 +99,11 @@ class FakePods:
 
     # --- the client's side
 
-    def in_namespace(self, namespace: str) -> FakePods:
-        other = FakePods()
-        other.namespace = namespace
-        return other
+    def in_namespace(self, namespace: str, patience: float = 0.0) -> FakePods:
+        if namespace not in self.others:
+            self.others[namespace] = FakePods()
+            self.others[namespace].namespace = namespace
+        return self.others[namespace]
 
     def create_turn(self, body: bytes, event: str, profile: str) -> FakeTurn:
         return FakeTurn(self, body)

@@ -92,9 +92,11 @@ class WorkerBench:
         defaults = PodDefaults(INSTANCE, self.ledger.installation, "workers", "busybox:latest", 900, 3600)
         return EventRun(event, plan(event, TEMPLATES, defaults), record)
 
-    def attempt(self, run: EventRun, index: int = 0, *, adopt: bool = False) -> Attempt:
-        """Its first attempt, as a pool thread has it in hand."""
-        task = Task(run, index, 0, adopt=adopt)
+    def attempt(
+        self, run: EventRun, index: int = 0, *, number: int = 0, adopt: bool = False, former: str = ""
+    ) -> Attempt:
+        """An attempt, as a pool thread has it in hand."""
+        task = Task(run, index, number, adopt=adopt, former=former)
         return Attempt(self.deps, task, self.watcher.subscribe(self.deps.name(task)))
 
     def watch(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.harness.cluster_state import FOREVER
+from tests.harness.cluster_state import FOREVER, local_only
 from tests.harness.sandbox import Json, Kube, Sandbox, sandbox
 from tests.harness.waiting import stays, wait_for
 
@@ -60,6 +60,53 @@ def test_what_has_not_begun_runs_in_the_new_namespace(place: Sandbox, other: Kub
     wait_for(lambda: other.workers(event_id), "the second worker runs in the new namespace")
     assert place.wait_event(event_id)["status"] == "succeeded"
     assert {w["attempt"] for w in place.workers(event_id)} == {"0"}
+
+
+def test_pods_that_were_recorded_but_not_deleted_are_swept_in_the_former_namespace(
+    place: Sandbox, other: Kube
+) -> None:
+    first = place.start(OTTO_FAILED_POD_TTL_SECONDS="3600")
+    event_id = place.scale_up(1, env={"SIM_EXIT_CODE": "1"})
+    assert place.wait_event(event_id)["status"] == "failed"
+    first.kill()
+    assert len(place.kube.workers(event_id)) == 1
+    second = place.start("second", NAMESPACE=other.namespace)
+    (told,) = wait_for(lambda: second.lines(action="namespace_former"), "the start tells of it")
+    assert place.kube.namespace in told["message"]
+    place.wait_no_pods()
+
+
+def test_scale_down_reaches_workers_in_the_former_namespace_that_wait_for_a_slot(
+    place: Sandbox, other: Kube
+) -> None:
+    event_id = place.scale_up(3, run_seconds=FOREVER, task_id="t")
+    first = place.start()
+    place.wait_workers(event_id, "Running", 3)
+    first.kill()
+    second = place.start("second", NAMESPACE=other.namespace, OTTO_MAX_WORKERS="1")
+    wait_for(lambda: second.lines(action="pod_adopted"), "one of them has the slot")
+    place.wait_event(place.send("scale_down", pod_count=2, task_id="t"))
+    wait_for(lambda: len(place.workers(event_id)) == 2, "two are cancelled")
+    assert {w["status"] for w in place.workers(event_id)} == {"cancelled"}
+
+
+@local_only
+def test_without_a_right_in_the_former_namespace_a_worker_ends_when_its_pod_must_have(
+    place: Sandbox, other: Kube
+) -> None:
+    assert place.cluster is not None
+    place.settings["OTTO_PENDING_TIMEOUT_SECONDS"] = "1"
+    event_id = place.scale_up(1, run_seconds=FOREVER, timeout_seconds=3)
+    first = place.start()
+    place.wait_workers(event_id, "Running", 1)
+    first.kill()
+    place.cluster.faults.answer(403, 1_000_000, "get", f"namespaces/{place.kube.namespace}/pods/")
+    place.start("second", NAMESPACE=other.namespace)
+    assert place.wait_event(event_id)["status"] == "failed"
+    (worker,) = place.workers(event_id)
+    assert worker["message"].startswith("its Pod could not be looked at until its deadline: in namespace t-")
+    assert other.workers() == []
+    assert place.wait_event(place.scale_up(1))["status"] == "succeeded"
 
 
 def test_scale_down_reaches_workers_in_the_former_namespace(place: Sandbox, other: Kube) -> None:

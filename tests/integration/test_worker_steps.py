@@ -69,6 +69,24 @@ def test_lease_is_looked_at_last_after_the_attempt_began(
     assert a.begun
 
 
+def test_retry_waits_for_the_earlier_pod_in_the_namespace_in_which_that_is(bench: WorkerBench) -> None:
+    run = bench.take()
+    second = bench.attempt(run, number=1, former="former")
+    there, name = bench.pods.in_namespace("former"), bench.attempt(run).subscription.name
+    assert run.plan is not None
+    there.create(run.plan.body(0, 0))
+    there.run(name)
+
+    def let_it_go(_seconds: float | None = None) -> bool:
+        there.vanish(name)
+        return False
+
+    bench.stopping.wait = let_it_go  # type: ignore[assignment, method-assign]
+    create(second)
+    assert there.asked("get") == [name, name]
+    assert bench.pods.asked("get") == []
+
+
 def test_stop_in_the_turn_leaves_nothing_begun(bench: WorkerBench) -> None:
     a = bench.attempt(bench.take())
     bench.pods.turns_wait = 1

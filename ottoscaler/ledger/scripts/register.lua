@@ -8,6 +8,7 @@ if r[1] and r[1] ~= A[2] then
   if A[5] ~= '' and r[2] ~= A[5] then return {'occupied', r[1], r[2], r[3]} end
 end
 redis.call('SADD', P .. 'replicas', A[1])
+redis.call('HSET', P .. 'namespaces', NAMESPACE, now_ms()) -- before it creates anything there
 redis.call('HSET', key, 'incarnation', A[2], 'info', A[3], 'lease', A[6], 'seen', now_ms())
 -- When the one before was last alive tells its successors what it may have died of (takeover.lua).
 if r[1] and r[1] ~= A[2] then redis.call('HSET', key, 'before', r[1], 'before-seen', r[4] or '0') end
