@@ -132,6 +132,8 @@ def test_duplicate_that_is_delivered_again_is_told_once(book: Book) -> None:
     assert again(book.ledger("b"), second).how == "done"
     assert [e["of"] for e in book.results("event")] == [first.event_id]
     assert book.redis.xpending("otto:scale:events", "ottoscaler")["pending"] == 1
+    # Else it would be missed, and told as an entry that was removed unread.
+    assert book.redis.hget("otto:scale:events:ottoscaler:account", "taken") == "2"
 
 
 def test_key_is_borne_for_the_retention_time_from_the_take_and_duplicates_do_not_renew_it(book: Book) -> None:
@@ -203,9 +205,28 @@ def test_key_is_written_anew_where_redis_was_emptied(book: Book) -> None:
     assert again(ledger, keyed(book)).detail == first.event_id
 
 
+def test_key_that_another_event_took_in_an_emptied_redis_stays_with_that_one(book: Book) -> None:
+    ledger, first = book.ledger(), keyed(book)
+    take(ledger, first)
+    book.redis.flushall()
+    ledger.identity.join(ledger.join_installation("other"))
+    second = keyed(book)
+    take(ledger, second)
+    assert ledger.reseed(first, b"[]", 7, {0: "s:0:uid-0-0"})
+    assert again(ledger, keyed(book)).detail == second.event_id
+
+
 def test_any_text_may_be_a_key(book: Book) -> None:
     ledger = book.ledger()
     for key in ("a b", "{x}", "日" * 256, "k\x00\n", "*"):
         first = keyed(book, key=key)
         assert take(ledger, first).how == "taken"
         assert again(ledger, keyed(book, key=key)).detail == first.event_id
+
+
+def test_first_whose_ledger_an_operator_deleted_is_no_duplicate_of_itself(book: Book) -> None:
+    ledger, first = book.ledger(), keyed(book)
+    read(book)
+    take(ledger, first)
+    book.redis.delete(f"otto:scale:events:ottoscaler:event:{first.event_id}")
+    assert take(ledger, first).how == "taken"
