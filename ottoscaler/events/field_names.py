@@ -7,13 +7,13 @@ words of other systems are data here; docs/events.md shows the same table.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 
 from ottoscaler.events.values import MAX_SHOWN, shown
 
 META = "meta:"  # what follows is the name of metadata, whatever it looks like
 MOST_NAMED = 8  # of an event's unknown fields, in one sentence
-LONGEST_NAME = 40  # characters: no longer name is compared letter by letter
 SHORT = 4  # letters: so short a name is one letter away from many other words
 
 OTHER_WORDS: Mapping[str, tuple[str, ...]] = {
@@ -64,8 +64,14 @@ NO_FIELD: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 _NO_LETTER = re.compile(r"[\W_]+")
-# For a deployment's environment, as in environment=production, this is a good name of metadata.
 _VARIABLES = re.compile(r"\s*(\{|\[|[A-Za-z_][A-Za-z0-9_]*=)")
+# A short name that is one letter off (log, end, tape) is meant for a field only where the value fits it.
+_VALUES = {
+    "type": re.compile(r"scale_?(up|down)", re.IGNORECASE),
+    "env": _VARIABLES,
+    "args": re.compile(r"\s*\["),
+    "logs": re.compile(r"off|failed|all"),
+}
 
 
 def _folded(name: str) -> str:
@@ -86,10 +92,11 @@ def problems(
     """
     found: list[str] = []
     more = 0
+    alike = _by_length(tuple(fields))
     for name, value in unknown.items():
         if name.startswith(META):
             continue
-        problem = _problem(name, value, fields, type_given)
+        problem = _problem(name, value, fields, alike, type_given)
         if problem is None and refuse:
             problem = f"not a field of this event; for metadata, write {_as_meta(name)}"
         if problem is None:
@@ -121,16 +128,35 @@ def render_table() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _problem(name: str, value: str, fields: Collection[str], type_given: bool) -> str | None:
+@lru_cache(maxsize=8)
+def _by_length(fields: tuple[str, ...]) -> Mapping[int, Sequence[tuple[str, str]]]:
+    """The fields, each with its folded name, by the length that a name may have to read like it."""
+    found: dict[int, list[tuple[str, str]]] = {}
+    for field in fields:
+        fold = _folded(field)
+        for length in (len(fold) - 1, len(fold), len(fold) + 1):
+            found.setdefault(length, []).append((field, fold))
+    return found
+
+
+def _problem(
+    name: str,
+    value: str,
+    fields: Collection[str],
+    alike: Mapping[int, Sequence[tuple[str, str]]],
+    type_given: bool,
+) -> str | None:
     """What to write instead of a name, as the words behind it; ``None`` for plain metadata."""
     if name[: len(META)].lower() == META:
         return f"did you mean {_as_meta(name[len(META) :])}?"
     folded = _folded(name)
     meant = _MEANT.get(folded)
+    # For a deployment's environment, as in environment=production, that is a good name of metadata.
     if (meant == "type" and type_given) or (folded == "environment" and not _VARIABLES.match(value)):
         meant = None
     if meant not in fields:
-        meant = next((field for field in fields if _alike(folded, _folded(field))), None)
+        near = alike.get(len(folded), ())
+        meant = next((field for field, fold in near if _reads_like(folded, fold, value)), None)
     if meant:
         return f"not a field; did you mean {meant}? For metadata, write {_as_meta(name)}"
     if folded in _WHY_NOT:
@@ -138,19 +164,17 @@ def _problem(name: str, value: str, fields: Collection[str], type_given: bool) -
     return None
 
 
-def _alike(name: str, field: str) -> bool:
-    """Whether two folded names are equal, one letter apart, or two neighbours swapped."""
+def _reads_like(name: str, field: str, value: str) -> bool:
+    """Whether two folded names, at most one letter apart in length, are equal, one letter apart, or have two
+    neighbours swapped."""
     if name == field:
         return True
-    if abs(len(name) - len(field)) > 1 or len(name) > LONGEST_NAME:
-        return False
-    same = next((i for i, (a, b) in enumerate(zip(name, field, strict=False)) if a != b), None)
-    at = min(len(name), len(field)) if same is None else same
-    swapped = name[at : at + 2] == field[at : at + 2][::-1] and name[at + 2 :] == field[at + 2 :]
-    if len(name) == len(field) and swapped:
+    pairs = enumerate(zip(name, field, strict=False))
+    at = next((i for i, (a, b) in pairs if a != b), min(len(name), len(field)))
+    if name[at : at + 2] == field[at : at + 2][::-1] and name[at + 2 :] == field[at + 2 :] and name[at + 1 :]:
         return True
-    if len(field) <= SHORT:
-        return name == field + "s"
+    if len(field) <= SHORT and name != field + "s" and not (field in _VALUES and _VALUES[field].match(value)):
+        return False
     return field[at + 1 :] in (name[at:], name[at + 1 :]) or field[at:] == name[at + 1 :]
 
 

@@ -89,6 +89,20 @@ def test_environment_is_metadata_unless_it_holds_variables() -> None:
         assert "environment: not a field; did you mean env?" in bad(environment=value)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "meant"),
+    [
+        ("en", '{"A": "b"}', "env"),
+        ("emv", "A=b", "env"),
+        ("ars", '["a"]', "args"),
+        ("typ", "scale_up", "type"),
+    ],
+)
+def test_short_name_one_letter_off_is_told_by_its_value(name: str, value: str, meant: str) -> None:
+    assert f"did you mean {meant}?" in bad(**{name: value})
+    assert up(**{name: "main"}).metadata == {name: "main"}
+
+
 def test_every_word_of_another_system_is_told_with_the_field_or_why_there_is_none() -> None:
     for field, words in OTHER_WORDS.items():
         for word in words:
@@ -159,14 +173,14 @@ def test_strict_way_refuses_every_unknown_field_that_is_not_marked() -> None:
 def test_thousands_of_unknown_fields_make_one_short_sentence_in_little_time() -> None:
     limits = replace(REFUSED, max_event_bytes=10**7)
     fields = {**UP, **{f"timeout_second{i}": "" for i in range(20_000)}}
-    begun = time.monotonic()
+    begun = time.process_time()
     told = sentence(fields, limits)
     assert len(told) < 1500
     assert "and 19992 fields more" in told
     for name in ("t" * 500_000, "-" * 500_000, "meta:" * 100_000):
         with suppress(BadEvent):
             read({**UP, name: ""}, limits)
-    assert time.monotonic() - begun < 3.0
+    assert time.process_time() - begun < 3.0
 
 
 def test_names_are_shown_short_and_printable() -> None:
