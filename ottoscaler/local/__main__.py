@@ -156,12 +156,18 @@ def _serve(cluster: LocalCluster, options: argparse.Namespace) -> int:
             sys.stdout.write(f"{line}\n\n")
         else:
             options.env_file.write_text(f"{line}\n")
-            held.callback(options.env_file.unlink, missing_ok=True)
+            held.callback(_remove, options.env_file, f"{line}\n")
             first = f"In another terminal:\n\n    . {shlex.quote(str(options.env_file.absolute()))}"
         url = service.url if service is not None else ""
         sys.stdout.write(shell.what_next(first, url, redis=bool(redis_url)))
         sys.stdout.flush()
         return _wait(service)
+
+
+def _remove(file: Path, text: str) -> None:
+    """Remove the file, unless another local cluster has written its own by now."""
+    if file.exists() and file.read_text() == text:
+        file.unlink()
 
 
 def _wait(service: Service | None) -> int:

@@ -22,10 +22,10 @@ SECONDS = 60
 KUBECTL = shutil.which("kubectl")
 
 
-def lines(heading: str) -> list[str]:
-    """The lines of the first block under a heading."""
+def blocks(heading: str) -> list[str]:
+    """The blocks under a heading."""
     section = (ROOT / "README.md").read_text().split(f"\n## {heading}", 1)[1].split("\n## ", 1)[0]
-    return section.split("```\n")[1].splitlines()
+    return re.findall(r"^```\w*\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture(params=["the machine's own redis-cli", "no redis on the PATH"])
@@ -105,7 +105,7 @@ class Terminal:
 def test_use_it_works_line_by_line(make_local: subprocess.Popen[str], path: str, tmp_path: Path) -> None:
     printed(make_local)
     terminal = Terminal(tmp_path, path)
-    use_it = lines("Use it")
+    use_it = blocks("Use it")[0].splitlines()
     terminal.type(use_it[0])
     with redis.Redis.from_url(terminal.url(), decode_responses=True) as client:
         # What a person sees before the next line is typed: in what the line itself prints, or in Redis.
@@ -133,6 +133,19 @@ def _prints(terminal: Terminal, line: str, expected: Callable[[str], bool]) -> b
     return expected(terminal.type(line))
 
 
+def test_own_commands_and_the_python_api_work_as_they_are_shown(
+    make_local: subprocess.Popen[str], path: str, tmp_path: Path
+) -> None:
+    printed(make_local)
+    _, commands, python = blocks("Use it")
+    terminal = Terminal(tmp_path, path)
+    terminal.type(blocks("Use it")[0].splitlines()[0])
+    said = [terminal.type(line) for line in commands.splitlines()]
+    assert said[1].count("build-18") == 4
+    (tmp_path / "example.py").write_text(python)
+    assert terminal.type("python example.py") == "succeeded\n"
+
+
 def test_lines_that_make_local_prints_work_in_their_order(
     make_local: subprocess.Popen[str], path: str, tmp_path: Path
 ) -> None:
@@ -153,4 +166,4 @@ def test_targets_that_readme_names_are_in_the_makefiles() -> None:
     known = "".join((ROOT / name).read_text() for name in ("Makefile", "kind.mk"))
     assert {"demo", "local"} <= told
     assert {name for name in told if not re.search(rf"^{name}:", known, re.MULTILINE)} == set()
-    assert lines("Try it") == ["make demo", "make local"]
+    assert blocks("Try it") == ["make demo\nmake local\n"]
