@@ -187,6 +187,7 @@ def parser() -> argparse.ArgumentParser:
         producers.send,
         producers.wait,
         producers.results,
+        producers.logs,
         producers.cancel,
         _status,
         _dead,

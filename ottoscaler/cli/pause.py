@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from ottoscaler.cli.redis_access import Failed, redis_settings
 from ottoscaler.client.sentences import sentence
 from ottoscaler.errors import RedisError
-from ottoscaler.ledger import pause as pauses
+from ottoscaler.ledger.pause import pause, paused_since, resume
 from ottoscaler.ledger.redis_client import RedisClient
 
 
@@ -25,10 +25,10 @@ def main(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 
 def _paused(redis: RedisClient) -> str:
-    if pauses.pause(redis):
+    if pause(redis):
         return "paused; no worker is begun until `ottoscaler resume`"
-    return f"paused already, since {pauses.paused_since(redis) or 'a moment ago'}"
+    return f"paused already, since {paused_since(redis) or 'a moment ago'}"
 
 
 def _resumed(redis: RedisClient) -> str:
-    return "resumed" if pauses.resume(redis) else "not paused"
+    return "resumed" if resume(redis) else "not paused"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ottoscaler.cli.argument_kinds import Commands, command, entry_id, positive, task
+from ottoscaler.cli.argument_kinds import Commands, command, entry_id, index, positive, task
 
 _TIMEOUT = "how long to wait (default: a day, the longest run limit)"
 
@@ -87,6 +87,26 @@ docs/results.md lists the fields.""",
     made.add_argument("--follow", action="store_true", help="go on with what comes, until Ctrl-C")
     made.add_argument("--task", metavar="TASK", type=task, help="those of one task")
     made.add_argument("--json", action="store_true", help="a JSON document a line, with its kind")
+
+
+def logs(commands: Commands) -> None:
+    made = command(
+        commands,
+        "logs",
+        "the kept logs of an event's ended workers, or a running one's",
+        """\
+Prints all that is kept of an event's workers, or of one, each attempt under a heading. With --follow, the log
+of a running worker as it grows, read from Kubernetes (KUBECONFIG, NAMESPACE); where none runs, what is kept.
+
+Exit code 0: something was there. 1: nothing is kept.
+
+examples:
+  ottoscaler logs 1717430400000-0
+  ottoscaler logs 1717430400000-0 2 --follow""",
+    )
+    made.add_argument("id", metavar="ID", type=entry_id, help="the event's id")
+    made.add_argument("index", metavar="INDEX", type=index, nargs="?", help="one worker, counted from 0")
+    made.add_argument("--follow", action="store_true", help="a running worker's log, as it grows")
 
 
 def cancel(commands: Commands) -> None:

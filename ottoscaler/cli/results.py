@@ -32,9 +32,11 @@ def document(result: Result) -> dict[str, Any]:
 def line(result: Result) -> str:
     """A result for people."""
     when = timestamp(int(result.id.partition("-")[0]) / 1000)[:19]  # of the entry, by Redis's clock
-    head = f"{when}Z  {result.event_id}  {safe(result.task_id, LONGEST_TASK)}"
+    task = "-" if result.task_id == result.event_id else safe(result.task_id, LONGEST_TASK)
+    head = f"{when}Z  {result.event_id}  {task}"
     if isinstance(result, DeadLetter):
         return f"{head}  dead-lettered: {safe(result.error, LONGEST_ERROR)}"
     if isinstance(result, WorkerResult):
-        return f"{head}  worker {result.index}  {result.status} ({why(result)}){message(result)}"
+        reason = "" if result.status == "succeeded" else f" ({why(result)}){message(result)}"
+        return f"{head}  worker {result.index}  {result.status}{reason}"
     return f"{head}  {result.type}  {outcome(result)}"

@@ -11,6 +11,7 @@ from ottoscaler.client.errors import (
     UnknownEvent,
     WaitTimeout,
 )
+from ottoscaler.ledger.kept_logs import KeptLog
 
 __all__ = [
     "BadRequest",
@@ -19,6 +20,7 @@ __all__ = [
     "DeadLetter",
     "DeadLettered",
     "EventResult",
+    "KeptLog",
     "OutcomeUnknown",
     "RedisFailed",
     "Result",

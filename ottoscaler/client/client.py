@@ -21,6 +21,7 @@ from ottoscaler.client.waiting import Waiting
 from ottoscaler.config import load as config
 from ottoscaler.config.settings import Settings
 from ottoscaler.errors import BadSettings, NotPermitted, RedisError, RedisUnavailable
+from ottoscaler.ledger.kept_logs import KeptLog, kept_logs
 from ottoscaler.ledger.redis_client import RedisClient
 
 LONGEST_WAIT_SECONDS = 86_400.0  # without a time limit: the default of OTTO_MAX_TIMEOUT_SECONDS
@@ -271,6 +272,22 @@ class Client:
                 time.sleep(AWAY_SECONDS)
                 continue
             yield from found
+
+    def logs(self, event_id: str, index: int | None = None) -> Iterator[KeptLog]:
+        """What is kept of the logs of an event's ended workers, or of one, by index and attempt.
+
+        Needs the rights to SMEMBERS and GET on ``<stream>:<group>:log:*``. Raises BadRequest at once,
+        RedisFailed while it is read.
+        """
+        wanted = _id(event_id)
+        if index is not None and (not isinstance(index, int) or isinstance(index, bool) or index < 0):
+            raise BadRequest(f"index: {str(index)[:80]!r} is not an integer from 0")
+
+        def kept() -> Iterator[KeptLog]:
+            with self._told():
+                yield from kept_logs(self._redis, wanted, index)
+
+        return kept()
 
     @overload
     def cancel(

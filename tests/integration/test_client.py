@@ -154,4 +154,4 @@ def test_the_examples_of_the_page_run_as_they_are_written() -> None:
     assert lines[0] == "succeeded 2"
     assert sorted(lines[1:3]) == ["0 succeeded 0", "1 succeeded 0"]
     assert sorted(lines[3:5]) == ["0 Completed", "1 Error"]
-    assert lines[5:] == ["partial 1", "3", "True True"]
+    assert lines[5:] == ["partial 1", "1 0 here", "", "3", "True True"]

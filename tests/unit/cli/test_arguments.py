@@ -37,6 +37,10 @@ WRONG = (
     ["cancel"],
     ["cancel", ""],
     ["cancel", "t", "--timeout", "soon"],
+    ["logs"],
+    ["logs", "17"],
+    ["logs", "1-0", "x"],
+    ["logs", "1-0", "-1"],
     ["pause", "now"],
     ["resume", "--soon"],
     ["completion"],
@@ -67,7 +71,8 @@ def test_a_malformed_id_is_named_with_one_that_is_well_formed(capsys: pytest.Cap
 
 
 HELPS = (
-    "check send wait results cancel status dead dead-list dead-replay dead-drop pause resume completion demo"
+    "check send wait results logs cancel status pause resume completion demo "
+    "dead dead-list dead-replay dead-drop"
 )
 
 

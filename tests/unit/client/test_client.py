@@ -40,6 +40,8 @@ NOWHERE = "redis://127.0.0.1:1/0"
         (lambda c: c.wait("1-0", timeout=-1), "timeout: '-1' is not a positive"),
         (lambda c: c.results(task_id=""), "task_id: expected a string that is not empty"),
         (lambda c: c.results(event_id="x"), "'x' is not an id"),
+        (lambda c: c.logs("x"), "'x' is not an id"),
+        (lambda c: c.logs("1-0", -1), "index: '-1' is not an integer from 0"),
     ],
 )
 def test_bad_input_is_refused_with_a_sentence(call: Callable[[Any], object], words: str) -> None:

@@ -1,0 +1,86 @@
+"""``logs``: what is kept of ended workers' logs, and the log of a running one from Kubernetes."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Iterable, Mapping
+
+from ottoscaler.cli.redis_access import Failed
+from ottoscaler.cli.terminal import say
+from ottoscaler.client import Client
+from ottoscaler.config import load as config
+from ottoscaler.errors import KubernetesError
+from ottoscaler.model import PodView
+
+CONNECTIONS = 2
+CONTAINER = "worker"
+_NEEDED = ("KUBECONFIG", "NAMESPACE")
+# Colours stay; what could do more to a terminal is shown as an escape.
+_STEERS = re.compile(r"\x1b(?!\[[0-9;]{0,40}m)|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f]")
+
+
+def main(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """0: something was there to print; 1: nothing is kept, or the log cannot be followed."""
+    if arguments.follow and _followed(arguments.id, arguments.index, environ):
+        return 0
+    found = False
+    with Client.from_environment(environ) as client:
+        for log in client.logs(arguments.id, arguments.index):
+            found = True
+            print(f"==> worker {log.index}, attempt {log.attempt} <==", flush=True)
+            _write([log.text if log.text.endswith(b"\n") else log.text + b"\n"])
+    if not found:
+        whose = f"worker {arguments.index} of event" if arguments.index is not None else "event"
+        say(f"no log is kept of {whose} {arguments.id} (docs/logs.md says whose logs are, and for how long)")
+    return 0 if found else 1
+
+
+def _followed(event_id: str, index: int | None, environ: Mapping[str, str]) -> bool:
+    """Whether there was a running worker to follow."""
+    from ottoscaler.kube.client import PodClient
+    from ottoscaler.kube.credentials import Access
+    from ottoscaler.kube.log_follow import follow_log
+    from ottoscaler.kube.throttle import Throttle
+
+    wanted = {name: text for name, text in environ.items() if name in _NEEDED}
+    settings = config.load(wanted)
+    access = Access(settings.kubeconfig, CONNECTIONS)
+    pods = PodClient(access, settings.namespace, Throttle(CONNECTIONS, CONNECTIONS), lambda *_: None)
+    try:
+        views, _ = pods.list(f"managed-by=ottoscaler,ottoscaler.io/event-id={event_id}")
+        pod = _chosen(views, index)
+        if pod is None:
+            return False
+        _write(follow_log(access, settings.namespace, pod.name, CONTAINER))
+    except KubernetesError as error:
+        raise Failed(
+            f"the log cannot be followed: {str(error).rstrip('.')}. It is read from Kubernetes: "
+            "set KUBECONFIG and NAMESPACE, with the rights to list pods and to get pods/log."
+        ) from error
+    return True
+
+
+def _chosen(views: Iterable[PodView], index: int | None) -> PodView | None:
+    """The running worker that is meant, in its last attempt. Raises Failed where several are."""
+    running: dict[int, PodView] = {}
+    for view in sorted(views, key=lambda view: view.worker.attempt if view.worker else 0):
+        if view.worker is not None and view.running and index in (None, view.worker.index):
+            running[view.worker.index] = view
+    if len(running) > 1:
+        named = ", ".join(map(str, sorted(running)[:10])) + (", …" if len(running) > 10 else "")
+        raise Failed(f"{len(running)} workers run; say which one: {named}")
+    return next(iter(running.values()), None)
+
+
+def _write(pieces: Iterable[bytes]) -> None:
+    """As it is, but to a terminal nothing that could steer it."""
+    steered = sys.stdout.isatty()
+    for piece in pieces:
+        if steered:
+            text = piece.decode("utf-8", "backslashreplace")
+            sys.stdout.write(_STEERS.sub(lambda found: repr(found[0])[1:-1], text))
+        else:
+            sys.stdout.buffer.write(piece)
+        sys.stdout.flush()
