@@ -73,6 +73,10 @@ def follow(client: Client, event_id: str, seconds: float | None, total: int = 0)
     progress = Progress(total, sys.stderr)
     try:
         result = client.wait(event_id, seconds, on_worker=progress.worker, on_look=progress.look)
+    except KeyboardInterrupt:
+        progress.clear()
+        say(f"event {event_id} goes on; to attach again: ottoscaler wait {event_id}")
+        raise
     except (DeadLettered, WaitTimeout) as error:
         progress.clear()
         say(safe(str(error), LONGEST_SENTENCE))

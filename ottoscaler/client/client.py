@@ -119,6 +119,7 @@ class Client:
         priority: int | None = None,
         expires_at: float | datetime | None = None,
         dedup_key: str | None = None,
+        logs: str | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> str:
         """Ask for ``pod_count`` workers; the event's id. The arguments are the fields of docs/events.md.

@@ -130,5 +130,6 @@ _READERS = {
     "priority": _whole,
     "expires_at": _moment,
     "dedup_key": _text,
+    "logs": _text,
     "running": _text,
 }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import threading
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from io import StringIO
@@ -107,6 +109,25 @@ def test_an_event_whose_entries_are_trimmed_is_told_from_the_ledger(place: Sandb
         place.redis.xtrim("otto:scale:results", maxlen=0)
         result = user.wait(event_id, timeout=30)
     assert (result.status, result.task_id, result.type, result.id) == ("succeeded", "t", "scale_up", "")
+
+
+def test_kept_logs_need_the_rights_to_smembers_and_get_alone(place: Sandbox) -> None:
+    key = "otto:scale:events:ottoscaler:log:1717-0"
+    for name, text in (("0:1", b"again"), ("0:0", b"first"), ("2:0", b"\xff")):
+        place.redis.sadd(key, name)
+        place.redis.set(f"{key}:{name}", zlib.compress(text))
+    page = (ROOT / "docs/redis.md").read_text()
+    (rules,) = re.findall(r'^    "(\(.*:log:.*\))"$', page, re.MULTILINE)
+    with client(place, rules) as user:
+        assert [(log.index, log.attempt, log.text) for log in user.logs("1717-0")] == [
+            (0, 0, b"first"),
+            (0, 1, b"again"),
+            (2, 0, b"\xff"),
+        ]
+        assert [log.text for log in user.logs("1717-0", 2)] == [b"\xff"]
+        assert list(user.logs("1718-0")) == []
+        with pytest.raises(RedisFailed, match="Allow the ACL user"):
+            user.scale_up(1)
 
 
 def test_cancelling_waits_until_the_workers_are_gone(place: Sandbox) -> None:

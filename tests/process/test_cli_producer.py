@@ -49,6 +49,19 @@ def test_a_producer_sends_loses_the_terminal_and_attaches_again(place: Sandbox) 
     assert "\x1b" not in ran.stderr
 
 
+def test_whoever_stops_waiting_is_told_how_to_attach_again(place: Sandbox) -> None:
+    event_id = place.scale_up()
+    words = [sys.executable, "-m", "ottoscaler", "wait", event_id]
+    with subprocess.Popen(words, env=environment(place), stderr=subprocess.PIPE, text=True) as waiting:
+        wait_for(lambda: "xread" in str(place.redis.client_list()), "it waits")
+        waiting.send_signal(signal.SIGINT)
+        assert waiting.wait(10) == 130
+        assert waiting.stderr is not None
+        told = f"ottoscaler: event {event_id} goes on; to attach again: ottoscaler wait {event_id}\n"
+        assert waiting.stderr.read() == told
+    assert place.redis.xlen("otto:scale:events") == 1
+
+
 def test_the_exit_code_of_wait_is_the_outcome(place: Sandbox) -> None:
     place.start()
     failed = run(place, "send", "scale_up", "pod_count=1", FAIL).stdout.strip()
