@@ -31,7 +31,7 @@ _NODE = b'"nodeName":"'
 def parsed(verb: str, data: bytes) -> JsonObject:
     """The JSON object of an answer. Raises UnusableAnswer."""
     try:
-        answer = json.loads(data)
+        answer = json.loads(data.decode())  # of bytes it would guess the encoding first, each time
     except (ValueError, RecursionError) as error:
         raise UnusableAnswer(f"{verb}: the answer is not JSON: a proxy's?") from error
     if not isinstance(answer, dict):
@@ -88,9 +88,10 @@ def _event(line: bytes) -> JsonObject:
 def is_pod(value: Any) -> bool:
     """Whether it has what tells one Pod from others."""
     meta = value.get("metadata") if isinstance(value, dict) else None
-    return isinstance(meta, dict) and all(
-        isinstance(meta.get(key), str) and meta[key] for key in ("name", "uid")
-    )
+    if not isinstance(meta, dict):
+        return False
+    name, uid = meta.get("name"), meta.get("uid")
+    return isinstance(name, str) and isinstance(uid, str) and bool(name and uid)
 
 
 def slim(text: bytes) -> bytes:

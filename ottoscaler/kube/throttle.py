@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from types import TracebackType
 
 from ottoscaler.kube.places import Place, Places, Shares
-from ottoscaler.telemetry.health import progress
+from ottoscaler.telemetry.health import STALL_SECONDS, progress
 
 # More than some 30 calls in flight gain nothing on a real server (DESIGN.md section 6), so no event needs
 # more. The rest is for the others while an event's or a profile's calls hang, as in a slow admission webhook.
@@ -28,6 +28,9 @@ RAISE_PER_ANSWER = 0.5  # calls a second
 LOWER_EVERY_SECONDS = 1.0  # one burst of 429s is one sign, not thirty-two
 LONGEST_SLEEP_SECONDS = 0.25  # between two looks at the rate
 TOKEN_LOOK_SECONDS = 0.05  # between two looks of a call that may go without one
+# Between two signs of life of a thread that waits for a place. Each is a wake-up: when a thousand workers of
+# one event end together, nearly all of them wait here, and looks every 0.25 s took a quarter of the CPU.
+PROGRESS_SECONDS = STALL_SECONDS / 3
 SHARE_LEFT_BY_CREATES = 0.1  # of the burst
 
 
@@ -126,8 +129,8 @@ class Throttle:
     def _call(self, places: Places, event: str) -> Iterator[None]:
         place = places.ask(event)
         try:
-            while not place.wait(LONGEST_SLEEP_SECONDS):
-                progress()  # the watch thread waits here too, behind calls that hang
+            while not place.wait(PROGRESS_SECONDS):
+                progress()  # threads that /healthz observes wait here too, behind calls that hang
             self._await_token()
             yield
         finally:

@@ -19,6 +19,16 @@ NONE_YET = object()
 Words = Sequence[str | bytes | int]
 
 
+def packed(words: Words) -> bytes:
+    """A command as Redis's protocol has it. redis-py's way to the same bytes takes three times as long, which
+    was 5 % of a worker's CPU (docs/adr/0006)."""
+    parts = [b"*%d\r\n" % len(words)]
+    for word in words:
+        text = word if isinstance(word, bytes) else str(word).encode()
+        parts.append(b"$%d\r\n%b\r\n" % (len(text), text))
+    return b"".join(parts)
+
+
 class Overdue(OSError):
     """The command was not sent within the time that its caller may wait for its turn."""
 

@@ -22,7 +22,7 @@ import redis
 from ottoscaler.config.hash_tags import cluster_problem
 from ottoscaler.config.load import Settings
 from ottoscaler.errors import NotPermitted, RedisError, RedisUnavailable
-from ottoscaler.ledger.pipelining import Call, RoundTrips, Words
+from ottoscaler.ledger.pipelining import Call, RoundTrips, Words, packed
 from ottoscaler.ledger.records import Entry, entries
 from ottoscaler.ledger.redis_connections import CALLS_IN_FLIGHT, connected, endpoint
 from ottoscaler.ledger.redis_endpoint import Endpoint, nodes_of
@@ -208,7 +208,7 @@ class RedisClient:
         """One round trip; of one thread at a time, so the connection may be kept from one to the next."""
         connection = self._connection()
         try:
-            connection.send_packed_command(connection.pack_commands([call.words for call in calls]))
+            connection.send_packed_command([b"".join([packed(call.words) for call in calls])])
             for call in calls:
                 try:
                     call.answer = connection.read_response()

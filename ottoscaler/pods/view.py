@@ -28,7 +28,8 @@ _COUNT = re.compile(r"[0-9]{1,9}")
 
 def parse_pod(obj: JsonObject) -> PodView:
     """What ``obj`` shows, read leniently. Any thread; some 10 microseconds. Never raises."""
-    meta, spec, status = (_object(_object(obj).get(part)) for part in ("metadata", "spec", "status"))
+    obj = _object(obj)
+    meta, spec, status = _object(obj.get("metadata")), _object(obj.get("spec")), _object(obj.get("status"))
     labels, annotations = _object(meta.get("labels")), _object(meta.get("annotations"))
     containers = _objects(status.get("containerStatuses"))
     worker = _worker_of(containers)

@@ -72,9 +72,15 @@ TABLE: tuple[Row, ...] = (
 # fmt: on
 
 
+# Each worker looks up several times, so the rows are gone through once.
+_DECIDING = {
+    (sight, last): next(row for row in TABLE if row.fits(sight, last)) for sight in Sight for last in LastSeen
+}
+
+
 def look_up(sight: Sight, last: LastSeen) -> Row:
     """The first row that fits; the table has one for every combination."""
-    return next(row for row in TABLE if row.fits(sight, last))
+    return _DECIDING[sight, last]
 
 
 def last_seen(view: PodView | None) -> LastSeen:
