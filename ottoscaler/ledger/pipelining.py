@@ -20,8 +20,8 @@ Words = Sequence[str | bytes | int]
 
 
 def packed(words: Words) -> bytes:
-    """A command as Redis's protocol has it. redis-py's way to the same bytes takes three times as long, which
-    was 5 % of a worker's CPU (docs/adr/0006)."""
+    """A command as Redis's protocol has it. redis-py takes three times as long for the same bytes, which was
+    5 % of a worker's CPU (docs/adr/0006)."""
     parts = [b"*%d\r\n" % len(words)]
     for word in words:
         text = word if isinstance(word, bytes) else str(word).encode()

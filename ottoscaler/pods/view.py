@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import lru_cache
 from typing import Any
 
 from ottoscaler.model import JsonObject, Phase, PodView, WorkerId
@@ -16,6 +17,7 @@ from ottoscaler.pods.labels import GATED, PREFIX
 WORKER = "worker"  # the container that an event is about (DESIGN.md 3.4)
 
 MOST_METADATA = 2048  # characters that are kept of it: each Pod may carry a hundred thousand
+MOST_WORKERS = 4096  # that are remembered by their labels
 
 _EMPTY: JsonObject = {}
 _PHASES = {phase.value: phase for phase in Phase}
@@ -110,7 +112,11 @@ def _worker_of(containers: list[JsonObject]) -> JsonObject:
 
 def _worker_id(labels: JsonObject) -> WorkerId | None:
     event_id = _text(labels, PREFIX + "event-id")
-    index, attempt = _text(labels, PREFIX + "index"), _text(labels, PREFIX + "attempt")
+    return _worker(event_id, _text(labels, PREFIX + "index"), _text(labels, PREFIX + "attempt"))
+
+
+@lru_cache(MOST_WORKERS)  # each Pod is seen some seven times
+def _worker(event_id: str, index: str, attempt: str) -> WorkerId | None:
     if _EVENT_ID.fullmatch(event_id) and _COUNT.fullmatch(index) and _COUNT.fullmatch(attempt):
         return WorkerId(event_id, int(index), int(attempt))
     return None

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
+from unittest.mock import patch
 
-from ottoscaler.kube.throttle import CREATES, LEAST_RATE, Throttle, Turn
+from ottoscaler.kube.places import Place
+from ottoscaler.kube.throttle import CREATES, LEAST_RATE, PROGRESS_SECONDS, Throttle, Turn
+from ottoscaler.telemetry.health import STALL_SECONDS, Health
 
 
 def turns(throttle: Throttle, event: str, count: int, profile: str = "default") -> list[Turn]:
@@ -131,3 +134,20 @@ def test_create_that_waits_can_be_looked_at_in_between() -> None:
     with throttle.turn("1-0", "default") as turn:
         assert not turn.ready(0.01)
     assert time.monotonic() - begun < 1
+
+
+def test_thread_that_waits_long_for_a_place_stays_alive_without_waking_often() -> None:
+    beats, waits = [0.0], []
+
+    def waited(place: Place, seconds: float) -> bool:
+        waits.append(seconds)
+        beats[0] += seconds
+        return len(waits) > 9
+
+    beacon = Health(clock=lambda: beats[0]).beacon("sweeper")
+    beacon.beat()
+    with patch.object(Place, "wait", waited), Throttle(100, 100).delete("1-0"):
+        assert beacon.look()[0], "ten waits went by, each with a sign of life"
+    assert waits == [PROGRESS_SECONDS] * 10
+    assert 2 * PROGRESS_SECONDS < STALL_SECONDS, "a sign of life may come late"
+    assert PROGRESS_SECONDS > 1, "a thousand threads wait so"

@@ -8,8 +8,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
+import redis
 
-from ottoscaler.ledger.pipelining import MOST_IN_ONE, Call, Overdue, RoundTrips
+from ottoscaler.ledger.pipelining import MOST_IN_ONE, Call, Overdue, RoundTrips, packed
 from tests.harness.waiting import wait_for
 
 SECONDS = 5.0
@@ -148,3 +149,9 @@ def test_one_trip_has_a_bound(pool: ThreadPoolExecutor) -> None:
     assert [sent.result(SECONDS) for sent in others] == [str(n) for n in range(MOST_IN_ONE + 3)]
     assert first.result(SECONDS) == "first"
     assert [len(trip) for trip in redis.trips] == [1, MOST_IN_ONE, 3]
+
+
+def test_command_is_packed_as_redis_py_packs_it() -> None:
+    words = ("EVALSHA", "é" * 40, 4, -1, b"", b"\x00\r\n", "$1\r\n", "", "x" * 100_000)
+    theirs = redis.Connection(encoding="utf-8").pack_commands([words, ("PING",)])
+    assert packed(words) + packed(("PING",)) == b"".join(theirs)
