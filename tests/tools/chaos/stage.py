@@ -80,6 +80,10 @@ class Stage:
         if self._role(following) == "master":
             following.replicaof("127.0.0.1", old.port)
         wait_for(lambda: following.info("replication").get("master_link_status") == "up", "it follows")
+        # A first sync is followed by a rewrite of the append-only file; a crash before its end loses everything.
+        wait_for(
+            lambda: self._is_durable(following), "its append-only file holds what it has", FAILOVER_SECONDS
+        )
         target = ("FAILOVER", "TO", "127.0.0.1", new.port)
         wait_for(lambda: self._told(target), "the failover begins", FAILOVER_SECONDS)
         wait_for(lambda: self._role(following) == "master", "the standby is the master", FAILOVER_SECONDS)
@@ -99,6 +103,11 @@ class Stage:
                 raise
             return False
         return True
+
+    @staticmethod
+    def _is_durable(client: Any) -> bool:
+        told = client.info("persistence")
+        return not (told["aof_rewrite_in_progress"] or told["aof_rewrite_scheduled"])
 
     @staticmethod
     def _role(client: Any) -> str:
