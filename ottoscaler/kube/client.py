@@ -1,4 +1,4 @@
-"""The Pod API over raw JSON: the only module, with credentials, that speaks to Kubernetes.
+"""The Pod API over raw JSON.
 
 Each call is sent once, has a connect and a read timeout, and raises our errors, whose type says whether
 trying again may help. Thread-safe.
@@ -17,7 +17,6 @@ from urllib.parse import quote, urlencode
 
 import urllib3
 
-from ottoscaler import __version__
 from ottoscaler.errors import (
     KubernetesError,
     KubernetesUnavailable,
@@ -30,29 +29,18 @@ from ottoscaler.kube.credentials import Access
 from ottoscaler.kube.decoding import events, parsed, pod, slim, warnings
 from ottoscaler.kube.list_page import page
 from ottoscaler.kube.log_tail import last_bytes
-from ottoscaler.kube.server_clock import ServerClock
-from ottoscaler.kube.server_health import ServerHealth, ServerSign, sign_of
-from ottoscaler.kube.status import NEVER_SENT, error_of, plain, retry_after
+from ottoscaler.kube.request import Observe, Requests
 from ottoscaler.kube.throttle import CREATES, DELETES, LOGS, LOOKS, Throttle, Turn
-from ottoscaler.kube.transport import Transport
 from ottoscaler.model import JsonObject, PodView
 from ottoscaler.pods.labels import START_GATE, event_in
-from ottoscaler.pods.refusal_table import is_policy
 from ottoscaler.pods.view import parse_pod
 
-USER_AGENT = f"ottoscaler/{__version__}"
 READ_SECONDS = 12.0  # of everything but creates and lists
 CREATE_SECONDS = 60.0  # a create passes admission webhooks, each of which may take 30 s
 LIST_SECONDS = 10.0  # a page; the watch thread must show progress within 15 s
 MOST_WARNINGS = 50  # of one Pod, in one answer
 PAGE = 500  # Pods in one answer at most, as kubectl asks
 PIECE_BYTES = 256 * 1024  # of a list, that are decoded together
-
-_TIMED_OUT = (TimeoutError, urllib3.exceptions.ReadTimeoutError)
-_CACHED = ("list", "watch")  # a server that has lost its etcd may still answer these
-_ANY_SERVER = (0, 401, 429)  # a broken stream; our credentials; overload, which new connections make worse
-
-Observe = Callable[[str, int, float], None]  # verb, code (0: no answer), seconds
 
 
 class RequestTurn:
@@ -92,14 +80,11 @@ class PodClient:
         observe: Observe,
         create_seconds: float = CREATE_SECONDS,
     ) -> None:
-        self._access = access
-        self._transport = Transport(access)
+        self._requests = Requests(access, throttle, observe)
         self._throttle = throttle
-        self._observe = observe
         self._create_seconds = create_seconds
-        self._clock = ServerClock()
         self.namespace = namespace
-        self.health = ServerHealth()
+        self.health = self._requests.health
         self._path = f"/api/v1/namespaces/{quote(namespace)}/pods"
         self._patience: float | None = None  # set where this is not the namespace in which it creates
         self._refused_since = 0.0  # monotonic, there
@@ -121,19 +106,21 @@ class PodClient:
     def create_turn(self, body: bytes, event: str, profile: str) -> RequestTurn:
         """A turn to create the Pod that ``body`` (JSON) describes. Nothing is sent before
         ``RequestTurn.send``; credentials are read here, so that nothing slow stands before it then."""
-        headers = self._headers(body)
+        headers = self._requests.headers(body)
         return RequestTurn(
             self._throttle.turn(event, profile), lambda: self._create(self._path, body, headers)
         )
 
     def dry_run(self, body: bytes) -> None:
         """Ask whether the API server would take that Pod. Raises as ``RequestTurn.send``."""
-        headers = self._headers(body)
+        headers = self._requests.headers(body)
         with self._throttle.look(""):
             self._create(f"{self._path}?dryRun=All", body, headers)
 
     def _create(self, path: str, body: bytes, headers: dict[str, str]) -> JsonObject:
-        response = self._send("create", "POST", path, body, headers, self._create_seconds, stream=False)
+        response = self._requests.send(
+            "create", "POST", path, body, headers, self._create_seconds, stream=False
+        )
         return pod("create", parsed("create", slim(response.data)))
 
     def get(self, name: str) -> JsonObject:
@@ -170,39 +157,12 @@ class PodClient:
 
             def read(lines: int, limit: int) -> bytes:
                 query = urlencode({"container": container, "tailLines": lines, "limitBytes": limit})
-                return self._log(f"{self._path}/{quote(name)}/log?{query}", limit, deadline)
+                return self._requests.read_log(f"{self._path}/{quote(name)}/log?{query}", limit, deadline)
 
             text = last_bytes(most, read)
         if text is None:
             raise KubernetesError("log: its last lines are too long")
         return text
-
-    def _log(self, path: str, most: int, deadline: float) -> bytes:
-        begun = time.monotonic()
-        headers = {**self._headers(None), "Accept": "application/json, */*"}  # as kubectl asks
-        code = 0
-        try:
-            response = self._transport.stream("GET", path, headers, max(0.05, deadline - begun))
-            try:
-                data = bytearray()
-                for piece in response.stream():
-                    data += piece
-                    if time.monotonic() > deadline:
-                        raise TimeoutError("it takes too long")
-                    if len(data) >= most:
-                        break
-                code = response.status
-            finally:
-                response.close()
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise KubernetesUnavailable(f"log: {plain(error)}") from error
-        finally:
-            self._observe("log", code, time.monotonic() - begun)
-        if code == 429:
-            self._throttle.answered(code, 0.0)
-        if code >= 300:
-            raise error_of("log", code, bytes(data), 0.0)
-        return bytes(data[:most])
 
     def warnings(self, uid: str) -> list[str]:
         """What the scheduler and the kubelets warn of this very Pod, the newest last: reason and message.
@@ -218,10 +178,10 @@ class PodClient:
         """Take our scheduling gate off this very Pod, others' stay. Harmless twice. Raises PodGone."""
         gates = [{"name": START_GATE, "$patch": "delete"}]
         body = json.dumps({"metadata": {"uid": uid}, "spec": {"schedulingGates": gates}}).encode()
-        headers = {**self._headers(body), "Content-Type": "application/strategic-merge-patch+json"}
+        headers = {**self._requests.headers(body), "Content-Type": "application/strategic-merge-patch+json"}
         try:
             with self._throttle.look(event_in(name)):
-                self._send(
+                self._requests.send(
                     "patch", "PATCH", f"{self._path}/{quote(name)}", body, headers, READ_SECONDS, stream=False
                 )
         except KubernetesUnavailable:
@@ -246,11 +206,11 @@ class PodClient:
         while True:
             beat()
             path = f"{self._path}?{urlencode(query)}"
-            response = self._send("list", "GET", path, None, self._headers(None), LIST_SECONDS, stream=True)
+            response = self._requests.send("list", "GET", path, None, None, LIST_SECONDS, stream=True)
             try:
                 found, version, rest = page(_beating(response.stream(PIECE_BYTES), beat), parse_pod)
             except (urllib3.exceptions.HTTPError, OSError) as error:
-                raise self._unanswered("list", error, LIST_SECONDS) from error
+                raise self._requests.unanswered("list", error, LIST_SECONDS) from error
             finally:
                 response.close()
             views += found
@@ -276,12 +236,12 @@ class PodClient:
         }
         path = f"{self._path}?{urlencode(query)}"
         # It lasts for minutes, so it holds no place among the throttle's calls.
-        response = self._send("watch", "GET", path, None, self._headers(None), silence, stream=True)
+        response = self._requests.send("watch", "GET", path, None, None, silence, stream=True)
         try:
             opened(response)
             yield from events(response)
         except KubernetesError as error:
-            self._judge_server("watch", response, error)
+            self._requests.judge_server("watch", response, error)
             raise
         finally:
             response.close()
@@ -308,7 +268,7 @@ class PodClient:
     def now(self) -> float | None:
         """Unix seconds by the API server's clock, for comparing with its own times; ``None`` while its
         answers do not agree."""
-        return self._clock.now()
+        return self._requests.clock.now()
 
     def version(self) -> str:
         """The API server's version, such as v1.30.2."""
@@ -327,7 +287,7 @@ class PodClient:
         parse: bool = True,
     ) -> JsonObject:
         try:
-            response = self._send(verb, method, path, body, self._headers(body), READ_SECONDS, stream=False)
+            response = self._requests.send(verb, method, path, body, None, READ_SECONDS, stream=False)
         except KubernetesError as error:
             if self._patience is not None and error.status == 403:
                 raise self._without_right(error, self._patience) from error
@@ -342,87 +302,6 @@ class PodClient:
         if now - self._refused_since > patience:
             return NoRight(text, status=403)
         return KubernetesUnavailable(text, status=403)
-
-    def _headers(self, body: bytes | None) -> dict[str, str]:
-        headers = {**self._access.headers(), "Accept": "application/json", "User-Agent": USER_AGENT}
-        if body is not None:
-            headers["Content-Type"] = "application/json"
-        return headers
-
-    def _send(
-        self,
-        verb: str,
-        method: str,
-        path: str,
-        body: bytes | None,
-        headers: dict[str, str],
-        read_seconds: float,
-        *,
-        stream: bool,
-    ) -> Any:
-        begun = time.monotonic()
-        try:
-            response = (
-                self._transport.page(path, headers, read_seconds)
-                if verb == "list"
-                else self._transport.stream(method, path, headers, read_seconds)
-                if stream
-                else self._transport.send(method, path, body, headers, read_seconds)
-            )
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            self._observe(verb, 0, time.monotonic() - begun)
-            raise self._unanswered(verb, error, read_seconds) from error
-        seconds = time.monotonic() - begun
-        self._observe(verb, response.status, seconds)
-        if response.status < 300:
-            self._throttle.answered(response.status, 0.0 if verb == "create" else seconds)
-            self.health.note(verb, ServerSign.WELL)
-            if verb not in _CACHED:
-                self._transport.well()
-            if "continue=" not in path:  # the pages of a list are one answer
-                self._clock.note(response.headers.get("date", ""), begun)
-            return response
-        try:
-            data = response.data
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise self._unanswered(verb, error, read_seconds) from error
-        finally:
-            if stream:
-                response.close()
-        after = retry_after(response.headers) if response.status in (429, 503) else 0.0
-        refusal = error_of(verb, response.status, data, after)
-        self._learn(verb, refusal, seconds, after)
-        self._judge_server(verb, response, refusal)
-        raise refusal
-
-    def _unanswered(self, verb: str, error: Exception, read_seconds: float) -> KubernetesUnavailable:
-        """The error for a request without a whole answer."""
-        unsent = isinstance(error, NEVER_SENT)
-        timed_out = isinstance(error, _TIMED_OUT) and not unsent
-        text = f"{verb}: no answer within {read_seconds:g} s" if timed_out else f"{verb}: {plain(error)}"
-        sign = sign_of(verb, 0, text, unsent=unsent)
-        self.health.note(verb, sign, text)
-        if timed_out and sign is ServerSign.TROUBLED:
-            self._transport.wrong(None, text)
-        return KubernetesUnavailable(text, unsent=unsent)
-
-    def _learn(self, verb: str, error: KubernetesError, seconds: float, after: float) -> None:
-        """What an answer that is no success tells of more than its own Pod. Admission may take its time, and
-        deny with any status: of a create's time and of a webhook's words nothing is concluded."""
-        text = str(error)
-        policy = is_policy(text)
-        if not policy:
-            self._throttle.answered(error.status, 0.0 if verb == "create" else seconds, after)
-            if error.status == 401:
-                self._access.reload()
-        sign = sign_of(verb, error.status, text)
-        self.health.note(verb, ServerSign.TROUBLED if isinstance(error, UnusableAnswer) else sign, text)
-
-    def _judge_server(self, verb: str, response: Any, error: KubernetesError) -> None:
-        """Whether another server behind the same name might do better than the one that answered so."""
-        troubled = sign_of(verb, error.status, str(error)) is ServerSign.TROUBLED
-        if troubled and error.status not in _ANY_SERVER:
-            self._transport.wrong(response, str(error))
 
 
 def _beating(pieces: Iterator[bytes], beat: Callable[[], None]) -> Iterator[bytes]:

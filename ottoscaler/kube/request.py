@@ -1,0 +1,157 @@
+"""One request to the API server: sent once, and what its answer tells of more than its own Pod.
+
+Every answer tells the throttle how much the API server bears, the health whether it is in trouble, the
+clock what time it has, and the transport whether another server behind the same name might do better.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import urllib3
+
+from ottoscaler import __version__
+from ottoscaler.errors import KubernetesError, KubernetesUnavailable, UnusableAnswer
+from ottoscaler.kube.credentials import Access
+from ottoscaler.kube.server_clock import ServerClock
+from ottoscaler.kube.server_health import ServerHealth, ServerSign, sign_of
+from ottoscaler.kube.status import NEVER_SENT, error_of, plain, retry_after
+from ottoscaler.kube.throttle import Throttle
+from ottoscaler.kube.transport import Transport
+from ottoscaler.pods.refusal_table import is_policy
+
+USER_AGENT = f"ottoscaler/{__version__}"
+
+_TIMED_OUT = (TimeoutError, urllib3.exceptions.ReadTimeoutError)
+_CACHED = ("list", "watch")  # a server that has lost its etcd may still answer these
+_ANY_SERVER = (0, 401, 429)  # a broken stream; our credentials; overload, which new connections make worse
+
+Observe = Callable[[str, int, float], None]  # verb, code (0: no answer), seconds
+
+
+class Requests:
+    """Sends requests, for all namespaces. Thread-safe. It takes no place in the throttle: its caller does."""
+
+    def __init__(self, access: Access, throttle: Throttle, observe: Observe) -> None:
+        self._access = access
+        self._transport = Transport(access)
+        self._throttle = throttle
+        self._observe = observe
+        self.clock = ServerClock()
+        self.health = ServerHealth()
+
+    def headers(self, body: bytes | None) -> dict[str, str]:
+        """The headers of a request, with credentials that may be read from disk for it."""
+        headers = {**self._access.headers(), "Accept": "application/json", "User-Agent": USER_AGENT}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        return headers
+
+    def send(
+        self,
+        verb: str,
+        method: str,
+        path: str,
+        body: bytes | None,
+        headers: dict[str, str] | None,
+        read_seconds: float,
+        *,
+        stream: bool,
+    ) -> Any:
+        """The response, read whole unless ``stream``. Without ``headers``, those of ``headers(body)``.
+
+        Raises a KubernetesError for any answer but success, KubernetesUnavailable for none in time."""
+        headers = headers if headers is not None else self.headers(body)
+        begun = time.monotonic()
+        try:
+            response = (
+                self._transport.page(path, headers, read_seconds)
+                if verb == "list"
+                else self._transport.stream(method, path, headers, read_seconds)
+                if stream
+                else self._transport.send(method, path, body, headers, read_seconds)
+            )
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            self._observe(verb, 0, time.monotonic() - begun)
+            raise self.unanswered(verb, error, read_seconds) from error
+        seconds = time.monotonic() - begun
+        self._observe(verb, response.status, seconds)
+        if response.status < 300:
+            self._throttle.answered(response.status, 0.0 if verb == "create" else seconds)
+            self.health.note(verb, ServerSign.WELL)
+            if verb not in _CACHED:
+                self._transport.well()
+            if "continue=" not in path:  # the pages of a list are one answer
+                self.clock.note(response.headers.get("date", ""), begun)
+            return response
+        try:
+            data = response.data
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise self.unanswered(verb, error, read_seconds) from error
+        finally:
+            if stream:
+                response.close()
+        after = retry_after(response.headers) if response.status in (429, 503) else 0.0
+        refusal = error_of(verb, response.status, data, after)
+        self._learn(verb, refusal, seconds, after)
+        self.judge_server(verb, response, refusal)
+        raise refusal
+
+    def read_log(self, path: str, most: int, deadline: float) -> bytes:
+        """The first ``most`` bytes of a log. The call ends at a node, so only a 429 tells of the API server."""
+        begun = time.monotonic()
+        headers = {**self.headers(None), "Accept": "application/json, */*"}  # as kubectl asks
+        code = 0
+        try:
+            response = self._transport.stream("GET", path, headers, max(0.05, deadline - begun))
+            try:
+                data = bytearray()
+                for piece in response.stream():
+                    data += piece
+                    if time.monotonic() > deadline:
+                        raise TimeoutError("it takes too long")
+                    if len(data) >= most:
+                        break
+                code = response.status
+            finally:
+                response.close()
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise KubernetesUnavailable(f"log: {plain(error)}") from error
+        finally:
+            self._observe("log", code, time.monotonic() - begun)
+        if code == 429:
+            self._throttle.answered(code, 0.0)
+        if code >= 300:
+            raise error_of("log", code, bytes(data), 0.0)
+        return bytes(data[:most])
+
+    def unanswered(self, verb: str, error: Exception, read_seconds: float) -> KubernetesUnavailable:
+        """The error for a request without a whole answer."""
+        unsent = isinstance(error, NEVER_SENT)
+        timed_out = isinstance(error, _TIMED_OUT) and not unsent
+        text = f"{verb}: no answer within {read_seconds:g} s" if timed_out else f"{verb}: {plain(error)}"
+        sign = sign_of(verb, 0, text, unsent=unsent)
+        self.health.note(verb, sign, text)
+        if timed_out and sign is ServerSign.TROUBLED:
+            self._transport.wrong(None, text)
+        return KubernetesUnavailable(text, unsent=unsent)
+
+    def _learn(self, verb: str, error: KubernetesError, seconds: float, after: float) -> None:
+        """What an answer that is no success tells of more than its own Pod. Admission may take its time, and
+        deny with any status: of a create's time and of a webhook's words nothing is concluded."""
+        text = str(error)
+        policy = is_policy(text)
+        if not policy:
+            self._throttle.answered(error.status, 0.0 if verb == "create" else seconds, after)
+            if error.status == 401:
+                self._access.reload()
+        sign = sign_of(verb, error.status, text)
+        self.health.note(verb, ServerSign.TROUBLED if isinstance(error, UnusableAnswer) else sign, text)
+
+    def judge_server(self, verb: str, response: Any, error: KubernetesError) -> None:
+        """Whether another server behind the same name might do better than the one that answered so."""
+        troubled = sign_of(verb, error.status, str(error)) is ServerSign.TROUBLED
+        if troubled and error.status not in _ANY_SERVER:
+            self._transport.wrong(response, str(error))
