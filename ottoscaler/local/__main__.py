@@ -16,6 +16,7 @@ from typing import NoReturn
 from ottoscaler.errors import OttoscalerError
 from ottoscaler.local import shell
 from ottoscaler.local.cluster import LocalCluster
+from ottoscaler.local.node.machine import ServerOptions
 from ottoscaler.local.service import Service, ServiceFailed
 
 _DESCRIPTION = """\
@@ -111,9 +112,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, {*signals, signal.SIGCHLD})
     cluster = LocalCluster(
         "simulated" if options.simulated else "process",
+        ServerOptions(port=options.port),
         redis=not options.no_redis,
         directory=options.dir,
-        port=options.port,
         redis_port=options.redis_port,
         nodes=options.nodes,
     )

@@ -17,16 +17,12 @@ import yaml
 
 from ottoscaler.errors import OttoscalerError
 from ottoscaler.local.apiserver.audit import Audit
-from ottoscaler.local.apiserver.discovery import MINOR
 from ottoscaler.local.apiserver.faults import Faults
-from ottoscaler.local.apiserver.store import HISTORY_LIMIT
-from ottoscaler.local.node.kubelet_simulated import RUN_SECONDS, START_DELAY
-from ottoscaler.local.node.machine import KubeletKind, Machine, Options
+from ottoscaler.local.node.machine import KubeletKind, Machine, ServerOptions
 from ottoscaler.local.redis_server import RedisServer
 
 CALL_SECONDS = 10.0  # for the event loop to do one thing
 STOP_SECONDS = 15.0
-BOOKMARK_SECONDS = 5.0  # kube-apiserver sends one a minute; sooner shows more in a test's time
 
 
 class LocalCluster:
@@ -35,9 +31,7 @@ class LocalCluster:
     ``kubelet``: ``"process"`` runs each container's command on this machine, ``"simulated"`` obeys
     ``sim/...`` annotations, None leaves Pods as they are written (unscheduled, so that a delete is
     immediate). ``redis`` False leaves Redis out. ``directory`` None is a temporary one that ``stop``
-    removes. ``token``: without this bearer token requests are answered with 401. ``node_size`` changes
-    each node's cpu, memory and pods. ``minor`` is the version it says it is, 1.``minor``; below 27 it knows
-    no scheduling gates. Starts within 0.5 s, Redis apart.
+    removes. Starts within 0.5 s, Redis apart.
 
     ``faults`` and ``audit`` may be used from any thread.
     """
@@ -45,34 +39,15 @@ class LocalCluster:
     def __init__(
         self,
         kubelet: KubeletKind | None = "process",
+        server: ServerOptions = ServerOptions(),  # noqa: B008 - it is frozen
         *,
         redis: bool = True,
-        directory: Path | str | None = None,
-        port: int = 0,
         redis_port: int = 0,
-        redis_fsync: str = "everysec",
+        directory: Path | str | None = None,
         nodes: int = 1,
-        node_size: dict[str, str] | None = None,
-        token: str | None = None,
-        start_delay: float = START_DELAY,
-        run_seconds: float = RUN_SECONDS,
-        bookmark_seconds: float = BOOKMARK_SECONDS,
-        history_limit: int = HISTORY_LIMIT,
-        minor: int = MINOR,
     ) -> None:
-        self._options = Options(
-            kubelet=kubelet,
-            nodes=nodes,
-            node_size=node_size or {},
-            port=port,
-            token=token,
-            start_delay=start_delay,
-            run_seconds=run_seconds,
-            bookmark_seconds=bookmark_seconds,
-            history_limit=history_limit,
-            minor=minor,
-        )
-        self._with_redis, self._redis_port, self._redis_fsync = redis, redis_port, redis_fsync
+        self._kubelet, self._server, self._nodes = kubelet, server, nodes
+        self._with_redis, self._redis_port = redis, redis_port
         self._given = Path(directory) if directory is not None else None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -95,9 +70,7 @@ class LocalCluster:
         try:
             self._start_machine()
             if self._with_redis:
-                redis = RedisServer(
-                    self._directory / "redis", self._redis_port, fsync=self._redis_fsync, spawn=self._call
-                )
+                redis = RedisServer(self._directory / "redis", self._redis_port, spawn=self._call)
                 redis.start()
                 self._redis = redis
         except BaseException:
@@ -106,7 +79,7 @@ class LocalCluster:
         return self
 
     def _start_machine(self) -> None:
-        machine = self._machine = Machine(self._options, self._directory)
+        machine = self._machine = Machine(self._server, self._kubelet, self._nodes, self._directory)
         self._audit = Audit(machine.recorder, self._call)
         self._faults = machine.faults = Faults(machine.plan, machine, self._call)
         port, control_port = self._call(machine.start)
@@ -181,7 +154,7 @@ class LocalCluster:
         return self._audit
 
     def _kubeconfig(self) -> str:
-        user = {"token": self._options.token} if self._options.token else {}
+        user = {"token": self._server.token} if self._server.token else {}
         document = {
             "apiVersion": "v1",
             "kind": "Config",

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from ottoscaler.local import LocalCluster
+from ottoscaler.local.node.machine import ServerOptions
 
 from .client import ApiServer, Namespace, until
 
@@ -25,7 +26,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[ApiServer]:
     if request.param == "real":
         yield ApiServer(os.environ["OTTOSCALER_TEST_KUBECONFIG"])
         return
-    with LocalCluster("simulated", redis=False, bookmark_seconds=0.2) as cluster:
+    with LocalCluster("simulated", ServerOptions(bookmark_seconds=0.2), redis=False) as cluster:
         yield ApiServer(cluster.kubeconfig_path)
 
 

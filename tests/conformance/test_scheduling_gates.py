@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from ottoscaler.local import LocalCluster
+from ottoscaler.local.node.machine import ServerOptions
 
 from .client import JSON_PATCH, SHORT, ApiServer, Namespace, pod
 
@@ -133,7 +134,7 @@ def old_namespace(server: ApiServer, namespace: Namespace) -> Iterator[Namespace
     if int(server.call("GET", "/version")["minor"].rstrip("+")) < 26:
         yield namespace
         return
-    with LocalCluster("simulated", redis=False, minor=20) as cluster:
+    with LocalCluster("simulated", ServerOptions(minor=20), redis=False) as cluster:
         yield Namespace(ApiServer(cluster.kubeconfig_path), "default")
 
 

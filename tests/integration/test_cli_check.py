@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ottoscaler.local import LocalCluster
+from ottoscaler.local.node.machine import ServerOptions
 from ottoscaler.local.ports import free_port
 from ottoscaler.local.redis_server import RedisServer
 from tests.harness.cluster_state import FOREVER, local_only
@@ -237,6 +238,6 @@ def test_start_gate_asks_for_the_verb_patch_and_a_server_that_knows_gates(
     ran = check(place, OTTO_START_GATE="true")
     assert any("may not patch pods" in line for line in findings(ran, "problem"))
     assert not any("patch" in line for line in findings(check(place), "problem"))
-    with LocalCluster(None, redis=False, minor=26) as old:
+    with LocalCluster(None, ServerOptions(minor=26), redis=False) as old:
         ran = check(place, OTTO_START_GATE="true", KUBECONFIG=str(old.kubeconfig_path), NAMESPACE="default")
     assert any("OTTO_START_GATE needs Kubernetes 1.27" in line for line in findings(ran, "problem"))

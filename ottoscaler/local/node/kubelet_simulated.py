@@ -98,11 +98,8 @@ def _number(
 class SimulatedKubelet:
     """Plays the Pods bound to the fake nodes. Event loop thread only."""
 
-    def __init__(
-        self, store: Store, nodes: Nodes, events: CoreEvents, start_delay: float, run_seconds: float
-    ) -> None:
+    def __init__(self, store: Store, nodes: Nodes, events: CoreEvents) -> None:
         self._store, self._nodes, self._events = store, nodes, events
-        self._start_delay, self._run_seconds = start_delay, run_seconds
         self._pods: dict[str, _Simulated] = {}
         self._addresses = itertools.count(1)
 
@@ -133,7 +130,7 @@ class SimulatedKubelet:
             if terminal(pod):
                 known.stage = "ended"
             elif not pod["metadata"].get("deletionTimestamp"):
-                self._after(_number(pod, "start-delay", self._start_delay), self._begin, uid)
+                self._after(_number(pod, "start-delay", START_DELAY), self._begin, uid)
         if pod["metadata"].get("deletionTimestamp") and known.stage != "ending":
             self._end(uid, known, pod)
         elif terminal(pod) and known.stage not in ("ended", "ending"):
@@ -193,7 +190,7 @@ class SimulatedKubelet:
                 return
         known.started, known.stage = self._nodes.now(known.node), "running"
         containers = pod["spec"]["containers"]
-        seconds = max(_number(pod, "run-seconds", self._run_seconds, [one]) for one in containers)
+        seconds = max(_number(pod, "run-seconds", RUN_SECONDS, [one]) for one in containers)
         if math.isfinite(seconds):
             self._after(seconds, self._finish, uid)
         self._report(known, entry, "Running", [pod_status.running(known.started) for _ in containers])

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from ottoscaler.local.apiserver import pods
 from ottoscaler.local.apiserver.admission import Admission
 from ottoscaler.local.apiserver.api import Api
 from ottoscaler.local.apiserver.audit import Recorder
 from ottoscaler.local.apiserver.core_events import CoreEvents
+from ottoscaler.local.apiserver.discovery import MINOR
 from ottoscaler.local.apiserver.fault_plan import FaultPlan
 from ottoscaler.local.apiserver.faults import Faults
 from ottoscaler.local.apiserver.lists import Lists
@@ -27,57 +29,54 @@ from ottoscaler.local.node.kubelet_simulated import SimulatedKubelet
 from ottoscaler.local.node.nodes import Nodes
 from ottoscaler.local.node.scheduler import Scheduler
 
+BOOKMARK_SECONDS = 5.0  # kube-apiserver sends one a minute; sooner shows more in a test's time
+
 KubeletKind = Literal["process", "simulated"]
 
 _NODE_SIZE = {"cpu": "4000", "memory": "16Ti", "ephemeral-storage": "16Ti", "pods": "20000"}
 
 
-class Options:
-    """The constructor's arguments, as they came."""
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """What the API server is like. With a ``token``, requests without this bearer token get 401. ``minor`` is
+    the version it says it is, 1.``minor``; below 27 it knows no scheduling gates."""
 
-    def __init__(self, **options: Any) -> None:
-        self.kubelet: KubeletKind | None = options["kubelet"]
-        self.nodes: int = options["nodes"]
-        self.node_size: dict[str, str] = options["node_size"]
-        self.port: int = options["port"]
-        self.token: str | None = options["token"]
-        self.start_delay: float = options["start_delay"]
-        self.run_seconds: float = options["run_seconds"]
-        self.bookmark_seconds: float = options["bookmark_seconds"]
-        self.history_limit: int = options["history_limit"]
-        self.minor: int = options["minor"]
+    port: int = 0
+    token: str | None = None
+    bookmark_seconds: float = BOOKMARK_SECONDS
+    minor: int = MINOR
 
 
 class Machine:
     """Everything that lives on the event loop thread; what faults are done to."""
 
-    def __init__(self, options: Options, directory: Path) -> None:
-        self._options, self._directory = options, directory
-        self.store = Store(options.history_limit)
+    def __init__(
+        self, server: ServerOptions, kubelet: KubeletKind | None, nodes: int, directory: Path
+    ) -> None:
+        self._port, self._directory = server.port, directory
+        self.store = Store()
         self.recorder = Recorder(self.store)
         self.plan = FaultPlan()
         self.faults: Faults | None = None
         quotas, namespaces = Quotas(self.store), Namespaces(self.store)
-        self.nodes = Nodes(self.store, options.nodes, {**_NODE_SIZE, **options.node_size})
+        self.nodes = Nodes(self.store, nodes, _NODE_SIZE)
         self.events = CoreEvents(self.store)
         self.scheduler = Scheduler(self.store, self.nodes, self.events)
-        self._kubelet = self._make_kubelet()
+        self._kubelet = self._make_kubelet(kubelet)
         self._namespaces = namespaces
-        lists = Lists(self.store, self.plan, options.bookmark_seconds)
-        objects = Objects(self.store, quotas, namespaces, Admission(self.plan), options.minor)
+        lists = Lists(self.store, self.plan, server.bookmark_seconds)
+        objects = Objects(self.store, quotas, namespaces, Admission(self.plan), server.minor)
         api = Api(
-            self.store, objects, lists, self.plan, self._kubelet, self._control, options.token, options.minor
+            self.store, objects, lists, self.plan, self._kubelet, self._control, server.token, server.minor
         )
         self._server = Server(api.answer, self.recorder.record, self.plan)
         self._controls = Server(api.answer, self.recorder.record, self.plan)
 
-    def _make_kubelet(self) -> ProcessKubelet | SimulatedKubelet | None:
-        options = self._options
-        if options.kubelet == "process":
+    def _make_kubelet(self, kind: KubeletKind | None) -> ProcessKubelet | SimulatedKubelet | None:
+        if kind == "process":
             return ProcessKubelet(self.store, self.nodes, self.events, self._directory / "pods")
-        if options.kubelet == "simulated":
-            times = (options.start_delay, options.run_seconds)
-            return SimulatedKubelet(self.store, self.nodes, self.events, *times)
+        if kind == "simulated":
+            return SimulatedKubelet(self.store, self.nodes, self.events)
         return None
 
     async def start(self) -> tuple[int, int]:
@@ -87,7 +86,7 @@ class Machine:
         if self._kubelet is not None:
             self.scheduler.start()
             await self._kubelet.start()
-        await self._server.listen(self._options.port)
+        await self._server.listen(self._port)
         await self._controls.listen()
         return self._server.port, self._controls.port
 

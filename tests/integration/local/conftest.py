@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from ottoscaler.local import LocalCluster
+from ottoscaler.local.node.machine import ServerOptions
 
 from ...conformance.client import ApiServer, Namespace
 
@@ -16,7 +17,7 @@ _numbers = itertools.count(1)
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[LocalCluster]:
-    with LocalCluster("process", redis=False, bookmark_seconds=0.2) as running:
+    with LocalCluster("process", ServerOptions(bookmark_seconds=0.2), redis=False) as running:
         yield running
 
 

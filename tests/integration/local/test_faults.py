@@ -14,6 +14,7 @@ import pytest
 
 from ottoscaler.local import LocalCluster
 from ottoscaler.local.apiserver.statuses import ApiError
+from ottoscaler.local.node.machine import ServerOptions
 
 from ...conformance.client import Namespace, pod
 
@@ -175,7 +176,7 @@ def test_audit_can_be_read_over_http(namespace: Namespace) -> None:
 def test_wrong_token_is_unauthorized() -> None:
     from ...conformance.client import ApiServer
 
-    with LocalCluster(None, redis=False, token="sesame") as cluster:
+    with LocalCluster(None, ServerOptions(token="sesame"), redis=False) as cluster:
         server = ApiServer(cluster.kubeconfig_path)
         assert server.call("GET", "/api/v1/pods").code == 200
         server._token = "wrong"
