@@ -39,6 +39,7 @@ from ottoscaler.controller.reading import EventReader
 from ottoscaler.controller.reconciler import Reconciler
 from ottoscaler.controller.scale_down import ScaleDowns
 from ottoscaler.controller.shutdown import Phases, Shutdown
+from ottoscaler.controller.stream_reader import StreamReader
 from ottoscaler.controller.sweep import PodSource, Sweep
 from ottoscaler.controller.takeover import Takeover
 from ottoscaler.errors import RedisError
@@ -86,7 +87,9 @@ class App:
         self._make_state()
         self._make_workers()
         self._make_stages(templates)
-        self._make_upkeep()
+        self._make_takeover()
+        self._make_reconciler()
+        self._make_shutdown()
         self._make_signals()
 
     # --- making: each part is given those before it
@@ -101,6 +104,7 @@ class App:
             answer_seconds=s.poll_seconds + READ_ANSWER_SECONDS,
             bounded_entries=True,
         )
+        self._reader = StreamReader(self._listener_redis, s.poll_seconds, self.metrics)
         self._pods = connect(
             s.kubeconfig, s.namespace, s.kube_qps, s.kube_burst, self._observe, s.kube_create_seconds
         )
@@ -145,7 +149,7 @@ class App:
     def _pause_changed(self, on: bool) -> None:
         """At once: an open read would take what comes for as long as it blocks."""
         if on:
-            self._listener.unblock(self._lease_redis)
+            self._reader.unblock(self._lease_redis)
         self._inbox.wake()
 
     def _control(self, name: str, stop: threading.Event | None = None) -> Control:
@@ -170,8 +174,6 @@ class App:
             pods=self._pods,
             watcher=self.watcher,
             lease=self.lease,
-            pause=self._pause,
-            logs=LogRules(KeepLogs(s.logs), s.log_bytes, s.logs_total_bytes, s.retention_seconds),
             metrics=self.metrics,
             limits=WorkerLimits(
                 s.instance,
@@ -182,6 +184,7 @@ class App:
                 s.failed_pod_ttl_seconds,
                 s.succeeded_pod_ttl_seconds,
                 s.image_pull_grace_seconds,
+                LogRules(KeepLogs(s.logs), s.log_bytes, s.logs_total_bytes, s.retention_seconds),
             ),
             retrier=Retrier(phases.abandon),
             start_retrier=Retrier(phases.stopping),
@@ -231,20 +234,17 @@ class App:
             self.metrics,
         )
         self._listener = Listener(
-            self._listener_redis,
+            self._reader,
             self._ledger,
             self._in_hand,
             self._intake,
             self._reach,
             self._pause,
-            poll_seconds=s.poll_seconds,
-            metrics=self.metrics,
-            control=self._control("listener"),
+            self._control("listener"),
         )
 
-    def _make_upkeep(self) -> None:
-        """Who takes over what others left, who sweeps, and who hands over at a stop."""
-        s = self.settings
+    def _make_takeover(self) -> None:
+        """Who takes over what the dead, the full and the stopped left."""
         self._takeover = Takeover(
             self._surveys,
             self._ledger,
@@ -255,6 +255,10 @@ class App:
             self._listener.reread_own,
             self._control("takeover"),
         )
+
+    def _make_reconciler(self) -> None:
+        """Who sees to what no stage waits for: adoptees without a slot, leftover Pods, Redis's upkeep."""
+        s = self.settings
         adoptees = Adoptees(self.registry, self._workers, self._leaving, self._inbox)
         self._reconciler = Reconciler(
             self._unclaimed,
@@ -287,11 +291,14 @@ class App:
             ),
             self._control("reconciler"),
         )
+
+    def _make_shutdown(self) -> None:
+        """Who hands over at a stop."""
         self._shutdown = Shutdown(
             self._phases,
             self._threads,
             (self._inbox.wake, self._surveys.wake, self._unclaimed.wake),
-            partial(self._listener.unblock, self._redis),
+            partial(self._reader.unblock, self._redis),
             Handover(
                 self._ledger,
                 self.registry,

@@ -10,15 +10,14 @@ from collections.abc import Callable
 
 from ottoscaler.controller.intake import Intake
 from ottoscaler.controller.reach import Reach
+from ottoscaler.controller.stream_reader import StreamReader
 from ottoscaler.errors import BadEvent, Fenced, GroupMissing, RedisError, Wiped
 from ottoscaler.events.values import raw_task_id
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.pause import Pause
 from ottoscaler.ledger.records import Entry
-from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.ledger.replicas import KILLED_ITS_READERS
 from ottoscaler.telemetry.logs import flood, get_logger
-from ottoscaler.telemetry.metrics import Metrics
 from ottoscaler.threads import Control, Loop
 from ottoscaler.workers.in_hand import InHand
 
@@ -40,26 +39,21 @@ class Listener(Loop):
 
     def __init__(
         self,
-        stream: RedisClient,
+        reader: StreamReader,
         ledger: Ledger,
         in_hand: InHand,
         intake: Intake,
         reach: Reach,
         pause: Pause,
-        *,
-        poll_seconds: float,
-        metrics: Metrics,
         control: Control,
     ) -> None:
         super().__init__(control)
-        self._stream = stream
+        self._reader = reader
         self._ledger = ledger
         self._in_hand = in_hand
         self._intake = intake
         self._reach = reach
         self._pause = pause
-        self._poll_seconds = poll_seconds
-        self._metrics = metrics
         self._cut_off = False  # at the last step
         self._full = False  # there was no room at the last step
         self._paused = False  # nothing was to be read at the last step
@@ -69,7 +63,6 @@ class Listener(Loop):
         self._left_by_the_dead = True  # our own pending entries, rather than by a lost reply
         self._looked_behind = "0-0"  # with a full hand, for scale_downs of every kind
         self._foreseen = "0-0"  # behind what was read, for those of a task
-        self._client_id: int | None = None
         self._most_ahead = in_hand.most * HANDS_AHEAD
 
     def reread_own(self) -> None:
@@ -78,14 +71,6 @@ class Listener(Loop):
         self._left_by_the_dead = True
         self._own_behind = "0"
 
-    def unblock(self, through: RedisClient) -> None:
-        """At a stop or a pause, by another connection: end the blocked read now instead of within its 2 s."""
-        if self._client_id is not None:
-            try:
-                through.command("CLIENT", "UNBLOCK", self._client_id)
-            except RedisError as error:
-                log.debug("unblock_failed", f"the read ends by itself: {error}")
-
     def wait(self) -> None:
         """For room, reach or the end of a pause; else the read itself waits."""
         if self._cut_off:
@@ -93,7 +78,7 @@ class Listener(Loop):
         elif self._paused:
             self._stop.wait(PAUSED_SECONDS)
         elif self._full:
-            self._in_hand.wait_for_room(min(self._poll_seconds, ROOM_SECONDS))
+            self._in_hand.wait_for_room(min(self._reader.poll_seconds, ROOM_SECONDS))
 
     def step(self, now: float) -> None:
         """One read, of at most what fits in hand; with a full hand or in a pause, one look ahead. Cut off
@@ -115,10 +100,8 @@ class Listener(Loop):
 
     def failed(self, error: Exception) -> None:
         """Whatever the lost reply held is in our own pending list now."""
-        self._own_behind, self._client_id, self._left_by_the_dead = "0", None, False
-        self._metrics.redis_polls.inc("error")
-        if not isinstance(error, Wiped):
-            self._metrics.redis_reconnects.inc()
+        self._own_behind, self._left_by_the_dead = "0", False
+        self._reader.failed(reconnects=not isinstance(error, Wiped))
         flood.warning("read_failed", f"the stream cannot be read: {error}")
 
     def _read_and_accept(self, room: int) -> None:
@@ -146,11 +129,7 @@ class Listener(Loop):
     def _read(self, room: int) -> list[Entry]:
         if self._own_behind is not None:
             return self._read_own(room, self._own_behind)
-        if self._client_id is None:
-            self._client_id = self._stream.client_id()
-        entries = self._stream.read(count=room, block_ms=int(self._poll_seconds * 1000))
-        self._metrics.redis_polls.inc("events" if entries else "empty")
-        return entries
+        return self._reader.read(room)
 
     def _read_own(self, room: int, behind: str) -> list[Entry]:
         """Our own pending entries, one alone where it may have killed its reader."""
@@ -160,7 +139,7 @@ class Listener(Loop):
         )
         for event_id in given_up:
             log.error("event_given_up", KILLED_ITS_READERS, event_id=event_id, task_id=event_id)
-        entries = self._stream.read(count=count, behind=behind) if count else []
+        entries = self._reader.read_own(count, behind) if count else []
         if self._rereads == rereads and (entries or not given_up):  # nobody asked for another look meanwhile
             self._own_behind = entries[-1].id if entries else None
         return entries

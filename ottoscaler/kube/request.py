@@ -100,7 +100,7 @@ class Requests:
         raise refusal
 
     def read_log(self, path: str, most: int, deadline: float) -> bytes:
-        """The first ``most`` bytes of a log. The call ends at a node, so only a 429 tells of the API server."""
+        """The first ``most`` bytes of a log. The call ends at a node, so only a 429 is the API server's."""
         begun = time.monotonic()
         headers = {**self.headers(None), "Accept": "application/json, */*"}  # as kubectl asks
         code = 0

@@ -60,7 +60,7 @@ class Lease(Loop):
         self.interval = min(LONGEST_BEAT_SECONDS, seconds / BEATS_A_LEASE)
         self._describe = describe
         self._lost = lost
-        self._pause = pause
+        self.group_pause = pause
         self._last_run: str | None = None
         self._next_beat = 0.0
         self._next_survey = 0.0
@@ -190,7 +190,7 @@ class Lease(Loop):
             self._enter_anew()
             return
         self._renewed(sent)
-        self._pause.tell(survey.paused)
+        self.group_pause.tell(survey.paused)
         if full:
             self._next_survey = sent + self.seconds / BEATS_A_LEASE
             self.peers = max(0, len(survey.replicas) - 1)

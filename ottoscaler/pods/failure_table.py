@@ -41,7 +41,7 @@ class Stage(Enum):
     TOO_LONG = "running for longer than the run limit"
 
 
-class Words(Enum):
+class MessageFrom(Enum):
     """Whose words come first in the result's ``message``; the others follow where the first are missing."""
 
     CONTAINER = "the container's"
@@ -65,7 +65,7 @@ class Row:
     reason: Reason
     verdict: Verdict
     sentence: str
-    words: Words = Words.CONTAINER
+    words: MessageFrom = MessageFrom.CONTAINER
     avoid_node: bool = False
     grace: float = 0.0
     says: tuple[str, ...] = ()
@@ -73,7 +73,7 @@ class Row:
 
 def _retry(
     stage: Stage, sign: Sign, values: str, reason: Reason, sentence: str, *, avoid_node: bool = True,
-    words: Words = Words.POD, says: tuple[str, ...] = (),
+    words: MessageFrom = MessageFrom.POD, says: tuple[str, ...] = (),
 ) -> Row:  # fmt: skip
     """An infrastructure failure: it says nothing about the worker, so another attempt is fair."""
     found = tuple(values.split())
@@ -83,7 +83,8 @@ def _retry(
 
 
 def _failed(
-    stage: Stage, sign: Sign, values: str, reason: Reason, sentence: str, words: Words = Words.CONTAINER,
+    stage: Stage, sign: Sign, values: str, reason: Reason, sentence: str,
+    words: MessageFrom = MessageFrom.CONTAINER,
     *, grace: float = 0.0, says: tuple[str, ...] = (),
 ) -> Row:  # fmt: skip
     """A failure of the worker's own, or of what was asked for: the next attempt would fail alike."""
@@ -143,15 +144,15 @@ _KEPT_WAITING = (
 def _kept_waiting(stage: Stage, grace: float = 0.0) -> tuple[Row, ...]:
     heals = Row(
         stage, Sign.WAITING, tuple(_PULL.split()), Status.FAILED, Reason.IMAGE_PULL, Verdict.RETRY,
-        "its image's registry could not be reached, or was not able to serve it", Words.WAITING,
+        "its image's registry could not be reached, or was not able to serve it", MessageFrom.WAITING,
         grace=grace, says=_REGISTRY,
     )  # fmt: skip
     pulls = _failed(
-        stage, Sign.WAITING, _PULL, Reason.IMAGE_PULL, "its image could not be pulled", Words.WAITING,
+        stage, Sign.WAITING, _PULL, Reason.IMAGE_PULL, "its image could not be pulled", MessageFrom.WAITING,
         grace=grace,
     )  # fmt: skip
     others = (
-        _failed(stage, Sign.WAITING, words, reason, sentence, Words.WAITING, grace=grace)
+        _failed(stage, Sign.WAITING, words, reason, sentence, MessageFrom.WAITING, grace=grace)
         for words, reason, sentence in _KEPT_WAITING
     )
     return heals, pulls, *others
@@ -172,7 +173,7 @@ TABLE: tuple[Row, ...] = (
     # Whatever befell its Pod: kubelets differ in whether they call such a Pod Succeeded or Evicted.
     _succeeded(Stage.ENDED, Sign.EXIT_CODE, "0"),
     _failed(Stage.FAILED, Sign.POD_REASON, "Evicted", Reason.EVICTED,
-            "it used more local storage than it may", Words.POD, says=_STORAGE),
+            "it used more local storage than it may", MessageFrom.POD, says=_STORAGE),
     _retry(Stage.FAILED, Sign.POD_REASON, "Evicted", Reason.EVICTED, "its node ran out of a resource"),
     _retry(Stage.FAILED, Sign.POD_REASON, "Preempting Preempted", Reason.PREEMPTED,
            "a Pod of higher priority took its place", avoid_node=False),
@@ -180,9 +181,9 @@ TABLE: tuple[Row, ...] = (
            "its node was shut down"),
     _retry(Stage.FAILED, Sign.POD_REASON, "NodeLost", Reason.NODE_LOST, "its node was lost"),
     _failed(Stage.NEVER_STARTED, Sign.POD_REASON, "DeadlineExceeded", Reason.PENDING_TIMEOUT,
-            "its time was over before it started", Words.POD),
+            "its time was over before it started", MessageFrom.POD),
     _failed(Stage.FAILED, Sign.POD_REASON, "DeadlineExceeded", Reason.DEADLINE_EXCEEDED,
-            "it ran for longer than its time limit", Words.POD),
+            "it ran for longer than its time limit", MessageFrom.POD),
     _retry(Stage.FAILED, Sign.POD_REASON, _ADMISSION, Reason.ADMISSION, "the kubelet of its node refused it"),
     *DISRUPTIONS,
     _failed(Stage.ENDED, Sign.CONTAINER_REASON, "OOMKilled", Reason.OOM_KILLED,
@@ -190,7 +191,7 @@ TABLE: tuple[Row, ...] = (
     _retry(Stage.FAILED, Sign.CONTAINER_REASON, "ContainerStatusUnknown", Reason.NODE_LOST,
            "its node lost sight of the container"),
     _retry(Stage.FAILED, Sign.CONTAINER_REASON, _NOT_RUN, Reason.START_ERROR,
-           "its node was not able to start its container", words=Words.CONTAINER, says=_RUNTIME),
+           "its node was not able to start its container", words=MessageFrom.CONTAINER, says=_RUNTIME),
     _failed(Stage.ENDED, Sign.CONTAINER_REASON, _NOT_RUN,
             Reason.START_ERROR, "its container could not be started"),
     _retry(Stage.DELETED_BY_OTHERS, Sign.EXIT_CODE, "137 143", Reason.DELETED,
@@ -201,14 +202,14 @@ TABLE: tuple[Row, ...] = (
     _failed(Stage.FAILED, Sign.CONTAINER_REASON, "*", Reason.ERROR, "another container of its Pod failed"),
     _retry(Stage.FAILED, Sign.PHASE, "Failed", Reason.UNKNOWN, "its Pod failed and does not say why"),
     _failed(Stage.WAITING, Sign.WAITING, "InvalidImageName", Reason.IMAGE_PULL,
-            "its image has no valid name", Words.WAITING),
+            "its image has no valid name", MessageFrom.WAITING),
     *_kept_waiting(Stage.WAITING, GRACE_SECONDS),
     # A pending timeout shorter than that grace must not hide what is known.
     *_kept_waiting(Stage.OVERDUE),
     _failed(Stage.OVERDUE, Sign.UNSCHEDULABLE, "", Reason.UNSCHEDULABLE,
-            "no node had room for it within the pending timeout", Words.SCHEDULER),
+            "no node had room for it within the pending timeout", MessageFrom.SCHEDULER),
     _failed(Stage.OVERDUE, Sign.PHASE, "Pending", Reason.PENDING_TIMEOUT,
-            "it did not start within the pending timeout", Words.WAITING),
+            "it did not start within the pending timeout", MessageFrom.WAITING),
     _failed(Stage.TOO_LONG, Sign.PHASE, "", Reason.DEADLINE_EXCEEDED,
             "it ran for longer than its time limit"),
 )

@@ -14,10 +14,10 @@ from ottoscaler.pods.failure_table import (
     GRACE_SECONDS,
     TABLE,
     WITHOUT_A_POD,
+    MessageFrom,
     Row,
     Sign,
     Stage,
-    Words,
 )
 
 MAX_MESSAGE = 4096  # bytes of UTF-8 (DESIGN.md 3.3)
@@ -171,10 +171,10 @@ def _message(row: Row, view: PodView) -> str:
     container, pod = view.container_message, view.pod_message or view.disruption_message
     waiting = f"{view.waiting_reason}: {view.waiting_message}".strip(": ")
     order = {
-        Words.CONTAINER: (container, pod),
-        Words.POD: (pod, container),
-        Words.WAITING: (waiting, pod),
-        Words.SCHEDULER: (view.unschedulable,),
+        MessageFrom.CONTAINER: (container, pod),
+        MessageFrom.POD: (pod, container),
+        MessageFrom.WAITING: (waiting, pod),
+        MessageFrom.SCHEDULER: (view.unschedulable,),
     }[row.words]
     told = next((words.strip() for words in order if words.strip()), "")
     text = told or row.sentence.format(exit_code=view.exit_code)

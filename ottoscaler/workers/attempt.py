@@ -54,6 +54,16 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
+class LogRules:
+    """What the operator has set for logs that are kept after their Pods."""
+
+    keep: KeepLogs = KeepLogs.FAILED
+    most_bytes: int = 65536  # of one worker, before compression
+    total_bytes: int = 64 << 20  # of all, after it
+    retention: float = 86400.0  # seconds
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerLimits:
     """What the operator has set for every worker; times in seconds."""
 
@@ -65,16 +75,7 @@ class WorkerLimits:
     failed_pod_ttl: float
     succeeded_pod_ttl: float
     pull_grace: float
-
-
-@dataclass(frozen=True, slots=True)
-class LogRules:
-    """What the operator has set for logs that are kept after their Pods."""
-
-    keep: KeepLogs = KeepLogs.FAILED
-    most_bytes: int = 65536  # of one worker, before compression
-    total_bytes: int = 64 << 20  # of all, after it
-    retention: float = 86400.0  # seconds
+    logs: LogRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +86,20 @@ class WorkerDeps:
     pods: PodApi
     watcher: PodWatcher
     lease: Lease
-    pause: Pause
-    logs: LogRules
     metrics: Metrics
     limits: WorkerLimits
     retrier: Retrier  # until ``abandon``
     start_retrier: Retrier  # of what leads to a create: until ``stopping``
+
+    @property
+    def logs(self) -> LogRules:
+        """Whose logs are kept."""
+        return self.limits.logs
+
+    @property
+    def pause(self) -> Pause:
+        """While it is on, nothing more is created either."""
+        return self.lease.group_pause
 
     @property
     def stopping(self) -> threading.Event:

@@ -18,6 +18,7 @@ from ottoscaler.controller.offers import Offers
 from ottoscaler.controller.reach import Reach
 from ottoscaler.controller.reading import EventReader
 from ottoscaler.controller.scale_down import ScaleDowns
+from ottoscaler.controller.stream_reader import StreamReader
 from ottoscaler.controller.takeover import Takeover
 from ottoscaler.kube.deleter import PodDeleter
 from ottoscaler.kube.server_health import ServerHealth
@@ -135,15 +136,13 @@ class Stages:
         )
         self.client = book.stream(name)
         self.listener = Listener(
-            self.client,
+            StreamReader(self.client, made.poll_seconds, self.metrics),
             self.ledger,
             self.in_hand,
             self.intake,
             self.reach,
             self.pause,
-            poll_seconds=made.poll_seconds,
-            metrics=self.metrics,
-            control=control,
+            control,
         )
         self.takeover = Takeover(
             self.surveys,

@@ -30,7 +30,8 @@ TEMPLATES = load_templates(None, agent_image="busybox:latest")
 class HeldLease:
     """Stands for the lease: the test says which grant holds."""
 
-    def __init__(self, installation: str) -> None:
+    def __init__(self, installation: str, pause: Pause) -> None:
+        self.group_pause = pause
         self.generation = 1
         self.checks_left = 1000  # it holds for so many checks more
         self.held_installations = frozenset({installation})
@@ -50,11 +51,11 @@ class WorkerBench:
         self.book = book
         self.ledger = book.ledger()
         self.pods = FakePods()
-        self.lease = HeldLease(self.ledger.installation)
+        self.pause = Pause(lambda _: None)
+        self.lease = HeldLease(self.ledger.installation, self.pause)
         self.stopping, self.abandon = threading.Event(), threading.Event()
         self.unclaimed: list[PodView] = []
         self.arrived: list[PodView] = []
-        self.pause = Pause(lambda _: None)
         self.watcher = PodWatcher(
             self.pods,
             selector(INSTANCE),
@@ -69,17 +70,17 @@ class WorkerBench:
             pods=self.pods,
             watcher=self.watcher,
             lease=cast(Lease, self.lease),
-            pause=self.pause,
-            logs=LogRules(),
             metrics=Metrics(),
-            limits=WorkerLimits(INSTANCE, self.pods.namespace, pending_timeout, 3600, retries, 0, 0, 30.0),
+            limits=WorkerLimits(
+                INSTANCE, self.pods.namespace, pending_timeout, 3600, retries, 0, 0, 30.0, LogRules()
+            ),
             retrier=Retrier(self.abandon),
             start_retrier=Retrier(self.stopping),
         )
 
     def set_logs(self, rules: LogRules) -> None:
         """For attempts from now on."""
-        self.deps = replace(self.deps, logs=rules)
+        self.deps = replace(self.deps, limits=replace(self.deps.limits, logs=rules))
 
     def take(self, pod_count: int = 1) -> EventRun:
         """Own a new scale_up."""

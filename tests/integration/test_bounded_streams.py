@@ -163,7 +163,7 @@ def test_cancelling_that_was_broken_off_is_finished_by_whoever_takes_the_event_o
     up = str(book.redis.xadd("otto:scale:events", {"type": "scale_up"}))
     down = ScaleDown(book.redis.xadd("otto:scale:events", {"type": "scale_down"}), "t")
     ledger.take(down, Entry(down.event_id, ((b"type", b"scale_down"),)))
-    words = (up, ledger.owner, "scale_up", "t", 1000, "", "[]", "{}", "2026-01-01T00:00:00.000Z", "1")
+    words = (up, ledger.owner, "scale_up", "t", 1000, "", "[]", "{}", "2026-01-01T00:00:00.000Z", "1", "")
     ledger.run("take", *words)  # and its replica dies here, after the first batch
     assert len(book.results("worker")) == 100
     successor = book.ledger("a", "2")

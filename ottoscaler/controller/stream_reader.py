@@ -1,0 +1,48 @@
+"""The listener's reads of the stream, of which one may block, and how others end that one."""
+
+from __future__ import annotations
+
+from ottoscaler.errors import RedisError
+from ottoscaler.ledger.records import Entry
+from ottoscaler.ledger.redis_client import RedisClient
+from ottoscaler.telemetry.logs import get_logger
+from ottoscaler.telemetry.metrics import Metrics
+
+log = get_logger(__name__)
+
+
+class StreamReader:
+    """The listener's, but for ``unblock``. ``poll_seconds`` is how long a read waits for an entry."""
+
+    def __init__(self, stream: RedisClient, poll_seconds: float, metrics: Metrics) -> None:
+        self.poll_seconds = poll_seconds
+        self._stream = stream
+        self._metrics = metrics
+        self._client_id: int | None = None  # of the connection that reads; ``None`` where it is not known
+
+    def read(self, count: int) -> list[Entry]:
+        """New entries, as soon as there are any; none after ``poll_seconds``. Raises RedisError."""
+        if self._client_id is None:
+            self._client_id = self._stream.client_id()
+        entries = self._stream.read(count=count, block_ms=int(self.poll_seconds * 1000))
+        self._metrics.redis_polls.inc("events" if entries else "empty")
+        return entries
+
+    def read_own(self, count: int, behind: str) -> list[Entry]:
+        """Entries behind that id that this replica has read and not acknowledged. Raises RedisError."""
+        return self._stream.read(count=count, behind=behind)
+
+    def failed(self, *, reconnects: bool) -> None:
+        """A read failed; with ``reconnects``, the next one needs another connection."""
+        self._client_id = None
+        self._metrics.redis_polls.inc("error")
+        if reconnects:
+            self._metrics.redis_reconnects.inc()
+
+    def unblock(self, through: RedisClient) -> None:
+        """Any thread, at a stop or a pause, by another connection: end a read that blocks now."""
+        if self._client_id is not None:
+            try:
+                through.command("CLIENT", "UNBLOCK", self._client_id)
+            except RedisError as error:
+                log.debug("unblock_failed", f"the read ends by itself: {error}")
