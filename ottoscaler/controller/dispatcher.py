@@ -29,8 +29,8 @@ log = get_logger(__name__)
 
 IDLE_SECONDS = 1.0  # the longest sleep of the dispatcher
 LEAST_SLEEP_SECONDS = 0.001
-MOST_MISHAPS = 5  # errors of our own on one worker, before it is recorded as failed
-MISHAP_PAUSE_SECONDS = 5.0
+MOST_INTERNAL_ERRORS = 5  # errors of our own on one worker, before it is recorded as failed
+ERROR_PAUSE_SECONDS = 5.0
 JOIN_LOOK_SECONDS = 0.05  # between two looks whether the workers have ended
 
 # Of each thread. A TLS handshake, getaddrinfo (which loads the system's name services) and a JSON scanner at
@@ -116,10 +116,10 @@ class Dispatcher(Loop):
         except Stopping:
             log.debug("worker_left", "left to the next replica", **task.about)
         except BaseException as error:  # noqa: BLE001 - one worker's error must not spread to another
-            ended = self._mishap(task, error)
+            ended = self._internal_error(task, error)
             if ended is None:
-                again = replace(task, adopt=True, uid="", head_start=None, mishaps=task.mishaps + 1)
-                delay = MISHAP_PAUSE_SECONDS
+                again = replace(task, adopt=True, uid="", head_start=None, errors=task.errors + 1)
+                delay = ERROR_PAUSE_SECONDS
         finally:
             under_way()
             if ended is not None:
@@ -132,13 +132,15 @@ class Dispatcher(Loop):
             if full or ended is None or ended.next is not Next.DONE or task.run.strikes:
                 self._inbox.wake()
 
-    def _mishap(self, task: Task, error: BaseException) -> Ended | None:
+    def _internal_error(self, task: Task, error: BaseException) -> Ended | None:
         """Tell an error of our own; with the last that is borne, give the worker up."""
         tell = log.bind(**task.about)
-        tell.error("worker_mishap", "internal error; the worker is tried again", exc=error)
-        if task.mishaps + 1 >= MOST_MISHAPS:
+        tell.error("worker_error", "internal error; the worker is tried again", exc=error)
+        if task.errors + 1 >= MOST_INTERNAL_ERRORS:
             try:
-                return self._workers.give_up(task, f"Ottoscaler failed on it {MOST_MISHAPS} times: {error}")
+                return self._workers.give_up(
+                    task, f"Ottoscaler failed on it {MOST_INTERNAL_ERRORS} times: {error}"
+                )
             except (OttoscalerError, OSError) as last:
                 tell.error("worker_left", "giving the worker up failed; it is tried again", exc=last)
         return None

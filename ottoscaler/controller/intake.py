@@ -65,7 +65,7 @@ class Intake:
             return self._refuse(entry.id, str(error), entry.fields)
         except Exception as error:  # noqa: BLE001 - else one event would take down replica after replica
             task_id = raw_task_id(entry.fields)
-            log.error("event_mishap", "internal error", exc=error, event_id=entry.id, task_id=task_id)
+            log.error("event_error", "internal error", exc=error, event_id=entry.id, task_id=task_id)
             return self._refuse(
                 entry.id, f"Ottoscaler could not read it: {type(error).__name__}", entry.fields
             )

@@ -29,7 +29,7 @@ LOOK_AHEAD_PAGES = 200  # in one poll: 100,000 unread entries
 HANDS_AHEAD = 4  # times what fits in hand: scale_downs applied ahead of their turn at one time
 CUT_OFF_SECONDS = 0.5  # between two looks whether Kubernetes can be reached again
 PAUSED_SECONDS = 0.5  # between two looks ahead in a pause
-ROOM_SECONDS = 1.0  # with a full hand, before it looks ahead again
+ROOM_SECONDS = 1.0  # without room, before it looks ahead again
 
 
 class Listener(Loop):
@@ -61,7 +61,7 @@ class Listener(Loop):
         self._own_behind: str | None = "0"
         self._rereads = 0  # asked for by anybody
         self._left_by_the_dead = True  # our own pending entries, rather than by a lost reply
-        self._looked_behind = "0-0"  # with a full hand, for scale_downs of every kind
+        self._looked_behind = "0-0"  # without room, for scale_downs of every kind
         self._foreseen = "0-0"  # behind what was read, for those of a task
         self._most_ahead = in_hand.most * HANDS_AHEAD
 
@@ -81,7 +81,7 @@ class Listener(Loop):
             self._in_hand.wait_for_room(min(self._reader.poll_seconds, ROOM_SECONDS))
 
     def step(self, now: float) -> None:
-        """One read, of at most what fits in hand; with a full hand or in a pause, one look ahead. Cut off
+        """One read, of at most what fits in hand; without room or in a pause, one look ahead. Cut off
         from Kubernetes, this replica leaves all to others. What is in its own pending list was read before a
         pause, and is owned all the same."""
         self._cut_off = self._reach.cut_off(now)
@@ -145,7 +145,7 @@ class Listener(Loop):
         return entries
 
     def _look_ahead(self) -> None:
-        """Apply scale_downs that nobody can read yet, because every hand is full."""
+        """Apply scale_downs that nobody can read yet, because no replica has room."""
         self._looked_behind = self._walk_ahead(self._looked_behind, lambda _: True)
 
     def _walk_ahead(self, behind: str, wanted: Callable[[Entry], bool]) -> str:

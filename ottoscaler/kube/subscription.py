@@ -21,7 +21,6 @@ class Subscription:
         "certain",
         "end",
         "gone",
-        "hurried",
         "looked_at",
         "name",
         "seen_at",
@@ -31,6 +30,7 @@ class Subscription:
         "uid_known_at",
         "view",
         "waiting_since",
+        "wakes_at_start",
     )
 
     def __init__(self, name: str) -> None:
@@ -44,7 +44,7 @@ class Subscription:
         self.looked_at = 0.0  # monotonic, of the last look at a Pod that the watch does not show; else 0
         self.seen_at = 0.0  # monotonic, of the last change
         self.started_at = 0.0  # monotonic, when the worker container was first seen started
-        self.hurried = False  # the start matters: the run limit may end before the pending limit
+        self.wakes_at_start = False  # the start matters: the run limit may end before the pending limit
         self.waiting_since = 0.0  # monotonic, of the present trouble
         self.trouble = ""  # the reason in which the present trouble will end
         self._event = threading.Event()
@@ -76,7 +76,7 @@ class Subscription:
             self.trouble, self.waiting_since = found, now
         if view.started_at and not self.started_at:
             self.started_at = now
-            if self.hurried:
+            if self.wakes_at_start:
                 self._event.set()
         if old is None or _matters(old, view):
             self.seen_at = now

@@ -1,4 +1,4 @@
-"""One attempt in the hands of one thread: what it works with, and what is known of it so far.
+"""One attempt, which one thread works on: what it works with, and what is known of it so far.
 
 The modules create, monitor and settle act on it, in that order; worker puts them in sequence.
 """

@@ -25,7 +25,7 @@ CANCELLED = Judgement(Verdict.FINISHED, Status.CANCELLED, Reason.CANCELLED)  # t
 def monitor(a: Attempt) -> Judgement:
     """Sleep until the shared watch, or a limit, says that there is something to do."""
     deps, subscription = a.deps, a.subscription
-    subscription.hurried = _run_limit(a) < deps.limits.pending_timeout
+    subscription.wakes_at_start = _run_limit(a) < deps.limits.pending_timeout
     while True:
         subscription.look()
         keep_log_of_going(a, lambda: _is_cancelled(a))

@@ -32,7 +32,7 @@ class Task:
     former: str = ""  # namespace of the attempt before, likewise
     avoid_node: str = ""
     head_start: HeadStart | None = None
-    mishaps: int = 0  # errors of our own in working on it
+    errors: int = 0  # errors of our own in working on it
 
     @property
     def worker(self) -> WorkerId:

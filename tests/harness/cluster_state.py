@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from tests.harness.sandbox import REAL, Sandbox, sandbox
-from tests.harness.waiting import wait_for
 
 FOREVER = "inf"  # a simulated worker that runs until it is deleted
 NEVER_STARTS: dict[str, str] = {"SIM_START_DELAY": "600"}  # its Pod stays Pending
@@ -74,11 +73,6 @@ def ended_container(pod: dict[str, Any], **terminated: Any) -> list[dict[str, An
         }
         for one in pod["status"]["containerStatuses"]
     ]
-
-
-def wait_log(look: Callable[[], list[Any]], what: str, seconds: float = 10.0) -> list[Any]:
-    """The first log lines that ``look`` finds."""
-    return wait_for(look, what, seconds)
 
 
 def process_alive(pid: int) -> bool:

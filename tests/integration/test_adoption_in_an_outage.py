@@ -20,6 +20,6 @@ def test_half_begun_worker_waits_for_the_api_server_to_be_looked_for(place: Sand
     faults.answer(503, None, verb="get", path="/pods/")
     second = place.start("second", OTTO_LEASE_SECONDS="1")
     wait_for(lambda: second.lines(action="trying_again"), "the new owner looks for the Pod in vain")
-    assert second.lines(action="worker_mishap") == []
+    assert second.lines(action="worker_error") == []
     faults.clear()
     assert place.wait_event(event_id)["status"] == "succeeded"

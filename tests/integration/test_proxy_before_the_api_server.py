@@ -56,7 +56,7 @@ def test_create_with_an_unusable_answer_is_looked_for_and_adopted(place: Sandbox
         ends_well(place, event_id, len(bodies))
     assert all(len(found) == 1 for found in place.cluster.audit.uids_by_name().values())
     assert len(replica.lines(action="pod_adopted", event_id=event_id)) == len(bodies)
-    assert replica.lines(action="worker_mishap") == []
+    assert replica.lines(action="worker_error") == []
 
 
 @local_only
