@@ -80,7 +80,7 @@ class Stage:
         if self._role(following) == "master":
             following.replicaof("127.0.0.1", old.port)
         wait_for(lambda: following.info("replication").get("master_link_status") == "up", "it follows")
-        # A first sync is followed by a rewrite of the append-only file; a crash before its end loses everything.
+        # After a first sync the append-only file is written anew; a crash before its end loses everything.
         wait_for(
             lambda: self._is_durable(following), "its append-only file holds what it has", FAILOVER_SECONDS
         )
