@@ -81,7 +81,8 @@ def http_protocol() -> Protocol:
         _, resource, item = path.rpartition("/pods")
         if verb == "GET" and resource and not item:
             verb = "WATCH" if "watch=1" in query else "LIST"
-        return f"{verb} {resource.strip('/') or path}"
+        part = "/log" if item.endswith("/log") else ""
+        return f"{verb} {resource.strip('/') or path}{part}"
 
     def take(buffer: bytearray) -> Frame | None:
         end = buffer.find(b"\r\n\r\n")

@@ -28,7 +28,7 @@ def ledger(book: Book) -> Ledger:
 
 def housekeeping(book: Book, ledger: Ledger, **bounds: Any) -> Housekeeping:
     """With a retention time of nothing, so that what has ended is out of its time."""
-    facts = {"retention": 0.0, "dead_retention": 3600.0} | bounds
+    facts = {"retention": 0.0, "dead_retention": 3600.0, "logs_total_bytes": 65536} | bounds
     return Housekeeping(ledger, book.stream("a"), Metrics(), **facts)
 
 
