@@ -102,3 +102,8 @@ def test_gate_is_taken_off_the_very_pod_and_harmless_twice(api: PodApi) -> None:
     api.ungate("a", uid)
     with pytest.raises(PodGone):
         api.ungate("nobody", uid)
+
+
+def test_log_of_a_pod_that_is_not_there_is_gone(api: PodApi) -> None:
+    with pytest.raises(PodGone):
+        api.log("nobody", "worker", 1024, 5)

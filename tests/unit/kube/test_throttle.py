@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from unittest.mock import patch
 
 from ottoscaler.kube.places import Place
-from ottoscaler.kube.throttle import CREATES, LEAST_RATE, PROGRESS_SECONDS, Throttle, Turn
+from ottoscaler.kube.throttle import CREATES, LEAST_RATE, LOGS, PROGRESS_SECONDS, Throttle, Turn
 from ottoscaler.telemetry.health import STALL_SECONDS, Health
 
 
@@ -151,3 +152,15 @@ def test_thread_that_waits_long_for_a_place_stays_alive_without_waking_often() -
     assert waits == [PROGRESS_SECONDS] * 10
     assert 2 * PROGRESS_SECONDS < STALL_SECONDS, "a sign of life may come late"
     assert PROGRESS_SECONDS > 1, "a thousand threads wait so"
+
+
+def test_log_that_finds_no_place_or_token_in_time_goes_without() -> None:
+    throttle = Throttle(0.1, 1)
+    with throttle.log("1-0", 0.01) as first, throttle.log("1-0", 0.01) as second:
+        assert (first, second) == (True, False)  # there was one token
+    throttle = Throttle(1000, 1000)
+    with ExitStack() as held:
+        asked = [held.enter_context(throttle.log("1-0", 0)) for _ in range(LOGS.one_event + 1)]
+        assert asked == [True] * LOGS.one_event + [False]
+        with throttle.log("2-0", 0) as other:
+            assert other
