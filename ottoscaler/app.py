@@ -39,6 +39,7 @@ from ottoscaler.controller.reading import EventReader
 from ottoscaler.controller.reconciler import Reconciler
 from ottoscaler.controller.scale_down import ScaleDowns
 from ottoscaler.controller.shutdown import Phases, Shutdown
+from ottoscaler.controller.sights import PodSights
 from ottoscaler.controller.stream_reader import StreamReader
 from ottoscaler.controller.sweep import PodSource, Sweep
 from ottoscaler.controller.takeover import Takeover
@@ -272,7 +273,10 @@ class App:
                 self._pause,
                 self._unclaimed,
             ),
-            self._sweep_of(self.watcher, self._deleter),
+            self._sweep_of(
+                PodSights(self._ledger, self.watcher, self._pods, self._deleter, instance=s.instance),
+                self._deleter,
+            ),
             FormerNamespaces(
                 self._ledger,
                 self._pods,

@@ -114,6 +114,7 @@ class PodView:
     unschedulable: str  # the scheduler's sentence, else empty
     disruption: str  # the DisruptionTarget condition's reason, else empty
     disruption_message: str
+    managed: bool = True  # by its labels, so that a watch on ours shows it
     gated: bool = False  # it was created with our scheduling gate, and shows one
 
     @property

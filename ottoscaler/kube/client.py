@@ -42,6 +42,8 @@ MOST_WARNINGS = 50  # of one Pod, in one answer
 PAGE = 500  # Pods in one answer at most, as kubectl asks
 PIECE_BYTES = 256 * 1024  # of a list, that are decoded together
 
+_RUNS_ONCE = b'"restartPolicy":"Never"'
+
 
 class RequestTurn:
     """One create: its turn among all others, then the request. For one thread, as a context manager."""
@@ -121,7 +123,9 @@ class PodClient:
         response = self._requests.send(
             "create", "POST", path, body, headers, self._create_seconds, stream=False
         )
-        return pod("create", parsed("create", slim(response.data)))
+        # What admission made of the Pod's spec is looked at only where it may be other than it was sent.
+        whole = _RUNS_ONCE not in response.data
+        return pod("create", parsed("create", response.data if whole else slim(response.data)))
 
     def get(self, name: str) -> JsonObject:
         """Raises PodGone where there is none."""

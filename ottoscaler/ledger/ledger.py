@@ -21,6 +21,7 @@ from ottoscaler.ledger.records import Entry, Record, Reply, Taken, Taking, Word,
 from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.ledger.replicas import Replicas
 from ottoscaler.ledger.scale_downs import ScaleDownSteps
+from ottoscaler.ledger.unseen import UnseenNotes
 from ottoscaler.ledger.upkeep import Upkeep
 from ottoscaler.model import Event, Outcome, ScaleUp, WorkerId
 
@@ -49,6 +50,7 @@ class Ledger(Scripts):
         self.replicas = Replicas(self)
         self.upkeep = Upkeep(self)
         self.logs = LogKeeping(self)
+        self.unseen = UnseenNotes(self)
 
     # --- owning events
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 
-from ottoscaler.model import WorkerId
+from ottoscaler.model import JsonObject, WorkerId
 
 PREFIX = "ottoscaler.io/"  # of our own labels and annotations
 START_GATE = PREFIX + "noted"  # the scheduling gate, taken off once the Pod is noted as its attempt's
@@ -16,6 +16,7 @@ MAX_NAME = 63  # characters of a DNS label: the Pod's name is its host name, too
 APP = OWN_LABELS["app"]
 
 _NOT_KEPT = re.compile(r"[^A-Za-z0-9_.-]")
+_NUMBER = re.compile(r"[0-9]{1,20}")
 _LABEL_VALUE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?")
 
 
@@ -37,6 +38,17 @@ def pod_name(instance: str, event_id: str, index: int, attempt: int) -> str:
     return f"{APP}-{kept}-{rest}" if kept else f"{APP}-{rest}"
 
 
+def worker_in(name: str) -> WorkerId | None:
+    """Whose Pod a name says it is; ``None`` where the name is none of ours. No webhook can change a name."""
+    parts = name.rsplit("-", 4)
+    if len(parts) != 5 or not name.startswith(APP + "-"):
+        return None
+    ms, number, index, attempt = parts[1:]
+    if not all(_NUMBER.fullmatch(part) for part in parts[1:]):
+        return None
+    return WorkerId(f"{ms}-{number}", int(index), int(attempt))
+
+
 def event_in(name: str) -> str:
     """The event id that a worker's Pod has in its name; empty where the name is none of ours."""
     return "-".join(name.rsplit("-", 4)[1:3])
@@ -53,6 +65,14 @@ def labels(instance: str, installation: str, worker: WorkerId, task_label: str) 
         PREFIX + "attempt": str(worker.attempt),
         PREFIX + "task-id": task_label,
     }
+
+
+def changed(wanted: dict[str, str], pod: JsonObject) -> list[str]:
+    """Those of the labels that a Pod, as an answer shows it, does not have as they were set."""
+    meta = pod.get("metadata")
+    stand = meta.get("labels") if isinstance(meta, dict) else None
+    stand = stand if isinstance(stand, dict) else {}
+    return [name for name, value in wanted.items() if stand.get(name) != value]
 
 
 def label_value(task_id: str) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 from ottoscaler.errors import BadEvent
 from ottoscaler.events.values import metadata_json
 from ottoscaler.model import JsonObject, ScaleUp, WorkerId
-from ottoscaler.pods.labels import GATED, PREFIX, START_GATE, label_value, labels, pod_name
+from ottoscaler.pods.labels import GATED, PREFIX, START_GATE, changed, label_value, labels, pod_name
 from ottoscaler.pods.overlay import lay_over, literal
 from ottoscaler.pods.template_checks import ACCEPTS, ENV, PREFERRED
 from ottoscaler.pods.templates import Template, Templates
@@ -93,6 +93,12 @@ class PodPlan:
             },
             "spec": spec,
         }
+
+    def changed_labels(self, index: int, attempt: int, sent: JsonObject) -> list[str]:
+        """Those of our own labels that a create's answer does not show as they were asked for."""
+        worker_id = WorkerId(self.event.event_id, index, attempt)
+        own = labels(self.defaults.instance, self.defaults.installation, worker_id, self.task_label)
+        return changed(own, sent)
 
     def body(self, index: int, attempt: int, *, avoid_node: str = "") -> bytes:
         """:meth:`pod` as the JSON to send."""

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from ottoscaler.model import JsonObject, Phase, PodView, WorkerId
-from ottoscaler.pods.labels import GATED, PREFIX
+from ottoscaler.pods.labels import GATED, OWN_LABELS, PREFIX, worker_in
 
 WORKER = "worker"  # the container that an event is about (DESIGN.md 3.4)
 
@@ -32,6 +32,7 @@ def parse_pod(obj: JsonObject) -> PodView:
     """What ``obj`` shows, read leniently. Any thread; some 10 microseconds. Never raises."""
     obj = _object(obj)
     meta, spec, status = _object(obj.get("metadata")), _object(obj.get("spec")), _object(obj.get("status"))
+    name = _text(meta, "name")
     labels, annotations = _object(meta.get("labels")), _object(meta.get("annotations"))
     containers = _objects(status.get("containerStatuses"))
     worker = _worker_of(containers)
@@ -43,10 +44,10 @@ def parse_pod(obj: JsonObject) -> PodView:
     waiting, waiting_message = _waiting(status, worker, state)
     bound_at, unschedulable, disruption, disruption_message = _conditions(status)
     return PodView(
-        name=_text(meta, "name"),
+        name=name,
         uid=_text(meta, "uid"),
         resource_version=_text(meta, "resourceVersion"),
-        worker=_worker_id(labels),
+        worker=worker_in(name) or _worker_id(labels),
         instance=_text(labels, PREFIX + "instance"),
         installation=_text(labels, PREFIX + "installation"),
         task_id=_text(annotations, PREFIX + "task-id") or _text(labels, PREFIX + "task-id"),
@@ -70,6 +71,7 @@ def parse_pod(obj: JsonObject) -> PodView:
         unschedulable=unschedulable,
         disruption=disruption,
         disruption_message=disruption_message,
+        managed=_text(labels, "managed-by") == OWN_LABELS["managed-by"],
         gated=annotations.get(GATED) == "true" and _is_gated(status),
     )
 

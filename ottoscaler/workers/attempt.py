@@ -189,13 +189,9 @@ class Attempt:
         self.looked = False  # past the pending timeout, a look was answered: there was no Pod of it
         self.born_at = -math.inf  # monotonic, of an adopted Pod's creation, by the API server's clock
         self.running_at = 0.0  # monotonic, when first seen running
-        self.log = log.bind(
-            event_id=task.run.event.event_id,
-            task_id=task.run.event.task_id,
-            index=task.index,
-            pod=subscription.name,
-            attempt=task.attempt,
-        )
+        self.noted_unseen = False  # in the ledger, as one that no sweep of what the watch shows would find
+        self.about = task.about | {"pod": subscription.name, "attempt": task.attempt}
+        self.log = log.bind(**self.about)
 
     def check_ownership(self) -> None:
         """Raises Fenced where the event was found to be another replica's: its Pod is that one's to end."""
@@ -203,12 +199,20 @@ class Attempt:
             raise Fenced(f"event {self.worker.event_id} is no longer owned by this replica")
 
     def is_ours(self, view: PodView) -> bool:
-        """Whether a Pod of our name is this very attempt's: by its labels, of an installation we held."""
-        return (
-            view.worker == self.worker
-            and view.instance == self.deps.limits.instance
-            and view.installation in self.deps.lease.held_installations
-        )
+        """Whether a Pod of our name is this very attempt's: it bears the random id of an installation we
+        held. The name says the rest; other labels may have been rewritten when it was created."""
+        return view.worker == self.worker and view.installation in self.deps.lease.held_installations
+
+    def is_watched(self, view: PodView) -> bool:
+        """Whether the Pod has the labels that the watch selects by."""
+        return view.managed and view.instance == self.deps.limits.instance
+
+    @property
+    def may_be_lost(self) -> bool:
+        """Whether a sweep of what the watch shows would leave the Pod, should this process end now."""
+        view = self.subscription.view
+        foreign = view is not None and view.installation not in self.deps.lease.held_installations
+        return bool(self.subscription.looked_at) or foreign
 
 
 def seconds_between(first: str, then: str) -> float:

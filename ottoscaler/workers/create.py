@@ -40,6 +40,7 @@ from ottoscaler.workers.adopt import (
 from ottoscaler.workers.attempt import Attempt, Ended, Next
 from ottoscaler.workers.settle import cancel_unborn, settle
 
+ONCE = "Never"  # the restartPolicy of every worker's Pod
 CREATE_PAUSE_SECONDS = 0.2  # doubled up to the longest, with jitter, while a create is refused for now
 LONGEST_CREATE_PAUSE_SECONDS = 3.0
 PREDECESSOR_LOOK_SECONDS = 1.0  # between two looks at the earlier attempt's Pod, which is on its way out
@@ -74,7 +75,7 @@ def _await_predecessor(a: Attempt) -> None:
             )
         except (PodGone, NoRight):
             return
-        if view.terminal or view.worker != before.worker or view.instance != deps.limits.instance:
+        if view.terminal or view.installation not in deps.lease.held_installations:
             return
         a.under_way()
         a.check_ownership()
@@ -174,7 +175,28 @@ def _post(a: Attempt, generation: int) -> Ended | None:
     a.maybe_sent = True
     deps.metrics.pod_create.observe(time.monotonic() - a.created_at)
     a.log.info("pod_created", "the Pod was created")
-    return note_pod(a, sent["metadata"]["uid"], parse_pod(sent))
+    _tell_changes(a, a.run.plan, sent)
+    view = parse_pod(sent)
+    policy = sent.get("spec", {}).get("restartPolicy", ONCE)
+    if policy != ONCE:
+        a.under_way()
+        deps.watcher.identify(a.subscription, view.uid, view, looked_up=not a.is_watched(view))
+        message = f"an admission webhook set its restartPolicy to {policy}: its command could run twice"
+        return settle(a, Judgement(Verdict.FINISHED, Status.FAILED, Reason.REJECTED, message))
+    return note_pod(a, view.uid, view)
+
+
+def _tell_changes(a: Attempt, plan: PodPlan, sent: JsonObject) -> None:
+    """Warn of labels that admission webhooks changed: a create's answer is the first to show it."""
+    names = plan.changed_labels(a.task.index, a.task.attempt, sent)
+    if names:
+        flood.warning(
+            "labels_changed",
+            f"an admission webhook changed or took off {', '.join(names)} of a new Pod; where the watch "
+            "selects by one of them, its worker looks at it itself, every 5 s",
+            key=",".join(names),
+            **a.about,
+        )
 
 
 def _send(a: Attempt, plan: PodPlan, generation: int) -> JsonObject | Reply:

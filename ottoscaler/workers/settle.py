@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import random
 import time
+from contextlib import suppress
 from dataclasses import replace
 
-from ottoscaler.errors import KubernetesError, NotYet, PodGone, Stopping
+from ottoscaler.errors import KubernetesError, NotYet, PodGone, RedisError, Stopping
 from ottoscaler.events.values import told_metadata
 from ottoscaler.ledger.records import Intent, Reply, Word, millis, timestamp
 from ottoscaler.model import JsonObject, Judgement, Outcome, PodView, Reason, Status, Verdict
@@ -41,6 +42,7 @@ def _retry(a: Attempt, found: Judgement) -> Ended:
     delay = min(FIRST_RETRY_SECONDS * 2**a.task.attempt, LONGEST_RETRY_SECONDS) * random.uniform(0.5, 1.0)
     view = a.subscription.view
     avoid = view.node if found.avoid_node and view is not None else ""
+    _note_unseen(a)
     answer = deps.retrier.call(
         "planning a retry",
         lambda: deps.ledger.retry(a.worker, a.run.epoch, a.subscription.uid, delay, avoid),
@@ -64,6 +66,7 @@ def _retry(a: Attempt, found: Judgement) -> Ended:
 
 def _record(a: Attempt, outcome: Outcome, *, despite_intent: bool = False) -> Ended:
     deps = a.deps
+    _note_unseen(a)
     answer = deps.retrier.call(
         "recording a result",
         lambda: deps.ledger.record(
@@ -131,6 +134,23 @@ def _outcome(a: Attempt, found: Judgement) -> Outcome:
     )
 
 
+def _note_unseen(a: Attempt) -> None:
+    """Before the end is durable: let the sweep find the Pod by its name, where its labels do not show it,
+    should this process not live to delete it."""
+    uid = a.subscription.uid
+    if not uid or a.noted_unseen or a.subscription.certain or a.deps.elsewhere or not a.may_be_lost:
+        return
+    unseen, name = a.deps.ledger.unseen, a.subscription.name
+    a.deps.retrier.call("noting a Pod that the watch does not show", lambda: unseen.note(name, uid))
+    a.noted_unseen = True
+
+
+def _forget_unseen(a: Attempt) -> None:
+    if a.noted_unseen:
+        with suppress(RedisError):  # the sweep looks, and finds that it has gone
+            a.deps.ledger.unseen.forget(a.subscription.name)
+
+
 def delete(a: Attempt, uid: str, *, kept_seconds: float = 0.0) -> None:
     """Ask for the Pod to go, unless it is going, has gone, or is kept for a look at it."""
     deps, subscription = a.deps, a.subscription
@@ -147,8 +167,10 @@ def delete(a: Attempt, uid: str, *, kept_seconds: float = 0.0) -> None:
     try:
         deps.retrier.call("deleting a Pod", lambda: deps.pods.delete(subscription.name, uid), tries=tries)
         a.log.debug("pod_deleted", "the Pod was deleted")
+        _forget_unseen(a)
     except PodGone:
         subscription.lost()
+        _forget_unseen(a)
     except (KubernetesError, Stopping) as error:
         a.log.warning("delete_failed", f"the Pod is left to the reconciler: {error}")
 
@@ -162,7 +184,7 @@ def cancel_unborn(a: Attempt, intent: Intent) -> Ended:
         return _record(a, _cancelled(intent), despite_intent=True)
     if not a.is_ours(view):
         return _record(a, _cancelled(intent), despite_intent=True)
-    deps.watcher.identify(a.subscription, view.uid, view)
+    deps.watcher.identify(a.subscription, view.uid, view, looked_up=True)
     return cancel(a, intent)
 
 

@@ -22,7 +22,19 @@ class Admission:
         self._plan = plan
 
     def mutated(self, obj: JsonObject, request: Request) -> JsonObject:
-        """The object as the mutating webhooks leave it: labels rewritten, added or dropped."""
+        """The object as the mutating webhooks leave it: its spec changed, labels rewritten or dropped."""
+        return self._relabelled(self._respecified(obj, request), request)
+
+    def _respecified(self, obj: JsonObject, request: Request) -> JsonObject:
+        rule = self._plan.take("respec", request)
+        if rule is None:
+            return obj
+        spec = {**(obj.get("spec") or {}), **rule.spec}
+        if rule.sidecar is not None:
+            spec["containers"] = [rule.sidecar, *(spec.get("containers") or [])]
+        return {**obj, "spec": spec}
+
+    def _relabelled(self, obj: JsonObject, request: Request) -> JsonObject:
         rule = self._plan.take("relabel", request)
         if rule is None:
             return obj

@@ -11,6 +11,7 @@ from ottoscaler.local.apiserver.etcd_stall import EtcdStall
 from ottoscaler.local.apiserver.messages import Request, Response, error_response
 from ottoscaler.local.apiserver.statuses import ApiError
 from ottoscaler.local.apiserver.watch import Watch
+from ottoscaler.model import JsonObject
 
 # How long a request may take in all, before 504: kube-apiserver's --request-timeout.
 REQUEST_SECONDS = 60.0
@@ -44,6 +45,8 @@ class Rule:
     seconds: float = 0.0
     webhook: str = ""
     labels: dict[str, str | None] = field(default_factory=dict)
+    spec: JsonObject = field(default_factory=dict)
+    sidecar: JsonObject | None = None
 
     def takes(self, request: Request) -> bool:
         """Whether it applies to this request, which then is counted."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ottoscaler.local.apiserver.fault_plan import FaultPlan, Rule
+from ottoscaler.model import JsonObject
 
 WEBHOOK = "webhook.example.com"
 PODS_PATH = r"/pods(\?|$)"
@@ -105,3 +106,15 @@ class RequestFaults:
     ) -> None:
         """A mutating webhook gives new Pods these labels; one that is None it takes off."""
         self._add(Rule("relabel", times, "create", path, labels=dict(labels)))
+
+    def respec(
+        self,
+        spec: JsonObject,
+        times: int | None = None,
+        path: str | None = PODS_PATH,
+        *,
+        sidecar: JsonObject | None = None,
+    ) -> None:
+        """A mutating webhook gives new Pods these fields of the spec, and puts a sidecar before their
+        containers."""
+        self._add(Rule("respec", times, "create", path, spec=dict(spec), sidecar=sidecar))

@@ -41,10 +41,20 @@ def test_of_long_metadata_only_the_length_is_kept() -> None:
 
 @pytest.mark.parametrize("label", ["event-id", "index", "attempt"])
 @pytest.mark.parametrize("value", [None, "", "x", "-1", "1\n", "٣", 3])
-def test_pod_whose_labels_do_not_name_a_worker_has_none(label: str, value: object) -> None:
+def test_pod_whose_name_and_labels_do_not_name_a_worker_has_none(label: str, value: object) -> None:
     odd = pod()
+    odd["metadata"]["name"] = "a-copy"
     odd["metadata"]["labels"][f"ottoscaler.io/{label}"] = value
     assert parse_pod(odd).worker is None
+
+
+def test_name_says_whose_pod_it_is_whatever_a_webhook_made_of_its_labels() -> None:
+    odd = pod()
+    odd["metadata"]["labels"] |= {"ottoscaler.io/index": "7", "managed-by": "helm"}
+    view = parse_pod(odd)
+    assert (view.worker, view.managed) == (WorkerId("1717-0", 2, 1), False)
+    odd["metadata"]["name"] = "a-copy"
+    assert parse_pod(odd).worker == WorkerId("1717-0", 7, 1)
 
 
 def test_running_worker_has_a_start() -> None:

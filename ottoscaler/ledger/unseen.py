@@ -1,0 +1,31 @@
+"""Pods whose end is being recorded and that no list by our labels shows: by name, until they are gone."""
+
+from __future__ import annotations
+
+from ottoscaler.ledger.fencing import Scripts, text
+
+READ_AT_ONCE = 200  # some of them; those that are left over are few
+
+
+class UnseenNotes:
+    """Each call is one round trip and may be repeated. Any thread; raises RedisError."""
+
+    def __init__(self, scripts: Scripts) -> None:
+        self._scripts = scripts
+
+    @property
+    def _key(self) -> str:
+        return f"{self._scripts.stream.prefix}unseen"
+
+    def note(self, name: str, uid: str) -> None:
+        """Remember a Pod, unless there are 10,000 already."""
+        self._scripts.run("note_unseen", name, uid)
+
+    def forget(self, name: str) -> None:
+        """It has gone, or is going."""
+        self._scripts.stream.command("HDEL", self._key, name)
+
+    def some(self) -> dict[str, str]:
+        """UIDs by name: all of them, where there are no more than READ_AT_ONCE, else some."""
+        flat = self._scripts.stream.command("HSCAN", self._key, "0", "COUNT", READ_AT_ONCE)[1]
+        return {text(name): text(uid) for name, uid in zip(flat[::2], flat[1::2], strict=True)}
