@@ -17,7 +17,8 @@ OVERLAYS = ROOT / "manifests" / "overlays"
 Json = dict[str, Any]
 
 _KNOWN = {
-    "apiVersion", "kind", "resources", "namespace", "images", "replicas", "configMapGenerator", "patches",
+    "apiVersion", "kind", "resources", "components", "namespace", "images", "replicas", "configMapGenerator",
+    "patches",
 }  # fmt: skip
 _CLUSTER_WIDE = ("Namespace", "PriorityClass")
 _MERGE_KEYS = {"volumeMounts": "mountPath", "containers": "name", "env": "name", "volumes": "name"}
@@ -25,25 +26,32 @@ _MERGE_KEYS = {"volumeMounts": "mountPath", "containers": "name", "env": "name",
 
 def render(directory: Path) -> list[Json]:
     """All objects of a kustomization, or an error where it uses something that is not known here."""
+    objects: list[Json] = []
+    _build(directory, "Kustomization", objects)
+    return objects
+
+
+def _build(directory: Path, kind: str, objects: list[Json]) -> None:
+    """Add to ``objects`` and change them; a component changes those of who names it."""
     kustomization = yaml.safe_load((directory / "kustomization.yaml").read_text())
+    if kustomization["kind"] != kind:
+        raise ValueError(f"{directory} is a {kustomization['kind']}, where a {kind} is named")
     unknown = kustomization.keys() - _KNOWN
     if unknown:
         raise ValueError(f"{directory} uses {', '.join(sorted(unknown))}, of which nothing is known here")
-    objects: list[Json] = []
     for resource in kustomization.get("resources", []):
         path = directory / resource
         objects += render(path) if path.is_dir() else list(yaml.safe_load_all(path.read_text()))
+    for component in kustomization.get("components", []):
+        _build(directory / component, "Component", objects)
     for generator in kustomization.get("configMapGenerator", []):
         _generate(directory, generator, objects)
     for patch in kustomization.get("patches", []):
-        change = yaml.safe_load((directory / patch["path"]).read_text())
-        target = find(objects, change["kind"], change["metadata"]["name"])
-        target.update(_merged(target, change))
+        _patch(directory, patch, objects)
     for made in objects:
         if kustomization.get("namespace") and made["kind"] not in _CLUSTER_WIDE:
             made["metadata"]["namespace"] = kustomization["namespace"]
     _set_images_and_replicas(kustomization, objects)
-    return objects
 
 
 def find(objects: list[Json], kind: str, name: str = "") -> Json:
@@ -65,6 +73,28 @@ def _generate(directory: Path, generator: Json, objects: list[Json]) -> None:
         return
     metadata = {"name": generator["name"]}
     objects.append({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data})
+
+
+def _patch(directory: Path, patch: Json, objects: list[Json]) -> None:
+    """A strategic merge names its target itself; a JSON patch (RFC 6902) is a list and is given one."""
+    change = yaml.safe_load(patch["patch"] if "patch" in patch else (directory / patch["path"]).read_text())
+    if isinstance(change, list):
+        target = find(objects, patch["target"]["kind"], patch["target"]["name"])
+        for operation in change:
+            _append(target, operation)
+        return
+    target = find(objects, change["kind"], change["metadata"]["name"])
+    target.update(_merged(target, change))
+
+
+def _append(target: Any, operation: Json) -> None:
+    """``add`` at the end of a list, the one operation that our manifests use."""
+    _, *way, last = operation["path"].split("/")
+    if operation["op"] != "add" or last != "-" or "~" in operation["path"]:
+        raise ValueError(f"nothing is known here of the operation {operation}")
+    for step in way:
+        target = target[int(step) if isinstance(target, list) else step]
+    target.append(operation["value"])
 
 
 def _merged(old: Any, new: Any, field: str = "") -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -14,7 +15,7 @@ from ottoscaler.config.settings import NAMES, SPECS, variable
 from ottoscaler.controller import shutdown
 from ottoscaler.controller.handover import HANDOVER_SECONDS
 from ottoscaler.threads import PARTS_SECONDS
-from tests.unit.manifests.kustomize import OVERLAYS, ROOT, find
+from tests.unit.manifests.kustomize import OVERLAYS, ROOT, find, render
 from tests.unit.manifests.overlays import both, container, objects, pod_spec, settings, settings_data
 
 Json = dict[str, Any]
@@ -147,11 +148,13 @@ def test_a_drain_is_never_stopped_for_good(overlay: str) -> None:
 # --- rights
 
 
-def test_component_of_the_start_gate_grants_its_one_verb() -> None:
-    text = (ROOT / "manifests" / "components" / "start-gate" / "kustomization.yaml").read_text()
-    (patch,) = yaml.safe_load(text)["patches"]
-    assert patch["target"] == {"kind": "Role", "name": "ottoscaler"}
-    assert yaml.safe_load(patch["patch"]) == [{"op": "add", "path": "/rules/0/verbs/-", "value": "patch"}]
+@both
+def test_component_of_the_start_gate_adds_the_verb_patch_on_pods_and_nothing_else(
+    overlay: str, tmp_path: Path
+) -> None:
+    expected = objects(overlay)
+    find(expected, "Role")["rules"][0]["verbs"].append("patch")
+    assert _by_name(render(_with_start_gate(overlay, tmp_path))) == _by_name(expected)
 
 
 @both
@@ -195,12 +198,30 @@ def test_every_object_s_namespace_is_made_and_enforces_restricted_pod_security(o
 
 if shutil.which("kubectl"):
 
-    @both
-    def test_kubectl_renders_what_these_tests_have_read(overlay: str) -> None:
-        command = ["kubectl", "kustomize", str(OVERLAYS / overlay)]
+    def _kubectl(directory: Path) -> list[Json]:
+        command = ["kubectl", "kustomize", str(directory)]
         text = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
         text = re.sub(r"(ottoscaler-(?:settings|templates))-[a-z0-9]{10}\b", r"\1", text)
-        assert _by_name(list(yaml.safe_load_all(text))) == _by_name(objects(overlay))
+        return list(yaml.safe_load_all(text))
+
+    @both
+    def test_kubectl_renders_what_these_tests_have_read(overlay: str) -> None:
+        assert _by_name(_kubectl(OVERLAYS / overlay)) == _by_name(objects(overlay))
+
+    @both
+    def test_kubectl_renders_the_start_gate_as_these_tests_do(overlay: str, tmp_path: Path) -> None:
+        gated = _with_start_gate(overlay, tmp_path)
+        assert _by_name(_kubectl(gated)) == _by_name(render(gated))
+
+
+def _with_start_gate(overlay: str, directory: Path) -> Path:
+    """A copy of the overlay with the line that the component's own comment says to add."""
+    copy = shutil.copytree(ROOT / "manifests", directory / "manifests")
+    component = (copy / "components" / "start-gate" / "kustomization.yaml").read_text()
+    (line,) = re.findall(r"^#\s+(components: .*)$", component, re.MULTILINE)
+    file = copy / "overlays" / overlay / "kustomization.yaml"
+    file.write_text(f"{file.read_text()}{line}\n")
+    return file.parent
 
 
 def _by_name(made: list[Json]) -> dict[tuple[str, str, str], Json]:
