@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from ottoscaler.cli.check_kubernetes import knows_gates
 from tests.tools.bench.contest import Run, retrier, run_bare, run_naive, run_service, serving
 from tests.tools.bench.plan import Plan
 from tests.tools.bench.report import Bar, Figure, median, milliseconds
@@ -14,6 +15,7 @@ from tests.tools.bench.stage import Service, Stage, Store
 PARKED = 1000
 PARKED_RUN_SECONDS = 30.0
 SETTLE_SECONDS = 2.0  # after a burst of creates, before an idle process is looked at
+GATED_REQUESTS = 3.05  # a worker: create, delete, and the patch that takes the gate off
 WARM_UP = 50  # workers: the first threads and connections are not what is measured
 
 
@@ -92,6 +94,42 @@ def many_events(stage: Stage, plan: Plan) -> list[Figure]:
         made.figure("500 events of one worker", "workers/s", lambda run: run.per_second, note=note),
         made.figure("CPU a worker, 500 events", "ms CPU", lambda run: run.cpu_ms),
     ]
+
+
+def start_gate(stage: Stage, plan: Plan) -> list[Figure]:
+    """The largest burst without and with OTTO_START_GATE in turn, each time in a new service."""
+    if not knows_gates(stage.version):
+        return [no_gates(stage.version)]
+    count = plan.bursts[-1]
+    ungated, gated = Contest(), Contest()
+    for _ in range(plan.repeats):
+        for made, held in ((ungated, False), (gated, True)):
+            with serving(stage, start_gate=held) as (service, store):
+                run_service(stage, service, store, WARM_UP)
+                made.ours.append(run_service(stage, service, store, count))
+    return price_of_the_gate(ungated, gated, count)
+
+
+def no_gates(version: str) -> Figure:
+    """The row of a server that would drop the gate, and so show a price that nobody pays."""
+    return Figure("start gate", "-", None, note=f"not measured: needs Kubernetes 1.27, this is {version}")
+
+
+def price_of_the_gate(ungated: Contest, gated: Contest, count: int) -> list[Figure]:
+    """Each quantity without the gate, and under it with the gate and their ratio."""
+    rows: list[Figure] = []
+    for what, unit, of, bar, gated_bar in (
+        (f"burst of {count}", "workers/s", lambda run: run.per_second, None, None),
+        (f"CPU a worker, {count} of 1 s", "ms CPU", lambda run: run.cpu_ms, None, None),
+        (f"requests a worker, {count} of 1 s", "requests", Run.each, Bar(2.05), Bar(GATED_REQUESTS)),
+    ):
+        without = ungated.figure(f"{what}, no gate", unit, of, bar, f"median of {len(ungated.ours)}")
+        held = gated.figure(f"{what}, start gate", unit, of, gated_bar)
+        if held.service is not None and without.service:
+            held = replace(held, note=f"{held.service / without.service:.2f} of no gate")
+        rows += [without, held]
+    rows.append(gated.figure("  patches", "requests", lambda run: run.each("patch")))
+    return rows
 
 
 def parked(stage: Stage, plan: Plan) -> list[Figure]:

@@ -92,9 +92,9 @@ def end_naive(process: Process) -> dict[str, int]:
 
 
 @contextmanager
-def serving(stage: Stage) -> Iterator[tuple[Service, Store]]:
+def serving(stage: Stage, *, start_gate: bool = False) -> Iterator[tuple[Service, Store]]:
     """A ready service with a Redis of its own."""
-    with stage.redis() as store, stage.service(store) as service:
+    with stage.redis() as store, stage.service(store, OTTO_START_GATE=str(start_gate).lower()) as service:
         service.await_ready()
         store.await_reader()
         yield service, store

@@ -133,5 +133,6 @@ ALL: dict[str, Callable[[Stage, Plan], list[Figure]]] = {
     "idle": idle,
     "burst": bursts.bursts,
     "events": bursts.many_events,
+    "gate": bursts.start_gate,
     "parked": bursts.parked,
 }

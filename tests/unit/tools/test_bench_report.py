@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.tools.bench import wire
+from tests.tools.bench.bursts import Contest, no_gates, price_of_the_gate
 from tests.tools.bench.contest import Run
 from tests.tools.bench.processes import requests_told
 from tests.tools.bench.report import Bar, Figure, Report, fairness, median, milliseconds, percentile
@@ -100,6 +101,28 @@ def test_requests_of_a_run_are_counted_per_worker_by_verb() -> None:
     assert run.cpu_ms == 2.5
 
 
+def test_price_of_the_start_gate_stands_under_each_figure_without_it() -> None:
+    ungated = Contest(ours=[Run(100, 1.0, 0.2, {"create": 100, "delete": 100}, ())])
+    gated = Contest(ours=[Run(100, 1.25, 0.3, {"create": 100, "delete": 100, "patch": 100}, ())])
+    text = Report({}, price_of_the_gate(ungated, gated, 100)).text()
+    assert [" ".join(line.split()) for line in text.splitlines()[-7:]] == [
+        "- - burst of 100, no gate 100 - - workers/s median of 1",
+        "- - burst of 100, start gate 80 - - workers/s 0.80 of no gate",
+        "- - CPU a worker, 100 of 1 s, no gate 2 - - ms CPU median of 1",
+        "- - CPU a worker, 100 of 1 s, start gate 3 - - ms CPU 1.50 of no gate",
+        "- <= 2.05 yes requests a worker, 100 of 1 s, no gate 2 - - requests median of 1",
+        "- <= 3.05 yes requests a worker, 100 of 1 s, start gate 3 - - requests 1.50 of no gate",
+        "- - patches 1 - - requests",
+    ]
+
+
+def test_server_without_scheduling_gates_has_a_row_that_says_so() -> None:
+    row = Report({}, [no_gates("v1.20.2")]).text().splitlines()[-1]
+    assert " ".join(row.split()) == (
+        "- - start gate - - - - not measured: needs Kubernetes 1.27, this is v1.20.2"
+    )
+
+
 def test_requests_are_added_over_their_answers() -> None:
     name = "ottoscaler_kube_request_seconds"
     text = (
@@ -128,6 +151,13 @@ def test_watch_event_is_told_from_what_its_pod_says() -> None:
         assert wire.parse_event(line) == wire.Seen(
             "MODIFIED", "otto-agent-1", "0a0a0a0a-1111-2222-3333-444444444444", "42", "Succeeded", True
         )
+
+
+def test_watch_event_of_a_patched_pod_is_told_though_its_name_comes_after_the_labels() -> None:
+    metadata = {"labels": {"app": "otto-agent"}, "resourceVersion": "7", "name": "otto-agent-1"}
+    pod = {"metadata": metadata, "spec": {"containers": [{"name": "worker"}]}}
+    line = json.dumps({"type": "DELETED", "object": pod}).encode()
+    assert wire.parse_event(line) == wire.Seen("DELETED", "otto-agent-1", "", "7", "", False)
 
 
 def test_bookmark_is_nobodys_pod() -> None:
