@@ -117,9 +117,7 @@ def test_the_events_fields_reach_their_places_and_no_others(one_replica: Sandbox
         cpu="250m",
         memory="96Mi",
         timeout_seconds="60",
-        hostNetwork="true",
-        serviceAccountName="admin",
-        nodeName="fake-0",
+        **{"meta:hostNetwork": "true", "meta:serviceAccountName": "admin", "meta:nodeName": "fake-0"},
     )
     pod = one_pod(place, event_id)
     assert pod["metadata"]["annotations"]["ottoscaler.io/task-id"] == "Straße #1 / $HOME"

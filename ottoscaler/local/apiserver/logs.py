@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from ottoscaler.local.apiserver.messages import Answer, Request, Response, Sink, Stream
 from ottoscaler.local.apiserver.statuses import Cause, bad_request, invalid
@@ -100,37 +100,44 @@ def _cut(text: bytes, tail: int | None, limit: int | None) -> bytes:
 
 
 class _Follower:
-    """Sends a log file's text as it grows, until its container has ended."""
+    """Sends a log file's text as it grows, until its container has ended.
+
+    The file stays open, so that the last lines are sent also where the Pod is deleted right after its end.
+    """
 
     def __init__(self, path: Path, tail: int | None, running: Callable[[], bool]) -> None:
         self._path, self._tail, self._running = path, tail, running
-        self._offset = 0
+        self._file: BinaryIO | None = None
         self._sink: Sink | None = None
 
     def start(self, sink: Sink) -> Callable[[], None]:
         self._sink = sink
-        text = _read(self._path)
-        self._offset = len(text)
-        sink.write(_cut(text, self._tail, None))
+        sink.write(_cut(self._more(), self._tail, None))
         asyncio.get_running_loop().call_later(FOLLOW_SECONDS, self._step)
         return self._stop
 
     def _stop(self) -> None:
         self._sink = None
+        if self._file is not None:
+            self._file.close()
+
+    def _more(self) -> bytes:
+        """What was written since the last call."""
+        if self._file is None:
+            try:
+                self._file = self._path.open("rb")
+            except FileNotFoundError:
+                return b""
+        return self._file.read()
 
     def _step(self) -> None:
         if self._sink is None:
             return
         running = self._running()  # asked first, so that nothing written before its end is missed
-        try:
-            with self._path.open("rb") as file:
-                file.seek(self._offset)
-                text = file.read()
-        except FileNotFoundError:
-            text, running = b"", False
-        self._offset += len(text)
-        self._sink.write(text)
-        if running:
+        self._sink.write(self._more())
+        if running and self._path.exists():
             asyncio.get_running_loop().call_later(FOLLOW_SECONDS, self._step)
         else:
-            self._sink.finish()
+            sink = self._sink
+            self._stop()
+            sink.finish()
