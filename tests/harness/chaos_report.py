@@ -22,6 +22,8 @@ class Report:
     attempts: int = 0
     seconds_uids: int = 0
     dead_letters: int = 0
+    trimmed: int = 0
+    lost: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
     calm_seconds: float = 0.0
     problems: list[str] = field(default_factory=list)
@@ -34,6 +36,7 @@ class Report:
             f"faults: {faults}\n"
             f"Pods: {self.pods} for {self.attempts} attempts, {self.seconds_uids} of them second ones\n"
             f"workers: {statuses}; dead letters: {self.dead_letters}\n"
+            f"entries trimmed: {self.trimmed}, of them unread: {self.lost}\n"
             f"calm {self.calm_seconds:.1f} s after the last fault\n"
             + ("\n".join(self.problems) or "every invariant holds")
         )
@@ -46,14 +49,16 @@ def unnoted_second_pods(place: Sandbox, seconds: set[str]) -> list[str]:
     return [f"{uid} is an attempt's second Pod, noted by nobody" for uid in seconds if uid not in noted]
 
 
-def left_in_redis(place: Sandbox, events: int) -> list[str]:
+def left_in_redis(place: Sandbox, events: int, lost: int) -> list[str]:
+    """What should not be there after so many events, of whose entries so many were trimmed unread."""
     prefix = f"{STREAM}:ottoscaler:event:"
     keys = [str(key) for key in place.redis.scan_iter(f"{prefix}*", count=1000)]
     states = {key: place.redis.hgetall(key) for key in keys}
     problems = [f"{k} is {v.get('state')}" for k, v in states.items() if v.get("state") != "done"]
     problems += [f"{k} still holds {len(v)} fields" for k, v in states.items() if len(v) > 5]
-    if lost := place.redis.hget(f"{STREAM}:ottoscaler:account", "lost"):
-        problems.append(f"{lost} entries are told as lost, and nobody removed any")
+    told = int(place.redis.hget(f"{STREAM}:ottoscaler:account", "lost") or 0)
+    if told != lost:
+        problems.append(f"{told} entries are told as lost, and {lost} were trimmed unread")
     if len(keys) > events:
         problems.append(f"{len(keys)} ledgers for {events} events")
     return problems

@@ -21,7 +21,10 @@ from tests.tools.chaos.stage import LEASE_SECONDS, Stage
 EVENTS = 200
 CALM_SECONDS = 90.0  # for everything to end once the moves have stopped
 
-_LOST = re.compile(r"(\d+) entr(?:y|ies) between (\S+) and (\S+) w(?:as|ere) removed")
+_LOST = re.compile(
+    r"(\d+) entries between (\S+) and (\S+) were removed from the stream before they were read"
+)
+_HANDED_OUT = "the entry was deleted from the stream before it was read"  # told by the entry's own id
 
 
 class Chaos:
@@ -66,22 +69,28 @@ class Chaos:
 
     # --- the end
 
-    def _open(self) -> set[str]:
-        """Events that have neither ended nor are told to have been trimmed away."""
+    def _unended(self) -> set[str]:
+        """What was sent and has neither ended nor been refused."""
         ended = {fields["event_id"] for fields in self._place.results("event")}
+        refused = {letter["event_id"] for letter in self._place.dead() if letter["error"] != _HANDED_OUT}
         sent = self._producer.ups.keys() | set(self._producer.downs)
-        refused = {letter["event_id"] for letter in self._place.dead()}
-        left = sent - ended
-        if self._producer.trimmed:
-            left -= self._lost(left)
-        return left | (set(self._producer.huge) - refused)
+        return (sent - ended) | (set(self._producer.huge) - refused)
 
-    def _lost(self, ids: set[str]) -> set[str]:
-        """Those of these ids that a dead letter tells to have been trimmed before they were read."""
-        ranges = [m.groups() for d in self._place.dead() if (m := _LOST.search(d["error"])) is not None]
-        return {
-            one for one in ids for _, first, last in ranges if _number(first) <= _number(one) <= _number(last)
-        }
+    def _open(self) -> set[str]:
+        """What has not ended, unless all of it was trimmed, and just so many entries are told as lost."""
+        left = self._unended() - self._told_by_id()
+        told = sum(number for number, _, _ in self._told_lost())
+        return set() if len(left) == told and left <= set(self._producer.trimmed) else left
+
+    def _told_by_id(self) -> set[str]:
+        """Trimmed entries that had been handed out to a replica that died before it read them."""
+        told = {letter["event_id"] for letter in self._place.dead() if letter["error"] == _HANDED_OUT}
+        return told & set(self._producer.trimmed) & self._unended()
+
+    def _told_lost(self) -> list[tuple[int, str, str]]:
+        """What the dead letters tell as lost: how many entries, after which one, and up to which one."""
+        found = (_LOST.fullmatch(letter["error"]) for letter in self._place.dead())
+        return [(int(m[1]), m[2], m[3]) for m in found if m is not None]
 
     def _wait_for_the_end(self) -> None:
         began = time.monotonic()
@@ -96,9 +105,8 @@ class Chaos:
     def _judge(self) -> None:
         report, place, producer = self.report, self._place, self._producer
         sent = {**producer.ups, **dict.fromkeys(producer.downs, 0)}
-        lost = self._lost(set(sent)) if producer.trimmed else set()
-        ended = {fields["event_id"] for fields in place.results("event")}
-        judged = {event_id: count for event_id, count in sent.items() if event_id not in lost - ended}
+        lost = self._unended() & set(producer.trimmed)
+        judged = {event_id: count for event_id, count in sent.items() if event_id not in lost}
         seconds: set[str] = set()
         report.problems += broken_invariants(place, judged, seconds_uids=seconds)
         found = lives(place)
@@ -106,26 +114,47 @@ class Chaos:
         report.workers = sum(producer.ups.values())
         report.attempts, report.pods = len(found), sum(map(len, found.values()))
         report.seconds_uids, report.dead_letters = len(seconds), len(place.dead())
+        report.trimmed, report.lost = len(producer.trimmed), len(lost)
         report.statuses = Counter(
             one.fields["status"] for one in result_entries(place) if one.fields["kind"] == "worker"
         )
-        report.problems += self._dead_letter_problems()
+        report.problems += self._dead_letter_problems(lost)
         if place.settings.get("OTTO_START_GATE") == "true":
             report.problems += started_twice(place)
         report.problems += unnoted_second_pods(place, seconds)
-        report.problems += left_in_redis(place, len(sent) + len(producer.huge))
+        report.problems += left_in_redis(
+            place, len(sent) + len(producer.huge), len(lost - self._told_by_id())
+        )
 
-    def _dead_letter_problems(self) -> list[str]:
-        """Dead letters are for entries that are too big, once each, and for trims, where there were any."""
-        problems = []
-        for letter in self._place.dead():
-            told_loss = _LOST.search(letter["error"]) is not None
-            if letter["event_id"] not in self._producer.huge and not (told_loss and self._producer.trimmed):
-                problems.append(f"a dead letter: {letter['event_id']}: {letter['error']}")
-        counts = Counter(letter["event_id"] for letter in self._place.dead())
-        return problems + [
-            f"{one} has {counts[one]} dead letters" for one in self._producer.huge if counts[one] != 1
+    def _dead_letter_problems(self, lost: set[str]) -> list[str]:
+        """Dead letters are for entries that are too big and for those that were trimmed unread, once each."""
+        letters, huge, by_id = self._place.dead(), self._producer.huge, self._told_by_id()
+        problems = [
+            f"a dead letter: {letter['event_id']}: {letter['error']}"
+            for letter in letters
+            if letter["event_id"] not in by_id.union(huge) and not _LOST.fullmatch(letter["error"])
         ]
+        told = self._told_lost()
+        problems += [
+            f"{number} entries between {after} and {upto} are told as lost, and nobody trimmed so many"
+            for number, after, upto in told
+            if number > sum(_within(one, after, upto) for one in lost - by_id)
+        ]
+        problems += [
+            f"{one} was trimmed unread, and no dead letter's range has it"
+            for one in sorted(lost - by_id)
+            if not any(_within(one, after, upto) for _, after, upto in told)
+        ]
+        counts = Counter(letter["event_id"] for letter in letters)
+        return problems + [
+            f"{one} has {counts[one]} dead letters"
+            for one in by_id.union(huge)
+            if counts[one] != (one in by_id or one not in lost)
+        ]
+
+
+def _within(event_id: str, after: str, upto: str) -> bool:
+    return _number(after) < _number(event_id) <= _number(upto)
 
 
 def _number(event_id: str) -> tuple[int, int]:
