@@ -68,7 +68,8 @@ def test_account_may_do_nothing_else(installed: Installed) -> None:
     wait_for(lambda: own.request("GET", f"{base}/pods")[0] == 200, "the account may list Pods")
     for path in (f"{base}/secrets", f"{base}/configmaps", "/api/v1/pods", "/api/v1/nodes"):
         assert own.request("GET", path)[0] == 403, path
-    assert own.request("GET", f"{base}/pods/any/log")[0] == 403
+    assert own.request("GET", f"{base}/pods/any/log")[0] == 404  # allowed, for the logs that are kept
+    assert own.request("POST", f"{base}/events", {"kind": "Event", "apiVersion": "v1"})[0] == 403
     assert own.request("PUT", f"{base}/pods/any", {"kind": "Pod", "apiVersion": "v1"})[0] == 403
     assert own.request("POST", f"{base}/pods/any/exec")[0] == 403
     assert own.request("GET", "/api/v1/namespaces/default/pods")[0] == 403
