@@ -19,7 +19,7 @@ from ottoscaler.telemetry.health import STALL_SECONDS, progress
 # More than some 30 calls in flight gain nothing on a real server (DESIGN.md section 6), so no event needs
 # more. The rest is for the others while an event's or a profile's calls hang, as in a slow admission webhook.
 CREATES = Shares(everyone=72, one_event=24, one_profile=36)
-DELETES = Shares(everyone=48, one_event=12, one_profile=48)
+DELETES = Shares(everyone=48, one_event=24, one_profile=48)
 LOOKS = Shares(everyone=32, one_event=8, one_profile=32)
 LOGS = Shares(everyone=16, one_event=8, one_profile=16)  # they end at nodes, some of which hang
 SLOW_SECONDS = 2.0  # an answer that takes longer counts as a sign of strain
