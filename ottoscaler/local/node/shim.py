@@ -23,7 +23,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -46,7 +46,7 @@ class Shim:
             end.setblocking(False)
         signal.set_wakeup_fd(wakeup_write.fileno())
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        with selectors.DefaultSelector() as ready:
+        with selectors.DefaultSelector() as ready, _no_wakeup_afterwards():
             ready.register(self._peer, selectors.EVENT_READ)
             ready.register(wakeup_read, selectors.EVENT_READ)
             while True:
@@ -129,6 +129,15 @@ class Shim:
     def _send(self, message: dict[str, Any]) -> None:
         with contextlib.suppress(OSError):  # the peer is gone: the next read says so
             self._peer.sendall(json.dumps(message).encode() + b"\n")
+
+
+@contextlib.contextmanager
+def _no_wakeup_afterwards() -> Iterator[None]:
+    """The sockets are closed with their frame, and the killed children's SIGCHLD come after that."""
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(-1)
 
 
 def _why(program: str, error: Exception) -> str:
