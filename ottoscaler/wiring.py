@@ -1,0 +1,334 @@
+"""The only place where the parts are made and joined, each after those that it is given.
+
+Redis stream                                                             Kubernetes
+    |                                                                        ^
+ listener --> intake --> inbox --> dispatcher --> slot --> worker (pool) ----+ create, delete
+    |          |   |                   |                     |   ^           |
+    |          |   +-> scale-down   registry               ledger |        watcher (one watch)
+    |        ledger <-- lease                                    |           |
+    |            ^                                               |           |
+    +--------- takeover: what the dead, full and stopped left    +- subscription +--> reconciler
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from functools import partial
+from typing import Any
+
+from ottoscaler.config import limits as policy
+from ottoscaler.config.settings import Settings
+from ottoscaler.controller.adoptees import Adoptees
+from ottoscaler.controller.arrivals import Arrivals
+from ottoscaler.controller.backlog import Backlog
+from ottoscaler.controller.dispatcher import Dispatcher
+from ottoscaler.controller.former_namespaces import FormerNamespaces
+from ottoscaler.controller.handover import Handover
+from ottoscaler.controller.head_starts import HeadStarts
+from ottoscaler.controller.housekeeping import Housekeeping
+from ottoscaler.controller.inbox import Inbox
+from ottoscaler.controller.intake import Intake
+from ottoscaler.controller.leaving import Leaving
+from ottoscaler.controller.listener import Listener
+from ottoscaler.controller.offers import Offers
+from ottoscaler.controller.reach import Reach
+from ottoscaler.controller.reading import EventReader
+from ottoscaler.controller.reconciler import Reconciler
+from ottoscaler.controller.scale_down import ScaleDowns
+from ottoscaler.controller.shutdown import Phases, Shutdown
+from ottoscaler.controller.sights import PodSights
+from ottoscaler.controller.stream_reader import StreamReader
+from ottoscaler.controller.sweep import PodSource, Sweep
+from ottoscaler.controller.takeover import Takeover
+from ottoscaler.kube.client import connect
+from ottoscaler.kube.deleter import PodDeleter
+from ottoscaler.kube.watcher import PodWatcher
+from ottoscaler.ledger.identity import ReplicaIdentity
+from ottoscaler.ledger.lease import Lease
+from ottoscaler.ledger.ledger import Ledger
+from ottoscaler.ledger.pause import Pause
+from ottoscaler.ledger.redis_client import RedisClient
+from ottoscaler.ledger.surveys import Surveys
+from ottoscaler.model import KeepLogs, Phase, PodView
+from ottoscaler.pods.labels import selector
+from ottoscaler.pods.templates import Templates
+from ottoscaler.retry import Retrier
+from ottoscaler.telemetry.health import Health
+from ottoscaler.telemetry.http import HttpServer
+from ottoscaler.telemetry.metrics import Metrics
+from ottoscaler.threads import Control, Mailbox, Threads
+from ottoscaler.workers.attempt import LogRules, WorkerDeps, WorkerLimits
+from ottoscaler.workers.in_hand import InHand
+from ottoscaler.workers.registry import RunRegistry
+from ottoscaler.workers.worker import Workers
+
+READ_ANSWER_SECONDS = 3.0  # past the listener's block
+UNCLAIMED_AT_ONCE = 10_000  # Pods remembered between two of the reconciler's steps; the sweep finds the rest
+
+
+class Parts:
+    """Every part of one replica, made and not started. ``App`` starts and stops them."""
+
+    def __init__(self, settings: Settings, templates: Templates, phases: Phases, threads: Threads) -> None:
+        self.settings = settings
+        self.metrics = Metrics()
+        self.health = Health()
+        self._phases = phases
+        self._threads = threads
+        self._make_adapters()
+        self._make_state()
+        self._make_workers()
+        self._make_stages(templates)
+        self._make_takeover()
+        self._make_reconciler()
+        self._make_shutdown()
+        self._make_signals()
+
+    def _make_adapters(self) -> None:
+        s = self.settings
+        self._redis = RedisClient(s)
+        self._lease_redis = RedisClient(s, self._redis.endpoint)
+        self._listener_redis = RedisClient(
+            s,
+            self._redis.endpoint,
+            answer_seconds=s.poll_seconds + READ_ANSWER_SECONDS,
+            bounded_entries=True,
+        )
+        self.redis_clients = (self._redis, self._lease_redis, self._listener_redis)
+        self._reader = StreamReader(self._listener_redis, s.poll_seconds, self.metrics)
+        self._pods = connect(
+            s.kubeconfig, s.namespace, s.kube_qps, s.kube_burst, self._observe, s.kube_create_seconds
+        )
+
+    def _observe(self, verb: str, code: int, seconds: float) -> None:
+        self.metrics.kube_request.observe(seconds, verb, str(code) if code else "none")
+
+    def _make_state(self) -> None:
+        """What every stage looks at: the runs, the ledger, the lease and the one watch."""
+        s = self.settings
+        self._in_hand = InHand(s.max_events_in_hand, s.max_events_waiting)
+        self.registry = RunRegistry(s.max_workers, self._in_hand)
+        self._inbox = Inbox()
+        self._pause = Pause(self._pause_changed)
+        self._surveys = Surveys(s.lease_seconds)
+        self._unclaimed: Mailbox[PodView] = Mailbox(UNCLAIMED_AT_ONCE)
+        self._arrivals = Arrivals(self.registry, self._unclaimed.wake)
+        identity = ReplicaIdentity(s.redis_consumer)
+        self._ledger = Ledger(self._redis, identity, self.registry.lose)
+        self.watcher = PodWatcher(
+            self._pods,
+            selector(s.instance),
+            poll_seconds=s.poll_seconds,
+            unclaimed=self._unclaimed.put,
+            arrived=self._arrivals.note,
+            restarted=self.metrics.watch_restarts.inc,
+            control=self._control("watch", self._phases.ended),
+        )
+        self._reach = Reach(self.watcher, self._pods.health)
+        self._leaving = Leaving(self.registry, self.watcher, self._inbox)
+        self.lease = Lease(
+            Ledger(self._lease_redis, identity),
+            self._surveys,
+            pod_uid=s.pod_uid,
+            seconds=s.lease_seconds,
+            describe=self._describe,
+            lost=self._leaving.leave_all,
+            pause=self._pause,
+            control=self._control("lease", self._phases.ended),
+        )
+
+    def _pause_changed(self, on: bool) -> None:
+        """At once: an open read would take what comes for as long as it blocks."""
+        if on:
+            self._reader.unblock(self._lease_redis)
+        self._inbox.wake()
+
+    def _control(self, name: str, stop: threading.Event | None = None) -> Control:
+        return Control(stop or self._phases.stopping, self.health.beacon(name).beat)
+
+    def _describe(self) -> dict[str, Any]:
+        """What a heartbeat tells of this replica, for ``status``."""
+        s = self.settings
+        return {
+            "workers": self.registry.busy,
+            "workers_max": s.max_workers,
+            "in_hand": self._in_hand.count(),
+            "lease_seconds": s.lease_seconds,
+            "stopping": self._phases.stopping.is_set(),
+            "at": time.time(),
+        }
+
+    def _make_workers(self) -> None:
+        s, phases = self.settings, self._phases
+        deps = WorkerDeps(
+            ledger=self._ledger,
+            pods=self._pods,
+            watcher=self.watcher,
+            lease=self.lease,
+            metrics=self.metrics,
+            limits=WorkerLimits(
+                s.instance,
+                s.namespace,
+                s.pending_timeout_seconds,
+                s.worker_timeout_seconds,
+                s.max_retries,
+                s.failed_pod_ttl_seconds,
+                s.succeeded_pod_ttl_seconds,
+                s.image_pull_grace_seconds,
+                LogRules(KeepLogs(s.logs), s.log_bytes, s.logs_total_bytes, s.retention_seconds),
+            ),
+            retrier=Retrier(phases.abandon),
+            start_retrier=Retrier(phases.stopping),
+        )
+        self._workers = Workers(deps)
+        self.deleter = PodDeleter(self._pods, phases.abandon)
+        self._head_starts = HeadStarts(self.registry, self.lease, self._ledger)
+
+    def _make_stages(self, templates: Templates) -> None:
+        """An event's way, from its end to its beginning."""
+        s = self.settings
+        self.scale_downs = ScaleDowns(
+            self._ledger,
+            self._in_hand,
+            self.watcher,
+            self.deleter,
+            instance=s.instance,
+            metrics=self.metrics,
+            stop=self._phases.abandon,
+            wake=self._inbox.wake,
+        )
+        self.dispatcher = Dispatcher(
+            self.registry,
+            self._inbox,
+            self._workers,
+            Offers(
+                self.registry,
+                self.scale_downs,
+                self._head_starts,
+                self._ledger,
+                self._reach,
+                self._pause,
+                s.lease_seconds,
+            ),
+            self._reach,
+            self._pause,
+            self._leaving,
+            self._control("dispatcher"),
+        )
+        self._intake = Intake(
+            EventReader(policy.limits(s), templates, policy.pod_defaults(s), self._ledger.identity),
+            self._ledger,
+            self.registry,
+            self._inbox,
+            self.scale_downs,
+            self._head_starts,
+            self.metrics,
+        )
+        self.listener = Listener(
+            self._reader,
+            self._ledger,
+            self._in_hand,
+            self._intake,
+            self._reach,
+            self._pause,
+            self._control("listener"),
+        )
+
+    def _make_takeover(self) -> None:
+        """Who takes over what the dead, the full and the stopped left."""
+        self.takeover = Takeover(
+            self._surveys,
+            self._ledger,
+            self.registry,
+            self._intake,
+            self._leaving,
+            self._reach,
+            self.listener.reread_own,
+            self._control("takeover"),
+        )
+
+    def _make_reconciler(self) -> None:
+        """Who sees to what no stage waits for: adoptees without a slot, leftover Pods, Redis's upkeep."""
+        s = self.settings
+        adoptees = Adoptees(self.registry, self._workers, self._leaving, self._inbox)
+        self.reconciler = Reconciler(
+            self._unclaimed,
+            self._arrivals,
+            Backlog(
+                self._ledger,
+                self.registry,
+                self.watcher,
+                adoptees,
+                self.deleter,
+                self._pause,
+                self._unclaimed,
+            ),
+            self._sweep_of(
+                PodSights(self._ledger, self.watcher, self._pods, self.deleter, instance=s.instance),
+                self.deleter,
+            ),
+            FormerNamespaces(
+                self._ledger,
+                self._pods,
+                self.deleter,
+                self._sweep_of,
+                selector=selector(s.instance),
+                claimed=self.watcher.claimed,
+            ),
+            Housekeeping(
+                self._ledger,
+                self._redis,
+                self.metrics,
+                retention=s.retention_seconds,
+                dead_retention=s.dead_retention_seconds,
+                logs_total_bytes=s.logs_total_bytes,
+            ),
+            self._control("reconciler"),
+        )
+
+    def _make_shutdown(self) -> None:
+        """Who hands over at a stop."""
+        self.shutdown = Shutdown(
+            self._phases,
+            self._threads,
+            (self._inbox.wake, self._surveys.wake, self._unclaimed.wake),
+            partial(self._reader.unblock, self._redis),
+            Handover(
+                self._ledger,
+                self.registry,
+                self.scale_downs,
+                self._head_starts,
+                self.watcher,
+                self._phases.abandon,
+                lambda: self.lease.redis_health()[0],
+            ),
+            self.dispatcher,
+            self.lease,
+            self.watcher,
+        )
+
+    def _sweep_of(self, source: PodSource, deleter: PodDeleter) -> Sweep:
+        s = self.settings
+        return Sweep(
+            self._ledger,
+            source,
+            self.lease,
+            deleter,
+            instance=s.instance,
+            ttl={Phase.FAILED: s.failed_pod_ttl_seconds, Phase.SUCCEEDED: s.succeeded_pod_ttl_seconds},
+            now=time.monotonic,
+        )
+
+    def _make_signals(self) -> None:
+        s = self.settings
+        self.http = HttpServer(s.http_address, s.http_port, self.health, self.metrics)
+        self.metrics.workers_max.set(s.max_workers)
+        self.metrics.workers.set_function(lambda: self.registry.busy)
+        self.metrics.events_in_hand.set_function(self._in_hand.count)
+        self.metrics.paused.set_function(lambda: float(self._pause.on))
+        self.metrics.lease_seconds.set_function(self.lease.remaining)
+        self.metrics.kube_rate_limit.set_function(self._pods.rate)
+        self.health.condition("redis", self.lease.redis_health)
+        self.health.condition("lease", self.lease.health)
+        self.health.condition("watch", self.watcher.health)
