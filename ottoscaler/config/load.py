@@ -13,6 +13,7 @@ from typing import Any
 from ottoscaler.config.checks import CHECKS, unknown_names, value_warnings
 from ottoscaler.config.settings import NAMES, SPECS, Settings, masked, shown_value, variable
 from ottoscaler.errors import BadSettings
+from ottoscaler.tables import markdown
 
 __all__ = [
     "Settings",
@@ -95,14 +96,14 @@ def unknown_settings(environ: Mapping[str, str]) -> list[str]:
 
 def render_settings_table() -> str:
     """The table of all settings in Markdown, for the README and docs/settings.md."""
-    lines = ["| name | default | expected | meaning |", "|---|---|---|---|"]
+    rows = []
     for name, spec in SPECS.items():
         default = spec.shown_default
         if default and not spec.worked_out:
             default = f"`{default}`"
         cells = (f"`{variable(name)}`", default, spec.kind.expected, spec.meaning)
-        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    return "\n".join(lines) + "\n"
+        rows.append(tuple(cell.replace("|", "\\|") for cell in cells))
+    return markdown(("name", "default", "expected", "meaning"), rows)
 
 
 def render_settings_page() -> str:

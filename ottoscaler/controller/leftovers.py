@@ -6,9 +6,10 @@ table into docs/reliability.md. The sweep acts on the verdict.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+
+from ottoscaler.tables import any_of, fits, markdown
 
 
 class EventSays(StrEnum):
@@ -56,7 +57,7 @@ class Sights(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class LeftoverRule:
     """One rule. An empty tuple stands for any; the first row that fits decides."""
 
     events: tuple[EventSays, ...]
@@ -67,55 +68,44 @@ class Case:
     why: str
 
     def fits(self, event: EventSays, index: IndexSays, pod: PodIs) -> bool:
-        return (
-            (not self.events or event in self.events)
-            and (not self.indexes or index in self.indexes)
-            and (not self.pods or pod in self.pods)
-        )
+        return fits(self.events, event) and fits(self.indexes, index) and fits(self.pods, pod)
 
 
 _OVER = (IndexSays.LATER_ATTEMPT, IndexSays.RESULT)
 
 # fmt: off
-TABLE: tuple[Case, ...] = (
-    Case((), (IndexSays.ANOTHER_POD,), (), Fate.DELETE, Sights.ONE,
+TABLE: tuple[LeftoverRule, ...] = (
+    LeftoverRule((), (IndexSays.ANOTHER_POD,), (), Fate.DELETE, Sights.ONE,
         "the attempt's first Pod is the one that counts"),
-    Case((), (IndexSays.THIS_POD,), (), Fate.LEAVE, Sights.NONE, "the event's owner waits for it"),
+    LeftoverRule((), (IndexSays.THIS_POD,), (), Fate.LEAVE, Sights.NONE, "the event's owner waits for it"),
     # Its create was on its way when its replica froze. Not on sight: between its owner's retry and its
     # delete, every Pod that failed looks so.
-    Case((), (IndexSays.LATER_ATTEMPT,), (PodIs.NOT_ENDED,), Fate.DELETE, Sights.TWO,
+    LeftoverRule((), (IndexSays.LATER_ATTEMPT,), (PodIs.NOT_ENDED,), Fate.DELETE, Sights.TWO,
         "two attempts must not run beside each other"),
-    Case((), _OVER, (PodIs.KEPT,), Fate.LEAVE, Sights.NONE, "its `OTTO_*_POD_TTL_SECONDS` is not over"),
-    Case((EventSays.FINISHED,), (), (PodIs.KEPT,), Fate.LEAVE, Sights.NONE,
+    LeftoverRule((), _OVER, (PodIs.KEPT,), Fate.LEAVE, Sights.NONE,
         "its `OTTO_*_POD_TTL_SECONDS` is not over"),
-    Case((), _OVER, (), Fate.DELETE, Sights.USUAL, "its end is recorded, and its own delete failed"),
-    Case((EventSays.FINISHED,), (), (), Fate.DELETE, Sights.USUAL, "its event's end is recorded"),
-    Case((), (), (PodIs.NOT_ENDED,), Fate.LEAVE, Sights.NONE,
+    LeftoverRule((EventSays.FINISHED,), (), (PodIs.KEPT,), Fate.LEAVE, Sights.NONE,
+        "its `OTTO_*_POD_TTL_SECONDS` is not over"),
+    LeftoverRule((), _OVER, (), Fate.DELETE, Sights.USUAL, "its end is recorded, and its own delete failed"),
+    LeftoverRule((EventSays.FINISHED,), (), (), Fate.DELETE, Sights.USUAL, "its event's end is recorded"),
+    LeftoverRule((), (), (PodIs.NOT_ENDED,), Fate.LEAVE, Sights.NONE,
         "what Redis does not know (any more) is no evidence against a Pod that runs"),
-    Case((EventSays.EXPIRED,), (), (), Fate.DELETE, Sights.USUAL, "its result was told, and has expired"),
-    Case((EventSays.UNKNOWN,), (), (), Fate.REPORT, Sights.USUAL,
+    LeftoverRule((EventSays.EXPIRED,), (), (), Fate.DELETE, Sights.USUAL,
+        "its result was told, and has expired"),
+    LeftoverRule((EventSays.UNKNOWN,), (), (), Fate.REPORT, Sights.USUAL,
         "Redis lost its event; what its labels tell is told once, then it is deleted"),
-    Case((EventSays.OPEN,), (), (), Fate.LEAVE, Sights.NONE, "whoever owns the event looks at it"),
+    LeftoverRule((EventSays.OPEN,), (), (), Fate.LEAVE, Sights.NONE, "whoever owns the event looks at it"),
 )
 # fmt: on
 
 
-def look_up(event: EventSays, index: IndexSays, pod: PodIs) -> Case:
+def look_up(event: EventSays, index: IndexSays, pod: PodIs) -> LeftoverRule:
     """The first row that fits; the table has one for every combination."""
     return next(row for row in TABLE if row.fits(event, index, pod))
 
 
 def render_table() -> str:
     """docs/reliability.md: the table in Markdown, in the order in which it is read."""
-    lines = [
-        "| its event | the ledger has for its index | the Pod | what is done | seen so in a row | why |",
-        "|---|---|---|---|---|---|",
-    ]
-    for row in TABLE:
-        cells = (_words(row.events), _words(row.indexes), _words(row.pods), row.fate, row.sights, row.why)
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
-
-
-def _words(values: Iterable[StrEnum]) -> str:
-    return "; or ".join(values) or "any"
+    head = ("its event", "the ledger has for its index", "the Pod", "what is done", "seen so in a row", "why")
+    rows = ((any_of(r.events), any_of(r.indexes), any_of(r.pods), r.fate, r.sights, r.why) for r in TABLE)
+    return markdown(head, rows)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from ottoscaler.controller.leftovers import Case, EventSays, Fate, IndexSays, PodIs, Sights, look_up
+from ottoscaler.controller.leftovers import EventSays, Fate, IndexSays, LeftoverRule, PodIs, Sights, look_up
 from ottoscaler.kube.deleter import PodDeleter
 from ottoscaler.ledger.lease import Lease
 from ottoscaler.ledger.ledger import Ledger
@@ -109,7 +109,7 @@ class Sweep:
             and not self._watcher.claimed(view.name)
         )
 
-    def _row(self, view: PodView, event: EventState, state: IndexState | None) -> Case:
+    def _row(self, view: PodView, event: EventState, state: IndexState | None) -> LeftoverRule:
         return look_up(self._event_says(view, event), _index_says(view, state), self._pod_is(view))
 
     def _event_says(self, view: PodView, event: EventState) -> EventSays:
@@ -129,7 +129,7 @@ class Sweep:
         since = self._ended_since.setdefault(view.uid, now)
         return PodIs.KEPT if now - since < ttl else PodIs.ENDED
 
-    def _act(self, view: PodView, row: Case, seen: dict[str, int]) -> None:
+    def _act(self, view: PodView, row: LeftoverRule, seen: dict[str, int]) -> None:
         if row.fate is Fate.LEAVE:
             return
         sights = self._sights.get(view.uid, 0) + 1

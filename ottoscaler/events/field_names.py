@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 
 from ottoscaler.events.values import MAX_SHOWN, shown
+from ottoscaler.tables import markdown
 
 META = "meta:"  # what follows is the name of metadata, whatever it looks like
 MOST_NAMED = 8  # of an event's unknown fields, in one sentence
@@ -122,10 +123,9 @@ def mark_problems(fields: Mapping[str, str], given: Collection[str]) -> list[str
 
 def render_table() -> str:
     """The words of other systems in Markdown; docs/events.md has it, and a unit test holds them equal."""
-    lines = ["| instead of | write |", "|---|---|"]
-    lines += [f"| {_words(words)} | `{field}` |" for field, words in OTHER_WORDS.items()]
-    lines += [f"| {_words(words)} | an event cannot set it: {why} |" for why, words in NO_FIELD.items()]
-    return "\n".join(lines) + "\n"
+    rows = [(_words(words), f"`{field}`") for field, words in OTHER_WORDS.items()]
+    rows += [(_words(words), f"an event cannot set it: {why}") for why, words in NO_FIELD.items()]
+    return markdown(("instead of", "write"), rows)
 
 
 @lru_cache(maxsize=8)

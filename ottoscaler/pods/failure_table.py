@@ -51,7 +51,7 @@ class MessageFrom(Enum):
 
 
 @dataclass(frozen=True)
-class Row:
+class FailureRule:
     """One line of the table. ``values`` may end in ``*``; none at all fits always.
 
     ``says`` restricts it to words that hold one of these pieces: of what the sign tells of, so the Pod's or
@@ -74,10 +74,10 @@ class Row:
 def _retry(
     stage: Stage, sign: Sign, values: str, reason: Reason, sentence: str, *, avoid_node: bool = True,
     words: MessageFrom = MessageFrom.POD, says: tuple[str, ...] = (),
-) -> Row:  # fmt: skip
+) -> FailureRule:  # fmt: skip
     """An infrastructure failure: it says nothing about the worker, so another attempt is fair."""
     found = tuple(values.split())
-    return Row(
+    return FailureRule(
         stage, sign, found, Status.FAILED, reason, Verdict.RETRY, sentence, words, avoid_node, says=says
     )
 
@@ -86,16 +86,16 @@ def _failed(
     stage: Stage, sign: Sign, values: str, reason: Reason, sentence: str,
     words: MessageFrom = MessageFrom.CONTAINER,
     *, grace: float = 0.0, says: tuple[str, ...] = (),
-) -> Row:  # fmt: skip
+) -> FailureRule:  # fmt: skip
     """A failure of the worker's own, or of what was asked for: the next attempt would fail alike."""
     found = tuple(values.split())
-    return Row(
+    return FailureRule(
         stage, sign, found, Status.FAILED, reason, Verdict.FINISHED, sentence, words, False, grace, says
     )
 
 
-def _succeeded(stage: Stage, sign: Sign, value: str) -> Row:
-    return Row(stage, sign, (value,), Status.SUCCEEDED, Reason.COMPLETED, Verdict.FINISHED, "")
+def _succeeded(stage: Stage, sign: Sign, value: str) -> FailureRule:
+    return FailureRule(stage, sign, (value,), Status.SUCCEEDED, Reason.COMPLETED, Verdict.FINISHED, "")
 
 
 # Reasons for which a kubelet refuses a Pod that the scheduler, or its template, has put on its node.
@@ -141,8 +141,8 @@ _KEPT_WAITING = (
 )
 
 
-def _kept_waiting(stage: Stage, grace: float = 0.0) -> tuple[Row, ...]:
-    heals = Row(
+def _kept_waiting(stage: Stage, grace: float = 0.0) -> tuple[FailureRule, ...]:
+    heals = FailureRule(
         stage, Sign.WAITING, tuple(_PULL.split()), Status.FAILED, Reason.IMAGE_PULL, Verdict.RETRY,
         "its image's registry could not be reached, or was not able to serve it", MessageFrom.WAITING,
         grace=grace, says=_REGISTRY,
@@ -168,7 +168,7 @@ DISRUPTIONS = (
     _retry(Stage.FAILED, Sign.DISRUPTION, "", Reason.EVICTED, "it was evicted from its node"),
 )
 
-TABLE: tuple[Row, ...] = (
+TABLE: tuple[FailureRule, ...] = (
     _succeeded(Stage.SUCCEEDED, Sign.PHASE, "Succeeded"),
     # Whatever befell its Pod: kubelets differ in whether they call such a Pod Succeeded or Evicted.
     _succeeded(Stage.ENDED, Sign.EXIT_CODE, "0"),

@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from ottoscaler.tables import markdown
+
 
 class Means(Enum):
     """What becomes of the worker. The value is how the docs say it."""
@@ -113,16 +115,17 @@ def _is(status: int, shown: str) -> bool:
 
 def render_refusals() -> str:
     """docs/failures.md: the table in Markdown, row for row in the order in which it is read."""
-    lines = ["| status | reason | saying | what it is | what becomes of it |", "|---|---|---|---|---|"]
-    for row in REFUSALS:
-        saying = " or ".join(f'"{words.strip()}"' for words in row.words)
-        if row.besides:
-            saying += ", and words of an internal error"
-        if row.words == _INTERNAL:
-            saying = "words of an internal error"
-        lines.append(
-            f"| {row.statuses.replace(' ', ', ') or 'any'} | {f'`{row.reason}`' if row.reason else 'any'} "
-            f"| {saying or 'anything'} | {row.sentence} | {row.means.value} |"
-        )
+    head = ("status", "reason", "saying", "what it is", "what becomes of it")
     words = ", ".join(f'"{words.strip()}"' for words in _INTERNAL)
-    return "\n".join(lines) + f"\n\nWords of an internal error: {words}.\n"
+    return markdown(head, map(_shown_row, REFUSALS)) + f"\nWords of an internal error: {words}.\n"
+
+
+def _shown_row(row: Refusal) -> tuple[str, ...]:
+    saying = " or ".join(f'"{words.strip()}"' for words in row.words)
+    if row.besides:
+        saying += ", and words of an internal error"
+    if row.words == _INTERNAL:
+        saying = "words of an internal error"
+    statuses = row.statuses.replace(" ", ", ") or "any"
+    reason = f"`{row.reason}`" if row.reason else "any"
+    return statuses, reason, saying or "anything", row.sentence, row.means.value

@@ -14,11 +14,12 @@ from ottoscaler.pods.failure_table import (
     GRACE_SECONDS,
     TABLE,
     WITHOUT_A_POD,
+    FailureRule,
     MessageFrom,
-    Row,
     Sign,
     Stage,
 )
+from ottoscaler.tables import markdown
 
 MAX_MESSAGE = 4096  # bytes of UTF-8 (DESIGN.md 3.3)
 ROOT_HINT = " (workers do not run as root; an image that needs root needs an operator's template)"
@@ -129,7 +130,7 @@ def _stages(view: PodView, *, late: bool, too_long: bool) -> tuple[Stage, ...]:
     return (*stages, Stage.TOO_LONG) if too_long and view.started else stages
 
 
-def _fits(row: Row, view: PodView) -> bool:
+def _fits(row: FailureRule, view: PodView) -> bool:
     shown = _shown(row.sign, view)
     if not shown or (row.says and not any(piece in _said(row.sign, view).lower() for piece in row.says)):
         return False
@@ -156,7 +157,7 @@ def _said(sign: Sign, view: PodView) -> str:
     return view.container_message if sign is Sign.CONTAINER_REASON else view.pod_message
 
 
-def _judgement(row: Row, view: PodView) -> Judgement:
+def _judgement(row: FailureRule, view: PodView) -> Judgement:
     return Judgement(
         verdict=row.verdict,
         status=row.status,
@@ -167,7 +168,7 @@ def _judgement(row: Row, view: PodView) -> Judgement:
     )
 
 
-def _message(row: Row, view: PodView) -> str:
+def _message(row: FailureRule, view: PodView) -> str:
     container, pod = view.container_message, view.pod_message or view.disruption_message
     waiting = f"{view.waiting_reason}: {view.waiting_message}".strip(": ")
     order = {
@@ -188,32 +189,26 @@ def _needs_root(told: str, view: PodView) -> bool:
 
 def render_table() -> str:
     """docs/failures.md: the table in Markdown, row for row in the order in which it is read."""
-    lines = [
-        "| Pod | what it shows | one of | status | reason | verdict | in words |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for row in TABLE:
-        verdict = row.verdict.value + (", on another node" if row.avoid_node else "")
-        if row.grace:
-            pull = " (`OTTO_IMAGE_PULL_GRACE_SECONDS`)" if row.reason is Reason.IMAGE_PULL else ""
-            verdict += f" after {row.grace:.0f} s{pull}"
-        values = ", ".join(f"`{value}`" for value in row.values) or "any"
-        if row.says:
-            values += " saying " + " or ".join(f'"{piece}"' for piece in row.says)
-        words = row.sentence.replace("{exit_code}", "N") or "it did what it was asked"
-        lines.append(
-            f"| {row.stage.value} | {row.sign.value} | {values} | {row.status.value} "
-            f"| `{row.reason.value}` | {verdict} | {words} |"
-        )
-    lines += [
-        "",
-        "And without a Pod to look at:",
-        "",
-        "| status | reason | verdict | in words |",
-        "|---|---|---|---|",
-    ]
-    lines += [
-        f"| {status} | `{reason.value}` | {verdict} | {words} |"
-        for reason, status, verdict, words in WITHOUT_A_POD
-    ]
-    return "\n".join(lines) + "\n"
+    head = ("Pod", "what it shows", "one of", "status", "reason", "verdict", "in words")
+    without = (
+        (status, f"`{reason.value}`", verdict, words) for reason, status, verdict, words in WITHOUT_A_POD
+    )
+    return (
+        markdown(head, map(_shown_row, TABLE))
+        + "\nAnd without a Pod to look at:\n\n"
+        + markdown(("status", "reason", "verdict", "in words"), without)
+    )
+
+
+def _shown_row(row: FailureRule) -> tuple[str, ...]:
+    verdict = row.verdict.value + (", on another node" if row.avoid_node else "")
+    if row.grace:
+        pull = " (`OTTO_IMAGE_PULL_GRACE_SECONDS`)" if row.reason is Reason.IMAGE_PULL else ""
+        verdict += f" after {row.grace:.0f} s{pull}"
+    values = ", ".join(f"`{value}`" for value in row.values) or "any"
+    if row.says:
+        values += " saying " + " or ".join(f'"{piece}"' for piece in row.says)
+    words = row.sentence.replace("{exit_code}", "N") or "it did what it was asked"
+    return (
+        row.stage.value, row.sign.value, values, row.status.value, f"`{row.reason.value}`", verdict, words,
+    )  # fmt: skip

@@ -6,11 +6,11 @@ table into docs/reliability.md. ``monitor.is_gone`` acts on the verdict.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
 from ottoscaler.model import PodView
+from ottoscaler.tables import any_of, fits, markdown
 
 
 class Sight(StrEnum):
@@ -43,7 +43,7 @@ class Gone(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class GoneRule:
     """One rule. An empty tuple stands for any; the first row that fits decides."""
 
     sights: tuple[Sight, ...]
@@ -52,22 +52,23 @@ class Row:
     why: str
 
     def fits(self, sight: Sight, last: LastSeen) -> bool:
-        return sight in self.sights and (not self.last or last in self.last)
+        return fits(self.sights, sight) and fits(self.last, last)
 
 
 # fmt: off
-TABLE: tuple[Row, ...] = (
-    Row((Sight.ANSWERED_GONE,), (), Gone.YES, "nothing is more certain"),
-    Row((Sight.TOLD_DELETED,), (LastSeen.ENDED,), Gone.YES, "no container of it can run any more"),
-    Row((Sight.TOLD_DELETED,), (LastSeen.GOING_UNBOUND,), Gone.YES, "no node had it, so nothing of it ran"),
-    Row((Sight.TOLD_DELETED,), (LastSeen.GOING_UNSTARTED,), Gone.IF_CANCELLED,
+TABLE: tuple[GoneRule, ...] = (
+    GoneRule((Sight.ANSWERED_GONE,), (), Gone.YES, "nothing is more certain"),
+    GoneRule((Sight.TOLD_DELETED,), (LastSeen.ENDED,), Gone.YES, "no container of it can run any more"),
+    GoneRule((Sight.TOLD_DELETED,), (LastSeen.GOING_UNBOUND,), Gone.YES,
+        "no node had it, so nothing of it ran"),
+    GoneRule((Sight.TOLD_DELETED,), (LastSeen.GOING_UNSTARTED,), Gone.IF_CANCELLED,
         "after a scale_down no attempt follows that could run beside it"),
-    Row((Sight.TOLD_DELETED,), (), Gone.ASK,
+    GoneRule((Sight.TOLD_DELETED,), (), Gone.ASK,
         "the watch says DELETED also of a Pod that lives on without a label that is selected by"),
-    Row((Sight.UNSEEN,), (), Gone.ASK, "it lost a label, so the watch will never tell its end"),
-    Row((Sight.UNSEEN_BY_NONE,), (), Gone.NO, "a list is about to tell"),
-    Row((Sight.UNSEEN_LATELY,), (), Gone.NO, "it was there, and is looked at again in time"),
-    Row((Sight.SHOWN,), (), Gone.NO, "the watch will tell"),
+    GoneRule((Sight.UNSEEN,), (), Gone.ASK, "it lost a label, so the watch will never tell its end"),
+    GoneRule((Sight.UNSEEN_BY_NONE,), (), Gone.NO, "a list is about to tell"),
+    GoneRule((Sight.UNSEEN_LATELY,), (), Gone.NO, "it was there, and is looked at again in time"),
+    GoneRule((Sight.SHOWN,), (), Gone.NO, "the watch will tell"),
 )
 # fmt: on
 
@@ -78,7 +79,7 @@ _DECIDING = {
 }
 
 
-def look_up(sight: Sight, last: LastSeen) -> Row:
+def look_up(sight: Sight, last: LastSeen) -> GoneRule:
     """The first row that fits; the table has one for every combination."""
     return _DECIDING[sight, last]
 
@@ -94,10 +95,5 @@ def last_seen(view: PodView | None) -> LastSeen:
 
 def render_table() -> str:
     """docs/reliability.md: the table in Markdown, in the order in which it is read."""
-    head = ["| what is known | the Pod as last seen | verdict | why |", "|---|---|---|---|"]
-    rows = [f"| {_words(r.sights)} | {_words(r.last)} | {r.gone} | {r.why} |" for r in TABLE]
-    return "\n".join(head + rows) + "\n"
-
-
-def _words(values: Iterable[StrEnum]) -> str:
-    return "; or ".join(values) or "any"
+    rows = ((any_of(r.sights), any_of(r.last), r.gone, r.why) for r in TABLE)
+    return markdown(("what is known", "the Pod as last seen", "verdict", "why"), rows)

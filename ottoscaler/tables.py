@@ -1,0 +1,29 @@
+"""What the tables share that hold a decision as data: failures, refusals, leftover Pods, sights, names.
+
+Their rows are read in order, and the first that fits decides. The docs show them row for row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def fits(accepted: tuple[T, ...], value: T) -> bool:
+    """Whether a cell of a row accepts the value: an empty one accepts every value. Any thread; pure."""
+    return not accepted or value in accepted
+
+
+def any_of(accepted: Iterable[StrEnum]) -> str:
+    """How the docs say such a cell."""
+    return "; or ".join(accepted) or "any"
+
+
+def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table that ends in a newline."""
+    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    lines += [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join(lines) + "\n"
