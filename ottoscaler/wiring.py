@@ -83,7 +83,7 @@ class Parts:
         self._make_takeover()
         self._make_reconciler()
         self._make_shutdown()
-        self._make_signals()
+        self._make_signals(templates)
 
     def _make_adapters(self) -> None:
         s = self.settings
@@ -320,10 +320,11 @@ class Parts:
             now=time.monotonic,
         )
 
-    def _make_signals(self) -> None:
+    def _make_signals(self, templates: Templates) -> None:
         s = self.settings
         self.http = HttpServer(s.http_address, s.http_port, self.health, self.metrics)
         self.metrics.workers_max.set(s.max_workers)
+        self.metrics.template_problems.set(len(templates.problems))
         self.metrics.workers.set_function(lambda: self.registry.busy)
         self.metrics.events_in_hand.set_function(self._in_hand.count)
         self.metrics.paused.set_function(lambda: float(self._pause.on))

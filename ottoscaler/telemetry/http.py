@@ -154,7 +154,7 @@ class _Request(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
         if path == "/metrics":
-            body, content_type = self.server.metrics.exposition()
+            body, content_type = self.server.metrics.exposition(self.headers.get("Accept", ""))
             self._answer(HTTPStatus.OK, body, content_type)
         elif path == "/healthz":
             self._report(*self.server.health.healthz())

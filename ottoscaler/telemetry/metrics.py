@@ -1,7 +1,6 @@
-"""The process's Prometheus metrics (DESIGN.md 3.6), on a registry of their own.
+"""The process's Prometheus metrics on a registry of their own; ``metric_specs`` describes them.
 
-Every method may be called from any thread and costs some microseconds. Labels take words of closed lists
-only; whatever else is counted as ``other``, so that no event can make series.
+Every method may be called from any thread and costs some microseconds.
 """
 
 from __future__ import annotations
@@ -17,36 +16,24 @@ from prometheus_client import (
     PlatformCollector,
     ProcessCollector,
     disable_created_metrics,
-    generate_latest,
 )
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from ottoscaler.model import Reason, Status
+from ottoscaler.telemetry.metric_specs import (
+    OTHER,
+    OUTGOING,
+    POLLS,
+    REASONS,
+    SPECS,
+    STATUSES,
+    TYPES,
+    MetricSpec,
+)
 
-OTHER = "other"
-
-TYPES = ("scale_up", "scale_down")
-STATUSES = tuple(Status)
-REASONS = tuple(Reason)
-OUTGOING = ("results", "dead")
-POLLS = ("events", "empty", "error")
-VERBS = ("create", "delete", "get", "list", "watch", "patch", "review", "log")
-# What an API server or a proxy before it sends; "none" is a call without an answer.
-CODES = ("200", "201", "202", "400", "401", "403", "404", "409", "410", "422", "429", "500", "502", "503",
-         "504", "none")  # fmt: skip
-
-# Idle, a create takes 2 to 5 ms and the bar is 15 ms over it at p99; full, an event waits for minutes.
-EVENT_LATENCY = (0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 1800)
-# Up to a day, which is the longest run limit by default.
-LIFE = (1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 43200, 86400)
-# One request: 2 ms on a rested API server, 10 s where a timeout ends it.
-REQUEST = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-# Scheduling and a cached image take about a second, a pull minutes; 900 s is the pending limit.
-POD_START = (0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 20, 30, 60, 120, 300, 600, 900)
-# The bars are 10 ms at p50 and 50 ms at p99; the polling peers take 0.8 s.
-REACTION = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60)
+OPENMETRICS = "application/openmetrics-text"
 
 
 class CounterOf:
@@ -105,71 +92,90 @@ class _Undescribed(Collector):
         return self._collector.collect()
 
 
+class _ForOpenMetrics(Collector):
+    """The same samples. In OpenMetrics, the gauge ``ottoscaler_workers`` and the counter would be one family;
+    so the counter's samples go under one of their own, of no type.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    def collect(self) -> Iterable[Metric]:
+        for metric in self._registry.collect():
+            if (metric.name, metric.type) == ("ottoscaler_workers", "counter"):
+                apart = Metric("ottoscaler_workers_total", metric.documentation, "unknown")
+                apart.samples = metric.samples
+                yield apart
+            else:
+                yield metric
+
+
 class Metrics:
     """One attribute per metric; ``exposition`` is what a scrape gets. One per process."""
 
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # they would double the series
-        self.registry = registry = CollectorRegistry()
-
-        def histogram(name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
-            return Histogram(f"ottoscaler_{name}_seconds", text, buckets=buckets, registry=registry)
-
-        def counter(name: str, text: str, *labels: str) -> Counter:
-            return Counter(f"ottoscaler_{name}", text, labels, registry=registry)
-
-        def gauge(name: str, text: str) -> Gauge:
-            return Gauge(f"ottoscaler_{name}", text, registry=registry)
-
-        self.event_latency = histogram(
-            "event_latency", "XADD to the event's first create request, once per event", EVENT_LATENCY
-        )
-        self.event_duration = histogram("event_duration", "XADD to the event's entry in the results", LIFE)
-        self.events_total = CounterOf(counter("events", "Events ended", "type", "status"), TYPES, STATUSES)
-        self.pod_create = histogram("pod_create", "A create request, to its answer", REQUEST)
-        self.pod_start = histogram("pod_start", "A Pod's creation to its running", POD_START)
-        self.pod_run = histogram("pod_run", "A worker container's start to its end", LIFE)
-        self.pod_reaction = histogram("pod_reaction", "Terminal Pod seen to its delete request", REACTION)
-        self.workers = gauge("workers", "Workers of this replica that hold a slot")
-        self.workers_max = gauge("workers_max", "Slots of this replica")
-        ended = Counter("ottoscaler_workers", "Workers ended", ("status", "reason"), registry=None)
-        registry.register(_Undescribed(ended))
-        self.workers_total = CounterOf(ended, STATUSES, REASONS)
-        self.redis_polls = CounterOf(counter("redis_polls", "XREADGROUP calls", "result"), POLLS)
-        self.redis_reconnects = counter("redis_reconnects", "Connections to Redis made anew")
-        self.kube_request = HistogramOf(
-            Histogram(
-                "ottoscaler_kube_request_seconds", "Calls to the API server", ("verb", "code"),
-                buckets=REQUEST, registry=registry,
-            ),
-            VERBS, CODES,
-        )  # fmt: skip
-        self.watch_restarts = counter("watch_restarts", "Pod watches that ended before their time")
-        self.events_in_hand = gauge("events_in_hand", "Events read whose workers have not all started")
-        self.stream_pending = gauge("stream_pending", "Entries delivered to the group, not acknowledged")
-        self.oldest_pending = gauge(
-            "oldest_pending_seconds", "Age of the oldest entry that is not acknowledged; 0 for none"
-        )
-        self.stream_lag = gauge("stream_lag", "Entries not yet delivered to the group; NaN where unknown")
-        self.entries_lost = counter("entries_lost", "Entries removed from the stream before they were read")
-        self.entries_trimmed = CounterOf(
-            counter("entries_trimmed", "Results and dead letters that went for want of bytes", "stream"),
-            OUTGOING,
-        )
-        self.dead_letters = gauge("dead_letters", "Entries in the dead-letter stream")
-        self.lease_seconds = gauge("lease_seconds", "Seconds that this replica's lease still holds")
-        self.paused = gauge("paused", "1 while the group is paused, so that no worker is begun; else 0")
-        self.logs_bytes = gauge("logs_bytes", "Bytes of kept logs, compressed, with their keys")
-        self.retries_total = CounterOf(counter("retries", "Workers tried again", "reason"), REASONS)
-        self.kube_rate_limit = gauge("kube_rate_limit", "Calls per second that the throttle allows now")
+        self.registry = CollectorRegistry()
+        self.event_latency = self._histogram("event_latency_seconds")
+        self.event_duration = self._histogram("event_duration_seconds")
+        self.events_total = self._counter_of("events_total")
+        self.events_in_hand = self._gauge("events_in_hand")
+        self.stream_lag = self._gauge("stream_lag")
+        self.stream_pending = self._gauge("stream_pending")
+        self.oldest_pending = self._gauge("oldest_pending_seconds")
+        self.paused = self._gauge("paused")
+        self.dead_letters = self._gauge("dead_letters")
+        self.entries_lost = self._counter("entries_lost_total")
+        self.entries_trimmed = self._counter_of("entries_trimmed_total")
+        self.logs_bytes = self._gauge("logs_bytes")
+        self.workers = self._gauge("workers")
+        self.workers_max = self._gauge("workers_max")
+        self.workers_total = self._counter_of("workers_total", described=False)
+        self.retries_total = self._counter_of("retries_total")
+        self.pod_create = self._histogram("pod_create_seconds")
+        self.pod_start = self._histogram("pod_start_seconds")
+        self.pod_run = self._histogram("pod_run_seconds")
+        self.pod_reaction = self._histogram("pod_reaction_seconds")
+        self.lease_seconds = self._gauge("lease_seconds")
+        self.redis_polls = self._counter_of("redis_polls_total")
+        self.redis_reconnects = self._counter("redis_reconnects_total")
+        self.kube_request = self._histogram_of("kube_request_seconds")
+        self.kube_rate_limit = self._gauge("kube_rate_limit")
+        self.watch_restarts = self._counter("watch_restarts_total")
+        self.template_problems = self._gauge("template_problems")
+        self._gauge("threads").set_function(threading.active_count)
         self._zero_what_alerts_name()
-        ProcessCollector(registry=registry)
-        PlatformCollector(registry=registry)
-        gauge("threads", "Python threads alive").set_function(threading.active_count)
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
 
-    def exposition(self) -> tuple[bytes, str]:
-        """The text of a scrape and its content type."""
-        return generate_latest(self.registry), CONTENT_TYPE_LATEST
+    def exposition(self, accept: str = "") -> tuple[bytes, str]:
+        """A scrape's text and its content type: OpenMetrics, with exemplars, where the Accept header asks."""
+        encode, content_type = choose_encoder(accept)
+        if content_type.startswith(OPENMETRICS):
+            return encode(_ForOpenMetrics(self.registry)), content_type
+        return encode(self.registry), content_type
+
+    def _histogram(self, name: str) -> Histogram:
+        full, spec = _spec(name)
+        return Histogram(full, spec.meaning, tuple(spec.labels), buckets=spec.buckets, registry=self.registry)
+
+    def _counter(self, name: str, *, described: bool = True) -> Counter:
+        full, spec = _spec(name)
+        registry = self.registry if described else None
+        return Counter(full, spec.meaning, tuple(spec.labels), registry=registry)
+
+    def _gauge(self, name: str) -> Gauge:
+        full, spec = _spec(name)
+        return Gauge(full, spec.meaning, registry=self.registry)
+
+    def _counter_of(self, name: str, *, described: bool = True) -> CounterOf:
+        counter = self._counter(name, described=described)
+        if not described:
+            self.registry.register(_Undescribed(counter))
+        return CounterOf(counter, *_spec(name)[1].labels.values())
+
+    def _histogram_of(self, name: str) -> HistogramOf:
+        return HistogramOf(self._histogram(name), *_spec(name)[1].labels.values())
 
     def _zero_what_alerts_name(self) -> None:
         # A counter that first appears with 1 has no increase that Prometheus could see.
@@ -185,3 +191,8 @@ class Metrics:
             self.workers_total.inc(Status.FAILED, reason, amount=0)
         self.workers_total.inc(Status.SUCCEEDED, Reason.COMPLETED, amount=0)
         self.workers_total.inc(Status.CANCELLED, Reason.CANCELLED, amount=0)
+
+
+def _spec(name: str) -> tuple[str, MetricSpec]:
+    full = f"ottoscaler_{name}"
+    return full, SPECS[full]

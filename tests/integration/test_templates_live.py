@@ -147,6 +147,7 @@ def test_a_broken_profile_dead_letters_its_own_events_and_no_others(tmp_path: Pa
         assert [level for level, _ in told] == ["ERROR", "ERROR"]
         assert "Bad_Name.yaml: invalid name" in told[0][1]
         assert "bad.yaml: spec.restartPolicy" in told[1][1]
+        assert replica.metric("ottoscaler_template_problems") == 2
 
 
 def test_a_templates_own_grace_is_kept_when_its_worker_is_cancelled(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 import yaml
 
 from ottoscaler.model import Reason
-from ottoscaler.telemetry.metrics import CODES, POLLS, VERBS, Metrics
+from ottoscaler.telemetry.metric_specs import CODES, POLLS, VERBS
+from ottoscaler.telemetry.metrics import Metrics
 
 ROOT = Path(__file__).parents[3]
 RULES = yaml.safe_load((ROOT / "manifests/monitoring/prometheusrule.yaml").read_text())["spec"]

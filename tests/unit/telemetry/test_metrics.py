@@ -5,10 +5,24 @@ from __future__ import annotations
 import re
 
 import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families
 
 from ottoscaler.model import Reason, Status
+from ottoscaler.telemetry.metric_specs import SPECS
 from ottoscaler.telemetry.metrics import Metrics
+
+# What Prometheus 2.42 and 3.5 send.
+ACCEPT = (
+    "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
+    "text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
+)
+ACCEPT_3 = (
+    "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,"
+    "application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,"
+    "text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
+)
+LONGEST_ID = "18446744073709551615-18446744073709551615"
 
 # DESIGN.md 3.6, word for word.
 HISTOGRAMS = {
@@ -35,7 +49,7 @@ GAUGES = {
     f"ottoscaler_{name}"
     for name in (
         "workers_max", "events_in_hand", "stream_pending", "stream_lag", "dead_letters", "lease_seconds",
-        "kube_rate_limit", "threads", "paused", "logs_bytes",
+        "kube_rate_limit", "threads", "paused", "logs_bytes", "template_problems", "oldest_pending_seconds",
     )
 }  # fmt: skip
 
@@ -53,6 +67,37 @@ def test_scrape_holds_every_promised_name_and_type() -> None:
     assert {name for name in GAUGES if declared.get(name) == "gauge"} == GAUGES
     # The gauge ottoscaler_workers stands beside the counter ottoscaler_workers_total.
     assert declared["ottoscaler_workers"] == "gauge"
+
+
+def test_nothing_is_made_that_the_specifications_do_not_describe() -> None:
+    metrics = Metrics()
+    declared = set(re.findall(r"^# TYPE (ottoscaler_\S+) ", text(metrics), re.MULTILINE))
+    assert declared == set(SPECS)
+
+
+@pytest.mark.parametrize("accept", [ACCEPT, ACCEPT_3])
+def test_scrape_is_strict_openmetrics_where_the_accept_header_asks(accept: str) -> None:
+    metrics = Metrics()
+    metrics.event_latency.observe(0.004, {"event_id": LONGEST_ID})
+    body, content_type = metrics.exposition(accept)
+    assert content_type.startswith("application/openmetrics-text; version=1.0.0; charset=utf-8")
+    parsed = openmetrics_families(body.decode())  # type: ignore[no-untyped-call]
+    families = {family.name: family for family in parsed}
+    samples = {sample.name for family in families.values() for sample in family.samples}
+    assert {"ottoscaler_workers", "ottoscaler_workers_total", "ottoscaler_events_total"} <= samples
+    (exemplar,) = [s.exemplar for s in families["ottoscaler_event_latency_seconds"].samples if s.exemplar]
+    assert exemplar.labels == {"event_id": LONGEST_ID}
+    assert exemplar.value == 0.004
+
+
+@pytest.mark.parametrize("accept", ["", "*/*", "text/html", "text/plain;version=0.0.4"])
+def test_scrape_is_the_text_format_without_exemplars_for_others(accept: str) -> None:
+    metrics = Metrics()
+    metrics.event_latency.observe(0.004, {"event_id": LONGEST_ID})
+    body, content_type = metrics.exposition(accept)
+    assert content_type.startswith("text/plain")
+    assert LONGEST_ID not in body.decode()
+    assert "# TYPE ottoscaler_workers_total counter" in body.decode()
 
 
 def test_scrape_can_be_parsed_and_has_no_creation_series() -> None:

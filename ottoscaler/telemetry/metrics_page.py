@@ -1,0 +1,89 @@
+"""docs/metrics.md, written from the metrics' specifications."""
+
+from __future__ import annotations
+
+import re
+
+from ottoscaler.telemetry.metric_specs import SPECS, MetricSpec
+
+
+def anchor(heading: str) -> str:
+    """A heading's link in Markdown, as GitHub and GitLab make it."""
+    return re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-")
+
+
+def render_metrics_page() -> str:
+    """The whole of docs/metrics.md; a unit test holds the file equal to this."""
+    rows = [
+        f"| `{name}` | {spec.kind} | {_labels(spec)} | {spec.meaning} | {_linked(spec.bad)} |"
+        for name, spec in SPECS.items()
+    ]
+    buckets = [
+        f"| `{name}` | {', '.join(f'{bound:g}' for bound in spec.buckets)} |"
+        for name, spec in SPECS.items()
+        if spec.buckets
+    ]
+    return _PAGE.format(rows="\n".join(rows), buckets="\n".join(buckets), words="\n".join(_words()))
+
+
+def _labels(spec: MetricSpec) -> str:
+    return ", ".join(f"`{label}`" for label in spec.labels)
+
+
+def _linked(text: str) -> str:
+    """``[Heading]`` as a link into the runbook; what is a link already stays."""
+    return re.sub(
+        r"\[([^\]]+)\](?!\()", lambda found: f"[{found[1]}](operations.md#{anchor(found[1])})", text
+    )
+
+
+def _words() -> list[str]:
+    """Every label's words, each list once."""
+    seen: dict[tuple[str, tuple[str, ...]], None] = {}
+    for spec in SPECS.values():
+        for label, words in spec.labels.items():
+            seen[(label, words)] = None
+    return [f"| `{label}` | {', '.join(f'`{word}`' for word in words)} |" for label, words in seen]
+
+
+_PAGE = """\
+# Metrics
+
+Every replica answers `/metrics` on `OTTO_HTTP_PORT`: in the text format, or in OpenMetrics where the
+Accept header asks for it (Prometheus does). What is told of the stream and of dead letters is the same
+from every replica, so take it once (`max`); what is told of a replica is summed. Beside these there are
+`process_*` and `python_info` of the client library. `manifests/monitoring` has a PodMonitor, alerts and a
+Grafana dashboard made of these metrics ([operations.md](operations.md#alerts)).
+
+| name | type | labels | what it tells | a bad value, and what it means |
+|---|---|---|---|---|
+{rows}
+
+## Labels
+
+Labels take these words only; anything else is counted as `other`, so that no event can make series.
+
+| label | words |
+|---|---|
+{words}
+
+## Buckets
+
+The bounds of the histograms, in seconds; each histogram has `_bucket`, `_sum` and `_count`.
+
+| name | bounds |
+|---|---|
+{buckets}
+
+## OpenMetrics and exemplars
+
+In OpenMetrics, each bucket of `ottoscaler_event_latency_seconds` carries the `event_id` of the last event
+that fell into it as an exemplar. Prometheus keeps them with `--enable-feature=exemplar-storage`, Grafana
+shows them as dots, and one filter on that id tells the event's whole life in the log.
+`ottoscaler_workers_total` has no type there, because OpenMetrics would take it and the gauge
+`ottoscaler_workers` for one metric; its samples are the same.
+
+<!-- Written by ottoscaler.telemetry.metrics_page.render_metrics_page; do not edit. To write it anew:
+python -c 'from ottoscaler.telemetry.metrics_page import render_metrics_page as r; print(r(), end="")' \\
+    > docs/metrics.md -->
+"""
