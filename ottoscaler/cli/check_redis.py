@@ -117,11 +117,12 @@ class RedisCheck:
     def _lost(self) -> Iterator[Finding]:
         lost = int(self._redis.command("HGET", f"{self._redis.prefix}account", "lost") or 0)
         if lost:
+            what = "1 entry was" if lost == 1 else f"{lost} entries were"
             yield Finding(
                 "warning",
                 "stream",
-                f"{lost} entries were removed from {self._settings.redis_stream} before they were read; the "
-                "dead letters name the ids. Let no producer trim: the service trims what has ended.",
+                f"{what} removed unread from {self._settings.redis_stream}; the dead letters name the ids. "
+                "Let no producer trim: the service trims what has ended.",
             )
 
     def _namespaces(self) -> Iterator[Finding]:

@@ -130,7 +130,7 @@ def _backlog(backlog: Json) -> Iterator[str]:
     yield ""
     yield f"Stream: {lag} not read yet, {backlog['pending']} read but not finished"
     if backlog["lost"]:
-        yield f"  {backlog['lost']} were removed from the stream before they were read; see the dead letters"
+        yield f"  {backlog['lost']} removed from the stream unread; see the dead letters"
     oldest = backlog["oldest_pending"]
     if oldest:
         reader = safe(oldest["consumer"])

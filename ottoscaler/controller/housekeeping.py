@@ -68,11 +68,7 @@ class Housekeeping:
     def _tell_lost(self, lost: Lost) -> None:
         if lost.entries:
             self._metrics.entries_lost.inc(lost.entries)
-            log.error(
-                "entries_lost",
-                f"{lost.entries} entries between {lost.after} and {lost.before} were removed from the stream "
-                "before they were read",
-            )
+            log.error("entries_lost", lost.sentence)
 
     def _tell_trimmed(self, stream: str, entries: int) -> None:
         if entries:

@@ -16,6 +16,7 @@ from ottoscaler.errors import BadEvent, Fenced
 from ottoscaler.events.values import raw_task_id, told_metadata
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.records import Entry, Record, Taken, Taking
+from ottoscaler.ledger.replicas import DELETED_UNREAD
 from ottoscaler.model import Event, ScaleDown, Status
 from ottoscaler.pods.plan import PodPlan
 from ottoscaler.telemetry.logs import get_logger
@@ -57,7 +58,7 @@ class Intake:
     def accept(self, entry: Entry) -> bool:
         """Own an entry that was read and hand it on; True where it was."""
         if entry.fields is None:
-            return self._refuse(entry.id, "the entry was deleted from the stream before it was read", ())
+            return self._refuse(entry.id, DELETED_UNREAD, ())
         try:
             event = self._reader.event(entry)
             pod_plan = self._reader.plan(event)

@@ -15,6 +15,7 @@ from ottoscaler.errors import BadEvent, Fenced, RedisError, RedisUnavailable, Wi
 from ottoscaler.ledger.lease import suspended_clock
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.records import Survey
+from ottoscaler.ledger.replicas import DELETED_UNREAD
 from ottoscaler.ledger.surveys import Surveys
 from ottoscaler.telemetry.logs import flood, get_logger
 from ottoscaler.threads import Control, Loop
@@ -172,10 +173,12 @@ class Takeover(Loop):
         if not count:
             return
         try:
-            claimed = self._ledger.replicas.claim_pending(consumer, incarnation, beat, count)
+            claimed, gone = self._ledger.replicas.claim_pending(consumer, incarnation, beat, count)
         except RedisUnavailable:
             self._reread_own()  # it may have taken effect all the same
             raise
+        for event_id in gone:
+            log.warning("event_dead_lettered", DELETED_UNREAD, event_id=event_id, task_id=event_id)
         if claimed:
             self._reread_own()
 

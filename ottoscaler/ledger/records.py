@@ -219,8 +219,7 @@ class Lost:
     """Entries that were removed from the stream before the group was handed them."""
 
     entries: int
-    after: str  # the ids between which they stood
-    before: str
+    sentence: str  # of their dead letter: how many, and between which ids
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from ottoscaler.ledger.fencing import Scripts, text
 from ottoscaler.ledger.records import Survey, timestamp
 
 KILLED_ITS_READERS = "given up unread: two replicas died, one after the other, as soon as they had read it"
+DELETED_UNREAD = "the entry was deleted from the stream before it was read"
 
 
 class Replicas:
@@ -52,12 +53,24 @@ class Replicas:
         """At most so many of the owner's open events."""
         return [text(i) for i in self._scripts.run("owned", owner, most)[1]]
 
-    def claim_pending(self, consumer: str, incarnation: str, beat: str, count: int) -> list[str]:
-        """Move a dead consumer's entries that nobody owns into our own pending list."""
+    def claim_pending(
+        self, consumer: str, incarnation: str, beat: str, count: int
+    ) -> tuple[list[str], list[str]]:
+        """Move a dead consumer's entries that nobody owns into our own pending list: their ids. And those
+        that were dead-lettered, as they had been removed from the stream."""
         answer = self._scripts.run(
-            "claim_pending", self._scripts.stream.consumer, consumer, incarnation, beat, count
+            "claim_pending",
+            self._scripts.stream.consumer,
+            consumer,
+            incarnation,
+            beat,
+            count,
+            DELETED_UNREAD,
+            timestamp(),
         )
-        return [] if answer[0] == b"alive" else [text(i) for i in answer[1]]
+        if answer[0] == b"alive":
+            return [], []
+        return [text(i) for i in answer[1]], [text(i) for i in answer[2]]
 
     def next_pending(self, behind: str, count: int, *, left_by_the_dead: bool) -> tuple[int, list[str]]:
         """How many of our own pending entries may be read next, behind an id: those that were taken before,

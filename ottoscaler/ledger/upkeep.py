@@ -67,7 +67,7 @@ class Upkeep:
     def find_lost(self) -> Lost:
         """Dead-letter, once, what was removed from the stream before this group was handed it."""
         answer = self._scripts.run("lost", timestamp())
-        return Lost(int(answer[1]), text(answer[2]), text(answer[3]))
+        return Lost(int(answer[1]), text(answer[2]))
 
     def report_orphan(
         self, worker: WorkerId, uid: str, task_id: str, metadata: str, outcome: Outcome

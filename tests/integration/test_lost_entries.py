@@ -9,6 +9,7 @@ import pytest
 from ottoscaler.controller.housekeeping import Housekeeping
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.records import Entry
+from ottoscaler.ledger.replicas import DELETED_UNREAD
 from ottoscaler.model import Outcome, Reason, ScaleDown, ScaleUp, Status, WorkerId
 from ottoscaler.telemetry.metrics import Metrics
 from tests.harness.redis_fixture import Book, book, redis_server
@@ -71,7 +72,8 @@ def test_trimmed_unread_entries_are_told_by_one_dead_letter(book: Book, ledger: 
     assert lost(ledger) == 8
     assert lost(ledger) == 0
     sentence = (
-        f"8 entries between {before[0]} and {ids[8]} were removed from the stream before they were read"
+        f"8 entries between {before[0]} and {ids[8]} were removed from the stream before they were read; "
+        f"{before[0]} itself had been handed out"
     )
     assert told(book) == [sentence]
     take(ledger, *read(book))
@@ -95,6 +97,69 @@ def test_one_unread_entry_that_is_deleted_is_told(book: Book, ledger: Ledger) ->
     (gone,) = add(book)
     book.redis.xdel(STREAM, gone)
     assert lost(ledger) == 1
+    assert f" and {gone} was removed from the stream before it was read" in told(book)[0]
+    assert told(book)[0].startswith("1 entry between ")
+
+
+def test_entry_that_was_handed_out_and_removed_is_told_by_its_own_id(book: Book, ledger: Ledger) -> None:
+    """Redis 7 drops it from the pending list as it is claimed: it was told as one between its own id and the
+    newest."""
+    settle(book, ledger)
+    gone, kept = add(book, 2)
+    assert read(book, name="dead") == [gone, kept]
+    assert lost(ledger) == 0
+    book.redis.xdel(STREAM, gone)
+    claimed, deleted = ledger.replicas.claim_pending("dead", "", "", 10)
+    if book.redis.info("server")["redis_version"].startswith(
+        "6."
+    ):  # it comes over, and is found out when read
+        claimed.remove(gone)
+        ledger.dead_letter(gone, DELETED_UNREAD, [])
+    else:
+        assert deleted == [gone]
+    assert claimed == [kept]
+    take(ledger, kept)
+    add(book)
+    take(ledger, *read(book))
+    assert lost(ledger) == 0
+    assert [(fields["event_id"], fields["error"]) for _, fields in book.redis.xrange(DEAD)] == [
+        (gone, DELETED_UNREAD)
+    ]
+    assert ledger.replicas.forget("dead", "", ""), "nothing of it is pending"
+
+
+def test_finished_entry_that_was_handed_out_again_and_removed_is_no_loss(book: Book, ledger: Ledger) -> None:
+    keeper = Housekeeping(
+        ledger, book.stream("a"), Metrics(), retention=0.0, dead_retention=3600.0, logs_total_bytes=65536
+    )
+    (over,) = add(book)
+    book.redis.xgroup_create(STREAM, "others", "0")  # keeps the entry on the stream
+    finish(ledger, *read(book))
+    for _ in range(3):
+        keeper.step()
+    book.redis.xgroup_setid(STREAM, "ottoscaler", "0")
+    assert read(book, name="dead") == [over]
+    book.redis.xdel(STREAM, over)
+    ledger.replicas.claim_pending("dead", "", "", 10)
+    assert told(book) == []
+
+
+def test_range_of_what_a_group_made_anew_was_to_read_again_begins_at_its_mark(
+    book: Book, ledger: Ledger
+) -> None:
+    others = add(book, 3)
+    finish(ledger, *read(book))
+    Housekeeping(
+        ledger, book.stream("a"), Metrics(), retention=60.0, dead_retention=3600.0, logs_total_bytes=65536
+    ).step()
+    fresh = add(book, 2)
+    read(book)  # and its reader never takes them
+    assert lost(ledger) == 0
+    book.redis.xgroup_destroy(STREAM, "ottoscaler")
+    ledger.upkeep.ensure_group()
+    book.redis.xtrim(STREAM, maxlen=0, approximate=False)
+    assert lost(ledger) == 2
+    assert f"between {others[-1]} and {fresh[-1]} were" in told(book)[0]
 
 
 def test_what_was_removed_before_there_was_a_group_is_nobodys_loss(book: Book) -> None:

@@ -12,6 +12,7 @@ from ottoscaler.ledger.identity import ReplicaIdentity
 from ottoscaler.ledger.lease import Lease, suspended_clock
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.pause import Pause
+from ottoscaler.ledger.replicas import DELETED_UNREAD
 from ottoscaler.ledger.surveys import Surveys
 from ottoscaler.threads import Control
 from tests.harness.redis_fixture import Book, book, redis_server
@@ -63,6 +64,18 @@ def test_what_a_frozen_replicas_open_read_was_handed_waits_for_no_lease(book: Bo
     assert stages.known() == [event_id]
     frozen.listener.step(0.0)  # thawed, with that entry in its hands
     assert frozen.known() == []
+
+
+def test_entry_that_a_dead_replica_was_handed_and_somebody_removed_is_dead_lettered(book: Book) -> None:
+    gone, kept = add(book, pod_count=1), add(book, pod_count=1)
+    stages = Stages(book, lease_seconds=LEASE)
+    book.redis.xreadgroup("ottoscaler", "b", {STREAM: ">"})
+    book.redis.xdel(STREAM, gone)
+    watch(stages, 6)
+    stages.listener.step(0.0)
+    assert stages.known() == [kept]
+    ((_, letter),) = book.redis.xrange("otto:scale:dead")
+    assert (letter["event_id"], letter["error"]) == (gone, DELETED_UNREAD)
 
 
 def test_error_of_redis_starts_the_observation_anew(book: Book) -> None:

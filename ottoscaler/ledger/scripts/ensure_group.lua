@@ -23,6 +23,8 @@ if made.err then
   if string.find(made.err, 'BUSYGROUP', 1, true) then return {'exists'} end
   return made
 end
+-- What is read again may be lost again (lost.lua).
+if redis.call('HEXISTS', P .. 'account', 'handed') == 1 then redis.call('HSET', P .. 'account', 'handed', low) end
 if low == '0-0' and (info.err or added > 0) and redis.call('HEXISTS', P .. 'account', 'missing') == 0 then
   -- What was removed before there was this group is nobody's loss (lost.lua).
   local taken = tonumber(redis.call('HGET', P .. 'account', 'taken') or '0')

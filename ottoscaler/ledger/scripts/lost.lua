@@ -1,5 +1,5 @@
 -- Whether entries were removed from the stream before this group was handed them: A = time. docs/reliability.md has
--- the reasoning. Returns how many are known to be lost since the last call, and between which ids; they are
+-- the reasoning. Returns how many are known to be lost since the last call, and the sentence by which they are
 -- dead-lettered in the same step. 'unknown' where this Redis does not count what is added (before 7.0).
 local failure = check_streams()
 if failure then return failure end
@@ -11,20 +11,20 @@ local function fields_of(flat)
 end
 
 local stream, groups = redis.pcall('XINFO', 'STREAM', STREAM), redis.pcall('XINFO', 'GROUPS', STREAM)
-if stream.err or groups.err then return {'ok', 0, '', ''} end
+if stream.err or groups.err then return {'ok', 0, ''} end
 local s, handed = fields_of(stream), nil
 for _, flat in ipairs(groups) do
   local g = fields_of(flat)
   if g.name == GROUP then handed = g['last-delivered-id'] end
 end
-if not s['entries-added'] then return {'unknown', 0, '', ''} end
-if not handed then return {'ok', 0, '', ''} end
+if not s['entries-added'] then return {'unknown', 0, ''} end
+if not handed then return {'ok', 0, ''} end
 
 -- How many entries are unread is known where all were handed out, and where all that were handed out have gone.
 local last, first = s['last-generated-id'], s['first-entry'] and s['first-entry'][1]
 local newest = s['last-entry'] and s['last-entry'][1]
 local caught_up = not newest or compare_ids(newest, handed) <= 0
-if not caught_up and first and compare_ids(first, handed) <= 0 then return {'ok', 0, '', ''} end
+if not caught_up and first and compare_ids(first, handed) <= 0 then return {'ok', 0, ''} end
 local unread = caught_up and 0 or s.length
 
 -- What was handed out and has no ledger yet is on its way, and not counted as taken.
@@ -36,7 +36,7 @@ for page = 1, PAGES do
     if redis.call('EXISTS', event_key(entry[1])) == 0 then on_its_way = on_its_way + 1 end
   end
   if #pending < PAGE then break end
-  if page == PAGES then return {'ok', 0, '', ''} end
+  if page == PAGES then return {'ok', 0, ''} end
 end
 
 -- A scale_down that was applied ahead of its turn is counted as taken, and is still unread.
@@ -57,14 +57,19 @@ if missing and added >= tonumber(a[3]) then
   if now_missing > missing then lost = math.max(0, math.min(now_missing - missing, removed - tonumber(a[4]))) end
   if now_missing < missing and not caught_up then now_missing = missing end -- a group made anew reads again
 elseif not caught_up then
-  return {'ok', 0, '', ''} -- nothing to compare with yet
+  return {'ok', 0, ''} -- nothing to compare with yet
 end
 redis.call('HSET', ACCOUNT, 'missing', string.format('%.0f', now_missing), 'added', string.format('%.0f', added),
   'removed', string.format('%.0f', removed), 'handed', handed)
-if lost == 0 then return {'ok', 0, '', ''} end
-local after, before = a[6] or '0-0', caught_up and last or first or last
+if lost == 0 then return {'ok', 0, ''} end
+-- After the last one that had been handed out at the last count: what is handed out is taken, or told by its own id.
+-- Up to the first one that is still there, or to the last that was ever added, which may itself be lost.
+local after, upto = a[6] or '0-0', caught_up and last or first or last
 local number = string.format('%.0f', lost)
+local sentence = number .. (lost == 1 and ' entry' or ' entries') .. ' between ' .. after .. ' and ' .. upto ..
+  (lost == 1 and ' was removed from the stream before it was read' or
+  ' were removed from the stream before they were read')
+if after ~= '0-0' then sentence = sentence .. '; ' .. after .. ' itself had been handed out' end
 redis.call('HINCRBY', ACCOUNT, 'lost', number)
-append_dead({'event_id', '', 'task_id', '', 'error', number .. ' entries between ' .. after .. ' and ' .. before ..
-  ' were removed from the stream before they were read', 'at', A[1]})
-return {'ok', number, after, before}
+append_dead({'event_id', '', 'task_id', '', 'error', sentence, 'at', A[1]})
+return {'ok', number, sentence}

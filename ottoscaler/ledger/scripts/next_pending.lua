@@ -22,9 +22,7 @@ for _, entry in ipairs(redis.call('XPENDING', STREAM, GROUP, '(' .. A[1], '+', A
       redis.call('HSET', P .. 'handed', id, deaths .. ':' .. incarnation)
       return {'ok', '1', given_up}
     end
-    append_dead({'event_id', id, 'task_id', id, 'error', A[4], 'at', A[5]})
-    count_taken()
-    close_ledger(id, event_key(id), '', '', 'dead', now)
+    give_up_entry(id, A[4], A[5], now)
     given_up[#given_up + 1] = id
   end
 end

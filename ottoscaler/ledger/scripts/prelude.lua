@@ -267,6 +267,13 @@ end
 -- An entry of this group's that was seen for the first time: lost.lua compares them with what was added.
 local function count_taken() redis.call('HINCRBY', P .. 'account', 'taken', 1) end
 
+-- Tell of an entry that this group was handed and nobody took, and whose fields are not to be had.
+local function give_up_entry(id, error, at, now)
+  append_dead({'event_id', id, 'task_id', id, 'error', error, 'at', at})
+  count_taken()
+  close_ledger(id, event_key(id), '', '', 'dead', now)
+end
+
 local function new_event(id, key, e, now)
   redis.call('HSET', key, 'state', 'open', 'type', e.type, 'task', e.task, 'n', e.count, 'owner', e.owner,
     'epoch', '1', 'since', now, 'taken', now, 'strikes', '0', 'progress', '0', 'tried', '0', 'begun', '0', 'done', '0',

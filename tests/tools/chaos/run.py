@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 
+from ottoscaler.ledger.replicas import DELETED_UNREAD
 from tests.harness.chaos_report import Report, left_in_redis, unnoted_second_pods
 from tests.harness.invariants import broken_invariants, lives, result_entries, started_twice
 from tests.harness.sandbox import Sandbox, sandbox
@@ -22,9 +23,9 @@ EVENTS = 200
 CALM_SECONDS = 90.0  # for everything to end once the moves have stopped
 
 _LOST = re.compile(
-    r"(\d+) entries between (\S+) and (\S+) were removed from the stream before they were read"
+    r"(\d+) entr(?:y|ies) between (\S+) and (\S+) (?:was|were) removed from the stream before "
+    r"(?:it was|they were) read(?:; \2 itself had been handed out)?"
 )
-_HANDED_OUT = "the entry was deleted from the stream before it was read"  # told by the entry's own id
 
 
 class Chaos:
@@ -72,7 +73,7 @@ class Chaos:
     def _unended(self) -> set[str]:
         """What was sent and has neither ended nor been refused."""
         ended = {fields["event_id"] for fields in self._place.results("event")}
-        refused = {letter["event_id"] for letter in self._place.dead() if letter["error"] != _HANDED_OUT}
+        refused = {letter["event_id"] for letter in self._place.dead() if letter["error"] != DELETED_UNREAD}
         sent = self._producer.ups.keys() | set(self._producer.downs)
         return (sent - ended) | (set(self._producer.huge) - refused)
 
@@ -84,7 +85,7 @@ class Chaos:
 
     def _told_by_id(self) -> set[str]:
         """Trimmed entries that had been handed out to a replica that died before it read them."""
-        told = {letter["event_id"] for letter in self._place.dead() if letter["error"] == _HANDED_OUT}
+        told = {letter["event_id"] for letter in self._place.dead() if letter["error"] == DELETED_UNREAD}
         return told & set(self._producer.trimmed) & self._unended()
 
     def _told_lost(self) -> list[tuple[int, str, str]]:

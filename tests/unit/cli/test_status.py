@@ -126,7 +126,7 @@ def test_the_picture_for_people_has_it_all_in_lines_that_cannot_steer_a_terminal
         "no replica has registered",
         "none: events wait until a service starts",
         "an unknown number not read yet, 1 read but not finished",
-        "8 were removed from the stream before they were read",
+        "8 removed from the stream unread",
         "oldest: 5-0, 1m10s, read by c",
         "2 not begun, 1 begun, 1 cancelling, 1 retrying, 1 succeeded (2 in a later attempt); strikes: 1",
         "and 40 younger ones",
