@@ -1,10 +1,12 @@
-"""A real Prometheus scrapes a running service with the alerts loaded."""
+"""A real Prometheus scrapes a running service with the alerts loaded, and answers the dashboard's queries."""
 
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import subprocess
+import time
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
@@ -17,9 +19,11 @@ import yaml
 from ottoscaler.local.ports import free_port
 from tests.harness.sandbox import Replica, Sandbox
 from tests.harness.waiting import wait_for
+from tests.tools.dashboard.render import dashboard
 
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = shutil.which("prometheus")
+VARIABLES = {"$namespace": ".*", "$pod": ".*", "$__rate_interval": "5m", "$__range": "1h"}
 
 
 class Prometheus:
@@ -39,10 +43,15 @@ class Prometheus:
         except OSError:
             return {}
 
+    def values(self, expression: str) -> list[float]:
+        """All values of an expression that are numbers."""
+        found = [float(each["value"][1]) for each in self.get("query", query=expression).get("result", [])]
+        return [value for value in found if not math.isnan(value)]
+
     def value(self, expression: str) -> float | None:
-        """An expression's only value, ``None`` where it has none."""
-        found = self.get("query", query=expression).get("result", [])
-        return float(found[0]["value"][1]) if found else None
+        """An expression's first value, ``None`` where it has none."""
+        found = self.values(expression)
+        return found[0] if found else None
 
 
 @contextmanager
@@ -66,6 +75,7 @@ def prometheus(replica: Replica, directory: Path) -> Iterator[Prometheus]:
                 f"--config.file={directory}/prometheus.yml",
                 f"--storage.tsdb.path={directory}/data",
                 f"--web.listen-address=127.0.0.1:{port}",
+                "--enable-feature=exemplar-storage",
             ],
             stdout=log,
             stderr=log,
@@ -80,30 +90,71 @@ def prometheus(replica: Replica, directory: Path) -> Iterator[Prometheus]:
 # Debian's package of that name brings it; where it is not installed there is nothing to collect.
 if PROMETHEUS:
 
-    def test_prometheus_reads_every_metric_and_every_rule(place: Sandbox, tmp_path: Path) -> None:
-        replica = place.start()
+    def test_prometheus_reads_every_metric_rule_and_panel(place: Sandbox, tmp_path: Path) -> None:
+        replica = place.start(OTTO_MAX_RETRIES="1")
         with prometheus(replica, tmp_path) as scraping:
             wait_for(lambda: scraping.value("up") == 1.0, "the service is scraped", 30)
-            event_id = place.scale_up(2)
-            place.wait_event(event_id)
-            place.wait_dead(place.send("nonsense"))
+            event_id = work(place)
             ended = 'ottoscaler_workers_total{status="succeeded",reason="Completed"}'
-            wait_for(lambda: scraping.value(ended) == 2.0, "both workers are counted", 10)
-            wait_for(
-                lambda: (
-                    (scraping.value("histogram_quantile(0.5, ottoscaler_event_latency_seconds_bucket)") or 0)
-                    > 0
-                ),
-                "the latency histogram can be computed with",
-                10,
-            )
+            wait_for(lambda: scraping.value(ended) == 3.0, "the workers are counted", 30)
             assert scraping.value("count(up == 0)") is None
-            groups = wait_for(lambda: scraping.get("rules").get("groups", []), "the rules are loaded", 10)
-            wait_for(
-                lambda: all(r["health"] == "ok" for r in scraping.get("rules")["groups"][0]["rules"]),
-                "every rule can be evaluated",
-                20,
-            )
-            assert len(groups[0]["rules"]) >= 10
-            firing = [a for a in scraping.get("alerts")["alerts"] if a["state"] == "firing"]
-            assert firing == []
+            every_rule_can_be_evaluated(scraping)
+            every_panel_has_data(scraping)
+            wait_for(lambda: event_id in exemplars(scraping), "the latency leads to the event", 30)
+
+    def work(place: Sandbox) -> str:
+        """One event of each kind that a panel shows something of; the first one's id."""
+        good = place.scale_up(2)
+        place.wait_event(good)
+        place.wait_event(place.scale_up(1, env={"SIM_EXIT_CODE": "3"}))
+        place.wait_dead(place.send("nonsense"))
+        lost = place.scale_up(1, run_seconds=600, env={"SIM_TERM_EXIT_CODE": "0"})
+        (pod,) = place.wait_workers(lost, "Running", 1)
+        place.kube.delete_pod(
+            pod["metadata"]["name"], grace=0
+        )  # an infrastructure failure, so it is tried again
+        wait_for(lambda: place.replicas[0].metric("ottoscaler_retries_total") == 1, "it is tried again", 30)
+        place.send("scale_down", task_id=lost)
+        place.wait_event(lost)
+        place.wait_event(place.scale_up(1))
+        return good
+
+    def every_rule_can_be_evaluated(scraping: Prometheus) -> None:
+        groups = wait_for(lambda: scraping.get("rules").get("groups", []), "the rules are loaded", 30)
+        wait_for(
+            lambda: all(r["health"] == "ok" for r in scraping.get("rules")["groups"][0]["rules"]),
+            "every rule can be evaluated",
+            30,
+        )
+        assert len(groups[0]["rules"]) >= 10
+        firing = [a for a in scraping.get("alerts")["alerts"] if a["state"] == "firing"]
+        assert firing == []
+
+    def every_panel_has_data(scraping: Prometheus) -> None:
+        panels = [panel for panel in dashboard()["panels"] if panel["type"] != "row"]
+        assert len(panels) > 30
+        for panel in panels:
+            for target in panel["targets"]:
+                expression = filled_in(target["expr"])
+                wait_for(
+                    lambda asked=expression: scraping.values(asked),  # type: ignore[misc]
+                    f"panel {panel['title']!r} has data: {expression}",
+                    30,
+                )
+
+    def exemplars(scraping: Prometheus) -> set[str]:
+        """The event ids that the latency histogram's exemplars name."""
+        asked = {
+            "query": "ottoscaler_event_latency_seconds_bucket",
+            "start": "0",
+            "end": str(time.time() + 60),
+        }
+        series: Any = scraping.get("query_exemplars", **asked) or []
+        return {each["labels"]["event_id"] for one in series for each in one["exemplars"]}
+
+    def filled_in(expression: str) -> str:
+        """A panel's query as Grafana would send it."""
+        for variable, value in VARIABLES.items():
+            expression = expression.replace(variable, value)
+        assert "$" not in expression
+        return expression

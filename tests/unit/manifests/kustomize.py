@@ -18,9 +18,10 @@ Json = dict[str, Any]
 
 _KNOWN = {
     "apiVersion", "kind", "resources", "components", "namespace", "images", "replicas", "configMapGenerator",
-    "patches",
+    "patches", "replacements",
 }  # fmt: skip
 _CLUSTER_WIDE = ("Namespace", "PriorityClass")
+_LOCAL_ONLY = "config.kubernetes.io/local-config"
 _MERGE_KEYS = {"volumeMounts": "mountPath", "containers": "name", "env": "name", "volumes": "name"}
 
 
@@ -48,6 +49,9 @@ def _build(directory: Path, kind: str, objects: list[Json]) -> None:
         _generate(directory, generator, objects)
     for patch in kustomization.get("patches", []):
         _patch(directory, patch, objects)
+    for replacement in kustomization.get("replacements", []):
+        _replace(replacement, objects)
+    objects[:] = [made for made in objects if not _is_local(made)]
     for made in objects:
         if kustomization.get("namespace") and made["kind"] not in _CLUSTER_WIDE:
             made["metadata"]["namespace"] = kustomization["namespace"]
@@ -71,7 +75,10 @@ def _generate(directory: Path, generator: Json, objects: list[Json]) -> None:
     if generator.get("behavior") == "merge":
         find(objects, "ConfigMap", generator["name"])["data"] |= data
         return
-    metadata = {"name": generator["name"]}
+    options = generator.get("options", {})
+    metadata = {"name": generator["name"]} | {
+        k: options[k] for k in ("labels", "annotations") if k in options
+    }
     objects.append({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data})
 
 
@@ -95,6 +102,30 @@ def _append(target: Any, operation: Json) -> None:
     for step in way:
         target = target[int(step) if isinstance(target, list) else step]
     target.append(operation["value"])
+
+
+def _is_local(made: Json) -> bool:
+    return bool(made["metadata"].get("annotations", {}).get(_LOCAL_ONLY) == "true")
+
+
+def _replace(replacement: Json, objects: list[Json]) -> None:
+    """A whole value, or the part before a delimiter, of every field that a path with ``*`` names."""
+    source = replacement["source"]
+    value: Any = find(objects, source["kind"], source["name"])
+    for step in source["fieldPath"].split("."):
+        value = value[step]
+    for target in replacement["targets"]:
+        options = target.get("options", {})
+        if options.get("index", 0) != 0:
+            raise ValueError(f"nothing is known here of the options {options}")
+        for path in target["fieldPaths"]:
+            *way, last = path.split(".")
+            parents: list[Any] = [find(objects, target["select"]["kind"])]
+            for step in way:
+                parents = [c for p in parents for c in (p if step == "*" else [p[step]])]
+            for parent in parents:
+                _, found, rest = parent[last].partition(options.get("delimiter") or parent[last])
+                parent[last] = value + (found + rest if "delimiter" in options else "")
 
 
 def _merged(old: Any, new: Any, field: str = "") -> Any:

@@ -13,11 +13,14 @@ import yaml
 from ottoscaler.model import Reason
 from ottoscaler.telemetry.metric_specs import CODES, POLLS, VERBS
 from ottoscaler.telemetry.metrics import Metrics
+from ottoscaler.telemetry.metrics_page import anchor
+from tests.unit.manifests.kustomize import ROOT, find, render
 
-ROOT = Path(__file__).parents[3]
+MONITORING = ROOT / "manifests" / "monitoring"
 RULES = yaml.safe_load((ROOT / "manifests/monitoring/prometheusrule.yaml").read_text())["spec"]
 MONITOR = yaml.safe_load((ROOT / "manifests/monitoring/podmonitor.yaml").read_text())["spec"]
 CASES = ROOT / "tests/unit/manifests/alert_cases.yaml"
+VARIABLES = (MONITORING / "variables.env").read_text()
 ALERTS: list[dict[str, Any]] = [rule for group in RULES["groups"] for rule in group["rules"]]
 
 OTHERS = {"kube_pod_status_ready"}  # kube-state-metrics
@@ -50,13 +53,28 @@ def test_every_label_value_that_an_alert_selects_can_come() -> None:
 
 def test_every_alert_has_a_section_in_the_runbook() -> None:
     headings = re.findall(r"^#+ (.*)$", (ROOT / "docs/operations.md").read_text(), re.MULTILINE)
-    anchors = {re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    anchors = {anchor(heading) for heading in headings}
     for alert in ALERTS:
-        page, _, anchor = alert["annotations"]["runbook"].partition("#")
+        page, _, section = alert["annotations"]["runbook_url"].partition("#")
         assert page == "docs/operations.md"
-        assert anchor in anchors, alert["alert"]
+        assert section in anchors, alert["alert"]
         assert alert["annotations"]["summary"]
         assert alert["labels"]["severity"] in ("critical", "warning")
+
+
+def test_one_variable_makes_every_runbook_a_whole_address() -> None:
+    (whole,) = re.findall(r"^RUNBOOKS=(https://\S+)$", VARIABLES, re.MULTILINE)
+    made = find(render(MONITORING), "PrometheusRule")["spec"]["groups"]
+    urls = [rule["annotations"]["runbook_url"] for group in made for rule in group["rules"]]
+    sections = [alert["annotations"]["runbook_url"].partition("#")[2] for alert in ALERTS]
+    assert urls == [f"{whole}#{section}" for section in sections]
+
+
+def test_rules_and_monitor_bear_the_label_that_kube_prometheus_stack_selects_by() -> None:
+    (release,) = re.findall(r"^RELEASE=(\S+)$", VARIABLES, re.MULTILINE)
+    made = render(MONITORING)
+    labels = [find(made, kind)["metadata"]["labels"] for kind in ("PrometheusRule", "PodMonitor")]
+    assert [each["release"] for each in labels] == [release, release]
 
 
 def test_every_alert_is_seen_to_fire_in_the_cases() -> None:

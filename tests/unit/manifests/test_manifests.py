@@ -208,6 +208,10 @@ if shutil.which("kubectl"):
     def test_kubectl_renders_what_these_tests_have_read(overlay: str) -> None:
         assert _by_name(_kubectl(OVERLAYS / overlay)) == _by_name(objects(overlay))
 
+    def test_kubectl_renders_the_monitoring_as_these_tests_do() -> None:
+        directory = ROOT / "manifests" / "monitoring"
+        assert _by_name(_kubectl(directory)) == _by_name(render(directory))
+
     @both
     def test_kubectl_renders_the_start_gate_as_these_tests_do(overlay: str, tmp_path: Path) -> None:
         gated = _with_start_gate(overlay, tmp_path)

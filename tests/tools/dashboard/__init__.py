@@ -1,0 +1,1 @@
+"""Writes manifests/monitoring/dashboard.json, the Grafana dashboard: ``python -m tests.tools.dashboard``."""
