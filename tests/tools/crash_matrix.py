@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from tests.harness.evidence import Evidence
 from tests.harness.invariants import broken_invariants, started_twice
 from tests.harness.pod_outcomes import PodOutcomes
 from tests.harness.proxy import Proxy, ProxyAction, http_protocol, redis_protocol
@@ -139,9 +140,10 @@ def run(row: Row | None, *, gate: bool = False) -> tuple[Outcome, list[str]]:
     injector = _Injector(row)
     outcome = Outcome(row or Row(0, "", 0, ""))
     with sandbox(OTTO_LEASE_SECONDS=str(LEASE_SECONDS), OTTO_START_GATE=str(gate).lower()) as place:
+        evidence = Evidence(place)
         try:
             event_id = _live(place, injector, row)
-            outcome.problems += broken_invariants(place, {event_id: 3})
+            outcome.problems += broken_invariants(place, {event_id: 3}, evidence)
             outcome.problems += started_twice(place) if gate else []
             got = [(w["index"], w["status"]) for w in place.workers(event_id)]
             if got != [("0", "succeeded"), ("1", "failed"), ("2", "succeeded")]:

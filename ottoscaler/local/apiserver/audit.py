@@ -50,6 +50,7 @@ class Recorder:
     def __init__(self, store: Store) -> None:
         self.requests: deque[AuditRecord] = deque(maxlen=MAX_REQUESTS)
         self.lives: dict[str, PodLife] = {}
+        self.observers: list[Callable[[AuditRecord], None]] = []
         store.subscribe("pods", self._pod_event)
 
     def record(self, request: Request, code: int, response: Response | None) -> None:
@@ -63,6 +64,8 @@ class Recorder:
         namespace = route.namespace or ""
         record = AuditRecord(time.time(), route.verb, route.full_resource, namespace, name, uid, code)
         self.requests.append(record)
+        for observe in self.observers:
+            observe(record)
 
     def _pod_event(self, event: Event) -> None:
         uid = event.entry.uid
@@ -115,6 +118,11 @@ class Audit:
         for life in self.lives():
             result.setdefault(f"{life.namespace}/{life.name}", []).append(life.uid)
         return result
+
+    def observe(self, call: Callable[[AuditRecord], None]) -> None:
+        """Have every further request told as it has taken effect, before it is answered: on the cluster's own
+        thread, which waits for the call."""
+        self._call(lambda: self._recorder.observers.append(call))
 
     def clear(self) -> None:
         """Forget the requests and the Pods that are gone."""

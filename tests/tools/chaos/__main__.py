@@ -14,7 +14,7 @@ import argparse
 import random
 import sys
 
-from tests.tools.chaos.moves import DEFAULT, MOVES
+from tests.tools.chaos.moves import MOVES
 from tests.tools.chaos.run import EVENTS, chaos
 
 
@@ -32,7 +32,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--events", type=int, default=EVENTS)
     parser.add_argument(
-        "--moves", type=_moves, default=DEFAULT, help=f"of {', '.join(MOVES)} (default: {','.join(DEFAULT)})"
+        "--moves", type=_moves, default=tuple(MOVES), help=f"of {', '.join(MOVES)} (default: all)"
     )
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the replicas"

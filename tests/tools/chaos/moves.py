@@ -171,7 +171,7 @@ MOVES: dict[str, tuple[Move, int]] = {
     "slow-redis": (_slow_redis, 1),
     "failover": (_fail_over, 1),
     "huge": (_huge_entry, 1),
-    "trim": (_trim, 1),
+    "trim": (_trim, 2),
     "api-away": (_api_away, 3),
     "cut-one": (_cut_one_off, 2),
     "stall-etcd": (_stall_etcd, 2),
@@ -181,5 +181,3 @@ MOVES: dict[str, tuple[Move, int]] = {
     "delete": (_delete_a_pod, 4),
     "watches": (_break_watches, 2),
 }
-# A trim takes entries away for good, so it is made by name only.
-DEFAULT = tuple(name for name in MOVES if name != "trim")

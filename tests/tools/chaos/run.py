@@ -11,10 +11,10 @@ from collections.abc import Sequence
 
 from ottoscaler.ledger.replicas import DELETED_UNREAD
 from tests.harness.chaos_report import Report, left_in_redis, unnoted_second_pods
-from tests.harness.invariants import broken_invariants, lives, result_entries, started_twice
+from tests.harness.invariants import broken_invariants, lives, started_twice
 from tests.harness.sandbox import Sandbox, sandbox
 from tests.harness.waiting import wait_for
-from tests.tools.chaos.moves import DEFAULT, MOVES
+from tests.tools.chaos.moves import MOVES
 from tests.tools.chaos.producer import Producer
 from tests.tools.chaos.schedule import Schedule
 from tests.tools.chaos.stage import LEASE_SECONDS, Stage
@@ -109,16 +109,14 @@ class Chaos:
         lost = self._unended() & set(producer.trimmed)
         judged = {event_id: count for event_id, count in sent.items() if event_id not in lost}
         seconds: set[str] = set()
-        report.problems += broken_invariants(place, judged, seconds_uids=seconds)
+        report.problems += broken_invariants(place, judged, self._stage.evidence, seconds_uids=seconds)
         found = lives(place)
         report.events, report.downs = len(producer.ups), len(producer.downs)
         report.workers = sum(producer.ups.values())
         report.attempts, report.pods = len(found), sum(map(len, found.values()))
         report.seconds_uids, report.dead_letters = len(seconds), len(place.dead())
         report.trimmed, report.lost = len(producer.trimmed), len(lost)
-        report.statuses = Counter(
-            one.fields["status"] for one in result_entries(place) if one.fields["kind"] == "worker"
-        )
+        report.statuses = Counter(fields["status"] for fields in place.results("worker"))
         report.problems += self._dead_letter_problems(lost)
         if place.settings.get("OTTO_START_GATE") == "true":
             report.problems += started_twice(place)
@@ -164,7 +162,7 @@ def _number(event_id: str) -> tuple[int, int]:
 
 
 def chaos(
-    seed: int, seconds: float, events: int = EVENTS, moves: Sequence[str] = DEFAULT, **settings: str
+    seed: int, seconds: float, events: int = EVENTS, moves: Sequence[str] = tuple(MOVES), **settings: str
 ) -> Report:
     """One run of so many seconds of moves, in a sandbox of its own."""
     base = {"OTTO_LEASE_SECONDS": str(LEASE_SECONDS), "OTTO_SHUTDOWN_GRACE_SECONDS": "1"}

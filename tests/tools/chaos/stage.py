@@ -10,6 +10,7 @@ import redis
 from ottoscaler.local import LocalCluster
 from ottoscaler.local.ports import free_port
 from ottoscaler.local.redis_server import RedisServer
+from tests.harness.evidence import Evidence
 from tests.harness.proxy import Proxy
 from tests.harness.sandbox import Replica, Sandbox
 from tests.harness.waiting import wait_for
@@ -30,6 +31,7 @@ class Stage:
         self.slots: dict[str, Replica] = {}
         self.redis_up = self.api_up = True
         self.rolled: dict[str, str] = {}  # settings that were changed since the start
+        self.evidence = Evidence(place)
         self._lives = 0
         self._standby = RedisServer(place.directory / "redis-standby", 0, fsync="always")
         self.redis_road = Proxy(place.redis_server.port)
@@ -65,7 +67,10 @@ class Stage:
 
     def redis_back(self) -> None:
         if not self.redis_up:
+            self.redis_road.refuse()
             self.place.redis_server.start()
+            self.evidence.catch_up()
+            self.redis_road.accept()
             self.redis_up = True
 
     def fail_over(self) -> None:
@@ -87,9 +92,10 @@ class Stage:
         target = ("FAILOVER", "TO", "127.0.0.1", new.port)
         wait_for(lambda: self._told(target), "the failover begins", FAILOVER_SECONDS)
         wait_for(lambda: self._role(following) == "master", "the standby is the master", FAILOVER_SECONDS)
+        # First for the evidence: the old one follows the new one with a delay.
+        self.place.redis_server, self._standby = new, old
         self.redis_road.lead_to(new.port)
         self.place.redis.close()
-        self.place.redis_server, self._standby = new, old
         self.place.redis = redis.Redis.from_url(
             new.url, decode_responses=True, encoding_errors="replace", socket_timeout=5
         )
