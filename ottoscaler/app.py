@@ -92,7 +92,7 @@ class App:
                 log.debug("close_failed", str(error))
         flood.sweep(all_windows=True)
 
-    def hurry(self) -> None:
+    def leave_workers(self) -> None:
         """A second signal: hand over everything at once."""
         log.warning("hurrying", "second signal: running workers are left to the next replica")
-        self._parts.shutdown.hurry()
+        self._parts.shutdown.leave_workers()

@@ -27,7 +27,7 @@ class Control:
     """What a loop is given: the event that ends it, and how it says that it gets on (never waits)."""
 
     stop: threading.Event
-    beat: Callable[[], None]
+    progress: Callable[[], None]
 
 
 class Loop:
@@ -43,13 +43,13 @@ class Loop:
 
     def __init__(self, control: Control) -> None:
         self._stop = control.stop
-        self._beat = control.beat
+        self._progress = control.progress
 
     def run(self) -> None:
         """Wait and step until the stop event."""
         pause = self.first_pause
         while not self._stop.is_set():
-            self._beat()
+            self._progress()
             try:
                 self.wait()
                 if self._stop.is_set():
@@ -68,7 +68,7 @@ class Loop:
         """As ``run``, once the events are set."""
         for event in events:
             while not event.wait(READY_LOOK_SECONDS):
-                self._beat()
+                self._progress()
                 if self._stop.is_set():
                     return
         self.run()

@@ -145,7 +145,7 @@ class Parts:
         self._inbox.wake()
 
     def _control(self, name: str, stop: threading.Event | None = None) -> Control:
-        return Control(stop or self._phases.stopping, self.health.beacon(name).beat)
+        return Control(stop or self._phases.stopping, self.health.beacon(name).progress)
 
     def _describe(self) -> dict[str, Any]:
         """What a heartbeat tells of this replica, for ``status``."""

@@ -101,7 +101,7 @@ def _wait(app: App) -> int:
     while not app.finished.is_set():
         signal.sigwait(SIGNALS)
         if not app.finished.is_set():
-            app.hurry()
+            app.leave_workers()
     return app.exit_code
 
 

@@ -152,7 +152,7 @@ class Listener(Loop):
         """Own the wanted ones of the scale_downs that nobody has read yet, as far as there is room for them.
         Returns the id to go on behind; an error on the way costs no more than the same way again."""
         for _ in range(LOOK_AHEAD_PAGES):
-            self._beat()
+            self._progress()
             last, found = self._ledger.scale_downs.look_ahead(behind, LOOK_AHEAD_PAGE)
             for entry in found:
                 if self._stop.is_set() or self._in_hand.count() >= self._most_ahead:

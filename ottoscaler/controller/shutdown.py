@@ -75,7 +75,7 @@ class Shutdown:
         """
         stuck = self._join("listener", "takeover", "dispatcher", "reconciler", deadline=deadline)
         self._handover.while_workers_run(deadline)
-        self.hurry()
+        self.leave_workers()
         self._dispatcher.join(HANDOVER_SECONDS if self._answering() else OVERRUN_SECONDS)
         # what was never registered owns nothing, so a Redis that never answered need not be waited for
         if self._lease.registered.is_set() and self._handover.everything(deadline):
@@ -95,7 +95,7 @@ class Shutdown:
             return []
         return running
 
-    def hurry(self) -> None:
+    def leave_workers(self) -> None:
         """Any thread: wait for running workers no longer."""
         self._phases.abandon.set()
         self._watcher.wake_all()

@@ -100,7 +100,7 @@ class Takeover(Loop):
         for event_id in survey.offers:
             if self._stop.is_set():
                 return
-            self._beat()
+            self._progress()
             # By the ledger, not by our memory: what we once held may have come back to us on offer.
             owner = self._ledger.owner_of(event_id)
             room = self._registry.in_hand.room() > 0 and self._registry.free > 0
@@ -122,7 +122,7 @@ class Takeover(Loop):
         for event_id in self._ledger.replicas.owned(owner, EVENTS_AT_ONCE):
             if self._stop.is_set():
                 return
-            self._beat()
+            self._progress()
             self._adopt(event_id, owner, beat=beat)
 
     def _adopt(
@@ -161,7 +161,7 @@ class Takeover(Loop):
             still = self._surveys.still_for(consumer, now)
             if consumer == self._ledger.identity.consumer or still <= min(lease, UNOWNED_AFTER_SECONDS):
                 continue
-            self._beat()
+            self._progress()
             incarnation, beat = self._surveys.heartbeat(consumer)
             if survey.consumers.get(consumer):
                 self._claim_pending(consumer, incarnation, beat)

@@ -88,19 +88,19 @@ class PodClient:
         self.namespace = namespace
         self.health = self._requests.health
         self._path = f"/api/v1/namespaces/{quote(namespace)}/pods"
-        self._patience: float | None = None  # set where this is not the namespace in which it creates
+        self._no_right_seconds: float | None = None  # set where this is not the namespace in which it creates
         self._refused_since = 0.0  # monotonic, there
 
-    def in_namespace(self, namespace: str, patience: float = math.inf) -> PodClient:
+    def in_namespace(self, namespace: str, no_right_seconds: float = math.inf) -> PodClient:
         """The Pods of another namespace, over the same connections and bounds, to be looked at and deleted.
 
         A missing right there is no verdict on a Pod: it raises KubernetesUnavailable, which is tried again,
-        and NoRight once it has been missing for ``patience`` seconds without a break.
+        and NoRight once it has been missing for ``no_right_seconds`` without a break.
         """
         other = copy.copy(self)
         other.namespace = namespace
         other._path = f"/api/v1/namespaces/{quote(namespace)}/pods"
-        other._patience = patience
+        other._no_right_seconds = no_right_seconds
         return other
 
     # --- one Pod
@@ -197,22 +197,22 @@ class PodClient:
 
     # --- all Pods
 
-    def list(self, selector: str, beat: Callable[[], None] = lambda: None) -> tuple[list[PodView], str]:
+    def list(self, selector: str, progress: Callable[[], None] = lambda: None) -> tuple[list[PodView], str]:
         """All Pods that match, and the resource version to watch from. A failure is unknown, never zero.
 
         One Pod at a time is held whole, however large the page is. Raises VersionExpired where the API server
-        forgot the list between two pages. ``beat`` is called for each piece that comes. It takes no place
+        forgot the list between two pages. ``progress`` is called for each piece that comes. It takes no place
         among the throttle's calls: there is one such caller, and behind a thousand creates that hang it would
         never learn of the API server's return.
         """
         views: list[PodView] = []
         query = {"labelSelector": selector, "limit": str(PAGE)}
         while True:
-            beat()
+            progress()
             path = f"{self._path}?{urlencode(query)}"
             response = self._requests.send("list", "GET", path, None, None, LIST_SECONDS, stream=True)
             try:
-                found, version, rest = page(_beating(response.stream(PIECE_BYTES), beat), parse_pod)
+                found, version, rest = page(_telling(response.stream(PIECE_BYTES), progress), parse_pod)
             except (urllib3.exceptions.HTTPError, OSError) as error:
                 raise self._requests.unanswered("list", error, LIST_SECONDS) from error
             finally:
@@ -293,24 +293,24 @@ class PodClient:
         try:
             response = self._requests.send(verb, method, path, body, None, READ_SECONDS, stream=False)
         except KubernetesError as error:
-            if self._patience is not None and error.status == 403:
-                raise self._without_right(error, self._patience) from error
+            if self._no_right_seconds is not None and error.status == 403:
+                raise self._without_right(error, self._no_right_seconds) from error
             raise
         self._refused_since = 0.0
         return parsed(verb, slim(response.data)) if parse else {}
 
-    def _without_right(self, error: KubernetesError, patience: float) -> KubernetesError:
+    def _without_right(self, error: KubernetesError, no_right_seconds: float) -> KubernetesError:
         now = time.monotonic()
         self._refused_since = self._refused_since or now
         text = f"in namespace {self.namespace}: {error}"
-        if now - self._refused_since > patience:
+        if now - self._refused_since > no_right_seconds:
             return NoRight(text, status=403)
         return KubernetesUnavailable(text, status=403)
 
 
-def _beating(pieces: Iterator[bytes], beat: Callable[[], None]) -> Iterator[bytes]:
+def _telling(pieces: Iterator[bytes], progress: Callable[[], None]) -> Iterator[bytes]:
     for piece in pieces:
-        beat()
+        progress()
         yield piece
 
 

@@ -37,11 +37,11 @@ class PodApi(Protocol):
     namespace: str
     health: ServerHealth
 
-    def in_namespace(self, namespace: str, patience: float = ...) -> PodApi:
+    def in_namespace(self, namespace: str, no_right_seconds: float = ...) -> PodApi:
         """The Pods of another namespace, over the same connections and bounds: to look and to delete.
 
         A right that is missing there raises KubernetesUnavailable, since it may be given; once it has been
-        missing for ``patience`` seconds without a break, NoRight."""
+        missing for ``no_right_seconds`` without a break, NoRight."""
 
     def create_turn(self, body: bytes, event: str, profile: str) -> CreateTurn:
         """A turn to create the Pod that ``body`` (JSON) describes. Nothing is sent before
@@ -68,9 +68,9 @@ class PodApi(Protocol):
         Raises KubernetesError, with status 403 where the Role does not allow it.
         """
 
-    def list(self, selector: str, beat: Callable[[], None] = ...) -> tuple[list[PodView], str]:
+    def list(self, selector: str, progress: Callable[[], None] = ...) -> tuple[list[PodView], str]:
         """All Pods that match, and the resource version to watch from. A failure is unknown, never zero.
-        ``beat`` is called for each piece that comes."""
+        ``progress`` is called for each piece that comes."""
 
     def watch(
         self, selector: str, version: str, *, seconds: int, silence: float, opened: Callable[[Any], None]

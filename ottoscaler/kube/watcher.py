@@ -179,7 +179,7 @@ class PodWatcher(Loop):
 
     def _list(self) -> None:
         asked_at = time.monotonic()
-        found, version = self._pods.list(self._selector, self._beat)
+        found, version = self._pods.list(self._selector, self._progress)
         views = {view.name: view for view in found}
         now = time.monotonic()
         with self._lock:
@@ -226,7 +226,7 @@ class PodWatcher(Loop):
     def _take(self, event: dict[str, Any]) -> None:
         kind, obj = event["type"], event["object"]
         self._healthy = True
-        self._beat()
+        self._progress()
         if kind == "BOOKMARK":
             self._version = obj["metadata"].get("resourceVersion") or self._version
             return

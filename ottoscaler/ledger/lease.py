@@ -121,7 +121,7 @@ class Lease(Loop):
         since = 0.0
         ended, ended_beat = "", ""
         while not stop.is_set():
-            self._beat()
+            self._progress()
             sent = suspended_clock()
             try:
                 self._refuse_cluster()

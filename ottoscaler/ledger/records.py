@@ -55,16 +55,15 @@ def entries(raw: Sequence[Any]) -> list[Entry]:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """A standing intent to cancel a worker: since when by Redis's clock, by which event, and why."""
+    """A standing intent to cancel a worker: by which event, and why."""
 
-    at_ms: int
     by: str
     why: str
 
     @classmethod
     def parse(cls, raw: str) -> Intent:
-        at, by, why = raw.split(":", 2)
-        return cls(int(at), by, why)
+        _since, by, why = raw.split(":", 2)
+        return cls(by, why)
 
 
 class IndexStage(StrEnum):

@@ -28,11 +28,11 @@ def progress() -> None:
     """
     beacon: Beacon | None = getattr(_own, "beacon", None)
     if beacon is not None:
-        beacon.beat()
+        beacon.progress()
 
 
 class Beacon:
-    """A thread's sign of life. Only that thread calls ``beat``; the first call binds it."""
+    """A thread's sign of life. Only that thread calls ``progress``; the first call binds it."""
 
     def __init__(self, name: str, stall_seconds: float, clock: Callable[[], float]) -> None:
         self.name = name
@@ -41,7 +41,7 @@ class Beacon:
         self._last = clock()
         self._thread: threading.Thread | None = None
 
-    def beat(self) -> None:
+    def progress(self) -> None:
         """Note progress; trying again counts. Call it at least every third of the stall limit. Never
         waits."""
         if self._thread is None:

@@ -99,7 +99,7 @@ class FakePods:
 
     # --- the client's side
 
-    def in_namespace(self, namespace: str, patience: float = 0.0) -> FakePods:
+    def in_namespace(self, namespace: str, no_right_seconds: float = 0.0) -> FakePods:
         if namespace not in self.others:
             self.others[namespace] = FakePods()
             self.others[namespace].namespace = namespace
@@ -155,8 +155,8 @@ class FakePods:
         self._note("warnings", uid)
         return []
 
-    def list(self, selector: str, beat: Callable[[], None] = lambda: None) -> tuple[list[PodView], str]:
-        beat()
+    def list(self, selector: str, progress: Callable[[], None] = lambda: None) -> tuple[list[PodView], str]:
+        progress()
         self._note("list", selector)
         matching = [parse_pod(pod) for pod in self.pods.values() if _matches(pod, selector)]
         return matching, str(self._last)

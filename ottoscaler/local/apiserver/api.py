@@ -24,7 +24,7 @@ from ottoscaler.local.apiserver.statuses import (
     not_here,
     unauthorized,
 )
-from ottoscaler.local.apiserver.store import Entry, Store, encode
+from ottoscaler.local.apiserver.store import Store, Stored, encode
 from ottoscaler.model import JsonObject
 
 _ABSENT = "the local cluster runs Pods only: nothing in it would carry out a {}, so it refuses to keep one"
@@ -111,13 +111,13 @@ class Api:
         if route.verb == "delete":
             options = pods.delete_options(request.body, request.query)
             obj = self._objects.delete(kind, route.namespace, route.name, options)
-            return self._object(kind, Entry(obj, self._store.version), 200, request)
+            return self._object(kind, Stored(obj, self._store.version), 200, request)
         if route.verb == "deletecollection" and kind.namespaced:
             return self._delete_collection(kind, request)
         raise method_not_allowed()
 
     @staticmethod
-    def _object(kind: Kind, entry: Entry, status: int, request: Request) -> Response:
+    def _object(kind: Kind, entry: Stored, status: int, request: Request) -> Response:
         metadata = entry.obj["metadata"]
         if request.wants_table:
             body = encode(tables.table(kind, [entry.obj], entry.version)).encode()
@@ -163,7 +163,7 @@ class Api:
             raise method_not_allowed()
         return self._evict(entry, request) if route.subresource == "eviction" else self._bind(entry, request)
 
-    def _evict(self, entry: Entry, request: Request) -> Response:
+    def _evict(self, entry: Stored, request: Request) -> Response:
         body = self._body(request)
         options = dict(body.get("deleteOptions") or {})
         for key in ("dryRun",):
@@ -174,7 +174,7 @@ class Api:
         document = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
         return json_response(201, document, uid=entry.uid)
 
-    def _bind(self, entry: Entry, request: Request) -> Response:
+    def _bind(self, entry: Stored, request: Request) -> Response:
         node = (self._body(request).get("target") or {}).get("name")
         if not node:
             raise bad_request("target.name is required")

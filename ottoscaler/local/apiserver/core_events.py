@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 from collections import deque
 
-from ottoscaler.local.apiserver.store import Entry, Store, timestamp
+from ottoscaler.local.apiserver.store import Store, Stored, timestamp
 from ottoscaler.model import JsonObject
 
 # The Events kept; a real cluster keeps an hour's. A client's own are not counted.
@@ -25,7 +25,7 @@ class CoreEvents:
 
     def tell(
         self,
-        pod: Entry,
+        pod: Stored,
         reason: str,
         message: str,
         *,

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from ottoscaler.local.apiserver import tables
 from ottoscaler.local.apiserver.fault_plan import FaultPlan
 from ottoscaler.local.apiserver.kinds import Kind
-from ottoscaler.local.apiserver.messages import Request, Response, Stream, json_response
+from ottoscaler.local.apiserver.messages import Request, Response, StreamedResponse, json_response
 from ottoscaler.local.apiserver.selectors import Predicate, everything, field_selector, label_selector
 from ottoscaler.local.apiserver.statuses import ApiError, bad_request, expired
-from ottoscaler.local.apiserver.store import Entry, Key, Store, encode
+from ottoscaler.local.apiserver.store import Key, Store, Stored, encode
 from ottoscaler.local.apiserver.watch import DEFAULT_TIMEOUT_SECONDS, Watch, WatchOptions
 from ottoscaler.model import JsonObject
 
@@ -72,7 +72,7 @@ class Lists:
 
     @staticmethod
     def _response(
-        kind: Kind, entries: Sequence[Entry], metadata: JsonObject, version: int, as_table: bool
+        kind: Kind, entries: Sequence[Stored], metadata: JsonObject, version: int, as_table: bool
     ) -> Response:
         if as_table:
             document = tables.table(kind, [entry.obj for entry in entries], version)
@@ -93,7 +93,7 @@ class Lists:
             raise _too_large(asked, self._store.version)
         return self._store.version, None
 
-    def watch(self, kind: Kind, namespace: str | None, name: str, request: Request) -> Stream:
+    def watch(self, kind: Kind, namespace: str | None, name: str, request: Request) -> StreamedResponse:
         """Follow the objects from the version asked for."""
         query = dict(request.query)
         if name:
@@ -110,7 +110,7 @@ class Lists:
         )
         watch = Watch(self._store, kind, namespace, selection(kind, query), options, self._bookmark_seconds)
         self._plan.watch_began(watch)
-        return Stream(watch.start)
+        return StreamedResponse(watch.start)
 
 
 def _too_large(asked: int, current: int) -> ApiError:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from ottoscaler.local.apiserver.messages import Answer, Request, Response, Sink, Stream
+from ottoscaler.local.apiserver.messages import Answer, Request, Response, Sink, StreamedResponse
 from ottoscaler.local.apiserver.statuses import Cause, bad_request, invalid
 from ottoscaler.model import JsonObject
 
@@ -47,7 +47,9 @@ def log_answer(pod: JsonObject, source: LogSource | None, request: Request) -> A
         return Response(200, text, content_type="text/plain")
     if request.flag("follow"):
         uid = pod["metadata"]["uid"]
-        return Stream(_Follower(path, tail, lambda: _running(source, uid, container)).start, "text/plain")
+        return StreamedResponse(
+            _Follower(path, tail, lambda: _running(source, uid, container)).start, "text/plain"
+        )
     return Response(200, _cut(_read(path), tail, limit), content_type="text/plain")
 
 

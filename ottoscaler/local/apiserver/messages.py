@@ -97,14 +97,14 @@ class Sink(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Stream:
+class StreamedResponse:
     """A response whose body goes on: ``start`` is called once with its sink, and returns what stops it."""
 
     start: Callable[[Sink], Callable[[], None]]
     content_type: str = "application/json"
 
 
-Answer = Response | Stream
+Answer = Response | StreamedResponse
 
 
 def json_response(status: int, document: JsonObject, uid: str = "") -> Response:

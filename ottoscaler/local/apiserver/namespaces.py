@@ -7,7 +7,7 @@ import asyncio
 from ottoscaler.local.apiserver import pods
 from ottoscaler.local.apiserver.kinds import ALL, PODS
 from ottoscaler.local.apiserver.statuses import Cause, forbidden, not_found
-from ottoscaler.local.apiserver.store import Entry, Event, Store, timestamp
+from ottoscaler.local.apiserver.store import Event, Store, Stored, timestamp
 from ottoscaler.model import JsonObject
 
 FINISH_SECONDS = 0.2  # that a namespace stays Terminating at least; a real controller takes some seconds
@@ -41,7 +41,7 @@ class Namespaces:
                 resource, name, why, [Cause("NamespaceTerminating", message, "metadata.namespace")]
             )
 
-    def delete(self, entry: Entry) -> JsonObject:
+    def delete(self, entry: Stored) -> JsonObject:
         """Begin a namespace's end: its Pods get their grace period, everything else goes with it."""
         name = entry.obj["metadata"]["name"]
         if name == "default":

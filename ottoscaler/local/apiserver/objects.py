@@ -25,7 +25,7 @@ from ottoscaler.local.apiserver.statuses import (
     modified,
     not_found,
 )
-from ottoscaler.local.apiserver.store import Entry, Store
+from ottoscaler.local.apiserver.store import Store, Stored
 
 # Set by the server alone: what an update says about them is not heard.
 _SERVER_FIELDS = (
@@ -46,7 +46,7 @@ class Objects:
         self._store, self._quotas, self._namespaces = store, quotas, namespaces
         self._admission, self._minor = admission, minor
 
-    def get(self, kind: Kind, namespace: str | None, name: str) -> Entry:
+    def get(self, kind: Kind, namespace: str | None, name: str) -> Stored:
         """The object. Raises ApiError 404."""
         entry = self._store.get(kind.resource, namespace or "", name)
         if entry is None:
@@ -55,7 +55,7 @@ class Objects:
 
     # --- create
 
-    def create(self, kind: Kind, namespace: str | None, request: Request) -> Entry:
+    def create(self, kind: Kind, namespace: str | None, request: Request) -> Stored:
         """A new object, defaulted, admitted and stored; nothing is stored on a dry run."""
         dry = pods.check_dry_run("CreateOptions", _dry_run(request))
         obj = decode_object(request.body, request.content_type, kind.kind, kind.api_version)
@@ -112,7 +112,7 @@ class Objects:
 
     def update(
         self, kind: Kind, route_name: str, namespace: str | None, request: Request, *, status: bool
-    ) -> Entry:
+    ) -> Stored:
         """Replace the object, or with ``status`` its status alone. Raises ApiError 400, 404, 409 and 422."""
         obj = decode_object(request.body, request.content_type, kind.kind, kind.api_version)
         current = self.get(kind, namespace, route_name)
@@ -129,7 +129,7 @@ class Objects:
 
     def patch(
         self, kind: Kind, route_name: str, namespace: str | None, request: Request, *, status: bool
-    ) -> Entry:
+    ) -> Stored:
         """Change a part of the object. Raises ApiError 400, 404, 409, 415 and 422."""
         if request.content_type not in (patches.MERGE, patches.STRATEGIC, patches.JSON):
             raise ApiError(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
@@ -154,8 +154,8 @@ class Objects:
         return self._replace(kind, current, obj, request, status=status)
 
     def _replace(
-        self, kind: Kind, current: Entry, obj: dict[str, Any], request: Request, *, status: bool
-    ) -> Entry:
+        self, kind: Kind, current: Stored, obj: dict[str, Any], request: Request, *, status: bool
+    ) -> Stored:
         old = current.obj
         metadata = dict(obj.get("metadata") or {})
         name: str = old["metadata"]["name"]
@@ -173,7 +173,7 @@ class Objects:
         metadata = {key: value for key, value in metadata.items() if value not in ({}, [], None)}
         new = self._changed(kind, old, {**obj, "metadata": metadata}, status=status)
         if pods.check_dry_run("UpdateOptions", _dry_run(request)):
-            return Entry(new, current.version)
+            return Stored(new, current.version)
         return self.store_changed(kind, current, new)
 
     def _changed(
@@ -201,7 +201,7 @@ class Objects:
             stored["status"] = old["status"]
         return stored
 
-    def store_changed(self, kind: Kind, current: Entry, new: dict[str, Any]) -> Entry:
+    def store_changed(self, kind: Kind, current: Stored, new: dict[str, Any]) -> Stored:
         """Write an update; one that takes the last finalizer off a deleted object removes it."""
         key = (current.obj["metadata"].get("namespace", ""), current.obj["metadata"]["name"])
         if pods.released(new):

@@ -21,7 +21,7 @@ from ottoscaler.local.apiserver.statuses import (
     invalid_value,
     unsupported,
 )
-from ottoscaler.local.apiserver.store import Entry, Store
+from ottoscaler.local.apiserver.store import Store, Stored
 from ottoscaler.model import JsonObject
 
 # apimachinery's alphabet for generated names: nothing that could spell a word
@@ -134,7 +134,7 @@ def check_dry_run(kind: str, words: list[str]) -> bool:
     return True
 
 
-def check_preconditions(kind: str, name: str, entry: Entry, options: JsonObject) -> None:
+def check_preconditions(kind: str, name: str, entry: Stored, options: JsonObject) -> None:
     """Raise ApiError 409 where the object is not the one, or not the version, that the client means."""
     preconditions = options.get("preconditions") or {}
     uid, version = preconditions.get("uid"), preconditions.get("resourceVersion")
@@ -160,7 +160,7 @@ def grace_seconds(pod: JsonObject, asked: int | None) -> int:
     return max(0 if asked is not None else 1, 30 if grace is None else int(grace)) if grace else 0
 
 
-def delete(store: Store, entry: Entry, asked: int | None, *, dry_run: bool = False) -> JsonObject:
+def delete(store: Store, entry: Stored, asked: int | None, *, dry_run: bool = False) -> JsonObject:
     """Begin or shorten a Pod's end; where nothing is left to wait for, take it out. Returns the Pod.
 
     A Pod that is being deleted already is only changed by a shorter grace period.
@@ -188,7 +188,7 @@ def delete(store: Store, entry: Entry, asked: int | None, *, dry_run: bool = Fal
     return store.remove("pods", key).obj
 
 
-def finish_deletion(store: Store, entry: Entry) -> None:
+def finish_deletion(store: Store, entry: Stored) -> None:
     """Take out a Pod whose containers have ended; finalizers hold it back."""
     delete(store, entry, 0)
 

@@ -12,7 +12,7 @@ from decimal import Decimal
 
 from ottoscaler.local.apiserver import quantity
 from ottoscaler.local.apiserver.statuses import forbidden
-from ottoscaler.local.apiserver.store import Entry, Event, Store
+from ottoscaler.local.apiserver.store import Event, Store, Stored
 from ottoscaler.model import JsonObject
 
 Amounts = dict[str, Decimal]
@@ -117,7 +117,7 @@ class Quotas:
             self._refresh_soon(namespace)
 
     @staticmethod
-    def _counted(entry: Entry) -> Amounts:
+    def _counted(entry: Stored) -> Amounts:
         if terminal(entry.obj):
             return {"count/pods": Decimal(1)}
         return {"count/pods": Decimal(1), "pods": Decimal(1), **pod_amounts(entry.obj["spec"])}

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from email.utils import formatdate
 
 from ottoscaler.local.apiserver.fault_plan import REQUEST_SECONDS, FaultPlan
-from ottoscaler.local.apiserver.messages import Answer, Request, Response, Stream, error_response
+from ottoscaler.local.apiserver.messages import Answer, Request, Response, StreamedResponse, error_response
 from ottoscaler.local.apiserver.statuses import ApiError
 from ottoscaler.local.ports import free_port
 
@@ -143,7 +143,7 @@ class Connection(asyncio.Protocol):
         answer: Answer | None = refusal or self._faults.refusal(request)
         if answer is None:
             answer = self._answer(request)
-        if isinstance(answer, Stream):
+        if isinstance(answer, StreamedResponse):
             self._record(request, 200, None)
             self._begin_stream(answer)
             return
@@ -167,7 +167,7 @@ class Connection(asyncio.Protocol):
 
     # --- streams: this object is their Sink
 
-    def _begin_stream(self, stream: Stream) -> None:
+    def _begin_stream(self, stream: StreamedResponse) -> None:
         self._busy = True
         head = (
             f"HTTP/1.1 200 OK\r\nContent-Type: {stream.content_type}\r\n"

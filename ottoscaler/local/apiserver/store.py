@@ -33,7 +33,7 @@ def timestamp(ahead: float = 0.0) -> str:
 
 
 @dataclass(slots=True)
-class Entry:
+class Stored:
     """One version of one object; ``body`` is its JSON without ``kind`` and ``apiVersion``."""
 
     obj: JsonObject
@@ -60,8 +60,8 @@ class Event:
     type: EventType
     resource: str
     key: Key
-    entry: Entry
-    previous: Entry | None = field(default=None)
+    entry: Stored
+    previous: Stored | None = field(default=None)
 
 
 Listener = Callable[[Event], None]
@@ -72,7 +72,7 @@ class Store:
 
     def __init__(self, history_limit: int = HISTORY_LIMIT) -> None:
         self.version = 1
-        self._objects: dict[str, dict[Key, Entry]] = {}
+        self._objects: dict[str, dict[Key, Stored]] = {}
         self._history: deque[Event] = deque()
         self._history_limit = history_limit
         self._forgotten = 1  # the newest version whose event is no longer kept
@@ -80,22 +80,22 @@ class Store:
 
     # --- reading
 
-    def get(self, resource: str, namespace: str, name: str) -> Entry | None:
+    def get(self, resource: str, namespace: str, name: str) -> Stored | None:
         return self._objects.get(resource, {}).get((namespace, name))
 
-    def entries(self, resource: str, namespace: str | None = None) -> Iterator[Entry]:
+    def entries(self, resource: str, namespace: str | None = None) -> Iterator[Stored]:
         """All objects of ``resource``, in no order; of one namespace where it is given."""
         objects = self._objects.get(resource, {})
         if namespace is None:
             return iter(list(objects.values()))
         return iter([entry for key, entry in objects.items() if key[0] == namespace])
 
-    def items(self, resource: str, namespace: str | None = None) -> list[tuple[Key, Entry]]:
+    def items(self, resource: str, namespace: str | None = None) -> list[tuple[Key, Stored]]:
         """All objects of ``resource`` with their keys, ordered by key as etcd orders them."""
         objects = self._objects.get(resource, {})
         return sorted((key, entry) for key, entry in objects.items() if namespace in (None, key[0]))
 
-    def items_at(self, resource: str, namespace: str | None, version: int) -> list[tuple[Key, Entry]] | None:
+    def items_at(self, resource: str, namespace: str | None, version: int) -> list[tuple[Key, Stored]] | None:
         """As ``items``, as of ``version``; None where that is no longer known."""
         if version < self._forgotten:
             return None
@@ -126,18 +126,18 @@ class Store:
 
     # --- writing
 
-    def create(self, resource: str, key: Key, obj: JsonObject) -> Entry:
+    def create(self, resource: str, key: Key, obj: JsonObject) -> Stored:
         """Store a new object, giving it its uid (where it has none), creation time and version."""
         return self._write("ADDED", resource, key, self.sketch(obj).obj)
 
-    def sketch(self, obj: JsonObject) -> Entry:
+    def sketch(self, obj: JsonObject) -> Stored:
         """The entry that ``create`` would store, for a dry run; nothing is written."""
         metadata = obj["metadata"]
         metadata.setdefault("uid", str(uuid.uuid4()))
         metadata.setdefault("creationTimestamp", timestamp())
-        return Entry(obj, self.version)
+        return Stored(obj, self.version)
 
-    def update(self, resource: str, key: Key, obj: JsonObject) -> Entry:
+    def update(self, resource: str, key: Key, obj: JsonObject) -> Stored:
         """Replace an object; one that is equal but for its version is not written and makes no event."""
         current = self._objects[resource][key]
         metadata = obj["metadata"]
@@ -146,15 +146,15 @@ class Store:
             return current
         return self._write("MODIFIED", resource, key, obj)
 
-    def remove(self, resource: str, key: Key, obj: JsonObject | None = None) -> Entry:
+    def remove(self, resource: str, key: Key, obj: JsonObject | None = None) -> Stored:
         """Take an object out; watchers see ``obj``, or its last state, with a new version."""
         last = obj if obj is not None else self._objects[resource][key].obj
         return self._write("DELETED", resource, key, {**last, "metadata": dict(last["metadata"])})
 
-    def _write(self, kind: EventType, resource: str, key: Key, obj: JsonObject) -> Entry:
+    def _write(self, kind: EventType, resource: str, key: Key, obj: JsonObject) -> Stored:
         self.version += 1
         obj["metadata"]["resourceVersion"] = str(self.version)
-        entry = Entry(obj, self.version)
+        entry = Stored(obj, self.version)
         objects = self._objects.setdefault(resource, {})
         previous = objects.get(key)
         if kind == "DELETED":

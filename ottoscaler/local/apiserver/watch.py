@@ -11,7 +11,7 @@ from ottoscaler.local.apiserver.kinds import Kind
 from ottoscaler.local.apiserver.messages import Sink
 from ottoscaler.local.apiserver.selectors import Predicate
 from ottoscaler.local.apiserver.statuses import ApiError, too_old
-from ottoscaler.local.apiserver.store import Entry, Event, Store, encode
+from ottoscaler.local.apiserver.store import Event, Store, Stored, encode
 from ottoscaler.model import JsonObject
 
 DEFAULT_TIMEOUT_SECONDS = 1800  # kube-apiserver's --min-request-timeout
@@ -112,15 +112,15 @@ class Watch:
             self._send("DELETED", self._last(event))
 
     @staticmethod
-    def _last(event: Event) -> Entry:
+    def _last(event: Event) -> Stored:
         """What a DELETED event shows: the state that was selected, with the version of the change."""
         if event.type == "DELETED" or event.previous is None:
             return event.entry
         last = event.previous.obj
         metadata = {**last["metadata"], "resourceVersion": str(event.version)}
-        return Entry({**last, "metadata": metadata}, event.version)
+        return Stored({**last, "metadata": metadata}, event.version)
 
-    def _send(self, kind: str, entry: Entry) -> None:
+    def _send(self, kind: str, entry: Stored) -> None:
         if self._options.table:
             document = tables.table(self._kind, [entry.obj], entry.version, columns=not self._columns_sent)
             self._columns_sent = True

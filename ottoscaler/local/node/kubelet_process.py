@@ -16,7 +16,7 @@ from pathlib import Path
 from ottoscaler.local.apiserver import pods
 from ottoscaler.local.apiserver.core_events import CoreEvents
 from ottoscaler.local.apiserver.quota import terminal
-from ottoscaler.local.apiserver.store import Entry, Event, Store
+from ottoscaler.local.apiserver.store import Event, Store, Stored
 from ottoscaler.local.node import container_env, images, pod_status, trouble
 from ottoscaler.local.node.containers import Container, Sandbox
 from ottoscaler.local.node.nodes import Nodes
@@ -94,7 +94,7 @@ class ProcessKubelet:
         self._kill(sandbox, signal.SIGKILL)
         shutil.rmtree(sandbox.directory, ignore_errors=True)
 
-    def _entry(self, sandbox: Sandbox) -> Entry | None:
+    def _entry(self, sandbox: Sandbox) -> Stored | None:
         entry = self._store.get("pods", *sandbox.key)
         return entry if entry is not None and entry.uid == sandbox.uid else None
 
@@ -151,7 +151,7 @@ class ProcessKubelet:
         except container_env.ConfigError as error:
             self._wait(sandbox, container, entry, "CreateContainerConfigError", str(error))
 
-    def _wait(self, sandbox: Sandbox, container: Container, entry: Entry, reason: str, message: str) -> None:
+    def _wait(self, sandbox: Sandbox, container: Container, entry: Stored, reason: str, message: str) -> None:
         container.wait(reason, message)
         now = self._nodes.now(sandbox.node)
         trouble.tell_waiting(self._events, entry, container.spec, reason, message, now)
@@ -198,15 +198,15 @@ class ProcessKubelet:
         found = self._found(identity)
         if found is not None:
             found[1].end(128, "StartError", self._nodes.now(found[0].node), message)
-            self._soon(found[0], self._settle)
+            self._soon(found[0], self._conclude)
 
     def _ended(self, identity: str, code: int) -> None:
         found = self._found(identity)
         if found is not None:
             found[1].end(code, "Completed" if code == 0 else "Error", self._nodes.now(found[0].node))
-            self._soon(found[0], self._settle)
+            self._soon(found[0], self._conclude)
 
-    def _settle(self, sandbox: Sandbox) -> None:
+    def _conclude(self, sandbox: Sandbox) -> None:
         """A container has ended: restart it, start the next, or be done with the Pod."""
         entry = self._entry(sandbox)
         if entry is None:

@@ -29,7 +29,7 @@ from pathlib import Path
 from ottoscaler.local.apiserver import pods
 from ottoscaler.local.apiserver.core_events import CoreEvents
 from ottoscaler.local.apiserver.quota import terminal
-from ottoscaler.local.apiserver.store import Entry, Event, Store
+from ottoscaler.local.apiserver.store import Event, Store, Stored
 from ottoscaler.local.node import pod_status, trouble
 from ottoscaler.local.node.nodes import Nodes
 from ottoscaler.model import JsonObject
@@ -156,11 +156,11 @@ class SimulatedKubelet:
             if timer is not None:
                 timer.cancel()
 
-    def _after(self, seconds: float, step: Callable[[str, _Simulated, Entry], None], uid: str) -> None:
+    def _after(self, seconds: float, step: Callable[[str, _Simulated, Stored], None], uid: str) -> None:
         known = self._pods[uid]
         known.timer = asyncio.get_running_loop().call_later(max(seconds, 0.0), self._step, step, uid)
 
-    def _step(self, step: Callable[[str, _Simulated, Entry], None], uid: str) -> None:
+    def _step(self, step: Callable[[str, _Simulated, Stored], None], uid: str) -> None:
         known = self._pods.get(uid)
         if known is None:
             return
@@ -174,7 +174,7 @@ class SimulatedKubelet:
 
     # --- steps of a Pod's life
 
-    def _begin(self, uid: str, known: _Simulated, entry: Entry) -> None:
+    def _begin(self, uid: str, known: _Simulated, entry: Stored) -> None:
         pod = entry.obj
         if known.stage not in ("new", "backoff"):
             return
@@ -195,7 +195,7 @@ class SimulatedKubelet:
             self._after(seconds, self._finish, uid)
         self._report(known, entry, "Running", [pod_status.running(known.started) for _ in containers])
 
-    def _wait(self, uid: str, known: _Simulated, entry: Entry) -> None:
+    def _wait(self, uid: str, known: _Simulated, entry: Stored) -> None:
         """Show the next waiting reason; behind the last one the containers start, if they ever do."""
         if known.stage != "waiting" or known.waits is None:
             return
@@ -219,7 +219,7 @@ class SimulatedKubelet:
         if math.isfinite(seconds):
             self._after(seconds, self._wait, uid)
 
-    def _finish(self, uid: str, known: _Simulated, entry: Entry) -> None:
+    def _finish(self, uid: str, known: _Simulated, entry: Stored) -> None:
         pod = entry.obj
         if known.stage != "running":
             return
@@ -237,7 +237,7 @@ class SimulatedKubelet:
         self._cancel(known)
         self._report(known, entry, "Failed" if failed else "Succeeded", states)
 
-    def _expire(self, _: str, known: _Simulated, entry: Entry) -> None:
+    def _expire(self, _: str, known: _Simulated, entry: Stored) -> None:
         if known.stage in ("ended", "ending"):
             return
         known.stage = "ended"
@@ -245,7 +245,7 @@ class SimulatedKubelet:
         states = self._ended(known, entry.obj, [137 for _ in entry.obj["spec"]["containers"]], plain=True)
         self._report(known, entry, "Failed", states, reason="DeadlineExceeded", message=_DEADLINE_MESSAGE)
 
-    def _remove(self, _: str, known: _Simulated, entry: Entry) -> None:
+    def _remove(self, _: str, known: _Simulated, entry: Stored) -> None:
         pod = entry.obj
         if known.ran and not terminal(pod):
             code = int(_number(pod, "term-exit-code", 143))
@@ -271,12 +271,12 @@ class SimulatedKubelet:
     def _report(
         self,
         known: _Simulated,
-        entry: Entry,
+        entry: Stored,
         phase: str,
         states: list[JsonObject],
         reason: str = "",
         message: str = "",
-    ) -> Entry:
+    ) -> Stored:
         pod = entry.obj
         uid = entry.uid
         last = known.last if known.restarts else []

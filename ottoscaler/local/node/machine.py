@@ -22,7 +22,7 @@ from ottoscaler.local.apiserver.objects import Objects
 from ottoscaler.local.apiserver.quota import Quotas
 from ottoscaler.local.apiserver.server import Server
 from ottoscaler.local.apiserver.statuses import bad_request, method_not_allowed, not_found
-from ottoscaler.local.apiserver.store import Entry, Store
+from ottoscaler.local.apiserver.store import Store, Stored
 from ottoscaler.local.node import pod_status
 from ottoscaler.local.node.kubelet_process import ProcessKubelet
 from ottoscaler.local.node.kubelet_simulated import SimulatedKubelet
@@ -139,7 +139,7 @@ class Machine:
     def compact(self) -> None:
         self.store.compact()
 
-    def _pod(self, namespace: str, name: str) -> Entry:
+    def _pod(self, namespace: str, name: str) -> Stored:
         entry = self.store.get("pods", namespace, name)
         if entry is None:
             raise not_found("pods", name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ottoscaler.local.apiserver.store import Entry, Store
+from ottoscaler.local.apiserver.store import Store, Stored
 from ottoscaler.model import JsonObject
 
 _DONE = {"Succeeded": "PodCompleted", "Failed": "PodFailed"}
@@ -86,7 +86,7 @@ def pod_status(
     return status
 
 
-def write_status(store: Store, entry: Entry, status: JsonObject) -> Entry:
+def write_status(store: Store, entry: Stored, status: JsonObject) -> Stored:
     """Store a Pod's new status."""
     pod = entry.obj
     metadata: dict[str, Any] = dict(pod["metadata"])
@@ -95,7 +95,7 @@ def write_status(store: Store, entry: Entry, status: JsonObject) -> Entry:
     )
 
 
-def write_eviction(store: Store, entry: Entry, message: str, now: str) -> Entry:
+def write_eviction(store: Store, entry: Stored, message: str, now: str) -> Stored:
     """The status of a Pod that the kubelet has evicted: Failed, and its containers ended."""
     statuses = []
     for one in entry.obj["status"].get("containerStatuses") or []:

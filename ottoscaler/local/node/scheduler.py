@@ -10,7 +10,7 @@ from ottoscaler.local.apiserver import quantity
 from ottoscaler.local.apiserver.core_events import CoreEvents
 from ottoscaler.local.apiserver.quota import Amounts, pod_amounts, terminal
 from ottoscaler.local.apiserver.scheduling_gates import gates
-from ottoscaler.local.apiserver.store import Entry, Event, Key, Store, timestamp
+from ottoscaler.local.apiserver.store import Event, Key, Store, Stored, timestamp
 from ottoscaler.local.node.nodes import Nodes
 from ottoscaler.model import JsonObject
 
@@ -48,7 +48,7 @@ class Scheduler:
     def _when_able(self, key: Key) -> None:
         self._nodes.when_there("", lambda: self._schedule(key))
 
-    def _account(self, entry: Entry, sign: int) -> None:
+    def _account(self, entry: Stored, sign: int) -> None:
         used = self._used.setdefault(entry.obj["spec"]["nodeName"], {})
         for name, amount in _asked(entry.obj["spec"]).items():
             used[name] = used.get(name, _ZERO) + sign * amount

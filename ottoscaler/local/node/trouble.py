@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ottoscaler.local.apiserver.core_events import CoreEvents
-from ottoscaler.local.apiserver.store import Entry
+from ottoscaler.local.apiserver.store import Stored
 from ottoscaler.model import JsonObject
 
 _PULL = ("ErrImagePull", "ErrImageNeverPull", "RegistryUnavailable")
@@ -18,7 +18,7 @@ def usual_words(reason: str, container: JsonObject) -> str:
 
 
 def tell_waiting(
-    events: CoreEvents, pod: Entry, container: JsonObject, reason: str, message: str, now: str
+    events: CoreEvents, pod: Stored, container: JsonObject, reason: str, message: str, now: str
 ) -> None:
     """Why a container waits. One that waits for its volumes has nothing to tell here."""
     if reason in _QUIET:
@@ -37,7 +37,7 @@ def tell_waiting(
         events.tell(pod, word, sentence, kind=kind, host=host, container=container["name"], now=now)
 
 
-def tell(events: CoreEvents, pod: Entry, said: str, now: str) -> None:
+def tell(events: CoreEvents, pod: Stored, said: str, now: str) -> None:
     """A warning about the whole Pod: its reason, a space, its message."""
     reason, _, message = said.partition(" ")
     events.tell(pod, reason, message, host=pod.obj["spec"].get("nodeName", ""), now=now)

@@ -146,7 +146,7 @@ def test_thread_that_waits_long_for_a_place_stays_alive_without_waking_often() -
         return len(waits) > 9
 
     beacon = Health(clock=lambda: beats[0]).beacon("sweeper")
-    beacon.beat()
+    beacon.progress()
     with patch.object(Place, "wait", waited), Throttle(100, 100).delete("1-0"):
         assert beacon.look()[0], "ten waits went by, each with a sign of life"
     assert waits == [PROGRESS_SECONDS] * 10

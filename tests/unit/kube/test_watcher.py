@@ -147,7 +147,7 @@ def test_pod_created_after_the_list_was_asked_for_is_not_taken_for_gone() -> Non
     subscription = bench.watcher.subscribe("a")
     listing = bench.pods.list
 
-    def late(selector: str, beat: object = None) -> tuple[list[PodView], str]:
+    def late(selector: str, progress: object = None) -> tuple[list[PodView], str]:
         found = listing(selector)
         bench.watcher.identify(subscription, bench.create("a"))
         return found

@@ -39,17 +39,17 @@ def part(report: tuple[bool, dict[str, Any]], kind: str, name: str) -> tuple[boo
 def test_thread_without_progress_turns_health_red_within_15_seconds() -> None:
     clock = Clock()
     health = Health(clock=clock)
-    health.beacon("listener").beat()
-    health.beacon("dispatcher").beat()
+    health.beacon("listener").progress()
+    health.beacon("dispatcher").progress()
     clock.now += 14.9
     assert health.healthz()[0]
-    health._beacons["dispatcher"].beat()
+    health._beacons["dispatcher"].progress()
     clock.now += 0.1
     report = health.healthz()
     assert not report[0]
     assert part(report, "threads", "listener") == (False, "no progress for 15.0 s; the limit is 15 s")
     assert part(report, "threads", "dispatcher")[0]
-    health._beacons["listener"].beat()
+    health._beacons["listener"].progress()
     assert health.healthz()[0]
 
 
@@ -60,7 +60,7 @@ def test_a_round_trip_of_a_thread_is_its_progress_and_of_no_other() -> None:
     seen: list[bool] = []
 
     def step() -> None:
-        own.beat()
+        own.progress()
         clock.now += 14
         progress()
         clock.now += 14
@@ -75,7 +75,7 @@ def test_a_round_trip_of_a_thread_is_its_progress_and_of_no_other() -> None:
 def test_dead_thread_turns_health_red_at_once() -> None:
     health = Health()
     beacon = health.beacon("listener")
-    run(beacon.beat)
+    run(beacon.progress)
     assert part(health.healthz(), "threads", "listener") == (False, "the thread is dead")
 
 
@@ -161,14 +161,14 @@ def ask(port: int, path: str, method: str = "GET") -> tuple[int, str]:
 def test_probes_answer_200_or_503_with_a_body_that_says_which_part(
     server: HttpServer, port: int, health: Health
 ) -> None:
-    health.beacon("listener").beat()
+    health.beacon("listener").progress()
     status, body = ask(port, "/healthz")
     assert (status, json.loads(body)["threads"]["listener"]["ok"]) == (200, True)
     status, body = ask(port, "/readyz")
     assert (status, json.loads(body)["conditions"]["redis"]["detail"]) == (503, "not started yet")
     health.condition("redis", lambda: (True, "PING answered"))
     assert ask(port, "/readyz?verbose")[0] == 200
-    run(health.beacon("listener").beat)
+    run(health.beacon("listener").progress)
     status, body = ask(port, "/healthz")
     assert (status, json.loads(body)["status"]) == (503, "failing")
 
