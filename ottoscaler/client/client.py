@@ -6,28 +6,23 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar, overload
+from typing import Any, Literal, Self, overload
 
 from ottoscaler.client import fields as event_fields
+from ottoscaler.client import following, sending
+from ottoscaler.client.connection import Connection
 from ottoscaler.client.entries import EventResult, Result, WorkerResult
-from ottoscaler.client.errors import BadRequest, OutcomeUnknown, RedisFailed, WaitTimeout
+from ottoscaler.client.errors import BadRequest, WaitTimeout
 from ottoscaler.client.fields import Fields, Text
-from ottoscaler.client.sentences import sentence
-from ottoscaler.client.streams import BLOCK_MS, Streams
+from ottoscaler.client.following import AWAY_SECONDS
+from ottoscaler.client.streams import BLOCK_MS
 from ottoscaler.client.waiting import Waiting
-from ottoscaler.config import load as config
-from ottoscaler.config.settings import Settings
-from ottoscaler.errors import BadSettings, NotPermitted, RedisError, RedisUnavailable
+from ottoscaler.errors import RedisError
 from ottoscaler.ledger.kept_logs import KeptLog, kept_logs
-from ottoscaler.ledger.redis_client import RedisClient
 
 LONGEST_WAIT_SECONDS = 86_400.0  # without a time limit: the default of OTTO_MAX_TIMEOUT_SECONDS
-SENDS = 3  # of one event whose dedup_key makes sure that it runs once
-AWAY_SECONDS = 1.0  # between two attempts while Redis is unavailable
-LONGEST_AWAY_SECONDS = 300.0  # for which results(follow=True) goes on trying
 
 _ID = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
 _NAMES = {
@@ -37,8 +32,6 @@ _NAMES = {
     "REDIS_DEAD_STREAM": "dead_stream",
     "REDIS_CONSUMER_GROUP": "group",
 }
-
-T = TypeVar("T")
 
 
 class Client:
@@ -66,26 +59,15 @@ class Client:
         for name, value in given.items():
             if not isinstance(value, str) or not value.strip():
                 raise BadRequest(f"{_NAMES[name]}: expected a string that is not empty")
-        self._connect(given, _NAMES)
+        self._connection = Connection(given, _NAMES)
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Self:
         """A client with the service's own ``REDIS_`` variables: Sentinels, TLS and a password's file too."""
         client = cls.__new__(cls)
         given = os.environ if environ is None else environ
-        client._connect({name: text for name, text in given.items() if name.startswith("REDIS_")}, {})
+        client._connection = Connection({n: text for n, text in given.items() if n.startswith("REDIS_")}, {})
         return client
-
-    def _connect(self, environ: Mapping[str, str], names: Mapping[str, str]) -> None:
-        try:
-            self._settings: Settings = config.load(environ)
-        except BadSettings as error:
-            text = str(error)
-            for variable, name in names.items():
-                text = text.replace(variable, name)
-            raise BadRequest(text) from None
-        self._redis = RedisClient(self._settings, name="")
-        self._answered = False  # Redis has answered once, so a later silence is an outage
 
     def __enter__(self) -> Self:
         return self
@@ -97,8 +79,8 @@ class Client:
 
     def close(self) -> None:
         """Close the connections. A later call opens them anew."""
-        with self._told():
-            self._redis.close()
+        with self._connection.told():
+            self._connection.redis.close()
 
     # --- sending
 
@@ -159,34 +141,7 @@ class Client:
 
     def send(self, fields: Fields) -> str:
         """Send an event field by field, as bytes; its id. Raises as :meth:`scale_up`."""
-        event_fields.check(fields)
-        self._call(self._reached)
-        fields = event_fields.with_dedup_key(fields)
-        flat = [part for pair in fields for part in pair]
-        tries = SENDS if b"dedup_key" in dict(fields) else 1
-        doubt = ""
-        while True:
-            tries -= 1
-            try:
-                return str(self._redis.command("XADD", self._settings.redis_stream, "*", *flat).decode())
-            except RedisError as error:
-                # Else Redis answered with a refusal.
-                if isinstance(error, RedisUnavailable) and "is unavailable" in str(error):
-                    doubt = (
-                        " It is unknown whether the event was added; look for it before you send it again."
-                    )
-                    if tries:
-                        time.sleep(AWAY_SECONDS)
-                        continue
-                raised = OutcomeUnknown if doubt else RedisFailed
-                raise raised(sentence(self._settings, error) + doubt) from error
-
-    def _reached(self) -> None:
-        """Before an event is sent, so that a connection that cannot be made leaves no doubt about it."""
-        try:
-            self._redis.command("PING")
-        except NotPermitted:  # a producer's rights may be XADD alone
-            return
+        return sending.send(self._connection, fields)
 
     # --- what comes back
 
@@ -211,7 +166,7 @@ class Client:
             RedisFailed: Redis cannot be read.
         """
         seconds = _seconds("timeout", LONGEST_WAIT_SECONDS if timeout is None else timeout)
-        waiting = Waiting(self._redis, self._settings, _id(event_id), on_worker)
+        waiting = Waiting(self._connection.redis, self._connection.settings, _id(event_id), on_worker)
         deadline = time.monotonic() + seconds
         problem = ""
         while (left := deadline - time.monotonic()) > 0:
@@ -219,9 +174,10 @@ class Client:
                 on_look(problem)
             try:
                 end = waiting.step(max(1, min(BLOCK_MS, int(left * 1000))))
-                self._answered, problem = True, ""
+                self._connection.answered()
+                problem = ""
             except RedisError as error:
-                problem = self._outage(error)
+                problem = self._connection.outage(error)
                 time.sleep(min(AWAY_SECONDS, left))
                 continue
             if end is not None:
@@ -243,36 +199,14 @@ class Client:
         if task_id is not None and (not isinstance(task_id, str) or not task_id):
             raise BadRequest("task_id: expected a string that is not empty")
         wanted = None if event_id is None else _id(event_id)
-        streams = Streams(self._redis, self._settings)
+        read = following.follow if follow else following.past
 
         def chosen() -> Iterator[Result]:
-            for result in self._follow(streams) if follow else self._past(streams):
+            for result in read(self._connection):
                 if task_id in (None, result.task_id) and wanted in (None, result.event_id):
                     yield result
 
         return chosen()
-
-    def _past(self, streams: Streams) -> Iterator[Result]:
-        with self._told():
-            yield from streams.past()
-
-    def _follow(self, streams: Streams) -> Iterator[Result]:
-        yield from self._past(streams)
-        self._answered = True
-        away_since: float | None = None
-        while True:
-            try:
-                found = streams.next(BLOCK_MS)
-                away_since = None
-            except RedisError as error:
-                now = time.monotonic()
-                away_since = now if away_since is None else away_since
-                text = self._outage(error)
-                if now - away_since > LONGEST_AWAY_SECONDS:
-                    raise RedisFailed(text) from error
-                time.sleep(AWAY_SECONDS)
-                continue
-            yield from found
 
     def logs(self, event_id: str, index: int | None = None) -> Iterator[KeptLog]:
         """What is kept of the logs of an event's ended workers, or of one, by index and attempt.
@@ -285,8 +219,8 @@ class Client:
             raise BadRequest(f"index: {str(index)[:80]!r} is not an integer from 0")
 
         def kept() -> Iterator[KeptLog]:
-            with self._told():
-                yield from kept_logs(self._redis, wanted, index)
+            with self._connection.told():
+                yield from kept_logs(self._connection.redis, wanted, index)
 
         return kept()
 
@@ -324,29 +258,6 @@ class Client:
             _seconds("timeout", timeout)
         event_id = self.scale_down(task_id=task_id, keep_running=keep_running)
         return self.wait(event_id, timeout) if wait else event_id
-
-    # --- Redis
-
-    def _call(self, act: Callable[[], T]) -> T:
-        with self._told():
-            answer = act()
-            self._answered = True
-            return answer
-
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        try:
-            yield
-        except RedisError as error:
-            raise RedisFailed(sentence(self._settings, error)) from error
-
-    def _outage(self, error: RedisError) -> str:
-        """The sentence of an outage that may be waited for. Raises RedisFailed for anything else."""
-        text = sentence(self._settings, error)
-        waits = isinstance(error, RedisUnavailable) and not isinstance(error, NotPermitted)
-        if not waits or not self._answered:
-            raise RedisFailed(text) from error
-        return text
 
 
 def _id(text: Any) -> str:
