@@ -82,7 +82,11 @@ def test_producer_adds_and_does_nothing_else(place: Sandbox) -> None:
         )
     with Client(url(place, "otto-producer")) as made:
         second = made.scale_up(1, task_id="t", env={"SIM_RUN_SECONDS": "0.1"})
+    third = run(
+        place, "send", "scale_up", "pod_count=1", 'env={"SIM_RUN_SECONDS": "0.1"}', user="otto-producer"
+    )
     assert set(denied(place, "otto-producer")) <= {"ping"}  # which the client can do without
+    assert place.wait_event(third.split()[0])["status"] == "succeeded"
     assert place.wait_event(event_id)["status"] == place.wait_event(second)["status"] == "succeeded"
     may_not(
         place,
@@ -122,7 +126,17 @@ def test_producer_that_waits_sends_and_reads(place: Sandbox) -> None:
     with Client(url(place, "otto-ci")) as made:
         event_id = made.scale_up(1, env={"SIM_RUN_SECONDS": "0.1"})
         assert made.wait(event_id, timeout=20).status == "succeeded"
-    place.redis.acl_log_reset()
+    words = ("pod_count=1", "task_id=ci", 'env={"SIM_RUN_SECONDS": "0.1"}')
+    sent = run(place, "send", "scale_up", *words, "--wait", user="otto-ci")
+    event_id = re.findall(r"[0-9]+-[0-9]+", sent)[0]
+    assert "succeeded" in run(place, "wait", event_id, user="otto-ci")
+    assert event_id in run(place, "results", "--task", "ci", user="otto-ci")
+    running = place.scale_up(1, run_seconds=FOREVER, task_id="ci-cancel")
+    place.wait_workers(running, "Running", 1)
+    run(place, "cancel", "ci-cancel", user="otto-ci")
+    assert place.wait_event(running)["status"] == "cancelled"
+    # What a waiting event looks up in the ledger is a kindness that it can do without.
+    assert not [each for each in denied(place, "otto-ci") if each in (EVENTS, RESULTS, DEAD)]
     may_not(
         place,
         "otto-ci",
@@ -130,6 +144,21 @@ def test_producer_that_waits_sends_and_reads(place: Sandbox) -> None:
         ("XRANGE", EVENTS, "-", "+"),
         ("XDEL", DEAD, "1-0"),
     )
+
+
+def test_the_further_bracket_lets_a_producer_read_kept_logs(place: Sandbox) -> None:
+    failed = place.scale_up(1, env={"SIM_EXIT_CODE": "3"}, logs="failed")
+    place.wait_event(failed)
+    (bracket,) = re.findall(r'^    "(\(.*:log:.*\))"$', PAGE, re.MULTILINE)
+    assert "no permissions to run the 'smembers' command" in run(
+        place, "logs", failed, user="otto-ci", code=1
+    )
+    place.redis.execute_command(*LINES["otto-ci"], bracket)
+    try:
+        assert "==> worker 0, attempt 0 <==" in run(place, "logs", failed, user="otto-ci")
+    finally:
+        place.redis.execute_command(*LINES["otto-ci"])
+        place.redis.acl_log_reset()
 
 
 def test_operator_looks_replays_drops_cancels_and_pauses_and_changes_nothing_else(place: Sandbox) -> None:
@@ -146,12 +175,16 @@ def test_operator_looks_replays_drops_cancels_and_pauses_and_changes_nothing_els
     told = run(place, "check", code=None)
     assert "may not" not in told
     redis_client = RedisClient(config.load({"REDIS_URL": url(place, "otto-operator")}))
-    assert pause.pause(redis_client)
+    assert "paused" in run(place, "pause")
     assert pause.paused_since(redis_client)
-    assert pause.resume(redis_client)
+    run(place, "resume")
+    assert not pause.paused_since(redis_client)
     redis_client.close()
-    with Client(url(place, "otto-operator")) as made:
-        assert made.cancel("to-cancel", timeout=20).cancelled == 1
+    run(place, "cancel", "to-cancel")
+    assert place.wait_event(running)["status"] == "cancelled"
+    failed = place.scale_up(1, env={"SIM_EXIT_CODE": "3"})
+    place.wait_event(failed)
+    assert "==> worker 0, attempt 0 <==" in run(place, "logs", failed)
     assert denied(place, "otto-operator") == []
     may_not(
         place,
@@ -215,10 +248,12 @@ def served_by_a_cluster(nodes: RedisClusterServers, place: Sandbox) -> None:
     assert [e for node in nodes.nodes for e in node.acl_log() if e["username"] == "otto-service"] == []
 
 
-def run(place: Sandbox, *words: str, code: int | None = 0) -> str:
-    """A command of ours as the operator; what it printed."""
-    env = place.environment(REDIS_URL=url(place, "otto-operator"))
+def run(place: Sandbox, *words: str, user: str = "otto-operator", code: int | None = 0) -> str:
+    """A command of ours as that user; what it printed. Only the operator has the service's settings."""
+    env = place.environment(REDIS_URL=url(place, user))
+    if user != "otto-operator":
+        env = {name: env[name] for name in ("PATH", "HOME", "REDIS_URL")}
     command = [sys.executable, "-m", "ottoscaler", *words]
     ran = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
-    assert code is None or ran.returncode == code, ran.stderr
+    assert code is None or ran.returncode == code, ran.stdout + ran.stderr
     return ran.stdout + ran.stderr

@@ -132,6 +132,9 @@ def test_completion_knows_every_subcommand(shell: str, capsys: pytest.CaptureFix
     script = capsys.readouterr().out
     for word in ("check", "send", "wait", "results", "cancel", "status", "dead", "pause", "keep-running"):
         assert word in script
+    if shell != "bash":  # which shows no descriptions: a summary, where the description would be cut off
+        assert "wait for an event that was sent before" in script
+    assert "scale_up" in script
 
 
 def test_completion_says_what_it_misses(monkeypatch: pytest.MonkeyPatch) -> None:
