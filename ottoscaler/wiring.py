@@ -54,13 +54,17 @@ from ottoscaler.model import KeepLogs, Phase, PodView
 from ottoscaler.pods.labels import selector
 from ottoscaler.pods.templates import Templates
 from ottoscaler.retry import Retrier
+from ottoscaler.status.page import Page
 from ottoscaler.telemetry.health import Health
 from ottoscaler.telemetry.http import HttpServer
 from ottoscaler.telemetry.metrics import Metrics
+from ottoscaler.telemetry.recent import Recent
+from ottoscaler.telemetry.status_page import StatusPage
 from ottoscaler.threads import Control, Mailbox, Threads
 from ottoscaler.workers.attempt import LogRules, WorkerDeps, WorkerLimits
 from ottoscaler.workers.in_hand import InHand
 from ottoscaler.workers.registry import RunRegistry
+from ottoscaler.workers.sights import ReplicaDescription
 from ottoscaler.workers.worker import Workers
 
 READ_ANSWER_SECONDS = 3.0  # past the listener's block
@@ -95,7 +99,8 @@ class Parts:
             answer_seconds=s.poll_seconds + READ_ANSWER_SECONDS,
             bounded_entries=True,
         )
-        self.redis_clients = (self._redis, self._lease_redis, self._listener_redis)
+        self._page_redis = RedisClient(s, self._redis.endpoint)
+        self.redis_clients = (self._redis, self._lease_redis, self._listener_redis, self._page_redis)
         self._reader = StreamReader(self._listener_redis, s.poll_seconds, self.metrics)
         self._pods = connect(
             s.kubeconfig, s.namespace, s.kube_qps, s.kube_burst, self._observe, s.kube_create_seconds
@@ -132,7 +137,7 @@ class Parts:
             self._surveys,
             pod_uid=s.pod_uid,
             seconds=s.lease_seconds,
-            describe=self._describe,
+            description=ReplicaDescription(self._describe, Recent(self.metrics), self.watcher.claimed_views),
             lost=self._leaving.leave_all,
             pause=self._pause,
             control=self._control("lease", self._phases.ended),
@@ -322,7 +327,13 @@ class Parts:
 
     def _make_signals(self, templates: Templates) -> None:
         s = self.settings
-        self.http = HttpServer(s.http_address, s.http_port, self.health, self.metrics)
+        self.http = HttpServer(
+            s.http_address,
+            s.http_port,
+            self.health,
+            self.metrics,
+            StatusPage(s.status_page, Page(self._page_redis, s)),
+        )
         self.metrics.workers_max.set(s.max_workers)
         self.metrics.template_problems.set(len(templates.problems))
         self.metrics.workers.set_function(lambda: self.registry.busy)

@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Iterator
 
 from ottoscaler.cli.finding import Finding
-from ottoscaler.cli.redis_access import installation
 from ottoscaler.client.sentences import sentence, where
 from ottoscaler.config.hash_tags import hash_tag
 from ottoscaler.config.settings import Settings
 from ottoscaler.errors import RedisError
+from ottoscaler.ledger.identity import kept_installation
 from ottoscaler.ledger.redis_client import RedisClient
 
 MOST_EVENTS = 1000  # in flight, whose namespaces are looked at
@@ -72,12 +72,12 @@ class RedisCheck:
                 yield Finding(
                     "ok", "redis", f"it is a Redis Cluster, and our streams share the hash tag {tag!r}"
                 )
-                installation(self._redis)  # which leads to the node that serves them
+                kept_installation(self._redis)  # which leads to the node that serves them
                 info = self._info() or info
             yield from trust(info)
         yield from self._names()
         yield from self._lost()
-        self.installation = installation(self._redis)
+        self.installation = kept_installation(self._redis)
         yield self._installation()
         yield from self._namespaces()
 

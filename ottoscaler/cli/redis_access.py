@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 from ottoscaler.config import load as config
 from ottoscaler.config.settings import Settings
-from ottoscaler.ledger.redis_client import RedisClient
 
 _KUBERNETES_ONLY = ("KUBECONFIG",)
 
@@ -26,9 +25,3 @@ def redis_settings(environ: Mapping[str, str]) -> Settings:
 def settings_without_kubernetes(environ: Mapping[str, str]) -> Settings:
     """All settings but how to reach Kubernetes, which no tool but ``check`` asks. Raises BadSettings."""
     return config.load({name: value for name, value in environ.items() if name not in _KUBERNETES_ONLY})
-
-
-def installation(redis: RedisClient) -> str:
-    """The installation's id that Redis keeps, '' where no replica has ever registered. Raises RedisError."""
-    raw = redis.command("GET", f"{redis.prefix}installation")
-    return raw.decode("utf-8", "replace") if raw else ""

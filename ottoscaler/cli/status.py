@@ -10,11 +10,11 @@ from contextlib import nullcontext
 from typing import Any
 
 from ottoscaler.cli.redis_access import Failed, redis_settings
-from ottoscaler.cli.snapshot import SnapshotReader
 from ottoscaler.cli.terminal import Screen, age, columns, json_text, lively, safe, say
 from ottoscaler.client.sentences import sentence
 from ottoscaler.errors import RedisError
 from ottoscaler.ledger.redis_client import RedisClient
+from ottoscaler.status.snapshot import SnapshotReader
 
 EVENTS_SHOWN = 40  # lines of a table; --json has up to snapshot.MOST_EVENTS
 # Lines of each table, until all of it fits a screen; and whether blank lines part the tables.

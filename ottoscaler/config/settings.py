@@ -265,6 +265,12 @@ class Settings:
     http_port: int = setting(
         kinds.port(0), 9090, "the port of `/metrics`, `/healthz` and `/readyz`; `0` turns them off"
     )
+    status_page: str = setting(
+        kinds.choice("local", "all", "off"),
+        "local",
+        "who sees the status page at `/` on that port: `local` (loopback, so `kubectl port-forward` too), "
+        "`all` (put an authenticating proxy before it, docs/page.md) or nobody",
+    )
     log_level: str = setting(
         kinds.choice("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", WARN="WARNING"),
         "INFO",

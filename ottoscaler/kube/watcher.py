@@ -134,6 +134,11 @@ class PodWatcher(Loop):
         with self._lock:
             return list(self._views.values())
 
+    def claimed_views(self) -> list[PodView]:
+        """The Pods, as last seen, for which a worker of this process waits."""
+        with self._lock:
+            return [each.view for each in self._subscriptions.values() if each.view is not None]
+
     def claimed(self, name: str) -> bool:
         """Whether a worker of this process waits for that Pod."""
         with self._lock:

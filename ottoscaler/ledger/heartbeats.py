@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import dataclass
 from typing import Any
 
 from ottoscaler.ledger.records import timestamp
@@ -20,6 +21,16 @@ LOOK_SECONDS = 0.1
 LONGEST_LOOK_SECONDS = 5.0  # where replicas come and go all the time
 
 Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """One replica at one look: what ``describe`` tells, and what it says of itself for the status page."""
+
+    told: Json
+    recent: Json  # its last hour (telemetry/recent.py)
+    recent_ms: int  # by Redis's clock, when it told that; 0 where it did not
+    sights: Json  # its workers' Pods, while somebody looks at the page (workers/sights.py)
 
 
 class Heartbeats:
@@ -48,6 +59,24 @@ class Heartbeats:
                 return [describe(c, each, silent=c in silent) for c, each in sorted(found.items())]
             time.sleep(LOOK_SECONDS)
 
+    def glance(self) -> list[Glance]:
+        """Every replica by its name, at once: one that has not been seen long enough counts as alive. Raises
+        RedisError."""
+        found = self._read("recent", "sights", "recent-at")
+        now = time.monotonic()
+        for consumer, each in found.items():
+            self._moved(consumer, each, now)
+        self._seen = {consumer: self._seen[consumer] for consumer in found}
+        return [
+            Glance(
+                describe(c, each, silent=now - self._seen[c][2] > retrier(each["info"])),
+                each["recent"],
+                each["recent_ms"],
+                each["sights"],
+            )
+            for c, each in sorted(found.items())
+        ]
+
     def _moved(self, consumer: str, each: Json, now: float) -> bool:
         known = self._seen.get(consumer)
         if known is not None and known[:2] == (each["incarnation"], each["beat"]):
@@ -55,7 +84,7 @@ class Heartbeats:
         self._seen[consumer] = (each["incarnation"], each["beat"], now)
         return known is not None
 
-    def _read(self) -> dict[str, Json]:
+    def _read(self, *more: str) -> dict[str, Json]:
         prefix = self._redis.prefix
         names = sorted(
             name.decode("utf-8", "replace") for name in self._redis.command("SMEMBERS", f"{prefix}replicas")
@@ -64,11 +93,18 @@ class Heartbeats:
             return {}
         names = names[:MOST_REPLICAS]
         answers = self._redis.pipeline(
-            [("HMGET", f"{prefix}replica:{name}", "incarnation", "beat", "info") for name in names]
+            [("HMGET", f"{prefix}replica:{name}", "incarnation", "beat", "info", *more) for name in names]
         )
         return {
-            name: {"incarnation": incarnation.decode(), "beat": (beat or b"").decode(), "info": _object(info)}
-            for name, (incarnation, beat, info) in zip(names, answers, strict=True)
+            name: {
+                "incarnation": incarnation.decode(),
+                "beat": (beat or b"").decode(),
+                "info": _object(info),
+                "recent": _object(rest[0] if rest else None),
+                "sights": _object(rest[1] if rest else None),
+                "recent_ms": int(rest[2] or 0) if rest else 0,
+            }
+            for name, (incarnation, beat, info, *rest) in zip(names, answers, strict=True)
             if incarnation is not None
         }
 

@@ -8,6 +8,8 @@ import secrets
 from pathlib import Path
 from typing import Any
 
+from ottoscaler.ledger.redis_client import RedisClient
+
 
 class ReplicaIdentity:
     """The names under which this replica writes. The lease's thread writes them, every thread reads them.
@@ -76,3 +78,9 @@ def has_ended(info: str, me: dict[str, Any]) -> bool:
         return not isinstance(pid, int) or _process_start(pid) != other.get("started")
     # One container of a Pod at a time: a younger one with the same Pod UID follows its end.
     return bool(me["pod_uid"]) and other.get("pod_uid") == me["pod_uid"]
+
+
+def kept_installation(redis: RedisClient) -> str:
+    """The installation's id that Redis keeps, '' where no replica has ever registered. Raises RedisError."""
+    raw = redis.command("GET", f"{redis.prefix}installation")
+    return raw.decode("utf-8", "replace") if raw else ""

@@ -30,14 +30,19 @@ def kept_logs(redis: RedisClient, event_id: str, index: int | None = None) -> It
     Needs the right to SMEMBERS and GET on ``<stream>:<group>:log:*``. What goes meanwhile is left out.
     """
     key = f"{redis.prefix}log:{event_id}"
-    names = sorted(tuple(map(int, each.split(b":"))) for each in redis.command("SMEMBERS", key))
-    names = [name for name in names if index in (None, name[0])]
+    names = [name for name in names_of_kept_logs(redis, event_id) if index in (None, name[0])]
     for at in range(0, len(names), LOGS_A_ROUND_TRIP):
         part = names[at : at + LOGS_A_ROUND_TRIP]
         answers = redis.pipeline([("GET", f"{key}:{worker}:{attempt}") for worker, attempt in part])
         for (worker, attempt), raw in zip(part, answers, strict=True):
             if raw is not None:
                 yield KeptLog(worker, attempt, _text(raw))
+
+
+def names_of_kept_logs(redis: RedisClient, event_id: str) -> list[tuple[int, int]]:
+    """Index and attempt of each log that is kept of an event, in their order. Raises RedisError."""
+    raw = redis.command("SMEMBERS", f"{redis.prefix}log:{event_id}")
+    return sorted((int(index), int(attempt)) for index, attempt in (each.split(b":") for each in raw))
 
 
 def _text(raw: bytes) -> bytes:

@@ -12,7 +12,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from ottoscaler.errors import LiveTwin, RedisCluster, RedisError, Stopping, Unregistered, Wiped
 from ottoscaler.ledger.identity import has_ended, identity
@@ -34,6 +34,16 @@ def suspended_clock() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
+class Description(Protocol):
+    """What a heartbeat tells of this replica. The lease's thread."""
+
+    def info(self) -> dict[str, Any]:
+        """In a few words, for ``status``."""
+
+    def page(self, now: float, *, viewed: bool) -> tuple[str, str, str]:
+        """For the status page: as ``Replicas.beat`` takes it. ``now`` is by ``suspended_clock``."""
+
+
 class Lease(Loop):
     """The heartbeat. ``register`` and the loop are the lease thread's; ``holds`` and ``grant`` are for every
     thread. ``lost`` is called where this replica was taken for dead, before it enters anew.
@@ -46,7 +56,7 @@ class Lease(Loop):
         *,
         pod_uid: str,
         seconds: float,
-        describe: Callable[[], dict[str, Any]],
+        description: Description,
         lost: Callable[[], None],
         pause: Pause,
         control: Control,
@@ -58,7 +68,8 @@ class Lease(Loop):
         self._process = identity(pod_uid)
         self.seconds = seconds
         self.interval = min(LONGEST_BEAT_SECONDS, seconds / BEATS_A_LEASE)
-        self._describe = describe
+        self._description = description
+        self._viewed = False
         self._lost = lost
         self.group_pause = pause
         self._last_run: str | None = None
@@ -173,7 +184,9 @@ class Lease(Loop):
     def _send(self, sent: float) -> None:
         try:
             full = sent >= self._next_survey
-            survey = self._ledger.replicas.beat(self._info(), survey=full)
+            survey = self._ledger.replicas.beat(
+                self._info(), survey=full, page=self._description.page(sent, viewed=self._viewed)
+            )
             run = self._ledger.stream.run_id()
         except Wiped:
             self._redis_was_emptied()
@@ -191,6 +204,7 @@ class Lease(Loop):
             return
         self._renewed(sent)
         self.group_pause.tell(survey.paused)
+        self._viewed = survey.viewed
         if full:
             self._next_survey = sent + self.seconds / BEATS_A_LEASE
             self.peers = max(0, len(survey.replicas) - 1)
@@ -248,7 +262,7 @@ class Lease(Loop):
         self._names.join(self._ledger.join_installation(secrets.token_hex(6)))
 
     def _info(self) -> str:
-        return json.dumps({**self._process, **self._describe()})
+        return json.dumps({**self._process, **self._description.info()})
 
     def _renewed(self, sent: float) -> None:
         with self._condition:

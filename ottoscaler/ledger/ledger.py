@@ -155,9 +155,11 @@ class Ledger(Scripts):
             "record", worker, epoch, uid, "1" if despite_intent else "0", *outcome_words(outcome)
         )
 
-    def retry(self, worker: WorkerId, epoch: int, uid: str, delay: float, avoid_node: str) -> Reply:
-        """Plan the next attempt in ``delay`` seconds: OK, RECORDED, STALE, CANCELLING."""
-        return self._worker("retry", worker, epoch, uid, int(delay * 1000), avoid_node)
+    def retry(
+        self, worker: WorkerId, epoch: int, uid: str, delay: float, avoid_node: str, why: str = ""
+    ) -> Reply:
+        """Plan the next attempt in ``delay`` seconds: OK, RECORDED, STALE, CANCELLING. ``why``: one line."""
+        return self._worker("retry", worker, epoch, uid, int(delay * 1000), avoid_node, why)
 
     def unstart(self, worker: WorkerId, epoch: int) -> Reply:
         """Take back a start after which no create was sent; the attempt begins anew, here or elsewhere. OK;

@@ -55,15 +55,16 @@ def entries(raw: Sequence[Any]) -> list[Entry]:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """A standing intent to cancel a worker: by which event, and why."""
+    """A standing intent to cancel a worker: by which event, why, and since when by Redis's clock."""
 
     by: str
     why: str
+    since_ms: int = 0
 
     @classmethod
     def parse(cls, raw: str) -> Intent:
-        _since, by, why = raw.split(":", 2)
-        return cls(by, why)
+        since, by, why = raw.split(":", 2)
+        return cls(by, why, int(since))
 
 
 class IndexStage(StrEnum):
@@ -242,6 +243,7 @@ class Survey:
     owners: tuple[str, ...] = ()
     consumers: dict[str, int] = field(default_factory=dict)  # of the group: entries pending
     paused: bool = False  # the group: no worker may be begun
+    viewed: bool = False  # somebody looks at the status page
 
 
 def outcome_words(outcome: Outcome) -> tuple[str, ...]:

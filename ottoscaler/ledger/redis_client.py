@@ -81,6 +81,7 @@ class RedisClient:
             settings.redis_results_stream,
             settings.redis_dead_stream,
         )
+        self.results = settings.redis_results_stream
         self.dead = settings.redis_dead_stream
 
     @contextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ottoscaler.errors import Unregistered
 from ottoscaler.ledger.fencing import Scripts, text
 from ottoscaler.ledger.records import Survey, timestamp
@@ -26,18 +28,22 @@ class Replicas:
             return False, text(answer[1]), text(answer[2]), text(answer[3])
         return True, incarnation, text(answer[1]), info
 
-    def beat(self, info: str, *, survey: bool) -> Survey | None:
-        """Renew the lease. ``None`` where another incarnation stands; Unregistered where none does."""
+    def beat(self, info: str, *, survey: bool, page: Sequence[str] = ("", "", "")) -> Survey | None:
+        """Renew the lease. ``None`` where another incarnation stands; Unregistered where none does.
+
+        ``page`` is for the status page: recent, sights and details; an empty one leaves what stands, ``-``
+        takes it away.
+        """
         consumer, incarnation = self._scripts.owner.rsplit("/", 1)
-        answer = self._scripts.run("beat", consumer, incarnation, info, "1" if survey else "0")
+        answer = self._scripts.run("beat", consumer, incarnation, info, "1" if survey else "0", *page)
         if answer[0] == b"forgotten":
             raise Unregistered("Redis knows no replica under this consumer name")
         if answer[0] == b"lost":
             return None
         offers = tuple(text(i) for i in answer[2])
-        paused = answer[3] == b"1"
+        paused, viewed = (flag == "1" for flag in text(answer[3]))
         if not survey:
-            return Survey(int(answer[1]), offers, paused=paused)
+            return Survey(int(answer[1]), offers, paused=paused, viewed=viewed)
         return Survey(
             int(answer[1]),
             offers,
@@ -47,6 +53,7 @@ class Replicas:
             tuple(text(o) for o in answer[5]),
             {text(c): int(n) for c, n in answer[6]},
             paused,
+            viewed,
         )
 
     def owned(self, owner: str, most: int) -> list[str]:

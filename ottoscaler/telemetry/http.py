@@ -1,4 +1,7 @@
-"""The small HTTP server for ``/metrics``, ``/healthz`` and ``/readyz``."""
+"""The small HTTP server for ``/metrics``, ``/healthz`` and ``/readyz``, and for the status page.
+
+Who looks at the page has places apart (viewers.py), so that probes and scrapes never wait for one.
+"""
 
 from __future__ import annotations
 
@@ -6,29 +9,35 @@ import json
 import socket
 import socketserver
 import threading
+from collections.abc import Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
+from ottoscaler.telemetry import status_page
 from ottoscaler.telemetry.health import Health
 from ottoscaler.telemetry.metrics import Metrics
+from ottoscaler.telemetry.status_page import Answer, NotThere, StatusPage, Unavailable, Wrong
+from ottoscaler.telemetry.viewers import REQUESTS, VIEWERS, Full, Places
 
+METHODS = ("GET", "HEAD")
 CONNECTION_TIMEOUT_SECONDS = 5.0  # for one read or one answer
 CONNECTIONS = 16  # at one time; probes and one or two scrapers need three
 STOP_SECONDS = 2.0  # how long a stop waits for the accepting thread
-
-
 STOP_LOOK_SECONDS = 0.1  # how long a stop waits for the server's loop; the default of 0.5 s is felt
 
 
 class HttpServer:
     """Serves from threads named ``http``. Port 0 means off: then ``start`` and ``stop`` do nothing."""
 
-    def __init__(self, address: str, port: int, health: Health, metrics: Metrics) -> None:
+    def __init__(
+        self, address: str, port: int, health: Health, metrics: Metrics, page: StatusPage | None = None
+    ) -> None:
         self._address = address
         self._port = port
         self._health = health
         self._metrics = metrics
+        self._page = page
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
 
@@ -41,7 +50,9 @@ class HttpServer:
         if not self._port:
             return
         try:
-            self._server = _Server(_listen(self._address, self._port), self._health, self._metrics)
+            self._server = _Server(
+                _listen(self._address, self._port), self._health, self._metrics, self._page
+            )
         except OSError as error:
             where = f"{self._address or 'all addresses'}, port {self._port}"
             reason = error.strerror or str(error)
@@ -83,12 +94,17 @@ class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, listening: socket.socket, health: Health, metrics: Metrics) -> None:
+    def __init__(
+        self, listening: socket.socket, health: Health, metrics: Metrics, page: StatusPage | None
+    ) -> None:
         super().__init__(listening.getsockname(), _Request, bind_and_activate=False)
         self.socket.close()
         self.socket = listening
         self.health = health
         self.metrics = metrics
+        self.page = page
+        self.viewers = Places(VIEWERS, f"{VIEWERS} viewers look at this replica's page already")
+        self.page_requests = Places(REQUESTS, "too many requests for the page at once; try again")
         self._lock = threading.Lock()
         self._open: dict[socket.socket, None] = {}  # in the order of their coming
         self._free = threading.BoundedSemaphore(CONNECTIONS)
@@ -123,11 +139,17 @@ class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
         super().server_close()
         with self._lock:
             left = list(self._open)
-        for each in left:
+        for each in (*left, *self.viewers.open(), *self.page_requests.open()):
             _cut(each)
+
+    def leave(self, request: socket.socket) -> None:
+        """It has a place elsewhere, so that it takes none from the probes any more."""
+        self._forget(request)
 
     def _forget(self, request: socket.socket) -> None:
         with self._lock:
+            if request not in self._open:
+                return
             del self._open[request]
         self._free.release()
 
@@ -151,24 +173,81 @@ class _Request(BaseHTTPRequestHandler):
     sys_version = ""
     server: _Server
 
-    def do_GET(self) -> None:
-        path = self.path.partition("?")[0]
-        if path == "/metrics":
-            body, content_type = self.server.metrics.exposition(self.headers.get("Accept", ""))
-            self._answer(HTTPStatus.OK, body, content_type)
-        elif path == "/healthz":
-            self._report(*self.server.health.healthz())
-        elif path == "/readyz":
-            self._report(*self.server.health.readyz())
-        else:
-            self._say(HTTPStatus.NOT_FOUND, "there are /metrics, /healthz and /readyz")
+    def handle_one_request(self) -> None:
+        try:
+            super().handle_one_request()
+        except (ConnectionError, TimeoutError):
+            self.close_connection = True  # the client went, or did not read
 
-    do_HEAD = do_GET
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("do_"):  # whatever the method
+            return self._serve
+        raise AttributeError(name)
 
-    def _refuse(self) -> None:
-        self._say(HTTPStatus.METHOD_NOT_ALLOWED, "GET and HEAD only")
+    def _serve(self) -> None:
+        path, _, query = self.path.partition("?")
+        probe = {"/metrics": self._metrics, "/healthz": self._healthz, "/readyz": self._readyz}.get(path)
+        page = self.server.page if probe is None and self._sees(path) else None
+        if probe is None and page is None:
+            also = ", and the status page at /" if self._sees("/") else ""
+            self._say(HTTPStatus.NOT_FOUND, f"there are /metrics, /healthz and /readyz{also}")
+        elif self.command not in METHODS:
+            self._say(HTTPStatus.METHOD_NOT_ALLOWED, "GET and HEAD only")
+        elif probe is not None:
+            probe()
+        elif page is not None:
+            self._show(page, path, query)
 
-    do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _refuse
+    def _metrics(self) -> None:
+        body, content_type = self.server.metrics.exposition(self.headers.get("Accept", ""))
+        self._answer(HTTPStatus.OK, body, content_type)
+
+    def _healthz(self) -> None:
+        self._report(*self.server.health.healthz())
+
+    def _readyz(self) -> None:
+        self._report(*self.server.health.readyz())
+
+    # --- the status page
+
+    def _sees(self, path: str) -> bool:
+        hosts = self.headers.get_all("Host") or [""]
+        page = self.server.page
+        return page is not None and page.has(
+            path,
+            str(self.client_address[0]),
+            hosts[0] if len(hosts) == 1 else "",
+            self.headers.get("Sec-Fetch-Site", ""),
+        )
+
+    def _show(self, page: StatusPage, path: str, query: str) -> None:
+        """From a place of the page's own; 503 where none is free."""
+        streams = path == status_page.STREAM
+        places = self.server.viewers if streams else self.server.page_requests
+        try:
+            with places.place(self.connection):
+                self.server.leave(self.connection)
+                if streams:
+                    self._stream(page)
+                else:
+                    self._send(page.answer(path, query))
+        except NotThere as error:
+            self._say(HTTPStatus.NOT_FOUND, str(error))
+        except Wrong as error:
+            self._say(HTTPStatus.BAD_REQUEST, str(error))
+        except (Full, Unavailable) as error:
+            self._say(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
+
+    def _stream(self, page: StatusPage) -> None:
+        self.connection.settimeout(status_page.SEND_SECONDS)
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, status_page.SEND_BUFFER)
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("X-Accel-Buffering", "no")  # nginx would keep the events back
+        self._end_headers(status_page.HEADERS)
+        if self.command != "HEAD":
+            for part in page.stream():
+                self.wfile.write(part)
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing: a probe every few seconds would drown the events' lines."""
@@ -181,12 +260,20 @@ class _Request(BaseHTTPRequestHandler):
         self._answer(status, json.dumps(body).encode() + b"\n", "application/json")
 
     def _answer(self, status: HTTPStatus, body: bytes, content_type: str) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", content_type)
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("Cache-Control", "no-store")
-        if status is HTTPStatus.METHOD_NOT_ALLOWED:
-            self.send_header("Allow", "GET, HEAD")
-        self.end_headers()
+        self._send(Answer(status, body, content_type, {"X-Content-Type-Options": "nosniff"}))
+
+    def _send(self, answer: Answer) -> None:
+        self.send_response(answer.status)
+        self.send_header("Content-Type", answer.content_type)
+        self.send_header("Content-Length", str(len(answer.body)))
+        if answer.status is HTTPStatus.METHOD_NOT_ALLOWED:
+            self.send_header("Allow", ", ".join(METHODS))
+        self._end_headers(answer.headers)
         if self.command != "HEAD":
-            self.wfile.write(body)
+            self.wfile.write(answer.body)
+
+    def _end_headers(self, more: Mapping[str, str]) -> None:
+        self.send_header("Cache-Control", "no-store")
+        for name, value in more.items():
+            self.send_header(name, value)
+        self.end_headers()

@@ -54,6 +54,12 @@ class CounterOf:
                 self._children[labels] = child
         child.inc(amount)
 
+    def by(self, label: str) -> Iterable[tuple[str, int]]:
+        """What it stands at, by one of its labels; a word may come more than once."""
+        for metric in self._counter.collect():
+            for sample in metric.samples:
+                yield sample.labels[label], int(sample.value)
+
 
 class HistogramOf:
     """A histogram whose labels take words of closed lists."""

@@ -23,6 +23,7 @@ from ottoscaler.workers.monitor import LONGEST_WAIT_SECONDS, is_gone, until_next
 from ottoscaler.workers.run import LONGEST_RETRY_SECONDS
 
 FIRST_RETRY_SECONDS = 1.0  # doubled with each attempt, with jitter
+LONGEST_WHY = 200  # characters of a retry's reason that the ledger keeps for the status page
 DELETE_TRIES = 5  # then the reconciler sweeps the Pod; its result stands
 
 
@@ -42,10 +43,11 @@ def _retry(a: Attempt, found: Judgement) -> Ended:
     delay = min(FIRST_RETRY_SECONDS * 2**a.task.attempt, LONGEST_RETRY_SECONDS) * random.uniform(0.5, 1.0)
     view = a.subscription.view
     avoid = view.node if found.avoid_node and view is not None else ""
+    why = " ".join(f"{found.reason.value}: {found.message}".split())[:LONGEST_WHY]
     _note_unseen(a)
     answer = deps.retrier.call(
         "planning a retry",
-        lambda: deps.ledger.retry(a.worker, a.run.epoch, a.subscription.uid, delay, avoid),
+        lambda: deps.ledger.retry(a.worker, a.run.epoch, a.subscription.uid, delay, avoid, why),
     )
     if answer.word is Word.CANCELLING:
         return cancel(a, answer.intent)

@@ -14,7 +14,10 @@ from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.pause import Pause
 from ottoscaler.ledger.replicas import DELETED_UNREAD
 from ottoscaler.ledger.surveys import Surveys
+from ottoscaler.telemetry.metrics import Metrics
+from ottoscaler.telemetry.recent import Recent
 from ottoscaler.threads import Control
+from ottoscaler.workers.sights import ReplicaDescription
 from tests.harness.redis_fixture import Book, book, redis_server
 from tests.harness.stages import STREAM, Stages, add
 
@@ -150,7 +153,7 @@ class Beating:
             self.surveys,
             pod_uid="",
             seconds=seconds,
-            describe=dict,
+            description=ReplicaDescription(dict, Recent(Metrics()), list),
             lost=self._lose,
             pause=self.pause,
             control=Control(self.stop, lambda: None),

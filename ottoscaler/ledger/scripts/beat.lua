@@ -1,4 +1,5 @@
--- Renew the lease and survey the others: A = consumer, incarnation, info, survey ('1' or '0').
+-- Renew the lease and survey the others: A = consumer, incarnation, info, survey ('1' or '0'), then for the status
+-- page recent, sights and details ('' leaves what stands, '-' takes it away).
 if wiped() then return {'wiped'} end
 local mine = P .. 'replica:' .. A[1]
 local standing = redis.call('HGET', mine, 'incarnation')
@@ -6,9 +7,15 @@ local standing = redis.call('HGET', mine, 'incarnation')
 if not standing then return {'forgotten'} end
 if standing ~= A[2] then return {'lost'} end
 redis.call('HSET', mine, 'info', A[3], 'seen', now_ms())
+for i, name in ipairs({'recent', 'sights', 'details'}) do
+  local told = A[4 + i]
+  if told == '-' then redis.call('HDEL', mine, name)
+  elseif told ~= '' then redis.call('HSET', mine, name, told) end
+end
+if A[5] ~= '' then redis.call('HSET', mine, 'recent-at', now_ms()) end
 local beat = redis.call('HINCRBY', mine, 'beat', 1)
 local offers = redis.call('SRANDMEMBER', P .. 'offers', 64)
-local held = paused() and '1' or '0'
+local held = (paused() and '1' or '0') .. redis.call('EXISTS', P .. 'viewed')
 if A[4] ~= '1' then return {'ok', tostring(beat), offers, held} end
 local replicas, owners, order = {}, {}, {}
 for _, consumer in ipairs(redis.call('SMEMBERS', P .. 'replicas')) do

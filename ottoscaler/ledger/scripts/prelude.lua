@@ -145,8 +145,12 @@ local COUNTERS = {succeeded = 'ok', failed = 'bad', cancelled = 'cut'}
 
 -- An event's end: what is left of its ledger says so, until the retention time is over.
 local function close_ledger(id, key, kind, task, status, now)
+  local told = redis.call('HMGET', key, 'taken', 'first', 'retries') -- for the status page
   redis.call('DEL', key)
   redis.call('HSET', key, 'state', 'done', 'type', kind, 'task', task, 'status', status, 'ended', now)
+  for i, name in ipairs({'taken', 'first', 'retries'}) do
+    if told[i] then redis.call('HSET', key, name, told[i]) end
+  end
   redis.call('ZADD', P .. 'finished', now, id)
   redis.call('SREM', P .. 'events', id)
   redis.call('SREM', P .. 'offers', id)

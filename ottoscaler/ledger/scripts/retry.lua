@@ -1,4 +1,4 @@
--- Plan another attempt: A = id, owner, epoch, index, attempt, uid, delay in ms, node to avoid.
+-- Plan another attempt: A = id, owner, epoch, index, attempt, uid, delay in ms, node to avoid, why.
 if wiped() then return {'wiped'} end
 local id, owner, epoch, index, attempt, uid = A[1], A[2], A[3], A[4], A[5], A[6]
 local key = event_key(id)
@@ -16,4 +16,9 @@ local intent = redis.call('HGET', key, 'c:' .. index)
 if intent then return {'cancelling', intent} end
 local due = now_ms() + tonumber(A[7])
 redis.call('HSET', key, 'i:' .. index, 'w:' .. (tonumber(attempt) + 1) .. ':' .. due .. ':' .. A[8], 'progress', '1')
+-- For the status page; bounded, the oldest stay.
+local told = redis.call('HGET', key, 'retries') or ''
+if #told < 4000 then
+  redis.call('HSET', key, 'retries', told .. now_ms() .. ' ' .. index .. ' ' .. attempt .. ' ' .. A[9] .. '\n')
+end
 return {'ok'}

@@ -19,5 +19,8 @@ end
 if paused() then return {'paused'} end
 redis.call('HSET', key, 'i:' .. index, 's:' .. attempt .. ':', 'tried', now_ms())
 note_namespace(key, index)
-if redis.call('HINCRBY', key, 'begun', 1) == 1 then redis.call('SREM', P .. 'offers', id) end
+if redis.call('HINCRBY', key, 'begun', 1) == 1 then
+  redis.call('SREM', P .. 'offers', id)
+  redis.call('HSETNX', key, 'first', now_ms())
+end
 return {'ok', ''}

@@ -44,7 +44,7 @@ if A[3] == 'scale_down' and A[4] ~= '' then
   if not standing or compare_ids(standing, id) < 0 then redis.call('HSET', P .. 'tombstones', A[4], id) end
 end
 if A[10] == '1' and A[3] == 'scale_up' and not paused() then
-  redis.call('HSET', key, 'i:0', 's:0:', 'begun', '1', 'tried', now)
+  redis.call('HSET', key, 'i:0', 's:0:', 'begun', '1', 'tried', now, 'first', now)
   note_namespace(key, 0)
   return {'new', '1'}
 end

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from ottoscaler.cli.inflight import describe
 from ottoscaler.cli.status import fitting, render
 from ottoscaler.cli.terminal import cut, width
+from ottoscaler.status.in_flight import describe
 
 NOW_MS = 1_800_000_010_000
 LEDGER = {

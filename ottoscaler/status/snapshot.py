@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ottoscaler.cli.dead import DeadLetters
-from ottoscaler.cli.inflight import age_of, describe, order
-from ottoscaler.cli.redis_access import installation
 from ottoscaler.config.settings import Settings
-from ottoscaler.errors import RedisError
 from ottoscaler.ledger.heartbeats import Heartbeats
+from ottoscaler.ledger.identity import kept_installation
 from ottoscaler.ledger.pause import paused_since
 from ottoscaler.ledger.records import timestamp
 from ottoscaler.ledger.redis_client import RedisClient
+from ottoscaler.status.backlog import backlog, redis_ms
+from ottoscaler.status.dead_letters import DeadLetters
+from ottoscaler.status.in_flight import describe, order
 
 SCHEMA_VERSION = 1  # docs/cli.md; raised where a field is taken away or changes its meaning
 
@@ -38,7 +38,7 @@ class SnapshotReader:
     def read(self) -> Json:
         """The whole picture, as docs/cli.md describes it. Waits for heartbeats, some 2.5 s at most."""
         replicas = self._heartbeats.look()
-        now_ms = self._now_ms()
+        now_ms = redis_ms(self._redis)
         events, total = self._events(now_ms)
         paused = paused_since(self._redis)
         return {
@@ -46,10 +46,10 @@ class SnapshotReader:
             "at": timestamp(now_ms / 1000),
             "stream": self._settings.redis_stream,
             "group": self._settings.redis_consumer_group,
-            "installation": installation(self._redis),
+            "installation": kept_installation(self._redis),
             "paused": bool(paused),
             "paused_since": paused,
-            "backlog": self._backlog(now_ms),
+            "backlog": backlog(self._redis, self._settings, now_ms),
             "replicas": replicas,
             "events_in_flight": total,
             "events": events,
@@ -59,10 +59,6 @@ class SnapshotReader:
                 "newest": [letter.document() for letter in self._dead.newest(MOST_DEAD_LETTERS)],
             },
         }
-
-    def _now_ms(self) -> int:
-        seconds, micros = self._redis.command("TIME")
-        return int(seconds) * 1000 + int(micros) // 1000
 
     # --- events
 
@@ -80,47 +76,6 @@ class SnapshotReader:
                 if raw.get("state") == b"open":
                     found.append(describe(event_id, raw, offered=event_id in offers, now_ms=now_ms))
         return found, len(ids)
-
-    # --- what waits, what failed
-
-    def _backlog(self, now_ms: int) -> Json:
-        name, group = self._settings.redis_stream, self._settings.redis_consumer_group
-        backlog: Json = {
-            "stream_length": int(self._redis.command("XLEN", name)),
-            "lag": None,
-            "pending": 0,
-            "oldest_pending": None,
-            "lost": int(self._redis.command("HGET", f"{self._prefix}account", "lost") or 0),
-        }
-        try:
-            groups = self._redis.command("XINFO", "GROUPS", name)
-        except RedisError as error:
-            if "no such key" in str(error):
-                return {**backlog, "lag": 0}
-            raise
-        for flat in groups:
-            known = dict(zip(map(_text, flat[::2]), flat[1::2], strict=True))
-            if _text(known["name"]) == group:
-                # Redis 6.2 does not count it, and later ones not after entries were deleted.
-                backlog["lag"] = known.get("lag")
-                backlog["pending"] = int(known["pending"])
-                backlog["oldest_pending"] = self._oldest_pending(now_ms)
-                return backlog
-        return {**backlog, "lag": backlog["stream_length"]}
-
-    def _oldest_pending(self, now_ms: int) -> Json | None:
-        name, group = self._settings.redis_stream, self._settings.redis_consumer_group
-        found = self._redis.command("XPENDING", name, group, "-", "+", 1)
-        if not found:
-            return None
-        event_id, consumer, idle_ms, _deliveries = found[0]
-        age = age_of(_text(event_id), now_ms)
-        idle = int(idle_ms) / 1000
-        return {
-            "event_id": _text(event_id),
-            "consumer": _text(consumer),
-            "age_seconds": round(idle if age is None else age, 3),
-        }
 
     def _failures(self) -> list[Json]:
         """The newest failed workers among the newest results."""

@@ -1,0 +1,1 @@
+"""What Redis tells of an installation: for ``status`` and for the status page. Reads only."""

@@ -1,0 +1,78 @@
+"""The dead-letter stream, for the tools and the status page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ottoscaler.client.entries import DeadLetter
+from ottoscaler.config.settings import Settings
+from ottoscaler.ledger.identity import kept_installation
+from ottoscaler.ledger.records import entries
+from ottoscaler.ledger.redis_client import RedisClient
+
+PAGE = 500  # dead letters in one answer of Redis; each may hold OTTO_MAX_EVENT_BYTES
+
+
+class DeadLetters:
+    """The dead-letter stream. Every method raises RedisError."""
+
+    def __init__(self, redis: RedisClient, settings: Settings) -> None:
+        self._redis = redis
+        self._name = settings.redis_dead_stream
+
+    def newest(self, count: int) -> list[DeadLetter]:
+        """At most so many, the newest first."""
+        found: list[DeadLetter] = []
+        behind = "+"
+        while len(found) < count:
+            page = entries(self._command("XREVRANGE", behind, "-", min(PAGE, count - len(found))))
+            found += [DeadLetter.of(entry) for entry in page]
+            if not page:
+                break
+            behind = f"({page[-1].id}"
+        return found
+
+    def length(self) -> int:
+        return int(self._redis.command("XLEN", self._name))
+
+    def everything(self) -> Iterator[str]:
+        """The ids of all that are there now, the oldest first; what comes meanwhile is left out."""
+        last = self.newest(1)
+        behind = "-"
+        while last:
+            page = entries(self._command("XRANGE", behind, last[0].id, PAGE))
+            yield from (entry.id for entry in page)
+            if not page:
+                return
+            behind = f"({page[-1].id}"
+
+    def named(self, words: Sequence[str]) -> dict[str, list[str]]:
+        """For each word the dead letters that it names, by their own id or by their event's."""
+        found: dict[str, list[str]] = {word: [] for word in words}
+        behind = "-"
+        while True:
+            page = entries(self._command("XRANGE", behind, "+", PAGE))
+            for letter in map(DeadLetter.of, page):
+                for word in {letter.id, letter.event_id} & found.keys():
+                    found[word].append(letter.id)
+            if not page:
+                return found
+            behind = f"({page[-1].id}"
+
+    def replay(self, letter_id: str) -> tuple[str, str, str]:
+        """Put one back: (``ok``, its event's old id, the new one), or a word that says why not."""
+        answer = self._redis.script("replay", kept_installation(self._redis), letter_id)
+        words = [_text(part) for part in answer] + ["", ""]
+        return words[0], words[1], words[2]
+
+    def drop(self, letter_ids: Sequence[str]) -> int:
+        """Remove them; how many there were."""
+        return int(self._redis.command("XDEL", self._name, *letter_ids))
+
+    def _command(self, verb: str, begin: str, end: str, count: int) -> Any:
+        return self._redis.command(verb, self._name, begin, end, "COUNT", count)
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "backslashreplace")

@@ -1,0 +1,88 @@
+"""The newest failed workers and dead letters, each read once and remembered."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from ottoscaler.client.entries import WorkerResult, result_of
+from ottoscaler.config.settings import Settings
+from ottoscaler.ledger.records import Entry
+from ottoscaler.ledger.redis_client import RedisClient
+from ottoscaler.status.dead_letters import DeadLetters
+from ottoscaler.status.events import event_fields
+from ottoscaler.status.streams import Finder, Is
+from ottoscaler.status.untold import Veil, letter_told
+
+MOST_FAILURES = 20
+MOST_LETTERS = 20
+FIRST_LOOKS = 4  # back from the newest result, when the first viewer comes
+LONGEST_MESSAGE = 500  # characters; the event's own page has all of it
+
+Json = dict[str, Any]
+
+
+class Failures:
+    """The newest failed workers. One thread; ``read`` raises RedisError."""
+
+    def __init__(self, redis: RedisClient) -> None:
+        self._redis = redis
+        self._finder = Finder(redis)
+        self._seen = "0-0"  # the newest result that was looked at
+        self._newest: deque[Json] = deque(maxlen=MOST_FAILURES)  # the newest first
+
+    def read(self) -> list[Json]:
+        """The newest first. What was told goes out of sight only behind newer ones."""
+        tests = (Is("kind", "worker"), Is("status", "failed"))
+        newest = self._redis.command("XREVRANGE", self._redis.results, "+", f"({self._seen}", "COUNT", 1)
+        if not newest:
+            return list(self._newest)
+        found: list[Json] = []
+        for entry in self._finder.newest("results", tests, f"({self._seen}", FIRST_LOOKS):
+            found.append(self._told(entry))
+            if len(found) == MOST_FAILURES:
+                break
+        self._newest.extendleft(reversed(found))
+        self._seen = newest[0][0].decode()
+        return list(self._newest)
+
+    def _told(self, entry: Entry) -> Json:
+        result = result_of(entry)
+        assert isinstance(result, WorkerResult)
+        veil = Veil(event_fields(self._redis, result.event_id))
+        names = (
+            "event_id",
+            "task_id",
+            "index",
+            "attempt",
+            "pod",
+            "node",
+            "reason",
+            "exit_code",
+            "finished_at",
+        )
+        message = veil.text(result.message)[-LONGEST_MESSAGE:]
+        return {**{name: getattr(result, name) for name in names}, "message": message}
+
+
+class Letters:
+    """The newest dead letters. One thread; ``read`` raises RedisError."""
+
+    def __init__(self, redis: RedisClient, settings: Settings) -> None:
+        self._redis = redis
+        self._name = settings.redis_dead_stream
+        self._box = DeadLetters(redis, settings)
+        self._known: tuple[int, bytes] = (-1, b"")
+        self._told: Json = {}
+
+    def read(self) -> Json:
+        """``total``, and the ``newest`` without what is never told of an event."""
+        newest = self._redis.command("XREVRANGE", self._name, "+", "-", "COUNT", 1)
+        known = (self._box.length(), newest[0][0] if newest else b"")
+        if known != self._known:
+            letters = [letter_told(each.document()) for each in self._box.newest(MOST_LETTERS)]
+            names = ("id", "event_id", "task_id", "at", "error")
+            newest_told = [{name: each[name] for name in names} for each in letters]
+            self._told = {"total": known[0], "newest": newest_told}
+            self._known = known
+        return self._told

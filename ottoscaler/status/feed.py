@@ -1,0 +1,109 @@
+"""Snapshots for everybody who looks at the page: each is read once, and only while somebody looks.
+
+A thread named ``page`` reads them, from the first viewer's coming until none has been there for a while. It
+never takes more than ``SHARE`` of a core: what costs more is read less often.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ottoscaler.errors import RedisError
+from ottoscaler.telemetry.logs import flood
+from ottoscaler.telemetry.redaction import redact
+
+LEAST_SECONDS = 1.0  # between two snapshots
+MOST_SECONDS = 10.0
+SHARE = 0.012  # of a core, for reading; sending takes some of the 2 % too
+LINGER_SECONDS = 2.0  # without a viewer, so that a reload finds what was remembered
+
+Json = dict[str, Any]
+
+
+class Feed:
+    """Any thread. ``read`` gives a snapshot and raises RedisError; it is called by one thread at a time."""
+
+    def __init__(self, read: Callable[[], Json]) -> None:
+        self._read = read
+        self._condition = threading.Condition()
+        self._viewers = 0
+        self._running = False
+        self._left_at = 0.0
+        self._number = 0
+        self._frame = b""
+
+    @contextmanager
+    def watch(self) -> Iterator[Viewer]:
+        """Be a viewer for as long as the context is open."""
+        with self._condition:
+            self._viewers += 1
+            if not self._running:
+                self._running = True
+                self._frame = b""  # what is left of the viewers before is old
+                threading.Thread(target=self._run, name="page", daemon=True).start()
+        try:
+            yield Viewer(self)
+        finally:
+            with self._condition:
+                self._viewers -= 1
+                self._left_at = time.monotonic()
+
+    def after(self, number: int, timeout: float) -> tuple[int, bytes] | None:
+        """The newest frame and its number, once that is not ``number``; ``None`` after ``timeout``."""
+        with self._condition:
+            if not self._condition.wait_for(lambda: self._frame and self._number != number, timeout):
+                return None
+            return self._number, self._frame
+
+    def _run(self) -> None:
+        try:
+            while self._wanted():
+                began = time.thread_time()
+                self._publish(self.frame())
+                cost = time.thread_time() - began
+                time.sleep(min(MOST_SECONDS, max(LEAST_SECONDS, cost / SHARE)))
+        finally:
+            with self._condition:
+                self._running = False
+
+    def _wanted(self) -> bool:
+        with self._condition:
+            wanted = self._viewers > 0 or time.monotonic() - self._left_at < LINGER_SECONDS
+            self._running = wanted
+            return wanted
+
+    def frame(self) -> bytes:
+        """One snapshot as JSON; where Redis does not answer, ``error`` is a sentence."""
+        try:
+            told = self._read()
+        except RedisError as error:
+            flood.warning("page_unread", f"the status page cannot be read: {error}")
+            told = {"error": f"Redis does not answer: {error}"}
+        return redact(json.dumps(told, ensure_ascii=False, separators=(",", ":"))).encode("utf-8", "replace")
+
+    def _publish(self, frame: bytes) -> None:
+        with self._condition:
+            self._number += 1
+            self._frame = frame
+            self._condition.notify_all()
+
+
+class Viewer:
+    """One viewer's place in the feed. One thread."""
+
+    def __init__(self, feed: Feed) -> None:
+        self._feed = feed
+        self._number = 0
+
+    def next(self, timeout: float) -> bytes | None:
+        """The newest frame that it has not had; ``None`` where there is none within ``timeout`` seconds."""
+        found = self._feed.after(self._number, timeout)
+        if found is None:
+            return None
+        self._number, frame = found
+        return frame

@@ -1,0 +1,109 @@
+"""The picture that the status page draws every second: small, bounded, and cheap to read.
+
+Unlike :mod:`ottoscaler.status.snapshot` it waits for no heartbeat, and each event is a few words and a letter
+a worker (scripts/glimpse.lua), put together in Redis.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from ottoscaler.config.settings import Settings
+from ottoscaler.ledger.heartbeats import Glance, Heartbeats
+from ottoscaler.ledger.pause import paused_since
+from ottoscaler.ledger.records import timestamp
+from ottoscaler.ledger.redis_client import RedisClient
+from ottoscaler.status.backlog import backlog, redis_ms
+from ottoscaler.status.cells import PodsSeen, merged
+from ottoscaler.status.failures import Failures, Letters
+from ottoscaler.status.in_flight import age_of, order
+from ottoscaler.status.sights import ask
+from ottoscaler.telemetry.recent import hour_of
+
+MOST_EVENTS = 200  # drawn, the oldest first
+MOST_WORKERS = 20_000  # drawn one by one; of the events behind them only the numbers are told
+COUNTED_A_LOOK = 500
+EVENTS_A_LOOK = 50  # in one script, which holds Redis for about a millisecond
+
+Json = dict[str, Any]
+
+
+class Overview:
+    """Reads it, and remembers what only grows. One thread; ``read`` raises RedisError."""
+
+    def __init__(self, redis: RedisClient, settings: Settings) -> None:
+        self._redis = redis
+        self._settings = settings
+        self._heartbeats = Heartbeats(redis)
+        self._failures = Failures(redis)
+        self._letters = Letters(redis, settings)
+
+    def read(self) -> Json:
+        ask(self._redis)
+        replicas = self._heartbeats.glance()
+        seen = PodsSeen(each.sights for each in replicas)
+        now_ms = redis_ms(self._redis)
+        paused = paused_since(self._redis)
+        ids = sorted(self._open(), key=order)
+        events = self._events(ids[:MOST_EVENTS], seen, now_ms)
+        return {
+            "at": timestamp(now_ms / 1000),
+            "stream": self._settings.redis_stream,
+            "group": self._settings.redis_consumer_group,
+            "instance": self._settings.instance,
+            "paused": paused,
+            "backlog": backlog(self._redis, self._settings, now_ms),
+            "replicas": [each.told for each in replicas],
+            "running": seen.running,
+            "total": len(ids),
+            "events": events,
+            "waiting": self._waiting(ids, events, replicas),
+            "failures": self._failures.read(),
+            "dead": self._letters.read(),
+            "hour": hour_of([(each.recent, (now_ms - each.recent_ms) / 1000) for each in replicas]),
+        }
+
+    def _open(self) -> list[str]:
+        raw = self._redis.command("SMEMBERS", f"{self._redis.prefix}events")
+        return [each.decode() for each in raw]
+
+    def _events(self, ids: Sequence[str], seen: PodsSeen, now_ms: int) -> list[Json]:
+        left, told = MOST_WORKERS, []
+        for at in range(0, len(ids), EVENTS_A_LOOK):
+            _, found = self._redis.script("glimpse", "", left, *ids[at : at + EVENTS_A_LOOK])
+            for each in json.loads(b"[" + b",".join(found) + b"]"):
+                told.append(_event(each, seen.of(each["id"]), now_ms))
+                left -= len(each["cells"])
+        return told
+
+    def _waiting(self, ids: Sequence[str], events: Sequence[Json], replicas: Sequence[Glance]) -> int:
+        """Workers that hold no slot: by their letters where all are told, else by the numbers."""
+        if len(ids) <= MOST_EVENTS and all(each["cells"] or not each["n"] for each in events):
+            return sum(each["cells"].count(".") + each["cells"].count("w") for each in events)
+        unended = 0
+        for at in range(0, len(ids), COUNTED_A_LOOK):
+            unended += int(self._redis.script("unended", "", *ids[at : at + COUNTED_A_LOOK])[1])
+        return max(0, unended - sum(each.told["workers"] or 0 for each in replicas))
+
+
+def _event(each: Json, seen: str, now_ms: int) -> Json:
+    """An event as the page draws it. ``cells`` has a letter a worker, as in glimpse.lua, with ``s`` for a Pod
+    that starts and ``r`` for one that runs, where its replica says so; empty where there are too many."""
+    age = age_of(each["id"], now_ms)
+    taken = int(each.get("taken") or now_ms)
+    return {
+        "id": each["id"],
+        "type": each.get("type", ""),
+        "task": each.get("task", ""),
+        "n": int(each["n"]) if each.get("n") else None,
+        "owner": each.get("owner", "").rpartition("/")[0],
+        "age": round((now_ms - taken) / 1000 if age is None else age, 1),
+        "strikes": int(each.get("strikes") or 0),
+        "again": each["again"],
+        "ok": int(each.get("ok") or 0),
+        "failed": int(each.get("bad") or 0),
+        "cancelled": int(each.get("cut") or 0),
+        "cells": merged(each["cells"], seen),
+    }

@@ -1,0 +1,108 @@
+"""What the status page tells, from Redis alone: the documents below ``/api/`` and the feed of snapshots."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+from ottoscaler.config.settings import Settings
+from ottoscaler.errors import RedisError
+from ottoscaler.ledger.redis_client import RedisClient
+from ottoscaler.status.feed import Feed, Viewer
+from ottoscaler.status.overview import Overview
+from ottoscaler.status.search import search
+from ottoscaler.status.snapshot import SnapshotReader
+from ottoscaler.status.story import log_text, story
+from ottoscaler.status.untold import letter_told
+from ottoscaler.telemetry.redaction import redact
+from ottoscaler.telemetry.status_page import NotThere, Unavailable, Wrong
+
+STATUS_SECONDS = 1.0  # for so long everybody is told the same
+LONGEST_QUERY = 256  # characters, as a task's id
+_EVENT_ID = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
+_NUMBER = re.compile(r"[0-9]{1,8}")
+
+Json = dict[str, Any]
+
+
+class Page:
+    """What a :class:`ottoscaler.telemetry.status_page.PageSource` promises. Any thread."""
+
+    def __init__(self, redis: RedisClient, settings: Settings) -> None:
+        self._redis = redis
+        self._settings = settings
+        self._feed = Feed(Overview(redis, settings).read)
+        self._snapshots = SnapshotReader(redis, settings)
+        self._lock = threading.Lock()  # of the snapshot reader, which is for one thread
+        self._status = b""
+        self._status_at = 0.0
+
+    def watch(self) -> AbstractContextManager[Viewer]:
+        return self._feed.watch()
+
+    def document(self, path: str, query: dict[str, str]) -> bytes:
+        documents: dict[str, Callable[[dict[str, str]], bytes]] = {
+            "/api/status": self._status_document,
+            "/api/event": self._event,
+            "/api/log": self._log,
+            "/api/search": self._search,
+        }
+        try:
+            return documents[path](query)
+        except RedisError as error:
+            raise Unavailable(f"Redis does not answer: {redact(str(error))}") from error
+
+    def _status_document(self, _: dict[str, str]) -> bytes:
+        with self._lock:
+            if time.monotonic() - self._status_at > STATUS_SECONDS:
+                told = self._snapshots.read()
+                told["dead_letters"]["newest"] = [
+                    letter_told(each) for each in told["dead_letters"]["newest"]
+                ]
+                self._status = _bytes(told)
+                self._status_at = time.monotonic()
+            return self._status
+
+    def _event(self, query: dict[str, str]) -> bytes:
+        found = story(self._redis, self._settings, _event_id(query))
+        if found is None:
+            raise NotThere(f"nothing is known of event {query['id']}: it was never sent, or its time is over")
+        return _bytes(found)
+
+    def _log(self, query: dict[str, str]) -> bytes:
+        event_id, index, attempt = _event_id(query), _number(query, "index"), _number(query, "attempt")
+        found = log_text(self._redis, event_id, index, attempt)
+        if found is None:
+            raise NotThere(f"no log is kept of worker {index}, attempt {attempt} of event {event_id}")
+        return _bytes({"event_id": event_id, "index": index, "attempt": attempt, "text": found})
+
+    def _search(self, query: dict[str, str]) -> bytes:
+        text = query.get("q", "").strip()
+        if not 0 < len(text) <= LONGEST_QUERY:
+            raise Wrong(f"q: expected a task's or an event's id, 1 to {LONGEST_QUERY} characters")
+        return _bytes(search(self._redis, text))
+
+
+def _bytes(told: Json) -> bytes:
+    return (
+        redact(json.dumps(told, ensure_ascii=False, separators=(",", ":"))).encode("utf-8", "replace") + b"\n"
+    )
+
+
+def _event_id(query: dict[str, str]) -> str:
+    text = query.get("id", "")
+    if not _EVENT_ID.fullmatch(text):
+        raise Wrong("id: expected an event's id, such as 1717000000000-0")
+    return text
+
+
+def _number(query: dict[str, str], name: str) -> int:
+    text = query.get(name, "")
+    if not _NUMBER.fullmatch(text):
+        raise Wrong(f"{name}: expected a whole number")
+    return int(text)

@@ -1,0 +1,32 @@
+"""What replicas tell of their workers' Pods while somebody looks (workers/sights.py), and asking for it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ottoscaler.ledger.redis_client import RedisClient
+
+ASKED_MS = 5000  # after the last viewer, the replicas stop
+
+Json = dict[str, Any]
+
+
+def ask(redis: RedisClient) -> None:
+    """Have every replica tell of its workers' Pods with its next heartbeats. Raises RedisError."""
+    redis.command("SET", f"{redis.prefix}viewed", "1", "PX", ASKED_MS)
+
+
+def live_workers(redis: RedisClient, consumer: str, event_id: str) -> dict[int, Json]:
+    """Of an event's workers at this replica, by index: ``created_at``, ``started_at``, ``node``. Those that
+    it does not tell of are left out. Raises RedisError."""
+    ask(redis)
+    raw = redis.command("HGET", f"{redis.prefix}replica:{consumer}", "details")
+    try:
+        told = json.loads(raw or b"{}")
+        return {
+            int(index): {"created_at": str(created), "started_at": str(started), "node": str(node)}
+            for index, created, started, node in told.get(event_id, ())
+        }
+    except (ValueError, TypeError, AttributeError):
+        return {}  # another version's

@@ -1,0 +1,221 @@
+"""One event's whole life: when it was sent, read, begun, how each worker went and ended, who cancelled it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from ottoscaler.client.entries import DeadLetter, EventResult, WorkerResult, result_of
+from ottoscaler.client.streams import before
+from ottoscaler.config.settings import Settings
+from ottoscaler.ledger.kept_logs import kept_logs, names_of_kept_logs
+from ottoscaler.ledger.records import IndexStage, IndexState, Intent, entries, timestamp
+from ottoscaler.ledger.redis_client import RedisClient
+from ottoscaler.pods.labels import pod_name
+from ottoscaler.status.backlog import redis_ms
+from ottoscaler.status.events import event_fields
+from ottoscaler.status.in_flight import age_of
+from ottoscaler.status.sights import live_workers
+from ottoscaler.status.streams import Finder, Is
+from ottoscaler.status.untold import Veil, letter_told
+
+MOST_WORKERS = 1000  # told one by one, those in flight and those that failed first
+LONGEST_LOG = 1 << 20  # bytes of one log that are told, the last
+
+Json = dict[str, Any]
+_BY = re.compile(r"cancelled by ([0-9]+-[0-9]+)")
+# What is told first, where not all of an event's workers are.
+_FIRST = ("running", "starting", "cancelling", "retrying", "begun", "failed", "cancelled", "succeeded")
+
+
+def story(redis: RedisClient, settings: Settings, event_id: str) -> Json | None:
+    """All that Redis knows of an event; ``None`` where that is nothing. Raises RedisError."""
+    now_ms = redis_ms(redis)
+    flat = redis.command("HGETALL", f"{redis.prefix}event:{event_id}")
+    raw = {_text(name): _text(value) for name, value in zip(flat[::2], flat[1::2], strict=True)}
+    fields = dict(event_fields(redis, event_id))
+    dead = _dead_letter(redis, settings, event_id)
+    if not raw and not fields and dead is None:
+        return None
+    veil = Veil(fields.items())
+    result, ended = _results(redis, event_id, raw, now_ms)
+    workers = {each["index"]: each for each in _in_flight(redis, settings, event_id, raw, now_ms)}
+    workers |= {each.index: _ended(each, veil) for each in ended}
+    for index, attempt in names_of_kept_logs(redis, event_id):
+        if index in workers:
+            workers[index]["logs"].append(attempt)
+    chosen = sorted(workers.values(), key=lambda each: (_FIRST.index(each["state"]), each["index"]))
+    told = sorted(chosen[:MOST_WORKERS], key=lambda each: int(each["index"]))
+    count = raw.get("n") or fields.get("pod_count", "")
+    return {
+        "event_id": event_id,
+        "task_id": raw.get("task") or fields.get("task_id") or (dead["task_id"] if dead else "") or event_id,
+        "type": raw.get("type") or fields.get("type", ""),
+        "status": _status(raw, result, dead),
+        "pod_count": int(count) if count.isdigit() else None,
+        "owner": raw.get("owner", "").rpartition("/")[0],
+        "strikes": int(raw.get("strikes") or 0),
+        "of": result.of if result else "",
+        "counts": _counts(raw, result),
+        "steps": sorted(_steps(event_id, raw, result, workers.values(), dead, now_ms), key=lambda s: s["at"]),
+        "workers": told,
+        "more_workers": len(workers) - len(told),
+        "dead_letter": dead,
+    }
+
+
+def log_text(redis: RedisClient, event_id: str, index: int, attempt: int) -> str | None:
+    """The end of one attempt's kept log as text; ``None`` where none is kept. Raises RedisError."""
+    veil = Veil(event_fields(redis, event_id))
+    for log in kept_logs(redis, event_id, index):
+        if log.attempt == attempt:
+            return veil.text(log.text[-LONGEST_LOG:].decode("utf-8", "replace"))
+    return None
+
+
+def _status(raw: Mapping[str, str], result: EventResult | None, dead: Json | None) -> str:
+    if raw.get("state") == "open":
+        return "in flight"
+    if dead is not None:
+        return "dead-lettered"
+    return raw.get("status") or (result.status if result else "not read yet")
+
+
+def _counts(raw: Mapping[str, str], result: EventResult | None) -> Json:
+    if result is not None:
+        return {"succeeded": result.succeeded, "failed": result.failed, "cancelled": result.cancelled}
+    names = {"succeeded": "ok", "failed": "bad", "cancelled": "cut"}
+    return {name: int(raw.get(short) or 0) for name, short in names.items()}
+
+
+# --- its entries in the streams
+
+
+def _results(
+    redis: RedisClient, event_id: str, raw: Mapping[str, str], now_ms: int
+) -> tuple[EventResult | None, list[WorkerResult]]:
+    begin = raw.get("taken") or before(event_id, now_ms)
+    end = f"{int(raw['ended']) + 1}" if raw.get("ended", "").isdigit() else "+"
+    event, workers = None, []
+    for entry in Finder(redis).oldest("results", (Is("event_id", event_id),), begin, end):
+        found = result_of(entry)
+        if isinstance(found, WorkerResult):
+            workers.append(found)
+        elif found is not None:
+            event = found
+    return event, workers
+
+
+def _dead_letter(redis: RedisClient, settings: Settings, event_id: str) -> Json | None:
+    found = next(Finder(redis).newest("dead", (Is("event_id", event_id),)), None)
+    if found is None:
+        return None
+    whole = entries(redis.command("XRANGE", settings.redis_dead_stream, found.id, found.id))
+    return letter_told(DeadLetter.of(whole[0] if whole else found).document())
+
+
+# --- its workers
+
+
+def _worker(index: int, attempt: int, state: str, **more: Any) -> Json:
+    empty = dict.fromkeys(("pod", "node", "created_at", "started_at", "finished_at", "reason", "message"), "")
+    rest: Json = {"exit_code": None, "cancelled_by": "", "logs": []}
+    return {"index": index, "attempt": attempt, "state": state, **empty, **rest, **more}
+
+
+def _ended(result: WorkerResult, veil: Veil) -> Json:
+    names = ("pod", "node", "created_at", "started_at", "finished_at", "reason", "exit_code")
+    by = _BY.search(result.message) if result.status == "cancelled" else None
+    return _worker(
+        result.index,
+        result.attempt,
+        result.status,
+        **{name: getattr(result, name) for name in names},
+        message=veil.text(result.message),
+        cancelled_by=by[1] if by else "",
+    )
+
+
+def _in_flight(
+    redis: RedisClient, settings: Settings, event_id: str, raw: Mapping[str, str], now_ms: int
+) -> Iterator[Json]:
+    """Those that have begun and not ended; where their replica tells it, with node and times."""
+    if raw.get("state") != "open":
+        return
+    live = live_workers(redis, raw.get("owner", "").rpartition("/")[0], event_id)
+    intents = {int(k[2:]): Intent.parse(v) for k, v in raw.items() if k.startswith("c:")}
+    for name, value in raw.items():
+        state = IndexState.parse(value) if name.startswith("i:") else None
+        if state is None or state.stage is IndexStage.DONE:
+            continue
+        index = int(name[2:])
+        more: Json = {}
+        if state.stage is IndexStage.WAITING:
+            word = "retrying"
+            more["due_in_seconds"] = round(max(0, state.due_ms - now_ms) / 1000, 1)
+        else:
+            word = "starting" if state.uid else "begun"
+            more["pod"] = pod_name(settings.instance, event_id, index, state.attempt) if state.uid else ""
+            if state.uid and index in live:
+                more |= live[index]
+                word = "running" if live[index]["started_at"] else word
+        if index in intents:
+            word, more["cancelled_by"] = "cancelling", intents[index].by
+        yield _worker(index, state.attempt, word, **more)
+
+
+# --- what happened, in the order of time
+
+
+def _steps(
+    event_id: str,
+    raw: Mapping[str, str],
+    result: EventResult | None,
+    workers: Iterable[Json],
+    dead: Json | None,
+    now_ms: int,
+) -> Iterator[Json]:
+    told = list(workers)
+    if age_of(event_id, now_ms) is not None:
+        yield _step(int(event_id.partition("-")[0]), "sent", "added to the stream")
+    if raw.get("taken"):
+        reader = raw.get("owner", "").rpartition("/")[0]
+        yield _step(int(raw["taken"]), "read", f"read; owner {reader}" if reader else "read")
+    if raw.get("first"):
+        yield _step(int(raw["first"]), "begun", "the first worker was begun")
+    for at, what, text in _firsts(told):
+        yield {"at": at, "what": what, "text": text}
+    for line in raw.get("retries", "").splitlines():
+        at, index, attempt, reason = line.split(" ", 3)
+        yield _step(int(at), "retried", f"worker {index} is tried again after attempt {attempt}: {reason}")
+    for name, value in raw.items():
+        if name.startswith("c:"):
+            intent = Intent.parse(value)
+            yield _step(intent.since_ms, "cancelling", f"worker {name[2:]}: cancelled by {intent.by}")
+    if result is not None:
+        took = f" after {result.duration_ms / 1000:g} s" if result.duration_ms is not None else ""
+        of = f" of {result.of}" if result.of else ""
+        yield {"at": timestamp(int(result.id.partition("-")[0]) / 1000), "what": "ended",
+               "text": f"{result.status}{of}{took}"}  # fmt: skip
+    if dead is not None:
+        yield {"at": dead["at"], "what": "dead-lettered", "text": dead["error"]}
+
+
+def _firsts(workers: list[Json]) -> Iterator[tuple[str, str, str]]:
+    """The first and the last of what each worker goes through; of one worker, each is one."""
+    for name, word in (("created_at", "created"), ("started_at", "running"), ("finished_at", "worker ended")):
+        times = sorted((each[name], each["index"], each["state"]) for each in workers if each[name])
+        for at in dict.fromkeys((0, len(times) - 1) if times else ()):
+            moment, index, state = times[at]
+            which = "" if len(times) == 1 else " (the first)" if at == 0 else f" (the last of {len(times)})"
+            how = f": {state}" if name == "finished_at" else ""
+            yield moment, word, f"worker {index}{how}{which}"
+
+
+def _step(at_ms: int, what: str, text: str) -> Json:
+    return {"at": timestamp(at_ms / 1000), "what": what, "text": text}
+
+
+def _text(raw: Any) -> str:
+    return raw.decode("utf-8", "replace") if isinstance(raw, bytes) else str(raw or "")

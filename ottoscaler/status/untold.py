@@ -1,0 +1,86 @@
+"""What of an event the status page never shows: the values of ``env``, ``command`` and ``args``.
+
+In a dead letter the same holds for every field that is none of Ottoscaler's, since a misspelt ``env`` is one.
+A text that quotes such a value gets ``***`` in its place.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from ottoscaler.events.values import shown
+from ottoscaler.telemetry.redaction import MASK
+
+UNTOLD = ("env", "command", "args")
+# A dead letter's other fields have their values told.
+TOLD = frozenset(
+    ("type", "pod_count", "task_id", "image", "cpu", "memory", "profile", "timeout_seconds", "max_retries")
+) | {"dedup_key", "logs", "priority", "expires_at", "running"}
+# A shorter piece of a value ("-c", "true") is an ordinary word, which masked would hide what a text says.
+SHORTEST_PIECE = 6
+MOST_PIECES = 1000  # of one event
+
+_QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'(?:\.\.\.)?|\"(?:[^\"\\]|\\.)*\"(?:\.\.\.)?")
+
+Json = dict[str, Any]
+
+
+class Veil:
+    """Takes the untold values of one event out of texts about it."""
+
+    def __init__(self, fields: Iterable[tuple[str, str]], *, told: frozenset[str] | None = None) -> None:
+        hidden = [v for n, v in fields if (n in UNTOLD if told is None else n not in told)]
+        self._values = tuple(value for value in hidden if value)
+        pieces = {piece for value in self._values for piece in _pieces(value)}
+        spelt = {spelling for piece in pieces for spelling in (piece, shown(piece)[1:41], repr(piece)[1:-1])}
+        long = (each for each in spelt if len(each) >= SHORTEST_PIECE)
+        self._pieces = tuple(sorted(long, key=len, reverse=True)[:MOST_PIECES])
+
+    def text(self, text: str, *, quotes: bool = False) -> str:
+        """The text with ``***`` for each piece of a value in it; with ``quotes`` also for each quotation of
+        one, however short."""
+        for piece in self._pieces:
+            if piece in text:
+                text = text.replace(piece, MASK)
+        if quotes and self._values:
+            text = _QUOTED.sub(self._quotation, text)
+        return text
+
+    def _quotation(self, found: re.Match[str]) -> str:
+        inner = found[0].removesuffix("...")[1:-1]
+        quoted = inner and any(inner in value or inner in shown(value) for value in self._values)
+        return f"'{MASK}'" if quoted else found[0]
+
+
+def _pieces(value: str) -> Iterator[str]:
+    yield value
+    if value.lstrip()[:1] in ("[", "{"):
+        try:
+            yield from _leaves(json.loads(value))
+        except (ValueError, RecursionError):
+            return
+
+
+def _leaves(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for each in value:
+            yield from _leaves(each)
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from _leaves(each)
+
+
+def letter_told(letter: Json) -> Json:
+    """A dead letter's document (client/entries.py) as the page may show it."""
+    fields = [(str(name), str(value)) for name, value in letter["fields"]]
+    veil = Veil(fields, told=TOLD)
+    return {
+        **letter,
+        "error": veil.text(letter["error"], quotes=True),
+        "fields": [[name, value if name in TOLD else MASK] for name, value in fields],
+    }

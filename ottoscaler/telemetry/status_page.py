@@ -1,0 +1,122 @@
+"""The status page's routes: its three files, its documents, and the stream of server-sent events.
+
+It knows nothing of Redis: what it tells comes from a :class:`PageSource`. Every answer forbids the browser to
+run or load anything else than the two files beside the page.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from functools import cache
+from http import HTTPStatus
+from importlib import resources
+from typing import Protocol
+from urllib.parse import parse_qs
+
+from ottoscaler.telemetry.admission import OWN_SITES, admits
+
+FILES = {
+    "/": ("page.html", "text/html; charset=utf-8"),
+    "/page.js": ("page.js", "text/javascript; charset=utf-8"),
+    "/page.css": ("page.css", "text/css; charset=utf-8"),
+}
+JSON = "application/json"
+API = "/api/"
+STREAM = "/api/stream"
+DOCUMENTS = ("/api/status", "/api/event", "/api/log", "/api/search")
+
+STREAM_SECONDS = 40.0  # then the browser connects anew, so that nobody who stopped reading keeps a place
+SEND_SECONDS = 10.0  # for one frame, or the viewer is cut off
+QUIET_SECONDS = 10.0  # without news, a comment keeps proxies from closing the stream
+SEND_BUFFER = 65_536  # bytes that the kernel holds for a viewer who does not read
+
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+
+
+class NotThere(Exception):
+    """What was asked for does not exist; the text is a sentence for the person. 404."""
+
+
+class Wrong(Exception):
+    """The query is wrong; the text says what is accepted. 400."""
+
+
+class Unavailable(Exception):
+    """It cannot be told for now; the text is a sentence for the person. 503."""
+
+
+class Frames(Protocol):
+    """Snapshots for one viewer."""
+
+    def next(self, timeout: float) -> bytes | None:
+        """The newest one that this viewer has not had; ``None`` where there is none within ``timeout``."""
+
+
+class PageSource(Protocol):
+    """What the page shows. Any thread. Every method raises Unavailable where Redis does not answer."""
+
+    def document(self, path: str, query: dict[str, str]) -> bytes:
+        """The JSON of one of DOCUMENTS. Raises NotThere and Wrong."""
+
+    def watch(self) -> AbstractContextManager[Frames]:
+        """Snapshots as they come, for as long as the context is open."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One whole answer."""
+
+    status: HTTPStatus
+    body: bytes
+    content_type: str = JSON
+    headers: dict[str, str] = field(default_factory=lambda: dict(HEADERS))
+
+
+class StatusPage:
+    """Routes requests. Any thread."""
+
+    def __init__(self, mode: str, source: PageSource) -> None:
+        self._mode = mode
+        self._source = source
+
+    def has(self, path: str, peer: str, host: str, site: str) -> bool:
+        """Whether this path is the page's, and the page is there for who asks. ``site`` is Sec-Fetch-Site."""
+        if path not in FILES and path != STREAM and path not in DOCUMENTS:
+            return False
+        if path.startswith(API) and site not in OWN_SITES:
+            return False
+        return admits(self._mode, peer, host)
+
+    def answer(self, path: str, query: str) -> Answer:
+        """A file or a document. Raises NotThere, Wrong and Unavailable."""
+        if path in FILES:
+            name, content_type = FILES[path]
+            return Answer(HTTPStatus.OK, _file(name), content_type)
+        asked = {name: values[-1] for name, values in parse_qs(query, max_num_fields=8).items()}
+        return Answer(HTTPStatus.OK, self._source.document(path, asked))
+
+    def stream(self) -> Iterator[bytes]:
+        """Server-sent events: frames as they come, for ``STREAM_SECONDS``."""
+        ends = time.monotonic() + STREAM_SECONDS
+        with self._source.watch() as frames:
+            yield b"retry: 1000\n\n"
+            while (left := ends - time.monotonic()) > 0:
+                frame = frames.next(min(QUIET_SECONDS, left))
+                yield b"data: " + frame + b"\n\n" if frame is not None else b": quiet\n\n"
+            yield b"event: again\ndata: {}\n\n"
+
+
+@cache
+def _file(name: str) -> bytes:
+    return (resources.files("ottoscaler.telemetry") / "page" / name).read_bytes()
