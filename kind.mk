@@ -37,10 +37,14 @@ image: ## Build the service's image
 	docker build --tag $(KIND_IMAGE) .
 
 deploy: kind-tools ## Load the image into kind and apply manifests/overlays/kind
-	kind load docker-image $(KIND_IMAGE) --name $(KIND_CLUSTER)
-	$(KIND_KUBECTL) apply --kustomize manifests/overlays/kind
-	@# The image's tag stays the same, so the pods have to be told.
-	$(KIND_KUBECTL) rollout restart deployment/ottoscaler
+	@# The tag is the image's own id, so the pods change where the image or a manifest did, and in one rollout.
+	@id=$$(docker image inspect --format '{{.Id}}' $(KIND_IMAGE)) && image="$(KIND_IMAGE)-$${id#*:}" && set -x && \
+	docker tag $(KIND_IMAGE) "$$image" && \
+	kind load docker-image "$$image" --name $(KIND_CLUSTER) && docker image rm "$$image" && \
+	{ set +x; } 2>/dev/null && echo "$(KIND_KUBECTL) apply: manifests/overlays/kind with $$image" && \
+	rendered=$$($(KIND_KUBECTL) kustomize manifests/overlays/kind) && \
+	printf '%s\n' "$$rendered" | sed "s|image: $(KIND_IMAGE)\$$|image: $$image|" | \
+	$(KIND_KUBECTL) apply --filename -
 	$(KIND_KUBECTL) rollout status statefulset/redis --timeout 180s
 	$(KIND_KUBECTL) rollout status deployment/ottoscaler --timeout 180s
 

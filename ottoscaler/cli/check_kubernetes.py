@@ -91,12 +91,14 @@ class KubernetesCheck:
             )
         else:
             yield Finding("ok", "permissions", f"may {', '.join(verbs)} pods in namespace {namespace}")
-        if self._settings.logs != "off" and not self._pods.may("get", "pods/log")[0]:
+        logs = {self._settings.logs, self._settings.max_logs}
+        if logs != {"off"} and not self._pods.may("get", "pods/log")[0]:
             yield Finding(
                 "warning",
                 "permissions",
                 f"may not get pods/log in namespace {namespace}, so no logs are kept (OTTO_LOGS is "
-                f"{self._settings.logs}); the Role in manifests/base grants it.",
+                f"{self._settings.logs}, OTTO_MAX_LOGS {self._settings.max_logs}); the Role in manifests/base "
+                "grants it.",
             )
         if not self._pods.may("list", "events")[0]:
             yield Finding(

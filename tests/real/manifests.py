@@ -16,8 +16,15 @@ Json = dict[str, Any]
 
 PLURALS = {"NetworkPolicy": "networkpolicies", "PriorityClass": "priorityclasses"}
 TOKEN_SECONDS = 3600
-# What an API server older than our manifests calls it; the fields that we use are the same.
+# What 1.20, which is older than our manifests, calls it; the fields that we use are the same.
 OLDER = {"policy/v1": "policy/v1beta1"}
+# Fields that came after 1.20, with the first minor version that keeps them; docs/kubernetes.md says what that costs.
+NEWER = {
+    "unhealthyPodEvictionPolicy": 27,
+    "matchLabelKeys": 27,
+    "startupProbe.terminationGracePeriodSeconds": 25,
+    "livenessProbe.terminationGracePeriodSeconds": 25,
+}
 
 
 def moved(overlay: str, namespace: str) -> list[Json]:
@@ -55,6 +62,16 @@ def lost(sent: Any, kept: Any, where: str = "") -> list[str]:
         pairs = [(value, kept[i], f"{where}[{i}]") for i, value in enumerate(sent)]
         return [path for value, other, path in pairs for path in lost(value, other, path)]
     return [] if sent == kept else [where]
+
+
+def minor_version(kube: Kube) -> int:
+    return int(kube.request("GET", "/version")[1]["minor"].rstrip("+"))
+
+
+def unexpectedly_lost(sent: Json, kept: Json, minor: int) -> list[str]:
+    """Lost fields but for those that this API server is too old for."""
+    newer = tuple(f".{field}" for field, first in NEWER.items() if first > minor)
+    return [path for path in lost(sent, kept) if not path.endswith(newer)]
 
 
 class Installed:

@@ -88,20 +88,28 @@ def _patch(directory: Path, patch: Json, objects: list[Json]) -> None:
     if isinstance(change, list):
         target = find(objects, patch["target"]["kind"], patch["target"]["name"])
         for operation in change:
-            _append(target, operation)
+            _operate(target, operation)
         return
     target = find(objects, change["kind"], change["metadata"]["name"])
     target.update(_merged(target, change))
 
 
-def _append(target: Any, operation: Json) -> None:
-    """``add`` at the end of a list, the one operation that our manifests use."""
+def _operate(target: Any, operation: Json) -> None:
+    """One operation of a JSON patch, of those that our manifests use."""
     _, *way, last = operation["path"].split("/")
-    if operation["op"] != "add" or last != "-" or "~" in operation["path"]:
+    if "~" in operation["path"]:
         raise ValueError(f"nothing is known here of the operation {operation}")
     for step in way:
         target = target[int(step) if isinstance(target, list) else step]
-    target.append(operation["value"])
+    key: Any = int(last) if isinstance(target, list) and last != "-" else last
+    if operation["op"] == "add" and key == "-":
+        target.append(operation["value"])
+    elif operation["op"] == "add" and isinstance(target, dict):
+        target[key] = copy.deepcopy(operation["value"])
+    elif operation["op"] == "remove":
+        del target[key]
+    elif operation["op"] != "test" or target[key] != operation["value"]:
+        raise ValueError(f"the operation {operation} fails, or nothing is known of it here")
 
 
 def _is_local(made: Json) -> bool:

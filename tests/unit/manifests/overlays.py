@@ -1,4 +1,4 @@
-"""The two overlays, as their objects and as the settings that the service would read."""
+"""The overlays, as their objects and as the settings that the service would read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from tests.unit.manifests.kustomize import OVERLAYS, find, render
 
 Json = dict[str, Any]
 
-both = pytest.mark.parametrize("overlay", ["kind", "production"])
+NAMES = ("kind", "production", "openshift")
+
+every = pytest.mark.parametrize("overlay", NAMES)
 
 
 def objects(overlay: str) -> list[Json]:

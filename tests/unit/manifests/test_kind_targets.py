@@ -13,24 +13,29 @@ import pytest
 from tests.unit.manifests.kustomize import ROOT
 
 TOOLS = ("docker", "kind", "kubectl")
+ID = "0123abcd"
+RENDERED = "image: ottoscaler:dev\\nimage: redis:7\\n"
 EVENT = "XADD otto:scale:events * type scale_up pod_count 3 task_id hello"
 
 
 class Machine:
-    """A PATH with nothing on it but make, a shell, grep, and stand-ins for the tools that are installed."""
+    """A PATH with nothing on it but make, a shell, filters, and stand-ins for tools that are installed."""
 
     def __init__(self, directory: Path, *installed: str, clusters: str = "", engine: bool = True) -> None:
         self.path = directory / "bin"
         self.calls_file = directory / "calls"
+        self.applied = directory / "applied"  # what kubectl was given to apply
         self.path.mkdir()
-        for tool in ("make", "sh", "grep"):
+        for tool in ("make", "sh", "grep", "sed", "cat"):
             found = shutil.which(tool)
             assert found, tool
             (self.path / tool).symlink_to(found)
         answers = {
             "kind": f"[ \"$1\" = get ] && printf '%s' '{clusters}' || :",
-            "docker": f'[ "$1" != version ] || exit {int(not engine)}',
-            "kubectl": ":",
+            "docker": f'[ "$1" != version ] || exit {int(not engine)}; '
+            f'[ "$2" != inspect ] || echo sha256:{ID}',
+            "kubectl": f"case \"$*\" in *' kustomize '*) printf '{RENDERED}' ;; "
+            f"*' apply '*) cat >>'{self.applied}' ;; esac",
         }
         for tool in installed:
             note = f"echo {tool} \"$@\" >>'{self.calls_file}'"
@@ -56,16 +61,27 @@ def test_run_starts_a_cluster_builds_deploys_and_follows_the_log(tmp_path: Path)
     done = machine.make("run")
     assert done.returncode == 0, done.stderr
     kubectl = "kubectl --context kind-ottoscaler --namespace ottoscaler"
+    image = f"ottoscaler:dev-{ID}"
     assert machine.calls() == [
         "kind create cluster --name ottoscaler --wait 180s",
         "docker build --tag ottoscaler:dev .",
-        "kind load docker-image ottoscaler:dev --name ottoscaler",
-        f"{kubectl} apply --kustomize manifests/overlays/kind",
-        f"{kubectl} rollout restart deployment/ottoscaler",
+        "docker image inspect --format {{.Id}} ottoscaler:dev",
+        f"docker tag ottoscaler:dev {image}",
+        f"kind load docker-image {image} --name ottoscaler",
+        f"docker image rm {image}",
+        f"{kubectl} kustomize manifests/overlays/kind",
+        f"{kubectl} apply --filename -",
         f"{kubectl} rollout status statefulset/redis --timeout 180s",
         f"{kubectl} rollout status deployment/ottoscaler --timeout 180s",
         f"{kubectl} logs --selector app=ottoscaler --follow --tail 50 --max-log-requests 10",
     ]
+
+
+def test_deploy_makes_one_rollout_since_the_image_s_id_is_its_tag(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, *TOOLS)
+    assert machine.make("deploy").returncode == 0
+    assert machine.applied.read_text() == f"image: ottoscaler:dev-{ID}\nimage: redis:7\n"
+    assert not [call for call in machine.calls() if "restart" in call]
 
 
 def test_run_takes_the_cluster_that_is_there(tmp_path: Path) -> None:
@@ -105,7 +121,7 @@ def test_every_command_names_its_cluster(target: str, tmp_path: Path) -> None:
     assert machine.calls()
     for call in machine.calls():
         tool = call.split()[0]
-        named = {"kubectl": "--context kind-mine ", "kind": "--name mine", "docker": "docker build "}
+        named = {"kubectl": "--context kind-mine ", "kind": "--name mine", "docker": "docker "}
         assert named[tool] in call
 
 

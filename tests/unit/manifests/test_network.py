@@ -6,7 +6,7 @@ from ottoscaler.model import WorkerId
 from ottoscaler.pods.labels import labels
 from tests.unit.manifests.kustomize import find
 from tests.unit.manifests.network import Peer, may_connect
-from tests.unit.manifests.overlays import Json, both, objects, settings
+from tests.unit.manifests.overlays import Json, every, objects, settings
 
 INTERNET = Peer("140.82.121.4")
 PRIVATE = Peer("10.1.2.3")
@@ -27,7 +27,7 @@ def beside_the_service(made: list[Json]) -> Peer:
     return Peer("10.244.1.6", service(made).namespace, {"app": "redis"})
 
 
-@both
+@every
 def test_workers_reach_neither_redis_nor_the_service_s_port(overlay: str) -> None:
     made = objects(overlay)
     assert not may_connect(made, worker(made), service(made), settings(overlay).http_port)
@@ -35,7 +35,7 @@ def test_workers_reach_neither_redis_nor_the_service_s_port(overlay: str) -> Non
     assert not may_connect(made, worker(made), PRIVATE, 6380)
 
 
-@both
+@every
 def test_each_side_alone_keeps_workers_from_the_service(overlay: str) -> None:
     made = objects(overlay)
     for policy in ("otto-agent", "ottoscaler"):
@@ -43,7 +43,7 @@ def test_each_side_alone_keeps_workers_from_the_service(overlay: str) -> None:
         assert not may_connect(left, worker(made), service(made), settings(overlay).http_port)
 
 
-@both
+@every
 def test_workers_reach_names_other_namespaces_and_the_internet_but_not_the_node_s_credentials(
     overlay: str,
 ) -> None:
@@ -57,14 +57,14 @@ def test_workers_reach_names_other_namespaces_and_the_internet_but_not_the_node_
         assert not may_connect(made, worker(made), Peer(address), 80)
 
 
-@both
+@every
 def test_nobody_connects_to_workers(overlay: str) -> None:
     made = objects(overlay)
     for peer in (service(made), PROMETHEUS, worker(made), INTERNET):
         assert not may_connect(made, peer, worker(made), 8080)
 
 
-@both
+@every
 def test_prometheus_reads_metrics_and_the_service_reaches_what_it_needs(overlay: str) -> None:
     made = objects(overlay)
     assert may_connect(made, PROMETHEUS, service(made), settings(overlay).http_port)
@@ -84,7 +84,7 @@ def test_redis_of_the_kind_overlay_lets_in_the_service_alone() -> None:
         assert not may_connect(without, peer, redis, 6379)
 
 
-@both
+@every
 def test_workers_policy_names_the_namespace_of_the_service(overlay: str) -> None:
     made = objects(overlay)
     (rule, _) = find(made, "NetworkPolicy", "otto-agent")["spec"]["egress"]

@@ -14,13 +14,13 @@ from ottoscaler.pods.labels import labels
 from ottoscaler.pods.plan import PodDefaults, plan
 from ottoscaler.pods.templates import load_templates
 from tests.unit.manifests.kustomize import ROOT, find
-from tests.unit.manifests.overlays import Json, both, objects, pod_spec, settings
+from tests.unit.manifests.overlays import Json, every, objects, pod_spec, settings
 from tests.unit.manifests.podsecurity import violations
 
 # --- restricted Pod Security
 
 
-@both
+@every
 def test_pods_of_the_manifests_are_fit_for_a_restricted_namespace(overlay: str) -> None:
     for made in objects(overlay):
         if made["kind"] in ("Deployment", "StatefulSet"):
@@ -41,7 +41,7 @@ def worker(overlay: str, directory: Path, profile: str) -> Json:
     return made
 
 
-@both
+@every
 @pytest.mark.parametrize("profile", ["default", "large"])
 def test_workers_are_fit_for_a_restricted_namespace(overlay: str, profile: str, tmp_path: Path) -> None:
     assert violations(worker(overlay, tmp_path, profile)["spec"]) == []
@@ -109,7 +109,7 @@ def test_limit_range_allows_what_events_may_ask_for() -> None:
     assert (limits["max"]["cpu"], limits["max"]["memory"]) == (s.max_cpu, s.max_memory)
 
 
-@both
+@every
 def test_policy_around_the_workers_selects_the_labels_of_workers(overlay: str) -> None:
     given = labels("i", "x", WorkerId("1-0", 0, 0), "task")
     policy = find(objects(overlay), "NetworkPolicy", "otto-agent")["spec"]
