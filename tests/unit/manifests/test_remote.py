@@ -16,7 +16,7 @@ import yaml
 from tests.unit.manifests.kustomize import OVERLAYS, ROOT, find
 from tests.unit.manifests.overlays import NAMES, Json
 
-REPOSITORY = "https://git.example.com/otto/ottoscaler"
+REPOSITORY = "https://github.com/ottoscaler/ottoscaler"
 VERSION = "v0.1.0"
 PAGE = (ROOT / "docs" / "kubernetes.md").read_text()
 
