@@ -18,7 +18,7 @@ PLURALS = {"NetworkPolicy": "networkpolicies", "PriorityClass": "priorityclasses
 TOKEN_SECONDS = 3600
 # What 1.20, which is older than our manifests, calls it; the fields that we use are the same.
 OLDER = {"policy/v1": "policy/v1beta1"}
-# Fields that came after 1.20, with the first minor version that keeps them; docs/kubernetes.md says what that costs.
+# Fields that came after 1.20, and the first minor version that keeps each (docs/kubernetes.md).
 NEWER = {
     "unhealthyPodEvictionPolicy": 27,
     "matchLabelKeys": 27,

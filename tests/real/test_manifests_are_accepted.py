@@ -17,7 +17,10 @@ def names(overlay: str) -> list[tuple[str, str, str]]:
     return [(overlay, o["kind"], o["metadata"]["name"]) for o in render(OVERLAYS / overlay)]
 
 
-@pytest.mark.parametrize(("overlay", "kind", "name"), [*names("kind"), *names("production"), *names("openshift")])
+OBJECTS = [*names("kind"), *names("production"), *names("openshift")]
+
+
+@pytest.mark.parametrize(("overlay", "kind", "name"), OBJECTS)
 def test_object_is_valid_and_none_of_its_fields_is_unknown(
     overlay: str, kind: str, name: str, place: Sandbox
 ) -> None:
