@@ -97,8 +97,8 @@ class KubernetesCheck:
                 "warning",
                 "permissions",
                 f"may not get pods/log in namespace {namespace}, so no logs are kept (OTTO_LOGS is "
-                f"{self._settings.logs}, OTTO_MAX_LOGS {self._settings.max_logs}); the Role in manifests/base "
-                "grants it.",
+                f"{self._settings.logs}, OTTO_MAX_LOGS {self._settings.max_logs}); the Role in "
+                "manifests/base grants it.",
             )
         if not self._pods.may("list", "events")[0]:
             yield Finding(
