@@ -157,7 +157,8 @@ class Settings:
     max_events_waiting: int = setting(
         kinds.whole(1, 100_000),
         500,
-        "events of this replica that wait for a retry: with so many, nothing more is read or taken over",
+        "events of this replica that wait for a retry: with so many, nothing more is read, nor taken from "
+        "replicas that live",
     )
     poll_seconds: float = setting(
         # Above 10 s a healthy listener would look stuck to /healthz, which allows 15 s.

@@ -124,10 +124,9 @@ class Intake:
         )
         return self._start(event, pod_plan, record)
 
-    def replan(self, run: EventRun) -> None:
-        """Build the run's Pods for the present installation from now on: Redis was emptied."""
-        if run.plan is not None:
-            run.plan = self._reader.plan(run.event)
+    def whole(self, run: EventRun) -> Event:
+        """A run's event with all its fields."""
+        return self._reader.again(run.record())[0]
 
     def _start(
         self, event: Event, pod_plan: PodPlan | None, record: Record, head_start: HeadStart | None = None
@@ -137,7 +136,7 @@ class Intake:
                 return False
             log.info("event_taken", "a scale_down was taken", **_about(event))
             return True
-        run = EventRun(event, pod_plan, record, head_start=head_start)
+        run = EventRun(event, pod_plan, record, head_start=head_start, planner=self._reader.planned)
         if not self._registry.add(run):
             return False
         self._inbox.put(run)

@@ -13,6 +13,7 @@ from ottoscaler.ledger.records import Entry, Record
 from ottoscaler.model import Event, ScaleUp
 from ottoscaler.pods.plan import PodDefaults, PodPlan, plan
 from ottoscaler.pods.templates import Templates
+from ottoscaler.workers.run import EventRun
 
 
 class EventReader:
@@ -53,6 +54,17 @@ class EventReader:
             return event, self.plan(event), ""
         except BadEvent as error:
             return event, None, str(error)
+
+    def planned(self, run: EventRun) -> PodPlan:
+        """The plan of an event in flight: the one that it holds, or built anew where it holds none or one of
+        another installation (Redis was emptied)."""
+        held = run.plan
+        if held is not None and held.defaults.installation == self._identity.installation:
+            return held
+        _, made, problem = self.again(run.record())
+        if made is None:
+            raise BadEvent(problem)
+        return made
 
     def _without_limits(self, record: Record) -> Event:
         """An event that this replica's limits refuse, for its workers that run already: they keep their own

@@ -17,6 +17,7 @@ from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.records import Survey
 from ottoscaler.ledger.replicas import DELETED_UNREAD
 from ottoscaler.ledger.surveys import Surveys
+from ottoscaler.model import ScaleUp
 from ottoscaler.telemetry.logs import flood, get_logger
 from ottoscaler.threads import Control, Loop
 from ottoscaler.workers.registry import RunRegistry
@@ -189,8 +190,8 @@ class Takeover(Loop):
         self._registry.rewritten(runs)
 
     def _reseed_run(self, run: EventRun) -> None:
-        self._intake.replan(run)
-        if self._ledger.reseed(run.event, run.body, run.epoch, dict(run.states)):
+        event = self._intake.whole(run)
+        if isinstance(event, ScaleUp) and self._ledger.reseed(event, run.body, run.epoch, dict(run.states)):
             log.warning(
                 "ledger_rewritten",
                 "Redis had lost this event's ledger; it is rewritten from memory",

@@ -45,6 +45,10 @@ class Beginning:
         """Whether a suspect's started so lately that the others must wait."""
         return _lately(self._suspects, now)
 
+    def any_of(self, event_id: str) -> bool:
+        """Whether some task of the event is among them."""
+        return event_id in self._events
+
     def start(self, task: Task, now: float) -> None:
         event = task.run.event
         self._events[event.event_id] += 1

@@ -11,6 +11,7 @@ import time
 from dataclasses import replace
 
 from ottoscaler.errors import (
+    BadEvent,
     Fenced,
     KubernetesUnavailable,
     NoRight,
@@ -45,8 +46,6 @@ CREATE_PAUSE_SECONDS = 0.2  # doubled up to the longest, with jitter, while a cr
 LONGEST_CREATE_PAUSE_SECONDS = 3.0
 PREDECESSOR_LOOK_SECONDS = 1.0  # between two looks at the earlier attempt's Pod, which is on its way out
 TURN_LOOK_SECONDS = 0.25  # between two looks at the lease while a create waits for its turn
-
-_UNBUILDABLE = Judgement(Verdict.FINISHED, Status.FAILED, Reason.REJECTED, "its Pod can no longer be built")
 
 
 def create(a: Attempt) -> Ended | None:
@@ -158,12 +157,16 @@ def _post(a: Attempt, generation: int) -> Ended | None:
     deps = a.deps
     if a.subscription.view is not None and a.is_ours(a.subscription.view):  # its create's reply was lost
         return adopt_seen(a, a.subscription.view)
-    if a.run.plan is None:
+    try:
+        plan = a.run.planned()
+    except BadEvent as problem:
         _check_lease(a, generation)
         told = _begin(a, generation)  # the ledger records only what was begun
-        return _follow(a, told) if told is not None else settle(a, _UNBUILDABLE)
+        if told is not None:
+            return _follow(a, told)
+        return settle(a, Judgement(Verdict.FINISHED, Status.FAILED, Reason.REJECTED, str(problem)))
     try:
-        sent = _send(a, a.run.plan, generation)
+        sent = _send(a, plan, generation)
     except PodExists:
         a.maybe_sent = True
         return adopt_by_name(a)
@@ -175,7 +178,7 @@ def _post(a: Attempt, generation: int) -> Ended | None:
     a.maybe_sent = True
     deps.metrics.pod_create.observe(time.monotonic() - a.created_at)
     a.log.info("pod_created", "the Pod was created")
-    _tell_changes(a, a.run.plan, sent)
+    _tell_changes(a, plan, sent)
     view = parse_pod(sent)
     policy = sent.get("spec", {}).get("restartPolicy", ONCE)
     if policy != ONCE:

@@ -143,7 +143,9 @@ class RunRegistry:
         """A task has its Pod, or waits for something else than its turn to create one. True where the
         dispatcher may be waiting for that."""
         with self._lock:
-            return self._beginning.end(task)
+            worth = self._beginning.end(task)
+            self._let_plan_go(task.run)
+            return worth
 
     def ended(self, task: Task, *, again: Task | None = None, delay: float = 0.0, left: bool = False) -> bool:
         """Give a task's slot back. ``again`` is to follow it in ``delay`` seconds; with ``left`` the worker
@@ -175,8 +177,14 @@ class RunRegistry:
             run.waiting[task.index] = (due, again)
             self.in_hand.wait(run.event.event_id)
             self._retries.add(due, again)
+        self._let_plan_go(run)
         if not left and run.idle:
             self._forget(run)
+
+    def _let_plan_go(self, run: EventRun) -> None:
+        """Under the lock: no worker of it is about to be created. A retry builds the plan anew."""
+        if not (run.fresh or run.ready or self._beginning.any_of(run.event.event_id)):
+            run.plan = None
 
     # --- adopted workers that wait for a slot
 

@@ -7,9 +7,13 @@ next, and can write the ledger anew where Redis was emptied.
 from __future__ import annotations
 
 import time
+import zlib
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
+from ottoscaler.errors import BadEvent
+from ottoscaler.events.values import told_metadata
 from ottoscaler.ledger.records import IndexStage, IndexState, Record
 from ottoscaler.model import JsonObject, ScaleUp, WorkerId
 from ottoscaler.pods.plan import PodPlan
@@ -17,6 +21,8 @@ from ottoscaler.workers.head_start import HeadStart
 from ottoscaler.workers.turns import SUSPECT_FROM_STRIKES
 
 LONGEST_RETRY_SECONDS = 60.0  # the back-off of attempts doubles up to here
+MOST_TOLD_METADATA = 2048  # characters, kept for the log line of an event's end
+LEAST_PACKED_BYTES = 4096  # of a body: a smaller one is not worth its compression
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,20 +50,36 @@ class Task:
         return {**self.run.about, "index": self.index}
 
 
+@dataclass(frozen=True, slots=True)
+class _Packed:
+    data: bytes
+
+
 class EventRun:
     """One scale_up that this replica owns.
 
     What is to be started, waits or is active is the registry's, under its lock. ``states`` is written by the
-    thread that works on an index, each its own entry; ``plan`` by the takeover; the flags once.
+    thread that works on an index, each its own entry; the flags once.
+
+    Hundreds of large events may wait for a retry or for their Pods' ends. So of what only new Pods need, a
+    run keeps the body alone, compressed while it waits: ``event`` lacks command, args, env and metadata, and
+    ``plan`` is held only while a worker may be created. ``planner`` builds it anew from the body.
     """
 
     def __init__(
-        self, event: ScaleUp, plan: PodPlan | None, record: Record, *, head_start: HeadStart | None = None
+        self,
+        event: ScaleUp,
+        plan: PodPlan | None,
+        record: Record,
+        *,
+        head_start: HeadStart | None = None,
+        planner: Planner | None = None,
     ) -> None:
-        self.event = event
+        self.event = replace(event, command=None, args=None, env={}, metadata={})
+        self.told_metadata = _told(event)
         self.priority = event.priority
-        self.plan = plan  # None: no Pod of it can be built any more; what has begun is only ended
-        self.body = record.body
+        self._planner = planner
+        self._body: bytes | _Packed = record.body
         self.epoch = record.epoch
         self.strikes = record.strikes
         self.taken_at = time.monotonic()
@@ -82,6 +104,26 @@ class EventRun:
         now_ms = time.time() * 1000
         for index, state in sorted(record.indexes.items()):
             self._remember(index, state, now_ms)
+        self.plan = plan if self.fresh else None
+
+    @property
+    def body(self) -> bytes:
+        """The event's fields as the ledger keeps them."""
+        body = self._body
+        return zlib.decompress(body.data) if isinstance(body, _Packed) else body
+
+    def record(self) -> Record:
+        """The event as it was taken, to be read again."""
+        return Record(self.event.event_id, self.epoch, self.strikes, self.body, count=self.event.pod_count)
+
+    def planned(self) -> PodPlan:
+        """How to build its Pods now. Raises BadEvent with the sentence, where none can be built any more."""
+        if self._planner is not None:
+            self.plan = plan = self._planner(self)
+            return plan
+        if self.plan is None:
+            raise BadEvent("its Pod can no longer be built")
+        return self.plan
 
     def _remember(self, index: int, state: IndexState, now_ms: float) -> None:
         if state.stage is IndexStage.DONE:
@@ -113,12 +155,18 @@ class EventRun:
 
     def note_waiting(self, index: int, attempt: int, due_ms: int, avoid_node: str) -> None:
         """The index waits to be tried again, as this attempt."""
+        self._pack()
         self.states[index] = f"w:{attempt}:{due_ms}:{avoid_node}"
 
     def note_done(self, index: int, attempt: int, status: str, uid: str) -> None:
         """The index's result stands."""
         self.states[index] = f"d:{attempt}:{status}:{uid}"
         self.progressed = True
+
+    def _pack(self) -> None:
+        body = self._body
+        if not isinstance(body, _Packed) and len(body) >= LEAST_PACKED_BYTES:
+            self._body = _Packed(zlib.compress(body, 1))
 
     @property
     def has_pods(self) -> bool:
@@ -144,3 +192,12 @@ class EventRun:
     def idle(self) -> bool:
         """Whether nothing of it is running or waits to be run by this process."""
         return not (self.fresh or self.adoptees or self.ready or self.waiting or self.active)
+
+
+Planner = Callable[[EventRun], PodPlan]
+
+
+def _told(event: ScaleUp) -> str | None:
+    """The metadata for a log line, a long one's first characters only."""
+    told = told_metadata(event.metadata)
+    return told if told is None or len(told) <= MOST_TOLD_METADATA else told[: MOST_TOLD_METADATA - 3] + "..."

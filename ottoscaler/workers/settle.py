@@ -11,7 +11,6 @@ from contextlib import suppress
 from dataclasses import replace
 
 from ottoscaler.errors import KubernetesError, NotYet, PodGone, RedisError, Stopping
-from ottoscaler.events.values import told_metadata
 from ottoscaler.ledger.records import Intent, Reply, Word, millis, timestamp
 from ottoscaler.model import JsonObject, Judgement, Outcome, PodView, Reason, Status, Verdict
 from ottoscaler.pods.verdict import vanished
@@ -114,7 +113,7 @@ def _tell(a: Attempt, outcome: Outcome, answer: Reply) -> None:
         a.log.info(
             "event_ended",
             f"the event {Status(answer.detail).words}",
-            metadata=told_metadata(event.metadata),
+            metadata=a.run.told_metadata,
             status=answer.detail,
             duration_ms=answer.duration_ms,
         )

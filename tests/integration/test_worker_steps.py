@@ -73,8 +73,7 @@ def test_retry_waits_for_the_earlier_pod_in_the_namespace_in_which_that_is(bench
     run = bench.take()
     second = bench.attempt(run, number=1, former="former")
     there, name = bench.pods.in_namespace("former"), bench.attempt(run).subscription.name
-    assert run.plan is not None
-    there.create(run.plan.body(0, 0))
+    there.create(run.planned().body(0, 0))
     there.run(name)
 
     def let_it_go(_seconds: float | None = None) -> bool:

@@ -1,6 +1,9 @@
 """Entries of every size and shape, against one replica with the default settings in a memory cgroup.
 
-    python -m tests.tools.fuzz_entries --seconds 60 --seed 7
+    python -m tests.tools.fuzz_entries --seconds 60 --seed 7 --largest 150
+
+Some entries in a hundred are larger than 4 MiB, up to so many MiB. Redis keeps none of them longer than it is
+pending, or the machine's memory would end before the run does.
 
 Needs root and the memory controller of cgroup v1 or v2. Passes where the replica outlives the run, has read
 all that was sent, and never used the whole of its 300 MiB.
@@ -22,8 +25,11 @@ from tests.harness.sandbox import Replica, Sandbox, sandbox
 from tests.harness.waiting import wait_for
 
 MOST_BYTES = 300 << 20
-STREAM = "otto:scale:events"
+STREAM, GROUP = "otto:scale:events", "ottoscaler"
 BACKLOG = 300  # unread entries, past which the fuzzer waits
+LARGE_BYTES = 4 << 20
+LARGE_SHARE = 0.04  # of the entries
+MOST_LARGE = 4  # in Redis at one time: what the listener reads at once
 END_SECONDS = 120.0  # for what was sent to be through
 ROOT = Path("/sys/fs/cgroup")
 JOIN = (
@@ -62,6 +68,22 @@ class MemoryCgroup:
         wait_for(removed, "the cgroup is empty")
 
 
+def large_words(rng: random.Random, largest: int) -> list[bytes]:
+    """One entry's fields, flat, of some 4 MiB to ``largest`` bytes: in one string, or in many."""
+    size = int(LARGE_BYTES * (largest / LARGE_BYTES) ** rng.random())
+    text = rng.choice([b"x", b"\x01", "\U0001f600".encode(), b"\xff"])
+    flat = [b"type", b"scale_up", b"pod_count", b"1"]
+    shape = rng.randrange(4)
+    if shape == 0:
+        return [*flat, b"note", text * (size // len(text))]
+    if shape == 1:
+        return [text * (size // len(text)), b"", *flat]
+    each = 2 ** rng.randrange(0, 20)  # an entry of a million strings costs Redis more than its bytes
+    many = min(size // (each + 16), 1_000_000)
+    pairs = [word for n in range(many) for word in (b"meta:%d" % n, text * (each // len(text)))]
+    return flat + pairs if shape == 2 else pairs + flat
+
+
 def words(rng: random.Random) -> list[bytes]:
     """One entry's fields, flat: valid, nearly valid, or large in some way."""
     text = rng.choice([b"x", b"\x01", b'"', b"\\", "é".encode(), "\U0001f600".encode(), b"\xff", b"[", b"{"])
@@ -96,37 +118,82 @@ def _unread(held: Any) -> int:
     return int(lag or 0)
 
 
-def fuzz(place: Sandbox, replica: Replica, seconds: float, seed: int) -> list[str]:
-    """Send for so long, and as fast as is read; the ids."""
-    rng = random.Random(seed)
-    ids: list[str] = []
-    held: Any = redis.Redis(port=place.redis_server.port, socket_timeout=60)
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        assert replica.process.poll() is None, f"it died after {len(ids)} entries:\n{replica.log()[-3000:]}"
-        ids.append(held.execute_command("XADD", STREAM, "*", *words(rng)).decode())
-        if len(ids) % 20 == 0 and _unread(held) > BACKLOG:
-            time.sleep(0.5)
-    held.close()
-    return ids
+class Fuzzer:
+    """Sends entries as fast as they are read."""
+
+    def __init__(self, place: Sandbox, replica: Replica, seed: int, largest: int) -> None:
+        self._replica = replica
+        self._rng = random.Random(seed)
+        self._largest = largest
+        self._held: Any = redis.Redis(port=place.redis_server.port, socket_timeout=60)
+        self._large: list[bytes] = []  # that are in the stream
+        self.sent = 0
+        self.sent_large = 0
+
+    def run(self, seconds: float) -> None:
+        """Send for so long."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            self._check_alive()
+            if self._largest > LARGE_BYTES and self._rng.random() < LARGE_SHARE:
+                self._send_large()
+            else:
+                self._held.execute_command("XADD", STREAM, "*", *words(self._rng))
+            self.sent += 1
+            if self.sent % 20 == 0 and _unread(self._held) > BACKLOG:
+                time.sleep(0.5)
+
+    def finish(self) -> None:
+        """Wait until all is read."""
+        wait_for(lambda: _unread(self._held) == 0, "everything is read", END_SECONDS)
+        wait_for(self._room_for_large, "the large entries are through", END_SECONDS)
+        self._held.close()
+
+    def _send_large(self) -> None:
+        flat = large_words(self._rng, self._largest)
+        self._large.append(self._held.execute_command("XADD", STREAM, "*", *flat))
+        self.sent_large += 1
+        wait_for(self._room_for_large, "a large entry is read", END_SECONDS)
+
+    def _room_for_large(self) -> bool:
+        """Delete those that are acknowledged."""
+        self._check_alive()
+        read = self._held.xinfo_groups(STREAM)[0]["last-delivered-id"]
+        for entry_id in [i for i in self._large if _order(i) <= _order(read)]:
+            if not self._held.xpending_range(STREAM, GROUP, entry_id, entry_id, 1):
+                self._held.xdel(STREAM, entry_id)
+                self._large.remove(entry_id)
+        return len(self._large) < MOST_LARGE
+
+    def _check_alive(self) -> None:
+        died = self._replica.process.poll() is not None
+        assert not died, f"it died after {self.sent} entries:\n{self._replica.log()[-3000:]}"
+
+
+def _order(entry_id: bytes) -> tuple[int, int]:
+    time_ms, _, number = entry_id.partition(b"-")
+    return int(time_ms), int(number)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
+    parser.add_argument("--largest", type=int, default=150, help="MiB")
     asked = parser.parse_args()
     cgroup = MemoryCgroup(f"ottoscaler-fuzz-{asked.seed}", MOST_BYTES)
     with sandbox(OTTO_LOG_LEVEL="INFO", OTTO_LEASE_SECONDS="30") as place:
         replica = place.start(program=cgroup.program)
-        ids = fuzz(place, replica, asked.seconds, asked.seed)
-        held: Any = redis.Redis(port=place.redis_server.port, socket_timeout=60)
-        wait_for(lambda: _unread(held) == 0, "everything is read", END_SECONDS)
-        held.close()
+        fuzzer = Fuzzer(place, replica, asked.seed, asked.largest << 20)
+        fuzzer.run(asked.seconds)
+        fuzzer.finish()
         alive = replica.process.poll() is None
     peak = cgroup.peak_bytes()
     cgroup.close()
-    print(f"seed {asked.seed}: {len(ids)} entries, at most {peak >> 20} MiB, replica alive: {alive}")
+    print(
+        f"seed {asked.seed}: {fuzzer.sent} entries, {fuzzer.sent_large} of them larger than "
+        f"{LARGE_BYTES >> 20} MiB: at most {peak >> 20} MiB, replica alive: {alive}"
+    )
     return 0 if alive and peak < MOST_BYTES else 1
 
 

@@ -11,6 +11,7 @@ from ottoscaler.workers.head_start import HeadStart
 from ottoscaler.workers.in_hand import InHand
 from ottoscaler.workers.registry import RunRegistry
 from ottoscaler.workers.run import EventRun, Task
+from tests.harness.pod_makers import planned, scale_up
 
 
 class Desk:
@@ -167,6 +168,49 @@ def test_event_that_leaves_waits_no_more() -> None:
     first, _ = waiting(desk, "1-0"), waiting(desk, "2-0")
     desk.registry.drop(first.run)
     assert desk.in_hand.room() == 16
+
+
+def test_events_that_run_wait_and_are_in_hand_are_bounded_together() -> None:
+    """OTTO_MAX_EVENTS_WAITING is looked at before a read: what is running or in hand by then may come to wait
+    as well, and no more than that."""
+    slots, hands = 3, 4
+    desk, read, most = Desk(slots, hands), 0, 0
+    for _ in range(20):
+        while desk.in_hand.room():
+            read += 1
+            desk.add(f"{read}-0")
+        most = max(most, len(desk.registry.snapshot()))
+        for task in iter(desk.start, None):
+            desk.registry.under_way(task)
+            desk.registry.ended(task, again=Task(task.run, 0, task.attempt + 1), delay=60)
+            if task.run.event.event_id.endswith("3-0"):
+                break
+    assert 2 < most <= 2 + slots + hands
+
+
+# --- what only a new Pod needs
+
+
+def test_run_holds_a_plan_only_while_a_worker_of_it_may_be_created() -> None:
+    desk = Desk()
+    event = scale_up(pod_count=2)
+    record = Record(event.event_id, 1, 0, b"[]")
+    run = EventRun(event, planned(event), record, planner=lambda run: run.plan or planned(event))
+    desk.registry.add(run)
+    desk.registry.admit(run)
+    first, second = desk.start(), desk.start()
+    assert first is not None
+    assert second is not None
+    held = []
+    for step in (
+        lambda: desk.registry.under_way(first),  # the second is about to be created
+        lambda: desk.registry.under_way(second),  # both have their Pods
+        run.planned,  # a create was refused, and tries again
+        lambda: desk.registry.ended(first, again=Task(run, 0, 1), delay=60),
+    ):
+        step()
+        held.append(run.plan is not None)
+    assert held == [True, False, True, False]
 
 
 # --- suspects
