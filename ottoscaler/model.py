@@ -97,7 +97,7 @@ class PodView:
     metadata: str  # the annotation: a JSON object; of a long one only its length
     phase: Phase
     deleting: bool  # it has a deletionTimestamp
-    given_grace: bool  # it had not ended when it was asked to go, so that it was given time for it
+    grace_seconds: int  # given to it as it was asked to go: 0 where it had ended by then, or was not asked
     node: str
     created_at: str  # by the API server's clock
     bound_at: str  # to its node, by the API server's clock
@@ -121,6 +121,11 @@ class PodView:
     def terminal(self) -> bool:
         """Whether no container of it will ever run again."""
         return self.phase in (Phase.SUCCEEDED, Phase.FAILED)
+
+    @property
+    def given_grace(self) -> bool:
+        """Whether it had not ended when it was asked to go."""
+        return self.grace_seconds > 0
 
     @property
     def ended(self) -> bool:

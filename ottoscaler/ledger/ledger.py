@@ -139,17 +139,17 @@ class Ledger(Scripts):
 
     def start(self, worker: WorkerId, epoch: int) -> Reply:
         """OK; AGAIN (begun before: its Pod may exist, detail is its UID); RECORDED, STALE,
-        FINISHED: nothing to do; CANCELLING; PAUSED."""
+        FINISHED: nothing to do; CANCELLING; OVERTIME (detail is the UID of its Pod); PAUSED."""
         return self._worker("start", worker, epoch)
 
     def created(self, worker: WorkerId, epoch: int, uid: str) -> Reply:
-        """OK; DUPLICATE (another Pod was first, detail is its UID); CANCELLING; STALE."""
+        """OK; DUPLICATE (another Pod was first, detail is its UID); CANCELLING; OVERTIME; STALE."""
         return self._worker("created", worker, epoch, uid)
 
     def record(
         self, worker: WorkerId, epoch: int, uid: str, outcome: Outcome, *, despite_intent: bool = False
     ) -> Reply:
-        """OK, ENDED (it was the event's last), RECORDED, FINISHED, STALE, CANCELLING
+        """OK, ENDED (it was the event's last), RECORDED, FINISHED, STALE; CANCELLING or OVERTIME
         (an intent stands: decide, then say ``despite_intent``)."""
         return self._worker(
             "record", worker, epoch, uid, "1" if despite_intent else "0", *outcome_words(outcome)
@@ -158,8 +158,14 @@ class Ledger(Scripts):
     def retry(
         self, worker: WorkerId, epoch: int, uid: str, delay: float, avoid_node: str, why: str = ""
     ) -> Reply:
-        """Plan the next attempt in ``delay`` seconds: OK, RECORDED, STALE, CANCELLING. ``why``: one line."""
+        """Plan the next attempt in ``delay`` seconds: OK, RECORDED, STALE, CANCELLING, OVERTIME. ``why``: one
+        line."""
         return self._worker("retry", worker, epoch, uid, int(delay * 1000), avoid_node, why)
+
+    def overtime(self, worker: WorkerId, epoch: int, uid: str) -> Reply:
+        """Intend to end a worker that is over its time limit: OK (detail is for how many milliseconds that
+        has been intended), RECORDED, STALE; CANCELLING, where an intent to cancel it came first."""
+        return self._worker("overtime", worker, epoch, uid)
 
     def unstart(self, worker: WorkerId, epoch: int) -> Reply:
         """Take back a start after which no create was sent; the attempt begins anew, here or elsewhere. OK;

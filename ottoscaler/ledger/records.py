@@ -181,7 +181,8 @@ class Word(StrEnum):
     ENDED = "ended"  # recorded, and it was the event's last
     AGAIN = "again"  # begun before; its Pod may exist
     DUPLICATE = "duplicate"  # another Pod of the attempt came first
-    CANCELLING = "cancelling"  # an intent stands
+    CANCELLING = "cancelling"  # an intent to cancel it stands
+    OVERTIME = "overtime"  # one to end it for its time limit stands
     RECORDED = "recorded"  # the index has a result
     STALE = "stale"  # the index is at another attempt
     FINISHED = "finished"  # the event is

@@ -183,7 +183,7 @@ TABLE: tuple[FailureRule, ...] = (
     _failed(Stage.NEVER_STARTED, Sign.POD_REASON, "DeadlineExceeded", Reason.PENDING_TIMEOUT,
             "its time was over before it started", MessageFrom.POD),
     _failed(Stage.FAILED, Sign.POD_REASON, "DeadlineExceeded", Reason.DEADLINE_EXCEEDED,
-            "it ran for longer than its time limit", MessageFrom.POD),
+            "it ran for longer than its time limit"),
     _retry(Stage.FAILED, Sign.POD_REASON, _ADMISSION, Reason.ADMISSION, "the kubelet of its node refused it"),
     *DISRUPTIONS,
     _failed(Stage.ENDED, Sign.CONTAINER_REASON, "OOMKilled", Reason.OOM_KILLED,

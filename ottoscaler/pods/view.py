@@ -54,7 +54,7 @@ def parse_pod(obj: JsonObject) -> PodView:
         metadata=_metadata(_text(annotations, PREFIX + "metadata")),
         phase=_PHASES.get(_text(status, "phase") or "Pending", Phase.UNKNOWN),
         deleting=bool(meta.get("deletionTimestamp")),
-        given_grace=bool(meta.get("deletionTimestamp") and meta.get("deletionGracePeriodSeconds")),
+        grace_seconds=_grace(meta),
         node=_text(spec, "nodeName"),
         created_at=_text(meta, "creationTimestamp"),
         bound_at=bound_at,
@@ -74,6 +74,11 @@ def parse_pod(obj: JsonObject) -> PodView:
         managed=_text(labels, "managed-by") == OWN_LABELS["managed-by"],
         gated=annotations.get(GATED) == "true" and _is_gated(status),
     )
+
+
+def _grace(meta: JsonObject) -> int:
+    seconds = meta.get("deletionGracePeriodSeconds") if meta.get("deletionTimestamp") else 0
+    return seconds if isinstance(seconds, int) else 0
 
 
 def _object(value: Any) -> JsonObject:

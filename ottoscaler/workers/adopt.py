@@ -16,7 +16,8 @@ from ottoscaler.pods.verdict import refused
 from ottoscaler.pods.view import parse_pod
 from ottoscaler.telemetry.logs import flood
 from ottoscaler.workers.attempt import Attempt, Ended, Next
-from ottoscaler.workers.settle import cancel, cancel_unborn, delete, settle
+from ottoscaler.workers.removal import delete
+from ottoscaler.workers.settle import cancel, cancel_unborn, end_overtime, settle
 
 GATE_PAUSE_SECONDS = 0.2  # doubled up to the longest, with jitter, while a start gate cannot be opened
 LONGEST_GATE_PAUSE_SECONDS = 3.0
@@ -100,6 +101,8 @@ def note_pod(a: Attempt, uid: str, view: PodView) -> Ended | None:
     a.run.note_begun(a.task.index, a.task.attempt, uid)
     if answer.word is Word.CANCELLING:
         return cancel(a, answer.intent)
+    if answer.word is Word.OVERTIME:
+        return end_overtime(a)
     return _open_gate(a, uid, view)
 
 

@@ -39,7 +39,7 @@ from ottoscaler.workers.adopt import (
     note_pod,
 )
 from ottoscaler.workers.attempt import Attempt, Ended, Next
-from ottoscaler.workers.settle import cancel_unborn, settle
+from ottoscaler.workers.settle import cancel_unborn, end_overtime, settle
 
 ONCE = "Never"  # the restartPolicy of every worker's Pod
 CREATE_PAUSE_SECONDS = 0.2  # doubled up to the longest, with jitter, while a create is refused for now
@@ -259,7 +259,10 @@ def _follow(a: Attempt, told: Reply) -> Ended | None:
         return Ended(Next.DONE)
     if told.word is Word.CANCELLING:
         return cancel_unborn(a, told.intent)
-    return adopt_by_uid(a, told.detail) if told.detail else adopt_or_skip(a)
+    if not told.detail:
+        return adopt_or_skip(a)
+    adopted = adopt_by_uid(a, told.detail)
+    return end_overtime(a) if adopted is None and told.word is Word.OVERTIME else adopted
 
 
 def _tell_latency(a: Attempt) -> None:

@@ -1,6 +1,6 @@
 """Keep the end of a worker's log, after the worker has ended and before its Pod is deleted.
 
-No log is worth a result: each try has a bound, there are two at most, and a failure ends as a line.
+No log is worth a result: each try has a bound, there are four at most, and a failure ends as a line.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ LAST_TRY_SECONDS = 5.0  # after the result is recorded; the Pod's delete waits
 class Try(Enum):
     """Which of the tries it is."""
 
+    BEFORE_GOING = "before the Pod is asked to go"  # it may be gone as soon as its container has ended
     WHILE_GOING = "while the Pod is asked to go"  # its container may yet write something
     BEFORE_RESULT = "before the result"
     LAST = "after the result"
@@ -41,7 +42,7 @@ def keep_log(a: Attempt, status: Status, which: Try) -> None:
     last = which is Try.LAST or (which is Try.BEFORE_RESULT and a.subscription.gone)
     try:
         kept = None if a.subscription.gone else _keep(a, which)
-        a.log_done = kept is not None and which is not Try.WHILE_GOING
+        a.log_done = kept is not None and which in (Try.BEFORE_RESULT, Try.LAST)
         if kept:
             a.log.debug("log_kept", f"the last {kept} bytes of its log are kept")
             a.log_saved = True

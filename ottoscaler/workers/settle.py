@@ -1,33 +1,38 @@
 """Last part: make the end durable, then delete the Pod. Evidence before deletion, always in this order.
 
-Also what an intent to cancel asks for: delete with the Pod's own grace, wait until it is gone, record.
+Also what an intent asks for, to cancel a worker or to end one that is over its time limit: delete with the
+Pod's own grace, wait until it has ended, record.
 """
 
 from __future__ import annotations
 
 import random
 import time
-from contextlib import suppress
 from dataclasses import replace
 
-from ottoscaler.errors import KubernetesError, NotYet, PodGone, RedisError, Stopping
+from ottoscaler.errors import PodGone
 from ottoscaler.ledger.records import Intent, Reply, Word, millis, timestamp
 from ottoscaler.model import JsonObject, Judgement, Outcome, PodView, Reason, Status, Verdict
-from ottoscaler.pods.verdict import vanished
+from ottoscaler.pods.verdict import cut, vanished
 from ottoscaler.pods.view import parse_pod
 from ottoscaler.workers.attempt import Attempt, Ended, Next, seconds_between
 from ottoscaler.workers.cause import with_cause
 from ottoscaler.workers.logs import Try, keep_log
-from ottoscaler.workers.monitor import LONGEST_WAIT_SECONDS, is_gone, until_next_look
+from ottoscaler.workers.removal import delete, note_unseen, see_it_go
 from ottoscaler.workers.run import LONGEST_RETRY_SECONDS
 
+USUAL_GRACE_SECONDS = 30  # of a Pod whose template names none, until it shows its own
+# Past its grace, for its node to tell how the container ended; then a worker over its time limit is recorded
+# without that, so that a lost node holds no slot for ever.
+LAST_WORDS_SECONDS = 60.0
 FIRST_RETRY_SECONDS = 1.0  # doubled with each attempt, with jitter
 LONGEST_WHY = 200  # characters of a retry's reason that the ledger keeps for the status page
-DELETE_TRIES = 5  # then the reconciler sweeps the Pod; its result stands
 
 
 def settle(a: Attempt, found: Judgement) -> Ended:
     """Make the end durable, then delete the Pod."""
+    if found.reason is Reason.DEADLINE_EXCEEDED and _runs_on(a):
+        return end_overtime(a)
     found = with_cause(a, found)
     keep_log(a, found.status, Try.BEFORE_RESULT)
     retries = a.run.event.max_retries
@@ -37,19 +42,27 @@ def settle(a: Attempt, found: Judgement) -> Ended:
     return _record(a, _outcome(a, found))
 
 
+def _runs_on(a: Attempt) -> bool:
+    """Whether its container has started, and its end is not known yet."""
+    view = a.subscription.view
+    return not a.subscription.gone and view is not None and view.started and view.exit_code is None
+
+
 def _retry(a: Attempt, found: Judgement) -> Ended:
     deps = a.deps
     delay = min(FIRST_RETRY_SECONDS * 2**a.task.attempt, LONGEST_RETRY_SECONDS) * random.uniform(0.5, 1.0)
     view = a.subscription.view
     avoid = view.node if found.avoid_node and view is not None else ""
     why = " ".join(f"{found.reason.value}: {found.message}".split())[:LONGEST_WHY]
-    _note_unseen(a)
+    note_unseen(a)
     answer = deps.retrier.call(
         "planning a retry",
         lambda: deps.ledger.retry(a.worker, a.run.epoch, a.subscription.uid, delay, avoid, why),
     )
     if answer.word is Word.CANCELLING:
         return cancel(a, answer.intent)
+    if answer.word is Word.OVERTIME:
+        return end_overtime(a)
     if answer.word is not Word.OK:
         return Ended(Next.DONE)
     due_ms = int((time.time() + delay) * 1000)
@@ -67,7 +80,7 @@ def _retry(a: Attempt, found: Judgement) -> Ended:
 
 def _record(a: Attempt, outcome: Outcome, *, despite_intent: bool = False) -> Ended:
     deps = a.deps
-    _note_unseen(a)
+    note_unseen(a)
     answer = deps.retrier.call(
         "recording a result",
         lambda: deps.ledger.record(
@@ -76,6 +89,8 @@ def _record(a: Attempt, outcome: Outcome, *, despite_intent: bool = False) -> En
     )
     if answer.word is Word.CANCELLING:
         return cancel(a, answer.intent)
+    if answer.word is Word.OVERTIME:
+        return end_overtime(a)
     if answer.word is Word.STALE:
         return Ended(Next.DONE)
     if answer.word in (Word.OK, Word.ENDED):
@@ -135,47 +150,6 @@ def _outcome(a: Attempt, found: Judgement) -> Outcome:
     )
 
 
-def _note_unseen(a: Attempt) -> None:
-    """Before the end is durable: let the sweep find the Pod by its name, where its labels do not show it,
-    should this process not live to delete it."""
-    uid = a.subscription.uid
-    if not uid or a.noted_unseen or a.subscription.certain or a.deps.elsewhere or not a.may_be_lost:
-        return
-    unseen, name = a.deps.ledger.unseen, a.subscription.name
-    a.deps.retrier.call("noting a Pod that the watch does not show", lambda: unseen.note(name, uid))
-    a.noted_unseen = True
-
-
-def _forget_unseen(a: Attempt) -> None:
-    if a.noted_unseen:
-        with suppress(RedisError):  # the sweep looks, and finds that it has gone
-            a.deps.ledger.unseen.forget(a.subscription.name)
-
-
-def delete(a: Attempt, uid: str, *, kept_seconds: float = 0.0) -> None:
-    """Ask for the Pod to go, unless it is going, has gone, or is kept for a look at it."""
-    deps, subscription = a.deps, a.subscription
-    if not uid or subscription.certain:
-        return
-    view = subscription.view if subscription.view is not None and subscription.view.uid == uid else None
-    if view is not None and view.deleting:
-        return
-    if kept_seconds > 0 and view is not None and view.terminal:  # the sweep deletes it when they are over
-        return
-    if view is not None and view.terminal:
-        deps.metrics.pod_reaction.observe(time.monotonic() - subscription.seen_at)
-    tries = None if subscription.looked_at else DELETE_TRIES  # the reconciler sees no more than the watch
-    try:
-        deps.retrier.call("deleting a Pod", lambda: deps.pods.delete(subscription.name, uid), tries=tries)
-        a.log.debug("pod_deleted", "the Pod was deleted")
-        _forget_unseen(a)
-    except PodGone:
-        subscription.lost()
-        _forget_unseen(a)
-    except (KubernetesError, Stopping) as error:
-        a.log.warning("delete_failed", f"the Pod is left to the reconciler: {error}")
-
-
 def cancel_unborn(a: Attempt, intent: Intent) -> Ended:
     """Cancelled before a Pod of ours was noted; a create may have got through all the same."""
     deps = a.deps
@@ -195,30 +169,14 @@ def cancel(a: Attempt, intent: Intent) -> Ended:
     Cancelled, unless the worker had ended before anybody asked its Pod to go: the order in which the API
     server shows the two tells that, since a kubelet's clock, Redis's and ours may be hours apart.
     """
-    deps, subscription = a.deps, a.subscription
-    asked = False
-    while subscription.end is None:
-        subscription.look()
-        if is_gone(a, cancelled=True):
-            break
+    subscription = a.subscription
+
+    def over() -> bool:
         view = subscription.view
         # A finalizer may keep it for ever, but nothing of it runs any more.
-        if subscription.end is not None or (view is not None and view.terminal and view.deleting):
-            break
-        if view is not None and view.deleting:
-            keep_log(a, Status.CANCELLED, Try.WHILE_GOING)
-        a.check_ownership()
-        if deps.abandon.is_set() or a.run.leaving:
-            raise Stopping("the cancelled worker is left to the next replica")
-        if not asked and not (view is not None and view.deleting):
-            asked = True
-            _delete_for_cancel(a)
-            continue
-        if not a.waits:
-            raise NotYet("the cancelled Pod is not gone yet")
-        if not subscription.wait(until_next_look(a, LONGEST_WAIT_SECONDS)) and not subscription.looked_at:
-            a.log.warning("cancel_waits", "the cancelled Pod is not gone yet; its node may be lost")
-    keep_log(a, Status.CANCELLED, Try.BEFORE_RESULT)
+        return subscription.end is not None or (view is not None and view.terminal and view.deleting)
+
+    see_it_go(a, over, Status.CANCELLED)
     if subscription.end is not None:
         return _record(a, _outcome(a, vanished(subscription.end)), despite_intent=True)
     return _record(
@@ -228,17 +186,51 @@ def cancel(a: Attempt, intent: Intent) -> Ended:
     )
 
 
-def _delete_for_cancel(a: Attempt) -> None:
+def end_overtime(a: Attempt) -> Ended:
+    """A worker is over its time limit: make that intent durable, delete its Pod with its own grace, and
+    record it when its container has ended, with its last words; without them where its node is lost.
+
+    What the worker came to by itself, before anybody asked its Pod to go, stands.
+    """
     deps, subscription = a.deps, a.subscription
-    try:
-        reply = deps.retrier.call(
-            "deleting a cancelled Pod",
-            lambda: deps.pods.delete(subscription.name, subscription.uid, told=True),
-        )
-    except PodGone:
-        subscription.lost()
-    else:
-        deps.watcher.asked_to_go(reply)
+    answer = deps.retrier.call(
+        "intending to end a worker",
+        lambda: deps.ledger.overtime(a.worker, a.run.epoch, subscription.uid),
+    )
+    if answer.word is Word.CANCELLING:
+        return cancel(a, answer.intent)
+    if answer.word is not Word.OK:
+        return Ended(Next.DONE)
+    since = time.monotonic() - int(answer.detail) / 1000
+
+    def over() -> bool:
+        return any(view.exit_code is not None for view in (subscription.end, subscription.view) if view)
+
+    def left() -> float:
+        view = subscription.view
+        grace = view.grace_seconds if view is not None and view.deleting else USUAL_GRACE_SECONDS
+        return since + grace + LAST_WORDS_SECONDS - time.monotonic()
+
+    a.log.info("worker_overtime", "the worker is over its time limit; its Pod is asked to go")
+    seen = see_it_go(a, over, Status.FAILED, left)
+    end = subscription.end
+    if end is not None and end.exit_code is not None and end.pod_reason != Reason.DEADLINE_EXCEEDED:
+        return _record(a, _outcome(a, vanished(end)), despite_intent=True)
+    return _record(a, _overtime(a, seen=seen), despite_intent=True)
+
+
+def _overtime(a: Attempt, *, seen: bool) -> Outcome:
+    view = a.subscription.view
+    words, code = (view.container_message.strip(), view.exit_code) if view is not None else ("", None)
+    unseen = "" if seen else "; its end was not seen, its node may be lost"
+    found = Judgement(
+        Verdict.FINISHED,
+        Status.FAILED,
+        Reason.DEADLINE_EXCEEDED,
+        cut(words or f"it ran for longer than its time limit{unseen}"),
+        code,
+    )
+    return replace(_outcome(a, found), finished_at=millis(view.finished_at if view else "") or timestamp())
 
 
 def _as_cancelled(intent: Intent, view: PodView | None) -> JsonObject:

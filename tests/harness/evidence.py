@@ -86,7 +86,9 @@ def durable_reason(client: Any, record: AuditRecord) -> str:
     match = NAME.match(record.name)
     assert match is not None
     event_id, index, attempt = match[1], match[2], int(match[3])
-    state, stands, intent = client.hmget(f"{_LEDGER}{event_id}", "state", f"i:{index}", f"c:{index}")
+    state, stands, intent, overtime = client.hmget(
+        f"{_LEDGER}{event_id}", "state", f"i:{index}", f"c:{index}", f"t:{index}"
+    )
     if state == "done":
         return "its event has ended"
     stage, number, rest = (stands or "n:-1:").split(":", 2)
@@ -96,4 +98,6 @@ def durable_reason(client: Any, record: AuditRecord) -> str:
         return "a later attempt"
     if stage == "s" and int(number) == attempt and rest not in ("", record.uid):
         return "the attempt has another Pod"
+    if overtime and overtime.startswith(f"{attempt}:"):
+        return "an intent to end it for its time limit"
     return "an intent" if intent else ""

@@ -81,10 +81,16 @@ class FakePods:
         state = {"running": {"startedAt": timestamp()}}
         self._change(name, "Running", state)
 
-    def end(self, name: str, exit_code: int = 0) -> None:
-        """The Pod is terminal, with this exit code."""
+    def end(self, name: str, exit_code: int = 0, message: str = "") -> None:
+        """The Pod is terminal, with this exit code and termination message."""
         ended = {"exitCode": exit_code, "startedAt": timestamp(), "finishedAt": timestamp()}
-        self._change(name, "Failed" if exit_code else "Succeeded", {"terminated": ended})
+        self._change(
+            name, "Failed" if exit_code else "Succeeded", {"terminated": ended | {"message": message}}
+        )
+
+    def expire(self, name: str) -> None:
+        """The kubelet's deadline is over, and its container has not ended yet."""
+        self._change(name, "Failed", {"running": {"startedAt": timestamp()}}, reason="DeadlineExceeded")
 
     def vanish(self, name: str) -> None:
         """It is gone, without its end having been shown."""
@@ -132,7 +138,7 @@ class FakePods:
         if pod["metadata"]["uid"] != uid:
             raise PodGone("delete: the UID in the precondition does not match", status=409, reason="Conflict")
         if parse_pod(pod).phase == "Running":
-            pod["metadata"]["deletionTimestamp"] = timestamp()
+            pod["metadata"] |= {"deletionTimestamp": timestamp(), "deletionGracePeriodSeconds": 30}
             self._tell("MODIFIED", pod)
         else:
             self.vanish(name)
@@ -192,10 +198,11 @@ class FakePods:
             raise PodGone(f'pods "{name}" not found', status=404, reason="NotFound")
         return self.pods[name]
 
-    def _change(self, name: str, phase: str, state: JsonObject) -> None:
+    def _change(self, name: str, phase: str, state: JsonObject, **status: str) -> None:
         pod = self.pods[name]
         pod["spec"]["nodeName"] = "node-1"
-        pod["status"] = {"phase": phase, "containerStatuses": [{"name": "worker", "state": state}]}
+        shown = [{"name": "worker", "state": state}]
+        pod["status"] = {"phase": phase, "containerStatuses": shown, **status}
         self._tell("MODIFIED", pod)
 
     def _tell(self, kind: str, pod: JsonObject) -> None:

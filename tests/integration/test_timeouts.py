@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.cluster_state import FOREVER, NEVER_STARTS
+from tests.harness.cluster_state import FOREVER, NEVER_STARTS, local_only
 from tests.harness.sandbox import Sandbox, sandbox
-from tests.harness.waiting import stays
+from tests.harness.waiting import stays, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def test_limits_end_what_takes_too_long_and_nothing_else(hasty: Sandbox) -> None
     for event_id, limit in ((too_long, 3), (own_limit, 1)):
         worker = only_worker(place, event_id)
         assert (worker["status"], worker["reason"]) == ("failed", "DeadlineExceeded")
-        assert worker["attempt"] == "0"
+        assert (worker["attempt"], worker["exit_code"]) == ("0", "143")  # as its container ended
         assert worker["message"]
         # Counted from the container's start, whose time the API server tells in whole seconds.
         assert limit - 1 <= seconds(worker, "started_at", "finished_at") <= limit + 3
@@ -56,6 +56,47 @@ def test_limits_end_what_takes_too_long_and_nothing_else(hasty: Sandbox) -> None
     assert place.wait_event(in_time)["status"] == "succeeded"
     assert place.wait_event(longer)["status"] == "succeeded"
     place.wait_no_pods()
+
+
+@local_only  # the real control plane here has a kubelet that runs nothing
+def test_a_worker_over_its_limit_gets_its_grace_and_is_recorded_with_its_last_words() -> None:
+    """It saves what it has when it is told to go; both its result and its kept log have what it says then."""
+    script = "trap 'echo saved half of it; exit 3' TERM; echo begun; while :; do sleep 0.05; done"
+    with sandbox(kubelet="process") as place:
+        replica = place.start()
+        event_id = place.send("scale_up", pod_count=1, timeout_seconds=1, command=["sh", "-c", script])
+        worker = only_worker(place, event_id)
+        assert (worker["status"], worker["reason"], worker["exit_code"]) == (
+            "failed",
+            "DeadlineExceeded",
+            "3",
+        )
+        assert worker["message"].splitlines()[::2] == ["begun", "saved half of it"]  # the shell tells between
+        assert worker["finished_at"] >= worker["started_at"] > ""
+        assert replica.lines(action="worker_overtime", event_id=event_id, index=0)
+        kept = place.redis.keys(f"otto:scale:events:ottoscaler:log:{event_id}:0:0")
+        assert len(kept) == 1
+        place.wait_no_pods()
+
+
+def test_a_worker_over_its_limit_keeps_its_reason_when_its_owner_dies_in_its_grace(tmp_path: Path) -> None:
+    (tmp_path / "slow.yaml").write_text(TOO_BIG.replace(NOWHERE, "terminationGracePeriodSeconds: 20"))
+    with sandbox(OTTO_LEASE_SECONDS="1", OTTO_TEMPLATES_DIR=str(tmp_path)) as place:
+        replica = place.start()
+        slow = {"SIM_TERM_SECONDS": "8"}
+        event_id = place.scale_up(1, run_seconds=FOREVER, env=slow, timeout_seconds="1", profile="slow")
+        key = f"otto:scale:events:ottoscaler:event:{event_id}"
+        wait_for(
+            lambda: [p for p in place.kube.workers(event_id) if p["metadata"].get("deletionTimestamp")],
+            "its Pod is asked to go",
+            30,
+        )
+        replica.kill()
+        assert place.redis.hexists(key, "t:0")
+        place.start()
+        worker = only_worker(place, event_id)
+        assert (worker["status"], worker["reason"], worker["attempt"]) == ("failed", "DeadlineExceeded", "0")
+        assert len(place.results("worker", event_id)) == 1
 
 
 def test_a_start_that_fails_keeps_its_reason_where_the_pending_timeout_comes_before_the_grace(
@@ -70,6 +111,7 @@ def test_a_start_that_fails_keeps_its_reason_where_the_pending_timeout_comes_bef
         assert word in worker["message"]
 
 
+NOWHERE = 'nodeSelector: {example.org/no-such-node: "1"}'
 TOO_BIG = """\
 apiVersion: v1
 kind: Pod

@@ -12,4 +12,5 @@ if state.rest == '' then
 end
 local intent = redis.call('HGET', key, 'c:' .. index)
 if intent then return {'cancelling', intent} end
+if overtime_since(key, index, attempt) then return {'overtime'} end
 return {'ok'}

@@ -89,6 +89,12 @@ local function index_state(key, index)
   return {kind = kind, attempt = attempt, rest = rest}
 end
 
+-- Since when an attempt is to end for its time limit ('t:index' is 'attempt:ms'); nil where it is not.
+local function overtime_since(key, index, attempt)
+  local marked, since = string.match(redis.call('HGET', key, 't:' .. index) or '', '^(%d+):(%d+)$')
+  return marked == attempt and tonumber(since) or nil
+end
+
 -- Remember where an attempt that begins has its Pod: once for the event, and by index only where that differs.
 local function note_namespace(key, index)
   if redis.call('HSETNX', key, 'ns', NAMESPACE) == 1 then return end
@@ -212,7 +218,7 @@ local function record(id, key, index, attempt, uid, r, now)
     'message', r.message, 'metadata', e[2], 'created_at', r.created_at, 'started_at', r.started_at,
     'finished_at', r.finished_at)
   redis.call('HINCRBY', key, COUNTERS[r.status], 1)
-  redis.call('HDEL', key, 'c:' .. index)
+  redis.call('HDEL', key, 'c:' .. index, 't:' .. index)
   if e[3] then end_victim(e[3], id, index, r.status) end
   local done = redis.call('HINCRBY', key, 'done', 1)
   -- A long event's first results are kept until the retention time after its end, not after theirs.
@@ -232,6 +238,7 @@ local function cancel_index(id, key, index, by, why, at, now)
   local state = index_state(key, index)
   if state and state.kind == 'd' then return nil end
   if redis.call('HEXISTS', key, 'c:' .. index) == 1 then return nil end
+  if state and state.kind == 's' and overtime_since(key, index, state.attempt) then return nil end -- it ends anyway
   if state and state.kind == 's' then
     redis.call('HSET', key, 'c:' .. index, now .. ':' .. by .. ':' .. why)
     return {state.attempt, state.rest, false}

@@ -1,5 +1,5 @@
 -- Record an index's result: A = id, owner, epoch, index, attempt, uid, own ('1': also against an intent to
--- cancel), then pod, node, status, reason, exit_code, message, created_at, started_at, finished_at.
+-- cancel it, or to end it for its time limit), then pod, node, status, reason, exit_code, message, created_at, started_at, finished_at.
 local failure = check_streams()
 if failure then return failure end
 if wiped() then return {'wiped'} end
@@ -13,6 +13,7 @@ if not state or state.kind ~= 's' or state.attempt ~= attempt then return {'stal
 if uid ~= '' and state.rest ~= '' and state.rest ~= uid then return {'stale'} end
 local intent = redis.call('HGET', key, 'c:' .. index)
 if intent and A[7] ~= '1' then return {'cancelling', intent} end
+if A[7] ~= '1' and overtime_since(key, index, attempt) then return {'overtime'} end
 local ended = record(id, key, index, attempt, uid, {pod = A[8], node = A[9], status = A[10], reason = A[11],
   exit_code = A[12], message = A[13], created_at = A[14], started_at = A[15], finished_at = A[16]}, now_ms())
 if ended then return {'ended', ended[1], tostring(ended[2])} end

@@ -14,6 +14,7 @@ end
 if uid ~= '' and state.rest ~= '' and state.rest ~= uid then return {'stale'} end
 local intent = redis.call('HGET', key, 'c:' .. index)
 if intent then return {'cancelling', intent} end
+if overtime_since(key, index, attempt) then return {'overtime'} end
 local due = now_ms() + tonumber(A[7])
 redis.call('HSET', key, 'i:' .. index, 'w:' .. (tonumber(attempt) + 1) .. ':' .. due .. ':' .. A[8], 'progress', '1')
 -- For the status page; bounded, the oldest stay.

@@ -61,9 +61,9 @@ def test_delete_s_reply_shows_a_pod_that_had_ended_before_it() -> None:
 def test_delete_s_reply_after_somebody_else_s_delete_shows_no_end_of_the_worker_s_own() -> None:
     killed = replace(RUNS, phase=Phase.FAILED, exit_code=143, deleting=True)
     for made, reply in (
-        (subscription(RUNS), replace(killed, given_grace=True)),  # another replica's delete came first
+        (subscription(RUNS), replace(killed, grace_seconds=30)),  # another replica's delete came first
         (subscription(RUNS, replace(RUNS, deleting=True)), killed),  # a finalizer keeps it
-        (subscription(RUNS), replace(RUNS, deleting=True, given_grace=True)),  # it still runs
+        (subscription(RUNS), replace(RUNS, deleting=True, grace_seconds=30)),  # it still runs
     ):
         made.asked_to_go(reply)
         assert made.end is None

@@ -1,0 +1,107 @@
+"""How a worker's Pod goes: deleted when its end is durable, or asked to go and waited for until its end."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from ottoscaler.errors import KubernetesError, NotYet, PodGone, RedisError, Stopping
+from ottoscaler.model import Status
+from ottoscaler.workers.attempt import Attempt
+from ottoscaler.workers.logs import Try, keep_log
+from ottoscaler.workers.monitor import LONGEST_WAIT_SECONDS, is_gone, until_next_look
+
+DELETE_TRIES = 5  # then the reconciler sweeps the Pod; its result stands
+
+
+def note_unseen(a: Attempt) -> None:
+    """Before the end is durable: let the sweep find the Pod by its name, where its labels do not show it,
+    should this process not live to delete it."""
+    uid = a.subscription.uid
+    if not uid or a.noted_unseen or a.subscription.certain or a.deps.elsewhere or not a.may_be_lost:
+        return
+    unseen, name = a.deps.ledger.unseen, a.subscription.name
+    a.deps.retrier.call("noting a Pod that the watch does not show", lambda: unseen.note(name, uid))
+    a.noted_unseen = True
+
+
+def _forget_unseen(a: Attempt) -> None:
+    if a.noted_unseen:
+        with suppress(RedisError):  # the sweep looks, and finds that it has gone
+            a.deps.ledger.unseen.forget(a.subscription.name)
+
+
+def delete(a: Attempt, uid: str, *, kept_seconds: float = 0.0) -> None:
+    """Ask for the Pod to go, unless it is going, has gone, or is kept for a look at it."""
+    deps, subscription = a.deps, a.subscription
+    if not uid or subscription.certain:
+        return
+    view = subscription.view if subscription.view is not None and subscription.view.uid == uid else None
+    if view is not None and view.deleting:
+        return
+    if kept_seconds > 0 and view is not None and view.terminal:  # the sweep deletes it when they are over
+        return
+    if view is not None and view.terminal:
+        deps.metrics.pod_reaction.observe(time.monotonic() - subscription.seen_at)
+    tries = None if subscription.looked_at else DELETE_TRIES  # the reconciler sees no more than the watch
+    try:
+        deps.retrier.call("deleting a Pod", lambda: deps.pods.delete(subscription.name, uid), tries=tries)
+        a.log.debug("pod_deleted", "the Pod was deleted")
+        _forget_unseen(a)
+    except PodGone:
+        subscription.lost()
+        _forget_unseen(a)
+    except (KubernetesError, Stopping) as error:
+        a.log.warning("delete_failed", f"the Pod is left to the reconciler: {error}")
+
+
+def see_it_go(
+    a: Attempt, over: Callable[[], bool], status: Status, left: Callable[[], float] = lambda: math.inf
+) -> bool:
+    """Under a durable intent: ask the Pod to go, with its own grace, and wait until it is gone or ``over``.
+
+    ``status`` is what its worker will be recorded with, for its log. False where ``left`` seconds were up
+    first. Raises NotYet where this thread may not wait, and Stopping where the next replica goes on.
+    """
+    deps, subscription, asked = a.deps, a.subscription, False
+    while not over():
+        subscription.look()
+        if is_gone(a, cancelled=True) or over():
+            break
+        view = subscription.view
+        if view is not None and view.deleting:
+            keep_log(a, status, Try.WHILE_GOING)
+        a.check_ownership()
+        if deps.abandon.is_set() or a.run.leaving:
+            raise Stopping("the worker whose Pod is to go is left to the next replica")
+        # One whose phase has ended would be removed at once, before its node has told of its containers.
+        if not asked and not (view is not None and (view.deleting or view.terminal)):
+            asked = True
+            keep_log(a, status, Try.BEFORE_GOING)
+            _ask_to_go(a)
+            continue
+        seconds = left()
+        if seconds <= 0:
+            return False
+        if not a.waits:
+            raise NotYet("the Pod that is to go is not gone yet")
+        wait = min(until_next_look(a, LONGEST_WAIT_SECONDS), seconds)
+        if not subscription.wait(wait) and not subscription.looked_at:
+            a.log.warning("cancel_waits", "a Pod that was asked to go is still there; its node may be lost")
+    keep_log(a, status, Try.BEFORE_RESULT)
+    return True
+
+
+def _ask_to_go(a: Attempt) -> None:
+    deps, subscription = a.deps, a.subscription
+    try:
+        reply = deps.retrier.call(
+            "asking a Pod to go",
+            lambda: deps.pods.delete(subscription.name, subscription.uid, told=True),
+        )
+    except PodGone:
+        subscription.lost()
+    else:
+        deps.watcher.asked_to_go(reply)
