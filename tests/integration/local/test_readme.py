@@ -22,9 +22,9 @@ SECONDS = 60
 KUBECTL = shutil.which("kubectl")
 
 
-def blocks(heading: str) -> list[str]:
+def blocks(heading: str, page: str = "README.md") -> list[str]:
     """The blocks under a heading."""
-    section = (ROOT / "README.md").read_text().split(f"\n## {heading}", 1)[1].split("\n## ", 1)[0]
+    section = (ROOT / page).read_text().split(f"\n## {heading}", 1)[1].split("\n## ", 1)[0]
     return re.findall(r"^```\w*\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
 
 
@@ -144,6 +144,36 @@ def test_own_commands_and_the_python_api_work_as_they_are_shown(
     assert said[1].count("build-18") == 4
     (tmp_path / "example.py").write_text(python)
     assert terminal.type("python example.py") == "succeeded\n"
+
+
+QUICKSTART = {
+    "3. Run": "first",
+    "4. See": "no such test\n",
+    "5. Take": "cancelled",
+    "6. Make": "did you mean",
+    "7. Hold": "succeeded",
+}
+
+
+def test_quickstart_is_typed_as_it_stands(
+    make_local: subprocess.Popen[str], path: str, tmp_path: Path
+) -> None:
+    printed(make_local)
+    terminal = Terminal(tmp_path, path)
+    for heading, expected in QUICKSTART.items():
+        for block in blocks(heading, "docs/quickstart.md"):
+            first = block.partition("\n")[0]
+            if first.startswith(". "):
+                terminal.type(first)
+            typed = terminal.type(f"{{\n{block}}} 2>&1")
+            if "dead list" in block:  # the service judges an event in its own time
+                wait_for(partial(_says, terminal, "ottoscaler dead list", expected), block)
+            else:
+                assert expected in typed or "XADD" in block
+
+
+def _says(terminal: Terminal, line: str, expected: str) -> bool:
+    return expected in terminal.type(line)
 
 
 def test_lines_that_make_local_prints_work_in_their_order(
