@@ -1,4 +1,4 @@
-"""What the docs tell an operator to type works as it stands, whatever namespace kubectl happens to point at."""
+"""What the docs tell an operator to type works as it stands, whatever namespace kubectl points at."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ WITHOUT = re.compile(
     r"kubectl (drain|cordon|create namespace|apply -k|delete -k|get nodes|api-resources|config)\b"
 )
 TYPED = re.compile(r"(?:^    +|`)(kubectl (?:-|[a-z-]+ )[^`\n]*)", re.MULTILINE)
-# Of the local cluster and of kind, whose only namespace is the current one; what is said about a command is no line.
+# What is said about a command is no line to type.
 SAID = ("kubectl get --raw", "kubectl get jobs", "kubectl exec", "kubectl port-forward", "kubectl describe")
 
 
 def lines() -> list[tuple[str, str]]:
     """Every kubectl line of the docs, with its page."""
-    found = []
-    for page in sorted(DOCS.glob("*.md")):
-        for line in TYPED.findall(page.read_text(encoding="utf-8")):
-            if line.strip() not in SAID:
-                found.append((page.name, line))
-    return found
+    return [
+        (page.name, line)
+        for page in sorted(DOCS.glob("*.md"))
+        for line in TYPED.findall(page.read_text(encoding="utf-8"))
+        if line.strip() not in SAID
+    ]
 
 
 def test_every_kubectl_line_names_its_namespace() -> None:
