@@ -115,6 +115,7 @@ class PodView:
     disruption: str  # the DisruptionTarget condition's reason, else empty
     disruption_message: str
     managed: bool = True  # by its labels, so that a watch on ours shows it
+    owner: str = ""  # the incarnation that created it, by its label
     gated: bool = False  # it was created with our scheduling gate, and shows one
 
     @property

@@ -23,7 +23,6 @@ from ottoscaler.controller.adoptees import Adoptees
 from ottoscaler.controller.arrivals import Arrivals
 from ottoscaler.controller.backlog import Backlog
 from ottoscaler.controller.dispatcher import Dispatcher
-from ottoscaler.controller.former_namespaces import FormerNamespaces
 from ottoscaler.controller.handover import Handover
 from ottoscaler.controller.head_starts import HeadStarts
 from ottoscaler.controller.housekeeping import Housekeeping
@@ -41,17 +40,18 @@ from ottoscaler.controller.sights import PodSights
 from ottoscaler.controller.stream_reader import StreamReader
 from ottoscaler.controller.sweep import PodSource, Sweep
 from ottoscaler.controller.takeover import Takeover
+from ottoscaler.controller.unwatched import Unwatched
 from ottoscaler.kube.client import connect
 from ottoscaler.kube.deleter import PodDeleter
+from ottoscaler.kube.selection import WantedOwners
 from ottoscaler.kube.watcher import PodWatcher
 from ottoscaler.ledger.identity import ReplicaIdentity
 from ottoscaler.ledger.lease import Lease
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.pause import Pause
 from ottoscaler.ledger.redis_client import RedisClient
-from ottoscaler.ledger.surveys import Surveys
+from ottoscaler.ledger.surveys import EVERYBODY, Surveys
 from ottoscaler.model import KeepLogs, Phase, PodView
-from ottoscaler.pods.labels import selector
 from ottoscaler.pods.templates import Templates
 from ottoscaler.retry import Retrier
 from ottoscaler.status.page import Page
@@ -120,10 +120,11 @@ class Parts:
         self._unclaimed: Mailbox[PodView] = Mailbox(UNCLAIMED_AT_ONCE)
         self._arrivals = Arrivals(self.registry, self._unclaimed.wake)
         identity = ReplicaIdentity(s.redis_consumer)
+        identity.become()
         self._ledger = Ledger(self._redis, identity, self.registry.lose)
         self.watcher = PodWatcher(
             self._pods,
-            selector(s.instance),
+            WantedOwners(s.instance, lambda: identity.incarnations),
             poll_seconds=s.poll_seconds,
             unclaimed=self._unclaimed.put,
             arrived=self._arrivals.note,
@@ -161,6 +162,7 @@ class Parts:
             "in_hand": self._in_hand.count(),
             "lease_seconds": s.lease_seconds,
             "stopping": self._phases.stopping.is_set(),
+            "watches": EVERYBODY if self.watcher.owners is None else " ".join(sorted(self.watcher.owners)),
             "at": time.time(),
         }
 
@@ -229,6 +231,7 @@ class Parts:
             self.scale_downs,
             self._head_starts,
             self.metrics,
+            self.watcher.include,
         )
         self.listener = Listener(
             self._reader,
@@ -273,13 +276,14 @@ class Parts:
                 PodSights(self._ledger, self.watcher, self._pods, self.deleter, instance=s.instance),
                 self.deleter,
             ),
-            FormerNamespaces(
+            Unwatched(
                 self._ledger,
                 self._pods,
+                self.watcher,
                 self.deleter,
+                self._surveys,
                 self._sweep_of,
-                selector=selector(s.instance),
-                claimed=self.watcher.claimed,
+                instance=s.instance,
             ),
             Housekeeping(
                 self._ledger,

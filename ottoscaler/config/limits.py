@@ -26,7 +26,7 @@ def limits(settings: Settings) -> Limits:
 
 
 def pod_defaults(settings: Settings) -> PodDefaults:
-    """The values for what an event leaves out. The installation is filled in when a Pod is planned."""
+    """The values for what an event leaves out. Installation and owner are filled in when a Pod is planned."""
     return PodDefaults(
         instance=settings.instance,
         installation="",

@@ -75,9 +75,10 @@ class Backlog:
         if not waiting:
             return
         views = {view.worker: view for view in self._watcher.views()}
+        listed = self._watcher.catch_up(0)  # else the list of their Pods is on its way
         for task in waiting:
             view = views.get(task.worker)
-            if running_too or view is None or view.terminal:
+            if running_too or (view.terminal if view is not None else listed):
                 self._settle(task.worker)
 
     def _let_go_of_cancelled(self) -> None:

@@ -6,6 +6,7 @@ dead letter with a sentence, and costs nobody else anything.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ottoscaler.controller.head_starts import HeadStarts
@@ -42,6 +43,7 @@ class Intake:
         scale_downs: ScaleDowns,
         head_starts: HeadStarts,
         metrics: Metrics,
+        watch: Callable[[Sequence[str] | None], None],
     ) -> None:
         self._reader = reader
         self._ledger = ledger
@@ -50,6 +52,7 @@ class Intake:
         self._scale_downs = scale_downs
         self._head_starts = head_starts
         self._metrics = metrics
+        self._watch = watch  # these owners' Pods too
 
     def knows(self, event_id: str) -> bool:
         """Whether the event is in this replica's hands."""
@@ -136,6 +139,8 @@ class Intake:
                 return False
             log.info("event_taken", "a scale_down was taken", **_about(event))
             return True
+        if record.indexes:  # whoever owned it before may have created Pods of it
+            self._watch(record.before)
         run = EventRun(event, pod_plan, record, head_start=head_start, planner=self._reader.planned)
         if not self._registry.add(run):
             return False

@@ -37,10 +37,12 @@ class EventReader:
         return parse_event(entry.id, entry.fields or (), limits or self._limits)
 
     def plan(self, event: Event) -> PodPlan | None:
-        """How to build the Pods of a scale_up, for the present installation."""
+        """How to build the Pods of a scale_up, as this incarnation's and for the present installation."""
         if not isinstance(event, ScaleUp):
             return None
-        return plan(event, self._templates, replace(self._defaults, installation=self._identity.installation))
+        me = self._identity
+        defaults = replace(self._defaults, installation=me.installation, owner=me.incarnation)
+        return plan(event, self._templates, defaults)
 
     def again(self, record: Record) -> tuple[Event, PodPlan | None, str]:
         """Event and plan of one that was taken before, and why there is no plan: this replica's policy or

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from ottoscaler.controller.arrivals import Arrivals
 from ottoscaler.controller.backlog import Backlog
-from ottoscaler.controller.former_namespaces import FormerNamespaces
 from ottoscaler.controller.housekeeping import Housekeeping
 from ottoscaler.controller.sweep import Sweep
+from ottoscaler.controller.unwatched import Unwatched
 from ottoscaler.errors import RedisError
 from ottoscaler.model import PodView
 from ottoscaler.telemetry.logs import flood
@@ -32,7 +32,7 @@ class Reconciler(Loop):
         arrivals: Arrivals,
         backlog: Backlog,
         sweep: Sweep,
-        former: FormerNamespaces,
+        unwatched: Unwatched,
         housekeeping: Housekeeping,
         control: Control,
     ) -> None:
@@ -41,7 +41,7 @@ class Reconciler(Loop):
         self._arrivals = arrivals
         self._backlog = backlog
         self._sweep = sweep
-        self._former = former
+        self._unwatched = unwatched
         self._housekeeping = housekeeping
         self._next_sweep = 0.0
         self._next_housekeeping = 0.0
@@ -71,7 +71,7 @@ class Reconciler(Loop):
             self._next_sweep = now + SWEEP_SECONDS
             self._backlog.step()
             self._sweep.step()
-            self._former.step(now)
+            self._unwatched.step()
             flood.sweep()
             self._housekeeping.measure()
         if now >= self._next_housekeeping:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 
-from ottoscaler.errors import Fenced, Stopping
+from ottoscaler.errors import Fenced, KubernetesError, Stopping
 from ottoscaler.events.values import told_metadata
 from ottoscaler.kube.deleter import PodDeleter
 from ottoscaler.kube.watcher import PodWatcher
@@ -21,7 +21,7 @@ from ottoscaler.ledger.records import IndexStage, Record, Word
 from ottoscaler.model import PodView, ScaleDown, WorkerId
 from ottoscaler.pods.labels import pod_name
 from ottoscaler.retry import Retrier
-from ottoscaler.telemetry.logs import get_logger
+from ottoscaler.telemetry.logs import flood, get_logger
 from ottoscaler.telemetry.metrics import Metrics
 from ottoscaler.workers.in_hand import InHand
 
@@ -35,6 +35,7 @@ LOOK_SECONDS = 0.1  # between two looks whether they are
 ROUNDS = 3  # of choosing, where workers ended or began between the look and the choice
 
 
+_NOWHERE: Mapping[str, PodView] = {}
 Victims = list[tuple[str, int]]  # pairs of event and index
 
 
@@ -237,7 +238,7 @@ class ScaleDowns:
                 "looking for victims",
                 lambda: self._steps.candidates(event.event_id, event.task_id),
             )
-            order = self._order(records, keep_running=event.keep_running)
+            order = self._order(records, self._elsewhere(event, records), keep_running=event.keep_running)
             for part in batches(order):
                 chosen = self._retrier.call(
                     "choosing victims",
@@ -249,33 +250,59 @@ class ScaleDowns:
                 break
         return chosen
 
-    def _order(self, records: list[Record], *, keep_running: bool) -> list[tuple[str, int]]:
+    def _elsewhere(self, event: ScaleDown, records: list[Record]) -> dict[str, PodView] | None:
+        """Other replicas' Pods, which the watch does not show, where it matters how far they are. ``None``
+        where the API server does not say."""
+        if event.pod_count is None and not event.keep_running:
+            return {}
+        hidden = {
+            record.event_id
+            for record in records
+            for index, state in record.indexes.items()
+            if state.stage is IndexStage.BEGUN
+            and state.uid
+            and self._view(WorkerId(record.event_id, index, state.attempt), state.uid) is None
+        }
+        try:
+            return self._watcher.look_at_events(sorted(hidden)) if hidden else {}
+        except KubernetesError as error:
+            flood.warning("victims_unseen", f"other replicas' Pods cannot be looked at: {error}")
+            return None
+
+    def _order(
+        self, records: list[Record], elsewhere: dict[str, PodView] | None, *, keep_running: bool
+    ) -> list[tuple[str, int]]:
         """Not yet created, Pending, Running; the newest first within each."""
         ranked: list[tuple[int, tuple[int, int], int, str]] = []
         for record in records:
             for index in range(record.count):
-                rank = self._rank(record, index)
+                rank = self._rank(record, index, elsewhere)
                 if rank is None or (rank == 2 and keep_running):
                     continue
                 ms, _, seq = record.event_id.partition("-")
                 ranked.append((rank, (-int(ms), -int(seq)), -index, record.event_id))
         return [(event_id, -index) for _, _, index, event_id in sorted(ranked)]
 
-    def _rank(self, record: Record, index: int) -> int | None:
+    def _rank(self, record: Record, index: int, elsewhere: dict[str, PodView] | None) -> int | None:
         state = record.indexes.get(index)
         if index in record.intents or (state is not None and state.stage is IndexStage.DONE):
             return None
         if state is None or state.stage is IndexStage.WAITING:
             return 0
-        view = self._view(WorkerId(record.event_id, index, state.attempt), state.uid)
+        view = self._view(WorkerId(record.event_id, index, state.attempt), state.uid, elsewhere or {})
+        if view is None and state.uid:
+            return 2 if elsewhere is None else 1  # it may be running
         if view is None:
-            return 1 if state.uid else 0
+            return 0
         if view.ended:
             return None  # it ended before any intent
         return 2 if view.running else 1
 
-    def _view(self, worker: WorkerId, uid: str) -> PodView | None:
-        view = self._watcher.view(pod_name(self._instance, worker.event_id, worker.index, worker.attempt))
+    def _view(
+        self, worker: WorkerId, uid: str, elsewhere: Mapping[str, PodView] = _NOWHERE
+    ) -> PodView | None:
+        name = pod_name(self._instance, worker.event_id, worker.index, worker.attempt)
+        view = self._watcher.view(name) or elsewhere.get(name)
         if view is None or (uid and view.uid != uid):
             return None
         # Without a UID in the ledger, only the labels tell that a Pod of that name is ours.

@@ -45,6 +45,10 @@ class PodSights:
         """Whether a worker of this process waits for that Pod."""
         return self._watcher.claimed(name)
 
+    def shared(self, view: PodView) -> bool:
+        """Whether another replica's worker may wait for it: this replica did not create it."""
+        return view.owner != self._ledger.identity.incarnation
+
     def views(self) -> list[PodView]:
         """The Pods as last seen; of those that only the ledger knows, what a look shows by the next call.
 

@@ -20,8 +20,8 @@ from ottoscaler.telemetry.logs import get_logger
 log = get_logger(__name__)
 
 USUAL_SIGHTS = 2  # of a Pod that is left over, before it is deleted
-# Beside other replicas, whose deletes wait their turn on a busy API server: 12 s. With 2, each worker of
-# a burst through ten replicas cost a delete too many (docs/scaling.md).
+# Where another replica's delete may wait its turn on a busy API server: 12 s. With 2, each worker of a burst
+# through ten replicas that all watched it cost a delete too many.
 SIGHTS_BESIDE_OTHERS = 5
 STATES_A_SCRIPT = 500
 
@@ -37,6 +37,9 @@ class PodSource(Protocol):
 
     def claimed(self, name: str) -> bool:
         """Whether a worker of this process waits for that Pod."""
+
+    def shared(self, view: PodView) -> bool:
+        """Whether another replica's worker may wait for it, where there are others."""
 
 
 class Sweep:
@@ -91,7 +94,8 @@ class Sweep:
         views = [v for v in views if self._concerns_us(v)]
         keys = [(v.worker.event_id, v.worker.index) for v in views if v.worker is not None]
         for view, (event, owner, state, _intent) in zip(views, self._ledger.upkeep.states(keys), strict=True):
-            if event is EventState.OPEN and owner != self._ledger.owner:
+            late_here = view.owner in self._ledger.identity.incarnations  # this replica's, when it was frozen
+            if event is EventState.OPEN and owner != self._ledger.owner and not late_here:
                 continue  # its owner sees it too
             if self._row(view, event, state).fate is Fate.DELETE:
                 log.warning(
@@ -133,7 +137,7 @@ class Sweep:
         if row.fate is Fate.LEAVE:
             return
         sights = self._sights.get(view.uid, 0) + 1
-        if sights < self._enough(row.sights):
+        if sights < self._enough(row.sights, view):
             seen[view.uid] = sights
         elif row.fate is Fate.REPORT:
             self._report(view)
@@ -144,16 +148,15 @@ class Sweep:
                 )
             self._delete(view)
 
-    def _enough(self, sights: Sights) -> int:
+    def _enough(self, sights: Sights, view: PodView) -> int:
         if sights is Sights.USUAL:
-            return SIGHTS_BESIDE_OTHERS if self._lease.peers else USUAL_SIGHTS
+            shared = self._lease.peers and self._watcher.shared(view)
+            return SIGHTS_BESIDE_OTHERS if shared else USUAL_SIGHTS
         return {Sights.NONE: 0, Sights.ONE: 1, Sights.TWO: 2}[sights]
 
     def _delete(self, view: PodView) -> None:
         self._going.add(view.uid)
-        log.info(
-            "pod_swept", f"{view.uid}: a leftover Pod, whose result is recorded, is deleted", **view.about
-        )
+        log.info("pod_swept", "a leftover Pod, whose result is recorded, is deleted", **view.about)
         self._deleter.delete(view.name, view.uid, lambda: self._going.discard(view.uid), view.about)
 
     def _report(self, view: PodView) -> None:

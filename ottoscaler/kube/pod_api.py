@@ -68,9 +68,12 @@ class PodApi(Protocol):
         Raises KubernetesError, with status 403 where the Role does not allow it.
         """
 
-    def list(self, selector: str, progress: Callable[[], None] = ...) -> tuple[list[PodView], str]:
+    def list(
+        self, selector: str, progress: Callable[[], None] = ..., *, cached: bool = ...
+    ) -> tuple[list[PodView], str]:
         """All Pods that match, and the resource version to watch from. A failure is unknown, never zero.
-        ``progress`` is called for each piece that comes."""
+        ``progress`` is called for each piece that comes. With ``cached``, as the API server's cache has them:
+        some moments old, and without a read of its store."""
 
     def watch(
         self, selector: str, version: str, *, seconds: int, silence: float, opened: Callable[[Any], None]

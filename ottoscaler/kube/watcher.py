@@ -1,7 +1,8 @@
-"""One shared watch on all Pods of the instance, which wakes exactly the worker whose Pod changed.
+"""One shared watch on this replica's Pods, which wakes exactly the worker whose Pod changed.
 
-List, then watch from there; resume from the last version; list again after 410 and tell waiters what
-vanished meanwhile. While the watch is unhealthy, a list every ``poll_seconds`` stands in for it.
+List, then watch from there; resume from the last version; list again after 410, or when more owners' Pods are
+to be seen, and tell waiters what vanished meanwhile. While the watch is unhealthy, a list every
+``poll_seconds`` stands in for it.
 """
 
 from __future__ import annotations
@@ -9,13 +10,15 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ottoscaler.errors import KubernetesError, UnusableAnswer, VersionExpired
 from ottoscaler.kube.pod_api import PodApi
+from ottoscaler.kube.selection import MOST_OWNERS, UNLABELLED, Selection, WantedOwners
 from ottoscaler.kube.subscription import Subscription
 from ottoscaler.model import JsonObject, PodView
+from ottoscaler.pods.labels import selector, selector_of_events
 from ottoscaler.pods.view import parse_pod
 from ottoscaler.telemetry.logs import flood, get_logger
 from ottoscaler.threads import Control, Loop
@@ -26,6 +29,7 @@ log = get_logger(__name__)
 # connection is told from a quiet namespace within seconds and not within a TCP time-out.
 WATCH_SECONDS = 10
 DOUBTFUL_WATCH_SECONDS = 1  # after a silent watch, until one ends or speaks
+RELIST_SECONDS = 0.5  # at least between two lists for more owners: takeovers in a row make one list
 SILENCE_SECONDS = 1.5  # past a watch's end without a byte: the connection is dead
 
 
@@ -44,7 +48,7 @@ class PodWatcher(Loop):
     def __init__(
         self,
         pods: PodApi,
-        selector: str,
+        wanted: WantedOwners,
         *,
         poll_seconds: float,
         unclaimed: Callable[[PodView], None],
@@ -54,12 +58,14 @@ class PodWatcher(Loop):
     ) -> None:
         super().__init__(control)
         self._pods = pods
-        self._selector = selector
+        self._wanted = wanted
         self._poll_seconds = poll_seconds
         self._unclaimed = unclaimed  # of a Pod that ended or went, and no worker here waits for
         self._arrived = arrived  # of one that has just come, likewise
         self._restarted = restarted
         self._lock = threading.Lock()
+        self._selection = wanted.selection()  # of what is known below, and of the watch
+        self._listed_at = -RELIST_SECONDS  # monotonic
         self._views: dict[str, PodView] = {}
         self._subscriptions: dict[str, Subscription] = {}
         self._version = ""
@@ -68,6 +74,7 @@ class PodWatcher(Loop):
         self._healthy = False
         self._problem = "not synced yet"
         self.synced = threading.Event()  # set with the first list, never cleared
+        self._caught_up = threading.Event()  # what is wanted is selected
 
     # --- for the workers and the reconciler
 
@@ -97,11 +104,14 @@ class PodWatcher(Loop):
                 subscription.forget()
             if subscription.view is None and view is not None:
                 (subscription.found if looked_up else subscription.update)(view, time.monotonic())
+        if view is not None:
+            self._show(view)
 
     def found(self, subscription: Subscription, view: PodView) -> None:
         """The API server has the subscription's Pod, whatever the watch said."""
         with self._lock:
             subscription.found(view, time.monotonic())
+        self._show(view)
 
     def asked_to_go(self, reply: JsonObject) -> None:
         """What a delete's answer shows of a Pod, for the worker that waits for it, if one does here."""
@@ -130,7 +140,7 @@ class PodWatcher(Loop):
             return self._views.get(name)
 
     def views(self) -> list[PodView]:
-        """All Pods of the instance as last seen."""
+        """All Pods that the watch shows, as last seen."""
         with self._lock:
             return list(self._views.values())
 
@@ -138,6 +148,42 @@ class PodWatcher(Loop):
         """The Pods, as last seen, for which a worker of this process waits."""
         with self._lock:
             return [each.view for each in self._subscriptions.values() if each.view is not None]
+
+    def shows(self, view: PodView) -> bool:
+        """Whether the watch, as it is now, shows a Pod with these labels."""
+        return self._selection.shows(view)
+
+    @property
+    def owners(self) -> frozenset[str] | None:
+        """Those whose Pods the watch shows now; ``None``: all Pods of the instance."""
+        return self._selection.owners
+
+    def include(self, owners: Iterable[str] | None) -> None:
+        """Show these owners' Pods too (``None``: all of the instance), soon: with the next list, which this
+        brings about where one is needed. Returns at once."""
+        with self._lock:
+            self._wanted.want((UNLABELLED,) if owners is None else owners, time.monotonic())
+            if self._selection.includes(self._wanted.selection()):
+                return
+            self._caught_up.clear()
+        self.interrupt()
+
+    def _show(self, view: PodView) -> None:
+        """A Pod of a worker here that has our labels but another owner's: have the watch show it."""
+        if view.managed and view.instance == self._wanted.instance and not self._selection.has(view.owner):
+            self.include((view.owner,))
+
+    def catch_up(self, seconds: float) -> bool:
+        """Wait, for so long at most, until the watch shows the Pods of all owners that were asked for."""
+        return self._caught_up.wait(seconds)
+
+    def look_at_events(self, event_ids: Sequence[str]) -> dict[str, PodView]:
+        """By name, the Pods of these events, whichever replica has them: one list, from the API server's
+        cache. Raises KubernetesError."""
+        instance = self._wanted.instance
+        few = len(event_ids) <= MOST_OWNERS
+        text = selector_of_events(instance, event_ids) if few else selector(instance)
+        return {view.name: view for view in self._pods.list(text, cached=True)[0]}
 
     def claimed(self, name: str) -> bool:
         """Whether a worker of this process waits for that Pod."""
@@ -149,7 +195,7 @@ class PodWatcher(Loop):
         return self._healthy, "" if self._healthy else self._problem
 
     def interrupt(self) -> None:
-        """Cut the open watch, so that a stop need not wait for its end."""
+        """Cut the open watch, so that a stop, or a list for more owners, need not wait for its end."""
         response = self._response
         if response is not None:
             _cut(response)
@@ -157,10 +203,15 @@ class PodWatcher(Loop):
     # --- the watch thread
 
     def step(self, now: float) -> None:  # noqa: ARG002 - the watch waits by itself
-        """List where there is no version to go on from, then follow one watch to its end."""
-        if not self._version:
+        """List where there is no version to go on from, or more is to be seen; then follow one watch to its
+        end."""
+        if self._version and not self._caught_up.is_set():
+            self._stop.wait(max(0.0, self._listed_at + RELIST_SECONDS - time.monotonic()))
+        if not (self._version and self._caught_up.is_set()):
             self._list()
-        self._follow()
+        if self._caught_up.is_set():
+            self._follow()
+            self._narrow(time.monotonic())
 
     def pause(self, seconds: float) -> float:
         if self.synced.is_set() and self._silent:
@@ -183,12 +234,15 @@ class PodWatcher(Loop):
             self._version = ""
 
     def _list(self) -> None:
-        asked_at = time.monotonic()
-        found, version = self._pods.list(self._selector, self._progress)
+        asked_at = self._listed_at = time.monotonic()
+        with self._lock:
+            selection = self._wanted.selection()
+        found, version = self._pods.list(selection.text, self._progress)
         views = {view.name: view for view in found}
         now = time.monotonic()
         with self._lock:
-            vanished = [view for name, view in self._views.items() if name not in views]
+            # What is not selected any more is not gone, and nobody is told so.
+            vanished = [v for n, v in self._views.items() if n not in views and selection.shows(v)]
             replaced = [v for n, v in self._views.items() if n in views and views[n].uid != v.uid]
             before, self._views = self._views, views
             for view in vanished + replaced:
@@ -199,23 +253,50 @@ class PodWatcher(Loop):
                     subscription.uid
                     and subscription.uid_known_at < asked_at
                     and subscription.name not in views
+                    and (subscription.view is None or selection.shows(subscription.view))
                 ):
                     subscription.vanish(subscription.view, now)
             for view in views.values():
                 self._tell(view, now, new=view.name not in before)
+            self._select(selection)
         self._version = version
         self.synced.set()
+
+    def _select(self, selection: Selection) -> None:
+        """Under the lock: that is what is known now."""
+        self._selection = selection
+        if selection.includes(self._wanted.selection()):
+            self._caught_up.set()
+
+    def _narrow(self, now: float) -> None:
+        """Let go of owners of whom no Pod is left to be waited for. The versions go on: less is selected, so
+        nothing is missed."""
+        with self._lock:
+            self._wanted.keep(
+                {v.owner for v in self._views.values() if not v.terminal or v.name in self._subscriptions},
+                now,
+            )
+            selection = self._wanted.selection()
+            if not self._selection.includes(selection):  # this replica has become another owner
+                self._caught_up.clear()
+            elif selection != self._selection:
+                self._select(selection)
+                self._views = {name: view for name, view in self._views.items() if selection.shows(view)}
 
     def _follow(self) -> None:
         seconds = DOUBTFUL_WATCH_SECONDS if self._silent else WATCH_SECONDS
         silence = seconds + SILENCE_SECONDS
         events = self._pods.watch(
-            self._selector, self._version, seconds=seconds, silence=silence, opened=self._opened
+            self._selection.text, self._version, seconds=seconds, silence=silence, opened=self._opened
         )
         try:
             for event in events:
                 self._silent = False
                 self._take(event)
+        except KubernetesError:
+            if self._caught_up.is_set():
+                raise
+            # It was cut to list more owners' Pods: all that it did not tell is in that list.
         finally:
             self._response = None
         self._silent = False  # it ended as the server was asked to, so the silence was real
@@ -223,7 +304,7 @@ class PodWatcher(Loop):
 
     def _opened(self, response: Any) -> None:
         self._response = response
-        if self._stop.is_set():
+        if self._stop.is_set() or not self._caught_up.is_set():
             _cut(response)  # interrupt() came before there was anything to cut
         if not self._silent:
             self._healthy = True

@@ -10,17 +10,21 @@ from typing import Any
 
 from ottoscaler.ledger.redis_client import RedisClient
 
+MOST_INCARNATIONS = 4  # of a process that are remembered: a create that it froze with may still come
+
 
 class ReplicaIdentity:
     """The names under which this replica writes. The lease's thread writes them, every thread reads them.
 
     A new incarnation is another owner: what an earlier one owned is fenced. ``held_installations`` are all
-    the ids of this installation that this process has seen, before and after Redis was emptied.
+    the ids of this installation that this process has seen, before and after Redis was emptied;
+    ``incarnations`` are those that it was, the present one last: Pods bear the one that created them.
     """
 
     def __init__(self, consumer: str) -> None:
         self.consumer = consumer
         self.incarnation = ""
+        self.incarnations: tuple[str, ...] = ()
         self.owner = ""  # consumer/incarnation
         self.installation = ""
         self.held_installations: frozenset[str] = frozenset()
@@ -28,6 +32,7 @@ class ReplicaIdentity:
     def become(self, incarnation: str = "") -> None:
         """Be another owner from now on; a random one unless its incarnation is given."""
         self.incarnation = incarnation or secrets.token_hex(8)
+        self.incarnations = (*self.incarnations, self.incarnation)[-MOST_INCARNATIONS:]
         self.owner = f"{self.consumer}/{self.incarnation}"
 
     def join(self, installation: str) -> None:

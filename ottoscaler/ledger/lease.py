@@ -127,7 +127,8 @@ class Lease(Loop):
 
         Raises LiveTwin where another process beats under this name, RedisCluster, Stopping at a stop.
         """
-        self._names.become()
+        if not self._names.incarnation:
+            self._names.become()
         seen: tuple[str, str] | None = None
         since = 0.0
         ended, ended_beat = "", ""
@@ -184,8 +185,12 @@ class Lease(Loop):
     def _send(self, sent: float) -> None:
         try:
             full = sent >= self._next_survey
+            told = self._description.info()
             survey = self._ledger.replicas.beat(
-                self._info(), survey=full, page=self._description.page(sent, viewed=self._viewed)
+                self._info(told),
+                survey=full,
+                page=self._description.page(sent, viewed=self._viewed),
+                watches=str(told.get("watches", "")),
             )
             run = self._ledger.stream.run_id()
         except Wiped:
@@ -217,7 +222,7 @@ class Lease(Loop):
             return
         with self._condition:
             self._until = 0.0
-        survey = self._ledger.replicas.beat(self._info(), survey=False)
+        survey = self._ledger.replicas.beat(self._info(self._description.info()), survey=False)
         if survey is not None:
             self._ledger.replicas.forget(self._names.consumer, self._names.incarnation, str(survey.beat))
 
@@ -239,7 +244,7 @@ class Lease(Loop):
             self._failed(error)
 
     def _register(self, ended: str = "", beat: str = "") -> tuple[bool, str, str, str]:
-        return self._ledger.replicas.register(self._info(), ended, beat, self.seconds)
+        return self._ledger.replicas.register(self._info(self._description.info()), ended, beat, self.seconds)
 
     def _redis_was_emptied(self) -> None:
         log.error(
@@ -261,8 +266,8 @@ class Lease(Loop):
     def _join(self) -> None:
         self._names.join(self._ledger.join_installation(secrets.token_hex(6)))
 
-    def _info(self) -> str:
-        return json.dumps({**self._process, **self._description.info()})
+    def _info(self, told: dict[str, Any]) -> str:
+        return json.dumps({**self._process, **told})
 
     def _renewed(self, sent: float) -> None:
         with self._condition:

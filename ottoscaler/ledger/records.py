@@ -121,6 +121,9 @@ class Record:
     poisoned: bool = False
     count: int = 0
     doomed: bool = False  # nothing more of it may begin, and some of it is yet to be cancelled
+    # The incarnations that owned it before, any of which may have created Pods of it. None: they are not
+    # known, or were of a version that did not label Pods.
+    before: tuple[str, ...] | None = ()
 
     @classmethod
     def parse(cls, event_id: str, epoch: str, flat: Sequence[bytes]) -> Record:
@@ -141,6 +144,7 @@ class Record:
             raw.get("poisoned") == b"1",
             int(raw.get("n") or b"0"),
             "doomed" in raw,
+            None if raw.get("before", b"*") == b"*" else tuple(raw["before"].decode().split()),
         )
 
     def entry(self) -> Entry:
@@ -241,6 +245,7 @@ class Survey:
     full: bool = False  # with what follows; a light heartbeat only brings the offers
     replicas: dict[str, tuple[str, str]] = field(default_factory=dict)  # consumer: (incarnation, beat)
     leases: dict[str, float] = field(default_factory=dict)  # consumer: seconds, as it said
+    watches: dict[str, tuple[str, ...]] = field(default_factory=dict)  # consumer: owners of Pods it watches
     owners: tuple[str, ...] = ()
     consumers: dict[str, int] = field(default_factory=dict)  # of the group: entries pending
     paused: bool = False  # the group: no worker may be begun

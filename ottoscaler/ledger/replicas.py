@@ -28,14 +28,18 @@ class Replicas:
             return False, text(answer[1]), text(answer[2]), text(answer[3])
         return True, incarnation, text(answer[1]), info
 
-    def beat(self, info: str, *, survey: bool, page: Sequence[str] = ("", "", "")) -> Survey | None:
+    def beat(
+        self, info: str, *, survey: bool, page: Sequence[str] = ("", "", ""), watches: str = ""
+    ) -> Survey | None:
         """Renew the lease. ``None`` where another incarnation stands; Unregistered where none does.
 
         ``page`` is for the status page: recent, sights and details; an empty one leaves what stands, ``-``
-        takes it away.
+        takes it away. ``watches`` are the owners whose Pods this replica watches.
         """
         consumer, incarnation = self._scripts.owner.rsplit("/", 1)
-        answer = self._scripts.run("beat", consumer, incarnation, info, "1" if survey else "0", *page)
+        answer = self._scripts.run(
+            "beat", consumer, incarnation, info, "1" if survey else "0", *page, watches
+        )
         if answer[0] == b"forgotten":
             raise Unregistered("Redis knows no replica under this consumer name")
         if answer[0] == b"lost":
@@ -48,8 +52,9 @@ class Replicas:
             int(answer[1]),
             offers,
             True,
-            {text(c): (text(i), text(b)) for c, i, b, _ in answer[4]},
-            {text(c): float(lease) for c, _, _, lease in answer[4]},
+            {text(c): (text(i), text(b)) for c, i, b, *_ in answer[4]},
+            {text(c): float(lease) for c, _, _, lease, _ in answer[4]},
+            {text(c): tuple(text(owners).split()) for c, *_, owners in answer[4]},
             tuple(text(o) for o in answer[5]),
             {text(c): int(n) for c, n in answer[6]},
             paused,

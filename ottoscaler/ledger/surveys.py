@@ -12,6 +12,8 @@ import threading
 
 from ottoscaler.ledger.records import Survey
 
+EVERYBODY = "*"  # what a replica that watches all Pods of the instance says of whose it watches
+
 
 class Observations:
     """Who has stood still for how long. Pure but for the clock that is passed in."""
@@ -19,6 +21,8 @@ class Observations:
     def __init__(self, lease_seconds: float) -> None:
         self._lease = lease_seconds
         self._seen: dict[str, tuple[str, str, float]] = {}  # consumer: incarnation, beat, since
+        self._watches: dict[str, tuple[str, ...]] = {}  # consumer: owners whose Pods it watches
+        self._leases: dict[str, float] = {}  # consumer: seconds, as it said
         self._last = 0.0
 
     def forget(self) -> None:
@@ -29,6 +33,7 @@ class Observations:
         if now - self._last > self._lease / 2:
             self._seen.clear()
         self._last = now
+        self._watches, self._leases = survey.watches, survey.leases
         present = dict(survey.replicas)
         for owner in survey.owners:
             if owner:
@@ -51,6 +56,14 @@ class Observations:
         """Its incarnation and beat as last seen; empty where it was not seen."""
         known = self._seen.get(consumer)
         return (known[0], known[1]) if known else ("", "")
+
+    def watched(self, now: float) -> frozenset[str]:
+        """Incarnations whose Pods some replica watches that is not known to be dead: its own, and others'."""
+        found: set[str] = set()
+        for consumer, (incarnation, _, since) in self._seen.items():
+            if incarnation and now - since <= max(self._lease, self._leases.get(consumer, 0.0)):
+                found |= {incarnation, *self._watches.get(consumer, ())}
+        return frozenset(found)
 
 
 class Surveys:
@@ -109,6 +122,12 @@ class Surveys:
             return self._observations.heartbeat(consumer)
 
     # --- any thread
+
+    def watched(self, now: float) -> frozenset[str]:
+        """Owners whose Pods some replica watches that is not known to be dead, at a time by the lease's
+        clock."""
+        with self._told:
+            return self._observations.watched(now)
 
     def wake(self) -> None:
         """End the wait, for a stop."""

@@ -17,6 +17,8 @@ from ottoscaler.ledger.records import (
 )
 from ottoscaler.model import Outcome, WorkerId
 
+MOST_HELD = 4  # installations that tell who can judge the same Pods
+
 
 class Upkeep:
     """Each method is one script and may be repeated. Called from any thread."""
@@ -55,14 +57,25 @@ class Upkeep:
         answer = self._scripts.run("bound", int(retention * 1000), int(dead_retention * 1000), batch, cursor)
         return Bounded(text(answer[1]), int(answer[2]), int(answer[3]))
 
-    def namespaces(self, empty: Sequence[str], forget_after: float) -> list[str]:
-        """Note this replica's namespace; the others in which Pods of this installation may still be.
+    def claim_search(
+        self, claim_seconds: float, empty: Sequence[str], forget_after: float
+    ) -> tuple[bool, list[str]]:
+        """Whether it is this replica's turn, for so long, to look for Pods that nobody watches; and the other
+        namespaces in which Pods of this installation may still be. This replica's namespace is noted.
 
         ``empty`` are those in which none is any more. They are forgotten, unless a replica has noted them
         within ``forget_after`` seconds.
         """
-        answer = self._scripts.run("namespaces", int(forget_after), *empty)
-        return sorted(text(name) for name in answer[1][::2])
+        held = sorted(self._scripts.identity.held_installations)
+        answer = self._scripts.run(
+            "namespaces",
+            self._scripts.owner,
+            "+".join(held[-MOST_HELD:]),
+            int(claim_seconds * 1000),
+            int(forget_after),
+            *empty,
+        )
+        return answer[1] == b"1", sorted(text(name) for name in answer[2][::2])
 
     def find_lost(self) -> Lost:
         """Dead-letter, once, what was removed from the stream before this group was handed it."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
 
 from ottoscaler.model import JsonObject, WorkerId
 
 PREFIX = "ottoscaler.io/"  # of our own labels and annotations
 START_GATE = PREFIX + "noted"  # the scheduling gate, taken off once the Pod is noted as its attempt's
+OWNER = PREFIX + "owner"  # the incarnation that created the Pod: 16 hex digits
 GATED = PREFIX + "start-gate"  # the annotation of Pods that were created with it
 OWN_LABELS = {"app": "otto-agent", "managed-by": "ottoscaler"}  # the same on every worker (DESIGN.md 3.4)
 MAX_KEPT = 54  # 63 characters of a label value, less "-" and 8 hex digits (DESIGN.md 3.2)
@@ -20,9 +22,19 @@ _NUMBER = re.compile(r"[0-9]{1,20}")
 _LABEL_VALUE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?")
 
 
-def selector(instance: str) -> str:
-    """The label selector of all workers of an instance, for list and watch."""
-    return f"managed-by={OWN_LABELS['managed-by']},{PREFIX}instance={instance}"
+def selector(instance: str, *, owners: Iterable[str] = (), but: Iterable[str] = ()) -> str:
+    """The label selector of an instance's workers, for list and watch: of all, of those that these ``owners``
+    created, or of all ``but`` some owners', which are also those without the label."""
+    text = f"managed-by={OWN_LABELS['managed-by']},{PREFIX}instance={instance}"
+    for operator, names in (("in", sorted(owners)), ("notin", sorted(but))):
+        if names:
+            text += f",{OWNER} {operator} ({','.join(names)})"
+    return text
+
+
+def selector_of_events(instance: str, event_ids: Iterable[str]) -> str:
+    """The label selector of these events' workers, whoever created them."""
+    return f"{selector(instance)},{PREFIX}event-id in ({','.join(sorted(event_ids))})"
 
 
 def pod_name(instance: str, event_id: str, index: int, attempt: int) -> str:
@@ -54,12 +66,13 @@ def event_in(name: str) -> str:
     return "-".join(name.rsplit("-", 4)[1:3])
 
 
-def labels(instance: str, installation: str, worker: WorkerId, task_label: str) -> dict[str, str]:
+def labels(instance: str, installation: str, worker: WorkerId, task_label: str, owner: str) -> dict[str, str]:
     """All labels that Ottoscaler sets and trusts (DESIGN.md 3.4)."""
     return {
         **OWN_LABELS,
         PREFIX + "instance": instance,
         PREFIX + "installation": installation,
+        OWNER: owner,
         PREFIX + "event-id": worker.event_id,
         PREFIX + "index": str(worker.index),
         PREFIX + "attempt": str(worker.attempt),

@@ -39,6 +39,7 @@ class PodDefaults:
     pending_timeout_seconds: float
     default_timeout_seconds: float
     default_max_retries: int = 2
+    owner: str = ""  # this replica's incarnation
     start_gate: bool = False  # its containers start only once the Pod is noted
 
 
@@ -65,8 +66,6 @@ class PodPlan:
         preferred then, not required, since there may be only one.
         """
         meta, spec = self.skeleton["metadata"], self.skeleton["spec"]
-        worker_id = WorkerId(self.event.event_id, index, attempt)
-        own = labels(self.defaults.instance, self.defaults.installation, worker_id, self.task_label)
         created = self.clock().isoformat(timespec="milliseconds").replace("+00:00", "Z")
         containers = list(spec["containers"])
         worker = containers[self.position]
@@ -88,7 +87,7 @@ class PodPlan:
             "metadata": {
                 "name": self.name(index, attempt),
                 "namespace": self.defaults.namespace,
-                "labels": {**meta["labels"], **own},
+                "labels": {**meta["labels"], **self._own_labels(index, attempt)},
                 "annotations": {**meta["annotations"], PREFIX + "created-at": created},
             },
             "spec": spec,
@@ -96,9 +95,12 @@ class PodPlan:
 
     def changed_labels(self, index: int, attempt: int, sent: JsonObject) -> list[str]:
         """Those of our own labels that a create's answer does not show as they were asked for."""
-        worker_id = WorkerId(self.event.event_id, index, attempt)
-        own = labels(self.defaults.instance, self.defaults.installation, worker_id, self.task_label)
-        return changed(own, sent)
+        return changed(self._own_labels(index, attempt), sent)
+
+    def _own_labels(self, index: int, attempt: int) -> dict[str, str]:
+        of = self.defaults
+        worker = WorkerId(self.event.event_id, index, attempt)
+        return labels(of.instance, of.installation, worker, self.task_label, of.owner)
 
     def body(self, index: int, attempt: int, *, avoid_node: str = "") -> bytes:
         """:meth:`pod` as the JSON to send."""

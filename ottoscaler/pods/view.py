@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from ottoscaler.model import JsonObject, Phase, PodView, WorkerId
-from ottoscaler.pods.labels import GATED, OWN_LABELS, PREFIX, worker_in
+from ottoscaler.pods.labels import GATED, OWN_LABELS, OWNER, PREFIX, worker_in
 
 WORKER = "worker"  # the container that an event is about (DESIGN.md 3.4)
 
@@ -72,6 +72,7 @@ def parse_pod(obj: JsonObject) -> PodView:
         disruption=disruption,
         disruption_message=disruption_message,
         managed=_text(labels, "managed-by") == OWN_LABELS["managed-by"],
+        owner=_text(labels, OWNER),
         gated=annotations.get(GATED) == "true" and _is_gated(status),
     )
 

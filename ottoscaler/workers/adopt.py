@@ -21,6 +21,7 @@ from ottoscaler.workers.settle import cancel, cancel_unborn, end_overtime, settl
 
 GATE_PAUSE_SECONDS = 0.2  # doubled up to the longest, with jitter, while a start gate cannot be opened
 LONGEST_GATE_PAUSE_SECONDS = 3.0
+ONE_LIST_SECONDS = 1.0  # for the list that shows the Pods of a dead owner together; else each is looked at
 
 
 def adopt_or_skip(a: Attempt) -> Ended | None:
@@ -70,6 +71,8 @@ def adopt_by_uid(a: Attempt, uid: str) -> Ended | None:
     """Adopt the Pod whose UID the ledger knows: that Pod, or none."""
     deps, subscription = a.deps, a.subscription
     deps.watcher.identify(subscription, uid)
+    if subscription.view is None and not deps.elsewhere:
+        deps.watcher.catch_up(ONE_LIST_SECONDS)
     if subscription.view is None and not subscription.gone:
         try:
             view = deps.retrier.call("looking for a Pod", lambda: parse_pod(deps.pods.get(subscription.name)))

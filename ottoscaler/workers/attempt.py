@@ -205,7 +205,7 @@ class Attempt:
 
     def is_watched(self, view: PodView) -> bool:
         """Whether the Pod has the labels that the watch selects by."""
-        return view.managed and view.instance == self.deps.limits.instance
+        return self.deps.watcher.shows(view)
 
     @property
     def may_be_lost(self) -> bool:

@@ -17,6 +17,7 @@ from typing import Any
 
 from ottoscaler.errors import PodExists, PodGone, VersionExpired
 from ottoscaler.kube.server_health import ServerHealth
+from ottoscaler.local.apiserver.selectors import label_selector
 from ottoscaler.model import JsonObject, PodView
 from ottoscaler.pods.view import parse_pod
 
@@ -161,7 +162,9 @@ class FakePods:
         self._note("warnings", uid)
         return []
 
-    def list(self, selector: str, progress: Callable[[], None] = lambda: None) -> tuple[list[PodView], str]:
+    def list(
+        self, selector: str, progress: Callable[[], None] = lambda: None, *, cached: bool = False
+    ) -> tuple[list[PodView], str]:
         progress()
         self._note("list", selector)
         matching = [parse_pod(pod) for pod in self.pods.values() if _matches(pod, selector)]
@@ -212,7 +215,4 @@ class FakePods:
 
 
 def _matches(pod: JsonObject, selector: str) -> bool:
-    """Equality only, which is all that the service asks for."""
-    labels = pod["metadata"].get("labels", {})
-    wanted = dict(term.split("=", 1) for term in selector.split(","))
-    return all(labels.get(name) == value for name, value in wanted.items())
+    return label_selector(selector)(pod)

@@ -19,6 +19,7 @@ DEFAULTS = PodDefaults(
     agent_image="busybox:latest",
     pending_timeout_seconds=900,
     default_timeout_seconds=3600,
+    owner="4d5e6f7a",
 )
 BUILTIN = load_templates(None, agent_image="busybox:latest")
 

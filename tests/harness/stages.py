@@ -20,6 +20,7 @@ from ottoscaler.controller.reading import EventReader
 from ottoscaler.controller.scale_down import ScaleDowns
 from ottoscaler.controller.stream_reader import StreamReader
 from ottoscaler.controller.takeover import Takeover
+from ottoscaler.errors import KubernetesError
 from ottoscaler.kube.deleter import PodDeleter
 from ottoscaler.kube.server_health import ServerHealth
 from ottoscaler.kube.watcher import PodWatcher
@@ -60,15 +61,28 @@ class Pods:
     """Stands for the watch and the deleter: what is to be seen, and what was asked to go."""
 
     views: dict[str, PodView] = field(default_factory=dict)
+    elsewhere: dict[str, PodView] = field(default_factory=dict)  # other replicas' Pods
+    list_error: KubernetesError | None = None  # for who looks at them
+    lists: list[list[str]] = field(default_factory=list)  # the events whose Pods were looked for
     deleted: list[str] = field(default_factory=list)
+    included: list[Any] = field(default_factory=list)  # owners whose Pods are to be seen
     woken: int = 0
     healthy: bool = True
 
     def view(self, name: str) -> PodView | None:
         return self.views.get(name)
 
+    def look_at_events(self, event_ids: list[str]) -> dict[str, PodView]:
+        self.lists.append(list(event_ids))
+        if self.list_error is not None:
+            raise self.list_error
+        return self.elsewhere
+
     def health(self) -> tuple[bool, str]:
         return self.healthy, ""
+
+    def include(self, owners: Any) -> None:
+        self.included.append(owners)
 
     def wake_all(self) -> None:
         self.woken += 1
@@ -133,6 +147,7 @@ class Stages:
             cast(ScaleDowns, self.downs),
             self.head_starts,
             self.metrics,
+            self.pods.include,
         )
         self.client = book.stream(name)
         self.listener = Listener(

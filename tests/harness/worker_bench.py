@@ -6,12 +6,12 @@ import threading
 from dataclasses import replace
 from typing import cast
 
+from ottoscaler.kube.selection import WantedOwners
 from ottoscaler.kube.watcher import PodWatcher
 from ottoscaler.ledger.lease import Lease
 from ottoscaler.ledger.pause import Pause
 from ottoscaler.ledger.records import Entry
 from ottoscaler.model import PodView, ScaleUp
-from ottoscaler.pods.labels import selector
 from ottoscaler.pods.plan import PodDefaults, plan
 from ottoscaler.pods.templates import load_templates
 from ottoscaler.retry import Retrier
@@ -58,7 +58,7 @@ class WorkerBench:
         self.arrived: list[PodView] = []
         self.watcher = PodWatcher(
             self.pods,
-            selector(INSTANCE),
+            WantedOwners(INSTANCE, lambda: self.ledger.identity.incarnations),
             poll_seconds=1,
             unclaimed=self.unclaimed.append,
             arrived=self.arrived.append,
@@ -90,7 +90,10 @@ class WorkerBench:
         pairs = tuple((k.encode(), v.encode()) for k, v in fields.items())
         record = self.ledger.take(event, Entry(event_id, pairs)).record
         assert record is not None
-        defaults = PodDefaults(INSTANCE, self.ledger.installation, "workers", "busybox:latest", 900, 3600)
+        me = self.ledger.identity
+        defaults = PodDefaults(
+            INSTANCE, me.installation, "workers", "busybox:latest", 900, 3600, owner=me.incarnation
+        )
         return EventRun(event, plan(event, TEMPLATES, defaults), record)
 
     def attempt(

@@ -169,6 +169,39 @@ def test_handed_over_event_is_taken_with_a_new_epoch(book: Book) -> None:
     assert taken.record.strikes == 0
 
 
+def test_ledger_tells_who_owned_an_event_before(book: Book) -> None:
+    """Any of them may have created Pods of it, which bear its incarnation."""
+    event = add(book)
+    owned(book.ledger("a", "a1"), event)
+    first = book.ledger("b", "b1").take_over(event.event_id, "a/a1", beat=beat_of(book, "a")).record
+    assert first is not None
+    assert first.before == ("a1",)
+    book.ledger("b", "b1").release([(event.event_id, first.epoch)])
+    for name, incarnation, before in (("c", "c1", ("a1", "b1")), ("b", "b1", ("a1", "b1", "c1"))):
+        ledger = book.ledger(name, incarnation)
+        taken = ledger.take_over(event.event_id, "", offered=True).record
+        assert taken is not None
+        assert taken.before == before
+        ledger.release([(event.event_id, taken.epoch)])
+
+
+def test_owners_of_an_event_are_not_known_where_there_were_too_many_or_an_earlier_version(book: Book) -> None:
+    key, event = "otto:scale:events:ottoscaler:event:", add(book)
+    owned(book.ledger("a", "a1"), event)
+    book.redis.hset(key + event.event_id, "before", " ".join(f"{number:016x}" for number in range(64)))
+    taken = book.ledger("b", "b1").take_over(event.event_id, "a/a1", beat=beat_of(book, "a")).record
+    assert taken is not None
+    assert taken.before is None
+    book.redis.hdel(key + event.event_id, "before")
+    taken = book.ledger("c", "c1").take_over(event.event_id, "b/b1", beat=beat_of(book, "b")).record
+    assert taken is not None
+    assert taken.before is None
+
+
+def beat_of(book: Book, name: str) -> str:
+    return str(book.redis.hget(f"otto:scale:events:ottoscaler:replica:{name}", "beat"))
+
+
 def test_offer_is_withdrawn_by_the_first_start(book: Book) -> None:
     first, second, event = book.ledger("a"), book.ledger("b"), add(book)
     owned(first, event)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from ottoscaler.errors import KubernetesUnavailable
 from ottoscaler.ledger.records import IndexStage, Word
 from ottoscaler.model import Outcome, Phase, Reason, ScaleDown, ScaleUp, Status, WorkerId
 from ottoscaler.pods.labels import pod_name
@@ -78,6 +79,42 @@ def test_running_ones_are_spared_where_it_says_so(stages: Stages, book: Book) ->
     carry_out(stages, book, task_id="t", running="keep")
     assert stages.pods.deleted == []
     assert cancelled(book) == [("1", "cancelled")]
+
+
+def elsewhere(stages: Stages, name: str) -> None:
+    """It is another replica's Pod, which only a list shows."""
+    stages.pods.elsewhere[name] = stages.pods.views.pop(name)
+
+
+def test_other_replicas_workers_are_chosen_by_how_far_they_are(stages: Stages, book: Book) -> None:
+    event_id = taken(stages, book, 2)
+    pending = running(stages, event_id, 0, Phase.PENDING)
+    for name in (pending, running(stages, event_id, 1)):
+        elsewhere(stages, name)
+    carry_out(stages, book, pod_count=1)
+    assert stages.pods.deleted == [pending]
+    assert stages.pods.lists == [[event_id]]
+
+
+def test_other_replicas_running_workers_are_spared_also_where_they_cannot_be_seen(
+    stages: Stages, book: Book
+) -> None:
+    event_id = taken(stages, book, 2, task_id="t")
+    elsewhere(stages, running(stages, event_id, 0))
+    carry_out(stages, book, task_id="t", running="keep")
+    stages.pods.list_error = KubernetesUnavailable("list: no answer within 10 s")
+    carry_out(stages, book, task_id="t", running="keep")
+    assert stages.pods.deleted == []
+    assert cancelled(book) == [("1", "cancelled")]
+
+
+def test_whole_task_is_cancelled_without_a_list(stages: Stages, book: Book) -> None:
+    event_id = taken(stages, book, 1, task_id="t")
+    name = running(stages, event_id, 0)
+    elsewhere(stages, name)
+    carry_out(stages, book, task_id="t")
+    assert stages.pods.deleted == [name]
+    assert stages.pods.lists == []
 
 
 def test_worker_that_has_ended_is_no_victim(stages: Stages, book: Book) -> None:

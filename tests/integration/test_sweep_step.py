@@ -44,6 +44,9 @@ class Stage:
             def claimed(self, name: str) -> bool:
                 return name in stage.claimed
 
+            def shared(self, view: PodView) -> bool:
+                return not view.owner
+
             def health(self) -> tuple[bool, str]:
                 return stage.healthy, ""
 
@@ -112,6 +115,39 @@ def test_beside_other_replicas_a_leftover_is_given_more_time(stage: Stage, book:
     assert stage.deleted == []
     sweep.step()
     assert stage.deleted == ["pod-u"]
+
+
+def test_beside_other_replicas_a_leftover_that_is_nobody_elses_is_deleted_as_soon(
+    stage: Stage, book: Book
+) -> None:
+    stage.peers = 1
+    worker = begun(stage, book)
+    stage.ledger.record(worker, 1, "u", DONE)
+    stage.views = [pod(worker, owner="1")]
+    sweep = stage.sweep()
+    for _ in range(USUAL_SIGHTS):
+        sweep.step()
+    assert stage.deleted == ["pod-u"]
+
+
+def test_late_pod_of_an_event_that_another_replica_owns_is_left_to_that_one(stage: Stage, book: Book) -> None:
+    stage.sweep().look_at_arrivals([late_pod_of_another(stage, book, "somebody's")])
+    assert stage.deleted == []
+
+
+def test_late_pod_goes_by_whom_it_froze_with_too(stage: Stage, book: Book) -> None:
+    """Its create went out when this replica was thawed, hours after others had stopped to expect it."""
+    stage.sweep().look_at_arrivals([late_pod_of_another(stage, book, "1")])
+    assert stage.deleted == ["pod-late"]
+
+
+def late_pod_of_another(stage: Stage, book: Book, owner: str) -> PodView:
+    """A Pod of that owner whose attempt the event's present owner, another replica, has skipped."""
+    worker = begun(stage, book, uid="")
+    other = book.ledger("b", "2")
+    book.redis.hset(f"otto:scale:events:ottoscaler:event:{worker.event_id}", "owner", other.owner)
+    other.skip(worker, 1)
+    return pod(worker, "late", Phase.PENDING, owner=owner)
 
 
 def test_second_pod_of_an_attempt_is_deleted_on_sight(stage: Stage, book: Book) -> None:

@@ -1,12 +1,12 @@
 -- Renew the lease and survey the others: A = consumer, incarnation, info, survey ('1' or '0'), then for the status
--- page recent, sights and details ('' leaves what stands, '-' takes it away).
+-- page recent, sights and details ('' leaves what stands, '-' takes it away), and the owners whose Pods it watches.
 if wiped() then return {'wiped'} end
 local mine = P .. 'replica:' .. A[1]
 local standing = redis.call('HGET', mine, 'incarnation')
 -- Forgotten means that others took us for dead, or that Redis was emptied; nobody stands in our place.
 if not standing then return {'forgotten'} end
 if standing ~= A[2] then return {'lost'} end
-redis.call('HSET', mine, 'info', A[3], 'seen', now_ms())
+redis.call('HSET', mine, 'info', A[3], 'seen', now_ms(), 'watches', A[8])
 for i, name in ipairs({'recent', 'sights', 'details'}) do
   local told = A[4 + i]
   if told == '-' then redis.call('HDEL', mine, name)
@@ -19,8 +19,8 @@ local held = (paused() and '1' or '0') .. redis.call('EXISTS', P .. 'viewed')
 if A[4] ~= '1' then return {'ok', tostring(beat), offers, held} end
 local replicas, owners, order = {}, {}, {}
 for _, consumer in ipairs(redis.call('SMEMBERS', P .. 'replicas')) do
-  local r = redis.call('HMGET', P .. 'replica:' .. consumer, 'incarnation', 'beat', 'lease')
-  replicas[#replicas + 1] = {consumer, r[1] or '', r[2] or '', r[3] or '0'}
+  local r = redis.call('HMGET', P .. 'replica:' .. consumer, 'incarnation', 'beat', 'lease', 'watches')
+  replicas[#replicas + 1] = {consumer, r[1] or '', r[2] or '', r[3] or '0', r[4] or ''}
 end
 for _, id in ipairs(redis.call('SMEMBERS', P .. 'events')) do
   local owner = redis.call('HGET', event_key(id), 'owner')

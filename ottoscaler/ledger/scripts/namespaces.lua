@@ -1,17 +1,27 @@
--- Remember that this replica's Pods are in NAMESPACE, and tell of the others in which Pods of ours may still be:
--- A = seconds, then namespaces in which none is any more. These are forgotten, unless a replica has noted them within
--- those seconds. Returns pairs of a namespace and the seconds since it was noted.
+-- Remember that this replica's Pods are in NAMESPACE, claim the search for Pods that nobody watches, and tell of the other
+-- namespaces in which Pods of ours may still be: A = owner, what it can judge, ms for which its claim stands, seconds, then
+-- namespaces in which no Pod is any more. These are forgotten, unless a replica has noted them within those seconds.
+-- Returns whether the claim is this replica's, and pairs of a namespace and the seconds since it was noted. Claims are
+-- for each of what can be judged: after Redis was emptied, only those who were there know the Pods of before.
 if wiped() then return {'wiped'} end
-local key, now = P .. 'namespaces', now_ms()
+local key, claim, now = P .. 'namespaces', P .. 'search:' .. A[2], now_ms()
+local holder = redis.call('GET', claim)
+if holder and holder ~= A[1] then
+  local consumer, incarnation = split_owner(holder)
+  -- Who came back under the same name does not wait for what it claimed before.
+  if redis.call('HGET', P .. 'replica:' .. consumer, 'incarnation') ~= incarnation then holder = false end
+end
 redis.call('HSET', key, NAMESPACE, now)
+local mine = not holder or holder == A[1]
+if mine then redis.call('SET', claim, A[1], 'PX', A[3]) end
 local empty, told = {}, {}
-for i = 2, #A do empty[A[i]] = true end
+for i = 5, #A do empty[A[i]] = true end
 local noted = redis.call('HGETALL', key)
 for i = 1, #noted, 2 do
   local name, age = noted[i], math.floor((now - tonumber(noted[i + 1])) / 1000)
   if name ~= NAMESPACE then
-    if empty[name] and age > tonumber(A[1]) then redis.call('HDEL', key, name)
+    if empty[name] and age > tonumber(A[4]) then redis.call('HDEL', key, name)
     else told[#told + 1] = name told[#told + 1] = tostring(age) end
   end
 end
-return {'ok', told}
+return {'ok', mine and '1' or '0', told}

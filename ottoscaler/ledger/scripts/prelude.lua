@@ -71,6 +71,20 @@ end
 -- An owner is 'consumer/incarnation'; a consumer's name may hold slashes, an incarnation never.
 local function split_owner(owner) return string.match(owner, '^(.*)/([^/]*)$') end
 
+-- Remember who owned an event, up to MOST_BEFORE: any of them may have created Pods of it. '*': more, or ones whose
+-- Pods have no owner's label. An event without the field is of a version that did not set that label.
+local MOST_BEFORE = 64
+
+local function note_before(key, owner)
+  local before = redis.call('HGET', key, 'before')
+  if not owner or owner == '' or not before or before == '*' then return end
+  local _, incarnation = split_owner(owner)
+  if not incarnation or string.find(' ' .. before .. ' ', ' ' .. incarnation .. ' ', 1, true) then return end
+  local _, others = string.gsub(before, '%S+', '')
+  before = others < MOST_BEFORE and (before == '' and incarnation or before .. ' ' .. incarnation) or '*'
+  redis.call('HSET', key, 'before', before)
+end
+
 -- 'ok', or why this replica may not write: the answer of every fenced script.
 local function ownership(key, owner, epoch)
   local e = redis.call('HMGET', key, 'state', 'owner', 'epoch')
@@ -288,13 +302,14 @@ end
 local function new_event(id, key, e, now)
   redis.call('HSET', key, 'state', 'open', 'type', e.type, 'task', e.task, 'n', e.count, 'owner', e.owner,
     'epoch', '1', 'since', now, 'taken', now, 'strikes', '0', 'progress', '0', 'tried', '0', 'begun', '0', 'done', '0',
-    'ok', '0', 'bad', '0', 'cut', '0', 'body', e.body, 'meta', worker_metadata(e.meta))
+    'ok', '0', 'bad', '0', 'cut', '0', 'body', e.body, 'before', '', 'meta', worker_metadata(e.meta))
   if #e.meta > MOST_WORKER_METADATA then redis.call('HSET', key, 'large-meta', e.meta) end
   redis.call('SADD', P .. 'events', id)
   redis.call('HDEL', P .. 'handed', id) -- its reader lives (next_pending.lua)
 end
 
 local function take_ownership(id, key, owner, now)
+  note_before(key, redis.call('HGET', key, 'owner'))
   redis.call('HSET', key, 'owner', owner, 'since', now, 'progress', '0', 'tried', '0')
   local epoch = redis.call('HINCRBY', key, 'epoch', 1)
   redis.call('SREM', P .. 'offers', id)

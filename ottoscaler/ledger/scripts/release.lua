@@ -4,6 +4,7 @@ local released = {}
 for i = 2, #A, 2 do
   local id, key = A[i], event_key(A[i])
   if ownership(key, A[1], A[i + 1]) == 'ok' then
+    note_before(key, A[1])
     redis.call('HSET', key, 'owner', '')
     redis.call('SADD', P .. 'offers', id)
     released[#released + 1] = id

@@ -20,7 +20,7 @@ def service(made: list[Json]) -> Peer:
 
 def worker(made: list[Json]) -> Peer:
     namespace = find(made, "Role")["metadata"]["namespace"]
-    return Peer("10.244.2.7", namespace, labels("i", "x", WorkerId("1-0", 0, 0), "task"))
+    return Peer("10.244.2.7", namespace, labels("i", "x", WorkerId("1-0", 0, 0), "task", "me"))
 
 
 def beside_the_service(made: list[Json]) -> Peer:

@@ -111,7 +111,7 @@ def test_limit_range_allows_what_events_may_ask_for() -> None:
 
 @every
 def test_policy_around_the_workers_selects_the_labels_of_workers(overlay: str) -> None:
-    given = labels("i", "x", WorkerId("1-0", 0, 0), "task")
+    given = labels("i", "x", WorkerId("1-0", 0, 0), "task", "me")
     policy = find(objects(overlay), "NetworkPolicy", "otto-agent")["spec"]
     assert policy["podSelector"]["matchLabels"].items() <= given.items()
     assert "ingress" not in policy

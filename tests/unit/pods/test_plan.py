@@ -46,6 +46,7 @@ def test_labels_and_annotations_are_those_of_the_contract() -> None:
         "managed-by": "ottoscaler",
         "ottoscaler.io/instance": "ci",
         "ottoscaler.io/installation": "0a1b2c3d",
+        "ottoscaler.io/owner": "4d5e6f7a",
         "ottoscaler.io/event-id": "1717-0",
         "ottoscaler.io/index": "2",
         "ottoscaler.io/attempt": "1",

@@ -1,0 +1,134 @@
+"""Pods that no replica watches, found by lists: one replica looks for all, while its claim in Redis stands.
+
+In this namespace, those whose owner nobody alive watches: it died and left no event to be taken over, or its
+label was lost. In namespaces that NAMESPACE named before, all. Workers that have not ended are looked at by
+whoever owns their events; what is left over is swept here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from ottoscaler.controller.sweep import PodSource, Sweep
+from ottoscaler.errors import KubernetesError, RedisError
+from ottoscaler.kube.deleter import PodDeleter
+from ottoscaler.kube.pod_api import PodApi
+from ottoscaler.kube.selection import MOST_OWNERS
+from ottoscaler.kube.watcher import PodWatcher
+from ottoscaler.ledger.lease import suspended_clock
+from ottoscaler.ledger.ledger import Ledger
+from ottoscaler.ledger.surveys import EVERYBODY, Surveys
+from ottoscaler.model import PodView
+from ottoscaler.pods.labels import selector
+from ottoscaler.telemetry.logs import flood, get_logger
+
+log = get_logger(__name__)
+
+CLAIM_SECONDS = 10.0  # past the last step of who has it; then another replica looks
+FORGET_SECONDS = 3600.0  # without a Pod of ours in a namespace, and without a replica that creates there
+MOST = 16  # namespaces that are looked after at one time
+
+SweepOf = Callable[[PodSource, PodDeleter], Sweep]
+
+
+@dataclass
+class _Listed:
+    """What the last list of a namespace showed, in the place of a watch."""
+
+    claimed: Callable[[str], bool]
+    shared: Callable[[PodView], bool]
+    found: list[PodView] = field(default_factory=list)
+
+    def health(self) -> tuple[bool, str]:
+        return True, ""
+
+    def views(self) -> list[PodView]:
+        return self.found
+
+
+class Unwatched:
+    """``step`` is the reconciler thread's and returns at once; lists and sweeps run in one of the deleter's
+    threads, one at a time."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        pods: PodApi,
+        watcher: PodWatcher,
+        deleter: PodDeleter,
+        surveys: Surveys,
+        sweep_of: SweepOf,
+        *,
+        instance: str,
+    ) -> None:
+        self._ledger = ledger
+        self._pods = pods
+        self._watcher = watcher
+        self._deleter = deleter
+        self._surveys = surveys
+        self._sweep_of = sweep_of
+        self._instance = instance
+        self._sweeps: dict[str, tuple[PodApi, _Listed, Sweep]] = {}  # by namespace
+        self._former: set[str] = set()  # namespaces
+        self._empty: set[str] = set()  # of these, those without a Pod of ours
+        self._busy = False
+
+    def step(self) -> None:
+        """Look once, if it is this replica's turn. The first step tells of former namespaces. Raises
+        RedisError; what was seen before counts on at the next step."""
+        if self._busy:
+            return
+        mine, found = self._ledger.upkeep.claim_search(CLAIM_SECONDS, sorted(self._empty), FORGET_SECONDS)
+        former = set(found[:MOST])
+        for name in former - self._former:
+            log.warning(
+                "namespace_former",
+                f"replicas of this installation create or created Pods in namespace {name}, this one does "
+                f"in {self._pods.namespace} (NAMESPACE): what is left there is deleted, which needs the Role "
+                "there",
+            )
+        self._former = former
+        self._empty &= former
+        namespaces = former | {self._pods.namespace} if mine else set()
+        self._sweeps = {name: self._sweeps.get(name) or self._enter(name) for name in namespaces}
+        if mine:
+            self._busy = True
+            self._deleter.call("", self._look)
+
+    def _enter(self, namespace: str) -> tuple[PodApi, _Listed, Sweep]:
+        here = namespace == self._pods.namespace
+        # Whose owner is dead is nobody's to delete; without the label, it may be any live replica's.
+        listed = _Listed(self._watcher.claimed, lambda view: not (here and view.owner))
+        pods = self._pods if here else self._pods.in_namespace(namespace)
+        deleter = self._deleter if here else self._deleter.in_namespace(namespace)
+        return pods, listed, self._sweep_of(listed, deleter)
+
+    def _look(self) -> None:
+        try:
+            for namespace, (pods, listed, sweep) in self._sweeps.items():
+                which = self._selector() if pods is self._pods else selector(self._instance)
+                if which is None:
+                    continue
+                try:
+                    listed.found = pods.list(which, cached=True)[0]
+                    sweep.step()
+                except (KubernetesError, RedisError) as error:
+                    flood.warning(
+                        "namespace_waits",
+                        f"Pods in namespace {namespace} that nobody watches cannot be looked after: {error}",
+                        key=namespace,
+                    )
+                else:
+                    (self._empty.discard if listed.found else self._empty.add)(namespace)
+        finally:
+            self._busy = False
+
+    def _selector(self) -> str | None:
+        """What selects this namespace's Pods that nobody watches. ``None`` where a replica watches all Pods
+        of the instance, and while nothing is known of the others."""
+        owners, others = self._watcher.owners, self._surveys.watched(suspended_clock())
+        if owners is None or not others or EVERYBODY in others:
+            return None
+        watched = owners | others
+        return selector(self._instance, but=watched if len(watched) <= MOST_OWNERS else ())
