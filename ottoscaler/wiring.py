@@ -164,6 +164,7 @@ class Parts:
             "stopping": self._phases.stopping.is_set(),
             "watches": EVERYBODY if self.watcher.owners is None else " ".join(sorted(self.watcher.owners)),
             "at": time.time(),
+            "page_port": s.http_port if s.status_page != "off" else 0,
         }
 
     def _make_workers(self) -> None:

@@ -49,11 +49,16 @@ a heartbeat moves.
 examples:
   ottoscaler status
   ottoscaler status --watch 5
+  ottoscaler status --web
   ottoscaler status --json | jq '.events[] | {event_id, age_seconds}'
 
 docs/cli.md describes the JSON.""",
     )
-    status.add_argument("--json", action="store_true", help="one JSON document, with schema_version")
+    form = status.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="one JSON document, with schema_version")
+    form.add_argument(
+        "--web", action="store_true", help="print the address of the status page, and nothing else"
+    )
     status.add_argument(
         "--watch",
         type=positive,
@@ -115,7 +120,7 @@ example:
 
 
 def _demo(commands: Commands) -> None:
-    command(
+    demo = command(
         commands,
         "demo",
         "run a demonstration here, without a cluster",
@@ -123,8 +128,12 @@ def _demo(commands: Commands) -> None:
 Starts a local Kubernetes API, Redis and the service, and shows three events on the terminal: three
 workers, one that fails, and a burst. Takes under two minutes and leaves nothing running.
 
-example:
-  ottoscaler demo""",
+examples:
+  ottoscaler demo
+  ottoscaler demo --page""",
+    )
+    demo.add_argument(
+        "--page", action="store_true", help="keep it open at the end, with the status page, until Ctrl-C"
     )
 
 

@@ -56,15 +56,23 @@ class _Ended(OttoscalerError):
     """Ctrl-C, or a scene that took too long."""
 
 
-def demo(environ: Mapping[str, str]) -> int:
-    """Play the scenes: 0 if every scene ended as expected, 1 if not, 130 for Ctrl-C."""
+def demo(environ: Mapping[str, str], *, stay: bool = False) -> int:
+    """Play the scenes: 0 if every scene ended as expected, 1 if not, 130 for Ctrl-C.
+
+    With ``stay`` everything is kept up at the end, so that the status page can be looked at, until Ctrl-C.
+    """
     begun = time.monotonic()
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         with LocalCluster("process") as cluster:
             say(f"A local Kubernetes API ({cluster.server_url}) and Redis ({cluster.redis_url}) are up.")
             with _service(cluster, environ) as settings:
-                return _Story(cluster, settings).tell(begun)
+                code = _Story(cluster, settings).tell(begun)
+                _how_to_go_on()
+                if stay:
+                    say(f"The status page stays open until Ctrl-C: {_page(settings)}")
+                    signal.pause()
+                return code
     except KeyboardInterrupt:
         say("\nStopped; nothing is left running.")
         return 130
@@ -90,8 +98,10 @@ def _service(cluster: LocalCluster, environ: Mapping[str, str]) -> Iterator[Sett
         except ServiceFailed as error:
             raise _Ended(f"{error}; its log:\n{path.read_text()}") from error
         try:
+            settings = config.load(service.environ)
             say("The service is up: one `python -m ottoscaler` process.")
-            yield config.load(service.environ)
+            say(f"Its status page, while this runs: {_page(settings)}")
+            yield settings
         finally:
             service.stop()
 
@@ -121,7 +131,6 @@ class _Story:
         expected = ["succeeded", "failed", "succeeded"]
         statuses = [entry.get("status") for entry in told]
         say(f"\nNo worker Pod is left. {time.monotonic() - begun:.0f} s in all.")
-        _how_to_go_on()
         return 0 if statuses == expected else 1
 
     def _play(self, number: int, scene: Scene) -> dict[str, str]:
@@ -166,5 +175,10 @@ class _Story:
         return f"redis-cli -u {self._cluster.redis_url} XADD otto:scale:events '*' type scale_up {shown}"
 
 
+def _page(settings: Settings) -> str:
+    return f"http://localhost:{settings.http_port}/"
+
+
 def _how_to_go_on() -> None:
-    say("\nTo go on by yourself: `make local` starts the same again, stays, and prints what to type.")
+    say("\nTo go on by yourself: `make local` starts the same again, stays, and prints what to type;")
+    say("`make demo ARGS=--page` keeps its status page open to look at.")

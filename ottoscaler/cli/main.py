@@ -75,7 +75,7 @@ def _carry_out(arguments: argparse.Namespace) -> int:
     if arguments.command == "demo":
         from ottoscaler.cli import demo
 
-        return demo.demo(os.environ)
+        return demo.demo(os.environ, stay=arguments.page)
     module = import_module(f"ottoscaler.cli.{_MODULES.get(arguments.command, arguments.command)}")
     code: int = module.main(arguments, os.environ)
     return code

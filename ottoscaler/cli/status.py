@@ -10,6 +10,7 @@ from contextlib import nullcontext
 from typing import Any
 
 from ottoscaler.cli.redis_access import Failed, redis_settings
+from ottoscaler.cli.status_web import print_address
 from ottoscaler.cli.terminal import Screen, age, columns, json_text, lively, safe, say
 from ottoscaler.client.sentences import sentence
 from ottoscaler.errors import RedisError
@@ -32,6 +33,11 @@ Json = dict[str, Any]
 def main(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """0; with ``--watch``, until Ctrl-C."""
     settings = redis_settings(environ)
+    if arguments.web:
+        try:
+            return print_address(RedisClient(settings))
+        except RedisError as error:
+            raise Failed(sentence(settings, error)) from error
     reader = SnapshotReader(RedisClient(settings), settings)
     if arguments.watch is None:
         try:

@@ -28,6 +28,7 @@ class Glance:
     """One replica at one look: what ``describe`` tells, and what it says of itself for the status page."""
 
     told: Json
+    machine: str  # where its process runs (identity.py)
     recent: Json  # its last hour (telemetry/recent.py)
     recent_ms: int  # by Redis's clock, when it told that; 0 where it did not
     sights: Json  # its workers' Pods, while somebody looks at the page (workers/sights.py)
@@ -70,6 +71,7 @@ class Heartbeats:
         return [
             Glance(
                 describe(c, each, silent=now - self._seen[c][2] > retrier(each["info"])),
+                str(each["info"].get("machine") or ""),
                 each["recent"],
                 each["recent_ms"],
                 each["sights"],
@@ -129,6 +131,7 @@ def describe(consumer: str, each: Json, *, silent: bool) -> Json:
         "workers": info.get("workers"),
         "workers_max": info.get("workers_max"),
         "events_in_hand": info.get("in_hand"),
+        "page_port": info.get("page_port"),
     }
 
 

@@ -77,8 +77,9 @@ def what_next(first: str, service_url: str, *, redis: bool) -> str:
         if not service_url:
             lines.insert(0, "python -m ottoscaler &")
     parts = ["The Kubernetes API", *(["Redis"] if redis else [])]
-    parts += [f"the service ({service_url}/metrics)"] if service_url else []
+    parts += ["the service"] if service_url else []
+    page = f"The status page is at {service_url}/ (metrics: {service_url}/metrics).\n" if service_url else ""
     up = f"{', '.join(parts[:-1])} and {parts[-1]} are up" if len(parts) > 1 else f"{parts[0]} is up"
     missing = "" if shutil.which("kubectl") else "(kubectl is not on this machine's PATH.)\n"
     typed = "".join(f"    {line}\n" for line in lines)
-    return f"\n{up}. {first}\n\n{typed}\n{missing}Ctrl-C ends it all.\n\n"
+    return f"\n{up}.\n{page}{first}\n\n{typed}\n{missing}Ctrl-C ends it all.\n\n"

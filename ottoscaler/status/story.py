@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ottoscaler.client.entries import DeadLetter, EventResult, WorkerResult, result_of
 from ottoscaler.client.streams import before
 from ottoscaler.config.settings import Settings
 from ottoscaler.ledger.kept_logs import kept_logs, names_of_kept_logs
-from ottoscaler.ledger.records import IndexStage, IndexState, Intent, entries, timestamp
+from ottoscaler.ledger.records import IndexStage, IndexState, Intent, entries
 from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.pods.labels import pod_name
 from ottoscaler.status.backlog import redis_ms
 from ottoscaler.status.events import event_fields
-from ottoscaler.status.in_flight import age_of
 from ottoscaler.status.sights import live_workers
+from ottoscaler.status.steps import steps
 from ottoscaler.status.streams import Finder, Is
 from ottoscaler.status.untold import Veil, letter_told
 
@@ -58,7 +58,7 @@ def story(redis: RedisClient, settings: Settings, event_id: str) -> Json | None:
         "strikes": int(raw.get("strikes") or 0),
         "of": result.of if result else "",
         "counts": _counts(raw, result),
-        "steps": sorted(_steps(event_id, raw, result, workers.values(), dead, now_ms), key=lambda s: s["at"]),
+        "steps": steps(event_id, raw, result, workers.values(), dead, now_ms, veil),
         "workers": told,
         "more_workers": len(workers) - len(told),
         "dead_letter": dead,
@@ -163,58 +163,6 @@ def _in_flight(
         if index in intents:
             word, more["cancelled_by"] = "cancelling", intents[index].by
         yield _worker(index, state.attempt, word, **more)
-
-
-# --- what happened, in the order of time
-
-
-def _steps(
-    event_id: str,
-    raw: Mapping[str, str],
-    result: EventResult | None,
-    workers: Iterable[Json],
-    dead: Json | None,
-    now_ms: int,
-) -> Iterator[Json]:
-    told = list(workers)
-    if age_of(event_id, now_ms) is not None:
-        yield _step(int(event_id.partition("-")[0]), "sent", "added to the stream")
-    if raw.get("taken"):
-        reader = raw.get("owner", "").rpartition("/")[0]
-        yield _step(int(raw["taken"]), "read", f"read; owner {reader}" if reader else "read")
-    if raw.get("first"):
-        yield _step(int(raw["first"]), "begun", "the first worker was begun")
-    for at, what, text in _firsts(told):
-        yield {"at": at, "what": what, "text": text}
-    for line in raw.get("retries", "").splitlines():
-        at, index, attempt, reason = line.split(" ", 3)
-        yield _step(int(at), "retried", f"worker {index} is tried again after attempt {attempt}: {reason}")
-    for name, value in raw.items():
-        if name.startswith("c:"):
-            intent = Intent.parse(value)
-            yield _step(intent.since_ms, "cancelling", f"worker {name[2:]}: cancelled by {intent.by}")
-    if result is not None:
-        took = f" after {result.duration_ms / 1000:g} s" if result.duration_ms is not None else ""
-        of = f" of {result.of}" if result.of else ""
-        yield {"at": timestamp(int(result.id.partition("-")[0]) / 1000), "what": "ended",
-               "text": f"{result.status}{of}{took}"}  # fmt: skip
-    if dead is not None:
-        yield {"at": dead["at"], "what": "dead-lettered", "text": dead["error"]}
-
-
-def _firsts(workers: list[Json]) -> Iterator[tuple[str, str, str]]:
-    """The first and the last of what each worker goes through; of one worker, each is one."""
-    for name, word in (("created_at", "created"), ("started_at", "running"), ("finished_at", "worker ended")):
-        times = sorted((each[name], each["index"], each["state"]) for each in workers if each[name])
-        for at in dict.fromkeys((0, len(times) - 1) if times else ()):
-            moment, index, state = times[at]
-            which = "" if len(times) == 1 else " (the first)" if at == 0 else f" (the last of {len(times)})"
-            how = f": {state}" if name == "finished_at" else ""
-            yield moment, word, f"worker {index}{how}{which}"
-
-
-def _step(at_ms: int, what: str, text: str) -> Json:
-    return {"at": timestamp(at_ms / 1000), "what": what, "text": text}
 
 
 def _text(raw: Any) -> str:

@@ -208,6 +208,10 @@ class _Request(BaseHTTPRequestHandler):
     def _readyz(self) -> None:
         self._report(*self.server.health.readyz())
 
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002
+        """The library's answer to what it cannot read would be a page of its own."""
+        self._say(HTTPStatus(code), "the request cannot be read")
+
     # --- the status page
 
     def _sees(self, path: str) -> bool:

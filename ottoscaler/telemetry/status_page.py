@@ -28,6 +28,7 @@ API = "/api/"
 STREAM = "/api/stream"
 DOCUMENTS = ("/api/status", "/api/event", "/api/log", "/api/search")
 
+MOST_FIELDS = 8  # of a query
 STREAM_SECONDS = 40.0  # then the browser connects anew, so that nobody who stopped reading keeps a place
 SEND_SECONDS = 10.0  # for one frame, or the viewer is cut off
 QUIET_SECONDS = 10.0  # without news, a comment keeps proxies from closing the stream
@@ -103,7 +104,10 @@ class StatusPage:
         if path in FILES:
             name, content_type = FILES[path]
             return Answer(HTTPStatus.OK, _file(name), content_type)
-        asked = {name: values[-1] for name, values in parse_qs(query, max_num_fields=8).items()}
+        try:
+            asked = {name: values[-1] for name, values in parse_qs(query, max_num_fields=MOST_FIELDS).items()}
+        except ValueError:
+            raise Wrong(f"the query has more than {MOST_FIELDS} fields") from None
         return Answer(HTTPStatus.OK, self._source.document(path, asked))
 
     def stream(self) -> Iterator[bytes]:

@@ -95,7 +95,8 @@ function clock(moment, precise) {
   if (Number.isNaN(date.getTime())) return moment;
   const two = (value) => String(value).padStart(2, "0");
   const time = `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
-  return precise ? `${time}.${String(date.getMilliseconds()).padStart(3, "0")}` : time;
+  const whole = !moment.includes(".") || moment.endsWith(".000Z"); // a clock that knows seconds only
+  return precise && !whole ? `${time}.${String(date.getMilliseconds()).padStart(3, "0")}` : time;
 }
 
 // Children of a list by key: made once, kept in order, updated in place.
@@ -738,7 +739,6 @@ function tellStory(told) {
   for (const [name, count] of Object.entries(told.counts)) if (count) about.push(`${number(count)} ${name}`);
   if (told.of) about.push(`of ${told.of}`);
   say($("story-about"), about.filter(Boolean).join(" · "));
-  const first = told.steps.length ? Date.parse(told.steps[0].at) : 0;
   keyed(
     $("story-steps"),
     told.steps,
@@ -750,8 +750,7 @@ function tellStory(told) {
       time.dateTime = step.at;
       const text = make("span", "what");
       text.append(make("b", "", step.what), make("span", "", ` ${step.text}`));
-      const after = (Date.parse(step.at) - first) / 1000;
-      row.append(time, make("span", "after", after > 0 ? `+${span(after)}` : ""), text);
+      row.append(time, make("span", "after", step.after > 0 ? `+${span(step.after)}` : ""), text);
       return row;
     },
     () => {},
@@ -831,7 +830,8 @@ function drawWorker(row, worker, begin, end) {
   stretch(created, Number.isNaN(started) ? finished : started, "starting");
   stretch(started, finished, worker.finished_at ? worker.state : "running");
   line.replaceChildren(...parts);
-  say(took, Number.isNaN(started) ? "" : span((finished - started) / 1000));
+  const ran = (finished - started) / 1000;
+  say(took, Number.isNaN(started) ? "" : ran > 0 ? span(ran) : "under 1 s");
   const facts = [["Pod", worker.pod], ["Node", worker.node], ["Attempt", String(worker.attempt)], ["Created", worker.created_at && clock(worker.created_at, true)],
     ["Running", worker.started_at && clock(worker.started_at, true)], ["Ended", worker.finished_at && clock(worker.finished_at, true)],
     ["Exit code", worker.exit_code === null ? "" : String(worker.exit_code)], ["Cancelled by", worker.cancelled_by],
