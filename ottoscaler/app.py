@@ -43,6 +43,8 @@ class App:
         self._threads.start("dispatcher", self._parts.dispatcher.run)
         self._threads.start("listener", partial(self._parts.listener.run_after, *ready))
         self._threads.start("takeover", partial(self._parts.takeover.run_after, *ready))
+        if self._parts.template_watch is not None:
+            self._threads.start("templates", self._parts.template_watch.run)
         self._threads.start("reconciler", partial(self._parts.reconciler.run_after, *ready))
 
     def _hold_lease(self) -> None:

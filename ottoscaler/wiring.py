@@ -40,6 +40,7 @@ from ottoscaler.controller.sights import PodSights
 from ottoscaler.controller.stream_reader import StreamReader
 from ottoscaler.controller.sweep import PodSource, Sweep
 from ottoscaler.controller.takeover import Takeover
+from ottoscaler.controller.template_watch import TemplateWatch
 from ottoscaler.controller.unwatched import Unwatched
 from ottoscaler.kube.client import connect
 from ottoscaler.kube.deleter import PodDeleter
@@ -52,7 +53,8 @@ from ottoscaler.ledger.pause import Pause
 from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.ledger.surveys import EVERYBODY, Surveys
 from ottoscaler.model import KeepLogs, Phase, PodView
-from ottoscaler.pods.templates import Templates
+from ottoscaler.pods.live_templates import LiveTemplates
+from ottoscaler.pods.templates import TemplateDirectory, Templates
 from ottoscaler.retry import Retrier
 from ottoscaler.status.page import Page
 from ottoscaler.telemetry.health import Health
@@ -83,11 +85,12 @@ class Parts:
         self._make_adapters()
         self._make_state()
         self._make_workers()
-        self._make_stages(templates)
+        self._make_templates(templates)
+        self._make_stages()
         self._make_takeover()
         self._make_reconciler()
         self._make_shutdown()
-        self._make_signals(templates)
+        self._make_signals()
 
     def _make_adapters(self) -> None:
         s = self.settings
@@ -193,7 +196,16 @@ class Parts:
         self.deleter = PodDeleter(self._pods, phases.abandon)
         self._head_starts = HeadStarts(self.registry, self.lease, self._ledger)
 
-    def _make_stages(self, templates: Templates) -> None:
+    def _make_templates(self, first: Templates) -> None:
+        """What Pods are made from, and who follows its changes where there are files to change."""
+        s = self.settings
+        self.template_watch: TemplateWatch | None = None
+        directory = TemplateDirectory(s.templates_dir or "", s.agent_image, s.namespace)
+        self._templates = LiveTemplates(directory, first)
+        if directory.path:
+            self.template_watch = TemplateWatch(self._templates, self._control("templates"))
+
+    def _make_stages(self) -> None:
         """An event's way, from its end to its beginning."""
         s = self.settings
         self.scale_downs = ScaleDowns(
@@ -225,7 +237,7 @@ class Parts:
             self._control("dispatcher"),
         )
         self._intake = Intake(
-            EventReader(policy.limits(s), templates, policy.pod_defaults(s), self._ledger.identity),
+            EventReader(policy.limits(s), self._templates, policy.pod_defaults(s), self._ledger.identity),
             self._ledger,
             self.registry,
             self._inbox,
@@ -330,7 +342,7 @@ class Parts:
             now=time.monotonic,
         )
 
-    def _make_signals(self, templates: Templates) -> None:
+    def _make_signals(self) -> None:
         s = self.settings
         self.http = HttpServer(
             s.http_address,
@@ -340,7 +352,7 @@ class Parts:
             StatusPage(s.status_page, Page(self._page_redis, s)),
         )
         self.metrics.workers_max.set(s.max_workers)
-        self.metrics.template_problems.set(len(templates.problems))
+        self.metrics.template_problems.set_function(lambda: len(self._templates.current.problems))
         self.metrics.workers.set_function(lambda: self.registry.busy)
         self.metrics.events_in_hand.set_function(self._in_hand.count)
         self.metrics.paused.set_function(lambda: float(self._pause.on))

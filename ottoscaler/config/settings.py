@@ -127,7 +127,7 @@ class Settings:
     templates_dir: str = setting(
         kinds.DIRECTORY,
         "",
-        "Pod templates, `default.yaml` and one file per profile",
+        "Pod templates, `default.yaml` and one file per profile; a change is taken up within 5 s",
         shown_default="the built-in template",
     )
     allowed_images: tuple[str, ...] = setting(

@@ -111,25 +111,26 @@ class Intake:
         if record.strikes >= POISONOUS_STRIKES and not record.poisoned:
             reason = f"given up: its owners died {record.strikes} times without progress."
             record = self._give_up(record, reason)
-        event, pod_plan, problem = self._reader.again(record)
-        if problem and not record.poisoned:
-            if record.indexes:
+        read = self._reader.again(record)
+        event = read.event
+        if read.problem and not record.poisoned:
+            if record.indexes or read.within_limits:
                 # An update with a broken template must not take running builds away.
-                about = f"what runs of it is seen to its end, and no more of it can begin: {problem}"
+                about = f"what runs of it is seen to its end, and no more of it can begin: {read.problem}"
                 log.error("event_out_of_policy", about, **_about(event))
             else:
-                record = self._give_up(record, problem)
+                record = self._give_up(record, read.problem)
         log.info(
             "event_taken_over",
             f"taken over with {len(record.indexes)} workers begun or done, epoch {record.epoch}",
             strikes=record.strikes,
             **_about(event),
         )
-        return self._start(event, pod_plan, record)
+        return self._start(event, read.plan, record)
 
     def whole(self, run: EventRun) -> Event:
         """A run's event with all its fields."""
-        return self._reader.again(run.record())[0]
+        return self._reader.again(run.record()).event
 
     def _start(
         self, event: Event, pod_plan: PodPlan | None, record: Record, head_start: HeadStart | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from ottoscaler.errors import BadEvent
 from ottoscaler.events.parse import Limits, parse_event
@@ -12,15 +12,26 @@ from ottoscaler.ledger.identity import ReplicaIdentity
 from ottoscaler.ledger.records import Entry, Record
 from ottoscaler.model import Event, ScaleUp
 from ottoscaler.pods.plan import PodDefaults, PodPlan, plan
-from ottoscaler.pods.templates import Templates
+from ottoscaler.pods.templates import TemplateChoice, TemplateSource
 from ottoscaler.workers.run import EventRun
+
+
+@dataclass(frozen=True, slots=True)
+class Reread:
+    """An event in flight, and the plan of its Pods by this replica's limits and templates. ``problem`` is why
+    there is none: it is not ``within_limits``, or its template is of no use."""
+
+    event: Event
+    plan: PodPlan | None
+    problem: str = ""
+    within_limits: bool = True
 
 
 class EventReader:
     """Any thread. Raises BadEvent with a sentence for the producer."""
 
     def __init__(
-        self, limits: Limits, templates: Templates, defaults: PodDefaults, identity: ReplicaIdentity
+        self, limits: Limits, templates: TemplateChoice, defaults: PodDefaults, identity: ReplicaIdentity
     ) -> None:
         self._limits = limits
         self._templates = templates
@@ -37,36 +48,41 @@ class EventReader:
         return parse_event(entry.id, entry.fields or (), limits or self._limits)
 
     def plan(self, event: Event) -> PodPlan | None:
-        """How to build the Pods of a scale_up, as this incarnation's and for the present installation."""
+        """How to build the Pods of a new scale_up, as this incarnation's and for the present installation."""
+        return self._plan(event, self._templates)
+
+    def _plan(self, event: Event, templates: TemplateSource) -> PodPlan | None:
         if not isinstance(event, ScaleUp):
             return None
         me = self._identity
         defaults = replace(self._defaults, installation=me.installation, owner=me.incarnation)
-        return plan(event, self._templates, defaults)
+        return plan(event, templates, defaults)
 
-    def again(self, record: Record) -> tuple[Event, PodPlan | None, str]:
-        """Event and plan of one that was taken before, and why there is no plan: this replica's policy or
-        templates may be others than those that it was taken under. Raises nothing."""
+    def again(self, record: Record) -> Reread:
+        """One that was taken before, maybe under other limits or templates. Raises nothing."""
         try:
             # Its unknown fields were accepted when it was taken, maybe before an update.
             event = self.event(record.entry(), replace(self._limits, unknown_fields="metadata"))
         except BadEvent as error:
-            return self._without_limits(record), None, str(error)
+            return Reread(self._without_limits(record), None, str(error), within_limits=False)
         try:
-            return event, self.plan(event), ""
+            return Reread(event, self._plan(event, self._templates.in_flight))
         except BadEvent as error:
-            return event, None, str(error)
+            return Reread(event, None, str(error))
 
     def planned(self, run: EventRun) -> PodPlan:
         """The plan of an event in flight: the one that it holds, or built anew where it holds none or one of
-        another installation (Redis was emptied)."""
-        held = run.plan
-        if held is not None and held.defaults.installation == self._identity.installation:
+        another installation (Redis was emptied) or incarnation."""
+        held, me = run.plan, self._identity
+        if held is not None and (held.defaults.installation, held.defaults.owner) == (
+            me.installation,
+            me.incarnation,
+        ):
             return held
-        _, made, problem = self.again(run.record())
-        if made is None:
-            raise BadEvent(problem)
-        return made
+        read = self.again(run.record())
+        if read.plan is None:
+            raise BadEvent(read.problem)
+        return read.plan
 
     def _without_limits(self, record: Record) -> Event:
         """An event that this replica's limits refuse, for its workers that run already: they keep their own

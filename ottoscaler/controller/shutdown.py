@@ -73,7 +73,7 @@ class Shutdown:
 
         Returns the threads that would not end, as :meth:`end` does.
         """
-        stuck = self._join("listener", "takeover", "dispatcher", "reconciler", deadline=deadline)
+        stuck = self._join("listener", "takeover", "dispatcher", "reconciler", "templates", deadline=deadline)
         self._handover.while_workers_run(deadline)
         self.leave_workers()
         self._dispatcher.join(HANDOVER_SECONDS if self._answering() else OVERRUN_SECONDS)

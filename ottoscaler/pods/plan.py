@@ -21,7 +21,7 @@ from ottoscaler.model import JsonObject, ScaleUp, WorkerId
 from ottoscaler.pods.labels import GATED, PREFIX, START_GATE, changed, label_value, labels, pod_name
 from ottoscaler.pods.overlay import lay_over, literal
 from ottoscaler.pods.template_checks import ACCEPTS, ENV, PREFERRED
-from ottoscaler.pods.templates import Template, Templates
+from ottoscaler.pods.templates import Template, TemplateSource
 from ottoscaler.pods.view import WORKER
 
 MAX_ANNOTATIONS = 256 * 1024  # bytes of all names and values: the API server's TotalAnnotationSizeLimitB
@@ -110,7 +110,7 @@ class PodPlan:
 
 def plan(
     event: ScaleUp,
-    templates: Templates,
+    templates: TemplateSource,
     defaults: PodDefaults,
     *,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),

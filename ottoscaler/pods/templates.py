@@ -1,35 +1,28 @@
-"""Pod templates: whole Pods in YAML, one file for each profile, read once at the start (docs/templates.md).
+"""Pod templates: whole Pods in YAML, one file for each profile (docs/templates.md).
 
-This is the only module of this package that reads files. It refuses a template that could break what
-Ottoscaler promises about its Pods (names, labels, ``restartPolicy: Never``, deadlines), and names every
-problem of every file at once. ``check`` asks the API server about the rest by a dry run. An invalid profile
-affects only its own events. An unreadable directory or an invalid default stops the start.
+A template that could break what Ottoscaler promises about its Pods (names, labels, ``restartPolicy: Never``,
+deadlines) is refused, and every problem of every file is named at once. ``check`` asks the API server about
+the rest by a dry run. An invalid profile affects only its own events. An unreadable directory or an invalid
+default stops the start. ``live_templates`` follows what changes afterwards.
 """
 
 from __future__ import annotations
 
-import os
-import re
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from types import MappingProxyType
+from typing import Protocol
 
 from ottoscaler.errors import BadEvent, BadTemplate
 from ottoscaler.model import JsonObject
 from ottoscaler.pods import pod_security as restricted
 from ottoscaler.pods.strict_yaml import load
 from ottoscaler.pods.template_checks import ACCEPTS, ENV, FIELDS, check, split_words
+from ottoscaler.pods.template_files import DEFAULT, TemplateFiles, read_files, status_of
 from ottoscaler.pods.view import WORKER
 
 BY_DEFAULT = "env,cpu,memory"  # accepted by a profile without the annotation
-MAX_FILE_BYTES = 256 * 1024  # a Pod with its status must stay below etcd's 1.5 MiB
-MAX_FILES = 500  # profiles; a ConfigMap holds 1 MiB in all
-MAX_TOLD = 1000  # characters of an invalid template's problems in a dead letter; the log has all of them
-DEFAULT = "default"
-
-_PROFILE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
 @dataclass(frozen=True)
@@ -57,6 +50,20 @@ class Template:
         )
 
 
+class TemplateSource(Protocol):
+    """Who knows a profile's template."""
+
+    def get(self, profile: str) -> Template:
+        """Raises ``BadEvent`` with the reason where there is none. Any thread."""
+
+
+class TemplateChoice(TemplateSource, Protocol):
+    """Templates for new events, and those for events in flight."""
+
+    @property
+    def in_flight(self) -> TemplateSource: ...
+
+
 @dataclass(frozen=True)
 class Templates:
     """All templates by profile. ``warnings`` and ``problems`` are sentences for the log and for ``check``."""
@@ -70,6 +77,11 @@ class Templates:
     def names(self) -> tuple[str, ...]:
         return tuple(sorted(self.by_profile))
 
+    @property
+    def in_flight(self) -> Templates:
+        """They do not change, so they are the same for events in flight."""
+        return self
+
     def get(self, profile: str) -> Template:
         """The template of a profile. Raises ``BadEvent`` with the reason if there is none. Any thread."""
         try:
@@ -81,38 +93,60 @@ class Templates:
         raise BadEvent(f"profile: unknown profile {profile!r}; expected one of {', '.join(self.names)}")
 
 
-def load_templates(directory: str | None, *, agent_image: str, namespace: str = "") -> Templates:
-    """Read the templates of ``directory``. The built-in one is ``default`` if the directory has no other.
+@dataclass(frozen=True)
+class TemplateDirectory:
+    """Where templates come from. ``path`` is empty for the built-in one alone.
 
     A worker container that names no image gets ``agent_image``. A template that names another ``namespace``
-    causes a warning. Raises ``BadTemplate``, with every problem of every file, if the directory or the
-    default cannot be used. Blocks on the file system; called once, at the start.
+    causes a warning. Calls block on the file system.
     """
-    found = _read(directory) if directory else _Files()
-    builtin = DEFAULT not in found.texts and DEFAULT not in found.broken
-    if builtin:
-        source = resources.files("ottoscaler.pods").joinpath("builtin/default.yaml")
-        found.texts[DEFAULT] = ("the built-in default.yaml", source.read_text(encoding="utf-8"))
-    templates: dict[str, Template] = {}
-    warnings: list[str] = []
-    for profile, (file, text) in sorted(found.texts.items()):
-        wrong: list[str] = []
-        try:
-            pod = _pod(text, wrong)
-            if pod is not None:
-                template = _template(profile, pod, agent_image, builtin=builtin and profile == DEFAULT)
-                warnings += [f"{file}: {warning}" for warning in _warnings(template, namespace)]
-                templates[profile] = template
-        except Exception as error:  # noqa: BLE001 - one odd template must not stop all others
-            wrong.append(f"internal error: {type(error).__name__}")
-        if profile not in templates:
-            found.refuse(profile, [f"{file}: {problem}" for problem in wrong])
-    if DEFAULT not in templates:
-        raise BadTemplate(found.problems)
-    broken = {profile: why for profile, why in found.broken.items() if profile not in templates}
-    return Templates(
-        MappingProxyType(templates), tuple(warnings), tuple(found.problems), MappingProxyType(broken)
-    )
+
+    path: str
+    agent_image: str
+    namespace: str = ""
+
+    def status(self) -> object:
+        """What differs once the files have changed. Raises nothing."""
+        return status_of(self.path) if self.path else None
+
+    def read(self) -> Templates:
+        """What the directory holds now. The built-in template is ``default`` if it has no other; a broken
+        default is missing from the result. Raises ``BadTemplate`` if the directory cannot be used."""
+        found = read_files(self.path) if self.path else TemplateFiles()
+        builtin = DEFAULT not in found.texts and DEFAULT not in found.broken
+        if builtin:
+            source = resources.files("ottoscaler.pods").joinpath("builtin/default.yaml")
+            found.texts[DEFAULT] = ("the built-in default.yaml", source.read_text(encoding="utf-8"))
+        templates: dict[str, Template] = {}
+        warnings: list[str] = []
+        for profile, (file, text) in sorted(found.texts.items()):
+            wrong: list[str] = []
+            try:
+                pod = _pod(text, wrong)
+                if pod is not None:
+                    of_ours = builtin and profile == DEFAULT
+                    template = _template(profile, pod, self.agent_image, builtin=of_ours)
+                    warnings += [f"{file}: {warning}" for warning in _warnings(template, self.namespace)]
+                    templates[profile] = template
+            except Exception as error:  # noqa: BLE001 - one odd template must not stop all others
+                wrong.append(f"internal error: {type(error).__name__}")
+            if profile not in templates:
+                found.refuse(profile, [f"{file}: {problem}" for problem in wrong])
+        broken = {profile: why for profile, why in found.broken.items() if profile not in templates}
+        return Templates(
+            MappingProxyType(templates), tuple(warnings), tuple(found.problems), MappingProxyType(broken)
+        )
+
+
+def load_templates(directory: str | None, *, agent_image: str, namespace: str = "") -> Templates:
+    """Read the templates of a directory at the start, or the built-in one alone.
+
+    Raises ``BadTemplate``, with every problem of every file, if the directory or the default cannot be used.
+    """
+    found = TemplateDirectory(directory or "", agent_image, namespace).read()
+    if DEFAULT not in found.by_profile:
+        raise BadTemplate(list(found.problems))
+    return found
 
 
 def _pod(text: str, wrong: list[str]) -> JsonObject | None:
@@ -121,64 +155,6 @@ def _pod(text: str, wrong: list[str]) -> JsonObject | None:
     if pod is not None:
         check(pod, wrong)
     return None if wrong else pod
-
-
-@dataclass
-class _Files:
-    """What a directory holds. ``texts`` has each profile's file name and text, ``broken`` the reason if
-    none."""
-
-    texts: dict[str, tuple[str, str]] = field(default_factory=dict)
-    problems: list[str] = field(default_factory=list)
-    broken: dict[str, str] = field(default_factory=dict)
-
-    def refuse(self, profile: str, problems: list[str]) -> None:
-        self.problems += problems
-        before = [self.broken[profile]] if profile in self.broken else []
-        told = "; ".join(before + problems)
-        self.broken[profile] = told if len(told) <= MAX_TOLD else told[: MAX_TOLD - 3] + "..."
-
-
-def _read(directory: str) -> _Files:
-    """Follows links, because ConfigMap mounts are symbolic links. Raises ``BadTemplate``."""
-    try:
-        names = sorted(name for name in os.listdir(directory) if not name.startswith("."))
-    except OSError as error:
-        raise BadTemplate([f"{directory}: cannot be read: {error.strerror}"]) from None
-    if len(names) > MAX_FILES:
-        raise BadTemplate([f"{directory} has {len(names)} files; expected at most {MAX_FILES}"])
-    found = _Files()
-    for name in names:
-        profile, extension = os.path.splitext(name)
-        # Default.yaml was meant to be the default too. Ignoring it would run the built-in template instead.
-        meant = DEFAULT if profile.lower() == DEFAULT and f"{DEFAULT}.yaml" not in names else profile
-        if extension == ".yml":
-            found.refuse(meant, [f"{name}: ignored; rename it to {meant}.yaml"])
-        if extension != ".yaml":
-            continue
-        if not _PROFILE.fullmatch(profile):
-            found.refuse(
-                meant,
-                [f"{name}: invalid name; expected a profile's name (up to 63 of a-z, 0-9 and -) and .yaml"],
-            )
-            continue
-        try:
-            found.texts[profile] = (name, _text(os.path.join(directory, name)))
-        except (OSError, ValueError) as error:
-            found.refuse(profile, [f"{name}: cannot be read: {getattr(error, 'strerror', None) or error}"])
-    return found
-
-
-def _text(path: str) -> str:
-    # Without O_NONBLOCK, opening a named pipe would block the start for ever.
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    with open(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise ValueError("not a regular file")
-        raw = file.read(MAX_FILE_BYTES + 1)
-    if len(raw) > MAX_FILE_BYTES:
-        raise ValueError(f"larger than {MAX_FILE_BYTES} bytes")
-    return raw.decode()
 
 
 def _template(profile: str, pod: JsonObject, agent_image: str, *, builtin: bool) -> Template:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.harness.cluster_state import FOREVER, NEVER_STARTS
+from tests.harness.cluster_state import FOREVER, NEVER_STARTS, ledger
+from tests.harness.configmap import publish
 from tests.harness.sandbox import Sandbox, sandbox
+from tests.harness.template_story import Roll, texts
 from tests.harness.waiting import wait_for
 
 PLAIN = """\
@@ -169,6 +171,20 @@ def test_a_templates_own_grace_is_kept_when_its_worker_is_cancelled(tmp_path: Pa
         assert place.wait_event(event_id)["status"] == "cancelled"
 
 
+def test_changed_templates_are_taken_up_while_it_serves(tmp_path: Path) -> None:
+    """As a kubelet mounts a ConfigMap: a new version comes by one link that moves."""
+    directory = tmp_path / "templates"
+    publish(directory, texts(default="one"))
+    with sandbox(OTTO_TEMPLATES_DIR=str(directory)) as place:
+        replica = place.start()
+        # Nobody knows it, so it is looked for at once: whenever it comes, the next event finds it.
+        letter = place.wait_dead(place.scale_up(1, profile="early"))
+        assert letter["error"] == "profile: unknown profile 'early'; expected one of default"
+        publish(directory, texts(default="one", early="one"))
+        assert place.wait_event(place.scale_up(1, profile="early"))["status"] == "succeeded"
+        Roll(place, replica, lambda data: publish(directory, data)).play()
+
+
 def test_an_update_that_breaks_a_profile_takes_no_running_worker_away(tmp_path: Path) -> None:
     old, new = tmp_path / "old", tmp_path / "new"
     for directory in (old, new):
@@ -180,11 +196,16 @@ def test_an_update_that_breaks_a_profile_takes_no_running_worker_away(tmp_path: 
         first = place.start(OTTO_TEMPLATES_DIR=str(old))
         event_id = place.scale_up(2, run_seconds=4, profile="builds", task_id="build-7")
         (pod,) = place.wait_workers(event_id, "Running", 1)
+        behind = place.scale_up(2, profile="builds")  # taken, and none of it begun
+        wait_for(lambda: ledger(place, behind), "it is taken")
         assert first.stop() == 0
         second = place.start("b", OTTO_TEMPLATES_DIR=str(new))
         assert place.wait_event(event_id)["status"] == "partial"
         running, other = place.workers(event_id)
         assert (running["status"], running["pod"]) == ("succeeded", pod["metadata"]["name"])
-        assert (other["status"], other["reason"], other["pod"]) == ("failed", "Rejected", "")
         assert second.lines(action="event_out_of_policy", event_id=event_id, task_id="build-7")
+        assert place.wait_event(behind)["status"] == "failed"
+        for worker in (other, *place.workers(behind)):
+            assert (worker["status"], worker["reason"], worker["pod"]) == ("failed", "Rejected", "")
+            assert worker["message"].startswith("profile: the template of 'builds' is invalid: builds.yaml: ")
         assert not place.redis.exists("otto:scale:dead")

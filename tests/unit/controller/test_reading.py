@@ -29,12 +29,13 @@ FIELDS = {
 
 def again(limits: Limits, **fields: str) -> tuple[ScaleUp, str]:
     body = json.dumps(list({**FIELDS, **fields}.items())).encode()
-    event, plan, why = EventReader(limits, BUILTIN, DEFAULTS, ReplicaIdentity("a")).again(
+    read = EventReader(limits, BUILTIN, DEFAULTS, ReplicaIdentity("a")).again(
         Record("1717-0", 1, 0, body, count=5)
     )
-    assert (plan is None) == bool(why)
-    assert isinstance(event, ScaleUp)
-    return event, why
+    assert (read.plan is None) == bool(read.problem)
+    assert read.within_limits == (not read.problem)
+    assert isinstance(read.event, ScaleUp)
+    return read.event, read.problem
 
 
 @pytest.mark.parametrize(
