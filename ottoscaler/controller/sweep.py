@@ -156,7 +156,9 @@ class Sweep:
 
     def _delete(self, view: PodView) -> None:
         self._going.add(view.uid)
-        log.info("pod_swept", "a leftover Pod, whose result is recorded, is deleted", **view.about)
+        log.info(
+            "pod_swept", f"{view.uid}: a leftover Pod, whose result is recorded, is deleted", **view.about
+        )
         self._deleter.delete(view.name, view.uid, lambda: self._going.discard(view.uid), view.about)
 
     def _report(self, view: PodView) -> None:

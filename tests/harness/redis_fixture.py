@@ -25,6 +25,11 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
     server.stop()
 
 
+def counts_what_is_added(client: Any) -> bool:
+    """Whether this Redis is 7.0 or later, which counts the entries added to a stream and a group's lag."""
+    return not str(client.info("server")["redis_version"]).startswith("6.")
+
+
 class Book:
     """Ledgers of several replicas on one Redis, and a plain client to look with."""
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.harness.cluster_state import ledger
+from tests.harness.redis_fixture import counts_what_is_added
 from tests.harness.sandbox import Sandbox
 from tests.harness.scenarios import end_workers, ends_well, running
 from tests.harness.waiting import stays, wait_for
@@ -77,6 +80,8 @@ def test_results_stream_is_bounded_by_its_length(place: Sandbox) -> None:
 
 def test_entries_that_a_producer_trims_before_they_are_read_are_told(place: Sandbox) -> None:
     """12 added behind a full replica, 8 gone, and once not a word. Its death and its stop change nothing."""
+    if not counts_what_is_added(place.redis):
+        pytest.skip("before Redis 7.0 it cannot be known: nobody had seen them, and newer ones are there")
     replica = place.start(OTTO_RETENTION_SECONDS=1, OTTO_MAX_WORKERS=1, OTTO_MAX_EVENTS_IN_HAND=1)
     busy = running(place)
     waiting = place.scale_up()

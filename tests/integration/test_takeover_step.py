@@ -75,7 +75,8 @@ def test_entry_that_a_dead_replica_was_handed_and_somebody_removed_is_dead_lette
     book.redis.xreadgroup("ottoscaler", "b", {STREAM: ">"})
     book.redis.xdel(STREAM, gone)
     watch(stages, 6)
-    stages.listener.step(0.0)
+    for _ in range(2):  # Redis 6.2 hands out what was removed, one entry at a time
+        stages.listener.step(0.0)
     assert stages.known() == [kept]
     ((_, letter),) = book.redis.xrange("otto:scale:dead")
     assert (letter["event_id"], letter["error"]) == (gone, DELETED_UNREAD)
