@@ -7,19 +7,21 @@ from collections.abc import Callable
 
 from ottoscaler.local.apiserver.etcd_stall import MODES
 from ottoscaler.local.apiserver.statuses import ApiError
-from tests.tools.chaos.producer import Producer
+from tests.tools.chaos.producer import LONG_SECONDS, MOST_WORKERS, Producer
 from tests.tools.chaos.stage import Stage
 
 Move = Callable[[Stage, Producer, float, int], None]
 
 HUGE_MEGABYTES = (1, 8, 30)
 SLOWEST_SECONDS = 2.7  # that an answer of Redis may be late; past the socket's time-out it is an outage
-# Settings that an operator may roll without any event's being refused by the new ones.
+# What an operator rolls. The last ones refuse some events, and others that they would refuse have begun.
 ROLLS = (
     {"OTTO_MAX_WORKERS": "7"},
     {"OTTO_MAX_EVENTS_IN_HAND": "2"},
     {"OTTO_POLL_SECONDS": "0.5", "OTTO_KUBE_QPS": "20", "OTTO_KUBE_BURST": "20"},
-    {"OTTO_WORKER_TIMEOUT_SECONDS": "600", "OTTO_ALLOWED_IMAGES": "registry.example.com/*"},
+    {"OTTO_MAX_PODS_PER_EVENT": str(MOST_WORKERS - 2)},
+    {"OTTO_WORKER_TIMEOUT_SECONDS": "600", "OTTO_MAX_TIMEOUT_SECONDS": str(LONG_SECONDS // 2)},
+    {"OTTO_ALLOWED_IMAGES": "busybox"},
 )
 
 

@@ -11,6 +11,9 @@ from tests.harness.invariants import STREAM
 from tests.tools.chaos.stage import Stage
 
 MOST_WORKERS = 10
+LONG_SECONDS = 3000  # the timeout_seconds that some events ask for
+IMAGE = "registry.example.com/agent:1"  # that some ask for
+SPECIAL_SHARE = 0.3  # of either
 QUIET_SHARE = 0.03  # of the time, at the end, without new events
 AGAIN_SECONDS = 0.2
 
@@ -22,6 +25,7 @@ class Producer:
         self._stage = stage
         self.ups: dict[str, int] = {}  # event id: workers
         self.downs: list[str] = []
+        self.cancelled: set[str] = set()  # tasks that they named
         self.huge: list[str] = []  # ids of entries that are over every limit
         self.trimmed: list[str] = []  # ids that were on the stream when it was trimmed
 
@@ -32,7 +36,9 @@ class Producer:
             at = last * number / count
             workers, length = rng.randint(1, MOST_WORKERS), round(rng.uniform(0.1, 2.0), 2)
             code = 3 if rng.random() < 0.15 else 0
-            up = lambda t=number, w=workers, s=length, c=code: self._up(t, w, s, c)  # noqa: E731
+            special = {"image": IMAGE} if rng.random() < SPECIAL_SHARE else {}
+            special |= {"timeout_seconds": str(LONG_SECONDS)} if rng.random() < SPECIAL_SHARE else {}
+            up = lambda t=number, w=workers, s=length, c=code, f=special: self._up(t, w, s, c, f)  # noqa: E731
             self._stage.schedule.at(at, up)
             if rng.random() < 0.1:
                 self._stage.schedule.at(at + rng.uniform(0, 2), lambda t=number: self._down(t))  # type: ignore[misc]
@@ -47,7 +53,7 @@ class Producer:
                 pass
         self._stage.schedule.after(AGAIN_SECONDS, lambda: self._when_redis_answers(send))
 
-    def _up(self, task: int, workers: int, seconds: float, code: int) -> None:
+    def _up(self, task: int, workers: int, seconds: float, code: int, special: dict[str, str]) -> None:
         def send() -> None:
             event_id = self._stage.place.scale_up(
                 workers,
@@ -55,12 +61,14 @@ class Producer:
                 env={"SIM_EXIT_CODE": str(code)},
                 task_id=f"task-{task}",
                 max_retries="10",
+                **special,
             )
             self.ups[event_id] = workers
 
         self._when_redis_answers(send)
 
     def _down(self, task: int) -> None:
+        self.cancelled.add(f"task-{task}")
         self._when_redis_answers(
             lambda: self.downs.append(self._stage.place.send("scale_down", task_id=f"task-{task}"))
         )

@@ -26,6 +26,7 @@ _LOST = re.compile(
     r"(\d+) entr(?:y|ies) between (\S+) and (\S+) (?:was|were) removed from the stream before "
     r"(?:it was|they were) read(?:; \2 itself had been handed out)?"
 )
+_OVER_A_LIMIT = re.compile(r"(pod_count|image|timeout_seconds): ")
 
 
 class Chaos:
@@ -72,10 +73,17 @@ class Chaos:
 
     def _unended(self) -> set[str]:
         """What was sent and has neither ended nor been refused."""
-        ended = {fields["event_id"] for fields in self._place.results("event")}
         refused = {letter["event_id"] for letter in self._place.dead() if letter["error"] != DELETED_UNREAD}
-        sent = self._producer.ups.keys() | set(self._producer.downs)
-        return (sent - ended) | (set(self._producer.huge) - refused)
+        sent = self._producer.ups.keys() | {*self._producer.downs, *self._producer.huge}
+        return sent - refused - self._ended()
+
+    def _ended(self) -> set[str]:
+        return {fields["event_id"] for fields in self._place.results("event")}
+
+    def _refused(self) -> set[str]:
+        """scale_ups that a setting which was rolled in mid-flight refused before they had begun."""
+        letters = [one for one in self._place.dead() if _OVER_A_LIMIT.match(one["error"])]
+        return {letter["event_id"] for letter in letters} & self._producer.ups.keys()
 
     def _open(self) -> set[str]:
         """What has not ended, unless all of it was trimmed, and just so many entries are told as lost."""
@@ -107,7 +115,8 @@ class Chaos:
         report, place, producer = self.report, self._place, self._producer
         sent = {**producer.ups, **dict.fromkeys(producer.downs, 0)}
         lost = self._unended() & set(producer.trimmed)
-        judged = {event_id: count for event_id, count in sent.items() if event_id not in lost}
+        without = lost | (self._refused() - self._ended())  # no result is to tell of them
+        judged = {event_id: count for event_id, count in sent.items() if event_id not in without}
         seconds: set[str] = set()
         report.problems += broken_invariants(place, judged, self._stage.evidence, seconds_uids=seconds)
         found = lives(place)
@@ -117,7 +126,9 @@ class Chaos:
         report.seconds_uids, report.dead_letters = len(seconds), len(place.dead())
         report.trimmed, report.lost = len(producer.trimmed), len(lost)
         report.statuses = Counter(fields["status"] for fields in place.results("worker"))
+        report.refused = len(self._refused())
         report.problems += self._dead_letter_problems(lost)
+        report.problems += self._limit_problems({event_id for event_id, _, _ in found})
         if place.settings.get("OTTO_START_GATE") == "true":
             report.problems += started_twice(place)
         report.problems += unnoted_second_pods(place, seconds)
@@ -127,11 +138,12 @@ class Chaos:
 
     def _dead_letter_problems(self, lost: set[str]) -> list[str]:
         """Dead letters are for entries that are too big and for those that were trimmed unread, once each."""
-        letters, huge, by_id = self._place.dead(), self._producer.huge, self._told_by_id()
+        letters, by_id = self._place.dead(), self._told_by_id()
+        refused = self._refused().union(self._producer.huge)
         problems = [
             f"a dead letter: {letter['event_id']}: {letter['error']}"
             for letter in letters
-            if letter["event_id"] not in by_id.union(huge) and not _LOST.fullmatch(letter["error"])
+            if letter["event_id"] not in by_id | refused and not _LOST.fullmatch(letter["error"])
         ]
         told = self._told_lost()
         problems += [
@@ -147,8 +159,25 @@ class Chaos:
         counts = Counter(letter["event_id"] for letter in letters)
         return problems + [
             f"{one} has {counts[one]} dead letters"
-            for one in by_id.union(huge)
+            for one in by_id | refused
             if counts[one] != (one in by_id or one not in lost)
+        ]
+
+    def _limit_problems(self, begun: set[str]) -> list[str]:
+        """A limit that is lowered refuses what has not begun, and takes nothing away that runs."""
+        workers, rolled = self._place.results("worker"), "settings rolled" in self.report.faults
+        problems = [f"{one} was refused, and had begun" for one in sorted(self._refused() & begun)]
+        problems += [
+            f"worker {f['index']} of {f['event_id']} was cancelled, and no scale_down named its task"
+            for f in workers
+            if f["status"] == "cancelled"
+            and f["task_id"] not in self._producer.cancelled
+            and f["event_id"] not in self._refused()
+        ]
+        return problems + [
+            f"worker {f['index']} of {f['event_id']} was rejected: {f['message']}"
+            for f in workers
+            if f["reason"] == "Rejected" and not (rolled and _OVER_A_LIMIT.match(f["message"]))
         ]
 
 
@@ -166,6 +195,7 @@ def chaos(
 ) -> Report:
     """One run of so many seconds of moves, in a sandbox of its own."""
     base = {"OTTO_LEASE_SECONDS": str(LEASE_SECONDS), "OTTO_SHUTDOWN_GRACE_SECONDS": "1"}
+    base["OTTO_ALLOWED_IMAGES"] = "busybox,registry.example.com/*"
     with sandbox(**{**base, **settings}) as place:
         report = Chaos(place, seed, moves).run(seconds, events)
         if report.problems:
