@@ -1,0 +1,228 @@
+"""The chart's values: what they make, what is refused, and with which words."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+
+from ottoscaler.config import load as config
+from tests.chart.rendering import CHART, EXAMPLES, Json, helm, refusal, template
+from tests.unit.manifests.kustomize import find
+from tests.unit.manifests.podsecurity import violations
+
+
+def settings(made: list[Json]) -> dict[str, str]:
+    (data,) = (o["data"] for o in made if o["metadata"]["name"] == "ottoscaler-settings")
+    return dict(data)
+
+
+def pod_spec(made: list[Json]) -> Json:
+    spec: Json = find(made, "Deployment", "ottoscaler")["spec"]["template"]["spec"]
+    return spec
+
+
+@pytest.mark.parametrize("examples", [(), ("kind",), ("production",), ("production", "openshift")])
+def test_lint_finds_nothing(examples: tuple[str, ...]) -> None:
+    files = [argument for name in examples for argument in ("--values", str(EXAMPLES / f"{name}.yaml"))]
+    done = helm("lint", str(CHART), "--strict", "--kube-version", "1.37", *files)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "[WARNING]" not in done.stdout
+    assert "[ERROR]" not in done.stdout
+
+
+# --- a matrix of values
+
+REDIS: dict[str, tuple[Json, Json]] = {
+    "url": ({}, {}),
+    "url-tls": ({"tls": {"caKey": "ca.crt"}}, {"REDIS_TLS_CA_FILE": "/etc/ottoscaler/redis/ca.crt"}),
+    "host": (
+        {"host": "redis.example.com", "port": 6390, "db": 3, "secret": {"passwordKey": "password"}},
+        {"REDIS_HOST": "redis.example.com", "REDIS_PORT": "6390", "REDIS_DB": "3"},
+    ),
+    "password-file": (
+        {"host": "r", "secret": {"passwordKey": "password", "passwordAsFile": True}},
+        {"REDIS_HOST": "r", "REDIS_PASSWORD_FILE": "/etc/ottoscaler/redis/password"},
+    ),
+    "client-certificate": (
+        {"host": "r", "tls": {"caKey": "ca.crt", "certKey": "tls.crt", "keyKey": "tls.key"}},
+        {
+            "REDIS_HOST": "r",
+            "REDIS_TLS_CA_FILE": "/etc/ottoscaler/redis/ca.crt",
+            "REDIS_TLS_CERT_FILE": "/etc/ottoscaler/redis/tls.crt",
+            "REDIS_TLS_KEY_FILE": "/etc/ottoscaler/redis/tls.key",
+        },
+    ),
+    "sentinel": (
+        {"sentinel": {"master": "otto", "nodes": ["a:26379", "b:26380"]}},
+        {"REDIS_SENTINELS": "a:26379,b:26380", "REDIS_SENTINEL_MASTER": "otto"},
+    ),
+    "cluster": (
+        {"cluster": {"hashTag": "otto"}},
+        {
+            "REDIS_STREAM": "{otto}:scale:events",
+            "REDIS_RESULTS_STREAM": "{otto}:scale:results",
+            "REDIS_DEAD_STREAM": "{otto}:scale:dead",
+        },
+    ),
+    "builtin": ({"builtin": {"enabled": True}}, {"REDIS_HOST": "redis"}),
+}
+NAMESPACES: list[Json] = [{}, {"namespace": "otto-workers"}, {"namespace": "mine", "createNamespace": False}]
+# Every Redis with every namespace; gate and OpenShift change with them so that every two values meet.
+MATRIX = [
+    (redis, where, (row + where) % 2 == 1, (row // 2 + where) % 2 == 1)
+    for (row, redis), where in itertools.product(enumerate(REDIS), range(len(NAMESPACES)))
+]
+
+
+@pytest.mark.parametrize("redis", REDIS)
+def test_redis_is_reached_as_the_values_say(redis: str) -> None:
+    values, expected = REDIS[redis]
+    made = template(values={"redis": values})
+    given = settings(made)
+    assert {name: value for name, value in given.items() if name.startswith("REDIS_")} == expected
+    (container,) = pod_spec(made)["containers"]
+    secrets = {e["name"] for e in container["env"] if "secretKeyRef" in e["valueFrom"]}
+    assert ("REDIS_URL" in secrets) == (redis in ("url", "url-tls", "cluster"))
+    assert ("REDIS_PASSWORD" in secrets) == (redis == "host")
+    files = {value.rpartition("/")[2] for name, value in given.items() if name.endswith("_FILE")}
+    mounted = [volume["secret"]["items"] for volume in pod_spec(made)["volumes"] if "secret" in volume]
+    assert {item["path"] for items in mounted for item in items} == files
+    ports = {p["port"] for p in find(made, "NetworkPolicy", "ottoscaler")["spec"]["egress"][0]["ports"]}
+    assert {6379, 6390 if redis == "host" else 6379, 26380 if redis == "sentinel" else 26379} <= ports
+    ours = {k: v for k, v in given.items() if not k.endswith("_FILE") and k != "OTTO_TEMPLATES_DIR"}
+    assert config.load(ours).warnings == ()  # the service takes them
+
+
+def test_matrix_of_values_keeps_names_rights_and_settings_together() -> None:
+    for redis, where, gate, openshift in MATRIX:
+        values = {
+            "redis": REDIS[redis][0],
+            "workers": NAMESPACES[where],
+            "startGate": {"enabled": gate},
+            "openshift": {"enabled": openshift},
+        }
+        made = template(values=values)
+        workers = NAMESPACES[where].get("namespace", "ottoscaler")
+        assert settings(made).get("NAMESPACE", "ottoscaler") == workers
+        assert find(made, "Role")["metadata"]["namespace"] == workers
+        assert ("patch" in find(made, "Role")["rules"][0]["verbs"]) == gate
+        assert (settings(made).get("OTTO_START_GATE") == "true") == gate
+        assert [o["metadata"]["name"] for o in made if o["kind"] == "Namespace"] == (
+            [workers] if where == 1 else []
+        )
+        for item in made:
+            if item["kind"] in ("Deployment", "StatefulSet"):
+                spec = item["spec"]["template"]["spec"]
+                assert violations(spec) == []
+                assert ("runAsUser" in spec["securityContext"]) != openshift
+
+
+def test_two_releases_in_one_namespace_share_no_name_and_no_label() -> None:
+    def names(release: str) -> set[tuple[str, str]]:
+        return {(o["kind"], o["metadata"]["name"]) for o in template(release=release)}
+
+    assert names("ottoscaler").isdisjoint(names("blue"))
+    made = template(release="blue")
+    selected = {"app": "blue-ottoscaler"}
+    assert find(made, "Deployment")["spec"]["selector"]["matchLabels"] == selected
+    assert find(made, "PodDisruptionBudget")["spec"]["selector"]["matchLabels"] == selected
+
+
+def test_large_numbers_and_a_bare_off_arrive_as_they_were_written() -> None:
+    made = settings(
+        template(
+            values={
+                "settings": {"OTTO_RESULTS_MAX_BYTES": 67108864, "OTTO_POLL_SECONDS": 0.5, "OTTO_LOGS": False}
+            }
+        )
+    )
+    assert made["OTTO_RESULTS_MAX_BYTES"] == "67108864"
+    assert made["OTTO_POLL_SECONDS"] == "0.5"
+    assert made["OTTO_LOGS"] == "off"
+
+
+@pytest.mark.parametrize(("grace", "expected"), [(0, 40), (20, 60), ("90.5", 131), (None, 640)])
+def test_grace_period_of_the_pods_follows_the_setting(grace: Any, expected: int) -> None:
+    made = template(values={"settings": {"OTTO_SHUTDOWN_GRACE_SECONDS": grace}})
+    assert pod_spec(made)["terminationGracePeriodSeconds"] == expected
+
+
+def test_port_is_the_same_for_the_service_its_pods_and_its_policy() -> None:
+    made = template(values={"settings": {"OTTO_HTTP_PORT": 8081}})
+    (container,) = pod_spec(made)["containers"]
+    (rule,) = find(made, "NetworkPolicy", "ottoscaler")["spec"]["ingress"]
+    assert (container["ports"][0]["containerPort"], rule["ports"][0]["port"]) == (8081, 8081)
+    assert settings(made)["OTTO_HTTP_PORT"] == "8081"
+
+
+@pytest.mark.parametrize(
+    ("logs", "most", "needed"),
+    [
+        (None, None, True),
+        ("off", None, True),
+        ("off", "failed", True),
+        ("off", "off", False),
+        (False, False, False),
+    ],
+)
+def test_right_to_logs_is_granted_where_some_log_may_be_asked_for(logs: Any, most: Any, needed: bool) -> None:
+    given = {"OTTO_LOGS": logs, "OTTO_MAX_LOGS": most}
+    made = template(values={"settings": {name: value for name, value in given.items() if value is not None}})
+    resources = [rule["resources"] for rule in find(made, "Role")["rules"]]
+    assert (["pods/log"] in resources) == needed
+
+
+# --- refusals
+
+REFUSED: dict[str, tuple[Json, str]] = {
+    "a misspelt value": ({"replica": 3}, "additional properties 'replica' not allowed"),
+    "another case": ({"redis": {"Host": "x"}}, "at '/redis': additional properties 'Host' not allowed"),
+    "a misspelt setting": (
+        {"settings": {"OTTO_MAX_WORKER": 5}},
+        "at '/settings': additional properties 'OTTO_MAX_WORKER' not allowed",
+    ),
+    "a setting that another value makes": ({"settings": {"NAMESPACE": "x"}}, "'NAMESPACE' not allowed"),
+    "a password in the open": ({"settings": {"REDIS_PASSWORD": "x"}}, "'REDIS_PASSWORD' not allowed"),
+    "no number": (
+        {"settings": {"OTTO_MAX_WORKERS": "many"}},
+        "at '/settings/OTTO_MAX_WORKERS': 'many' does not",
+    ),
+    "too large": ({"settings": {"OTTO_MAX_WORKERS": 10001}}, "maximum: got 10,001, want 10,000"),
+    "no such word": ({"settings": {"OTTO_LOGS": "some"}}, "must be one of 'off', 'failed', 'all', false"),
+    "no port for the probes": ({"settings": {"OTTO_HTTP_PORT": 0}}, "minimum: got 0, want 1"),
+    "a text for replicas": ({"replicas": "three"}, "at '/replicas': got string, want integer"),
+    "a tag in the repository's place": ({"image": {"digest": "abc"}}, "at '/image/digest'"),
+    "a pull policy": ({"image": {"pullPolicy": "Sometimes"}}, "'Always', 'IfNotPresent', 'Never'"),
+    "a template's name": ({"templates": {"Big": {"spec": {"containers": [{}]}}}}, "propertyName 'Big'"),
+    "a template that is no Pod": ({"templates": {"big": {"kind": "Job"}}}, "missing property 'spec'"),
+    "a sentinel without a port": ({"redis": {"sentinel": {"nodes": ["a"]}}}, "at '/redis/sentinel/nodes/0'"),
+    "sentinels without a master": (
+        {"redis": {"sentinel": {"nodes": ["a:26379"]}}},
+        "redis.sentinel.master is not set although redis.sentinel.nodes is",
+    ),
+    "a certificate without its key": (
+        {"redis": {"tls": {"certKey": "tls.crt"}}},
+        "redis.tls.certKey and redis.tls.keyKey need each other",
+    ),
+    "a password's file without its key": (
+        {"redis": {"secret": {"passwordAsFile": True}}},
+        "redis.secret.passwordAsFile needs redis.secret.passwordKey",
+    ),
+    "no Redis at all": ({"redis": {"secret": {"urlKey": ""}}}, "Nothing says where Redis is"),
+    "a namespace that is no name": ({"workers": {"namespace": "Otto_Workers"}}, "at '/workers/namespace'"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_mistake_is_refused_with_its_place(case: str) -> None:
+    values, words = REFUSED[case]
+    assert words in refusal(values)
+
+
+def test_server_that_is_too_old_is_refused() -> None:
+    assert "kubeVersion: >=1.21.0-0" in refusal({}, version="1.20.2")
+    assert "startGate.enabled needs Kubernetes 1.27" in refusal(
+        {"startGate": {"enabled": True}}, version="1.26"
+    )
