@@ -8,7 +8,7 @@ from pathlib import Path
 DOCS = Path(__file__).parents[3] / "docs"
 # Of the whole cluster, or with a file or an overlay that names the namespace itself.
 WITHOUT = re.compile(
-    r"kubectl (drain|cordon|create namespace|label namespace|apply -k|delete -k|get nodes|api-resources|config)\b"
+    r"kubectl (drain|cordon|(create|label) namespace|apply -k|delete -k|get nodes|api-resources|config)\b"
 )
 TYPED = re.compile(r"(?:^    +|`)(kubectl (?:-|[a-z-]+ )[^`\n]*)", re.MULTILINE)
 # What is said about a command is no line to type.
