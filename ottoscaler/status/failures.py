@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from itertools import islice
 from typing import Any
 
 from ottoscaler.client.entries import WorkerResult, result_of
@@ -14,7 +14,8 @@ from ottoscaler.status.events import event_fields
 from ottoscaler.status.streams import Finder, Is
 from ottoscaler.status.untold import Veil, letter_told
 
-MOST_FAILURES = 20
+MOST_FAILURES = 20  # kinds of them that are told
+MOST_LOOKED_AT = 200  # new ones at one look; a crowd of them is of few kinds
 MOST_LETTERS = 20
 FIRST_LOOKS = 4  # back from the newest result, when the first viewer comes
 LONGEST_MESSAGE = 500  # characters; the event's own page has all of it
@@ -29,26 +30,30 @@ class Failures:
         self._redis = redis
         self._finder = Finder(redis)
         self._seen = "0-0"  # the newest result that was looked at
-        self._newest: deque[Json] = deque(maxlen=MOST_FAILURES)  # the newest first
+        self._kinds: dict[tuple[str, ...], Json] = {}  # the newest last
 
     def read(self) -> list[Json]:
-        """The newest first. What was told goes out of sight only behind newer ones."""
+        """The newest first, those of one event that failed alike as one with their ``count``. What was told
+        goes out of sight only behind newer ones."""
         tests = (Is("kind", "worker"), Is("status", "failed"))
         newest = self._redis.command("XREVRANGE", self._redis.results, "+", f"({self._seen}", "COUNT", 1)
-        if not newest:
-            return list(self._newest)
-        found: list[Json] = []
-        for entry in self._finder.newest("results", tests, f"({self._seen}", FIRST_LOOKS):
-            found.append(self._told(entry))
-            if len(found) == MOST_FAILURES:
-                break
-        self._newest.extendleft(reversed(found))
-        self._seen = newest[0][0].decode()
-        return list(self._newest)
+        if newest:
+            found = self._finder.newest("results", tests, f"({self._seen}", FIRST_LOOKS)
+            for entry in reversed(list(islice(found, MOST_LOOKED_AT))):
+                self._note(entry)
+            self._seen = newest[0][0].decode()
+        return list(reversed(self._kinds.values()))
 
-    def _told(self, entry: Entry) -> Json:
+    def _note(self, entry: Entry) -> None:
         result = result_of(entry)
         assert isinstance(result, WorkerResult)
+        kind = (result.event_id, result.reason, str(result.exit_code), result.message)
+        before = self._kinds.pop(kind, None)
+        self._kinds[kind] = self._told(result) | {"count": before["count"] + 1 if before else 1}
+        if len(self._kinds) > MOST_FAILURES:
+            del self._kinds[next(iter(self._kinds))]
+
+    def _told(self, result: WorkerResult) -> Json:
         veil = Veil(event_fields(self._redis, result.event_id))
         names = (
             "event_id",

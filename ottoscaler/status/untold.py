@@ -35,7 +35,11 @@ class Veil:
         hidden = [v for n, v in fields if (n in UNTOLD if told is None else n not in told)]
         self._values = tuple(value for value in hidden if value)
         pieces = {piece for value in self._values for piece in _pieces(value)}
-        spelt = {spelling for piece in pieces for spelling in (piece, shown(piece)[1:41], repr(piece)[1:-1])}
+        spelt = {
+            spelling
+            for piece in pieces
+            for spelling in (piece, shown(piece).removesuffix("...")[1:-1], repr(piece)[1:-1])
+        }
         long = (each for each in spelt if len(each) >= SHORTEST_PIECE)
         self._pieces = tuple(sorted(long, key=len, reverse=True)[:MOST_PIECES])
 

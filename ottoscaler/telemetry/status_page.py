@@ -31,7 +31,7 @@ DOCUMENTS = ("/api/status", "/api/event", "/api/log", "/api/search")
 MOST_FIELDS = 8  # of a query
 STREAM_SECONDS = 40.0  # then the browser connects anew, so that nobody who stopped reading keeps a place
 SEND_SECONDS = 10.0  # for one frame, or the viewer is cut off
-QUIET_SECONDS = 10.0  # without news, a comment keeps proxies from closing the stream
+QUIET_SECONDS = 5.0  # without news, a comment tells viewers and proxies that the stream is alive
 SEND_BUFFER = 65_536  # bytes that the kernel holds for a viewer who does not read
 
 HEADERS = {

@@ -20,14 +20,15 @@
 
 "use strict";
 
-const LONGEST_SILENCE_MS = 25000; // the server sends something every 10 s
+const LONGEST_SILENCE_MS = 12000; // the server sends something every 5 s
+const LONGEST_CONNECT_MS = 10000;
 const LOST_AFTER_MS = 2500; // a reconnect that is quicker is not worth a word
 const BACK_OFF_MS = [500, 1000, 2000, 4000, 8000, 15000];
 const HIDDEN_MS = 30000; // a tab in the background stops looking after so long
 const MOST_CELLS = 3000; // drawn; events behind them show numbers and a bar
 const MOST_CELLS_AN_EVENT = 300;
 const WORKERS_A_PAGE = 100;
-const PEEK_FRESH_MS = 2000;
+const PEEK_FRESH_MS = 1000;
 
 const STATES = {
   ".": ["waiting", "·", "waiting"],
@@ -77,9 +78,9 @@ function span(seconds) {
   if (seconds < 1) return `${Math.max(0, Math.round(seconds * 1000))} ms`;
   if (seconds < 10) return `${(Math.floor(seconds * 10) / 10).toFixed(1)} s`;
   if (seconds < 60) return `${Math.floor(seconds)} s`;
-  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${Math.floor(seconds % 60)} s`;
-  if (seconds < 86400) return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
-  return `${Math.floor(seconds / 86400)} d ${Math.floor((seconds % 86400) / 3600)} h`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)}m ${Math.floor(seconds % 60)}s`;
+  if (seconds < 86400) return `${Math.floor(seconds / 3600)}h ${Math.floor((seconds % 3600) / 60)}m`;
+  return `${Math.floor(seconds / 86400)}d ${Math.floor((seconds % 86400) / 3600)}h`;
 }
 
 const age = (seconds) => (seconds < 1 ? "now" : seconds < 10 ? `${Math.floor(seconds)} s` : span(seconds));
@@ -150,8 +151,10 @@ async function connect() {
   clearTimeout(connection.timer);
   if (connection.abort) connection.abort.abort();
   const abort = (connection.abort = new AbortController());
+  const impatience = setTimeout(() => abort.abort(), LONGEST_CONNECT_MS);
   try {
     const answer = await fetch("api/stream", { cache: "no-store", signal: abort.signal });
+    clearTimeout(impatience);
     if (!answer.ok) {
       const told = await answer.json().catch(() => ({}));
       throw new Error(told.error || `the answer was ${answer.status}`);
@@ -171,6 +174,7 @@ async function connect() {
     if (abort === connection.abort) again(connection.ended ? 0 : BACK_OFF_MS[0], "");
     connection.ended = false;
   } catch (error) {
+    clearTimeout(impatience);
     if (abort === connection.abort && root.dataset.connection !== "hidden") {
       lost(error.name === "TypeError" || error.name === "AbortError" ? "" : error.message);
     }
@@ -535,16 +539,19 @@ function failures(told) {
   keyed(
     $("failures"),
     told,
-    (each) => `${each.event_id}/${each.index}`,
+    (each) => `${each.event_id} ${each.reason} ${each.exit_code} ${each.message}`,
     (each) => {
       const row = entry(each, each.task_id || each.event_id, "", each.message);
-      row.dataset.index = each.index;
       const chip = make("span", "chip", each.reason + (each.exit_code === null ? "" : ` ${each.exit_code}`));
       chip.dataset.state = "failed";
       row.firstElementChild.insertBefore(chip, row.firstElementChild.lastElementChild);
       return row;
     },
-    (row, each) => say(row.querySelector(".facts"), `worker ${each.index} · ${ago(each.finished_at)}`),
+    (row, each) => {
+      row.dataset.index = each.index;
+      const others = each.count > 1 ? ` and ${number(each.count - 1)} other${each.count > 2 ? "s" : ""}` : "";
+      say(row.querySelector(".facts"), `worker ${each.index}${others} · ${ago(each.finished_at)}`);
+    },
   );
 }
 
@@ -746,6 +753,7 @@ function tellStory(told) {
     (step) => {
       const row = make("li");
       row.dataset.step = step.what;
+      if (step.what === "ended") row.dataset.outcome = told.status;
       const time = make("time", "", clock(step.at, true));
       time.dateTime = step.at;
       const text = make("span", "what");
