@@ -22,7 +22,7 @@ import redis
 from ottoscaler.config.hash_tags import cluster_problem
 from ottoscaler.config.load import Settings
 from ottoscaler.errors import NotPermitted, RedisError, RedisUnavailable
-from ottoscaler.ledger.pipelining import Call, RoundTrips, Words, packed
+from ottoscaler.ledger.pipelining import Beginning, Call, RoundTrips, Words, packed
 from ottoscaler.ledger.records import Entry, entries
 from ottoscaler.ledger.redis_connections import CALLS_IN_FLIGHT, connected, endpoint
 from ottoscaler.ledger.redis_endpoint import Endpoint, nodes_of
@@ -34,6 +34,7 @@ log = get_logger(__name__)
 
 ANSWER_SECONDS = 3.0  # no command of ours takes longer on a Redis that is well
 FRESH_SECONDS = 0.5  # a connection that was used so lately is not asked whether the server has closed it
+MOST_BEGINNINGS = 128  # that are kept packed: some three installations' scripts
 MOST_REDIRECTIONS = 5  # by nodes of a Redis Cluster, for one command
 
 
@@ -70,6 +71,7 @@ class RedisClient:
         self._gate = threading.BoundedSemaphore(CALLS_IN_FLIGHT)
         self._kept: Any = None  # a connection between two round trips
         self._kept_at = 0.0  # monotonic, when it was used last
+        self._beginnings: dict[tuple[str, str], Beginning] = {}  # by script and installation
         self._scripts = RoundTrips(self._exchange, wait_seconds=ANSWER_SECONDS)
         self.stream = settings.redis_stream
         self.group = settings.redis_consumer_group
@@ -117,15 +119,20 @@ class RedisClient:
 
     def script(self, name: str, installation: str, *args: str | bytes | int) -> Any:
         """Run ``scripts/<name>.lua``; one round trip, two where Redis does not know it yet."""
-        words = self._script_words(installation, *args)
-        return self._led(lambda: self._send_script(name, words))
+        return self._led(lambda: self._send_script(name, installation, args))
 
-    def _send_script(self, name: str, words: Words) -> Any:
-        text, sha = _script(name)
+    def _send_script(self, name: str, installation: str, args: Words) -> Any:
+        beginning = self._beginnings.get((name, installation))
+        if beginning is None:
+            if len(self._beginnings) >= MOST_BEGINNINGS:  # an installation's id changes with a wiped Redis
+                self._beginnings.clear()
+            beginning = Beginning("EVALSHA", _script(name)[1], *self._script_words(installation))
+            self._beginnings[name, installation] = beginning
         try:
-            return self._scripts.send(("EVALSHA", sha, *words))
+            return self._scripts.send(packed(args, beginning))
         except redis.exceptions.NoScriptError:
-            return self._scripts.send(("EVAL", text, *words))
+            text = _script(name)[0]
+            return self._scripts.send(packed(("EVAL", text, *self._script_words(installation, *args))))
 
     def _led(self, send: Callable[[], Any], words: Words | None = None) -> Any:
         """What ``send`` gives. A node of a Redis Cluster that names another one has carried nothing out, so
@@ -209,7 +216,7 @@ class RedisClient:
         """One round trip; of one thread at a time, so the connection may be kept from one to the next."""
         connection = self._connection()
         try:
-            connection.send_packed_command([b"".join([packed(call.words) for call in calls])])
+            connection.send_packed_command([b"".join([call.data for call in calls])])
             for call in calls:
                 try:
                     call.answer = connection.read_response()

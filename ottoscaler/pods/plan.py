@@ -27,6 +27,8 @@ from ottoscaler.pods.view import WORKER
 MAX_ANNOTATIONS = 256 * 1024  # bytes of all names and values: the API server's TotalAnnotationSizeLimitB
 MAX_BODY = 1024 * 1024  # bytes: etcd takes 1.5 MiB, and the status is yet to come
 
+_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False)
+
 
 @dataclass(frozen=True)
 class PodDefaults:
@@ -105,7 +107,7 @@ class PodPlan:
     def body(self, index: int, attempt: int, *, avoid_node: str = "") -> bytes:
         """:meth:`pod` as the JSON to send."""
         pod = self.pod(index, attempt, avoid_node=avoid_node)
-        return json.dumps(pod, ensure_ascii=False, separators=(",", ":"), check_circular=False).encode()
+        return _JSON.encode(pod).encode()
 
 
 def plan(

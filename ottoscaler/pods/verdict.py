@@ -6,6 +6,7 @@ import math
 import re
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from functools import cache
 
 from ottoscaler.errors import KubernetesError, QuotaExceeded
 from ottoscaler.model import Judgement, Phase, PodView, Reason, Status, Verdict
@@ -53,9 +54,9 @@ def judge(
     late = age_seconds >= pending_timeout_seconds
     too_long = running_seconds >= run_timeout_seconds
     stages = _stages(view, late=late, too_long=too_long)
-    for row in TABLE if stages else ():
+    for row in _rows(stages):
         grace = pull_grace_seconds if row.grace and row.reason is Reason.IMAGE_PULL else row.grace
-        if row.stage in stages and _fits(row, view) and waiting_seconds >= grace:
+        if _fits(row, view) and waiting_seconds >= grace:
             return _judgement(row, view)
     return WAIT
 
@@ -89,8 +90,8 @@ def trouble(view: PodView) -> str:
 
     The reason in the end, not the kubelet's word: ErrImagePull and ImagePullBackOff take turns.
     """
-    for row in TABLE:
-        if row.stage is Stage.WAITING and _fits(row, view):
+    for row in _rows((Stage.WAITING,)):
+        if _fits(row, view):
             return row.reason.value
     return ""
 
@@ -128,6 +129,11 @@ def _stages(view: PodView, *, late: bool, too_long: bool) -> tuple[Stage, ...]:
     if late and view.phase is Phase.PENDING and not view.started:
         stages += (Stage.OVERDUE,)
     return (*stages, Stage.TOO_LONG) if too_long and view.started else stages
+
+
+@cache  # of a few combinations
+def _rows(stages: tuple[Stage, ...]) -> tuple[FailureRule, ...]:
+    return tuple(row for row in TABLE if row.stage in stages)
 
 
 def _fits(row: FailureRule, view: PodView) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -19,9 +20,12 @@ WORKER = "worker"  # the container that an event is about (DESIGN.md 3.4)
 MOST_METADATA = 2048  # characters that are kept of it: each Pod may carry a hundred thousand
 MOST_WORKERS = 4096  # that are remembered by their labels
 
+_INSTANCE, _INSTALLATION = PREFIX + "instance", PREFIX + "installation"
+_TASK_ID, _METADATA = PREFIX + "task-id", PREFIX + "metadata"
 _EMPTY: JsonObject = {}
 _PHASES = {phase.value: phase for phase in Phase}
 _BENIGN = ("", "ContainerCreating", "PodInitializing")  # waiting reasons of a start that goes well
+_CALM = ("", "")
 _NEVER = "1970-01-01T00:00:00Z"  # what runtimes report for a container that they could not start
 _KILLED = (137, 143)  # by SIGKILL and SIGTERM, as the others are once one has failed
 _EVENT_ID = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
@@ -38,20 +42,18 @@ def parse_pod(obj: JsonObject) -> PodView:
     worker = _worker_of(containers)
     state = _object(worker.get("state"))
     ended = _object(state.get("terminated"))
-    failed_beside = (
-        _failed_beside(status, containers, worker) if status.get("phase") == "Failed" else ("", "")
-    )
+    failed_beside = _failed_beside(status, containers, worker) if status.get("phase") == "Failed" else _CALM
     waiting, waiting_message = _waiting(status, worker, state)
     bound_at, unschedulable, disruption, disruption_message = _conditions(status)
     return PodView(
         name=name,
         uid=_text(meta, "uid"),
         resource_version=_text(meta, "resourceVersion"),
-        worker=worker_in(name) or _worker_id(labels),
-        instance=_text(labels, PREFIX + "instance"),
-        installation=_text(labels, PREFIX + "installation"),
-        task_id=_text(annotations, PREFIX + "task-id") or _text(labels, PREFIX + "task-id"),
-        metadata=_metadata(_text(annotations, PREFIX + "metadata")),
+        worker=_named(name) or _worker_id(labels),
+        instance=_text(labels, _INSTANCE),
+        installation=_text(labels, _INSTALLATION),
+        task_id=_text(annotations, _TASK_ID) or _text(labels, _TASK_ID),
+        metadata=_metadata(_text(annotations, _METADATA)),
         phase=_PHASES.get(_text(status, "phase") or "Pending", Phase.UNKNOWN),
         deleting=bool(meta.get("deletionTimestamp")),
         grace_seconds=_grace(meta),
@@ -86,13 +88,15 @@ def _object(value: Any) -> JsonObject:
     return value if isinstance(value, dict) else _EMPTY
 
 
-def _objects(value: Any) -> list[JsonObject]:
+def _objects(value: Any) -> Sequence[JsonObject]:
+    if not value:
+        return ()
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def _text(holder: JsonObject, key: str) -> str:
     value = holder.get(key)
-    return value if isinstance(value, str) else ""
+    return value if type(value) is str else ""  # JSON has no other kind of text
 
 
 def _metadata(text: str) -> str:
@@ -111,11 +115,14 @@ def _exit_code(ended: JsonObject) -> int | None:
     return code if isinstance(code, int) and not isinstance(code, bool) else None
 
 
-def _worker_of(containers: list[JsonObject]) -> JsonObject:
+def _worker_of(containers: Sequence[JsonObject]) -> JsonObject:
     for container in containers:
         if container.get("name") == WORKER:
             return container
     return containers[0] if containers else _EMPTY
+
+
+_named = lru_cache(MOST_WORKERS)(worker_in)  # each Pod is seen some seven times
 
 
 def _worker_id(labels: JsonObject) -> WorkerId | None:
@@ -123,14 +130,16 @@ def _worker_id(labels: JsonObject) -> WorkerId | None:
     return _worker(event_id, _text(labels, PREFIX + "index"), _text(labels, PREFIX + "attempt"))
 
 
-@lru_cache(MOST_WORKERS)  # each Pod is seen some seven times
+@lru_cache(MOST_WORKERS)
 def _worker(event_id: str, index: str, attempt: str) -> WorkerId | None:
     if _EVENT_ID.fullmatch(event_id) and _COUNT.fullmatch(index) and _COUNT.fullmatch(attempt):
         return WorkerId(event_id, int(index), int(attempt))
     return None
 
 
-def _failed_beside(status: JsonObject, containers: list[JsonObject], worker: JsonObject) -> tuple[str, str]:
+def _failed_beside(
+    status: JsonObject, containers: Sequence[JsonObject], worker: JsonObject
+) -> tuple[str, str]:
     """Reason and message of the container that failed the Pod, where it was not the worker: the first to fail
     by its node's clock, and one that was killed only where no other failed."""
     if _object(_object(worker.get("state")).get("terminated")).get("exitCode"):
@@ -157,7 +166,7 @@ def _waiting(status: JsonObject, worker: JsonObject, state: JsonObject) -> tuple
     """What keeps the worker from its start: the first reason to worry about, the worker's before an init
     container's; else why the worker waits. A kubelet starts a container whatever becomes of those beside it,
     so their waits keep the worker from nothing."""
-    calm = ("", "")
+    calm = _CALM
     if state.get("running") or state.get("terminated"):
         return calm
     for container in (worker, *_objects(status.get("initContainerStatuses"))):
@@ -179,11 +188,14 @@ def _is_gated(status: JsonObject) -> bool:
 def _conditions(status: JsonObject) -> tuple[str, str, str, str]:
     bound_at = unschedulable = disruption = message = ""
     for condition in _objects(status.get("conditions")):
-        kind, holds, reason = condition.get("type"), condition.get("status"), _text(condition, "reason")
-        if kind == "PodScheduled" and holds == "True":
-            bound_at = _text(condition, "lastTransitionTime")
-        elif kind == "PodScheduled" and holds == "False" and reason == "Unschedulable":
-            unschedulable = _text(condition, "message") or reason
-        elif kind == "DisruptionTarget" and holds == "True":
-            disruption, message = reason or "DisruptionTarget", _text(condition, "message")
+        kind = condition.get("type")
+        if kind == "PodScheduled":
+            holds = condition.get("status")
+            if holds == "True":
+                bound_at = _text(condition, "lastTransitionTime")
+            elif holds == "False" and _text(condition, "reason") == "Unschedulable":
+                unschedulable = _text(condition, "message") or "Unschedulable"
+        elif kind == "DisruptionTarget" and condition.get("status") == "True":
+            disruption = _text(condition, "reason") or "DisruptionTarget"
+            message = _text(condition, "message")
     return bound_at, unschedulable, disruption, message

@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import time
+from functools import lru_cache
 from typing import Any
 
 from pythonjsonlogger.json import JsonFormatter
@@ -30,7 +31,7 @@ def log_fields(record: logging.LogRecord, traceback: str) -> LogFields:
     """What a record says, in the order in which people read it. Any thread."""
     seconds, milliseconds = divmod(int(record.created * 1000), 1000)
     found: LogFields = {
-        "time": f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{milliseconds:03d}Z",
+        "time": f"{_clock(seconds)}.{milliseconds:03d}Z",
         "level": record.levelname,
         "action": getattr(record, "action", LIBRARY),
         "message": _bounded(record.getMessage()),
@@ -40,8 +41,8 @@ def log_fields(record: logging.LogRecord, traceback: str) -> LogFields:
         if fields.get(name) is not None:
             found[name] = _bounded(fields[name])
     for name, value in fields.items():
-        if value is not None:
-            found.setdefault(name, _bounded(value))
+        if value is not None and name not in found:
+            found[name] = _bounded(value)
     found["logger"] = record.name
     found["thread"] = record.threadName or ""
     if traceback:
@@ -52,13 +53,23 @@ def log_fields(record: logging.LogRecord, traceback: str) -> LogFields:
     return found
 
 
+@lru_cache(4)  # seconds: lines come many in one
+def _clock(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+
+
 def _bounded(value: object) -> object:
+    if type(value) is str:  # nearly all of them
+        return _cut(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)  # JSON has no word for the others
     if value is None or (isinstance(value, int) and value.bit_length() < 64):
         return value
-    # Redacted before it is cut: half a secret would no longer be known as one.
-    text = redact(value if isinstance(value, str) else str(value))
+    return _cut(str(value))
+
+
+def _cut(text: str) -> str:
+    text = redact(text)  # before it is cut: half a secret would no longer be known as one
     return text if len(text) <= VALUE_CHARACTERS else text[: VALUE_CHARACTERS - 1] + "…"
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import redis
 
-from ottoscaler.ledger.pipelining import MOST_IN_ONE, Call, Overdue, RoundTrips, packed
+from ottoscaler.ledger.pipelining import MOST_IN_ONE, Beginning, Call, Overdue, RoundTrips, packed
 from tests.harness.waiting import wait_for
 
 SECONDS = 5.0
@@ -26,23 +26,23 @@ class Redis:
         self.cut = False
 
     def exchange(self, calls: Sequence[Call]) -> None:
-        self.trips.append([call.words[0] for call in calls])
+        self.trips.append([call.data.decode() for call in calls])
         self.under_way.release()
         assert self.line.acquire(timeout=SECONDS)
         for call in calls:
-            if call.words[0] == "bad":
+            if call.data == b"bad":
                 call.error = ValueError("bad")
             elif self.cut:
                 raise ConnectionError("cut")
             else:
-                call.answer = call.words[0]
+                call.answer = call.data.decode()
 
 
 def begin(trips: RoundTrips, pool: ThreadPoolExecutor, *words: str) -> list[Future[Any]]:
     """Send them one after the other, each from a thread of its own, and wait until they queue up."""
     sent = []
     for number, word in enumerate(words, 1):
-        sent.append(pool.submit(trips.send, (word,)))
+        sent.append(pool.submit(trips.send, word.encode()))
         wait_for(lambda n=number: len(trips._queue) == n, f"{word} waits for its turn", SECONDS)  # type: ignore[misc]
     return sent
 
@@ -54,7 +54,7 @@ def pool() -> Any:
 
 
 def first_under_way(trips: RoundTrips, redis: Redis, pool: ThreadPoolExecutor) -> Future[Any]:
-    first = pool.submit(trips.send, ("first",))
+    first = pool.submit(trips.send, b"first")
     assert redis.under_way.acquire(timeout=SECONDS)
     return first
 
@@ -64,7 +64,7 @@ def test_a_lone_command_is_sent_at_once_and_alone() -> None:
     redis.line.release(2)
     trips = RoundTrips(redis.exchange, wait_seconds=SECONDS)
 
-    assert [trips.send(("a",)), trips.send(("b",))] == ["a", "b"]
+    assert [trips.send(b"a"), trips.send(b"b")] == ["a", "b"]
     assert redis.trips == [["a"], ["b"]]
 
 
@@ -132,10 +132,10 @@ def test_a_command_that_waits_for_too_long_is_never_sent(pool: ThreadPoolExecuto
     first = first_under_way(trips, redis, pool)
 
     with pytest.raises(Overdue):
-        trips.send(("late",))
+        trips.send(b"late")
     redis.line.release(2)
     assert first.result(SECONDS) == "first"
-    assert trips.send(("next",)) == "next"
+    assert trips.send(b"next") == "next"
     assert redis.trips == [["first"], ["next"]]
 
 
@@ -156,3 +156,4 @@ def test_command_is_packed_as_redis_py_packs_it() -> None:
     connection: Any = redis.Connection(encoding="utf-8")  # type: ignore[no-untyped-call]
     theirs = connection.pack_commands([words, ("PING",)])
     assert packed(words) + packed(("PING",)) == b"".join(theirs)
+    assert packed(words[3:], Beginning(*words[:3])) == packed(words)
