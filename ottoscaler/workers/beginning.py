@@ -33,9 +33,13 @@ class Beginning:
         """Whether no task may start, whichever event's it is."""
         return len(self._since) >= ALL + MORE
 
+    def has_room(self, profile: str) -> bool:
+        """Whether a task of that profile may start, as far as the profile's share goes."""
+        return self._profiles[profile] < PROFILE + MORE
+
     def may_start(self, event_id: str, profile: str) -> bool:
         """Whether a task of that event and profile may start, where not all is full."""
-        return self._events[event_id] < EVENT + MORE and self._profiles[profile] < PROFILE + MORE
+        return self._events[event_id] < EVENT + MORE and self.has_room(profile)
 
     def any_lately(self, now: float) -> bool:
         """Whether one started so lately that a suspect must wait."""

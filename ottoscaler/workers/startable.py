@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ottoscaler.workers.beginning import Beginning
+from ottoscaler.workers.lane import Lane
 from ottoscaler.workers.run import EventRun, Task
 from ottoscaler.workers.turns import RETRY_WAITS_TURNS, next_of
 
@@ -12,6 +13,8 @@ class Startable:
 
     def __init__(self) -> None:
         self._runs: dict[str, EventRun] = {}
+        self._lanes: dict[str, Lane] = {}  # by profile, as a profile has a share of what begins
+        self._suspects: dict[str, EventRun] = {}  # in no lane; they are few
         self._turn = 0  # turns given so far
         self._went_ahead = False  # the last start was a retry ahead of its turn
 
@@ -25,13 +28,28 @@ class Startable:
 
     def file(self, run: EventRun) -> None:
         """After its tasks have changed."""
-        if run.fresh or run.ready:
-            self._runs[run.event.event_id] = run
+        event_id = run.event.event_id
+        if not (run.fresh or run.ready):
+            self.forget(event_id)
+            return
+        before = self._runs.get(event_id)
+        if before is not None and before is not run:
+            self.forget(event_id)
+        self._runs[event_id] = run
+        if run.suspect:
+            self._suspects[event_id] = run
         else:
-            self._runs.pop(run.event.event_id, None)
+            self._suspects.pop(event_id, None)
+            self._lanes.setdefault(run.event.profile, Lane()).file(run)
 
     def forget(self, event_id: str) -> None:
-        self._runs.pop(event_id, None)
+        run = self._runs.pop(event_id, None)
+        self._suspects.pop(event_id, None)
+        lane = self._lanes.get(run.event.profile) if run is not None else None
+        if run is not None and lane is not None:
+            lane.forget(event_id)
+            if not lane:
+                del self._lanes[run.event.profile]
 
     def runs(self) -> list[EventRun]:
         """All of them."""
@@ -71,12 +89,19 @@ class Startable:
         run.begun = bool(run.states)
 
     def _may_start(self, beginning: Beginning, now: float) -> list[EventRun]:
-        """A suspect starts one worker at a time, and nothing else starts while it begins."""
+        """Those that may be next. A suspect starts one worker at a time, and nothing else starts while it
+        begins."""
         if beginning.suspect_lately(now):
             return []
-        share = beginning.may_start
-        return [
-            run
-            for run in self._runs.values()
-            if share(run.event.event_id, run.event.profile) and not (run.suspect and run.active)
-        ]
+        for run in [run for run in self._suspects.values() if not run.suspect]:  # it has made progress
+            del self._suspects[run.event.event_id]
+            self.file(run)
+        found = [run for run in self._suspects.values() if not run.active and _has_share(beginning, run)]
+        for profile, lane in self._lanes.items():
+            if beginning.has_room(profile):
+                found += lane.shortlist(lambda run: _has_share(beginning, run))
+        return found
+
+
+def _has_share(beginning: Beginning, run: EventRun) -> bool:
+    return beginning.may_start(run.event.event_id, run.event.profile)

@@ -39,7 +39,9 @@ C = TypeVar("C", bound=Candidate)
 def next_of(candidates: Iterable[C], turn: int, *, went_ahead: bool) -> C | None:
     """The event whose worker is next; its due retries come before its other workers.
 
-    ``turn`` is the number that it will get; ``went_ahead``: the last start was a retry ahead of its turn.
+    It is enough to hand in, of each priority, the one with the lowest turn, the one whose retry became due
+    first, and all suspects. ``turn`` is the number that it will get; ``went_ahead``: the last start was a
+    retry ahead of its turn.
     """
     first: C | None = None
     late: C | None = None
@@ -51,14 +53,14 @@ def next_of(candidates: Iterable[C], turn: int, *, went_ahead: bool) -> C | None
         elif each.turn < first.turn:
             first = each
         due = each.retry_due
-        if due is not None and turn - due > RETRY_WAITS_TURNS and (late is None or due < _due(late)):
+        if due is not None and turn - due > RETRY_WAITS_TURNS and (late is None or _due(each) < _due(late)):
             late = each
     chosen = late if late is not None and not went_ahead else first
     return _fewest_strikes(chosen, candidates) if chosen is not None and chosen.suspect else chosen
 
 
-def _due(candidate: Candidate) -> int:
-    return candidate.retry_due if candidate.retry_due is not None else 0
+def _due(candidate: Candidate) -> tuple[int, int]:
+    return candidate.retry_due if candidate.retry_due is not None else 0, candidate.turn
 
 
 def _fewest_strikes(chosen: C, candidates: Iterable[C]) -> C:
