@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ottoscaler.client.entries import DeadLetter
 from ottoscaler.config.settings import Settings
 from ottoscaler.ledger.identity import kept_installation
-from ottoscaler.ledger.records import entries
+from ottoscaler.ledger.records import Entry, entries
 from ottoscaler.ledger.redis_client import RedisClient
+from ottoscaler.status.streams import cut_entries
+from ottoscaler.status.untold import OMITTED
 
 PAGE = 500  # dead letters in one answer of Redis; each may hold OTTO_MAX_EVENT_BYTES
+
+
+def letter_of(entry: Entry) -> DeadLetter:
+    """Read an entry that may have been cut: its last field says of how many bytes."""
+    letter = DeadLetter.of(entry)
+    if not entry.cut_bytes:
+        return letter
+    told = f"{entry.cut_bytes} bytes in all; `ottoscaler dead list --json` has them"
+    return replace(letter, fields=(*letter.fields, (OMITTED, told)))
 
 
 class DeadLetters:
@@ -32,6 +44,10 @@ class DeadLetters:
                 break
             behind = f"({page[-1].id}"
         return found
+
+    def newest_cut(self, count: int) -> list[DeadLetter]:
+        """As :meth:`newest`, for who runs workers besides: a large one is cut, and says so."""
+        return [letter_of(entry) for entry in cut_entries(self._redis, "dead", "+", "-", count, down=True)]
 
     def length(self) -> int:
         return int(self._redis.command("XLEN", self._name))

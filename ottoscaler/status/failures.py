@@ -11,7 +11,7 @@ from ottoscaler.ledger.records import Entry
 from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.status.dead_letters import DeadLetters
 from ottoscaler.status.events import event_fields
-from ottoscaler.status.streams import Finder, Is
+from ottoscaler.status.streams import Finder, Is, cut_entries
 from ottoscaler.status.untold import Veil, letter_told
 
 MOST_FAILURES = 20  # kinds of them that are told
@@ -75,17 +75,16 @@ class Letters:
 
     def __init__(self, redis: RedisClient, settings: Settings) -> None:
         self._redis = redis
-        self._name = settings.redis_dead_stream
         self._box = DeadLetters(redis, settings)
-        self._known: tuple[int, bytes] = (-1, b"")
+        self._known: tuple[int, str] = (-1, "")
         self._told: Json = {}
 
     def read(self) -> Json:
         """``total``, and the ``newest`` without what is never told of an event."""
-        newest = self._redis.command("XREVRANGE", self._name, "+", "-", "COUNT", 1)
-        known = (self._box.length(), newest[0][0] if newest else b"")
+        newest = cut_entries(self._redis, "dead", "+", "-", 1, down=True)
+        known = (self._box.length(), newest[0].id if newest else "")
         if known != self._known:
-            letters = [letter_told(each.document()) for each in self._box.newest(MOST_LETTERS)]
+            letters = [letter_told(each.document()) for each in self._box.newest_cut(MOST_LETTERS)]
             names = ("id", "event_id", "task_id", "at", "error")
             newest_told = [{name: each[name] for name in names} for each in letters]
             self._told = {"total": known[0], "newest": newest_told}

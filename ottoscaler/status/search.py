@@ -10,7 +10,7 @@ from ottoscaler.ledger.records import Entry
 from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.status.backlog import last_delivered
 from ottoscaler.status.in_flight import order
-from ottoscaler.status.streams import Finder, Has
+from ottoscaler.status.streams import Finder, Has, cut_entries
 
 MOST_FOUND = 50
 MOST_OPEN = 5000  # events in flight that are looked at
@@ -40,7 +40,7 @@ def _by_id(redis: RedisClient, text: str) -> Iterator[Json]:
         yield _told(text, task, kind, "in flight" if state == "open" else status)
         return
     last = last_delivered(redis)
-    if (not last or order(text) > order(last)) and redis.command("XRANGE", redis.stream, text, text):
+    if (not last or order(text) > order(last)) and cut_entries(redis, "events", text, text, 1):
         yield _told(text, "", "", "not read yet")
 
 

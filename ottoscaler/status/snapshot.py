@@ -56,7 +56,7 @@ class SnapshotReader:
             "recent_failures": self._failures(),
             "dead_letters": {
                 "total": self._dead.length(),
-                "newest": [letter.document() for letter in self._dead.newest(MOST_DEAD_LETTERS)],
+                "newest": [letter.document() for letter in self._dead.newest_cut(MOST_DEAD_LETTERS)],
             },
         }
 

@@ -6,18 +6,19 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ottoscaler.client.entries import DeadLetter, EventResult, WorkerResult, result_of
+from ottoscaler.client.entries import EventResult, WorkerResult, result_of
 from ottoscaler.client.streams import before
 from ottoscaler.config.settings import Settings
 from ottoscaler.ledger.kept_logs import kept_logs, names_of_kept_logs
-from ottoscaler.ledger.records import IndexStage, IndexState, Intent, entries
+from ottoscaler.ledger.records import IndexStage, IndexState, Intent
 from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.pods.labels import pod_name
 from ottoscaler.status.backlog import redis_ms
+from ottoscaler.status.dead_letters import letter_of
 from ottoscaler.status.events import event_fields
 from ottoscaler.status.sights import live_workers
 from ottoscaler.status.steps import steps
-from ottoscaler.status.streams import Finder, Is
+from ottoscaler.status.streams import Finder, Is, cut_entries
 from ottoscaler.status.untold import Veil, letter_told
 
 MOST_WORKERS = 1000  # told one by one, those in flight and those that failed first
@@ -35,7 +36,7 @@ def story(redis: RedisClient, settings: Settings, event_id: str) -> Json | None:
     flat = redis.command("HGETALL", f"{redis.prefix}event:{event_id}")
     raw = {_text(name): _text(value) for name, value in zip(flat[::2], flat[1::2], strict=True)}
     fields = dict(event_fields(redis, event_id))
-    dead = _dead_letter(redis, settings, event_id)
+    dead = _dead_letter(redis, event_id)
     if not raw and not fields and dead is None:
         return None
     veil = Veil(fields.items())
@@ -107,12 +108,12 @@ def _results(
     return event, workers
 
 
-def _dead_letter(redis: RedisClient, settings: Settings, event_id: str) -> Json | None:
+def _dead_letter(redis: RedisClient, event_id: str) -> Json | None:
     found = next(Finder(redis).newest("dead", (Is("event_id", event_id),)), None)
     if found is None:
         return None
-    whole = entries(redis.command("XRANGE", settings.redis_dead_stream, found.id, found.id))
-    return letter_told(DeadLetter.of(whole[0] if whole else found).document())
+    cut = cut_entries(redis, "dead", found.id, found.id, 1)
+    return letter_told(letter_of(cut[0] if cut else found).document())
 
 
 # --- its workers

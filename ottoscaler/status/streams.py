@@ -1,15 +1,21 @@
-"""Finds entries in the results, the dead letters and the events, without carrying all of them here."""
+"""Finds entries in the results, the dead letters and the events, without carrying all of them here.
+
+A producer may write an entry of any size, and the replica that serves the status page is the one that runs
+workers: no entry is ever held whole.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ottoscaler.ledger.records import Entry, entries
 from ottoscaler.ledger.redis_client import RedisClient
 
-ENTRIES_A_LOOK = 500  # in one script, which holds Redis for about a millisecond
+ENTRIES_A_LOOK = 500  # in one script, which holds Redis for some milliseconds; fewer where they are large
 MOST_LOOKS = 40  # so at most 20,000 entries
+MOST_BYTES = 65_536  # of one entry; past them, only the first 200 of each name and value
+MOST_FIELDS = 1000  # of one entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +43,19 @@ class Has:
 Test = Is | Has
 
 
+def cut_entries(
+    redis: RedisClient, which: str, begin: str, end: str, count: int, *, down: bool = False
+) -> list[Entry]:
+    """So many entries of the ``results``, ``dead`` or ``events``, each cut to what may be held
+    (``cut_bytes``); ``down``: from the newest. Raises RedisError."""
+    way = "down" if down else "up"
+    _, found = redis.script("cut_entries", "", which, begin, end, way, count, MOST_BYTES, MOST_FIELDS)
+    return [
+        replace(entry, cut_bytes=size)
+        for entry, (*_, size) in zip(entries([(i, flat) for i, flat, _ in found]), found, strict=True)
+    ]
+
+
 @dataclass(frozen=True, slots=True)
 class Finder:
     """Looks through the streams. Any thread; every method raises RedisError."""
@@ -58,10 +77,10 @@ class Finder:
     ) -> Iterator[Entry]:
         words = [word for test in tests for word in test.words()]
         for _ in range(looks):
-            _, last, count, found = self.redis.script(
+            _, last, more, found = self.redis.script(
                 "find", "", which, begin, end, way, ENTRIES_A_LOOK, *words
             )
             yield from entries(found)
-            if int(count) < ENTRIES_A_LOOK:
+            if more != b"1":
                 return
             begin = f"({last.decode()}"

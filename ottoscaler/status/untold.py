@@ -19,6 +19,7 @@ UNTOLD = ("env", "command", "args")
 TOLD = frozenset(
     ("type", "pod_count", "task_id", "image", "cpu", "memory", "profile", "timeout_seconds", "max_retries")
 ) | {"dedup_key", "logs", "priority", "expires_at", "running"}
+OMITTED = "ottoscaler.io/omitted"  # the last field of a dead letter that was cut
 # A shorter piece of a value ("-c", "true") is an ordinary word, which masked would hide what a text says.
 SHORTEST_PIECE = 6
 MOST_PIECES = 1000  # of one event
@@ -83,8 +84,12 @@ def letter_told(letter: Json) -> Json:
     """A dead letter's document (client/entries.py) as the page may show it."""
     fields = [(str(name), str(value)) for name, value in letter["fields"]]
     veil = Veil(fields, told=TOLD)
+    error = veil.text(letter["error"], quotes=True)
+    if any(name == OMITTED for name, _ in fields):  # what is quoted may be a value that was left out
+        error = _QUOTED.sub(f"'{MASK}'", error)
+    told = TOLD | {OMITTED}
     return {
         **letter,
-        "error": veil.text(letter["error"], quotes=True),
-        "fields": [[name, value if name in TOLD else MASK] for name, value in fields],
+        "error": error,
+        "fields": [[name, value if name in told else MASK] for name, value in fields],
     }

@@ -24,6 +24,7 @@ class Adoptions:
             self._runs.pop(run.event.event_id, None)
 
     def forget(self, event_id: str) -> None:
+        """The event is not here any more; harmless where it never was."""
         self._runs.pop(event_id, None)
 
     def tasks(self) -> list[Task]:

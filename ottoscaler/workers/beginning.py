@@ -54,6 +54,7 @@ class Beginning:
         return event_id in self._events
 
     def start(self, task: Task, now: float) -> None:
+        """The task was given a slot now, and counts as beginning until ``end``."""
         event = task.run.event
         self._events[event.event_id] += 1
         self._profiles[event.profile] += 1

@@ -19,7 +19,13 @@ PAST_EVENTS = 2000  # that are remembered by their ids
 
 
 class RunRegistry:
-    """Thread-safe; no call waits. ``slots`` is how many workers may hold one at a time."""
+    """Thread-safe; no call waits, raises or does input and output. ``slots`` is how many workers may hold one
+    at a time.
+
+    The intake adds runs, and the dispatcher admits them and reserves slots. Pool threads give the slots back,
+    and the reconciler claims adopted workers without one. At most as many runs are here as ``in_hand`` lets
+    be read, as run and as wait for a retry, and those that were taken over.
+    """
 
     def __init__(self, slots: int, in_hand: InHand) -> None:
         self.slots = slots

@@ -43,6 +43,7 @@ class Startable:
             self._lanes.setdefault(run.event.profile, Lane()).file(run)
 
     def forget(self, event_id: str) -> None:
+        """The event is not here any more; harmless where it never was."""
         run = self._runs.pop(event_id, None)
         self._suspects.pop(event_id, None)
         lane = self._lanes.get(run.event.profile) if run is not None else None

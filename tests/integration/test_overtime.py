@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import pytest
 
-from ottoscaler.errors import NotYet
+from ottoscaler.errors import Fenced, NotYet
 from ottoscaler.ledger.kept_logs import kept_logs
-from ottoscaler.ledger.records import Entry
+from ottoscaler.ledger.records import Entry, Word
 from ottoscaler.model import Judgement, Reason, ScaleDown, Status, Verdict, WorkerId
 from ottoscaler.workers.attempt import Attempt, Ended, Next
 from ottoscaler.workers.create import create
@@ -177,3 +177,17 @@ def test_scale_down_takes_no_worker_that_ends_for_its_limit_anyway(bench: Worker
     order = [(worker.event_id, worker.index) for worker in (a.worker, other)]
     assert bench.ledger.scale_downs.cancel(down_id, 1, 1, order) == 1
     assert bench.ledger.scale_downs.victims(down_id, 1) == [(WorkerId(other.event_id, 0, 0), "uid-5")]
+
+
+def test_intent_may_be_repeated_and_keeps_its_time(bench: WorkerBench) -> None:
+    """A lost reply, or the next owner's own call: the bound on the wait counts from the first."""
+    a = overtime(bench)
+    uid = a.subscription.uid
+    bench.book.redis.hset(key_of(bench, a), "t:0", "0:1")
+    again = bench.ledger.overtime(a.worker, 1, uid)
+    assert again.word is Word.OK
+    assert int(again.detail) > 10**9
+    assert bench.ledger.overtime(a.worker, 1, "another-uid").word is Word.STALE
+    assert bench.ledger.overtime(WorkerId(a.worker.event_id, 0, 1), 1, uid).word is Word.STALE
+    with pytest.raises(Fenced):
+        bench.ledger.overtime(a.worker, 7, uid)

@@ -3,7 +3,8 @@
     python -m tests.tools.fuzz_entries --seconds 60 --seed 7 --largest 150
 
 Some entries in a hundred are larger than 4 MiB, up to so many MiB. Redis keeps none of them longer than it is
-pending, or the machine's memory would end before the run does.
+pending, or the machine's memory would end before the run does. A reader of the status page looks at all that
+it tells meanwhile.
 
 Needs root and the memory controller of cgroup v1 or v2. Passes where the replica outlives the run, has read
 all that was sent, and never used the whole of its 300 MiB.
@@ -15,7 +16,10 @@ import argparse
 import json
 import random
 import sys
+import threading
 import time
+import urllib.request
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +88,20 @@ def large_words(rng: random.Random, largest: int) -> list[bytes]:
     return flat + pairs if shape == 2 else pairs + flat
 
 
+def dense_words(rng: random.Random) -> list[bytes]:
+    """A valid event of nearly OTTO_MAX_EVENT_BYTES, made of as many small parts as it can be, and whose
+    worker runs until others need its slot."""
+    flat = [b"type", b"scale_up", b"pod_count", b"1", b"timeout_seconds", b"5"]
+    shape = rng.randrange(3)
+    if shape == 0:
+        env = {"SIM_RUN_SECONDS": "inf", **{f"A{n:x}": "" for n in range(5800)}}
+        return [*flat, b"env", json.dumps(env, separators=(",", ":")).encode()]
+    flat += [b"env", b'{"SIM_RUN_SECONDS":"inf"}']
+    if shape == 1:
+        return [*flat, b"args", json.dumps(["a"] * 16_000, separators=(",", ":")).encode()]
+    return flat + [word for n in range(7200) for word in (b"meta:%x" % n, b"")]
+
+
 def words(rng: random.Random) -> list[bytes]:
     """One entry's fields, flat: valid, nearly valid, or large in some way."""
     text = rng.choice([b"x", b"\x01", b'"', b"\\", "é".encode(), "\U0001f600".encode(), b"\xff", b"[", b"{"])
@@ -121,13 +139,16 @@ def _unread(held: Any) -> int:
 class Fuzzer:
     """Sends entries as fast as they are read."""
 
-    def __init__(self, place: Sandbox, replica: Replica, seed: int, largest: int) -> None:
+    def __init__(self, place: Sandbox, replica: Replica, seed: int, largest: int, dense: float) -> None:
+        self._dense = dense
         self._replica = replica
         self._rng = random.Random(seed)
         self._largest = largest
         self._held: Any = redis.Redis(port=place.redis_server.port, socket_timeout=60)
         self._large: list[bytes] = []  # that are in the stream
+        self._last = b""
         self.sent = 0
+        self.views = 0  # answers that a reader of the status page got
         self.sent_large = 0
 
     def run(self, seconds: float) -> None:
@@ -137,8 +158,10 @@ class Fuzzer:
             self._check_alive()
             if self._largest > LARGE_BYTES and self._rng.random() < LARGE_SHARE:
                 self._send_large()
+            elif self._rng.random() < self._dense:
+                self._last = self._held.execute_command("XADD", STREAM, "*", *dense_words(self._rng))
             else:
-                self._held.execute_command("XADD", STREAM, "*", *words(self._rng))
+                self._last = self._held.execute_command("XADD", STREAM, "*", *words(self._rng))
             self.sent += 1
             if self.sent % 20 == 0 and _unread(self._held) > BACKLOG:
                 time.sleep(0.5)
@@ -165,6 +188,25 @@ class Fuzzer:
                 self._large.remove(entry_id)
         return len(self._large) < MOST_LARGE
 
+    def view(self, stop: threading.Event) -> None:
+        """A thread's: look at all that the status page tells, again and again, and watch its feed."""
+        watching = threading.Thread(target=self._watch_feed, args=(stop,), daemon=True)
+        watching.start()
+        while not stop.wait(0.1):
+            ids = [entry_id for entry_id in [*self._large[-1:], self._last] if entry_id]
+            looks = [f"/api/{what}={i.decode()}" for i in ids for what in ("event?id", "search?q")]
+            for path in ("/api/status", "/api/search?q=t", "/metrics", *looks):
+                self.views += self._replica.get(path)[0] == 200
+        watching.join(10)
+
+    def _watch_feed(self, stop: threading.Event) -> None:
+        with (
+            suppress(OSError),
+            urllib.request.urlopen(f"http://127.0.0.1:{self._replica.port}/api/stream", timeout=30) as feed,
+        ):
+            while not stop.is_set() and feed.read1(65536):
+                self.views += 1
+
     def _check_alive(self) -> None:
         died = self._replica.process.poll() is not None
         assert not died, f"it died after {self.sent} entries:\n{self._replica.log()[-3000:]}"
@@ -180,19 +222,26 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     parser.add_argument("--largest", type=int, default=150, help="MiB")
+    parser.add_argument("--dense", type=float, default=0.1, help="share of events of many small parts")
     asked = parser.parse_args()
     cgroup = MemoryCgroup(f"ottoscaler-fuzz-{asked.seed}", MOST_BYTES)
     with sandbox(OTTO_LOG_LEVEL="INFO", OTTO_LEASE_SECONDS="30") as place:
         replica = place.start(program=cgroup.program)
-        fuzzer = Fuzzer(place, replica, asked.seed, asked.largest << 20)
+        fuzzer = Fuzzer(place, replica, asked.seed, asked.largest << 20, asked.dense)
+        stop = threading.Event()
+        viewer = threading.Thread(target=fuzzer.view, args=(stop,), daemon=True)
+        viewer.start()
         fuzzer.run(asked.seconds)
         fuzzer.finish()
+        stop.set()
+        viewer.join(60)
         alive = replica.process.poll() is None
     peak = cgroup.peak_bytes()
     cgroup.close()
     print(
         f"seed {asked.seed}: {fuzzer.sent} entries, {fuzzer.sent_large} of them larger than "
-        f"{LARGE_BYTES >> 20} MiB: at most {peak >> 20} MiB, replica alive: {alive}"
+        f"{LARGE_BYTES >> 20} MiB, and {fuzzer.views} looks at the status page: "
+        f"at most {peak >> 20} MiB, replica alive: {alive}"
     )
     return 0 if alive and peak < MOST_BYTES else 1
 

@@ -10,13 +10,14 @@ for _, flat in ipairs(groups) do
   for i = 1, #flat, 2 do g[flat[i]] = flat[i + 1] end
   if g.name == GROUP and compare_ids(g['last-delivered-id'], from) > 0 then from = g['last-delivered-id'] end
 end
--- In small steps and up to a number of bytes, as each entry is copied; one that is too large is found out when it
--- is read.
-local STEP = 20
+-- In small steps and up to a number of bytes, as each entry is copied; one by one behind a large one. One that is
+-- too large to be handed out is found out when it is read.
+local SMALL, MOST_STEP, step = 65536, 20, 1
 local most, left, looked = tonumber(A[3]), 4 * tonumber(A[3]), 0
 local found, last = {}, ''
 while left > 0 and looked < tonumber(A[2]) do
-  local entries = redis.call('XRANGE', STREAM, '(' .. from, '+', 'COUNT', STEP)
+  local entries = redis.call('XRANGE', STREAM, '(' .. from, '+', 'COUNT', step)
+  local before = left
   for _, entry in ipairs(entries) do
     from, last, looked = entry[1], entry[1], looked + 1
     local size, down = 0, false
@@ -27,6 +28,7 @@ while left > 0 and looked < tonumber(A[2]) do
     left = left - size
     if down and size <= most and redis.call('EXISTS', event_key(last)) == 0 then found[#found + 1] = entry end
   end
-  if #entries < STEP then break end
+  if #entries < step then break end
+  step = before - left < SMALL and math.min(2 * step, MOST_STEP) or 1
 end
 return {'ok', last, found}
