@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Generator, Iterator
 
+from ottoscaler.cli.dropped_fields import dropped
 from ottoscaler.cli.finding import Finding
 from ottoscaler.config.settings import Settings
 from ottoscaler.errors import BadEvent, KubernetesError, KubernetesUnavailable, QuotaExceeded
@@ -23,10 +24,14 @@ INSTALLATIONS_NAMED = 3
 DRY_RUNS = 50  # templates tried; each takes a few ms, admission webhooks some more
 
 
-def knows_gates(version: str) -> bool:
-    """Whether a server of this version holds Pods by scheduling gates, without being told to."""
+GATES_SINCE = (1, 27)  # on by default: Pods are held by scheduling gates
+STRICT_SINCE = (1, 25)  # on by default: unknown fields are refused where a request asks for that
+
+
+def is_at_least(version: str, first: tuple[int, int]) -> bool:
+    """Whether a server's version, such as v1.30.2, is ``first`` or a later one."""
     match = re.match(r"v(\d+)\.(\d+)", version)
-    return match is not None and (int(match[1]), int(match[2])) >= (1, 27)
+    return match is not None and (int(match[1]), int(match[2])) >= first
 
 
 class KubernetesCheck:
@@ -49,13 +54,13 @@ class KubernetesCheck:
         try:
             version = self._pods.version()
             yield Finding("ok", "kubernetes", f"{self._access.host} answers: {version}")
-            if self._settings.start_gate == "true" and not knows_gates(version):
+            if self._settings.start_gate == "true" and not is_at_least(version, GATES_SINCE):
                 yield Finding(
                     "problem", "kubernetes", f"OTTO_START_GATE needs Kubernetes 1.27, this is {version}"
                 )
             may = yield from self._permissions()
             if may["create"] and self._templates:
-                yield from self._dry_runs(self._templates)
+                yield from self._dry_runs(self._templates, version)
             if may["list"]:
                 yield from self._others()
         except KubernetesError as error:
@@ -109,14 +114,14 @@ class KubernetesCheck:
             )
         return allowed
 
-    def _dry_runs(self, templates: Templates) -> Iterator[Finding]:
+    def _dry_runs(self, templates: Templates, version: str) -> Iterator[Finding]:
         for profile in templates.names[:DRY_RUNS]:
-            yield self._dry_run(profile, templates)
+            yield self._dry_run(profile, templates, version)
         left = len(templates.names) - DRY_RUNS
         if left > 0:
             yield Finding("warning", "templates", f"{left} more were not tested on the API server")
 
-    def _dry_run(self, profile: str, templates: Templates) -> Finding:
+    def _dry_run(self, profile: str, templates: Templates, version: str) -> Finding:
         settings = self._settings
         defaults = PodDefaults(
             instance=settings.instance,
@@ -131,7 +136,7 @@ class KubernetesCheck:
         event_id = f"{int(time.time() * 1000)}-0"
         try:
             made = plan(ScaleUp(event_id, "check", 1, profile=profile), templates, defaults)
-            self._pods.dry_run(made.body(0, 0))
+            kept = self._pods.dry_run(made.body(0, 0))
         except QuotaExceeded as error:
             return Finding("warning", "templates", f"{profile}: workers would wait for now: {error}")
         except KubernetesUnavailable as error:
@@ -140,6 +145,10 @@ class KubernetesCheck:
             return Finding("problem", "templates", f"{profile}: {error}")
         except (KubernetesError, BadEvent) as error:
             return Finding("problem", "templates", f"{profile}: the API server refuses its Pod: {error}")
+        unknown = [] if is_at_least(version, STRICT_SINCE) else dropped(made.pod(0, 0), kept)
+        if unknown:
+            words = f"{profile}: the API server, {version}, would leave out what it does not know: "
+            return Finding("problem", "templates", f"{words}{', '.join(unknown)}")
         return Finding("ok", "templates", f"{profile}: the API server would accept its Pod")
 
     def _others(self) -> Iterator[Finding]:

@@ -113,11 +113,16 @@ class PodClient:
             self._throttle.turn(event, profile), lambda: self._create(self._path, body, headers)
         )
 
-    def dry_run(self, body: bytes) -> None:
-        """Ask whether the API server would take that Pod. Raises as ``RequestTurn.send``."""
+    def dry_run(self, body: bytes) -> JsonObject:
+        """The Pod as the API server would take it. Raises as ``RequestTurn.send``, also where a field is
+        unknown; a server before Kubernetes 1.25 leaves such fields out instead."""
         headers = self._requests.headers(body)
+        path = f"{self._path}?dryRun=All&fieldValidation=Strict"
         with self._throttle.look(""):
-            self._create(f"{self._path}?dryRun=All", body, headers)
+            response = self._requests.send(
+                "create", "POST", path, body, headers, self._create_seconds, stream=False
+            )
+        return parsed("create", response.data)
 
     def _create(self, path: str, body: bytes, headers: dict[str, str]) -> JsonObject:
         response = self._requests.send(

@@ -136,6 +136,35 @@ def test_a_pod_that_the_api_server_refuses_is_named_by_its_template(place: Sandb
     assert place.kube.pods() == []
 
 
+def misspelt(directory: Path) -> None:
+    """A template that Kubernetes takes, without its node selector."""
+    spec = "{nodeSelectr: {disk: ssd}, containers: [{name: worker}]}"
+    (directory / "odd.yaml").write_text(f"apiVersion: v1\nkind: Pod\nspec: {spec}\n")
+
+
+def test_a_misspelt_field_of_a_template_is_a_problem(place: Sandbox, tmp_path: Path) -> None:
+    misspelt(tmp_path)
+    ran = check(place, OTTO_TEMPLATES_DIR=str(tmp_path))
+    assert ran.returncode == 1
+    (line,) = findings(ran, "problem")
+    assert "odd:" in line
+    assert "spec.nodeSelectr" in line
+    assert place.kube.pods() == []
+
+
+@local_only
+def test_a_misspelt_field_is_found_on_a_server_that_does_not_look_for_it(
+    place: Sandbox, tmp_path: Path
+) -> None:
+    misspelt(tmp_path)
+    with LocalCluster(None, ServerOptions(minor=20), redis=False) as old:
+        settings = {"KUBECONFIG": str(old.kubeconfig_path), "NAMESPACE": "default"}
+        ran = check(place, OTTO_TEMPLATES_DIR=str(tmp_path), **settings)
+    (line,) = findings(ran, "problem")
+    assert "would leave out what it does not know: spec.nodeSelectr" in line
+    assert any("default: the API server would accept" in told for told in findings(ran, "ok"))
+
+
 def test_a_profile_that_cannot_be_used_is_a_problem_and_the_others_are_tried(
     place: Sandbox, tmp_path: Path
 ) -> None:

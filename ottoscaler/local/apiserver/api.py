@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import traceback
 from collections.abc import Callable
@@ -59,7 +60,7 @@ class Api:
     def answer(self, request: Request) -> Answer:
         """The answer to one request; a defect of this server is answered with 500 and printed."""
         try:
-            return self._answer(request)
+            return _with_warnings(self._answer(request), request.warnings)
         except ApiError as error:
             return error_response(error)
         except Exception as error:  # noqa: BLE001  one bad request must not end the server
@@ -200,3 +201,11 @@ class Api:
         if not isinstance(body, dict):
             raise bad_request("a JSON object is expected")
         return body
+
+
+def _with_warnings(answer: Answer, warnings: list[str]) -> Answer:
+    if not warnings or not isinstance(answer, Response):
+        return answer
+    quoted = (text.replace("\\", "\\\\").replace('"', '\\"') for text in warnings)
+    headers = tuple(("Warning", f'299 - "{text}"') for text in quoted)
+    return dataclasses.replace(answer, headers=answer.headers + headers)

@@ -27,6 +27,7 @@ class Request:
     path: str = field(init=False)
     query: dict[str, str] = field(init=False)
     route: Route = field(init=False)
+    warnings: list[str] = field(default_factory=list)  # for the answer's Warning headers
 
     def __post_init__(self) -> None:
         path, question, query = self.target.partition("?")

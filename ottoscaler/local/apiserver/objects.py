@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from ottoscaler.local.apiserver import field_validation, pods, scheduling_gates
 from ottoscaler.local.apiserver import patch as patches
-from ottoscaler.local.apiserver import pods, scheduling_gates
 from ottoscaler.local.apiserver.admission import Admission
 from ottoscaler.local.apiserver.decoding import METADATA_SHAPE, POD_SHAPE, check_types, decode_object
 from ottoscaler.local.apiserver.kinds import NAMESPACES, PODS, Kind
@@ -59,6 +59,7 @@ class Objects:
         """A new object, defaulted, admitted and stored; nothing is stored on a dry run."""
         dry = pods.check_dry_run("CreateOptions", _dry_run(request))
         obj = decode_object(request.body, request.content_type, kind.kind, kind.api_version)
+        obj = field_validation.known(kind, obj, request, self._minor)
         metadata = dict(obj.get("metadata") or {})
         if namespace is not None:
             if metadata.setdefault("namespace", namespace) != namespace:
@@ -115,6 +116,7 @@ class Objects:
     ) -> Stored:
         """Replace the object, or with ``status`` its status alone. Raises ApiError 400, 404, 409 and 422."""
         obj = decode_object(request.body, request.content_type, kind.kind, kind.api_version)
+        obj = field_validation.known(kind, obj, request, self._minor)
         current = self.get(kind, namespace, route_name)
         uid = (obj.get("metadata") or {}).get("uid")
         if uid and uid != current.uid:
@@ -147,6 +149,7 @@ class Objects:
         else:
             obj = patches.strategic_merge(current.obj, change)
         check_types(kind.kind, obj, POD_SHAPE if kind is PODS else {"metadata": METADATA_SHAPE})
+        obj = field_validation.known_after_patch(kind, obj, request, self._minor)
         uid = obj["metadata"].get("uid")
         if uid != current.uid:
             cause = invalid_value("metadata.uid", uid or "", "field is immutable")

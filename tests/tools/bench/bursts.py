@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from ottoscaler.cli.check_kubernetes import knows_gates
+from ottoscaler.cli.check_kubernetes import GATES_SINCE, is_at_least
 from tests.tools.bench.contest import Run, retrier, run_bare, run_naive, run_service, serving
 from tests.tools.bench.plan import Plan
 from tests.tools.bench.report import Bar, Figure, median, milliseconds
@@ -98,7 +98,7 @@ def many_events(stage: Stage, plan: Plan) -> list[Figure]:
 
 def start_gate(stage: Stage, plan: Plan) -> list[Figure]:
     """The largest burst without and with OTTO_START_GATE in turn, each time in a new service."""
-    if not knows_gates(stage.version):
+    if not is_at_least(stage.version, GATES_SINCE):
         return [no_gates(stage.version)]
     count = plan.bursts[-1]
     ungated, gated = Contest(), Contest()
