@@ -9,7 +9,7 @@ def dropped(sent: Any, kept: Any, path: str = "") -> list[str]:
     """Paths of what was sent and is not in what came back. Any thread.
 
     Only presence counts, since defaults and admission change values. Empty values, ``false`` and 0 are passed
-    over, for the API server leaves them out of what it writes. Items of a list are found by their names, where
+    over, for the API server leaves them out of what it writes. Items of a list are found by their names where
     they have some.
     """
     found: list[str] = []
