@@ -10,7 +10,7 @@ PIP := --quiet --disable-pip-version-check
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench chaos matrix local chart-test chart-files clean
+.PHONY: help setup demo test browser-test check format bench chaos matrix local chart-test chart-files clean
 
 help: ## Show what there is to do
 	@echo "Ottoscaler. Without a cluster:"
@@ -59,6 +59,19 @@ format: $(STAMP) ## Format the code
 bench: $(STAMP) ## Measure speed beside the limit and a naive peer (ARGS=--quick)
 	@$(BIN)/python -m pip install $(PIP) --editable '.[bench]'
 	@$(BIN)/python -m tests.tools.bench $(ARGS)
+
+# The page's screenshots; CI keeps this directory.
+SHOTS := build/screenshots
+AXE := 4.14.1
+
+browser-test: $(STAMP) ## Look at the status page with a real Chromium (ARGS="-m 'not long'" for the short form)
+	@command -v chromium >/dev/null || { echo "make: needs chromium (apt-get install chromium)" >&2; exit 1; }
+	@$(BIN)/python -m pip install $(PIP) --editable '.[browser]'
+	@test -e build/axe/package/axe.min.js || ! command -v npm >/dev/null || { mkdir -p build/axe && cd build/axe && \
+		npm pack --silent axe-core@$(AXE) >/dev/null && tar xzf axe-core-$(AXE).tgz; } || \
+		echo "axe-core cannot be had: its tests are left out"
+	@$(BIN)/python -m pytest --numprocesses=2 tests/browser $(ARGS)
+	@echo "Screenshots are in $(SHOTS)"
 
 MINUTES ?= 5
 chaos: $(STAMP) ## Kill, freeze and cut for MINUTES, then check that nothing was lost or run twice

@@ -33,7 +33,7 @@ const PEEK_FRESH_MS = 1000;
 const STATES = {
   ".": ["waiting", "·", "waiting"],
   c: ["begun", "B", "begun, no Pod yet"],
-  p: ["pod", "P", "has a Pod"],
+  p: ["pod", "P", "with a Pod"],
   s: ["starting", "S", "starting"],
   r: ["running", "R", "running"],
   x: ["cancelling", "X", "being cancelled"],
@@ -758,7 +758,7 @@ function tellStory(told) {
       time.dateTime = step.at;
       const text = make("span", "what");
       text.append(make("b", "", step.what), make("span", "", ` ${step.text}`));
-      row.append(time, make("span", "after", step.after > 0 ? `+${span(step.after)}` : ""), text);
+      row.append(time, make("span", "after", step.after > 0 && step.at.includes(".") ? `+${span(step.after)}` : ""), text);
       return row;
     },
     () => {},
@@ -851,7 +851,7 @@ function drawWorker(row, worker, begin, end) {
       const dd = make("dd");
       if (name === "Cancelled by") {
         const link = make("a", "", value);
-        link.href = `#event=${encodeURIComponent(value)}`;
+        link.href = `./#event=${encodeURIComponent(value)}`;
         dd.append(link);
       } else dd.textContent = value;
       pair.append(make("dt", "", name), dd);
@@ -910,6 +910,7 @@ async function showSearch(text, straight) {
   const exact = told.found.filter((each) => each.task_id === text || each.event_id === text);
   if (straight && exact.length === 1) {
     history.replaceState(null, "", `#event=${encodeURIComponent(exact[0].event_id)}`);
+    routed = location.hash;
     return showStory(exact[0].event_id);
   }
   say($("found-title"), `Events for ${text}`);
@@ -928,7 +929,10 @@ async function showSearch(text, straight) {
   if (!$("found").open) $("found").showModal();
 }
 
+let routed = ""; // the hash that is shown
+
 function route() {
+  routed = location.hash;
   const asked = new URLSearchParams(location.hash.slice(1));
   const wanted = asked.has("event") ? "story" : asked.has("task") ? "found" : "";
   for (const name of ["story", "found"]) if (name !== wanted && $(name).open) $(name).close();
@@ -952,8 +956,9 @@ for (const name of ["story", "found"]) {
     if (click.target === dialog) dialog.close();
   });
   dialog.addEventListener("close", () => {
+    // It is told late: by then the address may name another event, which is about to be shown.
     const key = name === "story" ? "event" : "task";
-    if (new URLSearchParams(location.hash.slice(1)).has(key)) history.replaceState(null, "", location.pathname + location.search);
+    if (location.hash === routed && new URLSearchParams(routed.slice(1)).has(key)) history.replaceState(null, "", location.pathname + location.search);
   });
 }
 
