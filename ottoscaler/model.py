@@ -117,6 +117,7 @@ class PodView:
     managed: bool = True  # by its labels, so that a watch on ours shows it
     owner: str = ""  # the incarnation that created it, by its label
     gated: bool = False  # it was created with our scheduling gate, and shows one
+    annotated: str = ""  # its installation once more, where no rewriting of labels reaches it
 
     @property
     def terminal(self) -> bool:

@@ -90,7 +90,11 @@ class PodPlan:
                 "name": self.name(index, attempt),
                 "namespace": self.defaults.namespace,
                 "labels": {**meta["labels"], **self._own_labels(index, attempt)},
-                "annotations": {**meta["annotations"], PREFIX + "created-at": created},
+                "annotations": {
+                    **meta["annotations"],
+                    PREFIX + "created-at": created,
+                    PREFIX + "installation": self.defaults.installation,
+                },
             },
             "spec": spec,
         }

@@ -76,6 +76,7 @@ def parse_pod(obj: JsonObject) -> PodView:
         managed=_text(labels, "managed-by") == OWN_LABELS["managed-by"],
         owner=_text(labels, OWNER),
         gated=annotations.get(GATED) == "true" and _is_gated(status),
+        annotated=_text(annotations, PREFIX + "installation"),
     )
 
 

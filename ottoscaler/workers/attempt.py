@@ -200,8 +200,13 @@ class Attempt:
 
     def is_ours(self, view: PodView) -> bool:
         """Whether a Pod of our name is this very attempt's: it bears the random id of an installation we
-        held. The name says the rest; other labels may have been rewritten when it was created."""
-        return view.worker == self.worker and view.installation in self.deps.lease.held_installations
+        held. The name says the rest; its labels may have been rewritten when it was created."""
+        return view.worker == self.worker and self.is_of_ours(view)
+
+    def is_of_ours(self, view: PodView) -> bool:
+        """Whether a Pod of one of our names was created under an installation we held."""
+        held = self.deps.lease.held_installations
+        return view.installation in held or view.annotated in held
 
     def is_watched(self, view: PodView) -> bool:
         """Whether the Pod has the labels that the watch selects by."""

@@ -74,7 +74,7 @@ def _await_predecessor(a: Attempt) -> None:
             )
         except (PodGone, NoRight):
             return
-        if view.terminal or view.installation not in deps.lease.held_installations:
+        if view.terminal or not a.is_of_ours(view):
             return
         a.under_way()
         a.check_ownership()

@@ -21,6 +21,7 @@ from importlib import resources
 from ottoscaler.local.ports import free_port
 
 CONNECT_SECONDS = 2.0
+LATE_SECONDS = 3.0
 CHUNK = 65536
 
 Frame = tuple[bytes, str]  # the bytes of one call, and its name
@@ -106,6 +107,7 @@ class ProxyAction(Enum):
     PASS = "pass"
     NEVER_SENT = "never sent"  # the connection is cut before the server sees it
     REPLY_LOST = "reply lost"  # the server carries it out, and the connection is cut before the reply
+    LATE = "late"  # the server gets it LATE_SECONDS later, and nobody its reply
 
 
 @dataclass(eq=False)
@@ -113,6 +115,7 @@ class _Connection:
     client: socket.socket
     server: socket.socket
     doomed: str = ""  # the call whose reply is to be lost
+    late: bool = False  # its call comes late
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def cut(self) -> None:
@@ -140,6 +143,7 @@ class Proxy:
         self._doomed: Counter[str] = Counter()
         self._delay = 0.0  # seconds by which each reply is late
         self._listener: socket.socket | None = None
+        self.delivered = threading.Event()  # the call that came late has been carried out
         self.delay = 0.0  # seconds that whatever the client sends is held back
         self.port = free_port()
         self.calls: list[str] = []
@@ -269,7 +273,14 @@ class Proxy:
             return False
         if action is ProxyAction.REPLY_LOST:
             connection.doomed = call
+        if action is ProxyAction.LATE:
+            self.struck(call)
+            connection.late = True
+            time.sleep(LATE_SECONDS)
         connection.server.sendall(frame)
+        if connection.late:
+            self.delivered.wait(CONNECT_SECONDS)
+            return False
         return True
 
     def _return(self, connection: _Connection) -> None:
@@ -277,12 +288,12 @@ class Proxy:
             if connection.doomed:
                 self.struck(connection.doomed)
                 return
+            if connection.late:
+                self.delivered.set()
+                return
             if not self._replies.is_set():
                 continue
             self._open.wait()
             if self._delay:
                 time.sleep(self._delay)
             connection.client.sendall(chunk)
-
-
-Fate = ProxyAction  # the former name, for branches that were begun before the rename

@@ -7,7 +7,7 @@ import pytest
 from tests.harness.cluster_state import FOREVER, ended_container, local_only
 from tests.harness.sandbox import Json, Sandbox
 from tests.harness.scenarios import name_of
-from tests.harness.waiting import wait_for
+from tests.harness.waiting import stays, wait_for
 
 PREFIX = "ottoscaler.io/"
 ANY_POD = r"/pods/"
@@ -71,10 +71,21 @@ def test_relabelled_worker_can_be_cancelled(place: Sandbox) -> None:
 
 
 @local_only
-def test_relabelled_pod_of_a_create_without_a_reply_is_adopted(place: Sandbox) -> None:
+@pytest.mark.parametrize(
+    "labels",
+    [
+        {"managed-by": "helm", PREFIX + "instance": None, "app": None},
+        {PREFIX + "installation": "another"},
+    ],
+    ids=["selected labels", "installation"],
+)
+def test_relabelled_pod_of_a_create_without_a_reply_is_adopted(
+    place: Sandbox, labels: dict[str, str | None]
+) -> None:
+    """Once it was taken for a stranger's, where the webhook had written the installation's label anew."""
     assert place.cluster is not None
     place.start()
-    place.cluster.faults.relabel({"managed-by": "helm", PREFIX + "instance": None, "app": None})
+    place.cluster.faults.relabel(labels)
     place.cluster.faults.lose_create_replies()
     event_id = place.scale_up(1)
     assert place.wait_event(event_id, 12)["status"] == "succeeded"
@@ -115,6 +126,25 @@ def test_relabelled_pod_of_a_retry_whose_owner_died_is_swept_too(place: Sandbox)
     place.send("scale_down", task_id=event_id)
     place.wait_event(event_id)
     nothing_left(place)
+
+
+@local_only
+def test_next_attempt_waits_for_a_relabelled_one_that_still_runs(place: Sandbox) -> None:
+    """Its replica gave the attempt up before the Pod's end, and died before it could see to that."""
+    assert place.cluster is not None
+    first = place.start("one")
+    place.cluster.faults.relabel({PREFIX + "installation": "another"}, times=1)
+    event_id = place.scale_up(1, run_seconds=FOREVER)
+    wait_for(lambda: in_phase(place, "Running"), "it runs")
+    first.kill()
+    place.redis.hset(f"otto:scale:events:ottoscaler:event:{event_id}", "i:0", "w:1:0:")
+    second = place.start("one")
+    wait_for(lambda: second.lines(action="event_taken_over", event_id=event_id), "it is taken over")
+    stays(lambda: names(place) == [name_of(event_id)], "no two attempts run beside each other", 1.0)
+    place.kube.set_status(name_of(event_id), {"phase": "Succeeded"})
+    wait_for(lambda: name_of(event_id, 0, 1) in names(place), "the next attempt has its Pod")
+    place.send("scale_down", task_id=event_id)
+    assert place.wait_event(event_id)["cancelled"] == "1"
 
 
 @local_only

@@ -56,6 +56,7 @@ def test_labels_and_annotations_are_those_of_the_contract() -> None:
         "ottoscaler.io/task-id": "build 17",
         "ottoscaler.io/metadata": '{"b":"2","a":"ä"}',
         "ottoscaler.io/created-at": "2026-01-02T12:00:00.123Z",
+        "ottoscaler.io/installation": "0a1b2c3d",
     }
 
 
