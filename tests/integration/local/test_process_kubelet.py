@@ -103,12 +103,22 @@ def test_image_that_cannot_be_had_keeps_the_pod_pending(
 
 
 def test_deleted_pod_may_clean_up(namespace: Namespace, tmp_path: Path) -> None:
-    script = f'trap "echo bye > {tmp_path}/bye; exit 0" TERM; echo up; while :; do sleep 0.05; done'
-    namespace.create(pod(container=shell(script)))
+    """Its end is shown before it goes: its exit code, and the end of its log for a termination message."""
+    script = f'trap "echo bye | tee {tmp_path}/bye; exit 3" TERM; echo up; while :; do sleep 0.05; done'
+    words = {"terminationMessagePolicy": "FallbackToLogsOnError"}
+    version = namespace.create(pod(container={**shell(script), **words}))["metadata"]["resourceVersion"]
     namespace.until("a", lambda _: namespace.get("a", "/log").body == "up\n")
     namespace.delete("a")
     namespace.until("a", lambda reply: reply.code == 404)
     assert (tmp_path / "bye").read_text() == "bye\n"
+    *_, last, gone = namespace.watch(resourceVersion=version)
+    assert (last["type"], gone["type"]) == ("MODIFIED", "DELETED")
+    for event in (last, gone):
+        (shown,) = event["object"]["status"]["containerStatuses"]
+        ended = shown["state"]["terminated"]
+        assert ended["exitCode"] == 3
+        assert ended["message"].startswith("up\n")
+        assert ended["message"].endswith("bye\n")
 
 
 def test_stubborn_process_is_killed_after_its_grace(namespace: Namespace) -> None:
