@@ -106,7 +106,13 @@ class Parts:
         self.redis_clients = (self._redis, self._lease_redis, self._listener_redis, self._page_redis)
         self._reader = StreamReader(self._listener_redis, s.poll_seconds, self.metrics)
         self._pods = connect(
-            s.kubeconfig, s.namespace, s.kube_qps, s.kube_burst, self._observe, s.kube_create_seconds
+            s.kubeconfig,
+            s.namespace,
+            s.kube_qps,
+            s.kube_burst,
+            self._observe,
+            s.kube_create_seconds,
+            self.metrics.watch_bytes.inc,
         )
 
     def _observe(self, verb: str, code: int, seconds: float) -> None:
@@ -253,6 +259,7 @@ class Parts:
             self._intake,
             self._reach,
             self._pause,
+            lambda: self.lease.peers,
             self._control("listener"),
         )
 

@@ -24,6 +24,11 @@ from ottoscaler.workers.in_hand import InHand
 log = get_logger(__name__)
 
 MOST_AT_ONCE = 4  # entries in one read: with 16, the first replicas to wake took all there was
+# Beside other replicas, so that they share a burst evenly: entries in one read, and how many events in hand
+# may have workers that have not begun, unless none of them begins for SHARE_SECONDS.
+SHARED_AT_ONCE = 2
+SHARED_IN_HAND = 2
+SHARE_SECONDS = 0.1
 LOOK_AHEAD_PAGE = 500  # entries that one look-ahead script goes through
 LOOK_AHEAD_PAGES = 200  # in one poll: 100,000 unread entries
 HANDS_AHEAD = 4  # times what fits in hand: scale_downs applied ahead of their turn at one time
@@ -45,6 +50,7 @@ class Listener(Loop):
         intake: Intake,
         reach: Reach,
         pause: Pause,
+        peers: Callable[[], int],
         control: Control,
     ) -> None:
         super().__init__(control)
@@ -54,6 +60,7 @@ class Listener(Loop):
         self._intake = intake
         self._reach = reach
         self._pause = pause
+        self._peers = peers  # how many other replicas there are
         self._cut_off = False  # at the last step
         self._full = False  # there was no room at the last step
         self._paused = False  # nothing was to be read at the last step
@@ -72,13 +79,16 @@ class Listener(Loop):
         self._own_behind = "0"
 
     def wait(self) -> None:
-        """For room, reach or the end of a pause; else the read itself waits."""
+        """For room, reach or the end of a pause, and until others had their share; else the read itself
+        waits."""
         if self._cut_off:
             self._stop.wait(CUT_OFF_SECONDS)
         elif self._paused:
             self._stop.wait(PAUSED_SECONDS)
         elif self._full:
             self._in_hand.wait_for_room(min(self._reader.poll_seconds, ROOM_SECONDS))
+        elif self._peers():
+            self._in_hand.wait_for_fewer(SHARED_IN_HAND, SHARE_SECONDS)
 
     def step(self, now: float) -> None:
         """One read, of at most what fits in hand; without room or in a pause, one look ahead. Cut off
@@ -88,7 +98,7 @@ class Listener(Loop):
         if self._cut_off:
             return
         try:
-            room = min(self._in_hand.room(), MOST_AT_ONCE)
+            room = min(self._in_hand.room(), SHARED_AT_ONCE if self._peers() else MOST_AT_ONCE)
             self._full = room == 0
             self._paused = self._pause.on and self._own_behind is None
             if self._full or self._paused:

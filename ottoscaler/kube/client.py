@@ -81,10 +81,12 @@ class PodClient:
         throttle: Throttle,
         observe: Observe,
         create_seconds: float = CREATE_SECONDS,
+        received: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._requests = Requests(access, throttle, observe)
         self._throttle = throttle
         self._create_seconds = create_seconds
+        self._received = received  # bytes of Pods, by lists and watches
         self.namespace = namespace
         self.health = self._requests.health
         self._path = f"/api/v1/namespaces/{quote(namespace)}/pods"
@@ -212,6 +214,11 @@ class PodClient:
         among the throttle's calls: there is one such caller, and behind a thousand creates that hang it would
         never learn of the API server's return. With ``cached``, the answer comes from the API server's cache.
         """
+
+        def came(size: int) -> None:
+            progress()
+            self._received(size)
+
         views: list[PodView] = []
         query = {"labelSelector": selector, "limit": str(PAGE)}
         if cached:
@@ -221,7 +228,7 @@ class PodClient:
             path = f"{self._path}?{urlencode(query)}"
             response = self._requests.send("list", "GET", path, None, None, LIST_SECONDS, stream=True)
             try:
-                found, version, rest = page(_telling(response.stream(PIECE_BYTES), progress), parse_pod)
+                found, version, rest = page(_telling(response.stream(PIECE_BYTES), came), parse_pod)
             except (urllib3.exceptions.HTTPError, OSError) as error:
                 raise self._requests.unanswered("list", error, LIST_SECONDS) from error
             finally:
@@ -253,7 +260,7 @@ class PodClient:
         response = self._requests.send("watch", "GET", path, None, None, silence, stream=True)
         try:
             opened(response)
-            yield from events(response)
+            yield from events(response, self._received)
         except KubernetesError as error:
             self._requests.judge_server("watch", response, error)
             raise
@@ -318,15 +325,22 @@ class PodClient:
         return KubernetesUnavailable(text, status=403)
 
 
-def _telling(pieces: Iterator[bytes], progress: Callable[[], None]) -> Iterator[bytes]:
+def _telling(pieces: Iterator[bytes], came: Callable[[int], None]) -> Iterator[bytes]:
     for piece in pieces:
-        progress()
+        came(len(piece))
         yield piece
 
 
 def connect(
-    kubeconfig: str, namespace: str, qps: float, burst: int, observe: Observe, create_seconds: float
+    kubeconfig: str,
+    namespace: str,
+    qps: float,
+    burst: int,
+    observe: Observe,
+    create_seconds: float,
+    received: Callable[[int], None] = lambda _: None,
 ) -> PodClient:
     """The Pod API as configured; nothing is sent or read before the first call."""
     most = CREATES.everyone + DELETES.everyone + LOOKS.everyone + LOGS.everyone
-    return PodClient(Access(kubeconfig, most + 4), namespace, Throttle(qps, burst), observe, create_seconds)
+    access, throttle = Access(kubeconfig, most + 4), Throttle(qps, burst)
+    return PodClient(access, namespace, throttle, observe, create_seconds, received)

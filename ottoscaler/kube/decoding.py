@@ -7,7 +7,7 @@ be tried again: it is never taken for "no Pods" or for "gone". Only client.py us
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import urllib3
@@ -54,11 +54,13 @@ def warnings(answer: JsonObject) -> list[str]:
     return [f"{item.get('reason') or 'Warning'}: {item.get('message') or ''}".strip(": ") for item in told]
 
 
-def events(response: Any) -> Iterator[JsonObject]:
-    """A watch's events as they come: changes of Pods, and bookmarks. Raises as PodClient.watch."""
+def events(response: Any, received: Callable[[int], None]) -> Iterator[JsonObject]:
+    """A watch's events as they come: changes of Pods, and bookmarks. ``received`` is told the bytes. Raises
+    as PodClient.watch."""
     rest = b""
     try:
         for piece in response.stream():
+            received(len(piece))
             *lines, rest = (rest + piece).split(b"\n")
             for line in lines:
                 if line.strip():

@@ -205,6 +205,12 @@ SPECS: dict[str, MetricSpec] = {
         "Pod watches that ended before their time",
         "More than some an hour: see [Watch restarts].",
     ),
+    "ottoscaler_watch_bytes_total": MetricSpec(
+        "counter",
+        "Bytes of Pods that this replica's watch and lists brought",
+        "More than some 25 KB a worker over all replicas: they watch each other's Pods, as the label "
+        "`ottoscaler.io/owner` is missing (an upgrade, an admission webhook).",
+    ),
     # --- this process
     "ottoscaler_template_problems": MetricSpec(
         "gauge",

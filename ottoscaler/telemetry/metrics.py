@@ -148,6 +148,7 @@ class Metrics:
         self.kube_request = self._histogram_of("kube_request_seconds")
         self.kube_rate_limit = self._gauge("kube_rate_limit")
         self.watch_restarts = self._counter("watch_restarts_total")
+        self.watch_bytes = self._counter("watch_bytes_total")
         self.template_problems = self._gauge("template_problems")
         self._gauge("threads").set_function(threading.active_count)
         self._zero_what_alerts_name()

@@ -55,6 +55,14 @@ class InHand:
             return 0
         return max(0, self.most - len(self._events))
 
+    def wait_for_fewer(self, most: int, seconds: float) -> bool:
+        """The listener: sleep until there are fewer than ``most``. False where there are not after so many
+        seconds."""
+        if len(self._events) < most:
+            return True
+        with self._room:
+            return self._room.wait_for(lambda: len(self._events) < most, seconds)
+
     def wait_for_room(self, seconds: float) -> bool:
         """The listener: sleep until there is room. False where there is none after so many seconds."""
         with self._room:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,7 @@ from ottoscaler.kube.client import PodClient
 from ottoscaler.kube.credentials import Access
 from ottoscaler.kube.pod_api import PodApi
 from ottoscaler.kube.throttle import Throttle
+from ottoscaler.pods.labels import OWN_LABELS, OWNER, PREFIX, selector
 from ottoscaler.pods.view import parse_pod
 from tests.harness.fake_pods import FakePods
 
@@ -107,3 +109,42 @@ def test_gate_is_taken_off_the_very_pod_and_harmless_twice(api: PodApi) -> None:
 def test_log_of_a_pod_that_is_not_there_is_gone(api: PodApi) -> None:
     with pytest.raises(PodGone):
         api.log("nobody", "worker", 1024, 5)
+
+
+def test_pods_are_selected_by_their_owners(api: PodApi) -> None:
+    for name, owner in (("a", "one"), ("b", "two"), ("c", None)):
+        create(
+            api, name, labels={**OWN_LABELS, PREFIX + "instance": "i", **({OWNER: owner} if owner else {})}
+        )
+    chosen = {
+        "ab": selector("i", owners=("one", "two")),
+        "bc": selector("i", but=("one",)),
+        "c": selector("i", but=("one", "two")),
+        "abc": selector("i"),
+        "": selector("another", but=("one",)),
+    }
+    for names, text in chosen.items():
+        assert "".join(sorted(view.name for view in api.list(text)[0])) == names
+    view = next(view for view in api.list(chosen["ab"])[0] if view.name == "b")
+    assert (view.owner, view.managed, view.instance) == ("two", True, "i")
+
+
+def test_cached_list_shows_what_has_been_there_for_a_moment(api: PodApi) -> None:
+    create(api, "a")
+    deadline = time.monotonic() + 30
+    while not (found := api.list(SELECTOR, cached=True)[0]) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert [view.name for view in found] == ["a"]
+
+
+def test_watch_goes_on_from_a_version_with_another_selector(api: PodApi) -> None:
+    """As where the watch is narrowed: nothing of what is still selected is missed."""
+    common = {**OWN_LABELS, PREFIX + "instance": "i"}
+    create(api, "a", labels={**common, OWNER: "one"})
+    _, version = api.list(selector("i", owners=("one", "two")))
+    for name, owner in (("b", "two"), ("c", "one")):
+        create(api, name, labels={**common, OWNER: owner})
+    narrow = selector("i", owners=("one",))
+    events = api.watch(narrow, version, seconds=1, silence=5, opened=lambda _: None)
+    added = [e["object"]["metadata"]["name"] for e in events if e["type"] == "ADDED"]
+    assert added == ["c"]

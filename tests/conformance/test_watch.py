@@ -66,6 +66,20 @@ def test_pod_that_stops_matching_is_told_as_deleted(namespace: Namespace) -> Non
     assert [event["type"] for event in events] == ["ADDED", "DELETED", "ADDED", "MODIFIED", "DELETED"]
 
 
+def test_set_selectors_hold_in_a_watch(namespace: Namespace) -> None:
+    namespace.create(pod("a", **ALONE))
+    version = namespace.list()["metadata"]["resourceVersion"]
+    for value in ("x", "y", "z", None):
+        label(namespace, "a", value)
+    kinds = {
+        "l in (x,y)": ["ADDED", "MODIFIED", "DELETED"],
+        "l notin (x,y)": ["DELETED", "ADDED", "MODIFIED"],
+    }
+    for selector, expected in kinds.items():
+        events = namespace.watch(resourceVersion=version, labelSelector=selector)
+        assert [event["type"] for event in events] == expected, selector
+
+
 def test_field_selector_holds_in_a_watch(namespace: Namespace) -> None:
     version = namespace.list()["metadata"]["resourceVersion"]
     for name in ("a", "b"):

@@ -104,6 +104,7 @@ class Stages:
     def __init__(self, book: Book, name: str = "a", incarnation: str = "1", **settings: Any) -> None:
         self.book = book
         self.granted = 0
+        self.peers = 0  # other replicas, as the lease would say
         made = Settings(redis_url=book.url, redis_consumer=name, poll_seconds=0.01, **settings)
         self.ledger = book.ledger(name, incarnation)
         self.metrics = Metrics()
@@ -157,6 +158,7 @@ class Stages:
             self.intake,
             self.reach,
             self.pause,
+            lambda: self.peers,
             control,
         )
         self.takeover = Takeover(

@@ -36,6 +36,19 @@ def test_no_more_is_read_than_fits_in_hand(stages: Stages, book: Book) -> None:
     assert book.redis.xpending(STREAM, "ottoscaler")["pending"] == 2
 
 
+def test_beside_others_a_burst_is_read_in_small_parts(stages: Stages, book: Book) -> None:
+    """Those who wake first would take all there is."""
+    stages.in_hand.most = 16
+    for _ in range(6):
+        add(book, pod_count=1)
+    stages.peers = 1
+    stages.listener.step(0.0)
+    assert len(stages.known()) == 2
+    stages.peers = 0
+    stages.listener.step(0.0)
+    assert len(stages.known()) == 6
+
+
 def test_full_hand_looks_ahead_for_scale_downs(stages: Stages, book: Book) -> None:
     for _ in range(5):
         add(book, pod_count=1)

@@ -27,7 +27,11 @@ def parser() -> argparse.ArgumentParser:
         "--only", choices=sorted(measure.ALL), action="append", help="this measurement; repeatable"
     )
     made.add_argument("--peers", action="store_true", help="with --quick: the naive peer too")
-    made.add_argument("--scaling", action="store_true", help="100 to 5,000 Pods through 1, 3 and 10 replicas")
+    made.add_argument(
+        "--scaling",
+        action="store_true",
+        help="100 to 5,000 Pods through one replica and ten, and bars for ten",
+    )
     made.add_argument("--out", type=Path, default=RESULTS, help="folder for the JSON file and the plot")
     return made
 
@@ -63,6 +67,7 @@ def _measure(stage: Stage, report: Report, options: argparse.Namespace, plan: Pl
         for point in scaling.points(stage, quick=options.quick):
             report.series.append(point)
             _say(f"{point['pods']} Pods through {point['replicas']}: {point['workers_per_s']:.0f}/s")
+        report.figures += scaling.compared(report.series)
         return
     for name in options.only or measure.ALL:
         _say(f"measuring {name}")

@@ -21,6 +21,7 @@ _TICK = os.sysconf("SC_CLK_TCK")
 _REQUESTS = re.compile(
     r'^ottoscaler_kube_request_seconds_count\{code="([^"]*)",verb="([^"]*)"\} ([0-9.e+]+)$', re.MULTILINE
 )
+_WATCH_BYTES = re.compile(r"^ottoscaler_watch_bytes_total ([0-9.e+]+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +125,12 @@ def requests_told(exposition: str) -> Counter[str]:
     for _, verb, value in _REQUESTS.findall(exposition):
         counts[verb] += int(float(value))
     return counts
+
+
+def watch_bytes_told(exposition: str) -> float:
+    """Bytes of Pods that watch and lists brought, from the service's own metrics."""
+    told = _WATCH_BYTES.search(exposition)
+    return float(told[1]) if told else 0.0
 
 
 def scrape(port: int) -> str:

@@ -12,15 +12,15 @@ from typing import Any, Literal
 SCHEMA = 1
 MISSING = "-"
 
-Against = Literal["itself", "share of bare", "over bare"]
+Against = Literal["itself", "at least", "share of bare", "over bare"]
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
     """A limit of DESIGN.md section 4.
 
-    ``itself``: the service's figure is at most ``limit``. ``over bare``: at most ``limit`` above bare's.
-    ``share of bare``: at least that share of bare's.
+    ``itself``: the service's figure is at most ``limit``; ``at least``: no less. ``over bare``: at most
+    ``limit`` above bare's. ``share of bare``: at least that share of bare's.
     """
 
     limit: float
@@ -28,8 +28,10 @@ class Bar:
 
     def met(self, service: float | None, bare: float | None) -> bool | None:
         """``None`` where it cannot be told, since a figure is missing."""
-        if service is None or (bare is None and self.against != "itself"):
+        if service is None or (bare is None and self.against not in ("itself", "at least")):
             return None
+        if self.against == "at least":
+            return service >= self.limit
         if self.against == "itself":
             return service <= self.limit
         assert bare is not None
@@ -42,7 +44,7 @@ class Bar:
             return f"bare + {_number(self.limit)}"
         if self.against == "share of bare":
             return f">= {self.limit:.0%} of bare"
-        return f"<= {_number(self.limit)}"
+        return f"{'>=' if self.against == 'at least' else '<='} {_number(self.limit)}"
 
 
 @dataclass(frozen=True, slots=True)

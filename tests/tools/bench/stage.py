@@ -17,7 +17,7 @@ import redis
 from ottoscaler.local.ports import free_port
 from ottoscaler.local.redis_server import RedisServer
 from tests.tools.bench import wire
-from tests.tools.bench.processes import Process, is_ready, python, requests_told, scrape
+from tests.tools.bench.processes import Process, is_ready, python, requests_told, scrape, watch_bytes_told
 from tests.tools.bench.witness import Witness
 
 STREAM = "otto:scale:events"
@@ -196,3 +196,7 @@ class Service(Process):
     def requests(self) -> dict[str, int]:
         """Requests to the API server so far, by verb."""
         return dict(requests_told(scrape(self._port)))
+
+    def watch_bytes(self) -> float:
+        """Bytes of Pods that its watch and its lists have brought so far."""
+        return watch_bytes_told(scrape(self._port))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from ottoscaler.local.apiserver.etcd_stall import MODES
 from ottoscaler.local.apiserver.statuses import ApiError
+from ottoscaler.pods.labels import OWNER
 from tests.tools.chaos.producer import LONG_SECONDS, MOST_WORKERS, Producer
 from tests.tools.chaos.stage import Stage
 
@@ -146,6 +147,12 @@ def _slow_admission(stage: Stage, _: Producer, seconds: float, number: int) -> N
     stage.cluster.faults.slow_admission(seconds, times=1 + number % 8)
 
 
+def _relabel(stage: Stage, _: Producer, seconds: float, number: int) -> None:
+    """An admission webhook takes the owner's label off new Pods, or gives them another's."""
+    stage.faults["owners relabelled"] += 1
+    stage.cluster.faults.relabel({OWNER: (None, "somebody-else")[number % 2]}, times=1 + number % 8)
+
+
 def _delete_a_pod(stage: Stage, _: Producer, seconds: float, number: int) -> None:
     alive = [life for life in stage.cluster.audit.lives() if life.deleted is None]
     if not alive:
@@ -180,6 +187,7 @@ MOVES: dict[str, tuple[Move, int]] = {
     "late-posts": (_late_posts, 2),
     "api-errors": (_api_errors, 2),
     "slow-admission": (_slow_admission, 1),
+    "relabel": (_relabel, 1),
     "delete": (_delete_a_pod, 4),
     "watches": (_break_watches, 2),
 }

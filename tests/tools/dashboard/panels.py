@@ -179,6 +179,10 @@ OUTSIDE = (
         ((f"sum by (pod) (increase(ottoscaler_watch_restarts_total{OWN}[$__rate_interval]))", "{{pod}}"),),
     ),
     Panel(
+        "Watch traffic", "Bps", "ottoscaler_watch_bytes_total", "Bytes of Pods a second, by watch and lists.",
+        ((f"sum by (pod) (rate(ottoscaler_watch_bytes_total{OWN}[$__rate_interval]))", "{{pod}}"),),
+    ),
+    Panel(
         "Reads from Redis", "reqps", "ottoscaler_redis_polls_total", "XREADGROUP calls a second, by result.",
         ((_rate("ottoscaler_redis_polls_total", "result"), "{{result}}"),),
     ),
