@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.harness.cluster_state import FOREVER, NEVER_STARTS, served
+from tests.harness.cluster_state import FOREVER, NEVER_STARTS, ledger, served
 from tests.harness.sandbox import Sandbox, sandbox
 
 one_replica = served(OTTO_PENDING_TIMEOUT_SECONDS="100", OTTO_WORKER_TIMEOUT_SECONDS="1000")
@@ -70,6 +70,7 @@ def test_the_default_pod_is_as_promised(one_replica: Sandbox) -> None:
         "app": "otto-agent", "managed-by": "ottoscaler", "ottoscaler.io/instance": "test",
         "ottoscaler.io/installation": installation(place), "ottoscaler.io/event-id": event_id,
         "ottoscaler.io/index": "1", "ottoscaler.io/attempt": "0", "ottoscaler.io/task-id": event_id,
+        "ottoscaler.io/owner": ledger(place, event_id)["owner"].partition("/")[2],
     }  # fmt: skip
     annotations = meta["annotations"]
     assert annotations["ottoscaler.io/task-id"] == event_id
