@@ -70,7 +70,7 @@ browser-test: $(STAMP) ## Look at the status page with a real Chromium (ARGS="-m
 	@test -e build/axe/package/axe.min.js || ! command -v npm >/dev/null || { mkdir -p build/axe && cd build/axe && \
 		npm pack --silent axe-core@$(AXE) >/dev/null && tar xzf axe-core-$(AXE).tgz; } || \
 		echo "axe-core cannot be had: its tests are left out"
-	@$(BIN)/python -m pytest --numprocesses=2 tests/browser $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses=2 --timeout=300 tests/browser $(ARGS)
 	@echo "Screenshots are in $(SHOTS)"
 
 MINUTES ?= 5

@@ -14,7 +14,7 @@ HOSTILE = (
     "javascript:alert(4)",
     "{{constructor.constructor('alert(5)')()}}",
     "<a href='//evil.example' target=_blank>click</a>",
-    "\u202egnp.exe\u202c <b>bold</b> &lt;b&gt;",
+    "<b>bold</b> &lt;b&gt; \u202egnp.exe",
 )
 
 

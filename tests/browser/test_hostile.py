@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
@@ -31,7 +32,7 @@ def place() -> Iterator[Sandbox]:
         yield made
 
 
-def test_hostile_values_stay_text_wherever_they_are_shown(view: View, place: Sandbox) -> None:
+def test_hostile_values_stay_text_wherever_they_are_shown(view: View, place: Sandbox, shots: Path) -> None:
     told: list[str] = []
     viewer = view()
     viewer.page.on("response", lambda answer: told.append(answer.url))
@@ -48,6 +49,13 @@ def test_hostile_values_stay_text_wherever_they_are_shown(view: View, place: San
             assert viewer.page.evaluate(INJECTED) == []
             assert "s3cret" not in viewer.page.content()
             viewer.page.keyboard.press("Escape")
+    # What turns the direction of reading turns none but its own text.
+    turned = viewer.event(made[-2])
+    task, own_id = (turned.locator(part).bounding_box() for part in (".task", ".id"))
+    assert task is not None
+    assert own_id is not None
+    assert task["x"] + task["width"] <= own_id["x"]
+    viewer.page.screenshot(path=shots / "hostile.png", full_page=True)
     expect(viewer.page.locator("#replicas .name")).to_have_text("<i>replica</i>")
     assert viewer.page.evaluate(INJECTED) == []
     assert told, "the stories were asked for"

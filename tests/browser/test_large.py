@@ -33,7 +33,6 @@ def events(place: Sandbox) -> list[str]:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(300)
 def test_five_thousand_workers_are_told_and_a_part_of_them_drawn(
     view: View, events: list[str], shots: Path
 ) -> None:
@@ -59,7 +58,6 @@ def test_five_thousand_workers_are_told_and_a_part_of_them_drawn(
 
 
 @pytest.mark.long
-@pytest.mark.timeout(300)
 def test_a_story_of_a_thousand_workers_shows_them_in_parts(
     view: View, place: Sandbox, events: list[str]
 ) -> None:

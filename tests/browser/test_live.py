@@ -117,7 +117,6 @@ def test_a_cut_connection_is_told_and_comes_back_by_itself(view: View, place: Sa
 
 
 @pytest.mark.long
-@pytest.mark.timeout(300)
 def test_a_connection_that_hangs_is_told_and_comes_back(view: View, place: Sandbox) -> None:
     proxy = Proxy(place.replicas[0].port)
     try:

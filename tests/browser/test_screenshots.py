@@ -23,7 +23,8 @@ CUT = """
   const style = getComputedStyle(element);
   const may = style.textOverflow === "ellipsis" || style.webkitLineClamp !== "none"
     || style.overflowX === "auto" || element.closest(".meter, .bar-of, pre, input");
-  const cut = style.display !== "inline" && element.scrollWidth > element.clientWidth + 1;
+  // A row may reach a little into the margin.
+  const cut = style.display !== "inline" && element.scrollWidth > element.clientWidth + 4;
   return !may && (cut || box.right > window.innerWidth + 1);
 }).map((element) => `${element.tagName}.${element.className}: ${element.textContent.slice(0, 60)}`)
 """
