@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -68,6 +69,7 @@ REDIS: dict[str, tuple[Json, Json]] = {
     ),
     "builtin": ({"builtin": {"enabled": True}}, {"REDIS_HOST": "redis"}),
 }
+WORKER: Json = {"spec": {"containers": [{"name": "worker"}], "securityContext": {"runAsUser": 65532}}}
 NAMESPACES: list[Json] = [{}, {"namespace": "otto-workers"}, {"namespace": "mine", "createNamespace": False}]
 # Every Redis with every namespace; gate and OpenShift change with them so that every two values meet.
 MATRIX = [
@@ -102,6 +104,7 @@ def test_matrix_of_values_keeps_names_rights_and_settings_together() -> None:
             "workers": NAMESPACES[where],
             "startGate": {"enabled": gate},
             "openshift": {"enabled": openshift},
+            "templates": {"default": WORKER},
         }
         made = template(values=values)
         workers = NAMESPACES[where].get("namespace", "ottoscaler")
@@ -117,6 +120,8 @@ def test_matrix_of_values_keeps_names_rights_and_settings_together() -> None:
                 spec = item["spec"]["template"]["spec"]
                 assert violations(spec) == []
                 assert ("runAsUser" in spec["securityContext"]) != openshift
+        (data,) = (o["data"] for o in made if o["metadata"]["name"] == "ottoscaler-templates")
+        assert ("runAsUser" in data["default.yaml"]) != openshift
 
 
 def test_two_releases_in_one_namespace_share_no_name_and_no_label() -> None:
@@ -210,6 +215,10 @@ REFUSED: dict[str, tuple[Json, str]] = {
         {"redis": {"secret": {"passwordAsFile": True}}},
         "redis.secret.passwordAsFile needs redis.secret.passwordKey",
     ),
+    "OpenShift with the built-in template": (
+        {"openshift": {"enabled": True}},
+        "openshift.enabled needs templates.default, since the built-in template has fixed ids",
+    ),
     "no Redis at all": ({"redis": {"secret": {"urlKey": ""}}}, "Nothing says where Redis is"),
     "a namespace that is no name": ({"workers": {"namespace": "Otto_Workers"}}, "at '/workers/namespace'"),
 }
@@ -226,3 +235,49 @@ def test_server_that_is_too_old_is_refused() -> None:
     assert "startGate.enabled needs Kubernetes 1.27" in refusal(
         {"startGate": {"enabled": True}}, version="1.26"
     )
+
+
+# --- what an operator sees
+
+
+def notes(values: Json) -> str:
+    """What an install says, where no cluster can be asked whether the Secret is there."""
+    done = helm("install", "otto", str(CHART), "-n", "ci", "--dry-run=client", values=values)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.partition("NOTES:")[2]
+
+
+def test_notes_say_what_to_type_next_with_the_release_s_own_names() -> None:
+    said = notes({"redis": {"tls": {"caKey": "ca.crt"}}, "workers": {"namespace": "agents"}})
+    commands = [line.strip() for line in said.splitlines() if line.strip().startswith("kubectl")]
+    assert commands == [
+        "kubectl -n ci create secret generic ottoscaler-redis \\",
+        "kubectl -n ci rollout status deployment/otto-ottoscaler",
+        "kubectl -n ci exec deployment/otto-ottoscaler -- python -m ottoscaler check",
+        "kubectl -n ci exec deployment/otto-ottoscaler -- python -m ottoscaler "
+        "send scale_up pod_count=3 task_id=hello --wait",
+        "kubectl -n agents get pods -l managed-by=ottoscaler",
+        "kubectl -n ci exec deployment/otto-ottoscaler -- python -m ottoscaler results --task hello",
+    ]
+    assert "--from-literal=REDIS_URL='rediss://USER:PASSWORD@HOST:6380/0' \\\n" in said
+    assert "--from-file=ca.crt=ca.crt\n" in said
+
+
+def test_notes_of_a_trial_ask_for_no_secret_and_speak_to_its_redis() -> None:
+    said = notes({"redis": {"builtin": {"enabled": True}}})
+    assert "create secret" not in said
+    assert "exec statefulset/redis -- redis-cli XADD 'otto:scale:events' '*' type scale_up" in said
+
+
+def test_notes_name_the_streams_of_a_redis_cluster() -> None:
+    values = {"redis": {"builtin": {"enabled": True}, "cluster": {"hashTag": "otto"}}}
+    assert "XADD '{otto}:scale:events'" in notes(values)
+
+
+def test_package_has_everything_that_the_chart_renders(tmp_path: Path) -> None:
+    assert helm("package", str(CHART), "--destination", str(tmp_path)).returncode == 0
+    (package,) = tmp_path.iterdir()
+    everything = ("--set", "monitoring.prometheusRule.enabled=true,monitoring.dashboard.enabled=true")
+    first, second = (helm("template", "o", str(chart), *everything) for chart in (CHART, package))
+    assert first.stdout == second.stdout
+    assert "OttoscalerAbsent" in second.stdout

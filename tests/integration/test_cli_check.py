@@ -270,3 +270,13 @@ def test_start_gate_asks_for_the_verb_patch_and_a_server_that_knows_gates(
     with LocalCluster(None, ServerOptions(minor=26), redis=False) as old:
         ran = check(place, OTTO_START_GATE="true", KUBECONFIG=str(old.kubeconfig_path), NAMESPACE="default")
     assert any("OTTO_START_GATE needs Kubernetes 1.27" in line for line in findings(ran, "problem"))
+
+
+@local_only
+def test_right_to_logs_is_asked_for_where_the_service_or_an_event_may_want_them(place: Sandbox) -> None:
+    assert place.cluster is not None
+    place.cluster.faults.deny("get", "pods/log")
+    for logs, most, needed in (("failed", "all", True), ("off", "all", True), ("off", "off", False)):
+        ran = check(place, OTTO_LOGS=logs, OTTO_MAX_LOGS=most)
+        told = [line for line in findings(ran, "warning") if "may not get pods/log" in line]
+        assert bool(told) == needed, (logs, most)

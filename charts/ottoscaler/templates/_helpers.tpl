@@ -134,6 +134,9 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if and .Values.startGate.enabled (not (include "ottoscaler.since127" .)) -}}
 {{- fail (printf "startGate.enabled needs Kubernetes 1.27 or newer; this is %s." .Capabilities.KubeVersion.Version) -}}
 {{- end -}}
+{{- if and .Values.openshift.enabled (not (get .Values.templates "default")) -}}
+{{- fail "openshift.enabled needs templates.default, since the built-in template has fixed ids; examples/production.yaml has one." -}}
+{{- end -}}
 {{- range $profile, $template := .Values.templates -}}
 {{- if not (and $template.spec $template.spec.containers) -}}
 {{- fail (printf "templates.%s is no Pod: it has no spec.containers." $profile) -}}
