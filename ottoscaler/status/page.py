@@ -13,6 +13,7 @@ from typing import Any
 from ottoscaler.config.settings import Settings
 from ottoscaler.errors import RedisError
 from ottoscaler.ledger.redis_client import RedisClient
+from ottoscaler.status.event_results import ResultsMemory
 from ottoscaler.status.feed import Feed, Viewer
 from ottoscaler.status.overview import Overview
 from ottoscaler.status.search import search
@@ -37,6 +38,7 @@ class Page:
         self._redis = redis
         self._settings = settings
         self._feed = Feed(Overview(redis, settings).read)
+        self._results = ResultsMemory(redis)
         self._snapshots = SnapshotReader(redis, settings)
         self._lock = threading.Lock()  # of the snapshot reader, which is for one thread
         self._status = b""
@@ -69,7 +71,7 @@ class Page:
             return self._status
 
     def _event(self, query: dict[str, str]) -> bytes:
-        found = story(self._redis, self._settings, _event_id(query))
+        found = story(self._redis, self._settings, self._results, _event_id(query))
         if found is None:
             raise NotThere(f"nothing is known of event {query['id']}: it was never sent, or its time is over")
         return _bytes(found)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ottoscaler.client.entries import EventResult, WorkerResult, result_of
+from ottoscaler.client.entries import EventResult, WorkerResult
 from ottoscaler.client.streams import before
 from ottoscaler.config.settings import Settings
 from ottoscaler.ledger.kept_logs import kept_logs, names_of_kept_logs
@@ -15,6 +15,7 @@ from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.pods.labels import pod_name
 from ottoscaler.status.backlog import redis_ms
 from ottoscaler.status.dead_letters import letter_of
+from ottoscaler.status.event_results import ResultsMemory
 from ottoscaler.status.events import event_fields
 from ottoscaler.status.sights import live_workers
 from ottoscaler.status.steps import steps
@@ -22,6 +23,7 @@ from ottoscaler.status.streams import Finder, Is, cut_entries
 from ottoscaler.status.untold import Veil, letter_told
 
 MOST_WORKERS = 1000  # told one by one, those in flight and those that failed first
+CLOCK_MS = 5000  # how far an entry's id may be behind the time at which the ledger says that it was written
 LONGEST_LOG = 1 << 20  # bytes of one log that are told, the last
 
 Json = dict[str, Any]
@@ -30,19 +32,23 @@ _BY = re.compile(r"cancelled by ([0-9]+-[0-9]+)")
 _FIRST = ("running", "starting", "cancelling", "retrying", "begun", "failed", "cancelled", "succeeded")
 
 
-def story(redis: RedisClient, settings: Settings, event_id: str) -> Json | None:
+def story(redis: RedisClient, settings: Settings, memory: ResultsMemory, event_id: str) -> Json | None:
     """All that Redis knows of an event; ``None`` where that is nothing. Raises RedisError."""
     now_ms = redis_ms(redis)
     flat = redis.command("HGETALL", f"{redis.prefix}event:{event_id}")
     raw = {_text(name): _text(value) for name, value in zip(flat[::2], flat[1::2], strict=True)}
     fields = dict(event_fields(redis, event_id))
-    dead = _dead_letter(redis, event_id)
+    dead = None
+    if raw.get("status", "dead") == "dead" and raw.get("state") != "open":
+        dead = _dead_letter(redis, event_id, before(event_id, now_ms))
     if not raw and not fields and dead is None:
         return None
     veil = Veil(fields.items())
-    result, ended = _results(redis, event_id, raw, now_ms)
+    end = str(int(raw["ended"]) + CLOCK_MS) if raw.get("ended", "").isdigit() else "+"
+    results = memory.of(event_id, raw.get("taken") or before(event_id, now_ms), end)
+    result = results.event
     workers = {each["index"]: each for each in _in_flight(redis, settings, event_id, raw, now_ms)}
-    workers |= {each.index: _ended(each, veil) for each in ended}
+    workers |= {each.index: _ended(each, veil) for each in results.workers}
     for index, attempt in names_of_kept_logs(redis, event_id):
         if index in workers:
             workers[index]["logs"].append(attempt)
@@ -61,7 +67,7 @@ def story(redis: RedisClient, settings: Settings, event_id: str) -> Json | None:
         "counts": _counts(raw, result),
         "steps": steps(event_id, raw, result, workers.values(), dead, now_ms, veil),
         "workers": told,
-        "more_workers": len(workers) - len(told),
+        "more_workers": len(workers) - len(told) + results.left_out,
         "dead_letter": dead,
     }
 
@@ -93,23 +99,8 @@ def _counts(raw: Mapping[str, str], result: EventResult | None) -> Json:
 # --- its entries in the streams
 
 
-def _results(
-    redis: RedisClient, event_id: str, raw: Mapping[str, str], now_ms: int
-) -> tuple[EventResult | None, list[WorkerResult]]:
-    begin = raw.get("taken") or before(event_id, now_ms)
-    end = f"{int(raw['ended']) + 1}" if raw.get("ended", "").isdigit() else "+"
-    event, workers = None, []
-    for entry in Finder(redis).oldest("results", (Is("event_id", event_id),), begin, end):
-        found = result_of(entry)
-        if isinstance(found, WorkerResult):
-            workers.append(found)
-        elif found is not None:
-            event = found
-    return event, workers
-
-
-def _dead_letter(redis: RedisClient, event_id: str) -> Json | None:
-    found = next(Finder(redis).newest("dead", (Is("event_id", event_id),)), None)
+def _dead_letter(redis: RedisClient, event_id: str, begin: str) -> Json | None:
+    found = next(Finder(redis).newest("dead", (Is("event_id", event_id),), begin), None)
     if found is None:
         return None
     cut = cut_entries(redis, "dead", found.id, found.id, 1)

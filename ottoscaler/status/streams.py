@@ -66,21 +66,28 @@ class Finder:
         self, which: str, tests: Sequence[Test], begin: str = "-", looks: int = MOST_LOOKS
     ) -> Iterator[Entry]:
         """The newest first, down to ``begin``."""
-        return self._find(which, "+", begin, "down", tests, looks)
+        for found, _ in self._pages(which, "+", begin, "down", tests, looks):
+            yield from found
 
-    def oldest(self, which: str, tests: Sequence[Test], begin: str, end: str = "+") -> Iterator[Entry]:
-        """The oldest first, from ``begin`` to ``end``."""
-        return self._find(which, begin, end, "up", tests, MOST_LOOKS)
+    def passed(self, which: str, tests: Sequence[Test], begin: str, end: str) -> tuple[list[Entry], str]:
+        """The oldest first, from ``begin`` to ``end``; and the last id that was looked at, '' for none."""
+        passed: list[Entry] = []
+        behind = ""
+        for found, last in self._pages(which, begin, end, "up", tests, MOST_LOOKS):
+            passed += found
+            behind = last or behind
+        return passed, behind
 
-    def _find(
+    def _pages(
         self, which: str, begin: str, end: str, way: str, tests: Sequence[Test], looks: int
-    ) -> Iterator[Entry]:
+    ) -> Iterator[tuple[list[Entry], str]]:
         words = [word for test in tests for word in test.words()]
         for _ in range(looks):
-            _, last, more, found = self.redis.script(
+            _, raw, more, found = self.redis.script(
                 "find", "", which, begin, end, way, ENTRIES_A_LOOK, *words
             )
-            yield from entries(found)
+            last = raw.decode()
+            yield entries(found), last
             if more != b"1":
                 return
-            begin = f"({last.decode()}"
+            begin = f"({last}"

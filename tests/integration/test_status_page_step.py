@@ -10,6 +10,7 @@ import pytest
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.records import Entry
 from ottoscaler.model import Outcome, Reason, ScaleUp, Status, WorkerId
+from ottoscaler.status.event_results import MOST_ROWS, ResultsMemory
 from ottoscaler.status.overview import Overview
 from ottoscaler.status.search import search
 from ottoscaler.status.story import log_text, story
@@ -61,8 +62,12 @@ def outcome(status: Status, reason: Reason, message: str = "", exit_code: int = 
 SUCCEEDED = outcome(Status.SUCCEEDED, Reason.COMPLETED)
 
 
+def story_of(book: Book, event_id: str) -> Json | None:
+    return story(book.stream(), book.settings, ResultsMemory(book.stream()), event_id)
+
+
 def told_story(book: Book, event: ScaleUp) -> Json:
-    found = story(book.stream(), book.settings, event.event_id)
+    found = story_of(book, event.event_id)
     assert found is not None
     return found
 
@@ -141,7 +146,7 @@ def test_no_env_command_or_args_is_told_of_a_dead_letter(
     ledger.dead_letter(event_id, f"env: invalid value '{SECRET}'; expected an object", pairs)
     read = overview.read()["dead"]
     assert (read["total"], read["newest"][0]["error"]) == (1, "env: invalid value '***'; expected an object")
-    told = story(book.stream(), book.settings, event_id)
+    told = story_of(book, event_id)
     assert told is not None
     assert told["status"] == "dead-lettered"
     assert dict(told["dead_letter"]["fields"])["type"] == "scale_up"
@@ -199,8 +204,28 @@ def test_a_kept_log_is_there_without_what_is_never_told(book: Book, ledger: Ledg
     assert log_text(book.stream(), event.event_id, 0, 1) is None
 
 
+def test_each_look_at_an_events_results_goes_on_behind_the_last(book: Book, ledger: Ledger) -> None:
+    memory = ResultsMemory(book.stream())
+    mine, others = ({"kind": "worker", "event_id": event, "status": "succeeded"} for event in ("7-0", "8-0"))
+    for index in range(3):
+        book.redis.xadd("otto:scale:results", mine | {"index": str(index)})
+        book.redis.xadd("otto:scale:results", others | {"index": str(index)})
+    assert [each.index for each in memory.of("7-0", "-", "+").workers] == [0, 1, 2]
+    book.redis.xtrim("otto:scale:results", maxlen=1)
+    book.redis.xadd("otto:scale:results", mine | {"index": "3", "status": "failed"})
+    told = memory.of("7-0", "-", "+")
+    assert [each.index for each in told.workers] == [3, 0, 1, 2]
+    assert told.left_out == 0
+    pipe = book.redis.pipeline(transaction=False)
+    for index in range(MOST_ROWS):
+        pipe.xadd("otto:scale:results", mine | {"index": str(index)})
+    pipe.execute()
+    told = memory.of("7-0", "-", "+")
+    assert (len(told.others), len(told.failed), told.left_out) == (MOST_ROWS, 1, 3)
+
+
 def test_nothing_is_told_of_an_event_that_nobody_sent(book: Book, ledger: Ledger) -> None:
-    assert story(book.stream(), book.settings, "1-1") is None
+    assert story_of(book, "1-1") is None
 
 
 def test_the_search_finds_events_wherever_they_are(book: Book, ledger: Ledger) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.status.dead_letters import DeadLetters
+from ottoscaler.status.event_results import ResultsMemory
 from ottoscaler.status.events import event_fields
 from ottoscaler.status.search import search
 from ottoscaler.status.story import story
@@ -38,7 +39,7 @@ def test_large_unread_entry_is_found_and_told_by_its_beginning(book: Book, page:
     assert (fields["task_id"], fields["note"], fields["profile"]) == ("build-17", "x" * 200, "gpu")
     for text in (event_id, "BUILD"):
         assert [each["event_id"] for each in search(page, text)["found"]] == [event_id]
-    told = story(page, book.settings, event_id)
+    told = story(page, book.settings, ResultsMemory(page), event_id)
     assert told is not None
     assert told["status"] == "not read yet"
     assert len(json.dumps(told)) < MOST_TOLD
