@@ -71,7 +71,7 @@ def demo(environ: Mapping[str, str], *, stay: bool = False) -> int:
                 _how_to_go_on()
                 if stay:
                     say(f"The status page stays open until Ctrl-C: {_page(settings)}")
-                    signal.pause()
+                    _until_interrupted()
                 return code
     except KeyboardInterrupt:
         say("\nStopped; nothing is left running.")
@@ -79,6 +79,13 @@ def demo(environ: Mapping[str, str], *, stay: bool = False) -> int:
     except (OttoscalerError, OSError) as error:
         print(f"ottoscaler demo: {error}", file=sys.stderr)
         return 1
+
+
+def _until_interrupted() -> None:
+    try:
+        signal.pause()
+    except KeyboardInterrupt:
+        say("\nStopped; nothing is left running.")
 
 
 def _interrupt(*_: object) -> None:

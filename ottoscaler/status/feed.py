@@ -25,6 +25,11 @@ LINGER_SECONDS = 2.0  # without a viewer, so that a reload finds what was rememb
 Json = dict[str, Any]
 
 
+def pause(cost: float) -> float:
+    """Seconds until the next snapshot, after one that took so many of CPU."""
+    return min(MOST_SECONDS, max(LEAST_SECONDS, cost / SHARE))
+
+
 class Feed:
     """Any thread. ``read`` gives a snapshot and raises RedisError; it is called by one thread at a time."""
 
@@ -65,8 +70,7 @@ class Feed:
             while self._wanted():
                 began = time.thread_time()
                 self._publish(self.frame())
-                cost = time.thread_time() - began
-                time.sleep(min(MOST_SECONDS, max(LEAST_SECONDS, cost / SHARE)))
+                time.sleep(pause(time.thread_time() - began))
         finally:
             with self._condition:
                 self._running = False
@@ -84,6 +88,9 @@ class Feed:
         except RedisError as error:
             flood.warning("page_unread", f"the status page cannot be read: {error}")
             told = {"error": f"Redis does not answer: {error}"}
+        except Exception as error:  # noqa: BLE001 - what another version wrote must not end the thread
+            flood.warning("page_unread", f"the status page cannot be read: {type(error).__name__}: {error}")
+            told = {"error": f"internal error ({type(error).__name__})"}
         return redact(json.dumps(told, ensure_ascii=False, separators=(",", ":"))).encode("utf-8", "replace")
 
     def _publish(self, frame: bytes) -> None:

@@ -20,6 +20,7 @@ from ottoscaler.status.search import search
 from ottoscaler.status.snapshot import SnapshotReader
 from ottoscaler.status.story import log_text, story
 from ottoscaler.status.untold import letter_told
+from ottoscaler.telemetry.logs import flood
 from ottoscaler.telemetry.redaction import redact
 from ottoscaler.telemetry.status_page import NotThere, Unavailable, Wrong
 
@@ -58,6 +59,11 @@ class Page:
             return documents[path](query)
         except RedisError as error:
             raise Unavailable(f"Redis does not answer: {redact(str(error))}") from error
+        except (NotThere, Wrong):
+            raise
+        except Exception as error:
+            flood.warning("page_unread", f"{path} cannot be told: {type(error).__name__}: {error}")
+            raise Unavailable(f"internal error ({type(error).__name__})") from error
 
     def _status_document(self, _: dict[str, str]) -> bytes:
         with self._lock:
