@@ -14,7 +14,9 @@ from redis._parsers import _RESP2Parser
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 MOST_BYTES = 1_048_576  # kept of one entry: as much as OTTO_MAX_EVENT_BYTES may allow
-MOST_STRINGS = 131_072  # kept of one entry: each costs some 100 bytes, however short it is
+# Kept of one entry: each costs some 100 bytes, however short it is. The names of a valid event differ: one of
+# 64 KiB (the default of OTTO_MAX_EVENT_BYTES) has 55,000 strings at most.
+MOST_STRINGS = 65_536
 PART_BYTES = 65_536  # read at once of what is dropped
 
 
