@@ -49,7 +49,7 @@ def everyday(place: Sandbox) -> Scene:
     place.wait_workers(korean, "Running", 6, 60)
     dead = place.send("scale_up", pod_count="many", task_id="misspelt")
     place.send("scale_up", podcount="3", task_id=long)
-    place.wait_dead(dead)
+    place.wait_dead(dead, 60)
     return Scene(mixed, waiting, korean, failed, dead)
 
 
