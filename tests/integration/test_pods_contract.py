@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,7 @@ def test_the_default_pod_is_as_promised(one_replica: Sandbox) -> None:
     pod = place.kube.workers(event_id)[1]
     meta, spec = pod["metadata"], pod["spec"]
     assert meta["name"] == f"otto-agent-test-{event_id}-1-0"
+    assert re.fullmatch("[0-9a-f]{16}", meta["labels"].pop("ottoscaler.io/owner"))
     assert meta["labels"] == {
         "app": "otto-agent", "managed-by": "ottoscaler", "ottoscaler.io/instance": "test",
         "ottoscaler.io/installation": installation(place), "ottoscaler.io/event-id": event_id,
@@ -76,6 +78,7 @@ def test_the_default_pod_is_as_promised(one_replica: Sandbox) -> None:
     assert annotations["ottoscaler.io/task-id"] == event_id
     assert json.loads(annotations["ottoscaler.io/metadata"]) == {"branch": "main"}
     assert annotations["ottoscaler.io/created-at"].endswith("Z")
+    assert annotations["ottoscaler.io/installation"] == installation(place)
     assert "ownerReferences" not in meta
     assert spec["restartPolicy"] == "Never"
     assert spec["automountServiceAccountToken"] is False
