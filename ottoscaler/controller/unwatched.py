@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from ottoscaler.controller.sweep import PodSource, Sweep
 from ottoscaler.errors import KubernetesError, RedisError
@@ -18,6 +19,7 @@ from ottoscaler.kube.selection import MOST_OWNERS
 from ottoscaler.kube.watcher import PodWatcher
 from ottoscaler.ledger.lease import suspended_clock
 from ottoscaler.ledger.ledger import Ledger
+from ottoscaler.ledger.records import Search
 from ottoscaler.ledger.surveys import EVERYBODY, Surveys
 from ottoscaler.model import PodView
 from ottoscaler.pods.labels import selector
@@ -79,8 +81,8 @@ class Unwatched:
         RedisError; what was seen before counts on at the next step."""
         if self._busy:
             return
-        mine, found = self._ledger.upkeep.claim_search(CLAIM_SECONDS, sorted(self._empty), FORGET_SECONDS)
-        former = set(found[:MOST])
+        search = self._ledger.upkeep.claim_search(CLAIM_SECONDS, sorted(self._empty), FORGET_SECONDS)
+        former = set(search.namespaces[:MOST])
         for name in former - self._former:
             log.warning(
                 "namespace_former",
@@ -90,11 +92,11 @@ class Unwatched:
             )
         self._former = former
         self._empty &= former
-        namespaces = former | {self._pods.namespace} if mine else set()
+        namespaces = former | {self._pods.namespace} if search.replicas else set()
         self._sweeps = {name: self._sweeps.get(name) or self._enter(name) for name in namespaces}
-        if mine:
+        if search.replicas:
             self._busy = True
-            self._deleter.call("", self._look)
+            self._deleter.call("", partial(self._look, self._selector(search)))
 
     def _enter(self, namespace: str) -> tuple[PodApi, _Listed, Sweep]:
         here = namespace == self._pods.namespace
@@ -104,10 +106,10 @@ class Unwatched:
         deleter = self._deleter if here else self._deleter.in_namespace(namespace)
         return pods, listed, self._sweep_of(listed, deleter)
 
-    def _look(self) -> None:
+    def _look(self, here: str | None) -> None:
         try:
             for namespace, (pods, listed, sweep) in self._sweeps.items():
-                which = self._selector() if pods is self._pods else selector(self._instance)
+                which = here if pods is self._pods else selector(self._instance)
                 if which is None:
                     continue
                 try:
@@ -124,11 +126,14 @@ class Unwatched:
         finally:
             self._busy = False
 
-    def _selector(self) -> str | None:
-        """What selects this namespace's Pods that nobody watches. ``None`` where a replica watches all Pods
-        of the instance, and while nothing is known of the others."""
-        owners, others = self._watcher.owners, self._surveys.watched(suspended_clock())
-        if owners is None or not others or EVERYBODY in others:
+    def _selector(self, search: Search) -> str | None:
+        """What selects this namespace's Pods that no replica watches which may be alive. ``None`` where one
+        watches all Pods of the instance."""
+        own, now = self._watcher.owners, suspended_clock()
+        watched = set(own or ())
+        for consumer, (lease, owners) in search.replicas.items():
+            if self._surveys.still_for(consumer, now) <= max(self._surveys.lease_seconds, lease):
+                watched |= owners
+        if own is None or EVERYBODY in watched:
             return None
-        watched = owners | others
         return selector(self._instance, but=watched if len(watched) <= MOST_OWNERS else ())

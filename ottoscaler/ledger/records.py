@@ -237,6 +237,16 @@ class Bounded:
 
 
 @dataclass(frozen=True, slots=True)
+class Search:
+    """Where Pods that nobody watches may be. Without ``replicas``, it is another replica's turn to look."""
+
+    namespaces: tuple[str, ...]  # other ones than this replica's
+    replicas: dict[
+        str, tuple[float, frozenset[str]]
+    ]  # consumer: lease in seconds, owners whose Pods it watches
+
+
+@dataclass(frozen=True, slots=True)
 class Survey:
     """What a heartbeat saw of the others."""
 
@@ -245,7 +255,6 @@ class Survey:
     full: bool = False  # with what follows; a light heartbeat only brings the offers
     replicas: dict[str, tuple[str, str]] = field(default_factory=dict)  # consumer: (incarnation, beat)
     leases: dict[str, float] = field(default_factory=dict)  # consumer: seconds, as it said
-    watches: dict[str, tuple[str, ...]] = field(default_factory=dict)  # consumer: owners of Pods it watches
     owners: tuple[str, ...] = ()
     consumers: dict[str, int] = field(default_factory=dict)  # of the group: entries pending
     paused: bool = False  # the group: no worker may be begun

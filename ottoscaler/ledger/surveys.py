@@ -21,8 +21,6 @@ class Observations:
     def __init__(self, lease_seconds: float) -> None:
         self._lease = lease_seconds
         self._seen: dict[str, tuple[str, str, float]] = {}  # consumer: incarnation, beat, since
-        self._watches: dict[str, tuple[str, ...]] = {}  # consumer: owners whose Pods it watches
-        self._leases: dict[str, float] = {}  # consumer: seconds, as it said
         self._last = 0.0
 
     def forget(self) -> None:
@@ -33,7 +31,6 @@ class Observations:
         if now - self._last > self._lease / 2:
             self._seen.clear()
         self._last = now
-        self._watches, self._leases = survey.watches, survey.leases
         present = dict(survey.replicas)
         for owner in survey.owners:
             if owner:
@@ -56,14 +53,6 @@ class Observations:
         """Its incarnation and beat as last seen; empty where it was not seen."""
         known = self._seen.get(consumer)
         return (known[0], known[1]) if known else ("", "")
-
-    def watched(self, now: float) -> frozenset[str]:
-        """Incarnations whose Pods some replica watches that is not known to be dead: its own, and others'."""
-        found: set[str] = set()
-        for consumer, (incarnation, _, since) in self._seen.items():
-            if incarnation and now - since <= max(self._lease, self._leases.get(consumer, 0.0)):
-                found |= {incarnation, *self._watches.get(consumer, ())}
-        return frozenset(found)
 
 
 class Surveys:
@@ -101,7 +90,7 @@ class Surveys:
             self._emptied = True
             self._told.notify()
 
-    # --- the takeover's thread
+    # --- the takeover's thread, and who looks for Pods that nobody watches
 
     def take(self, seconds: float) -> tuple[Survey | None, bool]:
         """Wait at most so long for news; the latest survey not taken yet, and whether Redis was emptied."""
@@ -122,12 +111,6 @@ class Surveys:
             return self._observations.heartbeat(consumer)
 
     # --- any thread
-
-    def watched(self, now: float) -> frozenset[str]:
-        """Owners whose Pods some replica watches that is not known to be dead, at a time by the lease's
-        clock."""
-        with self._told:
-            return self._observations.watched(now)
 
     def wake(self) -> None:
         """End the wait, for a stop."""

@@ -11,6 +11,7 @@ from ottoscaler.ledger.records import (
     Expired,
     IndexState,
     Lost,
+    Search,
     Word,
     outcome_words,
     timestamp,
@@ -57,9 +58,7 @@ class Upkeep:
         answer = self._scripts.run("bound", int(retention * 1000), int(dead_retention * 1000), batch, cursor)
         return Bounded(text(answer[1]), int(answer[2]), int(answer[3]))
 
-    def claim_search(
-        self, claim_seconds: float, empty: Sequence[str], forget_after: float
-    ) -> tuple[bool, list[str]]:
+    def claim_search(self, claim_seconds: float, empty: Sequence[str], forget_after: float) -> Search:
         """Whether it is this replica's turn, for so long, to look for Pods that nobody watches; and the other
         namespaces in which Pods of this installation may still be. This replica's namespace is noted.
 
@@ -75,7 +74,10 @@ class Upkeep:
             int(forget_after),
             *empty,
         )
-        return answer[1] == b"1", sorted(text(name) for name in answer[2][::2])
+        return Search(
+            tuple(sorted(text(name) for name in answer[1][::2])),
+            {text(c): (float(lease), frozenset(text(owners).split())) for c, lease, owners in answer[2]},
+        )
 
     def find_lost(self) -> Lost:
         """Dead-letter, once, what was removed from the stream before this group was handed it."""

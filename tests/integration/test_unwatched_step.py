@@ -196,8 +196,13 @@ def test_nothing_is_looked_for_while_somebody_watches_all(book: Book, pods: Fake
     assert seeker.step() == []
 
 
-def test_nothing_is_looked_for_before_anything_is_known_of_the_others(book: Book, pods: FakePods) -> None:
-    assert Seeker(book, pods).step() == []
+def test_pods_of_a_replica_that_has_just_come_are_not_listed(book: Book, pods: FakePods) -> None:
+    """Its heartbeat was never seen yet."""
+    seeker = Seeker(book, pods)
+    seeker.beat()
+    Seeker(book, pods, "b", "b1")
+    (selector,) = seeker.step()
+    assert selector.endswith("notin (a1,b1)")
 
 
 def test_too_many_watched_owners_are_not_named(book: Book, pods: FakePods) -> None:

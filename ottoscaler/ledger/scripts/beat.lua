@@ -19,8 +19,8 @@ local held = (paused() and '1' or '0') .. redis.call('EXISTS', P .. 'viewed')
 if A[4] ~= '1' then return {'ok', tostring(beat), offers, held} end
 local replicas, owners, order = {}, {}, {}
 for _, consumer in ipairs(redis.call('SMEMBERS', P .. 'replicas')) do
-  local r = redis.call('HMGET', P .. 'replica:' .. consumer, 'incarnation', 'beat', 'lease', 'watches')
-  replicas[#replicas + 1] = {consumer, r[1] or '', r[2] or '', r[3] or '0', r[4] or ''}
+  local r = redis.call('HMGET', P .. 'replica:' .. consumer, 'incarnation', 'beat', 'lease')
+  replicas[#replicas + 1] = {consumer, r[1] or '', r[2] or '', r[3] or '0'}
 end
 for _, id in ipairs(redis.call('SMEMBERS', P .. 'events')) do
   local owner = redis.call('HGET', event_key(id), 'owner')

@@ -1,8 +1,9 @@
 -- Remember that this replica's Pods are in NAMESPACE, claim the search for Pods that nobody watches, and tell of the other
 -- namespaces in which Pods of ours may still be: A = owner, what it can judge, ms for which its claim stands, seconds, then
 -- namespaces in which no Pod is any more. These are forgotten, unless a replica has noted them within those seconds.
--- Returns whether the claim is this replica's, and pairs of a namespace and the seconds since it was noted. Claims are
--- for each of what can be judged: after Redis was emptied, only those who were there know the Pods of before.
+-- Returns pairs of a namespace and the seconds since it was noted and, where the claim is this replica's, each replica
+-- with its lease, its incarnation and the owners whose Pods it watches. Claims are for each of what can be judged: after
+-- Redis was emptied, only those who were there know the Pods of before.
 if wiped() then return {'wiped'} end
 local key, claim, now = P .. 'namespaces', P .. 'search:' .. A[2], now_ms()
 local holder = redis.call('GET', claim)
@@ -24,4 +25,9 @@ for i = 1, #noted, 2 do
     else told[#told + 1] = name told[#told + 1] = tostring(age) end
   end
 end
-return {'ok', mine and '1' or '0', told}
+local replicas = {}
+for _, consumer in ipairs(mine and redis.call('SMEMBERS', P .. 'replicas') or {}) do
+  local r = redis.call('HMGET', P .. 'replica:' .. consumer, 'incarnation', 'watches', 'lease')
+  replicas[#replicas + 1] = {consumer, r[3] or '0', (r[1] or '') .. ' ' .. (r[2] or '')}
+end
+return {'ok', told, replicas}
