@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-PAGES = {f"docs/ko/{name}.md": f"docs/{name}.md" for name in ("quickstart", "events", "results")}
+PAGES = {"README.ko.md": "README.md"} | {
+    f"docs/ko/{name}.md": f"docs/{name}.md" for name in ("quickstart", "events", "results")
+}
 FENCED = re.compile(r"^```\w*\n.*?^```$", re.MULTILINE | re.DOTALL)
 INDENTED = re.compile(r"(?:^    \S.*\n(?:^(?:    .*)?\n)*)+", re.MULTILINE)
 
