@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tests.tools.bench.report import Figure, Report
+from tests.tools.bench.report import Figure, Report, median
 
 COLOURS = {"service": "#1b6ca8", "bare": "#9aa5b1", "naive": "#d08770"}
 
@@ -21,7 +21,7 @@ def draw(report: Report, path: Path) -> bool:
 
     groups = [group for group in _groups(report) if group[1]]
     points = report.series
-    panels = len(groups) + (3 if points else 0)
+    panels = len(groups) + (len(_SERIES) if points else 0)
     if not panels:
         return False
     figure, axes = pyplot.subplots(1, panels, figsize=(4.6 * panels, 4.2), squeeze=False)
@@ -39,7 +39,7 @@ def draw(report: Report, path: Path) -> bool:
 _SERIES = (
     ("workers_per_s", "workers/s to the last deletion"),
     ("cpu_ms_per_worker", "CPU of all replicas, ms a worker"),
-    ("fairness", "fairness between replicas (Jain)"),
+    ("watch_kb_per_worker", "watch and lists of all replicas, kB a worker"),
 )
 
 
@@ -61,11 +61,11 @@ def _bars(axis: Any, title: str, figures: list[Figure]) -> None:
 
 
 def _lines(axis: Any, title: str, key: str, points: list[dict[str, Any]]) -> None:
-    for replicas in sorted({point["replicas"] for point in points}):
-        chosen = [point for point in points if point["replicas"] == replicas]
-        label = "1 replica" if replicas == 1 else f"{replicas} replicas"
-        axis.plot([p["pods"] for p in chosen], [p[key] for p in chosen], marker="o", label=label)
     pods = sorted({point["pods"] for point in points})
+    for replicas in sorted({point["replicas"] for point in points}):
+        rounds = [[p[key] for p in points if (p["replicas"], p["pods"]) == (replicas, n)] for n in pods]
+        label = "1 replica" if replicas == 1 else f"{replicas} replicas"
+        axis.plot(pods, [median(values) for values in rounds], marker="o", label=label)
     axis.set_xlabel("Pods")
     axis.set_xscale("log")
     axis.set_xticks(pods, [f"{number:,}" for number in pods], fontsize=8)
