@@ -1,36 +1,50 @@
-# docker build --tag ottoscaler .
+# make image, or: docker build --tag ottoscaler .
 # The base can be pinned further, such as --build-arg PYTHON_IMAGE=python:3.11-slim-bookworm@sha256:...
 ARG PYTHON_IMAGE=python:3.11.13-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS build
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
-# Without pip in it: the build stage's own installs from outside, so the result has none.
-RUN python -m venv --without-pip /opt/ottoscaler
+# Every time in the result; the commit's own in `make image` and in a release, so that it depends on no clock.
+ARG SOURCE_DATE_EPOCH=0
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore PYTHONHASHSEED=0
+# Without pip in them: this stage's own installs from outside.
+RUN python3 -m venv --without-pip /opt/ottoscaler && python3 -m venv --without-pip /opt/build
 WORKDIR /src
-# First the dependencies, from setup.cfg and an empty package: a layer that a change of the code leaves alone.
-COPY setup.cfg setup.py pyproject.toml ./
-RUN mkdir ottoscaler && touch ottoscaler/__init__.py README.md LICENSE \
-    && python -m pip --python /opt/ottoscaler/bin/python install --quiet . \
-    && rm -r ottoscaler README.md LICENSE build *.egg-info
-COPY README.md LICENSE ./
+# First what others wrote, by hash: layers that a change of the code leaves alone.
+COPY requirements-build.lock.txt requirements.lock.txt ./
+RUN python3 -m pip --python /opt/build/bin/python install --quiet --no-deps --only-binary :all: --no-compile \
+        --require-hashes --requirement requirements-build.lock.txt \
+    && python3 -m pip --python /opt/ottoscaler/bin/python install --quiet --no-deps --only-binary :all: --no-compile \
+        --require-hashes --requirement requirements.lock.txt
+COPY setup.cfg setup.py pyproject.toml README.md LICENSE ./
 COPY ottoscaler ottoscaler
-RUN python -m pip --python /opt/ottoscaler/bin/python install --quiet --no-deps --force-reinstall . \
-    && /opt/ottoscaler/bin/python -m ottoscaler --version
+ARG VERSION=0.0.0+unversioned
+RUN mkdir /wheel && SETUPTOOLS_SCM_PRETEND_VERSION_FOR_OTTOSCALER=${VERSION} /opt/build/bin/python -c \
+        'from setuptools.build_meta import build_wheel; build_wheel("/wheel")' \
+    && python3 -m pip --python /opt/ottoscaler/bin/python install --quiet --no-deps --no-index --no-compile /wheel/*.whl \
+    && rm /opt/ottoscaler/lib/python3*/site-packages/ottoscaler-*.dist-info/direct_url.json
+COPY image/rootfs.py /src/
+RUN python3 -B /src/rootfs.py /opt/ottoscaler /rootfs && /opt/ottoscaler/bin/python -I -B -m ottoscaler --version
 
-FROM ${PYTHON_IMAGE}
-# Nothing in the result can install or build.
-RUN python -m pip uninstall --quiet --yes --root-user-action ignore setuptools wheel pip \
-    && rm -rf /usr/local/lib/python3.*/ensurepip
-COPY --from=build /opt/ottoscaler /opt/ottoscaler
-ENV PATH=/opt/ottoscaler/bin:$PATH \
+# Nothing but what rootfs.py laid out: no shell, no package manager, no setuid file.
+FROM scratch
+COPY --from=build /rootfs/ /
+ENV PATH=/opt/ottoscaler/bin \
+    LANG=C.UTF-8 \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONSAFEPATH=1 \
     PYTHONUNBUFFERED=1
-ARG VERSION=dev
+ARG VERSION=0.0.0+unversioned
 ARG REVISION=unknown
+ARG CREATED=1970-01-01T00:00:00Z
+ARG SOURCE_URL=https://github.com/ottoscaler/ottoscaler
+ARG PYTHON_IMAGE
 LABEL org.opencontainers.image.title="ottoscaler" \
       org.opencontainers.image.description="Turns events on a Redis Stream into worker Pods on Kubernetes" \
       org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.source="${SOURCE_URL}" \
+      org.opencontainers.image.documentation="${SOURCE_URL}/tree/main/docs" \
+      org.opencontainers.image.base.name="${PYTHON_IMAGE}" \
+      org.opencontainers.image.created="${CREATED}" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 WORKDIR /

@@ -10,7 +10,7 @@ PIP := --quiet --disable-pip-version-check
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test browser-test check format bench chaos matrix local chart-test chart-files clean
+.PHONY: help setup demo test browser-test check format bench chaos matrix local chart-test chart-files lock image-test clean
 
 help: ## Show what there is to do
 	@echo "Ottoscaler. Without a cluster:"
@@ -26,11 +26,11 @@ $(PYTHON_STAMP):
 	@touch $@
 
 # Without compiling what is installed: most of the Kubernetes client is never imported.
-$(LOCAL_STAMP): setup.cfg setup.py | $(PYTHON_STAMP)
+$(LOCAL_STAMP): setup.cfg setup.py pyproject.toml | $(PYTHON_STAMP)
 	@$(BIN)/python -m pip install $(PIP) --no-compile --editable '.[local]'
 	@touch $@
 
-$(STAMP): setup.cfg setup.py | $(PYTHON_STAMP)
+$(STAMP): setup.cfg setup.py pyproject.toml | $(PYTHON_STAMP)
 	@echo "Installing what tests and checks need ..."
 	@$(BIN)/python -m pip install $(PIP) --editable '.[dev]'
 	@touch $@ $(LOCAL_STAMP)
@@ -87,6 +87,20 @@ chart-test: $(STAMP) ## Fetch helm and test the chart: values, the overlays' obj
 
 chart-files: $(STAMP) ## Write the chart's README, its schema's settings and its copies anew
 	@$(BIN)/python -m tests.tools.chart_files
+
+LOCK = $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-annotate \
+	--custom-compile-command 'make lock' $(ARGS)
+lock: $(STAMP) ## Pin what the image installs, with hashes (ARGS=--upgrade for the newest)
+	@$(BIN)/python -m pip install $(PIP) --editable '.[release]'
+	$(LOCK) --output-file requirements.lock.txt setup.cfg
+	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' | \
+		$(LOCK) --output-file requirements-build.lock.txt -
+
+image-test: $(STAMP) ## Build the image twice by buildah over a base of debootstrap's, and run it (root; ten minutes)
+	@for tool in buildah debootstrap unshare git; do command -v $$tool >/dev/null || \
+		{ echo "make: $$tool is missing; on Debian: apt-get install buildah debootstrap" >&2; exit 1; }; done
+	@test "$$(id -u)" = 0 || { echo "make: image-test mounts file systems: run it as root" >&2; exit 1; }
+	@OTTOSCALER_TEST_IMAGE=1 $(BIN)/python -m pytest -n 0 tests/image $(ARGS)
 
 clean: ## Remove .venv and what tools left
 	@rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -31,10 +31,8 @@ kind-up: kind-tools ## Start the kind cluster KIND_CLUSTER, if there is none
 	@kind get clusters 2>/dev/null | grep -qx '$(KIND_CLUSTER)' || \
 		kind create cluster --name $(KIND_CLUSTER) --wait 180s
 
-image: ## Build the service's image
-	$(call need,docker)
-	$(need_engine)
-	docker build --tag $(KIND_IMAGE) .
+image: ## Build the service's image by docker, podman or buildah (ENGINE=buildah)
+	@image/build $(KIND_IMAGE) $(IMAGE_FLAGS)
 
 deploy: kind-tools ## Load the image into kind and apply manifests/overlays/kind
 	@# The tag is the image's own id, so the pods change where the image or a manifest did, and in one rollout.

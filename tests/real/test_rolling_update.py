@@ -85,7 +85,7 @@ def next_version(directory: Path) -> dict[str, str]:
     package = directory / "next" / "ottoscaler"
     shutil.copytree(ROOT / "ottoscaler", package, ignore=shutil.ignore_patterns("__pycache__", "local"))
     init = package / "__init__.py"
-    init.write_text(init.read_text().replace(__version__, NEXT_VERSION))
+    init.write_text(f'__version__ = "{NEXT_VERSION}"\n')
     # PYTHONSAFEPATH: else the working directory, which holds the version under test, comes first.
     return {"PYTHONPATH": str(package.parent), "PYTHONSAFEPATH": "1"}
 

@@ -4,6 +4,7 @@ down what they are called with. That says nothing about what those tools then do
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -40,7 +41,7 @@ class Machine:
         for tool in installed:
             note = f"echo {tool} \"$@\" >>'{self.calls_file}'"
             stub = self.path / tool
-            stub.write_text(f"#!{shutil.which('sh')}\n{note}\n{answers[tool]}\n")
+            stub.write_text(f"#!{shutil.which('sh')}\n{note}\n{answers.get(tool, ':')}\n")
             stub.chmod(0o755)
 
     def make(self, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -64,7 +65,8 @@ def test_run_starts_a_cluster_builds_deploys_and_follows_the_log(tmp_path: Path)
     image = f"ottoscaler:dev-{ID}"
     assert machine.calls() == [
         "kind create cluster --name ottoscaler --wait 180s",
-        "docker build --tag ottoscaler:dev .",
+        "docker build --build-arg VERSION=0.0.0+unversioned --build-arg REVISION=unknown "
+        "--build-arg CREATED=1970-01-01T00:00:00Z --build-arg SOURCE_DATE_EPOCH=0 --tag ottoscaler:dev .",
         "docker image inspect --format {{.Id}} ottoscaler:dev",
         f"docker tag ottoscaler:dev {image}",
         f"kind load docker-image {image} --name ottoscaler",
@@ -75,6 +77,49 @@ def test_run_starts_a_cluster_builds_deploys_and_follows_the_log(tmp_path: Path)
         f"{kubectl} rollout status deployment/ottoscaler --timeout 180s",
         f"{kubectl} logs --selector app=ottoscaler --follow --tail 50 --max-log-requests 10",
     ]
+
+
+@pytest.mark.parametrize("engine", ["podman", "buildah"])
+def test_image_is_built_by_what_is_here_where_docker_has_no_engine(engine: str, tmp_path: Path) -> None:
+    machine = Machine(tmp_path, "docker", engine, engine=False)
+    assert machine.make("image").returncode == 0
+    (call,) = machine.calls()
+    assert call.startswith(f"{engine} build --layers=false --timestamp 0 --build-arg VERSION=")
+    assert call.endswith("--tag ottoscaler:dev .")
+
+
+def test_engine_can_be_chosen(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, "docker", "podman", "buildah")
+    assert machine.make("image", "ENGINE=buildah", "PYTHON_IMAGE=mine:1").returncode == 0
+    (call,) = machine.calls()
+    assert call.startswith("buildah build ")
+    assert "--build-arg PYTHON_IMAGE=mine:1 " in call
+
+
+def test_image_s_version_is_the_tag_or_the_commits_after_it(tmp_path: Path) -> None:
+    folder = tmp_path / "clone"
+    (folder / "image").mkdir(parents=True)
+    shutil.copy(ROOT / "image" / "build", folder / "image" / "build")
+    git = ["git", "-c", "user.name=n", "-c", "user.email=e@example.com", "-c", "init.defaultBranch=main"]
+
+    def version(*commands: str) -> str:
+        for command in commands:
+            subprocess.run([*git, *command.split()], cwd=folder, check=True, capture_output=True)
+        shown = subprocess.run(
+            ["image/build", "x"], cwd=folder, env=environment, capture_output=True, text=True, check=True
+        )
+        return str(next(a.removeprefix("VERSION=") for a in shown.stdout.splitlines() if "VERSION=" in a))
+
+    printer = tmp_path / "printer"
+    printer.write_text("#!/bin/sh\nprintf '%s\\n' \"$@\"\n")
+    printer.chmod(0o755)
+    environment = {**os.environ, "ENGINE": str(printer), "GIT_CEILING_DIRECTORIES": str(tmp_path)}
+    assert version() == "0.0.0+unversioned"
+    assert re.fullmatch(r"0\.0\.0\.post1\+g[0-9a-f]{12}", version("init", "add .", "commit -m one"))
+    assert version("tag v1.2.3") == "1.2.3"
+    assert re.fullmatch(r"1\.2\.3\.post1\+g[0-9a-f]{12}", version("commit --allow-empty -m two"))
+    (folder / "image" / "build").open("a").write("# mine\n")
+    assert version().endswith(".dirty")
 
 
 def test_deploy_makes_one_rollout_since_the_image_s_id_is_its_tag(tmp_path: Path) -> None:
