@@ -10,7 +10,7 @@ PIP := --quiet --disable-pip-version-check
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test browser-test check format bench chaos matrix local chart-test chart-files lock image-test clean
+.PHONY: help setup demo test browser-test check format bench chaos matrix local chart-test chart-files lock image-test package package-check package-test sbom workflows clean
 
 help: ## Show what there is to do
 	@echo "Ottoscaler. Without a cluster:"
@@ -90,11 +90,42 @@ chart-files: $(STAMP) ## Write the chart's README, its schema's settings and its
 
 LOCK = $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-annotate \
 	--custom-compile-command 'make lock' $(ARGS)
-lock: $(STAMP) ## Pin what the image installs, with hashes (ARGS=--upgrade for the newest)
-	@$(BIN)/python -m pip install $(PIP) --editable '.[release]'
+lock: $(RELEASE_STAMP) ## Pin what the image installs, with hashes (ARGS=--upgrade for the newest)
 	$(LOCK) --output-file requirements.lock.txt setup.cfg
 	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' | \
 		$(LOCK) --output-file requirements-build.lock.txt -
+
+RELEASE_STAMP := $(VENV)/.installed-release
+$(RELEASE_STAMP): $(STAMP)
+	@$(BIN)/python -m pip install $(PIP) --editable '.[release]'
+	@touch $@
+
+package: $(RELEASE_STAMP) ## Build the wheel and the sdist into dist/
+	@rm -rf dist && $(BIN)/python -m build --outdir dist . >/dev/null && ls dist
+
+package-check: $(RELEASE_STAMP) ## Build both and compare them with the source (the short form, for each commit)
+	@OTTOSCALER_TEST_PACKAGE=short $(BIN)/python -m pytest -n 0 tests/package $(ARGS)
+
+package-test: $(RELEASE_STAMP) ## Install both into empty environments and run the demo in them (five minutes)
+	@OTTOSCALER_TEST_PACKAGE=full $(BIN)/python -m pytest -n 0 tests/package $(ARGS)
+
+SBOM_ENV := build/sbom-env
+sbom: package ## Tell what a release is made of: build/sbom.cdx.json (CycloneDX), of the lock and the wheel
+	@rm -rf $(SBOM_ENV) && $(BIN)/python -m venv --without-pip $(SBOM_ENV)
+	@$(BIN)/python -m pip --python $(SBOM_ENV)/bin/python install $(PIP) --no-deps --no-compile \
+		--require-hashes --requirement requirements.lock.txt
+	@$(BIN)/python -m pip --python $(SBOM_ENV)/bin/python install $(PIP) --no-deps --no-compile dist/*.whl
+	@$(BIN)/cyclonedx-py environment --output-reproducible --output-file build/sbom.cdx.json $(SBOM_ENV)/bin/python
+	@rm -rf $(SBOM_ENV)
+
+workflows: $(STAMP) ## Lint .github: actionlint, the published schemas, and zizmor for what is unsafe
+	@$(BIN)/python -m pip install $(PIP) --editable '.[workflows]'
+	@$(BIN)/actionlint .github/workflows/*.yml
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.renovate renovate.json
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml || true
+	@$(BIN)/zizmor --offline --quiet --min-severity medium .github
 
 image-test: $(STAMP) ## Build the image twice by buildah over a base of debootstrap's, and run it (root; ten minutes)
 	@for tool in buildah debootstrap unshare git; do command -v $$tool >/dev/null || \

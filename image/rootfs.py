@@ -2,11 +2,11 @@
 
     PYTHON rootfs.py ENVIRONMENT TARGET
 
-The Dockerfile runs this in its build stage, by the base image's own Python. What lies in TARGET afterwards is the
-whole image. It has no shell, no package manager and no program but Python. Every path stays where the base image
-has it, so the official Python images (/usr/local) and Debian's own Python (/usr) serve alike. All of it follows
-from the inputs: names are walked in order, times are SOURCE_DATE_EPOCH, and bytecode carries neither times nor
-paths of a builder.
+The Dockerfile runs this in its build stage, by the base image's own Python. What lies in TARGET afterwards
+is the whole image. It has no shell, no package manager and no program but Python. Every path stays where the
+base has it, so the official Python images (/usr/local) and Debian's own Python (/usr) serve alike. All of it
+follows from the inputs: names are walked in order, times are SOURCE_DATE_EPOCH, and bytecode carries neither
+times nor a builder's paths.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ NOBODY = 65532
 
 # Of the standard library: what needs a screen, a compiler or an installer, and the tests.
 UNUSED_STDLIB = (
-    "config-*", "distutils", "ensurepip", "idlelib", "lib2to3", "pydoc_data", "site-packages", "dist-packages",
-    "test", "tkinter", "turtle.py", "turtledemo", "venv",
+    "config-*", "distutils", "ensurepip", "idlelib", "lib2to3", "pydoc_data", "site-packages",
+    "dist-packages", "test", "tkinter", "turtle.py", "turtledemo", "venv",
 )  # fmt: skip
 UNUSED_EXTENSIONS = (
     "_test*",
@@ -41,12 +41,18 @@ UNUSED_EXTENSIONS = (
     "_dbm*",
     "_gdbm*",
 )
-# dlopen()ed and therefore in nobody's list: a thread that pthread_exit ends needs it, else the process aborts.
+# dlopen()ed, so in nobody's list: a thread that pthread_exit ends needs it, else the process aborts.
 DLOPENED = ("libgcc_s.so.1",)
-CERTIFICATES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/ssl/openssl.cnf", "/usr/lib/ssl")
+CERTIFICATES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/ssl/openssl.cnf",
+    "/usr/lib/ssl/certs",
+    "/usr/lib/ssl/openssl.cnf",
+    "/usr/lib/ssl/cert.pem",
+)
 
-# Every module of the service, in one process: what it does not load by then, it never does. The embedded cluster
-# stays out, since nobody runs it in this image.
+# Every module of the service, in one process: what it does not load by then, it never does. The embedded
+# cluster stays out, since nobody runs it in this image.
 IMPORT_ALL = """
 import importlib, json, pkgutil, sys
 import ottoscaler

@@ -1,8 +1,8 @@
 """The real Dockerfile, built by buildah over a base that debootstrap makes, and run without an engine.
 
 That takes root, Debian's buildah and debootstrap, and some minutes: so it is collected only where
-``make image-test`` asks for it. The base is not the one that the Dockerfile names, since no registry may be at
-hand: Debian's own Python stands in for it, under a name of its own.
+``make image-test`` asks for it. The base is not the one that the Dockerfile names, since no registry may be
+at hand: Debian's own Python stands in for it, under a name of its own.
 """
 
 from __future__ import annotations

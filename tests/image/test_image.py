@@ -84,19 +84,22 @@ def test_nothing_is_setuid_or_writable_for_others_but_tmp(root: Path) -> None:
 
 
 def test_no_package_manager_no_shell_and_no_program_but_python(root: Path) -> None:
-    names = {path.name for path in root.rglob("*")}
+    names = {path.name for path in files(root)}
     assert not names & {
         "dpkg",
         "apt",
         "apt-get",
         "pip",
-        "ensurepip",
-        "setuptools",
+        "pip3",
         "sh",
         "bash",
         "dash",
         "busybox",
+        "perl",
+        "CA.pl",
     }
+    assert not list(packages(root).glob("pip*")) + list(packages(root).glob("setuptools*"))
+    assert not list(root.rglob("ensurepip"))
     folders = [
         root / name for name in ("bin", "sbin", "usr/bin", "usr/sbin", "usr/local/bin", "opt/ottoscaler/bin")
     ]
