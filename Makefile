@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 PYTHON_STAMP := $(VENV)/.python
 LOCAL_STAMP := $(VENV)/.installed-local
 STAMP := $(VENV)/.installed
+RELEASE_STAMP := $(VENV)/.installed-release
 PIP := --quiet --disable-pip-version-check
 ARGS ?=
 
@@ -95,8 +96,8 @@ lock: $(RELEASE_STAMP) ## Pin what the image installs, with hashes (ARGS=--upgra
 	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' | \
 		$(LOCK) --output-file requirements-build.lock.txt -
 
-RELEASE_STAMP := $(VENV)/.installed-release
 $(RELEASE_STAMP): $(STAMP)
+	@echo "Installing what releases and their checks need ..."
 	@$(BIN)/python -m pip install $(PIP) --editable '.[release]'
 	@touch $@
 
@@ -118,16 +119,16 @@ sbom: package ## Tell what a release is made of: build/sbom.cdx.json (CycloneDX)
 	@$(BIN)/cyclonedx-py environment --output-reproducible --output-file build/sbom.cdx.json $(SBOM_ENV)/bin/python
 	@rm -rf $(SBOM_ENV)
 
-workflows: $(STAMP) ## Lint .github: actionlint, the published schemas, and zizmor for what is unsafe
-	@$(BIN)/python -m pip install $(PIP) --editable '.[workflows]'
+workflows: $(RELEASE_STAMP) ## Lint .github: actionlint, the published schemas, and zizmor for what is unsafe
 	@$(BIN)/actionlint .github/workflows/*.yml
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.renovate renovate.json
-	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml || true
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/[!c]*.yml
 	@$(BIN)/zizmor --offline --quiet --min-severity medium .github
 
-image-test: $(STAMP) ## Build the image twice by buildah over a base of debootstrap's, and run it (root; ten minutes)
+image-test: $(STAMP) ## Build the image twice by buildah over a base of debootstrap's, and run it (root; some minutes)
 	@for tool in buildah debootstrap unshare git; do command -v $$tool >/dev/null || \
 		{ echo "make: $$tool is missing; on Debian: apt-get install buildah debootstrap" >&2; exit 1; }; done
 	@test "$$(id -u)" = 0 || { echo "make: image-test mounts file systems: run it as root" >&2; exit 1; }

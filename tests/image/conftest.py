@@ -31,9 +31,15 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Images]:
 
 
 @pytest.fixture(scope="session")
-def built(images: Images, tmp_path_factory: pytest.TempPathFactory) -> str:
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the first clone is put; it stays at one commit, whatever is committed meanwhile."""
+    return tmp_path_factory.mktemp("first") / "clone"
+
+
+@pytest.fixture(scope="session")
+def built(images: Images, clone: Path) -> str:
     """The image's id, built from a fresh clone."""
-    return images.build(tmp_path_factory.mktemp("first") / "clone", "localhost/ottoscaler:first")
+    return images.build(clone, "localhost/ottoscaler:first")
 
 
 @pytest.fixture(scope="session")
@@ -43,4 +49,5 @@ def root(images: Images, built: str, tmp_path_factory: pytest.TempPathFactory) -
     images.unpack(built, folder)
     for name in ("proc", "dev", "mnt"):
         (folder / name).mkdir(exist_ok=True)
+    (folder / "etc/hosts").write_text("127.0.0.1 localhost\n")
     return folder

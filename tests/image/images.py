@@ -63,9 +63,9 @@ class Images:
         self.buildah("copy", "-q", container, folder, "/")
         self.buildah("commit", "-q", "--rm", container, name)
 
-    def build(self, clone: Path, tag: str) -> str:
+    def build(self, clone: Path, tag: str, source: Path = ROOT) -> str:
         """`make image` in a fresh clone of what is committed; the image's id, a digest of all in it."""
-        run("git", "clone", "--quiet", ROOT, clone)
+        run("git", "clone", "--quiet", source, clone)
         arguments = (
             "ENGINE=buildah",
             f"PYTHON_IMAGE={BASE}",
