@@ -21,7 +21,7 @@ def section(version: str, changelog: str) -> str:
     """
     final, _, candidate = version.partition("rc")
     for name in [final, "Unreleased"] if candidate else [final]:
-        heading = rf"^## \[?{re.escape(name)}\]?(?: .*)?\n"
+        heading = rf"^## \[?{re.escape(name)}\]?(?: [^\n]*)?\n"
         found = re.search(heading + r"(.*?)(?=^## |^\[[^\]]+\]: |\Z)", changelog, re.MULTILINE | re.DOTALL)
         if found and found[1].strip():
             return found[1].strip() + "\n"

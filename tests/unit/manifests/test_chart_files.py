@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import configparser
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import pytest
 import yaml
 
-from ottoscaler import __version__
 from ottoscaler.config.settings import NAMES, variable
 from tests.tools.chart_files import CHART, ELSEWHERE, ROOT, files, values
 
@@ -30,12 +28,12 @@ def test_generated_file_is_what_make_chart_files_writes(path: Any, text: str) ->
     assert path.read_text() == text, "make chart-files"
 
 
-def test_chart_s_version_is_the_package_s() -> None:
+def test_chart_s_version_is_the_one_that_production_names() -> None:
+    """In the source it is the newest release, or the first to come; a release packs the chart with its tag."""
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
-    setup = configparser.ConfigParser()
-    setup.read(ROOT / "setup.cfg")
-    assert (chart["appVersion"], chart["version"]) == (__version__, __version__)
-    assert setup["metadata"]["version"] == __version__
+    overlay = yaml.safe_load((ROOT / "manifests/overlays/production/service/kustomization.yaml").read_text())
+    (image,) = overlay["images"]
+    assert chart["appVersion"] == chart["version"] == image["newTag"]
     assert chart["kubeVersion"] == ">=1.21.0-0"
 
 
