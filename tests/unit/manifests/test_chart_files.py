@@ -29,7 +29,7 @@ def test_generated_file_is_what_make_chart_files_writes(path: Any, text: str) ->
 
 
 def test_chart_s_version_is_the_one_that_production_names() -> None:
-    """In the source it is the newest release, or the first to come; a release packs the chart with its tag."""
+    """In the source: the newest release, or the first to come. A release packs the chart with its tag."""
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
     overlay = yaml.safe_load((ROOT / "manifests/overlays/production/service/kustomization.yaml").read_text())
     (image,) = overlay["images"]
