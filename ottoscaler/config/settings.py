@@ -240,7 +240,8 @@ class Settings:
     kube_qps: float = setting(
         kinds.decimal(0.1, 100_000),
         500.0,
-        "the most API server calls in a second; fewer while it answers 429 or slowly",
+        "API server calls in a second to begin with: up to eight times as many while they wait for it and "
+        "answers are quick; fewer while it answers 429, 503 or slowly",
     )
     kube_burst: int = setting(
         kinds.whole(1, 100_000), 1000, "the most API server calls in a burst after idle time"

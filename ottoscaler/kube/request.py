@@ -79,7 +79,7 @@ class Requests:
         seconds = time.monotonic() - begun
         self._observe(verb, response.status, seconds)
         if response.status < 300:
-            self._throttle.answered(response.status, 0.0 if verb == "create" else seconds)
+            self._throttle.answered(response.status, seconds, patient=verb == "create")
             self.health.note(verb, ServerSign.WELL)
             if verb not in _CACHED:
                 self._transport.well()
@@ -144,7 +144,7 @@ class Requests:
         text = str(error)
         policy = is_policy(text)
         if not policy:
-            self._throttle.answered(error.status, 0.0 if verb == "create" else seconds, after)
+            self._throttle.answered(error.status, seconds, after, patient=verb == "create")
             if error.status == 401:
                 self._access.reload()
         sign = sign_of(verb, error.status, text)

@@ -1,8 +1,7 @@
 """Bounds on what one process asks of the API server: calls in flight, and calls a second.
 
-The rate adapts below its setting: halved by a 429, lowered by slow answers, and raised again a little with
-each good answer (additive increase, multiplicative decrease, as TCP does it). Creates leave a share of it to
-deletes and looks, which free what creates fill, and each of the three kinds has places in flight of its own.
+The rate follows the server (rate.py). Creates leave a share of it to deletes and looks, which free what
+creates fill, and each of the three kinds has places in flight of its own.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from contextlib import contextmanager
 from types import TracebackType
 
 from ottoscaler.kube.places import Place, Places, Shares
+from ottoscaler.kube.rate import Rate
 from ottoscaler.telemetry.health import STALL_SECONDS, progress
 
 # More than some 30 calls in flight gain nothing on a real server (DESIGN.md section 6), so no event needs
@@ -22,10 +22,6 @@ CREATES = Shares(everyone=72, one_event=24, one_profile=36)
 DELETES = Shares(everyone=48, one_event=24, one_profile=48)
 LOOKS = Shares(everyone=32, one_event=8, one_profile=32)
 LOGS = Shares(everyone=16, one_event=8, one_profile=16)  # they end at nodes, some of which hang
-SLOW_SECONDS = 2.0  # an answer that takes longer counts as a sign of strain
-LEAST_RATE = 5.0  # calls a second, however much the server complains
-RAISE_PER_ANSWER = 0.5  # calls a second
-LOWER_EVERY_SECONDS = 1.0  # one burst of 429s is one sign, not thirty-two
 LONGEST_SLEEP_SECONDS = 0.25  # between two looks at the rate
 TOKEN_LOOK_SECONDS = 0.05  # between two looks of a call that may go without one
 # Between two signs of life of a thread that waits for a place. Each is a wake-up: when a thousand workers of
@@ -65,16 +61,15 @@ class Turn:
 
 class Throttle:
     """A token bucket, and places for each kind of call. Thread-safe; waits for a token are bounded by the
-    rate's floor."""
+    rate's floor. ``qps`` is where the rate begins."""
 
     def __init__(self, qps: float, burst: int) -> None:
-        self._most = qps
         self._burst = float(burst)
-        self._rate = qps
+        self._kept = min(self._burst * SHARE_LEFT_BY_CREATES, self._burst - 1)  # tokens that creates leave
+        self._rate = Rate(qps)
         self._taken = 0  # tokens so far, some of them still to come
         self._filled = float(burst)  # tokens so far that have come
         self._filled_at = time.monotonic()
-        self._lowered_at = 0.0
         self._paused_until = 0.0
         self._lock = threading.Lock()
         self._first = threading.Lock()  # of the creates that wait for a token
@@ -86,7 +81,7 @@ class Throttle:
     @property
     def rate(self) -> float:
         """Calls a second that are allowed now."""
-        return self._rate
+        return self._rate.per_second
 
     def turn(self, event: str, profile: str) -> Turn:
         """A turn for a create of that event, whose Pod is made from that profile."""
@@ -146,7 +141,7 @@ class Throttle:
             with self._lock:
                 self._fill()
                 short = mine - self._filled
-                pause = short / self._rate
+                pause = short / self._rate.per_second
             if short <= 0:
                 return
             time.sleep(min(max(pause, 0.001), LONGEST_SLEEP_SECONDS))
@@ -158,12 +153,11 @@ class Throttle:
         if not self._first.acquire(timeout=seconds):
             return False
         try:
-            leave = min(self._burst * SHARE_LEFT_BY_CREATES, self._burst - 1)
             while True:
                 with self._lock:
                     now = self._fill()
-                    short = leave + 1 - (self._filled - self._taken)
-                    pause = max(self._paused_until - now, short / self._rate)
+                    short = self._kept + 1 - (self._filled - self._taken)
+                    pause = max(self._paused_until - now, short / self._rate.per_second)
                     if pause <= 0:
                         self._taken += 1
                         return True
@@ -177,19 +171,17 @@ class Throttle:
         """Under the lock: bring the bucket up to now, which is returned."""
         now = time.monotonic()
         since, self._filled_at = now - self._filled_at, now
-        self._filled = min(self._taken + self._burst, self._filled + since * self._rate)
+        self._filled = min(self._taken + self._burst, self._filled + since * self._rate.per_second)
         return now
 
-    def answered(self, status: int, seconds: float, retry_after: float = 0.0) -> None:
-        """Tell how a call went. ``retry_after`` (seconds) holds creates back for that long."""
-        if status == 429 or seconds > SLOW_SECONDS:
-            with self._lock:
-                now = time.monotonic()
-                if now - self._lowered_at >= LOWER_EVERY_SECONDS:
-                    self._lowered_at = now
-                    factor = 0.5 if status == 429 else 0.8
-                    self._rate = max(min(LEAST_RATE, self._most), self._rate * factor)
+    def answered(
+        self, status: int, seconds: float, retry_after: float = 0.0, *, patient: bool = False
+    ) -> None:
+        """Tell how a call went. ``retry_after`` (seconds) holds creates back for that long. ``patient``: it
+        passed admission, which may take its time."""
+        with self._lock:
+            now = self._fill()
+            holds_back = self._filled - self._taken < self._kept + 1  # a create would have to wait
+            self._rate.answered(now, status, seconds, patient=patient, holds_back=holds_back)
+            if status in (429, 503):
                 self._paused_until = max(self._paused_until, now + retry_after)
-        elif self._rate < self._most and status < 500:
-            with self._lock:
-                self._rate = min(self._most, self._rate + RAISE_PER_ANSWER)

@@ -198,7 +198,7 @@ SPECS: dict[str, MetricSpec] = {
     "ottoscaler_kube_rate_limit": MetricSpec(
         "gauge",
         "Calls per second that the throttle allows now",
-        "Below `OTTO_KUBE_QPS`: the API server answered 429 or slowly; see [Throttling].",
+        "Below `OTTO_KUBE_QPS`: the API server answered 429, 503 or slowly; see [Throttling].",
     ),
     "ottoscaler_watch_restarts_total": MetricSpec(
         "counter",

@@ -7,7 +7,8 @@ from contextlib import ExitStack
 from unittest.mock import patch
 
 from ottoscaler.kube.places import Place
-from ottoscaler.kube.throttle import CREATES, LEAST_RATE, LOGS, PROGRESS_SECONDS, Throttle, Turn
+from ottoscaler.kube.rate import LEAST_RATE
+from ottoscaler.kube.throttle import CREATES, LOGS, PROGRESS_SECONDS, Throttle, Turn
 from ottoscaler.telemetry.health import STALL_SECONDS, Health
 
 
@@ -34,6 +35,17 @@ def test_good_answers_raise_the_rate_again_up_to_its_setting() -> None:
     for _ in range(1000):
         throttle.answered(201, 0.01)
     assert throttle.rate == 100
+
+
+def test_rate_rises_beyond_its_setting_while_creates_wait_for_it() -> None:
+    throttle = Throttle(100, 10)
+    throttle.answered(201, 0.01)
+    assert throttle.rate == 100
+    with ExitStack() as held:
+        for turn in range(9):
+            assert held.enter_context(throttle.turn(f"{turn}-0", "default")).ready(1)
+        throttle.answered(201, 0.01)
+    assert throttle.rate > 100
 
 
 def test_slow_answers_lower_the_rate() -> None:
@@ -102,6 +114,15 @@ def test_create_that_gives_up_its_turn_leaves_no_gap() -> None:
     asked[-2].__exit__(None, None, None)
     asked[0].__exit__(None, None, None)
     assert asked[-1].ready(0)
+
+
+def test_delete_goes_at_once_while_creates_wait_for_a_token() -> None:
+    throttle = Throttle(0.1, 20)
+    with ExitStack() as held:
+        asked = [held.enter_context(throttle.turn(f"{turn}-0", "default")) for turn in range(20)]
+        assert ready(asked) == 18
+        with throttle.delete("1-0"), throttle.delete("2-0"):
+            assert not asked[-1].ready(0)
 
 
 def test_retry_after_holds_creates_back_and_not_deletes() -> None:
