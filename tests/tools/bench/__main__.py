@@ -12,10 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from tests.tools.bench import measure, scaling
+from tests.tools.bench.bars import bars
 from tests.tools.bench.plan import QUICK, Plan
 from tests.tools.bench.plot import draw
 from tests.tools.bench.report import Report
 from tests.tools.bench.stage import ROOT, Stage
+from tests.tools.bench.verdicts import render
 
 RESULTS = ROOT / "bench-results"
 
@@ -27,6 +29,7 @@ def parser() -> argparse.ArgumentParser:
         "--only", choices=sorted(measure.ALL), action="append", help="this measurement; repeatable"
     )
     made.add_argument("--peers", action="store_true", help="with --quick: the naive peer too")
+    made.add_argument("--bars", action="store_true", help="every bar as a ratio of three interleaved rounds")
     made.add_argument(
         "--scaling",
         action="store_true",
@@ -53,7 +56,11 @@ def main() -> int:
             _say(f"broken off, what was measured is told all the same: {error}")
     report.about["took_s"] = round(time.time() - begun)
     sys.stdout.write(report.text() + "\n")
-    name = time.strftime("%Y%m%d-%H%M%S", time.gmtime(begun)) + ("-scaling" if options.scaling else "")
+    if report.ratios:
+        sys.stdout.write("\n" + render(report.ratios) + "\n")
+    name = time.strftime("%Y%m%d-%H%M%S", time.gmtime(begun)) + (
+        "-scaling" if options.scaling else "-bars" if options.bars else ""
+    )
     report.write(options.out / f"{name}.json")
     drawn = draw(report, options.out / f"{name}.png")
     picture = f" and {name}.png" if drawn else "; for a plot: pip install 'ottoscaler[bench]'"
@@ -68,6 +75,9 @@ def _measure(stage: Stage, report: Report, options: argparse.Namespace, plan: Pl
             report.series.append(point)
             _say(f"{point['pods']} Pods through {point['replicas']}: {point['workers_per_s']:.0f}/s")
         report.figures += scaling.compared(report.series)
+        return
+    if options.bars:
+        report.ratios += bars(stage, quick=options.quick, say=_say)
         return
     for name in options.only or measure.ALL:
         _say(f"measuring {name}")

@@ -49,7 +49,7 @@ def idle(stage: Stage, plan: Plan) -> list[Figure]:
             pause()
             lone_seconds.append(lone.sample(number))
             pause()
-            seconds.append(_one(stage, store))
+            seconds.append(one(stage, store))
         ours = _reactions(stage.witness, "otto-agent-bench-")
         limits = _reactions(stage.witness, "otto-agent-lone-")
     naive, naive_reactions = _idle_naive(stage, plan) if plan.peers else ([], [])
@@ -80,11 +80,11 @@ def _idle_naive(stage: Stage, plan: Plan) -> tuple[list[float], list[float]]:
         seconds = []
         for _ in range(max(10, plan.samples // 4)):  # each of them takes 2 s and more
             pause()
-            seconds.append(_one(stage, store))
+            seconds.append(one(stage, store))
         return seconds, _reactions(stage.witness, "otto-agent-naive-")
 
 
-def _one(stage: Stage, store: Store) -> float:
+def one(stage: Stage, store: Store) -> float:
     """One worker by an event; seconds from before the XADD to its ADDED event."""
     before = len(stage.witness.lives())
     begun = store.add(1, SHORT_RUN_SECONDS)

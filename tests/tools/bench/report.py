@@ -78,10 +78,17 @@ class Report:
     about: dict[str, Any]
     figures: list[Figure] = field(default_factory=list)
     series: list[dict[str, Any]] = field(default_factory=list)  # of a scaling run, a point each
+    ratios: list[Any] = field(default_factory=list)  # of a run of bars (verdicts.Ratio)
 
     def document(self) -> dict[str, Any]:
         rows = [{**asdict(f), "ratio": f.ratio, "met": f.met} for f in self.figures]
-        return {"schema": SCHEMA, "about": self.about, "figures": rows, "scaling": self.series}
+        return {
+            "schema": SCHEMA,
+            "about": self.about,
+            "figures": rows,
+            "scaling": self.series,
+            "bars": [ratio.document() for ratio in self.ratios],
+        }
 
     def write(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,59 @@
+"""A bar's verdict: given where every round says the same on a machine of the bench's own, else refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.tools.bench.noise import Noise, Seen, own_cpu
+from tests.tools.bench.verdicts import KEDA_HOW, Ratio, render
+
+
+def ratio(*rounds: float, noise: float = 0.0, limit: float = 1.8, at_least: bool = False) -> Ratio:
+    return Ratio("CPU a worker to bare's", limit, rounds, noise, at_least)
+
+
+@pytest.mark.parametrize(
+    ("made", "verdict"),
+    [
+        (ratio(1.7, 1.6, 1.8), "yes"),
+        (ratio(1.9, 2.0, 2.1), "NO"),
+        (ratio(1.7, 1.6, 1.9), "unclear: the rounds disagree"),
+        (ratio(1.7, 1.6), "too few: 2 rounds of 3"),
+        (ratio(0.95, 0.99, 1.1, limit=0.95, at_least=True), "yes"),
+        (ratio(0.5, 0.6, 0.94, limit=0.95, at_least=True), "NO"),
+        (ratio(1.0, 1.0, 1.0, noise=0.43), "noisy: 0.4 cores used by others"),
+        (ratio(2.0, 2.0, 2.0, noise=0.43), "noisy: 0.4 cores used by others"),
+    ],
+)
+def test_verdict_is_refused_where_it_could_be_wrong(made: Ratio, verdict: str) -> None:
+    assert made.verdict == verdict
+    assert made.document()["verdict"] == verdict
+
+
+def test_table_shows_the_spread_and_says_that_the_peer_is_of_another_run() -> None:
+    text = render([ratio(1.6, 1.7, 1.8)])
+    assert "1.70" in text
+    assert "1.60 to 1.80" in text
+    assert "KEDA 2.20.2" in KEDA_HOW
+    assert "NOT of this run" in text
+
+
+def test_others_are_all_but_the_bench_with_what_is_below_it_and_the_control_plane() -> None:
+    seen = {
+        1: Seen(0, 50.0),
+        10: Seen(1, 1.0),  # the bench
+        11: Seen(10, 2.0),
+        12: Seen(11, 4.0),
+        20: Seen(1, 100.0),  # somebody else
+        30: Seen(1, 8.0, serves=True),
+    }
+    assert own_cpu(seen, 10) == 15.0
+
+
+@pytest.mark.skipif(not Path("/proc/stat").exists(), reason="reads Linux's /proc")
+def test_ones_own_work_is_no_noise() -> None:
+    with Noise() as heard:
+        sum(range(1_000_000))
+    assert heard.cores >= 0.0
