@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from dataclasses import replace
@@ -287,3 +288,13 @@ def test_start_gate_stands_behind_a_templates_own_gates(tmp_path: Path) -> None:
     made = plan(scale_up(profile="own"), loaded(tmp_path, own=own), replace(DEFAULTS, start_gate=True))
     names = [gate["name"] for gate in made.pod(0, 0)["spec"]["schedulingGates"]]
     assert names == ["example.com/mine", "ottoscaler.io/noted"]
+
+
+def test_plan_and_its_pods_leave_the_template_as_it_was() -> None:
+    before = copy.deepcopy(BUILTIN.get("default").pod)
+    made = planned(
+        scale_up(image="alpine:3", command=("true",), args=("x",), env={"A": "1"}, cpu="2", memory="1Gi")
+    )
+    made.pod(0, 0, avoid_node="node-a")
+    made.body(1, 1, avoid_node="node-a")
+    assert BUILTIN.get("default").pod == before
