@@ -1,4 +1,4 @@
-"""Adopted workers that wait for a slot: they end without one, as soon as their Pods have ended."""
+"""Adopted workers that wait for a slot. A worker whose Pod has ended is settled without one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ log = get_logger(__name__)
 
 
 class Adoptees:
-    """Thread-safe; ``end_if_over`` may wait for Redis and Kubernetes, for a few tries."""
+    """Thread-safe. ``end_if_over`` may wait for Redis and Kubernetes, for a few tries of each call."""
 
     def __init__(self, registry: RunRegistry, workers: Workers, leaving: Leaving, inbox: Inbox) -> None:
         self._registry = registry
@@ -25,11 +25,11 @@ class Adoptees:
         self._inbox = inbox
 
     def waiting(self) -> list[Task]:
-        """Those that wait for a slot."""
+        """The adopted workers that wait for a slot."""
         return self._registry.adoptees()
 
     def end_if_over(self, worker: WorkerId) -> None:
-        """End a worker that waits for a slot, if its Pod has ended. Harmless for any other."""
+        """Settle the worker if it waits for a slot and its Pod has ended. Otherwise do nothing."""
         task = self._registry.claim_adoptee(worker)
         if task is None:
             return

@@ -1,8 +1,7 @@
-"""Pods that arrive though no worker here waits for them: creates that were on their way for too long.
+"""Pods that appear although no worker here waits for them, because their creates came late.
 
-A replica that froze, or a proxy that held a request, may deliver a create when its attempt has long been
-skipped or recorded. Such a Pod must not run beside its successor for as long as the sweep takes to see it
-twice.
+A replica that froze, or a proxy that held a request, may send a create long after its attempt was skipped or
+recorded. Such a Pod could run beside its successor until the sweep has seen it twice. That is too long.
 """
 
 from __future__ import annotations
@@ -13,11 +12,11 @@ from collections.abc import Callable
 from ottoscaler.model import PodView
 from ottoscaler.workers.registry import RunRegistry
 
-ARRIVALS_AT_ONCE = 1000  # older ones fall out, and are left to the sweep
+ARRIVALS_AT_ONCE = 1000  # the oldest fall out and are left to the sweep
 
 
 class Arrivals:
-    """Only Pods of events that this replica has, or had lately, count: another's are that replica's."""
+    """Keeps only Pods of events that this replica has or had lately. Other replicas look at the others."""
 
     def __init__(self, registry: RunRegistry, wake: Callable[[], None]) -> None:
         self._registry = registry
@@ -25,19 +24,19 @@ class Arrivals:
         self._views: deque[PodView] = deque(maxlen=ARRIVALS_AT_ONCE)
 
     def note(self, view: PodView) -> None:
-        """A Pod is there that was not there before, and nobody here waits for it. Any thread; never waits."""
+        """Note a Pod that has just appeared and that no worker here waits for. Any thread; never waits."""
         if view.worker is None or view.terminal or not self._registry.knew(view.worker.event_id):
             return
         self._views.append(view)
         self._wake()
 
     def take(self) -> list[PodView]:
-        """Those that came since the last time. The reconciler's thread."""
+        """The Pods noted since the last call. The reconciler's thread calls this."""
         views = []
         while self._views:
             views.append(self._views.popleft())
         return views
 
     def put_back(self, views: list[PodView]) -> None:
-        """They could not be looked at now. The reconciler's thread."""
+        """Keep Pods that could not be looked at for the next ``take``. The reconciler's thread calls this."""
         self._views.extendleft(reversed(views))

@@ -1,7 +1,7 @@
-"""Workers in hand that wait for a slot: those that end without one give up their place.
+"""Workers in hand that wait for a slot but no longer need one.
 
-An adopted worker whose Pod has ended is settled, and one that was cancelled before it began is forgotten,
-though no slot comes free for hours.
+An adopted worker whose Pod has ended is settled. A worker that was cancelled before it began is forgotten.
+Both happen without a slot, since none may come free for hours.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from ottoscaler.threads import Mailbox
 from ottoscaler.workers.registry import RunRegistry
 
 STATES_A_SCRIPT = 500
-STEPS_BETWEEN_LIMITS = 10  # adopted workers that run are held to their limits so seldom
+STEPS_BETWEEN_LIMITS = 10  # how often adopted workers that still run are checked against their limits
 
 
 class Backlog:
-    """The reconciler thread's. ``unclaimed`` are Pods that ended or went and no worker here waits for."""
+    """Called by the reconciler's thread. ``unclaimed`` brings Pods that have ended or gone and that no worker
+    here waits for."""
 
     def __init__(
         self,
@@ -44,13 +45,13 @@ class Backlog:
         self._steps = 0
 
     def settle_unclaimed(self) -> None:
-        """Settle the adopted workers whose Pods the watch has told of."""
+        """Settle the adopted workers whose Pods the watch has reported in ``unclaimed``."""
         while (view := self._unclaimed.take()) is not None:
             if view.worker is not None and self._registry.knows(view.worker.event_id):
                 self._settle(view.worker)
 
     def step(self) -> None:
-        """Look at all of them, whatever the watch told. Raises RedisError."""
+        """Check every waiting worker, whatever the watch has reported. Raises RedisError."""
         self._steps += 1
         self._settle_adoptees(running_too=self._steps % STEPS_BETWEEN_LIMITS == 0)
         self._let_go_of_cancelled()
@@ -69,13 +70,15 @@ class Backlog:
         self._deleter.call(worker.event_id, settle)
 
     def _settle_adoptees(self, *, running_too: bool) -> None:
-        """Those whose Pod has ended or gone by now, and every now and then the others, which may be over a
-        limit."""
+        """Settle the workers whose Pod has ended or gone.
+
+        With ``running_too``, check the others as well, since they may be over a limit.
+        """
         waiting = self._adoptees.waiting()
         if not waiting:
             return
         views = {view.worker: view for view in self._watcher.views()}
-        listed = self._watcher.catch_up(0)  # else the list of their Pods is on its way
+        listed = self._watcher.catch_up(0)  # if not, the list that shows their Pods is still on its way
         for task in waiting:
             view = views.get(task.worker)
             if running_too or (view.terminal if view is not None else listed):
@@ -91,7 +94,7 @@ class Backlog:
                 self._registry.skip(event_id, {index for _, index in ended})
 
     def _ended(self, workers: list[tuple[str, int]]) -> list[tuple[str, int]]:
-        """Those of the workers whose end the ledger has."""
+        """The workers whose end is in the ledger."""
         states = self._ledger.upkeep.states(workers)
         return [
             worker

@@ -1,7 +1,7 @@
-"""The dispatcher thread: from owned events to workers in the pool.
+"""The dispatcher thread: it gives slots to the workers of owned events and starts them in the pool.
 
-Adoptions come first, then the event whose turn it is (:mod:`ottoscaler.workers.turns`). A slot is reserved
-before a task is submitted, since the executor's own queue has no bound.
+Adopted workers come first, then the event whose turn it is (:mod:`ottoscaler.workers.turns`). A slot is
+reserved before a task is submitted, since the executor's own queue has no bound.
 """
 
 from __future__ import annotations
@@ -29,18 +29,19 @@ log = get_logger(__name__)
 
 IDLE_SECONDS = 1.0  # the longest sleep of the dispatcher
 LEAST_SLEEP_SECONDS = 0.001
-MOST_INTERNAL_ERRORS = 5  # errors of our own on one worker, before it is recorded as failed
+MOST_INTERNAL_ERRORS = 5  # on one worker, before it is recorded as failed
 ERROR_PAUSE_SECONDS = 5.0
-JOIN_LOOK_SECONDS = 0.05  # between two looks whether the workers have ended
+JOIN_LOOK_SECONDS = 0.05  # between two checks whether the workers have ended
 
-# Of each thread. A TLS handshake, getaddrinfo (which loads the system's name services) and a JSON scanner at
-# its recursion limit each take much of 256 KiB, and past the end is a segmentation fault. Only touched pages
-# cost memory; the default of 8 MiB costs address space and page tables by the thousand.
+# The stack of each thread. A TLS handshake, getaddrinfo (which loads the system's name services) and a JSON
+# scanner at its recursion limit each need most of 256 KiB, and a stack that overflows is a segmentation
+# fault. Only touched pages cost memory, but with thousands of threads the default of 8 MiB costs address
+# space and page tables.
 STACK_BYTES = 512 * 1024
 
 
 class Dispatcher(Loop):
-    """Owns the queue's reading end, the pool and the offers."""
+    """Owns the pool, reads the inbox and makes the offers."""
 
     def __init__(
         self,
@@ -64,21 +65,24 @@ class Dispatcher(Loop):
         self._pool: ThreadPoolExecutor | None = None
 
     def start(self) -> None:
-        """Make the pool. Threads come with the first tasks, each with a small stack."""
+        """Make the pool. Its threads start with the first tasks."""
         self._pool = ThreadPoolExecutor(self._registry.slots, thread_name_prefix="worker")
 
     # --- the dispatcher thread
 
     def wait(self) -> None:
-        """Wait for an event, a wake-up or the next retry, and admit what came."""
+        """Wait for an event, a wake-up or the next retry, at most IDLE_SECONDS. Admit events that came."""
         due = self._registry.due_in(time.monotonic())
         seconds = IDLE_SECONDS if due is None else max(LEAST_SLEEP_SECONDS, min(IDLE_SECONDS, due))
         for run in self._inbox.take(seconds):
             self._registry.admit(run)
 
     def step(self, now: float) -> None:
-        """Start all that may be started now, and offer what begins nothing here. Cut off from Kubernetes,
-        or paused, only what has begun already is looked after."""
+        """Start every worker that may start now. Offer events that cannot begin here to other replicas.
+
+        While this replica is cut off from Kubernetes, or the group is paused, only workers that have begun
+        already are started.
+        """
         creating = not (self._pause.on or self._reach.cut_off(now))
         while not self._stop.is_set():
             task = self._registry.next_task(now, creating=creating)
@@ -103,7 +107,7 @@ class Dispatcher(Loop):
             self._inbox.wake()
 
     def _work(self, task: Task) -> None:
-        """The one function of a pool thread: never raises, and gives its slot back."""
+        """What a pool thread runs. It never raises, and always gives the slot back."""
         ended: Ended | None = None
         again: Task | None = None
         delay = 0.0
@@ -133,7 +137,10 @@ class Dispatcher(Loop):
                 self._inbox.wake()
 
     def _internal_error(self, task: Task, error: BaseException) -> Ended | None:
-        """Tell an error of our own; with the last that is borne, give the worker up."""
+        """Log an internal error. After ``MOST_INTERNAL_ERRORS`` of them, give the worker up.
+
+        ``None``: the worker is to be tried again.
+        """
         tell = log.bind(**task.about)
         tell.error("worker_error", "internal error; the worker is tried again", exc=error)
         if task.errors + 1 >= MOST_INTERNAL_ERRORS:
@@ -148,13 +155,13 @@ class Dispatcher(Loop):
     # --- the stop thread
 
     def join(self, seconds: float) -> bool:
-        """Wait for the pool's workers; True where none is left."""
+        """Wait at most ``seconds`` for the pool's workers to end. True if none is left."""
         deadline = time.monotonic() + seconds
         while self._registry.busy and time.monotonic() < deadline:
             threading.Event().wait(min(JOIN_LOOK_SECONDS, max(0.0, deadline - time.monotonic())))
         return self._registry.busy == 0
 
     def close(self) -> None:
-        """End the pool without waiting."""
+        """End the pool without waiting for its workers."""
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)

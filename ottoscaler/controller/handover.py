@@ -1,4 +1,5 @@
-"""What a stop does with the events in hand: a ledger write each, and the next replica goes on at once."""
+"""What a stop does with the events in hand: it releases each in the ledger, so that the next replica goes on
+at once."""
 
 from __future__ import annotations
 
@@ -18,16 +19,16 @@ from ottoscaler.workers.run import EventRun
 log = get_logger(__name__)
 
 HANDOVER_SECONDS = 3.0  # for the last writes of a stop, if Redis is slow or away
-OVERRUN_SECONDS = 0.5  # past the grace period, and then no longer for a Redis that does not answer
-LOOK_SECONDS = 0.05  # between two looks at what may be handed over
-AGAIN_SECONDS = 0.2  # between two tries with a Redis that is away
+OVERRUN_SECONDS = 0.5  # past the grace period, how long a Redis that does not answer is waited for
+LOOK_SECONDS = 0.05  # between two checks which events may be handed over
+AGAIN_SECONDS = 0.2  # between two tries while Redis is unavailable
 
 
 class Handover:
-    """Hands events over to the next replica; the stop thread's, once nothing is read or created any more.
+    """Hands events over to the next replica. The stop thread calls it once nothing is read or created.
 
-    ``answering`` tells whether Redis answered the last heartbeat: one that hangs costs seconds a call, so it
-    is not called in the grace period's last moments.
+    ``answering`` tells whether Redis answered the last heartbeat. Each call to a Redis that hangs takes
+    seconds, so Redis is not called while it does not answer.
     """
 
     def __init__(
@@ -49,9 +50,9 @@ class Handover:
         self._answering = answering
 
     def while_workers_run(self, deadline: float) -> None:
-        """Events without a running worker go at once, the others as their workers end.
+        """Hand over events without a running worker at once, and the others as their workers end.
 
-        Returns when no worker runs, when they are not waited for any more, or at ``deadline`` (monotonic).
+        Returns when no worker runs any more, when ``abandon`` is set, or at ``deadline`` (monotonic).
         """
         while True:
             self._leave_what_does_not_run()
@@ -62,7 +63,7 @@ class Handover:
             self._abandon.wait(LOOK_SECONDS)
 
     def _leave_what_does_not_run(self) -> None:
-        """An event whose Pods are all Pending, for want of a node maybe, is not waited for."""
+        """Stop waiting for events of which no Pod runs: Pods may stay Pending for want of a node."""
         running = {
             view.worker.event_id for view in self._watcher.views() if view.worker is not None and view.running
         }
@@ -77,8 +78,11 @@ class Handover:
             self._watcher.wake_all()
 
     def everything(self, deadline: float) -> bool:
-        """All that is left, trying for HANDOVER_SECONDS; past ``deadline`` (monotonic) only where Redis
-        answers. False where it stayed away."""
+        """Hand over all events that are left. Tries for ``HANDOVER_SECONDS``.
+
+        A Redis that does not answer is given up ``OVERRUN_SECONDS`` after ``deadline`` (monotonic). Returns
+        False if events could not be handed over.
+        """
         until = time.monotonic() + HANDOVER_SECONDS
         while True:
             if self._answering() and self._release_all():
@@ -118,5 +122,5 @@ class Handover:
     def _withdraw(self, run: EventRun) -> None:
         try:
             self._head_starts.withdraw(run)
-        except Fenced:  # one event that is another's already holds up no other
+        except Fenced:  # an event that another replica owns already must not hold up the rest
             log.debug("event_left_alone", "another replica owns it already", **run.about)

@@ -1,4 +1,7 @@
-"""Who gets a head start (:mod:`ottoscaler.workers.head_start` says why), and who gives it back."""
+"""Head starts: which events are given one, and how it is taken back.
+
+:mod:`ottoscaler.workers.head_start` says what a head start is for.
+"""
 
 from __future__ import annotations
 
@@ -21,16 +24,25 @@ class HeadStarts:
         self._ledger = ledger
 
     def offer(self) -> HeadStart | None:
-        """The intake: one for an event that is taken now, where this replica would start it at once."""
+        """A head start for an event that is taken now. ``None`` if this replica would not start it at once.
+
+        The intake calls this.
+        """
         grant = self._lease.granted() if self._registry.idle else 0
         return HeadStart(grant, time.monotonic()) if grant else None
 
     @staticmethod
     def step_aside() -> None:
-        """The intake, once it has delivered an event with a head start."""
+        """Sleep a millisecond, so that the worker's thread goes first.
+
+        The intake calls this after it has handed on an event with a head start.
+        """
         time.sleep(STEP_ASIDE_SECONDS)
 
     def withdraw(self, run: EventRun) -> None:
-        """Take the begin back where nothing came of it yet. Raises Fenced and RedisError."""
+        """Take an event's head start back in the ledger, if its first worker has not been started yet.
+
+        Raises Fenced and RedisError.
+        """
         if self._registry.withdraw_head_start(run):
             self._ledger.unstart(WorkerId(run.event.event_id, 0, 0), run.epoch)

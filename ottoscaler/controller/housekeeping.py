@@ -1,4 +1,4 @@
-"""Housekeeping in Redis: what is out of its time goes, and what only Redis can tell is measured."""
+"""Housekeeping in Redis: delete what has expired, and measure what only Redis knows."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from ottoscaler.telemetry.metrics import Metrics
 log = get_logger(__name__)
 
 INTERVAL_SECONDS = (1.0, 30.0)  # a quarter of the retention time, within these bounds
-BATCH = 500  # ids that one script looks at: some 10 ms of Redis
-LONGEST_AGE_SECONDS = 31 * 86_400  # an older id is no time, but a number that a producer chose
+BATCH = 500  # ids that one script looks at: this keeps Redis busy for some 10 ms
+LONGEST_AGE_SECONDS = 31 * 86_400  # an older id is not a time but a number that a producer chose
 
 
 class Housekeeping:
-    """Both methods are the reconciler thread's and raise RedisError."""
+    """The reconciler's thread calls ``step`` and ``measure``. Both raise RedisError."""
 
     def __init__(
         self,
@@ -40,11 +40,11 @@ class Housekeeping:
         self._logs_total_bytes = logs_total_bytes
         least, most = INTERVAL_SECONDS
         self._interval = min(most, max(least, retention / 4))
-        self._passed_over = 0  # finished events that have to stay for now, and were seen in this walk
+        self._passed_over = 0  # finished events seen in this walk that must stay for now
         self._cursor = "0"  # over the tombstones
 
     def step(self) -> float:
-        """One batch. Returns the seconds until the next one is due: 0 where more is left to do."""
+        """Work through one batch. Returns the seconds until the next is due: 0 if more is left to do."""
         upkeep = self._ledger.upkeep
         expired = upkeep.expire(self._retention, BATCH, self._passed_over)
         bounded = upkeep.bound(self._retention, self._dead_retention, BATCH, self._cursor)
@@ -77,7 +77,7 @@ class Housekeeping:
             flood.warning("entries_trimmed", f"{entries} of the oldest {stream} went: {setting} is reached")
 
     def measure(self) -> None:
-        """Set the gauges of the streams, for the scrapes until the next call."""
+        """Set the gauges of the streams. Scrapes see these values until the next call."""
         stream, group = self._stream.stream, self._stream.group
         dead, pending, groups, logs = self._stream.pipeline(
             [
@@ -95,7 +95,7 @@ class Housekeeping:
 
 
 def _age(entry_id: bytes | None) -> float:
-    """Seconds since an entry's id was given; 0 for none, and for an id that is no time."""
+    """Seconds since an entry's id was given. 0 if there is no id, or if it is not a time."""
     if entry_id is None:
         return 0.0
     age = time.time() - int(entry_id.partition(b"-")[0]) / 1000
@@ -103,7 +103,7 @@ def _age(entry_id: bytes | None) -> float:
 
 
 def _lag(groups: list[list[Any]], name: str) -> float:
-    """Entries not delivered yet; NaN where Redis does not know (before 7.0, or after deletions)."""
+    """Entries not delivered yet. NaN if Redis does not know (before 7.0, or after deletions)."""
     for flat in groups:
         known = dict(zip(flat[::2], flat[1::2], strict=True))
         if known.get(b"name") == name.encode() and known.get(b"lag") is not None:

@@ -1,4 +1,4 @@
-"""The queue between those who own events and the dispatcher."""
+"""The queue of owned events that the dispatcher reads."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from ottoscaler.workers.run import EventRun
 
 
 class Inbox:
-    """Any thread puts, the dispatcher takes. Bounded by construction: the listener puts what fits in hand,
-    the takeover what a replica may own, and a wake-up is in it once at a time."""
+    """Any thread puts; the dispatcher takes.
+
+    Its size is bounded although the queue itself is not. The listener puts no more events than fit in hand,
+    the takeover no more than a replica may own, and at most one wake-up is in it at a time.
+    """
 
     def __init__(self) -> None:
         self._queue: queue.Queue[EventRun | None] = queue.Queue()
@@ -27,7 +30,10 @@ class Inbox:
             self._queue.put(None)
 
     def take(self, seconds: float) -> list[EventRun]:
-        """The dispatcher: wait at most so long for a first one or a wake-up, then take all there are."""
+        """Wait at most ``seconds`` for an event or a wake-up, then return all events that are there.
+
+        The dispatcher calls this.
+        """
         runs = []
         try:
             found = self._queue.get(timeout=seconds)

@@ -1,7 +1,7 @@
-"""From a stream entry to an owned event: parse, take in the ledger, hand on to the stage that carries it out.
+"""From a stream entry to an owned event: parse it, take it in the ledger, hand it on to be carried out.
 
-Shared by the listener (what it reads) and the takeover (what it takes over). A bad event ends here, as a
-dead letter with a sentence, and costs nobody else anything.
+The listener calls it for entries that it reads, the takeover for events that it takes over. A bad event ends
+here as a dead letter that says what is wrong, and affects no other event.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from ottoscaler.workers.run import EventRun
 
 log = get_logger(__name__)
 
-POISONOUS_STRIKES = 5  # unclean deaths of owners without progress, after which an event is given up
+POISONOUS_STRIKES = 5  # owners of an event that died before it made progress; then the event is given up
 
 
 class Intake:
-    """Thread-safe; each call raises RedisError where Redis does."""
+    """Thread-safe. Each call raises RedisError if a call to Redis fails."""
 
     def __init__(
         self,
@@ -52,14 +52,14 @@ class Intake:
         self._scale_downs = scale_downs
         self._head_starts = head_starts
         self._metrics = metrics
-        self._watch = watch  # these owners' Pods too
+        self._watch = watch  # has the watch show these owners' Pods too
 
     def knows(self, event_id: str) -> bool:
         """Whether the event is in this replica's hands."""
         return self._registry.knows(event_id) or self._scale_downs.knows(event_id)
 
     def accept(self, entry: Entry) -> bool:
-        """Own an entry that was read and hand it on; True where it was."""
+        """Take an entry that was read, and hand it on. True if it was handed on."""
         if entry.fields is None:
             return self._refuse(entry.id, DELETED_UNREAD, ())
         try:
@@ -67,7 +67,7 @@ class Intake:
             pod_plan = self._reader.plan(event)
         except BadEvent as error:
             return self._refuse(entry.id, str(error), entry.fields)
-        except Exception as error:  # noqa: BLE001 - else one event would take down replica after replica
+        except Exception as error:  # noqa: BLE001 - otherwise one event would take down replica after replica
             task_id = raw_task_id(entry.fields)
             log.error("event_error", "internal error", exc=error, event_id=entry.id, task_id=task_id)
             return self._refuse(
@@ -94,7 +94,10 @@ class Intake:
         return self._start(event, pod_plan, taken.record, head_start if taken.began else None)
 
     def accept_down(self, entry: Entry) -> bool:
-        """Own a scale_down that has not been read yet. Raises BadEvent, as its time to end comes later."""
+        """Take a scale_down that has not been read yet, and hand it on. True if it was handed on.
+
+        Raises BadEvent for a bad one: it is dead-lettered later, when it is read.
+        """
         event = self._reader.event(entry)
         if not isinstance(event, ScaleDown):
             return False
@@ -104,7 +107,7 @@ class Intake:
         return self._start(event, None, taken.record)
 
     def adopt(self, taken: Taken) -> bool:
-        """Hand on an event that was taken over; True where it was."""
+        """Hand on an event that was taken over. True if it was handed on."""
         record = taken.record
         if record is None or (taken.how is Taking.MINE and self.knows(record.event_id)):
             return False
@@ -115,7 +118,7 @@ class Intake:
         event = read.event
         if read.problem and not record.poisoned:
             if record.indexes or read.within_limits:
-                # An update with a broken template must not take running builds away.
+                # An update of Ottoscaler that brings a broken template must not end workers that run.
                 about = f"what runs of it is seen to its end, and no more of it can begin: {read.problem}"
                 log.error("event_out_of_policy", about, **_about(event))
             else:
@@ -129,7 +132,7 @@ class Intake:
         return self._start(event, read.plan, record)
 
     def whole(self, run: EventRun) -> Event:
-        """A run's event with all its fields."""
+        """A run's event with all its fields, including those that the run itself does not keep."""
         return self._reader.again(run.record()).event
 
     def _start(
@@ -140,7 +143,7 @@ class Intake:
                 return False
             log.info("event_taken", "a scale_down was taken", **_about(event))
             return True
-        if record.indexes:  # whoever owned it before may have created Pods of it
+        if record.indexes:  # an earlier owner may have created Pods of it
             self._watch(record.before)
         run = EventRun(event, pod_plan, record, head_start=head_start, planner=self._reader.planned)
         if not self._registry.add(run):
@@ -152,7 +155,7 @@ class Intake:
         return True
 
     def _give_up(self, record: Record, reason: str) -> Record:
-        """Dead-letter an owned event, and read what is left of it to be ended."""
+        """Dead-letter an owned event. Returns its record, with the workers that are still to be ended."""
         task_id = raw_task_id(record.entry().fields or ())
         log.error("event_given_up", reason, event_id=record.event_id, task_id=task_id)
         self._ledger.poison(record, reason)
@@ -162,8 +165,11 @@ class Intake:
         return taken.record
 
     def _refuse(self, event_id: str, error: str, fields: tuple[tuple[bytes, bytes], ...]) -> bool:
-        """Dead-letter what cannot be begun. An event that was begun already has its body in the ledger and
-        maybe Pods (its entry was trimmed since, or another policy took it): then it is carried on with."""
+        """Dead-letter an event that cannot begin. An event that has begun already is taken over instead.
+
+        Such an event has its body in the ledger and may have Pods. Its entry was trimmed since, or it was
+        taken under another policy.
+        """
         owner = self._ledger.owner_of(event_id)
         if owner is None:
             self._dead_letter(event_id, error, fields)

@@ -1,4 +1,4 @@
-"""Letting go of events that are another replica's now."""
+"""Drops events that another replica owns now."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from ottoscaler.workers.run import EventRun
 
 
 class Leaving:
-    """Any thread. Waiting workers of such an event would hold their slots until their Pods end, so they are
-    woken to look whose the event is."""
+    """Any thread.
+
+    Waiting workers are woken, so that those of a dropped event stop. Otherwise they would hold their slots
+    until their Pods end.
+    """
 
     def __init__(self, registry: RunRegistry, watcher: PodWatcher, inbox: Inbox) -> None:
         self._registry = registry
@@ -18,13 +21,13 @@ class Leaving:
         self._inbox = inbox
 
     def leave(self, run: EventRun) -> None:
-        """One event."""
+        """Drop one event."""
         if not run.dropped:
             self._registry.drop(run)
             self._watcher.wake_all()
 
     def leave_all(self) -> None:
-        """All of them: this replica was taken for dead."""
+        """Drop all events, because this replica was taken for dead."""
         for run in self._registry.snapshot():
             self._registry.drop(run)
         self._watcher.wake_all()

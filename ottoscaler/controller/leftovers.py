@@ -1,7 +1,7 @@
 """The table of leftover Pods: what becomes of a Pod that no worker of this process waits for.
 
-Pure data and two functions without input or output: ``look_up`` finds the row, ``render_table`` writes the
-table into docs/reliability.md. The sweep acts on the verdict.
+It is pure data and two pure functions: ``look_up`` finds the row, and ``render_table`` gives the table for
+docs/reliability.md. The sweep acts on the verdict.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ class Fate(StrEnum):
 
     LEAVE = "leave"
     DELETE = "delete"
-    REPORT = "report"  # its result, from its labels; then delete it
+    REPORT = "report"  # record the result that its labels tell, then delete it
 
 
 class Sights(StrEnum):
-    """How often in a row the sweep must have seen the Pod so before it acts."""
+    """How often in a row the sweep must have seen the Pod in this state before it acts."""
 
     NONE = "-"
     ONE = "1"
@@ -58,7 +58,7 @@ class Sights(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LeftoverRule:
-    """One rule. An empty tuple stands for any; the first row that fits decides."""
+    """One row. An empty tuple fits every value. The first row that fits decides."""
 
     events: tuple[EventSays, ...]
     indexes: tuple[IndexSays, ...]
@@ -78,8 +78,8 @@ TABLE: tuple[LeftoverRule, ...] = (
     LeftoverRule((), (IndexSays.ANOTHER_POD,), (), Fate.DELETE, Sights.ONE,
         "the attempt's first Pod is the one that counts"),
     LeftoverRule((), (IndexSays.THIS_POD,), (), Fate.LEAVE, Sights.NONE, "the event's owner waits for it"),
-    # Its create was on its way when its replica froze. Not on sight: between its owner's retry and its
-    # delete, every Pod that failed looks so.
+    # Its create was on its way when its replica froze. One sight is not enough: between its owner's retry and
+    # its delete, every Pod that failed looks like this.
     LeftoverRule((), (IndexSays.LATER_ATTEMPT,), (PodIs.NOT_ENDED,), Fate.DELETE, Sights.TWO,
         "two attempts must not run beside each other"),
     LeftoverRule((), _OVER, (PodIs.KEPT,), Fate.LEAVE, Sights.NONE,
@@ -100,12 +100,12 @@ TABLE: tuple[LeftoverRule, ...] = (
 
 
 def look_up(event: EventSays, index: IndexSays, pod: PodIs) -> LeftoverRule:
-    """The first row that fits; the table has one for every combination."""
+    """The first row that fits. Every combination has one."""
     return next(row for row in TABLE if row.fits(event, index, pod))
 
 
 def render_table() -> str:
-    """docs/reliability.md: the table in Markdown, in the order in which it is read."""
+    """The table in Markdown for docs/reliability.md, in the order in which rows are tried."""
     head = ("its event", "the ledger has for its index", "the Pod", "what is done", "seen so in a row", "why")
     rows = ((any_of(r.events), any_of(r.indexes), any_of(r.pods), r.fate, r.sights, r.why) for r in TABLE)
     return markdown(head, rows)

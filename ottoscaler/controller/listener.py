@@ -1,7 +1,7 @@
-"""The listener thread: blocking XREADGROUP, and nothing that does not fit in hand.
+"""The listener thread: it reads new events with a blocking XREADGROUP, and never more than fit in hand.
 
-It never blocks on the queue. With no room it reads nothing, so that other replicas take the rest; then it
-only looks ahead for scale_downs, which wait behind no full pool, nor for the end of a pause.
+It never blocks on the inbox. Without room it reads nothing, so that other replicas take the rest. Then, and
+in a pause, it only looks ahead for scale_downs: these must not wait for a free slot or the end of a pause.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from ottoscaler.workers.in_hand import InHand
 
 log = get_logger(__name__)
 
-MOST_AT_ONCE = 4  # entries in one read: with 16, the first replicas to wake took all there was
-# Beside other replicas, so that they share a burst evenly: entries in one read, and how many events in hand
-# may have workers that have not begun, unless none of them begins for SHARE_SECONDS.
+MOST_AT_ONCE = 4  # entries in one read: with 16, the first replicas to wake took everything
+# Beside other replicas, so that all share a burst evenly. SHARED_AT_ONCE is the most entries in one read.
+# With SHARED_IN_HAND events in hand, the next read waits until there are fewer, SHARE_SECONDS at most.
 SHARED_AT_ONCE = 2
 SHARED_IN_HAND = 2
 SHARE_SECONDS = 0.1
 LOOK_AHEAD_PAGE = 500  # entries that one look-ahead script goes through
-LOOK_AHEAD_PAGES = 200  # in one poll: 100,000 unread entries
-HANDS_AHEAD = 4  # times what fits in hand: scale_downs applied ahead of their turn at one time
-CUT_OFF_SECONDS = 0.5  # between two looks whether Kubernetes can be reached again
-PAUSED_SECONDS = 0.5  # between two looks ahead in a pause
-ROOM_SECONDS = 1.0  # without room, before it looks ahead again
+LOOK_AHEAD_PAGES = 200  # pages in one look-ahead: 100,000 unread entries
+HANDS_AHEAD = 4  # scale_downs may be taken ahead of their turn until this many times what fits is in hand
+CUT_OFF_SECONDS = 0.5  # between two checks whether Kubernetes can be reached again
+PAUSED_SECONDS = 0.5  # between two looks ahead during a pause
+ROOM_SECONDS = 1.0  # the longest wait for room before it looks ahead again
 
 
 class Listener(Loop):
@@ -64,12 +64,12 @@ class Listener(Loop):
         self._cut_off = False  # at the last step
         self._full = False  # there was no room at the last step
         self._paused = False  # nothing was to be read at the last step
-        # Our own pending entries come before new ones: those that a lost reply or an earlier life left.
+        # Our own pending entries come before new ones. A lost reply or an earlier life may have left some.
         self._own_behind: str | None = "0"
-        self._rereads = 0  # asked for by anybody
-        self._left_by_the_dead = True  # our own pending entries, rather than by a lost reply
-        self._looked_behind = "0-0"  # without room, for scale_downs of every kind
-        self._foreseen = "0-0"  # behind what was read, for those of a task
+        self._rereads = 0  # how often reread_own was called
+        self._left_by_the_dead = True  # our pending entries: not left by a lost reply
+        self._looked_behind = "0-0"  # how far it looked ahead without room, for every scale_down
+        self._foreseen = "0-0"  # how far it looked ahead after a full read, for scale_downs of a task
         self._most_ahead = in_hand.most * HANDS_AHEAD
 
     def reread_own(self) -> None:
@@ -79,8 +79,10 @@ class Listener(Loop):
         self._own_behind = "0"
 
     def wait(self) -> None:
-        """For room, reach or the end of a pause, and until others had their share; else the read itself
-        waits."""
+        """Wait for what the last step lacked: reach, the end of a pause, or room.
+
+        Beside other replicas, wait so that they get their share. Otherwise return at once: the read waits.
+        """
         if self._cut_off:
             self._stop.wait(CUT_OFF_SECONDS)
         elif self._paused:
@@ -91,9 +93,11 @@ class Listener(Loop):
             self._in_hand.wait_for_fewer(SHARED_IN_HAND, SHARE_SECONDS)
 
     def step(self, now: float) -> None:
-        """One read, of at most what fits in hand; without room or in a pause, one look ahead. Cut off
-        from Kubernetes, this replica leaves all to others. What is in its own pending list was read before a
-        pause, and is owned all the same."""
+        """Read once, at most what fits in hand. Without room or in a pause, look ahead once instead.
+
+        While it is cut off from Kubernetes, this replica leaves everything to others. Entries in its own
+        pending list were read before the pause, so they are taken even during it.
+        """
         self._cut_off = self._reach.cut_off(now)
         if self._cut_off:
             return
@@ -109,7 +113,7 @@ class Listener(Loop):
             self._make_group()
 
     def failed(self, error: Exception) -> None:
-        """Whatever the lost reply held is in our own pending list now."""
+        """Read our own pending entries next: the entries of a lost reply are among them."""
         self._own_behind, self._left_by_the_dead = "0", False
         self._reader.failed(reconnects=not isinstance(error, Wiped))
         flood.warning("read_failed", f"the stream cannot be read: {error}")
@@ -126,8 +130,10 @@ class Listener(Loop):
             self._accept(entry)
 
     def _foresee(self) -> None:
-        """Own the scale_downs of tasks that nobody has read yet, before the scale_ups in front of them begin:
-        those were not read either when their scale_down came, so they never run."""
+        """Take unread scale_downs of a task before the scale_ups in front of them begin.
+
+        These scale_ups had not been read when their scale_down came, so they must never run.
+        """
         self._foreseen = self._walk_ahead(self._foreseen, _takes_a_task_away)
 
     def _accept(self, entry: Entry) -> None:
@@ -142,7 +148,7 @@ class Listener(Loop):
         return self._reader.read(room)
 
     def _read_own(self, room: int, behind: str) -> list[Entry]:
-        """Our own pending entries, one alone where it may have killed its reader."""
+        """Read our own pending entries. One that may have killed its reader is read alone."""
         rereads = self._rereads
         count, given_up = self._ledger.replicas.next_pending(
             behind, room, left_by_the_dead=self._left_by_the_dead
@@ -150,17 +156,19 @@ class Listener(Loop):
         for event_id in given_up:
             log.error("event_given_up", KILLED_ITS_READERS, event_id=event_id, task_id=event_id)
         entries = self._reader.read_own(count, behind) if count else []
-        if self._rereads == rereads and (entries or not given_up):  # nobody asked for another look meanwhile
+        if self._rereads == rereads and (entries or not given_up):  # nobody called reread_own meanwhile
             self._own_behind = entries[-1].id if entries else None
         return entries
 
     def _look_ahead(self) -> None:
-        """Apply scale_downs that nobody can read yet, because no replica has room."""
+        """Take scale_downs that nobody has read yet, because no replica has room or the group is paused."""
         self._looked_behind = self._walk_ahead(self._looked_behind, lambda _: True)
 
     def _walk_ahead(self, behind: str, wanted: Callable[[Entry], bool]) -> str:
-        """Own the wanted ones of the scale_downs that nobody has read yet, as far as there is room for them.
-        Returns the id to go on behind; an error on the way costs no more than the same way again."""
+        """Take the ``wanted`` scale_downs that nobody has read yet, as long as there is room for them.
+
+        Returns the id behind which to go on. After an error, the next walk starts from ``behind`` again.
+        """
         for _ in range(LOOK_AHEAD_PAGES):
             self._progress()
             last, found = self._ledger.scale_downs.look_ahead(behind, LOOK_AHEAD_PAGE)

@@ -1,4 +1,7 @@
-"""What this replica cannot begin is for others: offered without a slot, let go without reach."""
+"""Gives events that this replica cannot begin to other replicas.
+
+Without a free slot, an event is offered. Without Kubernetes, it is released.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +20,11 @@ from ottoscaler.workers.run import EventRun
 log = get_logger(__name__)
 
 OFFER_AFTER_SECONDS = 5.0  # an event that has begun no worker by then is offered to other replicas
-LET_GO_AFTER_LEASES = 1 / 3  # of being cut off: an API server that restarts is waited for
+LET_GO_AFTER_LEASES = 1 / 3  # of being cut off. Not at once: the API server may only restart
 
 
 class Offers:
-    """The dispatcher's thread. An error of Redis is told, and the next step tries again."""
+    """Called by the dispatcher's thread. An error of Redis is logged, and the next step tries again."""
 
     def __init__(
         self,
@@ -40,16 +43,16 @@ class Offers:
         self._reach = reach
         self._pause = pause
         self._let_go_after = min(OFFER_AFTER_SECONDS, lease_seconds * LET_GO_AFTER_LEASES)
-        self._going: list[EventRun] = []  # let go, once the threads of their workers have left them
+        self._going: list[EventRun] = []  # to be released once no thread works on them any more
 
     def step(self, now: float) -> None:
-        """Offer and let go what is due at a monotonic time."""
+        """Offer and release the events that are due at ``now`` (monotonic seconds)."""
         downs: list[tuple[str, int]] = []
         if self._reach.cut_off_for(now) > self._let_go_after:
             downs = self._scale_downs.owned()
             self._let_go()
         try:
-            if not self._pause.on:  # nobody could begin it sooner
+            if not self._pause.on:  # in a pause no other replica could begin it either
                 for run in self._registry.late(now, OFFER_AFTER_SECONDS):
                     self._offer(run)
             self._release(downs)
@@ -64,10 +67,10 @@ class Offers:
             self._registry.drop(run)
 
     def _let_go(self) -> None:
-        """Have the threads of what has no Pod yet leave it."""
+        """Have the threads leave the events that have no Pod yet, so that these can be released."""
         runs = self._registry.without_pods()
         if self._reach.watching():
-            # Only creates fail: one event goes on, to see when they work again.
+            # Only creates fail. One event is kept, to see when they work again.
             runs = runs[1:]
         self._going += [run for run in runs if not run.leaving]
         for run in runs:

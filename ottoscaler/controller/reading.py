@@ -1,4 +1,4 @@
-"""What this replica's policy and templates make of an entry: an event, and the plan of its Pods."""
+"""Turns an entry into an event and the plan of its Pods, by this replica's limits and templates."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ from ottoscaler.workers.run import EventRun
 
 @dataclass(frozen=True, slots=True)
 class Reread:
-    """An event in flight, and the plan of its Pods by this replica's limits and templates. ``problem`` is why
-    there is none: it is not ``within_limits``, or its template is of no use."""
+    """An event that was taken before, and the plan of its Pods by this replica's limits and templates.
+
+    Without a plan, ``problem`` says why: the event is not ``within_limits``, or its template cannot be used.
+    """
 
     event: Event
     plan: PodPlan | None
@@ -28,7 +30,7 @@ class Reread:
 
 
 class EventReader:
-    """Any thread. Raises BadEvent with a sentence for the producer."""
+    """Any thread. A BadEvent that it raises tells the producer what is wrong."""
 
     def __init__(
         self, limits: Limits, templates: TemplateChoice, defaults: PodDefaults, identity: ReplicaIdentity
@@ -39,7 +41,7 @@ class EventReader:
         self._identity = identity
 
     def event(self, entry: Entry, limits: Limits | None = None) -> Event:
-        """The event that an entry is, by this replica's limits or by others."""
+        """The event in an entry, checked against ``limits``, by default this replica's. Raises BadEvent."""
         if entry.cut_bytes:
             raise BadEvent(
                 f"the event has {entry.cut_bytes} bytes; the limit is {self._limits.max_event_bytes}. "
@@ -48,7 +50,10 @@ class EventReader:
         return parse_event(entry.id, entry.fields or (), limits or self._limits)
 
     def plan(self, event: Event) -> PodPlan | None:
-        """How to build the Pods of a new scale_up, as this incarnation's and for the present installation."""
+        """How to build the Pods of a new scale_up. ``None`` for a scale_down. Raises BadEvent.
+
+        The Pods belong to this incarnation and the present installation.
+        """
         return self._plan(event, self._templates)
 
     def _plan(self, event: Event, templates: TemplateSource) -> PodPlan | None:
@@ -59,9 +64,9 @@ class EventReader:
         return plan(event, templates, defaults)
 
     def again(self, record: Record) -> Reread:
-        """One that was taken before, maybe under other limits or templates. Raises nothing."""
+        """Read an event that was taken before, maybe under other limits or templates. Raises no BadEvent."""
         try:
-            # Its unknown fields were accepted when it was taken, maybe before an update.
+            # Its unknown fields were accepted when it was taken, so they are accepted now.
             event = self.event(record.entry(), replace(self._limits, unknown_fields="metadata"))
         except BadEvent as error:
             return Reread(self._without_limits(record), None, str(error), within_limits=False)
@@ -71,8 +76,11 @@ class EventReader:
             return Reread(event, None, str(error))
 
     def planned(self, run: EventRun) -> PodPlan:
-        """The plan of an event in flight: the one that it holds, or built anew where it holds none or one of
-        another installation (Redis was emptied) or incarnation."""
+        """The plan of an event that was taken before. Raises BadEvent if none can be made.
+
+        It is the plan that the run holds. It is made anew if the run holds none, or holds one of another
+        incarnation or installation (Redis was emptied).
+        """
         held, me = run.plan, self._identity
         if held is not None and (held.defaults.installation, held.defaults.owner) == (
             me.installation,
@@ -85,8 +93,11 @@ class EventReader:
         return read.plan
 
     def _without_limits(self, record: Record) -> Event:
-        """An event that this replica's limits refuse, for its workers that run already: they keep their own
-        timeout and retries. Fields that only a new Pod needs are left out, with the policies for them."""
+        """An event that this replica's limits refuse, read without them.
+
+        Its workers that run already keep their own timeout and retries. Fields that only a new Pod needs are
+        left out, so their policies are not checked.
+        """
         entry = record.entry()
         fields = [(name, value) for name, value in entry.fields or () if name not in _OF_NEW_PODS]
         try:

@@ -1,7 +1,7 @@
-"""The reconciler thread: what nobody else looks after, each in its turn.
+"""The reconciler thread: it looks after what no other thread looks after.
 
-Workers that wait for a slot (backlog), Pods that nobody waits for (sweep), and what is out of its time in
-Redis (housekeeping).
+That is workers that wait for a slot (backlog), Pods that nobody waits for (sweep, unwatched), and data in
+Redis that has expired (housekeeping).
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from ottoscaler.telemetry.logs import flood
 from ottoscaler.threads import Control, Loop, Mailbox
 
 TICK_SECONDS = 1.0
-SWEEP_SECONDS = 3.0  # between two comparisons, so that what is seen twice stood for so long
+SWEEP_SECONDS = 3.0  # between two sweeps: what is seen twice in a row has stood for this long
 
 
 class Reconciler(Loop):
-    """What comes into ``unclaimed`` wakes it early."""
+    """A step runs every TICK_SECONDS, and earlier when a Pod comes into ``unclaimed``."""
 
     passing = (RedisError,)
     first_pause = longest_pause = TICK_SECONDS
@@ -47,7 +47,7 @@ class Reconciler(Loop):
         self._next_housekeeping = 0.0
 
     def wait(self) -> None:
-        """For a Pod that nobody waits for, or a tick."""
+        """Wait for a Pod that nobody waits for, TICK_SECONDS at most."""
         self._unclaimed.wait(TICK_SECONDS)
 
     def failed(self, error: Exception) -> None:
@@ -64,7 +64,7 @@ class Reconciler(Loop):
             raise
 
     def step(self, now: float) -> None:
-        """One round, at a monotonic time: each part where it is due."""
+        """Run each part that is due at ``now`` (monotonic seconds)."""
         self._backlog.settle_unclaimed()
         self._look_at_arrivals()
         if now >= self._next_sweep:

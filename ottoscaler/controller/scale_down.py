@@ -1,7 +1,8 @@
-"""Carrying out a scale_down: choose victims, make the intent durable, only then ask their Pods to go.
+"""Carries out a scale_down: it chooses victims, makes the intent durable, and only then deletes their Pods.
 
-It needs no slot. One thread chooses, so that two scale_downs of one replica never choose against each other;
-the deleter delete. Victims may belong to any replica: each learns of it from the ledger and from its Pod.
+It needs no slot. One thread chooses, so that two scale_downs of one replica never choose the same worker. The
+deleter's threads delete the Pods. Victims may belong to any replica: each owner learns of the intent from the
+ledger and from the Pod.
 """
 
 from __future__ import annotations
@@ -27,12 +28,13 @@ from ottoscaler.workers.in_hand import InHand
 
 log = get_logger(__name__)
 
-VICTIMS_A_SCRIPT = 100  # pairs of event and index in one script: some 3 ms of Redis
-# Of these many events: each may end in it and tell all its metadata. A hundred with 60 KB took 0.2 to 1.1 s.
+VICTIMS_A_SCRIPT = 100  # pairs of event and index in one script: this keeps Redis busy for some 3 ms
+# The most events in one script. Each may end in it, and its result carries all its metadata: a hundred events
+# with 60 KB each took Redis 0.2 to 1.1 s.
 EVENTS_A_SCRIPT = 10
-COUNT_SECONDS = 10.0  # for its victims' ends to be recorded; past it those that are still going are counted
-LOOK_SECONDS = 0.1  # between two looks whether they are
-ROUNDS = 3  # of choosing, where workers ended or began between the look and the choice
+COUNT_SECONDS = 10.0  # for the ends of its victims to be recorded; victims still going then are counted
+LOOK_SECONDS = 0.1  # between two checks whether they are recorded
+ROUNDS = 3  # of choosing: workers may end or begin between the look and the choice
 
 
 _NOWHERE: Mapping[str, PodView] = {}
@@ -40,7 +42,7 @@ Victims = list[tuple[str, int]]  # pairs of event and index
 
 
 def batches(order: Victims) -> Iterator[Victims]:
-    """Victims in their order, cut into what one script may cancel; one empty batch where there are none."""
+    """Cut victims into batches that one script may cancel, in order. Without victims, one empty batch."""
     batch: Victims = []
     events: set[str] = set()
     for victim in order:
@@ -53,8 +55,11 @@ def batches(order: Victims) -> Iterator[Victims]:
 
 
 class ScaleDowns:
-    """Carries out the scale_downs that this replica owns, in threads of its own. Each counts as in hand until
-    its intents are durable. ``wake`` has the dispatcher look which workers need not begin any more."""
+    """Carries out the scale_downs that this replica owns, in threads of its own.
+
+    Each counts as in hand until its intents are durable. Then ``wake`` wakes the dispatcher: some workers
+    need not begin any more.
+    """
 
     def __init__(
         self,
@@ -81,7 +86,7 @@ class ScaleDowns:
         self._chooser: ThreadPoolExecutor | None = None
         self._ender: ThreadPoolExecutor | None = None
         self._lock = threading.Lock()
-        self._owned: dict[str, int] = {}  # with their epochs
+        self._owned: dict[str, int] = {}  # event id: epoch
 
     def start(self) -> None:
         self._chooser = ThreadPoolExecutor(1, thread_name_prefix="scale-down")
@@ -93,7 +98,7 @@ class ScaleDowns:
                 pool.shutdown(wait=False, cancel_futures=True)
 
     def submit(self, event: ScaleDown, epoch: int) -> bool:
-        """Any thread, at once: have a scale_down carried out. False where it is being carried out already."""
+        """Have a scale_down carried out. False if that is under way already. Any thread; never waits."""
         assert self._chooser is not None
         with self._lock:
             if self._owned.get(event.event_id) == epoch:
@@ -104,11 +109,11 @@ class ScaleDowns:
         return True
 
     def knows(self, event_id: str) -> bool:
-        """Any thread: whether the scale_down is being carried out here."""
+        """Whether the scale_down is being carried out here. Any thread."""
         return event_id in self._owned
 
     def owned(self) -> list[tuple[str, int]]:
-        """Any thread: those being carried out, with their epochs."""
+        """The scale_downs being carried out, as event id and epoch. Any thread."""
         with self._lock:
             return list(self._owned.items())
 
@@ -119,7 +124,10 @@ class ScaleDowns:
         self._in_hand.leave(event.event_id)
 
     def apply(self, event: ScaleDown, epoch: int) -> None:
-        """The choosing thread's step. It never waits for Kubernetes, so none waits for another's Pods."""
+        """Choose the victims and have their Pods deleted. The choosing thread calls this.
+
+        It does not wait for the Pods to go, so no scale_down waits for the Pods of another.
+        """
         with self._told(event, epoch):
             chosen = self._choose(event, epoch)
             victims = self._retrier.call(
@@ -139,7 +147,7 @@ class ScaleDowns:
     def _delete_all(
         self, event: ScaleDown, victims: list[tuple[WorkerId, str]], then: Callable[[], None]
     ) -> None:
-        """Ask for every victim's Pod to go; the last answer calls ``then``."""
+        """Have every victim's Pod deleted. ``then`` is called after the last answer."""
         known = [(worker, found) for worker, uid in victims if (found := uid or self._uid(worker))]
         left = [len(known)]
         lock = threading.Lock()
@@ -162,12 +170,15 @@ class ScaleDowns:
             self._deleter.run(then)
 
     def _uid(self, worker: WorkerId) -> str:
-        """Of a victim that is just being created; where it is not known yet, its creator deletes it."""
+        """The UID of a victim's Pod that is just being created.
+
+        Empty if it is not known yet. Then the replica that creates the Pod deletes it.
+        """
         view = self._view(worker, "")
         return view.uid if view is not None else ""
 
     def _finish(self, event: ScaleDown, epoch: int, deadline: float) -> None:
-        """Tell a scale_down once each victim has its result, or the time for that is over; else look again.
+        """Record the scale_down once every victim has its result, or at ``deadline``. Otherwise look again.
 
         A victim that had ended before the intent is recorded at once by its owner, and is not counted.
         """
@@ -198,12 +209,12 @@ class ScaleDowns:
             self._finish(event, epoch, deadline)
 
         if self._ender is not None:
-            with suppress(RuntimeError):  # closed meanwhile: it stays owned, and is handed over
+            with suppress(RuntimeError):  # closed meanwhile: the event stays owned and is handed over
                 self._ender.submit(look)
 
     @contextmanager
     def _told(self, event: ScaleDown, epoch: int) -> Iterator[None]:
-        """One event's error is told and ends no thread. At a stop the event stays owned."""
+        """Log the error of one event, so that it ends no thread. At a stop the event stays owned."""
         try:
             yield
         except Fenced:
@@ -221,7 +232,7 @@ class ScaleDowns:
                 event_id=event.event_id,
                 task_id=event.task_id,
             )
-        except BaseException as error:  # noqa: BLE001 - whatever it is, it is this event's alone
+        except BaseException as error:  # noqa: BLE001 - an error of one event must not affect another
             log.error(
                 "scale_down_failed",
                 "internal error",
@@ -229,7 +240,7 @@ class ScaleDowns:
                 event_id=event.event_id,
                 task_id=event.task_id,
             )
-            self._let_go(event, epoch)  # the takeover takes it up again
+            self._let_go(event, epoch)  # the takeover takes the event up again
 
     def _choose(self, event: ScaleDown, epoch: int) -> int:
         chosen = 0
@@ -251,8 +262,10 @@ class ScaleDowns:
         return chosen
 
     def _elsewhere(self, event: ScaleDown, records: list[Record]) -> dict[str, PodView] | None:
-        """Other replicas' Pods, which the watch does not show, where it matters how far they are. ``None``
-        where the API server does not say."""
+        """Other replicas' Pods, which the watch does not show, by name.
+
+        Empty if the order does not depend on them. ``None`` if the API server does not answer.
+        """
         if event.pod_count is None and not event.keep_running:
             return {}
         hidden = {
@@ -272,7 +285,7 @@ class ScaleDowns:
     def _order(
         self, records: list[Record], elsewhere: dict[str, PodView] | None, *, keep_running: bool
     ) -> list[tuple[str, int]]:
-        """Not yet created, Pending, Running; the newest first within each."""
+        """The victims in order: without a Pod, then Pending, then Running. In each, the newest come first."""
         ranked: list[tuple[int, tuple[int, int], int, str]] = []
         for record in records:
             for index in range(record.count):
@@ -305,5 +318,5 @@ class ScaleDowns:
         view = self._watcher.view(name) or elsewhere.get(name)
         if view is None or (uid and view.uid != uid):
             return None
-        # Without a UID in the ledger, only the labels tell that a Pod of that name is ours.
+        # Without a UID in the ledger, only the labels show whether a Pod of that name is ours.
         return view if uid or view.installation == self._ledger.installation else None

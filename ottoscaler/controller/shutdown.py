@@ -1,4 +1,4 @@
-"""The order in which a stop ends the parts, against one deadline."""
+"""The order in which a stop ends the parts, within one deadline."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from ottoscaler.threads import PARTS_SECONDS, Threads
 log = get_logger(__name__)
 
 READ_END_SECONDS = 2.0  # for the listener's blocked read to be ended from another connection
-UNBLOCK_SECONDS = 0.1  # between two tries: one may come just before the read blocks, and end nothing
+UNBLOCK_SECONDS = 0.1  # between two tries: a try just before the read blocks ends nothing
 WATCH_END_SECONDS = 1.0  # for an open watch to notice that it was cut
 
 
 @dataclass(frozen=True, slots=True)
 class Phases:
-    """The steps of a stop: events that stay set, each after the one before it."""
+    """The steps of a stop, in this order. An event that is set stays set."""
 
     stopping: threading.Event = field(default_factory=threading.Event)  # nothing is read or created any more
     abandon: threading.Event = field(default_factory=threading.Event)  # running workers are not waited for
@@ -32,8 +32,10 @@ class Phases:
 
 
 class Shutdown:
-    """The stop thread's. ``wake_ups`` end the waits of the threads that read; ``end_read`` the listener's
-    blocked read, if it blocks; ``closers`` end what works in the background without waiting.
+    """Called by the stop thread.
+
+    ``wake_ups`` end the waits of the inbox, of the takeover and of the reconciler. ``end_read`` ends the
+    listener's read if it blocks.
     """
 
     def __init__(
@@ -57,7 +59,7 @@ class Shutdown:
         self._watcher = watcher
 
     def begin(self) -> None:
-        """Read and create nothing more, and end the threads that do."""
+        """Read and create nothing more, and wake the threads that do so that they end."""
         self._phases.stopping.set()
         log.info("stopping", "stopping: nothing more is read or created; waiting for running workers")
         for wake in self._wake_ups:
@@ -69,15 +71,15 @@ class Shutdown:
                 return
 
     def hand_over(self, deadline: float) -> list[str]:
-        """Hand over every event, those with running workers at ``deadline`` (monotonic) at the latest.
+        """Hand over every event. Those with running workers go at ``deadline`` (monotonic) at the latest.
 
-        Returns the threads that would not end, as :meth:`end` does.
+        Returns the names of threads that did not end.
         """
         stuck = self._join("listener", "takeover", "dispatcher", "reconciler", "templates", deadline=deadline)
         self._handover.while_workers_run(deadline)
         self.leave_workers()
         self._dispatcher.join(HANDOVER_SECONDS if self._answering() else OVERRUN_SECONDS)
-        # what was never registered owns nothing, so a Redis that never answered need not be waited for
+        # A replica that never registered owns nothing: it need not wait for a Redis that never answered.
         if self._lease.registered.is_set() and self._handover.everything(deadline):
             stuck += self._leave()
         return stuck
@@ -86,8 +88,11 @@ class Shutdown:
         return self._lease.redis_health()[0]
 
     def _join(self, *names: str, deadline: float) -> list[str]:
-        """Wait for threads. A call to a Redis that hangs cannot be cut: past the deadline, those that may be
-        in one are left, and end with the process."""
+        """Wait for threads. Returns the names of those that did not end.
+
+        A call to a Redis that hangs cannot be cut. So while Redis does not answer, threads that still run at
+        the deadline are left to end with the process, and none is returned.
+        """
         left = max(OVERRUN_SECONDS, deadline - time.monotonic())
         running = self._threads.join(*names, seconds=PARTS_SECONDS if self._answering() else left)
         if running and not self._answering():
@@ -96,12 +101,12 @@ class Shutdown:
         return running
 
     def leave_workers(self) -> None:
-        """Any thread: wait for running workers no longer."""
+        """Stop waiting for running workers. Any thread."""
         self._phases.abandon.set()
         self._watcher.wake_all()
 
     def _leave(self) -> list[str]:
-        """The heartbeat ends before the name is given free, or it would enter it again."""
+        """Release the consumer name. The heartbeat must end first, or it would register the name again."""
         self._phases.ended.set()
         stuck = self._threads.join("lease")
         try:
@@ -111,13 +116,17 @@ class Shutdown:
         return stuck
 
     def end(self, closers: Sequence[Callable[[], None]]) -> list[str]:
-        """End the other threads."""
+        """End the other threads. Returns the names of those that did not end.
+
+        ``closers`` end background work without waiting for it.
+        """
         self._phases.ended.set()
         self._watcher.interrupt()
         for close in closers:
             close()
         stuck = self._join("lease", deadline=0.0)
-        # A request that a hanging API server never answers cannot be cut, and the watch thread only reads.
+        # A request that a hanging API server never answers cannot be cut. The watch thread only reads, so
+        # leaving it does no harm.
         if self._threads.join("watch", seconds=WATCH_END_SECONDS):
             log.debug("thread_left", "the watch thread is still waiting for an answer and is abandoned")
         return stuck

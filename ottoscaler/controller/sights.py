@@ -1,7 +1,7 @@
-"""All Pods that can be seen: those that the watch shows, and those that only the ledger knows by name.
+"""The Pods that the sweep sees: those that the watch shows, and those that only the ledger knows by name.
 
-An admission webhook, or a person, may change the labels that the watch selects by. While its worker lives, it
-looks at such a Pod itself. Whose owner died after its end was recorded is looked at from here.
+An admission webhook or a person may change the labels that the watch selects by. Then the Pod's worker looks
+at the Pod itself. If the owner died after it had recorded the Pod's end, the Pod is looked at from here.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LOOKS_AT_ONCE = 20  # GETs between two sweeps
 
 
 class PodSights:
-    """``views`` is the reconciler thread's and may wait for Redis; looks are the deleter's threads'."""
+    """The reconciler's thread calls it. ``views`` may wait for Redis. GETs run in the deleter's threads."""
 
     def __init__(
         self, ledger: Ledger, watcher: PodWatcher, pods: PodApi, deleter: PodDeleter, *, instance: str
@@ -35,7 +35,7 @@ class PodSights:
         self._deleter = deleter
         self._instance = instance
         self._lock = threading.Lock()
-        self._looked: dict[str, PodView | None] = {}  # by name, the longest ago first; None: not answered yet
+        self._looked: dict[str, PodView | None] = {}  # by name, the oldest look first; None: not answered yet
 
     def health(self) -> tuple[bool, str]:
         """Whether what the watch shows can be relied on."""
@@ -50,9 +50,9 @@ class PodSights:
         return view.owner != self._ledger.identity.incarnation
 
     def views(self) -> list[PodView]:
-        """The Pods as last seen; of those that only the ledger knows, what a look shows by the next call.
+        """The Pods as last seen. Raises RedisError.
 
-        Raises RedisError.
+        Each call starts GETs for Pods that only the ledger knows; the next call shows what they found.
         """
         noted = self._ledger.unseen.some()
         hidden = {name: uid for name, uid in noted.items() if not self.claimed(name)}
@@ -69,7 +69,7 @@ class PodSights:
         return [view for view in self._watcher.views() if view.name not in known] + list(known.values())
 
     def _look(self, name: str, uid: str) -> None:
-        """The ledger had it by its UID, so it is ours whatever its labels say now."""
+        """Look at one Pod. The ledger has its UID, so it is ours whatever its labels say now."""
         view = None
         try:
             view = parse_pod(self._pods.get(name))
@@ -80,7 +80,7 @@ class PodSights:
                 self._looked.pop(name, None)  # the next call looks again
             return
         if view is None or view.uid != uid:
-            with suppress(RedisError):  # the next call comes here again
+            with suppress(RedisError):  # the next call tries again
                 self._ledger.unseen.forget(name)
             return
         ours = replace(view, instance=self._instance, installation=self._ledger.installation)

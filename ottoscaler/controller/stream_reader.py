@@ -1,4 +1,4 @@
-"""The listener's reads of the stream, of which one may block, and how others end that one."""
+"""The listener's reads of the stream. A read of new entries may block; another thread can end it."""
 
 from __future__ import annotations
 
@@ -12,16 +12,19 @@ log = get_logger(__name__)
 
 
 class StreamReader:
-    """The listener's, but for ``unblock``. ``poll_seconds`` is how long a read waits for an entry."""
+    """The listener's thread calls all but ``unblock``. A read blocks for ``poll_seconds`` at most."""
 
     def __init__(self, stream: RedisClient, poll_seconds: float, metrics: Metrics) -> None:
         self.poll_seconds = poll_seconds
         self._stream = stream
         self._metrics = metrics
-        self._client_id: int | None = None  # of the connection that reads; ``None`` where it is not known
+        self._client_id: int | None = None  # of the connection that reads; ``None`` if it is not known
 
     def read(self, count: int) -> list[Entry]:
-        """New entries, as soon as there are any; none after ``poll_seconds``. Raises RedisError."""
+        """New entries, at most ``count``, as soon as there are any. Empty after ``poll_seconds``.
+
+        Raises RedisError.
+        """
         if self._client_id is None:
             self._client_id = self._stream.client_id()
         entries = self._stream.read(count=count, block_ms=int(self.poll_seconds * 1000))
@@ -29,18 +32,18 @@ class StreamReader:
         return entries
 
     def read_own(self, count: int, behind: str) -> list[Entry]:
-        """Entries behind that id that this replica has read and not acknowledged. Raises RedisError."""
+        """Entries after the id ``behind`` that this replica has read, not acknowledged. Raises RedisError."""
         return self._stream.read(count=count, behind=behind)
 
     def failed(self, *, reconnects: bool) -> None:
-        """A read failed; with ``reconnects``, the next one needs another connection."""
+        """Note that a read failed. With ``reconnects``, the next read needs a new connection."""
         self._client_id = None
         self._metrics.redis_polls.inc("error")
         if reconnects:
             self._metrics.redis_reconnects.inc()
 
     def unblock(self, through: RedisClient) -> None:
-        """Any thread, at a stop or a pause, by another connection: end a read that blocks now."""
+        """End a read that blocks now, over another connection. Any thread calls it, at a stop or a pause."""
         if self._client_id is not None:
             try:
                 through.command("CLIENT", "UNBLOCK", self._client_id)

@@ -1,4 +1,4 @@
-"""The sweep: Pods that no worker of this process waits for, compared with the ledger.
+"""The sweep: it compares Pods that no worker of this process waits for with the ledger.
 
 controller/leftovers.py says what becomes of each. A Pod of another installation is never touched.
 """
@@ -19,15 +19,15 @@ from ottoscaler.telemetry.logs import get_logger
 
 log = get_logger(__name__)
 
-USUAL_SIGHTS = 2  # of a Pod that is left over, before it is deleted
-# Where another replica's delete may wait its turn on a busy API server: 12 s. With 2, each worker of a burst
-# through ten replicas that all watched it cost a delete too many.
+USUAL_SIGHTS = 2  # how often a leftover Pod is seen before it is deleted
+# How often if another replica may be about to delete it: 12 s, as deletes may wait on a busy API server. With
+# 2, in a burst through ten replicas that all watched its Pods, every worker cost a needless delete.
 SIGHTS_BESIDE_OTHERS = 5
 STATES_A_SCRIPT = 500
 
 
 class PodSource(Protocol):
-    """Where the sweep sees Pods: the watch, or what stands in for it in another namespace."""
+    """Where the sweep sees Pods: the watch, or lists that replace it in another namespace."""
 
     def health(self) -> tuple[bool, str]:
         """Whether what it shows can be relied on."""
@@ -39,11 +39,11 @@ class PodSource(Protocol):
         """Whether a worker of this process waits for that Pod."""
 
     def shared(self, view: PodView) -> bool:
-        """Whether another replica's worker may wait for it, where there are others."""
+        """Whether another replica's worker may wait for the Pod, if there are other replicas."""
 
 
 class Sweep:
-    """``step`` is for one thread at a time; the deletes that it asks for end in the deleter's threads."""
+    """One thread at a time calls it. The deletes that it starts run in the deleter's threads."""
 
     def __init__(
         self,
@@ -61,16 +61,16 @@ class Sweep:
         self._lease = lease
         self._deleter = deleter
         self._instance = instance
-        self._ttl = ttl  # seconds for which a Pod that ended so is kept
-        self._now = now  # monotonic: a node's clock, which tells when a Pod ended, may be hours away
-        self._ended_since: dict[str, float] = {}  # UID: when a Pod that is kept was first seen here
-        self._sights: dict[str, int] = {}  # UID: how often it was seen left over, without a break
+        self._ttl = ttl  # phase: seconds for which a Pod that ended in it is kept
+        self._now = now  # monotonic; a Pod's own end time is by its node's clock, maybe hours off
+        self._ended_since: dict[str, float] = {}  # UID: when a Pod that is kept was first seen ended
+        self._sights: dict[str, int] = {}  # UID: how often in a row it was seen left over
         self._going: set[str] = set()  # UIDs whose delete is under way
 
     def step(self) -> None:
         """Compare every Pod that nobody waits for once. Does nothing while the watch is unhealthy.
 
-        Raises RedisError; what was seen before counts on at the next step.
+        Raises RedisError. Earlier sights still count at the next step then.
         """
         if not self._watcher.health()[0]:
             return
@@ -87,14 +87,14 @@ class Sweep:
         self._ended_since = {uid: at for uid, at in self._ended_since.items() if uid in there}
 
     def look_at_arrivals(self, views: list[PodView]) -> None:
-        """Delete those of these Pods whose attempt was over before they came. Raises RedisError.
+        """Delete the Pods whose attempt was over before they appeared. Raises RedisError.
 
-        Without waiting for a second sight: a Pod that has just come is nobody's own delete under way.
+        One sight is enough: nobody can be deleting a Pod that has only just appeared.
         """
         views = [v for v in views if self._concerns_us(v)]
         keys = [(v.worker.event_id, v.worker.index) for v in views if v.worker is not None]
         for view, (event, owner, state, _intent) in zip(views, self._ledger.upkeep.states(keys), strict=True):
-            late_here = view.owner in self._ledger.identity.incarnations  # this replica's, when it was frozen
+            late_here = view.owner in self._ledger.identity.incarnations  # ours, from when it was frozen
             if event is EventState.OPEN and owner != self._ledger.owner and not late_here:
                 continue  # its owner sees it too
             if self._row(view, event, state).fate is Fate.DELETE:
@@ -117,7 +117,7 @@ class Sweep:
         return look_up(self._event_says(view, event), _index_says(view, state), self._pod_is(view))
 
     def _event_says(self, view: PodView, event: EventState) -> EventSays:
-        if event is EventState.BELOW:  # the mark of this installation says nothing of an earlier one's events
+        if event is EventState.BELOW:  # this installation's mark tells nothing of an earlier one's events
             expired = view.installation == self._ledger.installation
             return EventSays.EXPIRED if expired else EventSays.UNKNOWN
         known = {EventState.OPEN: EventSays.OPEN, EventState.FINISHED: EventSays.FINISHED}
@@ -162,7 +162,7 @@ class Sweep:
         self._deleter.delete(view.name, view.uid, lambda: self._going.discard(view.uid), view.about)
 
     def _report(self, view: PodView) -> None:
-        """Redis was emptied, and this Pod's owner with it: what its labels still tell is told, once."""
+        """Redis has lost this Pod's event: record once what its labels tell, then delete the Pod."""
         assert view.worker is not None
         outcome = _outcome(view)
         word = self._ledger.upkeep.report_orphan(view.worker, view.uid, view.task_id, view.metadata, outcome)

@@ -1,6 +1,7 @@
-"""Taking over from the dead, the full and the stopped; the same walk also mends what this replica lost.
+"""The takeover thread: it takes over events of replicas that are dead, full or stopped.
 
-Who is dead is for :mod:`ottoscaler.ledger.surveys` to say.
+It also repairs this replica's own state, where a reply or Redis's data was lost.
+:mod:`ottoscaler.ledger.surveys` says which replicas are dead.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ from ottoscaler.workers.run import EventRun
 
 log = get_logger(__name__)
 
-EVENTS_AT_ONCE = 200  # of one dead owner in one step; the next step goes on
+EVENTS_AT_ONCE = 200  # of one dead owner in one step; the next step takes more
 PENDING_AT_ONCE = 100
-# For the entries that a silent replica's open read was handed and that nobody owns: sooner than a lease, as
-# the ledger alone says who runs them, should that replica have been frozen only.
+# How long a replica is silent before its entries that nobody owns are claimed. It is less than a lease,
+# because the ledger alone decides who runs them, even if that replica was only frozen.
 UNOWNED_AFTER_SECONDS = 5.0
-FULL_REPLICAS_WAIT = 0.25  # of a lease more, so that replicas with free slots come first
-WAIT_SECONDS = 5.0  # for a survey; surveys come every second
+FULL_REPLICAS_WAIT = 0.25  # of a lease; a replica without a free slot waits longer, so that others come first
+WAIT_SECONDS = 5.0  # the longest wait for a survey; one comes every second
 
 
 class Takeover(Loop):
@@ -61,15 +62,15 @@ class Takeover(Loop):
         self._reread_own = reread_own
         self._survey: Survey | None = None
         self._emptied = False
-        self._unknown: set[str] = set()  # ours by the ledger, unknown here, seen once
+        self._unknown: set[str] = set()  # ours by the ledger, but unknown here at the last look
 
     def wait(self) -> None:
-        """Until the lease's thread has news."""
+        """Wait for a survey from the lease's thread, WAIT_SECONDS at most."""
         self._survey, emptied = self._surveys.take(WAIT_SECONDS)
         self._emptied = self._emptied or emptied
 
     def step(self, now: float) -> None:
-        """Write anew what Redis lost, then take what nobody alive holds."""
+        """Rewrite the ledgers that Redis lost, then take over events that no live replica holds."""
         self._reseed(everything=self._emptied)
         self._emptied = False
         survey, self._survey = self._survey, None
@@ -102,7 +103,7 @@ class Takeover(Loop):
             if self._stop.is_set():
                 return
             self._progress()
-            # By the ledger, not by our memory: what we once held may have come back to us on offer.
+            # Ask the ledger, not our memory: an event that we once held may be offered to us again.
             owner = self._ledger.owner_of(event_id)
             room = self._registry.in_hand.room() > 0 and self._registry.free > 0
             if owner is None or owner == self._ledger.owner or (owner and not room):
@@ -114,7 +115,7 @@ class Takeover(Loop):
         registered = survey.replicas.get(consumer, ("", ""))[0]
         still = self._surveys.still_for(consumer, now)
         if registered in ("", incarnation):
-            # Theirs may be longer than ours, in mid-update of the setting.
+            # During an update of the setting, the other replica's lease may be longer than ours.
             lease = max(self._surveys.lease_seconds, survey.leases.get(consumer, 0.0))
             wait = lease * (1.0 if self._registry.free > 0 else 1.0 + FULL_REPLICAS_WAIT)
             if still <= wait:
@@ -136,14 +137,18 @@ class Takeover(Loop):
             log.debug("event_left_alone", str(error), event_id=event_id)
         except (RedisUnavailable, Wiped):
             raise
-        except RedisError as error:  # one event's error must not end the walk over the others
+        except RedisError as error:  # the error of one event must not keep the others from being taken
             flood.error("take_over_failed", str(error), event_id=event_id)
 
     def _compare_own(self, owner: str) -> None:
-        """Ours by the ledger, but unknown here: a reply was lost. Seen twice, it is taken up. Known here, but
-        another's by the ledger (we were frozen meanwhile): its waits here end, so that they hold no slot.
+        """Compare the events that the ledger says are ours with those known here.
+
+        An event of ours may be unknown here because a reply was lost. It is taken up once it was unknown
+        twice in a row. An event known here may be another replica's because we were frozen. It is dropped, so
+        that its workers hold no slot.
         """
-        runs = self._registry.snapshot()  # before the ledger is asked, or what is taken meanwhile would miss
+        # Read before the ledger is asked: otherwise ``owned`` would lack an event that is taken in between.
+        runs = self._registry.snapshot()
         owned = set(self._ledger.replicas.owned(owner, EVENTS_AT_ONCE * 10))
         for run in runs:
             event_id = run.event.event_id
@@ -156,7 +161,7 @@ class Takeover(Loop):
         self._unknown = unknown
 
     def _clear_consumers(self, survey: Survey, now: float) -> None:
-        """Entries that silent consumers read and nobody owns; then the dead consumers themselves."""
+        """Claim entries that silent consumers have read and nobody owns. Then remove the dead consumers."""
         for consumer in set(survey.replicas) | set(survey.consumers):
             lease = max(self._surveys.lease_seconds, survey.leases.get(consumer, 0.0))
             still = self._surveys.still_for(consumer, now)
@@ -176,7 +181,7 @@ class Takeover(Loop):
         try:
             claimed, gone = self._ledger.replicas.claim_pending(consumer, incarnation, beat, count)
         except RedisUnavailable:
-            self._reread_own()  # it may have taken effect all the same
+            self._reread_own()  # the claim may have taken effect all the same
             raise
         for event_id in gone:
             log.warning("event_dead_lettered", DELETED_UNREAD, event_id=event_id, task_id=event_id)

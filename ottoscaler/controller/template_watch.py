@@ -1,4 +1,4 @@
-"""The templates thread: takes up what has changed in OTTO_TEMPLATES_DIR, and tells it."""
+"""The templates thread: it takes up changes in OTTO_TEMPLATES_DIR and logs them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from ottoscaler.threads import Control, Loop
 
 log = get_logger(__name__)
 
-LOOK_SECONDS = 1.0  # a change is taken up within 5 s, and a look costs a call for each file
+LOOK_SECONDS = 1.0  # a change is to be taken up within 5 s; a look costs one call for each file
 
 
 class TemplateWatch(Loop):
-    """Looks at the files' status now and then; reads them where it has changed."""
+    """Checks the files' status every LOOK_SECONDS, and reads them if it has changed."""
 
     def __init__(self, templates: LiveTemplates, control: Control) -> None:
         super().__init__(control)
@@ -24,7 +24,7 @@ class TemplateWatch(Loop):
         self._stop.wait(LOOK_SECONDS)
 
     def step(self, now: float) -> None:  # noqa: ARG002
-        """One look. What another thread has taken up meanwhile is told here as well."""
+        """Look once. A change that another thread has taken up meanwhile is logged here as well."""
         self._templates.look(again=True)
         current = self._templates.current
         if current is not self._told:

@@ -1,8 +1,8 @@
-"""Pods that no replica watches, found by lists: one replica looks for all, while its claim in Redis stands.
+"""Finds Pods that no replica watches, by lists. One replica does it for all, while its claim in Redis stands.
 
-In this namespace, those whose owner nobody alive watches: it died and left no event to be taken over, or its
-label was lost. In namespaces that NAMESPACE named before, all. Workers that have not ended are looked at by
-whoever owns their events; what is left over is swept here.
+In this namespace, these are Pods whose owner no live replica watches: the owner died and left no event to be
+taken over, or the Pod lost its owner label. In namespaces that NAMESPACE named before, these are all Pods.
+Whoever owns the event of a Pod that has not ended looks at it. Leftover Pods are swept here.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from ottoscaler.telemetry.logs import flood, get_logger
 
 log = get_logger(__name__)
 
-CLAIM_SECONDS = 10.0  # past the last step of who has it; then another replica looks
-FORGET_SECONDS = 3600.0  # without a Pod of ours in a namespace, and without a replica that creates there
-MOST = 16  # namespaces that are looked after at one time
+CLAIM_SECONDS = 10.0  # how long a claim stands after its holder's last step; then another replica looks
+FORGET_SECONDS = 3600.0  # a former namespace is forgotten after this long without a Pod or a replica of ours
+MOST = 16  # former namespaces that are searched at one time
 
 SweepOf = Callable[[PodSource, PodDeleter], Sweep]
 
 
 @dataclass
 class _Listed:
-    """What the last list of a namespace showed, in the place of a watch."""
+    """What the last list of a namespace showed. The sweep reads it in place of a watch."""
 
     claimed: Callable[[str], bool]
     shared: Callable[[PodView], bool]
@@ -50,8 +50,10 @@ class _Listed:
 
 
 class Unwatched:
-    """``step`` is the reconciler thread's and returns at once; lists and sweeps run in one of the deleter's
-    threads, one at a time."""
+    """The reconciler's thread calls ``step``, which does not wait for Kubernetes.
+
+    Lists and sweeps run in one of the deleter's threads, one at a time.
+    """
 
     def __init__(
         self,
@@ -77,8 +79,10 @@ class Unwatched:
         self._busy = False
 
     def step(self) -> None:
-        """Look once, if it is this replica's turn. The first step tells of former namespaces. Raises
-        RedisError; what was seen before counts on at the next step."""
+        """Start one search if this replica holds the claim. Warns once of each former namespace.
+
+        Raises RedisError.
+        """
         if self._busy:
             return
         search = self._ledger.upkeep.claim_search(CLAIM_SECONDS, sorted(self._empty), FORGET_SECONDS)
@@ -100,7 +104,7 @@ class Unwatched:
 
     def _enter(self, namespace: str) -> tuple[PodApi, _Listed, Sweep]:
         here = namespace == self._pods.namespace
-        # Whose owner is dead is nobody's to delete; without the label, it may be any live replica's.
+        # Nobody else deletes a Pod whose owner is dead. A Pod without the label may be any live replica's.
         listed = _Listed(self._watcher.claimed, lambda view: not (here and view.owner))
         pods = self._pods if here else self._pods.in_namespace(namespace)
         deleter = self._deleter if here else self._deleter.in_namespace(namespace)
@@ -127,8 +131,10 @@ class Unwatched:
             self._busy = False
 
     def _selector(self, search: Search) -> str | None:
-        """What selects this namespace's Pods that no replica watches which may be alive. ``None`` where one
-        watches all Pods of the instance."""
+        """The label selector for Pods of this namespace that no live replica watches.
+
+        ``None`` if a live replica watches all Pods of the instance.
+        """
         own, now = self._watcher.owners, suspended_clock()
         watched = set(own or ())
         for consumer, (lease, owners) in search.replicas.items():
