@@ -35,12 +35,12 @@ _NAMES = {
 
 
 class Client:
-    """Events out, results in. Synchronous; connects at the first call; a thread needs a client of its own.
+    """Sends events and reads results. Calls block; the first one connects. Each thread needs its own client.
 
     The names are the service's settings ``REDIS_STREAM``, ``REDIS_RESULTS_STREAM``, ``REDIS_DEAD_STREAM``
-    and ``REDIS_CONSUMER_GROUP``. Sending needs the right to XADD, reading the rights to XRANGE and XREAD on
-    the two other streams; no call runs a script. Every error is a ``ClientError``; a wrong argument is a
-    ``BadRequest``, and then nothing was sent.
+    and ``REDIS_CONSUMER_GROUP``. Sending needs the right to XADD on the first stream. Reading needs the
+    rights to XRANGE and XREAD on the two others. No call runs a script. Every error is a ``ClientError``. A
+    wrong argument is a ``BadRequest``, and then nothing was sent.
 
     Raises:
         BadRequest: the URL or a name cannot be used.
@@ -63,7 +63,7 @@ class Client:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Self:
-        """A client with the service's own ``REDIS_`` variables: Sentinels, TLS and a password's file too."""
+        """A client with the service's own ``REDIS_`` variables, those for Sentinels and TLS included."""
         client = cls.__new__(cls)
         given = os.environ if environ is None else environ
         client._connection = Connection({n: text for n, text in given.items() if n.startswith("REDIS_")}, {})
@@ -104,14 +104,14 @@ class Client:
         logs: str | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> str:
-        """Ask for ``pod_count`` workers; the event's id. The arguments are the fields of docs/events.md.
+        """Ask for ``pod_count`` workers. Returns the event's id. The arguments are as in docs/events.md.
 
-        ``command`` as a string is run by ``sh -c``, as a list it is run as it is. Where Redis gives no
-        answer, the event is sent again; a ``dedup_key``, made where none is given, makes it run once. Then
-        the id may be that of the duplicate, and ``wait`` follows the first one.
+        ``sh -c`` runs a ``command`` that is a string; a list runs as it is. If Redis gives no answer, the
+        event is sent again, and its ``dedup_key`` makes it run only once; one is made if none is given. The
+        returned id may then be that of the duplicate; ``wait`` returns the first one's result for it.
 
         Raises:
-            BadRequest: no service could accept it. One that is stricter dead-letters it later.
+            BadRequest: no service could accept it. A service with stricter limits may dead-letter it later.
             OutcomeUnknown: Redis gave no answer; the event may be on the stream.
             RedisFailed: it was not sent.
         """
@@ -127,9 +127,10 @@ class Client:
         expires_at: float | datetime | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> str:
-        """Take workers away: all of a task, ``pod_count`` of it, or ``pod_count`` of any; the event's id.
+        """Take workers away: all of a task, ``pod_count`` of it, or ``pod_count`` of any task.
 
-        ``keep_running`` spares those that run. Raises as :meth:`scale_up`.
+        With ``keep_running``, workers that run already are kept. Returns the event's id. Raises as
+        :meth:`scale_up`.
         """
         values = {
             "task_id": task_id,
@@ -140,7 +141,7 @@ class Client:
         return self.send(event_fields.flat("scale_down", values, metadata))
 
     def send(self, fields: Fields) -> str:
-        """Send an event field by field, as bytes; its id. Raises as :meth:`scale_up`."""
+        """Send an event's fields, given as bytes. Returns its id. Raises as :meth:`scale_up`."""
         return sending.send(self._connection, fields)
 
     # --- what comes back
@@ -153,16 +154,17 @@ class Client:
         on_worker: Callable[[WorkerResult], None] | None = None,
         on_look: Callable[[str], None] | None = None,
     ) -> EventResult:
-        """Wait until an event has ended, also one that was sent long ago or by somebody else.
+        """Wait until an event has ended. It may have been sent long ago or by somebody else.
 
-        The result of a duplicate is that of the first one, whose id it bears. ``timeout`` in seconds, a day
-        without it. ``on_worker`` is called for each worker that ends. ``on_look`` is called at least once a
-        second, with the sentence of what keeps Redis away, else ''. An outage of Redis is waited for.
+        For a duplicate, this returns the first event's result, with the first event's id. ``timeout`` is in
+        seconds; without it, the wait ends after a day. Once Redis has answered, an outage does not end the
+        wait. Both functions are called on this thread: ``on_worker`` for each worker that ends, and
+        ``on_look`` at least once a second, with a sentence that says why Redis is unavailable, or with ''.
 
         Raises:
             DeadLettered: the event could not be carried out; its text and ``letter`` say why.
-            WaitTimeout: it has not ended within ``timeout``, and goes on.
-            UnknownEvent: nobody knows it (only where this user may read the stream and the ledger).
+            WaitTimeout: it has not ended within ``timeout``. It goes on.
+            UnknownEvent: no stream and no ledger knows it. Only a user who may read both can get this.
             RedisFailed: Redis cannot be read.
         """
         seconds = _seconds("timeout", LONGEST_WAIT_SECONDS if timeout is None else timeout)
@@ -190,11 +192,11 @@ class Client:
     def results(
         self, *, task_id: str | None = None, event_id: str | None = None, follow: bool = False
     ) -> Iterator[Result]:
-        """Finished workers, finished events and dead letters, the oldest first; of one task or event if
-        given.
+        """Finished workers, finished events and dead letters, oldest first; those of one task or event if
+        one is given.
 
-        With ``follow``, what comes later too, without an end. An outage of Redis is waited for then, up to
-        five minutes. Raises BadRequest at once, RedisFailed while it is read.
+        With ``follow``, the iterator never ends and also yields what comes later. It then waits for Redis
+        during an outage, up to five minutes. The call raises BadRequest; the iterator raises RedisFailed.
         """
         if task_id is not None and (not isinstance(task_id, str) or not task_id):
             raise BadRequest("task_id: expected a string that is not empty")
@@ -209,10 +211,10 @@ class Client:
         return chosen()
 
     def logs(self, event_id: str, index: int | None = None) -> Iterator[KeptLog]:
-        """What is kept of the logs of an event's ended workers, or of one, by index and attempt.
+        """The kept logs of an event's ended workers, or of worker ``index``, ordered by index and attempt.
 
-        Needs the rights to SMEMBERS and GET on ``<stream>:<group>:log:*``. Raises BadRequest at once,
-        RedisFailed while it is read.
+        Needs the rights to SMEMBERS and GET on ``<stream>:<group>:log:*``. The call raises BadRequest; the
+        iterator raises RedisFailed.
         """
         wanted = _id(event_id)
         if index is not None and (not isinstance(index, int) or isinstance(index, bool) or index < 0):
@@ -247,10 +249,11 @@ class Client:
     def cancel(
         self, task_id: str, *, keep_running: bool = False, wait: bool = True, timeout: float | None = None
     ) -> EventResult | str:
-        """Take all of a task's workers away, those that run too unless ``keep_running``.
+        """Take all of a task's workers away. With ``keep_running``, those that run already are kept.
 
-        With ``wait``, the scale_down's result once they are gone: ``cancelled`` says how many. Without it,
-        the scale_down's id. Raises as :meth:`scale_down` and :meth:`wait`.
+        With ``wait``, this returns the scale_down's result once they are gone; its ``cancelled`` says how
+        many there were. Without ``wait``, it returns the scale_down's id. Raises as :meth:`scale_down` and
+        :meth:`wait`.
         """
         if not isinstance(task_id, str) or not task_id:
             raise BadRequest("task_id: expected a string that is not empty")

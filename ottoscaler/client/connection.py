@@ -17,10 +17,11 @@ T = TypeVar("T")
 
 
 class Connection:
-    """One client's way to Redis; it is made at the first call. One thread.
+    """One client's connection to Redis, which is made at the first call. For one thread.
 
     Raises:
-        BadRequest: a variable of ``environ`` cannot be used; told by its name in ``names``, if it has one.
+        BadRequest: a variable of ``environ`` cannot be used. The text calls it by its name in ``names``, if
+            it has one there.
     """
 
     def __init__(self, environ: Mapping[str, str], names: Mapping[str, str]) -> None:
@@ -35,19 +36,19 @@ class Connection:
         self._answered = False  # Redis has answered once, so a later silence is an outage
 
     def call(self, act: Callable[[], T]) -> T:
-        """What ``act`` returns. Raises RedisFailed."""
+        """Call ``act`` and return what it returns. Raises RedisFailed for an error of Redis."""
         with self.told():
             result = act()
             self.answered()
             return result
 
     def answered(self) -> None:
-        """Redis gave an answer."""
+        """Note that Redis gave an answer."""
         self._answered = True
 
     @contextmanager
     def told(self) -> Iterator[None]:
-        """An error of Redis's in here is raised as RedisFailed."""
+        """Raises an error of Redis within the block as RedisFailed."""
         try:
             yield
         except RedisError as error:

@@ -14,7 +14,7 @@ Json: TypeAlias = "dict[str, Any]"
 
 @dataclass(frozen=True, slots=True)
 class WorkerResult:
-    """A finished worker. Times are RFC 3339 in UTC, empty where there is none; ``id`` is the entry's own."""
+    """A finished worker. Times are RFC 3339 in UTC, or empty. ``id`` is that of the entry on the stream."""
 
     id: str
     event_id: str
@@ -39,8 +39,8 @@ class WorkerResult:
 
 @dataclass(frozen=True, slots=True)
 class EventResult:
-    """A finished event. ``pod_count`` is ``None`` for a scale_down of all; ``of`` is the first one's id
-    where the status is ``duplicate``."""
+    """A finished event. ``pod_count`` is ``None`` for a scale_down of all. With the status ``duplicate``,
+    ``of`` is the first event's id."""
 
     id: str
     event_id: str
@@ -91,7 +91,7 @@ class DeadLetter:
         return cls(entry.id, event_id, own.get("at", ""), own.get("error", ""), tuple(fields), task_id)
 
     def field(self, name: str) -> str:
-        """The first field of that name, else ''."""
+        """The value of the first field of that name, or ''."""
         return next((value for known, value in self.fields if known == name), "")
 
     def document(self) -> Json:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class ClientError(OttoscalerError):
-    """The root of all that the client raises."""
+    """The base class of all errors that the client raises."""
 
 
 class BadRequest(ClientError, ValueError):
@@ -19,7 +19,7 @@ class BadRequest(ClientError, ValueError):
 
 
 class RedisFailed(ClientError):
-    """Redis was not reached, or refuses. The text says what was tried and what to do; it holds no secret."""
+    """Redis was not reached, or refused. The text says what was tried and what to do; it holds no secret."""
 
 
 class OutcomeUnknown(RedisFailed):
@@ -35,7 +35,7 @@ class WaitTimeout(ClientError, TimeoutError):
 
 
 class DeadLettered(ClientError):
-    """The event could not be carried out. ``letter`` says why; ``None`` where it was dropped already."""
+    """The event could not be carried out. ``letter`` says why; it is ``None`` if it was dropped already."""
 
     def __init__(self, message: str, letter: DeadLetter | None = None) -> None:
         super().__init__(message)

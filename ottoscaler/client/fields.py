@@ -1,5 +1,5 @@
-"""From typed arguments to an event's flat fields, checked by the rules that hold whatever the operator
-set."""
+"""Turns typed arguments into an event's flat fields, and checks them by the rules that every service applies,
+whatever its settings are."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Text: TypeAlias = "str | Sequence[str]"
 
 
 class _AnyImage(ImagePolicy):
-    """Every well-formed name: which of them are allowed, the service knows."""
+    """Allows every well-formed name, because only the service knows which images it allows."""
 
     def __init__(self) -> None:
         super().__init__(())
@@ -35,7 +35,7 @@ class _AnyImage(ImagePolicy):
         return None
 
 
-# The highest that the operator's settings can be (ottoscaler.config.settings).
+# The highest values that the operator's settings can have (ottoscaler.config.settings).
 LOOSEST = Limits(
     max_pods_per_event=100_000,
     max_event_bytes=1_048_576,
@@ -57,8 +57,9 @@ def check(fields: Fields) -> Event:
 
 
 def with_dedup_key(fields: Fields) -> Fields:
-    """A scale_up's fields with a ``dedup_key``, made where there is none, so that it may be sent again after
-    an XADD without an answer. A scale_down can have none: its fields are left as they are."""
+    """A scale_up's fields with a ``dedup_key``; one is made if there is none. With it, the event may be sent
+    again after an XADD without an answer. A scale_down cannot have one, so its fields are returned as they
+    are."""
     given = dict(fields)
     if given.get(b"type") != b"scale_up" or b"dedup_key" in given:
         return fields
@@ -66,13 +67,13 @@ def with_dedup_key(fields: Fields) -> Fields:
 
 
 def flat(event_type: str, values: Mapping[str, Any], metadata: Mapping[str, str] | None) -> Fields:
-    """The fields of an event; a value that is ``None`` is left out. Raises BadRequest for a wrong type."""
+    """The fields of an event, without those that are ``None``. Raises BadRequest for a wrong type."""
     found = [("type", event_type)]
     found += [(name, _READERS[name](name, value)) for name, value in values.items() if value is not None]
     for name, value in (metadata or {}).items():
         if not isinstance(name, str) or not isinstance(value, str):
             raise BadRequest(f"metadata: {name!r} is not a string with a string for its value")
-        found.append((META + name, value))  # so that no name reads like a field
+        found.append((META + name, value))  # the prefix keeps the name from being taken for a field
     try:
         return [(name.encode(), value.encode()) for name, value in found]
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""Results as a client sees them: an outage of Redis is waited for, and what goes wrong is a ClientError."""
+"""Reads results for the client: waits for Redis during an outage, and raises every error as a ClientError."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from ottoscaler.client.streams import BLOCK_MS, Streams
 from ottoscaler.errors import RedisError
 
 AWAY_SECONDS = 1.0  # between two attempts while Redis is unavailable
-LONGEST_AWAY_SECONDS = 300.0  # for which it goes on trying
+LONGEST_AWAY_SECONDS = 300.0  # how long it goes on trying
 
 
 def past(connection: Connection) -> Iterator[Result]:
-    """What is there now, the oldest first. Raises RedisFailed."""
+    """The results that are there now, oldest first. Raises RedisFailed."""
     with connection.told():
         yield from Streams(connection.redis, connection.settings).past()
 
 
 def follow(connection: Connection) -> Iterator[Result]:
-    """The same and what comes later, without an end. Raises RedisFailed, after five minutes' outage at the
-    latest."""
+    """The results that are there now, oldest first, and then those that come later; it never ends. Raises
+    RedisFailed, in an outage after at most five minutes."""
     streams = Streams(connection.redis, connection.settings)
     with connection.told():
         yield from streams.past()

@@ -1,4 +1,4 @@
-"""The way of an event's bytes to the stream: sent again where that cannot run it twice."""
+"""Sends an event's bytes to the stream, again if there was no answer and it cannot run twice."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from ottoscaler.client.fields import Fields
 from ottoscaler.client.sentences import sentence
 from ottoscaler.errors import NotPermitted, RedisError, RedisUnavailable
 
-SENDS = 3  # of one event whose dedup_key makes sure that it runs once
-AWAY_SECONDS = 1.0  # between two of them
+SENDS = 3  # attempts to send one event whose dedup_key makes sure that it runs once
+AWAY_SECONDS = 1.0  # between two attempts
 
 _IN_DOUBT = " It is unknown whether the event was added; look for it before you send it again."
 
 
 def send(connection: Connection, fields: Fields) -> str:
-    """Append an event; its id. Raises BadRequest, OutcomeUnknown and RedisFailed, as Client.scale_up says."""
+    """Append an event and return its id. Raises BadRequest, OutcomeUnknown and RedisFailed, as
+    Client.scale_up says."""
     event_fields.check(fields)
     connection.call(lambda: _reached(connection))
     fields = event_fields.with_dedup_key(fields)
@@ -31,7 +32,7 @@ def send(connection: Connection, fields: Fields) -> str:
             reply = connection.redis.command("XADD", connection.settings.redis_stream, "*", *flat)
             return str(reply.decode())
         except RedisError as error:
-            # Else Redis answered with a refusal.
+            # Any other error is a refusal: Redis did answer.
             if isinstance(error, RedisUnavailable) and "is unavailable" in str(error):
                 doubt = _IN_DOUBT
                 if tries:
@@ -42,8 +43,8 @@ def send(connection: Connection, fields: Fields) -> str:
 
 
 def _reached(connection: Connection) -> None:
-    """Before an event is sent, so that a connection that cannot be made leaves no doubt about it."""
+    """Connect before an event is sent: if that fails, the event is certainly not on the stream."""
     try:
         connection.redis.command("PING")
-    except NotPermitted:  # a producer's rights may be XADD alone
+    except NotPermitted:  # a producer may have no right but XADD
         return

@@ -8,7 +8,7 @@ from ottoscaler.errors import RedisError
 
 
 def where(settings: Settings) -> str:
-    """Which Redis is meant, for people: never with a password."""
+    """Names the Redis for people, never with a password."""
     if settings.redis_url:
         return redis_url.mask(settings.redis_url)
     if settings.redis_sentinels:
@@ -33,7 +33,7 @@ _ADVICE = (
 
 
 def advice(settings: Settings, error: RedisError) -> str:
-    """What the person can do about the error."""
+    """What a person can do about the error."""
     text = str(error)
     for words, sentence_of in _ADVICE:
         if any(word in text for word in words):

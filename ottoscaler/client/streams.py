@@ -1,4 +1,4 @@
-"""Reads the results and the dead letters together, with XRANGE and XREAD alone."""
+"""Reads the results and the dead letters together, with no commands but XRANGE and XREAD."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from ottoscaler.config.settings import Settings
 from ottoscaler.ledger.records import Entry, entries
 from ottoscaler.ledger.redis_client import RedisClient
 
-ENTRIES_A_READ = 500  # of one stream; a dead letter may hold OTTO_MAX_EVENT_BYTES
-BLOCK_MS = 1000  # of one read; less than redis_client.ANSWER_SECONDS
+ENTRIES_A_READ = 500  # of one stream at a time; a dead letter may hold OTTO_MAX_EVENT_BYTES
+BLOCK_MS = 1000  # how long one read may wait; less than redis_client.ANSWER_SECONDS
 CLOCK_STEP_MS = 600_000  # how far Redis's clock may have been set back since an event was sent
 
 
 class Streams:
-    """A place in both streams. One thread; every method raises RedisError.
+    """A position in both streams. For one thread; every method raises RedisError.
 
-    ``behind`` is the id behind which reading begins.
+    Reading begins with the first entry after the id ``behind``.
     """
 
     def __init__(self, redis: RedisClient, settings: Settings, behind: str = "0-0") -> None:
@@ -27,14 +27,14 @@ class Streams:
         self._behind = {settings.redis_results_stream: behind, self._dead: behind}
 
     def past(self) -> Iterator[Result]:
-        """What is there now, the oldest first."""
+        """The results that are there now, oldest first."""
         for name, entry in heapq.merge(*map(self._pages, self._behind), key=lambda pair: _order(pair[1].id)):
             self._behind[name] = entry.id
             if (result := self._read(name, entry)) is not None:
                 yield result
 
     def next(self, block_ms: int) -> list[Result]:
-        """What comes next, at most ``ENTRIES_A_READ`` of each stream; empty after ``block_ms``."""
+        """The next results, at most ``ENTRIES_A_READ`` of each stream; empty if none came in ``block_ms``."""
         words = ("XREAD", "COUNT", ENTRIES_A_READ, "BLOCK", block_ms, "STREAMS")
         found = []
         for raw_name, raw in self._redis.command(*words, *self._behind, *self._behind.values()) or ():
@@ -60,7 +60,7 @@ class Streams:
 
 
 def before(event_id: str, now_ms: int) -> str:
-    """An id behind which all that is told of an event stands. Producers may choose ids that are no times."""
+    """An id below those of all results of the event. Producers may choose event ids that are not times."""
     written = int(event_id.partition("-")[0])
     return f"{max(0, written - CLOCK_STEP_MS)}-0" if written <= now_ms + CLOCK_STEP_MS else "0-0"
 

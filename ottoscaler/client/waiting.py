@@ -1,4 +1,4 @@
-"""Waits for one event, whoever sent it and whenever."""
+"""Waits for one event, whoever sent it, and however long ago."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ OnWorker: TypeAlias = "Callable[[WorkerResult], None]"
 
 
 class Waiting:
-    """One event's way to its end. One thread; ``step`` raises RedisError, DeadLettered and UnknownEvent."""
+    """The wait for one event's end. For one thread; ``step`` raises RedisError, DeadLettered and
+    UnknownEvent."""
 
     def __init__(
         self, redis: RedisClient, settings: Settings, event_id: str, on_worker: OnWorker | None = None
@@ -25,7 +26,7 @@ class Waiting:
         self._redis = redis
         self._settings = settings
         self._on_worker = on_worker
-        self._looked = False  # whether it is known that somebody knows the event
+        self._looked = False  # whether the check that the event is known was done
         self._begin(event_id)
 
     def _begin(self, event_id: str) -> None:
@@ -33,11 +34,11 @@ class Waiting:
         self._streams = Streams(self._redis, self._settings, before(event_id, int(time.time() * 1000)))
 
     def step(self, block_ms: int) -> EventResult | None:
-        """The event's end, if it came within ``block_ms``. Of a duplicate, it is the end of the first one."""
+        """The event's result, if it came within ``block_ms``. For a duplicate, the first event's result."""
         found = self._streams.next(block_ms)
         ended = None if found else self._ended()
         if ended:
-            # It ended since, or its entries are trimmed already (OTTO_RESULTS_MAXLEN).
+            # It ended after the read, or its entries were trimmed already (OTTO_RESULTS_MAXLEN).
             found = [*self._streams.next(1), ended]
         for result in found:
             if result.event_id == self.event_id and (end := self._take(result)):
@@ -61,7 +62,7 @@ class Waiting:
         return result
 
     def _ended(self) -> EventResult | None:
-        """What the ledger tells, where this user may read it: it is kept longer than the entries."""
+        """The result from the ledger, if this user may read it. It is kept longer than the entries."""
         names = ("state", "status", "type", "task", "n", "ok", "bad", "cut")
         try:
             answer = self._redis.command("HMGET", f"{self._redis.prefix}event:{self.event_id}", *names)
@@ -88,7 +89,7 @@ class Waiting:
         )
 
     def _look(self) -> None:
-        """Whether the event is known at all, where this user may ask."""
+        """Raise UnknownEvent if nobody knows the event. Does nothing if this user may not ask."""
         try:
             waits = self._redis.command("XRANGE", self._redis.stream, self.event_id, self.event_id)
             known = waits or self._redis.command("EXISTS", f"{self._redis.prefix}event:{self.event_id}")

@@ -1,7 +1,7 @@
-"""Fields that no rule of docs/events.md names: which of them read like one that it does name.
+"""Finds unknown fields of an event whose names look like those of known fields (docs/events.md).
 
-Such a field would be taken for metadata, and the event would run something else than its producer meant. The
-words of other systems are data here; docs/events.md shows the same table.
+Such a field would be taken for metadata, and the event would not run what its producer meant. The names that
+other systems use are data in this module; docs/events.md shows the same table.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from functools import lru_cache
 from ottoscaler.events.values import MAX_SHOWN, shown
 from ottoscaler.tables import markdown
 
-META = "meta:"  # what follows is the name of metadata, whatever it looks like
-MOST_NAMED = 8  # of an event's unknown fields, in one sentence
-SHORT = 4  # letters: so short a name is one letter away from many other words
+META = "meta:"  # the rest of such a field's name is a metadata name, whatever it looks like
+MOST_NAMED = 8  # unknown fields of one event that the error names
+SHORT = 4  # letters; a name as short as this is one letter away from many other words
 
 OTHER_WORDS: Mapping[str, tuple[str, ...]] = {
     "type": ("action", "event", "event_type", "kind", "op", "operation"),
@@ -66,7 +66,7 @@ NO_FIELD: Mapping[str, tuple[str, ...]] = {
 
 _NO_LETTER = re.compile(r"[\W_]+")
 _VARIABLES = re.compile(r"\s*(\{|\[|[A-Za-z_][A-Za-z0-9_]*=)")
-# A short name that is one letter off (log, end, tape) is meant for a field only where the value fits it.
+# A short name that is one letter off (log, end, tape) counts as a field's only if the value fits that field.
 _VALUES = {
     "type": re.compile(r"scale_?(up|down)", re.IGNORECASE),
     "env": _VARIABLES,
@@ -76,7 +76,7 @@ _VALUES = {
 
 
 def _folded(name: str) -> str:
-    """``name`` without what differs between podCount, POD-COUNT and pod_count."""
+    """``name`` in one form for all its spellings, such as podCount, POD-COUNT and pod_count."""
     return _NO_LETTER.sub("", name.lower())
 
 
@@ -87,9 +87,10 @@ _WHY_NOT = {_folded(word): why for why, words in NO_FIELD.items() for word in wo
 def problems(
     unknown: Mapping[str, str], fields: Collection[str], *, type_given: bool, refuse: bool
 ) -> list[str]:
-    """A sentence for each unknown field that reads like one of ``fields``; with ``refuse``, for every one.
+    """A sentence for each unknown field whose name looks like one of ``fields``; with ``refuse``, for every
+    unknown field.
 
-    At most :data:`MOST_NAMED` of them are named, and no value. Any thread; linear in the names' length.
+    At most :data:`MOST_NAMED` fields are named, and no values. Any thread; linear in the names' length.
     """
     found: list[str] = []
     more = 0
@@ -110,7 +111,8 @@ def problems(
 
 
 def mark_problems(fields: Mapping[str, str], given: Collection[str]) -> list[str]:
-    """What is wrong with the marks ``meta:`` of an event's unknown fields. ``given`` are its known ones."""
+    """Sentences for wrong uses of the prefix ``meta:``. ``fields`` are an event's unknown fields, and
+    ``given`` are the names of its known ones."""
     wrong = []
     for name in fields:
         bare = name.removeprefix(META)
@@ -122,7 +124,7 @@ def mark_problems(fields: Mapping[str, str], given: Collection[str]) -> list[str
 
 
 def render_table() -> str:
-    """The words of other systems in Markdown; docs/events.md has it, and a unit test holds them equal."""
+    """The names of other systems in Markdown. docs/events.md has this table; a unit test compares the two."""
     rows = [(_words(words), f"`{field}`") for field, words in OTHER_WORDS.items()]
     rows += [(_words(words), f"an event cannot set it: {why}") for why, words in NO_FIELD.items()]
     return markdown(("instead of", "write"), rows)
@@ -130,7 +132,7 @@ def render_table() -> str:
 
 @lru_cache(maxsize=8)
 def _by_length(fields: tuple[str, ...]) -> Mapping[int, Sequence[tuple[str, str]]]:
-    """The fields, each with its folded name, by the length that a name may have to read like it."""
+    """The fields, each with its folded name, by each length that a name may have to look like it."""
     found: dict[int, list[tuple[str, str]]] = {}
     for field in fields:
         fold = _folded(field)
@@ -146,12 +148,13 @@ def _problem(
     alike: Mapping[int, Sequence[tuple[str, str]]],
     type_given: bool,
 ) -> str | None:
-    """What to write instead of a name, as the words behind it; ``None`` for plain metadata."""
+    """The words that follow an unknown name in an error: what to write instead. ``None`` for plain
+    metadata."""
     if name[: len(META)].lower() == META:
         return f"did you mean {_as_meta(name[len(META) :])}?"
     folded = _folded(name)
     meant = _MEANT.get(folded)
-    # For a deployment's environment, as in environment=production, that is a good name of metadata.
+    # environment=production is good metadata: it names a deployment, and holds no variables.
     if (meant == "type" and type_given) or (folded == "environment" and not _VARIABLES.match(value)):
         meant = None
     if meant not in fields:

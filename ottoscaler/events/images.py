@@ -4,9 +4,9 @@ An image's name is read as the container runtimes read it (registry, repository,
 compared part by part, so that no pattern can be met by a name that only looks alike:
 
 - ``busybox`` allows the repository ``docker.io/library/busybox`` with any tag or digest;
-- ``busybox:1.36`` allows this tag alone, and no digest: where a name carries both, runtimes pull the
-  digest and never look at the tag, so the tag would prove nothing;
-- ``team/app@sha256:...`` allows this digest under any tag; ``team/app:*@*`` allows whatever carries both;
+- ``busybox:1.36`` allows only this tag, and no digest: if a name has both, runtimes pull the digest and
+  never look at the tag, so the tag would prove nothing;
+- ``team/app@sha256:...`` allows this digest with any tag; ``team/app:*@*`` allows every name with both;
 - ``*`` stands for any run of characters within one segment of the path, within the tag or within the
   digest, never for a ``/``. In a registry's host it may only stand for the leading labels:
   ``*.example.com/team/*``.
@@ -34,7 +34,8 @@ _PATTERN_DIGEST = re.compile(r"[a-z0-9:*]{1,136}")
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """An image's name in its parts, registry and namespace filled in; ``tag`` and ``digest`` may be empty."""
+    """The parts of an image's name. ``tag`` and ``digest`` may be empty. Registry and namespace are never
+    empty: defaults are filled in."""
 
     registry: str
     path: tuple[str, ...]
@@ -47,7 +48,7 @@ class Reference:
 
 
 def parse(image: str) -> Reference:
-    """Read ``image`` as a container runtime does. Raises ``ValueError`` with a clause."""
+    """Read ``image`` as a container runtime does. Raises ``ValueError`` with a clause: what is wrong."""
     if not image or len(image) > MAX_LENGTH or not image.isascii():
         raise ValueError(f"not 1 to {MAX_LENGTH} ASCII characters")
     reference = _split(image)
@@ -69,7 +70,7 @@ def parse(image: str) -> Reference:
 
 
 def repository(image: str) -> str:
-    """``image`` without tag and digest, registry and namespace filled in; empty for a malformed one."""
+    """Registry, namespace and name of ``image``, without tag and digest; empty if ``image`` is malformed."""
     try:
         return parse(image).repository
     except ValueError:
@@ -77,9 +78,9 @@ def repository(image: str) -> str:
 
 
 class ImagePolicy:
-    """The images that events may name. ``patterns`` are as the module's text has them.
+    """The images that events may name. This module's docstring describes ``patterns``. Any thread.
 
-    Raises ``ValueError`` with a sentence for the first pattern that cannot be one. Any thread.
+    Raises ``ValueError`` with a sentence about the first pattern that is invalid.
     """
 
     def __init__(self, patterns: Sequence[str]) -> None:
@@ -96,13 +97,13 @@ class ImagePolicy:
         return hash(self.patterns)
 
     def told(self) -> list[str]:
-        """Each pattern with the tags and digests it allows: one without a tag does not mean ``latest``."""
+        """Each pattern with the tags and digests that it allows: without a tag, it allows all of them."""
         return [
             f"{text} ({_which(pattern)})" for text, pattern in zip(self.patterns, self._parts, strict=True)
         ]
 
     def problem(self, image: str) -> str | None:
-        """Why ``image`` is refused, to follow its value in a sentence; ``None`` if it is allowed."""
+        """Why ``image`` is refused: the words after its value in an error. ``None`` if it is allowed."""
         try:
             reference = parse(image)
         except ValueError as error:
@@ -125,7 +126,7 @@ def _split(text: str) -> Reference:
     segments = (head + slash + last).split("/")
     registry = DEFAULT_REGISTRY
     first = segments[0]
-    # As the runtimes decide it: a dot, a port, upper case or this one word makes a host of it.
+    # Runtimes take the first segment for a host if it has a dot, a port or upper case, or is localhost.
     if len(segments) > 1 and ("." in first or ":" in first or first == "localhost" or first != first.lower()):
         registry = DEFAULT_REGISTRY if first == "index.docker.io" else first
         del segments[0]
@@ -176,7 +177,8 @@ def _matches(pattern: Reference, image: Reference) -> bool:
 
 
 def _glob(pattern: str, text: str) -> bool:
-    """Whether ``text`` fits, in linear time: a regular expression with many stars could take hours."""
+    """Whether ``text`` matches ``pattern``. A regular expression with many stars could take hours; this does
+    not."""
     first, *rest = pattern.split("*")
     if not rest:
         return pattern == text

@@ -1,4 +1,4 @@
-"""From a stream entry's raw fields to a ``ScaleUp`` or a ``ScaleDown`` (DESIGN.md 3.2).
+"""Turns a stream entry's raw fields into a ``ScaleUp`` or a ``ScaleDown`` (DESIGN.md 3.2).
 
 Every rule of the event reference (docs/events.md) is applied here, except those that depend on a template
 (:mod:`ottoscaler.pods.plan`). Nothing is clamped or guessed: an event that breaks a rule raises a
@@ -19,14 +19,14 @@ from ottoscaler.events.values import MAX_DEDUP_KEY, MAX_TASK_ID
 from ottoscaler.model import KeepLogs, ScaleDown, ScaleUp
 
 MAX_SCALE_DOWN = 1_000_000  # workers: more than any installation runs
-PRIORITY_BOUND = 2**31 - 1  # what a signed 32-bit number holds, both ways
+PRIORITY_BOUND = 2**31 - 1  # the largest signed 32-bit number; the lowest priority is its negative
 SMALLEST = {"cpu": "1m", "memory": "1"}  # the API server would silently round finer amounts
 
 _DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _JSON_TYPE = re.compile(r'"type"\s*:')
 _SELECTS = "a scale_down selects workers by task_id, pod_count and running=keep"
 _NOT_OF_A_SCALE_DOWN = {
-    "image": _SELECTS,  # these two look like a filter
+    "image": _SELECTS,  # a producer may take image and profile for a filter
     "profile": _SELECTS,
     "dedup_key": "only a scale_up can be sent twice and run once",
 }
@@ -37,7 +37,7 @@ D = TypeVar("D")
 
 @dataclass(frozen=True)
 class Limits:
-    """What an event may ask for at most: the operator's settings of 3.1. Times are whole seconds."""
+    """The most that an event may ask for, from the operator's settings (3.1). Times are whole seconds."""
 
     max_pods_per_event: int
     max_event_bytes: int
@@ -80,7 +80,7 @@ class _Reading:
     def __init__(self, fields: dict[str, str]) -> None:
         self.fields = fields
         self.asked: list[str] = []
-        self.given: set[str] = set()  # of those asked for
+        self.given: set[str] = set()  # names of known fields that the event has
         self.problems: list[str] = []
 
     def take(self, name: str, read: Callable[[str], T], default: D) -> T | D:
@@ -254,7 +254,7 @@ def _metadata(reading: _Reading, limits: Limits) -> Mapping[str, str]:
 
 
 def _instead_of_type(fields: Mapping[str, str], limits: Limits) -> list[str]:
-    """Where a producer may have written the type that is missing."""
+    """Sentences about fields in which the producer may have written the missing type."""
     for name, value in fields.items():
         if value.lstrip().startswith("{") and _JSON_TYPE.search(value):
             return [

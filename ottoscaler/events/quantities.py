@@ -10,12 +10,12 @@ MAX_EXPONENT = 30  # beyond 2**63 (19 digits) the API server clamps; 1e999999999
 
 _DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 _BINARY = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
-# Only ASCII digits: int() would also take those of other scripts, which the API server refuses.
+# Only ASCII digits: int() also takes digits of other scripts, which the API server refuses.
 _QUANTITY = re.compile(
     r"(?P<sign>[+-]?)(?P<number>[0-9]+(?:\.[0-9]*)?|\.[0-9]+)"
     r"(?:(?P<suffix>[numkMGTPE]|[KMGTPE]i)|[eE](?P<exponent>[+-]?[0-9]{1,3}))?"
 )
-# What other systems write for an amount of memory: 512m, 512mb, 512 MB, 1g, 1GiB.
+# Other systems write an amount of memory like this: 512m, 512mb, 512 MB, 1g, 1GiB.
 _BYTES = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?) ?([kmgt])(?:i?b?)", re.IGNORECASE)
 _MILLICORES = re.compile(r"([0-9]{1,12}) ?(?:m|millicores)", re.IGNORECASE)
 
@@ -23,8 +23,8 @@ _MILLICORES = re.compile(r"([0-9]{1,12}) ?(?:m|millicores)", re.IGNORECASE)
 def parse(text: str) -> Fraction:
     """The exact value of a quantity: cores for cpu, bytes for memory.
 
-    Raises ``ValueError`` with a clause for whatever the API server would not take as a quantity,
-    and for exponents beyond :data:`MAX_EXPONENT`. Any thread.
+    Any thread. Raises ``ValueError``, with a clause that says what is wrong, for a text that the API server
+    would refuse as a quantity and for an exponent beyond :data:`MAX_EXPONENT`.
     """
     match = _QUANTITY.fullmatch(text) if len(text) <= MAX_LENGTH else None
     if match is None:
@@ -42,7 +42,7 @@ def parse(text: str) -> Fraction:
 
 
 def problem(text: str, *, at_most: str, at_least: str) -> str | None:
-    """Why ``text`` is not a quantity between the two bounds, as a clause; ``None`` if it is one."""
+    """A clause that says why ``text`` is not a quantity between the two bounds; ``None`` if it is one."""
     try:
         value = parse(text)
     except ValueError as error:

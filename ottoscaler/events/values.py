@@ -9,19 +9,20 @@ from typing import Any
 
 MAX_TASK_ID = 256  # characters (DESIGN.md 3.2)
 MAX_DEDUP_KEY = 256  # characters
-LAST_SECOND = 10**11  # the year 5138; what is above it is milliseconds
+LAST_SECOND = 10**11  # the year 5138; a higher number is in milliseconds
 MAX_SHOWN = 40  # characters of a wrong value that an error repeats
-# Lists and objects in one value. More than one is always wrong, but a few allow a better error message.
-# Deep nesting must not reach json, which recurses in C: it ended the process by a segmentation fault in a
-# thread with a stack of 128 KiB.
+# Lists and objects in one value. More than one is always wrong, but reading a few allows a better error
+# message. Deep nesting must not reach json, which recurses in C: in a thread with a stack of 128 KiB, it
+# ended the process by a segmentation fault.
 MAX_NESTED = 8
 MAX_STRING = 128 * 1024 - 1  # bytes of one argument, or of NAME=value: Linux's MAX_ARG_STRLEN, less the NUL
 
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")
 _SECONDS = re.compile(r"(0|[1-9][0-9]{0,18})(\.[0-9]{1,9})?")
 _JSON_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
-# A command that begins with [ may be a list or the shell's own test. A test begins with [ or [[, a blank, and
-# what no JSON has there: !, an operator such as -f, (, $, or a word before = or -eq, or before ] and && or ;.
+# A command that begins with [ may be a list or the shell's own test. A test begins with [ or [[ and a blank.
+# Then comes something that JSON cannot have there: !, an operator such as -f, (, $, or a word that has = or
+# -eq after it, or ] and then && or ;.
 _WORD = r"""(?:"(?:[^"\\]|\\.)*"|'[^']*'|[^\s"'])++"""
 _TEST = re.compile(
     rf"""\[\[?\s++(?:!\s|-[a-zA-Z]+\s|\\?\(|\$
@@ -29,23 +30,23 @@ _TEST = re.compile(
     |{_WORD}\s++\]\]?\s*(?:&&|\|\||;|\n))""",
     re.DOTALL | re.VERBOSE,
 )
-# How a list begins, whether or not it is written to its end.
+# The beginning of a list, whether or not its end is there.
 _LIST = re.compile(r"""\[[\s\[]*+(?:["'{\]]|-?[0-9]|$)""")
 _LISTS = 'text that begins like a list must be one, such as ["one", "two"]'
 _OBJECT = 'expected a JSON object of strings, such as {"KEY": "value"}'
-_BLANKS = " \t\r\n"  # JSON's own
-_ENV_NAME = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")  # what every supported Kubernetes accepts (1.20 and up)
+_BLANKS = " \t\r\n"  # what JSON takes for white space
+_ENV_NAME = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")  # all supported Kubernetes versions accept these
 
 
 def shown(value: str | bytes) -> str:
-    """``value`` as an error may repeat it: short, quoted, without control characters."""
+    """``value`` as an error repeats it: short, quoted, without control characters."""
     if len(value) > MAX_SHOWN:
         return ascii(value[:MAX_SHOWN]) + "..."
     return ascii(value)
 
 
 def raw_task_id(fields: Iterable[tuple[bytes, bytes]]) -> str | None:
-    """The task that an entry names, for its log lines, though all else may be wrong with it. Any thread."""
+    """The task that an entry names, for its log lines, even if the rest of the entry is wrong. Any thread."""
     raw = next((value for name, value in fields if name == b"task_id"), b"")
     try:
         return raw.decode()[:MAX_TASK_ID] or None
@@ -79,7 +80,7 @@ def seconds(text: str) -> float:
 
 
 def command(text: str) -> tuple[str, ...]:
-    """A JSON list is taken as it is; any other text is a shell's."""
+    """The command in ``text``: a JSON list is used as it is, and a shell runs any other text."""
     if _is_list(text):
         return _strings(text)
     if not text:
@@ -88,14 +89,14 @@ def command(text: str) -> tuple[str, ...]:
 
 
 def arguments(text: str) -> tuple[str, ...]:
-    """A JSON list is taken as it is; any other text is one argument."""
+    """The arguments in ``text``: a JSON list is used as it is, and any other text is one argument."""
     if _is_list(text):
         return _strings(text)
     return (_string(text),)
 
 
 def environment(text: str) -> Mapping[str, str]:
-    """A JSON object of strings. Its values are in no error, since they may be secrets."""
+    """The variables in ``text``, a JSON object of strings. No error shows a value: it may be a secret."""
     try:
         loaded = _json(text)
     except json.JSONDecodeError as error:
@@ -116,7 +117,7 @@ def environment(text: str) -> Mapping[str, str]:
 
 
 def metadata_json(metadata: Mapping[str, str]) -> str:
-    """The one form in which metadata is written: annotation, ``OTTO_METADATA``, results."""
+    """Metadata as JSON, in the same form everywhere: in the annotation, ``OTTO_METADATA`` and results."""
     return json.dumps(metadata, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -126,7 +127,7 @@ def told_metadata(metadata: Mapping[str, str]) -> str | None:
 
 
 def _is_list(text: str) -> bool:
-    """Whether ``text`` is a JSON list, or was meant to be one. Linear in its length, without parsing it."""
+    """Whether ``text`` is a JSON list or was meant to be one. It is not parsed; linear in its length."""
     text = text.strip(_BLANKS)
     if not text.startswith("[") or _TEST.match(text):
         return False
@@ -144,7 +145,7 @@ def _strings(text: str) -> tuple[str, ...]:
 
 
 def _string(text: str, beside: int = 0) -> str:
-    """``text``, if the kernel can pass it to a process."""
+    """``text`` itself. Raises ``ValueError`` if the kernel cannot pass it to a process."""
     if "\0" in text:
         raise ValueError("contains a NUL character, which no process can receive")
     try:
@@ -168,7 +169,7 @@ def _not_json(error: json.JSONDecodeError) -> str:
 
 
 def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    # JSON readers differ in which of two equal keys they use, so a policy must not guess.
+    # JSON readers differ in which of two equal keys they use. A policy must not depend on that.
     loaded = dict(pairs)
     if len(loaded) < len(pairs):
         raise ValueError("duplicate key; expected each key once")

@@ -1,8 +1,9 @@
-"""The failure table: what a Pod shows, and what that means. Data; :mod:`ottoscaler.pods.verdict` reads it.
+"""The failure table: what a Pod shows, and what that means. This module is data, which
+:mod:`ottoscaler.pods.verdict` reads.
 
-The first row that fits decides, so the order is part of the table: what happened *to* a Pod (eviction, a
-lost node) stands before how its container failed, since a container that is evicted also ends with an exit
-code. The words are those of the kubelet, the scheduler and the controllers, of Kubernetes 1.20 and later.
+The first row that fits decides, so the order matters. What happened *to* a Pod (eviction, a lost node) comes
+before how its container failed, since an evicted container also ends with an exit code. The words are those
+of the kubelet, the scheduler and the controllers of Kubernetes 1.20 and later.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from enum import Enum
 
 from ottoscaler.model import Reason, Status, Verdict
 
-# DESIGN.md section 6: registries, secrets and runtimes fail for a moment, and kubelets try again.
-GRACE_SECONDS = 30.0  # that of an image's pull is a setting, OTTO_IMAGE_PULL_GRACE_SECONDS
+# DESIGN.md section 6: registries, secrets and runtimes may fail for a moment, and kubelets try again.
+GRACE_SECONDS = 30.0  # an image's pull has another one, the setting OTTO_IMAGE_PULL_GRACE_SECONDS
 
 
 class Sign(Enum):
@@ -42,7 +43,7 @@ class Stage(Enum):
 
 
 class MessageFrom(Enum):
-    """Whose words come first in the result's ``message``; the others follow where the first are missing."""
+    """Whose words the result's ``message`` has. If there are none, it has the others' words."""
 
     CONTAINER = "the container's"
     POD = "the Pod's"
@@ -52,10 +53,10 @@ class MessageFrom(Enum):
 
 @dataclass(frozen=True)
 class FailureRule:
-    """One line of the table. ``values`` may end in ``*``; none at all fits always.
+    """One row of the table. A value may end in ``*``. A row without ``values`` fits always.
 
-    ``says`` restricts it to words that hold one of these pieces: of what the sign tells of, so the Pod's or
-    the container's. ``grace`` is in seconds.
+    With ``says``, the row fits only if the message holds one of these texts. The message is that of the Pod
+    or of the container, whichever the sign is about. ``grace`` is in seconds.
     """
 
     stage: Stage
@@ -75,7 +76,7 @@ def _retry(
     stage: Stage, sign: Sign, values: str, reason: Reason, sentence: str, *, avoid_node: bool = True,
     words: MessageFrom = MessageFrom.POD, says: tuple[str, ...] = (),
 ) -> FailureRule:  # fmt: skip
-    """An infrastructure failure: it says nothing about the worker, so another attempt is fair."""
+    """A row for an infrastructure failure. It says nothing about the worker, so there is another attempt."""
     found = tuple(values.split())
     return FailureRule(
         stage, sign, found, Status.FAILED, reason, Verdict.RETRY, sentence, words, avoid_node, says=says
@@ -87,7 +88,7 @@ def _failed(
     words: MessageFrom = MessageFrom.CONTAINER,
     *, grace: float = 0.0, says: tuple[str, ...] = (),
 ) -> FailureRule:  # fmt: skip
-    """A failure of the worker's own, or of what was asked for: the next attempt would fail alike."""
+    """A row for a failure of the worker itself or of what was asked for. Another attempt would fail too."""
     found = tuple(values.split())
     return FailureRule(
         stage, sign, found, Status.FAILED, reason, Verdict.FINISHED, sentence, words, False, grace, says
@@ -98,7 +99,7 @@ def _succeeded(stage: Stage, sign: Sign, value: str) -> FailureRule:
     return FailureRule(stage, sign, (value,), Status.SUCCEEDED, Reason.COMPLETED, Verdict.FINISHED, "")
 
 
-# Reasons for which a kubelet refuses a Pod that the scheduler, or its template, has put on its node.
+# Reasons for which a kubelet refuses a Pod that the scheduler or the template assigned to its node.
 _ADMISSION = """
     OutOf* NodeAffinity NodeName NodePorts HostPort* MatchNodeSelector TaintToleration
     UnexpectedAdmissionError UnexpectedPredicateFailureType InvalidNodeInfo PodOSNotSupported
@@ -113,10 +114,10 @@ _PULL = """
 _START = """
     CreateContainerError RunContainerError StartError PreCreateHookError PreStartHookError PostStartHookError
 """
-# A container that could not be run, in containerd's, Docker's and the kubelet's words. CRI-O says nothing but
-# CreateContainerError or RunContainerError, while it waits.
+# Words of containerd, Docker and the kubelet for a container that could not be run. CRI-O says only
+# CreateContainerError or RunContainerError, while the container waits.
 _NOT_RUN = "StartError ContainerCannotRun RunContainerError"
-# What a runtime says when it is the node that cannot, and not the command or image that is wrong.
+# What a runtime says when the node is at fault, and not the command or the image.
 _RUNTIME = (
     "context deadline exceeded", "deadlineexceeded", "no space left on device", "cannot allocate memory",
     "resource temporarily unavailable", "too many open files", "transport is closing", "ttrpc: closed",
@@ -125,7 +126,7 @@ _RUNTIME = (
 )  # fmt: skip
 _STORAGE = ("exceeds the limit", "exceeds the total limit of containers", "exceeded its local ephemeral")
 
-# What a registry, or the way to it, says when it may answer well later, unlike "not found" or "unauthorized".
+# Errors of a registry, or of the network to it, that may pass, unlike "not found" or "unauthorized".
 _REGISTRY = (
     "status code 5", "status: 5", "500 internal server error", "502 bad gateway", "503 service unavailable",
     "504 gateway time", "429 too many requests", "status: 429", "status code 429", "toomanyrequests",
@@ -134,7 +135,8 @@ _REGISTRY = (
     "no route to host", "network is unreachable", "no such host", "name resolution", "server misbehaving",
     "unexpected eof", ": eof", "transport is closing", "no space left on device",
 )  # fmt: skip
-# What keeps a container from its start, in the kubelet's words: forgiven for a while, as it tries again.
+# The kubelet's reasons why a container does not start. They fail it only after a while, as the kubelet tries
+# again.
 _KEPT_WAITING = (
     ("CreateContainerConfigError", Reason.CONFIG_ERROR, "its container cannot be made as it is configured"),
     (_START, Reason.START_ERROR, "its container could not be started"),
@@ -159,7 +161,7 @@ def _kept_waiting(stage: Stage, grace: float = 0.0) -> tuple[FailureRule, ...]:
 
 
 # fmt: off
-# What happens to Pods from outside. These conditions also tell why a Pod vanished.
+# What others do to a Pod. These conditions also tell why a Pod vanished.
 DISRUPTIONS = (
     _retry(Stage.FAILED, Sign.DISRUPTION, "PreemptionByScheduler PreemptionByKubeScheduler", Reason.PREEMPTED,
            "a Pod of higher priority took its place", avoid_node=False),
@@ -170,7 +172,8 @@ DISRUPTIONS = (
 
 TABLE: tuple[FailureRule, ...] = (
     _succeeded(Stage.SUCCEEDED, Sign.PHASE, "Succeeded"),
-    # Whatever befell its Pod: kubelets differ in whether they call such a Pod Succeeded or Evicted.
+    # A worker that ended with 0 has succeeded, whatever happened to its Pod: kubelets differ in whether they
+    # call such a Pod Succeeded or Evicted.
     _succeeded(Stage.ENDED, Sign.EXIT_CODE, "0"),
     _failed(Stage.FAILED, Sign.POD_REASON, "Evicted", Reason.EVICTED,
             "it used more local storage than it may", MessageFrom.POD, says=_STORAGE),
@@ -204,7 +207,7 @@ TABLE: tuple[FailureRule, ...] = (
     _failed(Stage.WAITING, Sign.WAITING, "InvalidImageName", Reason.IMAGE_PULL,
             "its image has no valid name", MessageFrom.WAITING),
     *_kept_waiting(Stage.WAITING, GRACE_SECONDS),
-    # A pending timeout shorter than that grace must not hide what is known.
+    # If the pending timeout is shorter than that grace, the known reason must still be told.
     *_kept_waiting(Stage.OVERDUE),
     _failed(Stage.OVERDUE, Sign.UNSCHEDULABLE, "", Reason.UNSCHEDULABLE,
             "no node had room for it within the pending timeout", MessageFrom.SCHEDULER),
@@ -215,7 +218,7 @@ TABLE: tuple[FailureRule, ...] = (
 )
 # fmt: on
 
-# Said by the worker's loop where no Pod can say it; listed here so that the docs are whole.
+# Reasons that no Pod can show, so no row gives them: the code decides. They are listed for the docs.
 WITHOUT_A_POD = (
     (Reason.DELETED, "failed", "retry", "its Pod vanished without a record: somebody else deleted it"),
     (Reason.QUOTA, "failed", "finished", "the namespace's quota left no room within the pending timeout"),

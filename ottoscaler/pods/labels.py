@@ -1,4 +1,4 @@
-"""The names that Ottoscaler gives: a Pod's, its labels, and a task's id as a label value (DESIGN.md 3.4)."""
+"""The names that Ottoscaler gives: a Pod's name, its labels, and a task's label value (DESIGN.md 3.4)."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Iterable
 
 from ottoscaler.model import JsonObject, WorkerId
 
-PREFIX = "ottoscaler.io/"  # of our own labels and annotations
-START_GATE = PREFIX + "noted"  # the scheduling gate, taken off once the Pod is noted as its attempt's
+PREFIX = "ottoscaler.io/"  # of Ottoscaler's own labels and annotations
+START_GATE = PREFIX + "noted"  # the scheduling gate, removed once the ledger names the Pod as its attempt's
 OWNER = PREFIX + "owner"  # the incarnation that created the Pod: 16 hex digits
-GATED = PREFIX + "start-gate"  # the annotation of Pods that were created with it
+GATED = PREFIX + "start-gate"  # the annotation of Pods that were created with the gate
 OWN_LABELS = {"app": "otto-agent", "managed-by": "ottoscaler"}  # the same on every worker (DESIGN.md 3.4)
 MAX_KEPT = 54  # 63 characters of a label value, less "-" and 8 hex digits (DESIGN.md 3.2)
 MAX_NAME = 63  # characters of a DNS label: the Pod's name is its host name, too
@@ -23,8 +23,9 @@ _LABEL_VALUE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?")
 
 
 def selector(instance: str, *, owners: Iterable[str] = (), but: Iterable[str] = ()) -> str:
-    """The label selector of an instance's workers, for list and watch: of all, of those that these ``owners``
-    created, or of all ``but`` some owners', which are also those without the label."""
+    """The label selector for list and watch of an instance's workers. With ``owners``, it selects those that
+    these owners created. With ``but``, it selects all except those of these owners; Pods without the owner
+    label are then selected too."""
     text = f"managed-by={OWN_LABELS['managed-by']},{PREFIX}instance={instance}"
     for operator, names in (("in", sorted(owners)), ("notin", sorted(but))):
         if names:
@@ -38,9 +39,9 @@ def selector_of_events(instance: str, event_ids: Iterable[str]) -> str:
 
 
 def pod_name(instance: str, event_id: str, index: int, attempt: int) -> str:
-    """``otto-agent-<instance>-<event id>-<index>-<attempt>``, a DNS label: the instance is cut to fit.
+    """``otto-agent-<instance>-<event id>-<index>-<attempt>``, a DNS label. The instance is cut to fit.
 
-    Raises ``ValueError`` where not even the rest fits, which takes an index of 8 digits.
+    Raises ``ValueError`` if the rest alone is too long. That takes an index of 8 digits.
     """
     rest = f"{event_id}-{index}-{attempt}"
     room = MAX_NAME - len(APP) - len(rest) - 2
@@ -51,7 +52,7 @@ def pod_name(instance: str, event_id: str, index: int, attempt: int) -> str:
 
 
 def worker_in(name: str) -> WorkerId | None:
-    """Whose Pod a name says it is; ``None`` where the name is none of ours. No webhook can change a name."""
+    """The worker in a Pod's name; ``None`` if Ottoscaler did not give the name. No webhook can change it."""
     parts = name.rsplit("-", 4)
     if len(parts) != 5 or not name.startswith(APP + "-"):
         return None
@@ -62,7 +63,7 @@ def worker_in(name: str) -> WorkerId | None:
 
 
 def event_in(name: str) -> str:
-    """The event id that a worker's Pod has in its name; empty where the name is none of ours."""
+    """The event id in a Pod's name; empty if Ottoscaler did not give the name."""
     return "-".join(name.rsplit("-", 4)[1:3])
 
 
@@ -81,7 +82,7 @@ def labels(instance: str, installation: str, worker: WorkerId, task_label: str, 
 
 
 def changed(wanted: dict[str, str], pod: JsonObject) -> list[str]:
-    """Those of the labels that a Pod, as an answer shows it, does not have as they were set."""
+    """The names of those ``wanted`` labels that ``pod``, from an answer, lacks or has with another value."""
     meta = pod.get("metadata")
     stand = meta.get("labels") if isinstance(meta, dict) else None
     stand = stand if isinstance(stand, dict) else {}
@@ -89,7 +90,7 @@ def changed(wanted: dict[str, str], pod: JsonObject) -> list[str]:
 
 
 def label_value(task_id: str) -> str:
-    """The label of ``task_id``: always a valid label value, and itself wherever that is one already.
+    """The label value of ``task_id``: the id itself if it is valid as one, else a valid one made of it.
 
     Two tasks may share a label (8 hex digits are 32 bits), so the raw id in the annotation decides.
     Raises ``UnicodeEncodeError`` for lone surrogates, which no parsed event holds. Any thread.
@@ -98,6 +99,6 @@ def label_value(task_id: str) -> str:
     if cut == task_id and _LABEL_VALUE.fullmatch(cut):
         return cut
     digest = hashlib.sha256(task_id.encode()).hexdigest()[:8]
-    # A label must begin with a letter or a digit; where nothing of that kind is left, the hash stands alone.
+    # A label must begin with a letter or a digit. If the text has none, the label is the hash alone.
     readable = cut.lstrip("-_.")
     return f"{readable}-{digest}" if readable else digest
