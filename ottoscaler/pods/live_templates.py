@@ -1,7 +1,7 @@
-"""The templates of a directory, followed while they change.
+"""The templates of a directory, which may change while the service runs.
 
-A kubelet brings a changed ConfigMap in one step, by a symbolic link, and an editor brings a file in several.
-Both are seen by what the files' status says; what is half written is read again as soon as that changes.
+A kubelet replaces a changed ConfigMap in one step, by a symbolic link. An editor writes a file in several
+steps. Both show in the files' status. A half-written file is read again as soon as its status changes.
 """
 
 from __future__ import annotations
@@ -18,33 +18,33 @@ MOST_REMOVED = MAX_FILES  # removed profiles whose last templates are remembered
 
 
 class LiveTemplates:
-    """What new events may use. Any thread.
+    """The templates that new events may use. Any thread.
 
-    A broken new version of a template leaves the last good one in use. A call reads the directory again only
-    where its files' status has changed, and may wait for another thread's reading.
+    If a new version of a template is broken, the last good one stays in use. A call reads the directory only
+    if the status of its files has changed, and may wait while another thread reads it.
     """
 
     def __init__(self, directory: TemplateDirectory, first: Templates) -> None:
         self._directory = directory
         self._lock = threading.Lock()
-        self._read_at: object = None  # the files' status before the last reading; None: to be read again
+        self._read_at: object = None  # the files' status before the last read; None: read them again
         self.current = first
-        self._removed: dict[str, Template] = {}  # profiles, the one that was removed first comes first
+        self._removed: dict[str, Template] = {}  # by profile, in the order of removal
 
     @property
     def in_flight(self) -> TemplateSource:
-        """What events in flight may use: a template that was removed, too."""
+        """The templates that events in flight may use; they include removed ones."""
         return _LastKnown(self)
 
     def get(self, profile: str) -> Template:
-        """The template of a profile; one that nobody knows is looked for at once. Raises BadEvent."""
+        """The template of a profile. If it is unknown, the directory is read first. Raises BadEvent."""
         current = self.current
         if profile not in current.by_profile and self.look():
             current = self.current
         return current.get(profile)
 
     def last_known(self, profile: str) -> Template:
-        """The template of a profile or, where that was removed, its last one. Raises BadEvent."""
+        """The template of a profile, or its last one if it was removed. Raises BadEvent if there was none."""
         try:
             return self.get(profile)
         except BadEvent:
@@ -54,8 +54,8 @@ class LiveTemplates:
             return known
 
     def look(self, *, again: bool = False) -> bool:
-        """Take up what has changed since the last look; with ``again``, also read what could not be used.
-        Whether anything was read."""
+        """Read the directory if its files have changed since the last look; with ``again``, also if some
+        could not be used. Returns whether it was read."""
         with self._lock:
             status = self._directory.status()
             if status == self._read_at and not (again and self.current.problems):
@@ -63,7 +63,7 @@ class LiveTemplates:
             self._read_at = status
             try:
                 found = self._directory.read()
-            except BadTemplate as error:  # the directory itself: all stays as it is
+            except BadTemplate as error:  # the directory cannot be read, so all templates stay as they are
                 found = replace(self.current, problems=tuple(error.problems))
             self._take_up(found)
             return True

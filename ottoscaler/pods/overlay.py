@@ -8,15 +8,15 @@ from ottoscaler.model import JsonObject, ScaleUp
 from ottoscaler.pods.templates import Template
 
 MAX_NAMES_TOLD = 200  # characters of env names in an error
-BUSYBOX = "docker.io/library/busybox"  # what the built-in template's own command is written for
+BUSYBOX = "docker.io/library/busybox"  # the image that the built-in template's command needs
 # Used if the template sets no resources; DESIGN.md 3.4 promises requests and limits.
 RESOURCES = {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"cpu": "1", "memory": "512Mi"}}
 
 
 def lay_over(worker: JsonObject, event: ScaleUp, template: Template) -> JsonObject:
-    """A new worker container with ``event``'s fields in it and ``env`` always a list.
+    """A new worker container: the template's, with ``event``'s fields merged in. ``env`` is always a list.
 
-    Raises ``BadEvent`` for each given field that the template does not accept. Any thread.
+    Raises ``BadEvent``, which names each given field that the template does not accept. Any thread.
     """
     _check_accepted(event, template)
     made = dict(worker)
@@ -25,7 +25,7 @@ def lay_over(worker: JsonObject, event: ScaleUp, template: Template) -> JsonObje
     _lay_command(made, event, template)
     made["env"] = _environment(worker.get("env") or [], event, template)
     made["resources"] = _resources(worker.get("resources") or {}, event)
-    # The failed worker's last log lines are its message, unless the template has its own way.
+    # A failed worker's last log lines become its message, unless the template sets another policy.
     made.setdefault("terminationMessagePolicy", "FallbackToLogsOnError")
     return made
 

@@ -1,8 +1,8 @@
-"""The Pods of an event: a template, the event's fields laid over it by rules, and Ottoscaler's own marks.
+"""The Pods of an event: a template, the event's fields merged into it, and Ottoscaler's own labels.
 
-No field of an event reaches any other part of a Pod than the rules here name (DESIGN.md 3.2, 3.4), and
-none is pasted into text: values are put into places of a structure. Everything that the workers of an
-event share is built and serialised once, in :func:`plan`; one more Pod costs some 20 microseconds.
+An event's fields reach only those parts of a Pod that the rules here name (DESIGN.md 3.2, 3.4). No field is
+pasted into text: values are put into places of a structure. Everything that the workers of an event share is
+built and serialised once, in :func:`plan`. Each Pod then costs some 20 microseconds.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from ottoscaler.pods.templates import Template, TemplateSource
 from ottoscaler.pods.view import WORKER
 
 MAX_ANNOTATIONS = 256 * 1024  # bytes of all names and values: the API server's TotalAnnotationSizeLimitB
-MAX_BODY = 1024 * 1024  # bytes: etcd takes 1.5 MiB, and the status is yet to come
+MAX_BODY = 1024 * 1024  # bytes: etcd takes 1.5 MiB, and the Pod's status needs room too
 
 _JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False)
 
 
 @dataclass(frozen=True)
 class PodDefaults:
-    """What all Pods of a replica have in common: settings, in seconds where they are times."""
+    """The settings that all Pods of a replica share. Times are in seconds."""
 
     instance: str
     installation: str
@@ -41,7 +41,7 @@ class PodDefaults:
     default_timeout_seconds: float
     default_max_retries: int = 2
     owner: str = ""  # this replica's incarnation
-    start_gate: bool = False  # its containers start only once the Pod is noted
+    start_gate: bool = False  # containers start only once the ledger has noted the Pod
 
 
 @dataclass(frozen=True)
@@ -53,18 +53,18 @@ class PodPlan:
     task_label: str
     timeout_seconds: float  # the run limit, from the container's start
     max_retries: int
-    skeleton: JsonObject  # the Pod but for what differs between workers; shared, never changed
-    position: int  # of the worker among the containers
+    skeleton: JsonObject  # the Pod without what differs between workers; shared, never changed
+    position: int  # the index of the worker's container in the list of containers
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def name(self, index: int, attempt: int) -> str:
         return pod_name(self.defaults.instance, self.event.event_id, index, attempt)
 
     def pod(self, index: int, attempt: int, *, avoid_node: str = "") -> JsonObject:
-        """The Pod to POST for one attempt of one worker. Parts are shared between calls: do not change it.
+        """The Pod to POST for one attempt of one worker. Calls share parts of it, so do not change it.
 
-        ``avoid_node`` names the node where the last attempt met an infrastructure failure; another one is
-        preferred then, not required, since there may be only one.
+        ``avoid_node`` names the node where the last attempt met an infrastructure failure. The Pod then
+        prefers another node. It does not require one, since there may be only one.
         """
         meta, spec = self.skeleton["metadata"], self.skeleton["spec"]
         created = self.clock().isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -99,7 +99,7 @@ class PodPlan:
         }
 
     def changed_labels(self, index: int, attempt: int, sent: JsonObject) -> list[str]:
-        """Those of our own labels that a create's answer does not show as they were asked for."""
+        """The names of Ottoscaler's labels that the create's answer ``sent`` lacks or shows otherwise."""
         return changed(self._own_labels(index, attempt), sent)
 
     def _own_labels(self, index: int, attempt: int) -> dict[str, str]:
@@ -120,10 +120,10 @@ def plan(
     *,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> PodPlan:
-    """Lay ``event`` over its profile's template. Any thread; linear in the event's and the template's size.
+    """Merge ``event`` into its profile's template. Any thread; linear in the event's and the template's size.
 
-    Raises ``BadEvent`` for an unknown profile, for fields that its template does not accept, and where
-    event and template together make a Pod that no API server takes.
+    Raises ``BadEvent`` for an unknown profile, for fields that its template does not accept, and if the
+    resulting Pod is too large or otherwise invalid for every API server.
     """
     template = templates.get(event.profile)
     timeout = event.timeout_seconds if event.timeout_seconds is not None else defaults.default_timeout_seconds
@@ -159,7 +159,7 @@ def _skeleton(event: ScaleUp, template: Template, deadline: int, *, gated: bool)
         spec["schedulingGates"] = [*(spec.get("schedulingGates") or []), {"name": START_GATE}]
     spec["restartPolicy"] = "Never"
     spec["activeDeadlineSeconds"] = deadline
-    # A template may ask for these on purpose; what it does not mention stays off.
+    # A template may switch these on. They are off if it does not mention them.
     spec.setdefault("automountServiceAccountToken", False)
     spec.setdefault("enableServiceLinks", False)
     at = next(i for i, container in enumerate(spec["containers"]) if container["name"] == WORKER)
@@ -170,7 +170,7 @@ def _skeleton(event: ScaleUp, template: Template, deadline: int, *, gated: bool)
 
 
 def _check_size(made: PodPlan) -> None:
-    """Against the largest Pod of the plan. What the API server would refuse, no worker should try."""
+    """Check the largest Pod of the plan, so that no worker tries what the API server would refuse."""
     last = made.event.pod_count - 1
     try:
         made.name(last, made.max_retries)
@@ -192,7 +192,7 @@ def _env(**values: str) -> list[JsonObject]:
 
 
 def _away_from(node: str, affinity: Mapping[str, Any]) -> JsonObject:
-    """``affinity``, and a preference for any other node, as strong as one preference can be."""
+    """``affinity`` and, at the highest weight, a preference for any other node than ``node``."""
     term = {"key": "kubernetes.io/hostname", "operator": "NotIn", "values": [node]}
     of_nodes = affinity.get("nodeAffinity") or {}
     preferred = [

@@ -1,7 +1,7 @@
 """Finds what the Pod Security Standard "restricted" would refuse in a Pod.
 
-Follows the published standard: its baseline and restricted profiles, for Linux Pods. The API server decides;
-this is for a precise warning before the first Pod is created.
+It follows the published standard's baseline and restricted profiles for Linux Pods. The API server decides;
+this module serves only for a precise warning before the first Pod is created.
 """
 
 from __future__ import annotations

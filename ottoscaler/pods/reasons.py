@@ -1,4 +1,4 @@
-"""Every status and reason that the results stream can tell, in Markdown for docs/results.md."""
+"""Every status and reason that the results stream can have, in Markdown for docs/results.md."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def render_statuses() -> str:
 
 
 def render_reasons() -> str:
-    """The reasons, from the failure table: each with its causes, and whether they are tried again."""
+    """The reasons, from the failure table: each with its causes, and whether the worker is tried again."""
     return markdown(("reason", "status", "causes", "tried again"), map(_shown_row, Reason))
 
 

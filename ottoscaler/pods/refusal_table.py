@@ -1,9 +1,9 @@
-"""The table of refusals: what the API server says instead of creating a Pod, and what that means. Data.
+"""The table of refusals, as data: what the API server says instead of creating a Pod, and what that means.
 
-The first row that fits decides, so the order is part of the table. What an admission webhook says stands
-first: its troubles are one policy's, not the API server's, however alike the words are. Words are compared
-without regard to case; those of an internal error have a space or a colon in them, which no image, name or
-label of a producer's can bring into a message.
+The first row that fits decides, so the order matters. The rows for admission webhooks come first: a webhook's
+errors may read like the API server's, but concern one policy only. Case is ignored when words are compared.
+The words of an internal error have a space or a colon in them, so that no image, name or label of a producer
+can contain them.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ class Means(Enum):
 
 @dataclass(frozen=True)
 class Refusal:
-    """One line of the table. ``statuses`` may end in ``xx``; what is empty fits always.
+    """One row of the table. ``statuses`` may end in ``xx``. An empty field fits always.
 
-    ``words`` and ``besides``: the message holds at least one of each.
+    The row fits if the message holds at least one of ``words`` and at least one of ``besides``.
     """
 
     statuses: str
@@ -39,8 +39,8 @@ class Refusal:
     besides: tuple[str, ...] = ()
 
 
-OVERDUE = "request did not complete within"  # of the API server's own time limit
-# What an internal error looks like, whatever status it is wrapped in: 403 for one inside an admission plugin.
+OVERDUE = "request did not complete within"  # the API server says this at its own time limit
+# The words of an internal error. Its status may be any: an error inside an admission plugin comes as 403.
 _INTERNAL = (
     "rpc error:", "etcdserver: ", "no leader", "leader changed", "context deadline exceeded",
     "context canceled", "connection refused", "connection reset", "connection timed out", "broken pipe",
@@ -50,7 +50,7 @@ _INTERNAL = (
     "transport is closing", "database space exceeded", "apiserver is shutting down",
     "use of closed network connection", "http2: ",
 )  # fmt: skip
-# A cluster's own policies, which may quote anything of a Pod, its metadata too.
+# The words of a cluster's own policies. They may quote any part of a Pod, metadata included.
 _ADMISSION = (
     "admission webhook", "failed calling webhook", "failed to call webhook", "validatingadmissionpolicy ",
 )  # fmt: skip
@@ -83,19 +83,19 @@ REFUSALS: tuple[Refusal, ...] = (
 
 
 def refusal(status: int, reason: str, message: str) -> Refusal:
-    """The row for an answer of the API server's own to a create. Any thread; pure."""
+    """The row for the API server's own answer to a create. Any thread; pure."""
     told = message.lower()
     return next(row for row in REFUSALS if _fits(row, status, reason, told))
 
 
 def is_internal(message: str) -> bool:
-    """Whether the words show an error inside the API server, whatever was asked and whatever the status."""
+    """Whether the words show an error inside the API server. Neither the request nor the status matters."""
     told = message.lower()
     return any(words in told for words in _INTERNAL) and not is_policy(message)
 
 
 def is_policy(message: str) -> bool:
-    """Whether an answer's words are a webhook's or a policy's, or about one: it concerns one create only."""
+    """Whether an answer is a webhook's or a policy's, or is about one. It then concerns one create only."""
     told = message.lower()
     return any(words in told for words in _ADMISSION)
 
@@ -114,7 +114,7 @@ def _is(status: int, shown: str) -> bool:
 
 
 def render_refusals() -> str:
-    """docs/failures.md: the table in Markdown, row for row in the order in which it is read."""
+    """The table in Markdown for docs/failures.md, with the rows in the order in which they are tried."""
     head = ("status", "reason", "saying", "what it is", "what becomes of it")
     words = ", ".join(f'"{words.strip()}"' for words in _INTERNAL)
     return markdown(head, map(_shown_row, REFUSALS)) + f"\nWords of an internal error: {words}.\n"

@@ -1,4 +1,4 @@
-"""Unambiguous YAML: one document, no duplicate keys, only what JSON can express, and bounded."""
+"""Unambiguous YAML: one document, no duplicate keys, only what JSON can express, and of limited size."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def load(text: str, wrong: list[str]) -> JsonObject | None:
         return None
     before = len(wrong)
     _walk(loaded, "", [0], 0, wrong)
-    # Through JSON and back, so that no two places share one object through an alias.
+    # Going through JSON makes copies, so that no two places share one object through an alias.
     return json.loads(json.dumps(loaded)) if len(wrong) == before else None
 
 
@@ -47,7 +47,7 @@ class _OnceEach(yaml.SafeLoader):
 
 
 def _walk(value: object, path: str, seen: list[int], depth: int, wrong: list[str]) -> None:
-    """Note what JSON cannot express. ``seen`` counts values, so that cycles and alias bombs end."""
+    """Add to ``wrong`` what JSON cannot express. ``seen`` counts values, to end cycles and alias bombs."""
     seen[0] += 1
     if seen[0] > MAX_NODES or depth > MAX_DEPTH:
         if seen[0] < MAX_NODES + 2:

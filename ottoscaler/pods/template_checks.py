@@ -18,7 +18,7 @@ ENV = PREFIX + "env"  # the env names that a profile accepts
 FIELDS = ("image", "command", "args", "env", "cpu", "memory")  # what a template may accept (DESIGN.md 3.2)
 PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 
-# A name that Kubernetes accepts, or a prefix that ends in "_" and a "*". A bare "*" would be `accepts: "*"`.
+# A name that Kubernetes accepts, or a prefix with "_" and "*" at its end. For all names, use `accepts: "*"`.
 _ENV_PATTERN = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*(_\*)?")
 
 # Fields that Ottoscaler sets itself, with the reason for the operator.
@@ -58,7 +58,7 @@ def _check_metadata(meta: object, wrong: list[str]) -> None:
     if not isinstance(meta, dict):
         wrong.append("metadata must be a map")
         return
-    # Name and namespace are ignored, not refused, so that kubectl can check a template as a Pod.
+    # Name and namespace are ignored and not refused, so that kubectl can check a template as a Pod.
     unknown = sorted(meta.keys() - {"name", "namespace", "labels", "annotations"})
     wrong += [f"metadata.{key} cannot be set: only labels and annotations can" for key in unknown]
     for field in ("labels", "annotations"):
@@ -75,7 +75,7 @@ def _check_metadata(meta: object, wrong: list[str]) -> None:
 
 def _is_ours(name: str, value: str, field: str) -> bool:
     if field == "labels":
-        # The values that every worker gets anyway are harmless, and a running Pod's YAML has them.
+        # The values that every worker gets anyway are harmless. A running Pod's YAML has them.
         return OWN_LABELS.get(name, value) != value or name.startswith(PREFIX)
     return name.startswith(PREFIX) and name not in (ACCEPTS, ENV)
 

@@ -1,6 +1,6 @@
-"""The files of a directory of Pod templates: what they hold, and what tells that they have changed.
+"""Reads the files of a directory of Pod templates, and finds out whether they have changed.
 
-No other module of this package reads files, but for the built-in template.
+No other module of this package reads files, except for the built-in template.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from ottoscaler.errors import BadTemplate
 
-MAX_FILE_BYTES = 256 * 1024  # a Pod with its status must stay below etcd's 1.5 MiB
+MAX_FILE_BYTES = 256 * 1024  # because a Pod with its status must stay below etcd's 1.5 MiB
 MAX_FILES = 500  # profiles; a ConfigMap holds 1 MiB in all
 MAX_TOLD = 1000  # characters of an invalid template's problems in a dead letter; the log has all of them
 DEFAULT = "default"
@@ -22,8 +22,8 @@ _PROFILE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 @dataclass
 class TemplateFiles:
-    """What a directory holds. ``texts`` has each profile's file name and text, ``broken`` the reason if
-    none."""
+    """What a directory holds. ``texts`` has each profile's file name and text. ``broken`` has, for a profile
+    without a text, the reason."""
 
     texts: dict[str, tuple[str, str]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
@@ -37,7 +37,8 @@ class TemplateFiles:
 
 
 def read_files(directory: str) -> TemplateFiles:
-    """Follows links, because ConfigMap mounts are symbolic links. Raises ``BadTemplate``."""
+    """Read a directory's files. Links are followed, because ConfigMap mounts are symbolic links. Raises
+    ``BadTemplate`` if the directory cannot be used."""
     try:
         names = sorted(name for name in os.listdir(directory) if not name.startswith("."))
     except OSError as error:
@@ -79,8 +80,8 @@ def _text(path: str) -> str:
 
 
 def status_of(directory: str) -> object:
-    """What differs once a file was added, removed or written, or a link leads elsewhere. Follows links, opens
-    nothing, raises nothing."""
+    """The files' status: a value that differs once a file was added, removed or written, or a link leads
+    elsewhere. It follows links, opens no file and raises nothing."""
     try:
         names = sorted(os.listdir(directory))[: MAX_FILES * 2]
     except OSError as error:

@@ -2,8 +2,8 @@
 
 A template that could break what Ottoscaler promises about its Pods (names, labels, ``restartPolicy: Never``,
 deadlines) is refused, and every problem of every file is named at once. ``check`` asks the API server about
-the rest by a dry run. An invalid profile affects only its own events. An unreadable directory or an invalid
-default stops the start. ``live_templates`` follows what changes afterwards.
+the rest by a dry run. An invalid profile affects only its own events. With an unreadable directory or an
+invalid default, the service does not start. ``live_templates`` handles later changes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ottoscaler.pods.template_checks import ACCEPTS, ENV, FIELDS, check, split_w
 from ottoscaler.pods.template_files import DEFAULT, TemplateFiles, read_files, status_of
 from ottoscaler.pods.view import WORKER
 
-BY_DEFAULT = "env,cpu,memory"  # accepted by a profile without the annotation
+BY_DEFAULT = "env,cpu,memory"  # what a profile without the annotation accepts
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Template:
 
     @property
     def worker(self) -> JsonObject:
-        """Its container named ``worker``."""
+        """The template's container named ``worker``."""
         found: JsonObject = next(c for c in self.pod["spec"]["containers"] if c["name"] == WORKER)
         return found
 
@@ -51,10 +51,10 @@ class Template:
 
 
 class TemplateSource(Protocol):
-    """Who knows a profile's template."""
+    """Has the templates of profiles."""
 
     def get(self, profile: str) -> Template:
-        """Raises ``BadEvent`` with the reason where there is none. Any thread."""
+        """The template of a profile. Raises ``BadEvent`` with the reason if there is none. Any thread."""
 
 
 class TemplateChoice(TemplateSource, Protocol):
@@ -70,7 +70,7 @@ class Templates:
 
     by_profile: Mapping[str, Template]
     warnings: tuple[str, ...] = ()
-    problems: tuple[str, ...] = ()  # each with its file's name: what cannot be used, or is not read
+    problems: tuple[str, ...] = ()  # about files that cannot be used or are not read; each names its file
     broken: Mapping[str, str] = field(default_factory=dict)  # profile -> why it cannot be used
 
     @property
@@ -79,7 +79,7 @@ class Templates:
 
     @property
     def in_flight(self) -> Templates:
-        """They do not change, so they are the same for events in flight."""
+        """The templates for events in flight: the same ones, since they do not change."""
         return self
 
     def get(self, profile: str) -> Template:
@@ -95,7 +95,7 @@ class Templates:
 
 @dataclass(frozen=True)
 class TemplateDirectory:
-    """Where templates come from. ``path`` is empty for the built-in one alone.
+    """Where templates come from. With an empty ``path``, there is only the built-in one.
 
     A worker container that names no image gets ``agent_image``. A template that names another ``namespace``
     causes a warning. Calls block on the file system.
@@ -106,12 +106,13 @@ class TemplateDirectory:
     namespace: str = ""
 
     def status(self) -> object:
-        """What differs once the files have changed. Raises nothing."""
+        """The files' status: a value that differs once the files have changed. Raises nothing."""
         return status_of(self.path) if self.path else None
 
     def read(self) -> Templates:
-        """What the directory holds now. The built-in template is ``default`` if it has no other; a broken
-        default is missing from the result. Raises ``BadTemplate`` if the directory cannot be used."""
+        """The directory's templates as they are now. If it has no default, the built-in template is
+        ``default``; if its default is broken, the result has none. Raises ``BadTemplate`` if the directory
+        cannot be used."""
         found = read_files(self.path) if self.path else TemplateFiles()
         builtin = DEFAULT not in found.texts and DEFAULT not in found.broken
         if builtin:
@@ -139,7 +140,7 @@ class TemplateDirectory:
 
 
 def load_templates(directory: str | None, *, agent_image: str, namespace: str = "") -> Templates:
-    """Read the templates of a directory at the start, or the built-in one alone.
+    """Read the templates at the start: those of a directory, or only the built-in one.
 
     Raises ``BadTemplate``, with every problem of every file, if the directory or the default cannot be used.
     """

@@ -42,12 +42,12 @@ def judge(
     run_timeout_seconds: float = math.inf,
     pull_grace_seconds: float = GRACE_SECONDS,
 ) -> Judgement:
-    """The verdict on a Pod that exists, and that Ottoscaler has no intent to delete. Any thread; pure.
+    """The verdict on a Pod that exists and that Ottoscaler does not intend to delete. Any thread; pure.
 
-    ``age_seconds`` counts from creation, ``waiting_seconds`` from when :func:`trouble` first gave its
-    present answer, ``running_seconds`` from the worker container's start. A terminal Pod gets a final
-    verdict at once, whatever the times, and so does a worker that ended with 0. A Pod being deleted is waited
-    for: it is its node's turn.
+    ``age_seconds`` counts from the Pod's creation, ``waiting_seconds`` from when :func:`trouble` first gave
+    its present answer, and ``running_seconds`` from the worker container's start. A terminal Pod gets a final
+    verdict at once, whatever the times are. So does a Pod whose worker ended with 0. A Pod that is being
+    deleted gets the verdict to wait, since its node must act next.
     """
     if view.deleting and not view.terminal and view.exit_code != 0:
         return WAIT
@@ -62,13 +62,13 @@ def judge(
 
 
 def vanished(view: PodView | None) -> Judgement:
-    """The verdict on a Pod that is gone from the API without a record, by the last view of it, if any.
+    """The verdict on a Pod that is gone from the API without a record. ``view`` is its last one, if any.
 
-    Evidence comes before deletion, so it was somebody else: an infrastructure failure, unless the worker was
-    seen to end before. Any thread; pure.
+    Ottoscaler keeps a record before it deletes a Pod, so somebody else deleted this one. That is an
+    infrastructure failure, unless the worker was seen to end before. Any thread; pure.
     """
     if view is not None and view.ended:
-        # No container of it runs any more, so it is judged as a Pod that failed with this end.
+        # None of its containers runs any more, so it is judged as a failed Pod whose worker ended like this.
         gone = view if view.terminal else replace(view, phase=Phase.FAILED)
         return judge(gone, age_seconds=0.0, waiting_seconds=0.0)
     if view is not None and view.disruption:
@@ -78,7 +78,7 @@ def vanished(view: PodView | None) -> Judgement:
 
 
 def refused(error: KubernetesError) -> Judgement:
-    """The judgement on a worker whose Pod the API server will not create, or will not let start."""
+    """The verdict on a worker whose Pod the API server does not create, or does not let start."""
     reason = Reason.REJECTED if error.status else Reason.PENDING_TIMEOUT  # 0: there was no answer at all
     if isinstance(error, QuotaExceeded):
         reason = Reason.QUOTA
@@ -86,9 +86,9 @@ def refused(error: KubernetesError) -> Judgement:
 
 
 def trouble(view: PodView) -> str:
-    """The kind of trouble for which a Pod waits, to be timed by the caller; empty where there is none.
+    """What keeps a Pod waiting, as a reason of a result; empty if nothing does. The caller times it.
 
-    The reason in the end, not the kubelet's word: ErrImagePull and ImagePullBackOff take turns.
+    It is not the kubelet's own word, because that alternates, as between ErrImagePull and ImagePullBackOff.
     """
     for row in _rows((Stage.WAITING,)):
         if _fits(row, view):
@@ -97,12 +97,12 @@ def trouble(view: PodView) -> str:
 
 
 def is_telling(view: PodView) -> bool:
-    """Whether the words of a wait say more than that the kubelet will try again later."""
+    """Whether a waiting Pod's message says more than that the kubelet will try again later."""
     return bool(_BACK_OFF.sub("", view.waiting_message).strip(" :"))
 
 
 def cut(text: str, limit: int = MAX_MESSAGE) -> str:
-    """``text`` in at most ``limit`` bytes of UTF-8, no character halved."""
+    """``text`` in at most ``limit`` bytes of UTF-8. No character is cut in half."""
     # A lone surrogate, which JSON can carry and UTF-8 cannot, becomes a question mark.
     raw = text.encode(errors="replace")
     if len(raw) <= limit:
@@ -119,13 +119,13 @@ def _stages(view: PodView, *, late: bool, too_long: bool) -> tuple[Stage, ...]:
             stages += (Stage.DELETED_BY_OTHERS,)
         return stages if view.started else (*stages, Stage.NEVER_STARTED)
     if view.exit_code is not None:
-        # A sidecar runs on, but what the event asked for is done. While the whole Pod is being evicted, a
-        # failure may be the eviction's work: what the Pod shows in the end will tell.
+        # A sidecar still runs, but the worker has ended. If the whole Pod is being evicted, the eviction may
+        # have caused the worker's failure: the Pod's final state will tell.
         return () if view.disruption and view.exit_code else (Stage.ENDED,)
     if view.phase is Phase.UNKNOWN:
-        return ()  # its node is not heard of, which means wait
+        return ()  # no row: wait, since its node is silent
     stages = (Stage.WAITING,)
-    # A Pod is Pending also while its worker runs beside a sidecar that cannot start.
+    # A Pod may also be Pending while its worker runs, beside a sidecar that cannot start.
     if late and view.phase is Phase.PENDING and not view.started:
         stages += (Stage.OVERDUE,)
     return (*stages, Stage.TOO_LONG) if too_long and view.started else stages
@@ -194,7 +194,7 @@ def _needs_root(told: str, view: PodView) -> bool:
 
 
 def render_table() -> str:
-    """docs/failures.md: the table in Markdown, row for row in the order in which it is read."""
+    """The table in Markdown for docs/failures.md, with the rows in the order in which they are tried."""
     head = ("Pod", "what it shows", "one of", "status", "reason", "verdict", "in words")
     without = (
         (status, f"`{reason.value}`", verdict, words) for reason, status, verdict, words in WITHOUT_A_POD

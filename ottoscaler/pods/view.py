@@ -1,7 +1,7 @@
-"""From a Pod as the API server sends it to the few words that Ottoscaler keeps of it.
+"""Reads a Pod as the API server sends it, and keeps the little that Ottoscaler needs of it.
 
-Runs once for every watch event, so it looks only at what it needs. Nothing here raises: a Pod may
-come from any hand and any version of Kubernetes, and a field of an unexpected kind counts as missing.
+This runs once for every watch event, so it looks only at what it needs. Nothing here raises: anybody and any
+version of Kubernetes may have written the Pod, and a field of an unexpected type counts as missing.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from ottoscaler.pods.labels import GATED, OWN_LABELS, OWNER, PREFIX, worker_in
 
 WORKER = "worker"  # the container that an event is about (DESIGN.md 3.4)
 
-MOST_METADATA = 2048  # characters that are kept of it: each Pod may carry a hundred thousand
-MOST_WORKERS = 4096  # that are remembered by their labels
+MOST_METADATA = 2048  # characters of a Pod's metadata that are kept: it may have a hundred thousand
+MOST_WORKERS = 4096  # workers whose parsed names and labels are kept
 
 _INSTANCE, _INSTALLATION = PREFIX + "instance", PREFIX + "installation"
 _TASK_ID, _METADATA = PREFIX + "task-id", PREFIX + "metadata"
@@ -27,13 +27,13 @@ _PHASES = {phase.value: phase for phase in Phase}
 _BENIGN = ("", "ContainerCreating", "PodInitializing")  # waiting reasons of a start that goes well
 _CALM = ("", "")
 _NEVER = "1970-01-01T00:00:00Z"  # what runtimes report for a container that they could not start
-_KILLED = (137, 143)  # by SIGKILL and SIGTERM, as the others are once one has failed
+_KILLED = (137, 143)  # exit codes of SIGKILL and SIGTERM, which end the other containers once one has failed
 _EVENT_ID = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
 _COUNT = re.compile(r"[0-9]{1,9}")
 
 
 def parse_pod(obj: JsonObject) -> PodView:
-    """What ``obj`` shows, read leniently. Any thread; some 10 microseconds. Never raises."""
+    """What the Pod ``obj`` shows. Any thread; some 10 microseconds. Never raises."""
     obj = _object(obj)
     meta, spec, status = _object(obj.get("metadata")), _object(obj.get("spec")), _object(obj.get("status"))
     name = _text(meta, "name")
@@ -141,8 +141,8 @@ def _worker(event_id: str, index: str, attempt: str) -> WorkerId | None:
 def _failed_beside(
     status: JsonObject, containers: Sequence[JsonObject], worker: JsonObject
 ) -> tuple[str, str]:
-    """Reason and message of the container that failed the Pod, where it was not the worker: the first to fail
-    by its node's clock, and one that was killed only where no other failed."""
+    """Reason and message of the container that failed the Pod, if that was not the worker. It is the first
+    that failed, by its node's clock. One that was killed counts only if no other container failed."""
     if _object(_object(worker.get("state")).get("terminated")).get("exitCode"):
         return "", ""
     failed = []
@@ -164,9 +164,9 @@ def _failed_beside(
 
 
 def _waiting(status: JsonObject, worker: JsonObject, state: JsonObject) -> tuple[str, str]:
-    """What keeps the worker from its start: the first reason to worry about, the worker's before an init
-    container's; else why the worker waits. A kubelet starts a container whatever becomes of those beside it,
-    so their waits keep the worker from nothing."""
+    """Reason and message of what keeps the worker from its start. The first abnormal reason counts: the
+    worker's, then those of init containers. Without one, it is why the worker waits. Sidecars are not looked
+    at: a kubelet starts a container even if those beside it cannot start."""
     calm = _CALM
     if state.get("running") or state.get("terminated"):
         return calm
