@@ -1,4 +1,4 @@
-"""What the functions that declare subcommands share: the kinds of their arguments, and how one is added."""
+"""What the declarations of subcommands share: the types of their arguments, and how to add a subcommand."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import re
 from typing import TypeAlias
 
 LONGEST_WORD_SHOWN = 80  # characters of a wrong word that an error repeats
-MOST_DIGITS = 9  # of an index or a number of entries
+MOST_DIGITS = 9  # digits of an index or of a number of entries
 _ID = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")  # two numbers below 2**64, as Redis writes them
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def command(commands: Commands, name: str, summary: str, text: str) -> argparse.ArgumentParser:
-    """Add a subcommand. Its namespace's ``complain`` ends with its own usage and exit code 2."""
+    """Add a subcommand. Its namespace has ``complain``, which prints its usage and exits with 2."""
     made = commands.add_parser(
         name,
         help=summary,
@@ -28,7 +28,7 @@ def command(commands: Commands, name: str, summary: str, text: str) -> argparse.
 
 
 def positive(text: str) -> float:
-    """Seconds."""
+    """Reads a number of seconds above 0."""
     try:
         value = float(text)
     except ValueError:
@@ -39,28 +39,28 @@ def positive(text: str) -> float:
 
 
 def count(text: str) -> int:
-    """How many to show."""
+    """Reads how many entries to show."""
     if not _digits(text) or not 0 < int(text) <= 1_000_000:
         raise argparse.ArgumentTypeError(f"{_shown(text)} is not an integer from 1 to 1000000")
     return int(text)
 
 
 def index(text: str) -> int:
-    """A worker's index."""
+    """Reads a worker's index."""
     if not _digits(text):
         raise argparse.ArgumentTypeError(f"{_shown(text)} is not an index, which is an integer from 0")
     return int(text)
 
 
 def entry_id(text: str) -> str:
-    """An id as Redis writes it."""
+    """Reads an entry's id, in the form that Redis writes."""
     if not _ID.fullmatch(text):
         raise argparse.ArgumentTypeError(f"{_shown(text)} is not an id such as 1717430400000-0")
     return text
 
 
 def task(text: str) -> str:
-    """A task's id."""
+    """Reads a task's id."""
     if not text:
         raise argparse.ArgumentTypeError("an empty task id names no task")
     return text

@@ -1,4 +1,4 @@
-"""What the command line understands. Each subcommand has a function here and a module of its own name."""
+"""Declares the command line. Each subcommand has a function here and a module of its own name."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ examples:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The whole command line."""
+    """The parser for the whole command line."""
     top = argparse.ArgumentParser(
         prog="ottoscaler",
         description="Turns events on a Redis Stream into worker Pods on Kubernetes.",
@@ -209,9 +209,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
-    """The arguments; ends with exit code 2 where they are wrong."""
+    """Parse ``argv``. Wrong arguments end the process with exit code 2."""
     arguments, rest = parser().parse_known_args(argv)
-    # argparse takes a list of values in one run only; people write `send scale_up --wait pod_count=1`.
+    # argparse finds a list of values only in one piece, but people write `send scale_up --wait pod_count=1`.
     if rest and not any(word.startswith("-") for word in rest):
         if arguments.command == "send":
             arguments.fields, rest = [*arguments.fields, *rest], []

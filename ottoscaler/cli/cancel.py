@@ -1,4 +1,4 @@
-"""``cancel``: a scale_down of a task that is waited for."""
+"""``cancel``: sends a scale_down of a task and waits for its end."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ottoscaler.client import Client
 
 
 def main(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """0: the task's workers are gone, though there may have been none; 1: they may not be."""
+    """Returns 0 if the task's workers are gone, also if there were none, and 1 if they may still be there."""
     with Client.from_environment(environ) as client:
         event_id = client.cancel(arguments.task, keep_running=arguments.keep_running, wait=False)
         print(event_id, flush=True)

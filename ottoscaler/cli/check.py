@@ -1,4 +1,4 @@
-"""``check``: tests whether the service would work with these settings from here. Changes nothing."""
+"""``check``: tests whether the service would work from here with these settings. It changes nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ottoscaler.errors import BadSettings, BadTemplate
 from ottoscaler.events.images import ImagePolicy
 from ottoscaler.pods.templates import Templates, load_templates
 
-# Each request has its own timeout; this one covers a name server or a credential plugin that hangs.
+# Each request has its own timeout. This one is for a name server or a credential plugin that hangs.
 WHOLE_CHECK_SECONDS = 90.0
 SCHEMA_VERSION = 1
 LONGEST_LINE = 1000  # characters of one finding
@@ -27,7 +27,8 @@ Json = dict[str, Any]
 
 
 class Report:
-    """Prints findings as they come, and counts them; ``as_json`` keeps them for ``document``. One thread."""
+    """Prints findings as they come, and counts them. With ``as_json``, it keeps them for ``document``
+    instead. For one thread."""
 
     def __init__(self, *, as_json: bool = False) -> None:
         self.counts: dict[Level, int] = {"ok": 0, "warning": 0, "problem": 0}
@@ -43,7 +44,7 @@ class Report:
         print(f"  {word}  {finding.subject:<11}  {safe(finding.text, LONGEST_LINE)}", flush=True)
 
     def document(self, settings: Settings | None) -> Json:
-        """All of it, as docs/cli.md has it; ``settings`` is None where they cannot be read."""
+        """The whole report, as docs/cli.md describes it. ``settings`` is None if they cannot be read."""
         rows = [] if settings is None else config.describe(settings)
         defaults = _defaults()
         return {
@@ -60,7 +61,8 @@ class Report:
 
 
 def main(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """0: no problem, 1: something does not work, 2: the service would not start with these settings."""
+    """Returns 0 if there is no problem, 1 if something does not work, and 2 if the service would not start
+    with these settings."""
     report = Report(as_json=arguments.json)
     settings = None
     try:

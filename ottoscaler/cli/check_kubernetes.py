@@ -1,4 +1,4 @@
-"""What ``check`` asks Kubernetes: does it answer, are we permitted, would it accept our Pods."""
+"""What ``check`` asks Kubernetes: whether it answers, what it permits, and if our Pods are valid."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ottoscaler.pods.templates import Templates
 VERBS = ("create", "get", "list", "watch", "delete")  # all that the service does to Pods
 CONNECTIONS = 2
 INSTALLATIONS_NAMED = 3
-DRY_RUNS = 50  # templates tried; each takes a few ms, admission webhooks some more
+DRY_RUNS = 50  # how many templates are tried; each takes a few ms, and more with admission webhooks
 
 
 GATES_SINCE = (1, 27)  # on by default: Pods are held by scheduling gates
@@ -35,7 +35,7 @@ def is_at_least(version: str, first: tuple[int, int]) -> bool:
 
 
 class KubernetesCheck:
-    """Asks step by step. ``installation`` is what Redis keeps: '' if none yet, ``None`` if unknown."""
+    """Asks step by step. ``installation`` is the id that Redis keeps: '' if none yet, ``None`` if unknown."""
 
     def __init__(self, settings: Settings, templates: Templates | None, installation: str | None) -> None:
         self._settings = settings
@@ -50,7 +50,7 @@ class KubernetesCheck:
         )
 
     def findings(self) -> Iterator[Finding]:
-        """Yields each finding as soon as it is known. Ends when the API server does not answer."""
+        """Yields each finding as soon as it is known. Ends early if the API server does not answer."""
         try:
             version = self._pods.version()
             yield Finding("ok", "kubernetes", f"{self._access.host} answers: {version}")
@@ -82,7 +82,7 @@ class KubernetesCheck:
         return "the pod's environment" if in_cluster() else "~/.kube/config"
 
     def _permissions(self) -> Generator[Finding, None, dict[str, bool]]:
-        """Returns what is allowed."""
+        """Yields findings, and returns for each verb whether it is allowed."""
         namespace = self._settings.namespace
         verbs = (*VERBS, "patch") if self._settings.start_gate == "true" else VERBS
         allowed = {verb: self._pods.may(verb)[0] for verb in verbs}
@@ -152,7 +152,7 @@ class KubernetesCheck:
         return Finding("ok", "templates", f"{profile}: the API server would accept its Pod")
 
     def _others(self) -> Iterator[Finding]:
-        """Pods with our instance's labels that an installation on another Redis created."""
+        """Findings about Pods with our instance's labels that an installation on another Redis created."""
         pods, _ = self._pods.list(selector(self._settings.instance))
         if self._installation is None:
             yield Finding(
@@ -179,8 +179,8 @@ class KubernetesCheck:
         )
 
     def _cleanup(self, installations: list[str]) -> str:
-        """The command that deletes the Pods of these; they are label values, so a shell takes them as they
-        are."""
+        """The shell command that deletes these installations' Pods. The names are label values, so they need
+        no quotes."""
         if not installations:
             return f"kubectl delete pods -n {self._settings.namespace} NAME..."
         one = f"={installations[0]}"

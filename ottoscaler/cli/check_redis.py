@@ -1,4 +1,4 @@
-"""What ``check`` asks Redis: does it answer, is it durable, are our keys free. Reads only."""
+"""What ``check`` asks Redis: whether it answers, is durable, and has our keys free. It only reads."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from ottoscaler.errors import RedisError
 from ottoscaler.ledger.identity import kept_installation
 from ottoscaler.ledger.redis_client import RedisClient
 
-MOST_EVENTS = 1000  # in flight, whose namespaces are looked at
-OLDEST_VERSION = (6, 2)  # XAUTOCLAIM's year, and the oldest that the tests run against (DESIGN.md section 6)
+MOST_EVENTS = 1000  # events in flight whose namespaces are looked at
+OLDEST_VERSION = (6, 2)  # the first with XAUTOCLAIM, and the oldest that is tested (DESIGN.md section 6)
 
-# Below our prefix; the streams beside them are named by settings.
+# The types of the keys below our prefix. The names of the streams are settings.
 KINDS = {
     "installation": "string",
     "low-water": "string",
@@ -38,7 +38,7 @@ KINDS = {
 
 
 class RedisCheck:
-    """Asks step by step. ``installation`` is known afterwards; ``None`` if it could not be read."""
+    """Asks step by step. Afterwards ``installation`` is known, or ``None`` if it could not be read."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -46,7 +46,7 @@ class RedisCheck:
         self.installation: str | None = None
 
     def findings(self) -> Iterator[Finding]:
-        """Yields each finding as soon as it is known. Ends when Redis does not answer."""
+        """Yields each finding as soon as it is known. Ends early if Redis does not answer."""
         try:
             yield from self._ask()
         except RedisError as error:
@@ -72,7 +72,7 @@ class RedisCheck:
                 yield Finding(
                     "ok", "redis", f"it is a Redis Cluster, and our streams share the hash tag {tag!r}"
                 )
-                kept_installation(self._redis)  # which leads to the node that serves them
+                kept_installation(self._redis)  # this also connects to the node that serves the keys
                 info = self._info() or info
             yield from trust(info)
         yield from self._names()
@@ -92,7 +92,7 @@ class RedisCheck:
         return dict(line.split(":", 1) for line in lines if ":" in line and not line.startswith("#"))
 
     def _names(self) -> Iterator[Finding]:
-        """Keys with our names but another type: every script would refuse to write."""
+        """Findings about keys with our names but another type: no script would write to them."""
         settings, prefix = self._settings, self._redis.prefix
         names = {
             settings.redis_stream: "stream",
@@ -126,7 +126,7 @@ class RedisCheck:
             )
 
     def _namespaces(self) -> Iterator[Finding]:
-        """Events in flight whose workers run in another namespace than NAMESPACE says now."""
+        """Findings about events in flight whose workers run in another namespace than NAMESPACE."""
         ids = sorted(self._redis.command("SMEMBERS", f"{self._redis.prefix}events"))[:MOST_EVENTS]
         names = self._redis.pipeline([("HGET", f"{self._redis.prefix}event:{i.decode()}", "ns") for i in ids])
         counts = Counter(name.decode() for name in names if name is not None)

@@ -11,7 +11,7 @@ from ottoscaler.telemetry.metric_specs import TYPES
 
 
 def main(arguments: argparse.Namespace, _environ: Mapping[str, str]) -> int:
-    """0: the script is on standard output; 1: the package that writes it is missing."""
+    """Returns 0 if the script is on standard output, and 1 if the package that writes it is missing."""
     try:
         import shtab
     except ImportError:
@@ -25,9 +25,10 @@ def main(arguments: argparse.Namespace, _environ: Mapping[str, str]) -> int:
 
 
 def _in_one_line_each(parser: argparse.ArgumentParser) -> None:
-    """Leave each subcommand its summary: shtab shows a description's first line, which ends in mid-sentence.
+    """Keep only the summary of each subcommand. shtab shows the first line of a description, which would end
+    in the middle of a sentence.
 
-    ``send`` gets the types as choices here alone, because the event's own rules say better what is wrong.
+    Only here does ``send`` get the event types as choices. In use, the event's own rules give better errors.
     """
     for action in parser._actions:
         if action.dest == "type":

@@ -1,4 +1,4 @@
-"""``dead``: the events that could not be carried out, to be looked at, sent again or dropped."""
+"""``dead``: shows events that could not be carried out, sends them again, or drops them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ottoscaler.status.dead_letters import DeadLetters
 
 SCHEMA_VERSION = 1
 DROPPED_AT_ONCE = 500
-LONGEST_ERROR = 120  # characters in the table; --json has it all
+LONGEST_ERROR = 120  # characters of an error in the table; --json has all of it
 
 _WORDS = {
     "gone": "no longer exists",
@@ -27,7 +27,7 @@ _WORDS = {
 
 
 def main(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """0: done; 1: Redis is unavailable, or some ids could not be processed."""
+    """Returns 0 if all is done, and 1 if Redis is unavailable or some ids could not be processed."""
     settings = redis_settings(environ)
     box = DeadLetters(RedisClient(settings), settings)
     try:

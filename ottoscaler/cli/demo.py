@@ -1,7 +1,7 @@
-"""``demo``: three events on the terminal, on the embedded local cluster.
+"""``demo``: shows three events on the terminal, run by the embedded local cluster.
 
-A local API server whose kubelet really runs the commands, a Redis, and the service as its own process.
-Nothing is left running at the end, however it ends.
+It starts a local API server whose kubelet really runs the commands, a Redis, and the service as a process of
+its own. Nothing is left running afterwards, however the demo ends.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ottoscaler.local import LocalCluster
 from ottoscaler.local.service import Service, ServiceFailed
 from ottoscaler.pods.labels import selector
 
-SCENE_SECONDS = 40.0  # for one scene, which takes some 5 s
+SCENE_SECONDS = 40.0  # the limit for one scene, which takes some 5 s
 FRAME_SECONDS = 0.15
 SLOTS = 10
 
@@ -53,13 +53,14 @@ SCENES = (
 
 
 class _Ended(OttoscalerError):
-    """Ctrl-C, or a scene that took too long."""
+    """The demo ends early: by Ctrl-C, or because a scene took too long."""
 
 
 def demo(environ: Mapping[str, str], *, stay: bool = False) -> int:
-    """Play the scenes: 0 if every scene ended as expected, 1 if not, 130 for Ctrl-C.
+    """Play the scenes. Returns 0 if every scene ended as expected, 1 if not, and 130 after Ctrl-C.
 
-    With ``stay`` everything is kept up at the end, so that the status page can be looked at, until Ctrl-C.
+    With ``stay``, everything keeps running after the scenes until Ctrl-C, so that one can look at the status
+    page.
     """
     begun = time.monotonic()
     signal.signal(signal.SIGTERM, _interrupt)
@@ -157,9 +158,9 @@ class _Story:
             time.sleep(FRAME_SECONDS)
 
     def _workers(self, event_id: str, total: int) -> list[Worker]:
-        """Each worker as its result tells, else its Pod; one that has neither waits to be created.
+        """Each worker as its result shows it, or else its Pod. A worker that has neither waits to be created.
 
-        The Pods are read first: one that is gone from them has its result by then.
+        The Pods are read before the results, because a worker has its result before its Pod is gone.
         """
         found = {index: Worker.waiting(index) for index in range(total)}
         for view in self._pods.list(selector(self._settings.instance))[0]:

@@ -1,4 +1,4 @@
-"""What the demo shows: a live table on a terminal, plain lines elsewhere."""
+"""What the demo shows: a live table on a terminal, or plain lines if the output is something else."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import TextIO
 
 from ottoscaler.model import Phase, PodView
 
-MOST_ROWS = 6  # workers shown line by line; more are shown as one mark each
+MOST_ROWS = 6  # workers that get a line each; if there are more, each gets one mark
 MARKS = {"waiting": " ", "pending": "·", "running": "▶", "succeeded": "✔", "failed": "✘", "cancelled": "–"}
-# What a Pod's phase means here. A node that says nothing makes it Unknown, and its container may well run.
+# What a Pod's phase means here. A Pod is Unknown if its node is silent; its container may still run.
 _PHASES = {
     Phase.PENDING: "pending",
     Phase.RUNNING: "running",

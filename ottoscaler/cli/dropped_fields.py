@@ -1,4 +1,4 @@
-"""Which fields an API server left out of a Pod: those that it does not know, and did not say so."""
+"""Finds the fields that an API server silently left out of a Pod, since it does not know them."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import Any
 
 
 def dropped(sent: Any, kept: Any, path: str = "") -> list[str]:
-    """Paths of what was sent and is not in what came back. Any thread.
+    """Paths of the fields that are in ``sent`` and not in ``kept``. Any thread.
 
-    Only presence counts, since defaults and admission change values. Empty values, ``false`` and 0 are passed
-    over, for the API server leaves them out of what it writes. Items of a list are found by their names where
-    they have some.
+    Only presence counts, since defaults and admission change values. Empty values, ``false`` and 0 do not
+    count, since the API server leaves them out of its answers. Items of a list are compared by name if they
+    have names.
     """
     found: list[str] = []
     if isinstance(sent, dict) and isinstance(kept, dict):

@@ -11,7 +11,7 @@ from ottoscaler.cli.terminal import age, cut, lively, safe, say
 from ottoscaler.client import Client, DeadLettered, EventResult, WaitTimeout, WorkerResult
 
 BAR_WIDTH = 24
-DRAW_SECONDS = 0.1  # between two redraws: a terminal over ssh takes no more
+DRAW_SECONDS = 0.1  # between two redraws: a terminal over ssh cannot show more
 LONGEST_SENTENCE = 2000
 
 
@@ -19,7 +19,7 @@ class Progress:
     """An event's progress: a bar on a terminal, and a line for each worker. One thread."""
 
     def __init__(self, total: int, stream: TextIO) -> None:
-        self._total = total  # 0: not known, as of a scale_down
+        self._total = total  # 0: not known, as for a scale_down
         self._stream = stream
         self._bar = lively(stream)
         self._begun = time.monotonic()
@@ -28,20 +28,20 @@ class Progress:
         self.ended: dict[str, int] = {"succeeded": 0, "failed": 0, "cancelled": 0}
 
     def worker(self, result: WorkerResult) -> None:
-        """A worker has ended."""
+        """Show that a worker has ended."""
         self.ended[result.status] = self.ended.get(result.status, 0) + 1
         pod = f" {result.pod}" if result.pod else ""
         self.line(f"worker {result.index} {result.status} ({why(result)}){pod}{message(result)}")
 
     def look(self, problem: str) -> None:
-        """It still waits; ``problem`` is why Redis is away, else ''."""
+        """Show that the wait goes on. ``problem`` says why Redis is unavailable, or is ''."""
         if problem and not self._problem:
             self.line(f"Redis is unavailable, trying again: {problem}")
         self._problem = problem
         self.draw()
 
     def line(self, text: str) -> None:
-        """A line of its own, above the bar."""
+        """Print a line above the bar."""
         self.clear()
         print(text, file=self._stream, flush=True)
         self.draw(force=True)
@@ -68,8 +68,8 @@ class Progress:
 
 
 def follow(client: Client, event_id: str, seconds: float | None, total: int = 0) -> EventResult | None:
-    """Wait for the event, a day without ``seconds``, and tell how it ended; ``None`` where it did not succeed
-    or fail but was dead-lettered, or is still running. Raises the other ClientErrors."""
+    """Wait for the event for ``seconds``, or a day without them, and print how it ended. Returns ``None`` if
+    it was dead-lettered or is still running. Raises the other ClientErrors."""
     progress = Progress(total, sys.stderr)
     try:
         result = client.wait(event_id, seconds, on_worker=progress.worker, on_look=progress.look)
@@ -90,7 +90,7 @@ def follow(client: Client, event_id: str, seconds: float | None, total: int = 0)
 
 
 def outcome(result: EventResult) -> str:
-    """How an event ended: ``partial in 3.1s (2 succeeded, 1 failed)``."""
+    """How an event ended, such as ``partial in 3.1s (2 succeeded, 1 failed)``."""
     counts = {"succeeded": result.succeeded, "failed": result.failed, "cancelled": result.cancelled}
     told = [f"{count} {name}" for name, count in counts.items() if count]
     took = "" if result.duration_ms is None else f" in {age(result.duration_ms / 1000)}"
@@ -98,10 +98,10 @@ def outcome(result: EventResult) -> str:
 
 
 def why(result: WorkerResult) -> str:
-    """``Error exit 3``."""
+    """Why a worker failed, such as ``Error exit 3``."""
     return result.reason if result.exit_code is None else f"{result.reason} exit {result.exit_code}"
 
 
 def message(result: WorkerResult) -> str:
-    """A worker's message behind a colon, '' where there is none."""
+    """A colon and the worker's message, or '' if it has none."""
     return f": {safe(result.message)}" if result.message else ""

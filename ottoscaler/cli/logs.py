@@ -1,4 +1,4 @@
-"""``logs``: what is kept of ended workers' logs, and the log of a running one from Kubernetes."""
+"""``logs``: prints the kept logs of ended workers, and the log of a running worker from Kubernetes."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from ottoscaler.model import PodView
 CONNECTIONS = 2
 CONTAINER = "worker"
 _NEEDED = ("KUBECONFIG", "NAMESPACE")
-# Colours stay; what could do more to a terminal is shown as an escape.
+# Sequences for colours stay. All others, which could change more on a terminal, are shown as escapes.
 _STEERS = re.compile(r"\x1b(?!\[[0-9;]{0,40}m)|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f]")
 
 
 def main(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """0: something was there to print; 1: nothing is kept, or the log cannot be followed."""
+    """Returns 0 if there was something to print, and 1 if nothing is kept or the log cannot be followed."""
     if arguments.follow and _followed(arguments.id, arguments.index, environ):
         return 0
     found = False
@@ -38,7 +38,7 @@ def main(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 
 def _followed(event_id: str, index: int | None, environ: Mapping[str, str]) -> bool:
-    """Whether there was a running worker to follow."""
+    """Follow the running worker's log to its end. Returns whether there was such a worker."""
     from ottoscaler.kube.client import PodClient
     from ottoscaler.kube.credentials import Access
     from ottoscaler.kube.log_follow import follow_log
@@ -63,7 +63,7 @@ def _followed(event_id: str, index: int | None, environ: Mapping[str, str]) -> b
 
 
 def _chosen(views: Iterable[PodView], index: int | None) -> PodView | None:
-    """The running worker that is meant, in its last attempt. Raises Failed where several are."""
+    """The last attempt of the running worker that is meant. Raises Failed if it could be several workers."""
     running: dict[int, PodView] = {}
     for view in sorted(views, key=lambda view: view.worker.attempt if view.worker else 0):
         if view.worker is not None and view.running and index in (None, view.worker.index):
@@ -75,7 +75,7 @@ def _chosen(views: Iterable[PodView], index: int | None) -> PodView | None:
 
 
 def _write(pieces: Iterable[bytes]) -> None:
-    """As it is, but to a terminal nothing that could steer it."""
+    """Write the log as it is. On a terminal, replace what could control it."""
     steered = sys.stdout.isatty()
     for piece in pieces:
         if steered:

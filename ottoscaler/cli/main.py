@@ -1,7 +1,7 @@
-"""From arguments to a subcommand, and from its result to an exit code.
+"""Runs the subcommand that the arguments name, and ends with its exit code.
 
-One module for each subcommand, imported only when it is asked for: the service must not wait for what only
-its operator needs.
+Each subcommand has a module, which is imported only when it is used, so that the service does not wait for
+imports that only its operator needs.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from ottoscaler.cli.serve import SIGNALS, complain, end, serve
 from ottoscaler.cli.terminal import write_anything
 from ottoscaler.errors import BadSettings
 
-_MODULES = {"resume": "pause"}  # of the other subcommands, the name is the module's
+_MODULES = {"resume": "pause"}  # every other subcommand has a module of its own name
 
-INTERRUPTED = 130  # as shells have it: 128 and the signal's number
+INTERRUPTED = 130  # 128 plus the signal's number, as in shells
 TERMINATED = 143
 
 
@@ -39,15 +39,15 @@ def run(argv: list[str] | None = None) -> None:
 
 
 def _tool(arguments: argparse.Namespace) -> int:
-    """A subcommand that is not the service: signals end it, and no error of ours shows a stack trace."""
+    """Run a subcommand that is not the service. Signals end it, and our own errors show no stack trace."""
     from ottoscaler.cli.redis_access import Failed
     from ottoscaler.client import BadRequest, ClientError
 
     try:
         signal.signal(signal.SIGTERM, _terminated)
-        # a shell without job control starts what it puts in the background with SIGINT ignored
+        # A shell without job control makes its background processes ignore SIGINT.
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        # The service's first act was to block them (ottoscaler.__main__).
+        # ottoscaler.__main__ has blocked them for the service.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         code = _carry_out(arguments)
         sys.stdout.flush()
@@ -66,7 +66,7 @@ def _tool(arguments: argparse.Namespace) -> int:
         complain([str(error)])
         return 1
     except BrokenPipeError:
-        # Whoever read our output has had enough; nothing more can be flushed to them.
+        # The reader of our output has closed it, so nothing more can be flushed to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 

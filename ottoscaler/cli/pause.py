@@ -13,7 +13,7 @@ from ottoscaler.ledger.redis_client import RedisClient
 
 
 def main(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """0: it is so now, also where it was before."""
+    """Returns 0: the instance is now paused or resumed, even if it was so before."""
     settings = redis_settings(environ)
     redis = RedisClient(settings)
     try:

@@ -1,4 +1,4 @@
-"""The subcommands of those who send events and read what came of them. They need only Redis."""
+"""The subcommands for people who send events and read their results. They need only Redis."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ examples:
 docs/events.md lists the fields.""",
     )
     made.add_argument("type", metavar="TYPE", help="scale_up or scale_down")
-    # A default, or argparse would call it required.
+    # Without a default, argparse would call it required.
     made.add_argument("fields", metavar="FIELD=VALUE", nargs="*", default=[], help="the event's fields")
     made.add_argument(
         "--remote",

@@ -1,4 +1,4 @@
-"""Redis for the subcommands: the settings they need."""
+"""The settings with which the subcommands reach Redis."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _KUBERNETES_ONLY = ("KUBECONFIG",)
 
 
 class Failed(Exception):
-    """A subcommand cannot do what was asked; the text is one sentence for the person. Exit code 1."""
+    """A subcommand cannot do what was asked, and ends with exit code 1. The text is a sentence for people."""
 
 
 def redis_settings(environ: Mapping[str, str]) -> Settings:
-    """The settings that concern Redis alone, so that a tool works where the rest of the environment is wrong.
+    """Only the settings for Redis, so that a tool works even if other settings are wrong.
 
     Raises BadSettings.
     """
@@ -23,5 +23,5 @@ def redis_settings(environ: Mapping[str, str]) -> Settings:
 
 
 def settings_without_kubernetes(environ: Mapping[str, str]) -> Settings:
-    """All settings but how to reach Kubernetes, which no tool but ``check`` asks. Raises BadSettings."""
+    """All settings except how to reach Kubernetes, which ``send`` does not need. Raises BadSettings."""
     return config.load({name: value for name, value in environ.items() if name not in _KUBERNETES_ONLY})

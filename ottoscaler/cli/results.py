@@ -1,4 +1,4 @@
-"""``results``: finished workers, finished events and dead letters, as they came."""
+"""``results``: prints finished workers, finished events and dead letters in the order in which they came."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from ottoscaler.cli.terminal import json_text, safe
 from ottoscaler.client import Client, DeadLetter, Result, WorkerResult
 from ottoscaler.ledger.records import timestamp
 
-LONGEST_TASK = 40  # columns of a task's id; --json has it all
+LONGEST_TASK = 40  # columns of a task's id; --json has all of it
 LONGEST_ERROR = 300
 
 
 def main(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """0; with ``--follow``, until Ctrl-C."""
+    """Returns 0. With ``--follow``, it goes on until Ctrl-C."""
     with Client.from_environment(environ) as client:
         for result in client.results(task_id=arguments.task, follow=arguments.follow):
             print(json_text(document(result)) if arguments.json else line(result), flush=True)
@@ -24,13 +24,13 @@ def main(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 
 def document(result: Result) -> dict[str, Any]:
-    """What ``--json`` prints in one line; ``kind`` is ``worker``, ``event`` or ``dead_letter``."""
+    """What ``--json`` prints in one line. Its ``kind`` is ``worker``, ``event`` or ``dead_letter``."""
     kind = {"kind": "dead_letter"} if isinstance(result, DeadLetter) else {}
     return {**kind, **result.document()}
 
 
 def line(result: Result) -> str:
-    """A result for people."""
+    """A result as one line for people."""
     when = timestamp(int(result.id.partition("-")[0]) / 1000)[:19]  # of the entry, by Redis's clock
     task = "-" if result.task_id == result.event_id else safe(result.task_id, LONGEST_TASK)
     head = f"{when}Z  {result.event_id}  {task}"

@@ -1,7 +1,7 @@
 """``send``: adds an event to the stream, and may follow it to its end.
 
-Beside the service's settings the event is checked by the service's own rules first. Elsewhere its limits are
-not known, so the service judges, and what every service refuses is refused here.
+If the service's settings are present, its own rules check the event before it is sent. Without them, its
+limits are not known. Then this refuses only what every service refuses; the service decides about the rest.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ Pairs = Sequence[tuple[bytes, bytes]]
 
 
 def main(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """0: sent (and with ``--wait``: succeeded); 1: it failed or cannot be sent; 2: it breaks a rule."""
+    """Returns 0 if the event was sent (with ``--wait``: if it succeeded), 1 if it failed or could not be
+    sent, and 2 if it breaks a rule."""
     remote = far(environ) if arguments.remote is None else arguments.remote
     settings = None if remote else settings_without_kubernetes(environ)
     try:
@@ -48,13 +49,13 @@ def main(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 
 def far(environ: Mapping[str, str]) -> bool:
-    """Whether no setting of the service is present, so that its limits are not known here."""
+    """Whether the environment has no setting of the service, so that its limits are not known here."""
     own = [variable(name) for name in NAMES if variable(name).startswith("OTTO_")]
     return not any(environ.get(name) for name in own)
 
 
 def pairs(event_type: str, words: Sequence[str]) -> Pairs:
-    """The event's fields as bytes, just as they were typed. Raises BadEvent for a word without ``=``."""
+    """The event's fields as bytes, exactly as they were typed. Raises BadEvent for a word without ``=``."""
     fields = [(b"type", os.fsencode(event_type))]
     for word in words:
         name, equals, value = word.partition("=")
@@ -65,10 +66,10 @@ def pairs(event_type: str, words: Sequence[str]) -> Pairs:
 
 
 def accept(fields: Pairs, settings: Settings) -> Event:
-    """The event as the service would read it. Raises BadEvent as the service would dead-letter it, and
-    BadTemplate where it would not start."""
+    """The event as the service would read it. Raises BadEvent if the service would dead-letter the event, and
+    BadTemplate if the service would not start."""
     event = parse_event(
-        f"{int(time.time() * 1000)}-0",  # about as Redis will name it: its length counts in Pod names
+        f"{int(time.time() * 1000)}-0",  # like Redis's id: its length counts in Pod names
         fields,
         policy.limits(settings),
     )

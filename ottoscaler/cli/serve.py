@@ -21,25 +21,25 @@ if TYPE_CHECKING:
     from ottoscaler.app import App
 
 SIGNALS = {signal.SIGTERM, signal.SIGINT}
-GC_THRESHOLDS = (20_000, 20, 20)  # decoded JSON is freed by its references; cycles are rare here
-HARD_LIMIT_SECONDS = 30.0  # past the grace period, before a process that will not stop is ended
+GC_THRESHOLDS = (20_000, 20, 20)  # reference counts free decoded JSON; cycles are rare here
+HARD_LIMIT_SECONDS = 30.0  # after the grace period, a process that has not stopped by then is ended
 
 
 def complain(problems: list[str]) -> None:
-    """Print one line for each problem, for people, whatever the log format is."""
+    """Print one line for each problem. It is plain text for people, whatever the log format is."""
     for problem in problems:
         print(f"ottoscaler: {problem}", file=sys.stderr)
 
 
 def check_kubeconfig(kubeconfig: str) -> None:
-    """Raises ValueError if the kubeconfig's files cannot be used."""
+    """Raise ValueError if the kubeconfig's files cannot be used."""
     from ottoscaler.kube.credentials import check  # imported late: the Kubernetes client is slow to import
 
     check(kubeconfig)
 
 
 def load(environ: Mapping[str, str]) -> tuple[Settings, Templates] | None:
-    """Settings and templates, or ``None`` after a line for every problem."""
+    """Settings and templates. If there are problems, prints a line for each and returns ``None``."""
     try:
         settings = config.load(environ, check_kubeconfig)
     except BadSettings as error:
@@ -55,7 +55,7 @@ def load(environ: Mapping[str, str]) -> tuple[Settings, Templates] | None:
 
 
 def serve(environ: Mapping[str, str]) -> int:
-    """Serve until a signal; the exit code."""
+    """Run the service until a signal. Returns the exit code."""
     loaded = load(environ)
     if loaded is None:
         return 2
@@ -72,7 +72,7 @@ def serve(environ: Mapping[str, str]) -> int:
 
     threading.stack_size(STACK_BYTES)
     app = App(settings, templates)
-    # Imported modules stay for good, so the collector need not visit them again.
+    # Imported modules are never freed, so the collector need not visit them again.
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
@@ -85,7 +85,8 @@ def serve(environ: Mapping[str, str]) -> int:
 
 
 def _wait(app: App) -> int:
-    """sigwait, again after the first signal; the stop thread sends the last one."""
+    """Wait for signals on the main thread. The first one starts the stop thread, which sends the last one.
+    Any other makes the service leave its workers."""
     signal.sigwait(SIGNALS)
 
     def stop() -> None:
@@ -106,7 +107,7 @@ def _wait(app: App) -> int:
 
 
 def end(code: int) -> None:
-    """End now, without waiting for pool threads: after the logs are out."""
+    """Flush the logs and end the process at once, without waiting for pool threads."""
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""``status``: replicas, events in flight, backlog, failures and dead letters. Reads Redis only."""
+"""``status``: shows replicas, events in flight, backlog, failures and dead letters. It only reads Redis."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.status.snapshot import SnapshotReader
 
 EVENTS_SHOWN = 40  # lines of a table; --json has up to snapshot.MOST_EVENTS
-# Lines of each table, until all of it fits a screen; and whether blank lines part the tables.
+# Lines of each table, and whether blank lines separate the tables. Tried in this order until all fits.
 FEWER = (
     *((most, True) for most in (EVENTS_SHOWN, 20, 10, 7, 5, 4)),
     *((most, False) for most in (5, 4, 3, 2, 1)),
 )
 LONGEST_OWN = 30  # columns of a task's id or a consumer's name
-LONGEST_CONSUMER = 26  # as the names of a Deployment's pods are
-NARROW = 120  # columns, below which those get half as many
+LONGEST_CONSUMER = 26  # the usual length of the names of a Deployment's Pods
+NARROW = 120  # on a screen with fewer columns, those names get half as many
 
 Json = dict[str, Any]
 
 
 def main(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """0; with ``--watch``, until Ctrl-C."""
+    """Returns 0. With ``--watch``, it goes on until Ctrl-C."""
     settings = redis_settings(environ)
     if arguments.web:
         try:
@@ -77,7 +77,7 @@ def _wrapped(text: str, wide: int) -> list[str]:
 
 
 def fitting(snapshot: Json, wide: int, high: int) -> list[str]:
-    """The lines for a screen of this size: shorter tables where not all of it fits, the events last."""
+    """The lines for a screen of this size. If not all fits, the tables are shorter. The events come last."""
     own = LONGEST_OWN if wide >= NARROW else LONGEST_OWN // 2
     lines: list[str] = []
     for most, parted in FEWER:
@@ -91,7 +91,8 @@ def fitting(snapshot: Json, wide: int, high: int) -> list[str]:
 def render(
     snapshot: Json, most: int = EVENTS_SHOWN, most_events: int = EVENTS_SHOWN, own: int = LONGEST_OWN
 ) -> Iterator[str]:
-    """A snapshot as lines for people; ``most`` lines of each table, ``own`` columns of a name."""
+    """A snapshot as lines for people. A table has at most ``most`` lines (that of the events
+    ``most_events``), and a name at most ``own`` columns."""
     yield f"{snapshot['stream']}, group {snapshot['group']}, at {snapshot['at']}"
     if not snapshot["installation"]:
         yield "no replica has registered in this Redis yet"
@@ -206,7 +207,7 @@ def _dead(letters: Json, most: int, own: int) -> Iterator[str]:
 
 
 def _when(moment: str, own: int) -> str:
-    """An RFC 3339 time, without year and milliseconds where there is little room."""
+    """An RFC 3339 time. If there is little room, it has no year and no milliseconds."""
     return moment if own == LONGEST_OWN else moment[5:19]
 
 

@@ -1,4 +1,4 @@
-"""``status --web``: where the status page is."""
+"""``status --web``: prints the address of the status page."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ottoscaler.ledger.redis_client import RedisClient
 
 
 def print_address(redis: RedisClient) -> int:
-    """The address alone goes to standard output. Raises Failed where there is none, and RedisError."""
+    """Print only the address to standard output. Returns 0. Raises Failed without one, and RedisError."""
     heartbeats = Heartbeats(redis)
     alive = {each["consumer"] for each in heartbeats.look() if each["state"] != "silent"}
     found = [

@@ -1,4 +1,4 @@
-"""How the subcommands speak to people: safe text, aligned columns, ages, and what a terminal can do."""
+"""Output of the subcommands for people: safe text, aligned columns, ages, and what a terminal can do."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any, Self, TextIO
 LONGEST_TEXT = 300  # columns of an event's own text in one line; the rest is in --json
 
 _COLOURS = {"ok": "32", "warning": "33", "problem": "31"}
-_TRIAL = "…\udc80\U0001f600é\n"  # what a message may hold
+_TRIAL = "…\udc80\U0001f600é\n"  # difficult characters that a message may hold
 
 ENTER = "\x1b[?1049h\x1b[?25l"  # the alternate screen, without the cursor
 LEAVE = "\x1b[?25h\x1b[?1049l"
@@ -23,9 +23,9 @@ HOME, END_OF_LINE, END_OF_SCREEN = "\x1b[H", "\x1b[K", "\x1b[J"
 
 
 def write_anything() -> None:
-    """Make both streams take any text, whatever PYTHONIOENCODING says, so that none ends in a traceback.
+    """Make both output streams accept any text, whatever PYTHONIOENCODING says. No text ends in a traceback.
 
-    What an encoding has no character for is written as an escape.
+    A character that the encoding lacks is written as an escape.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -38,18 +38,18 @@ def write_anything() -> None:
 
 
 def say(text: str) -> None:
-    """A sentence to the person, on standard error: standard output is for what was asked for."""
+    """Print a sentence for the person on standard error. Standard output is only for what was asked for."""
     print(f"ottoscaler: {text}", file=sys.stderr, flush=True)
 
 
 def json_text(document: Any, indent: int | None = None) -> str:
-    """A JSON document that standard output can hold: an escape of its own would break it."""
+    """``document`` as JSON for standard output's encoding: an escape by the stream would break it."""
     unicode = (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")
     return json.dumps(document, ensure_ascii=not unicode, indent=indent)
 
 
 def lively(stream: TextIO) -> bool:
-    """Whether lines may be redrawn there: it is a terminal that can do that, and a person looks at it."""
+    """Whether lines may be redrawn on ``stream``: it is a terminal that can do that, and not a CI run's."""
     return stream.isatty() and os.environ.get("TERM", "dumb") != "dumb" and not os.environ.get("CI")
 
 
@@ -59,8 +59,8 @@ def lively(stream: TextIO) -> bool:
 def safe(text: str, longest: int = LONGEST_TEXT) -> str:
     """An event's text in one line, without any control character.
 
-    Producers choose task ids, messages and metadata: an escape sequence in one could repaint the terminal
-    of whoever looks at it.
+    Producers choose task ids, messages and metadata. An escape sequence in them could change what the
+    reader's terminal shows.
     """
     text = " ".join(text.split())
     text = "".join(c if c.isprintable() else c.encode("unicode_escape", "replace").decode() for c in text)
@@ -68,7 +68,7 @@ def safe(text: str, longest: int = LONGEST_TEXT) -> str:
 
 
 def width(text: str) -> int:
-    """The columns that a terminal gives to a text: two to a Chinese, Japanese or Korean character."""
+    """The columns that a text takes on a terminal. A Chinese, Japanese or Korean character takes two."""
     return len(text) if text.isascii() else sum(map(_columns, text))
 
 
@@ -80,7 +80,7 @@ def _columns(character: str) -> int:
 
 
 def cut(text: str, longest: int) -> str:
-    """At most so many columns, and characters; what is cut ends in an ellipsis."""
+    """``text`` in at most ``longest`` columns and characters. If it is cut, it ends in an ellipsis."""
     if max(width(text), len(text)) <= longest:
         return text
     kept, used = [], 0
@@ -93,7 +93,7 @@ def cut(text: str, longest: int) -> str:
 
 
 def age(seconds: float) -> str:
-    """A duration as people say it: ``0.4s``, ``45s``, ``3m05s``, ``2h10m``, ``5d03h``."""
+    """A duration in short form: ``0.4s``, ``45s``, ``3m05s``, ``2h10m``, ``5d03h``."""
     seconds = max(0.0, seconds)
     if seconds < 10:
         return f"{seconds:.1f}s"
@@ -108,7 +108,7 @@ def age(seconds: float) -> str:
 
 
 def columns(head: Sequence[str], rows: Sequence[Sequence[str]], *, indent: str = "  ") -> list[str]:
-    """Lines with each column as wide as its widest cell; the last column is not padded."""
+    """The table's lines. Each column is as wide as its widest cell; the last one is not padded."""
     table = [[cell.upper() for cell in head], *rows] if head else list(rows)
     widths = [max(width(row[at]) for row in table) for at in range(len(table[0]))] if table else []
     return [
@@ -122,7 +122,7 @@ def _padded(cell: str, wide: int) -> str:
 
 
 def paint(word: str, stream: TextIO) -> str:
-    """``ok``, ``warning`` or ``problem`` in its colour, where the stream is a terminal that wants one."""
+    """``ok``, ``warning`` or ``problem``, in its colour if the stream is a terminal that shows colours."""
     if word not in _COLOURS or not lively(stream) or os.environ.get("NO_COLOR"):
         return word
     return f"\x1b[{_COLOURS[word]}m{word}\x1b[0m"
@@ -144,12 +144,12 @@ class Screen:
         self._write(LEAVE)
 
     def size(self) -> tuple[int, int]:
-        """Columns and lines, now."""
+        """The terminal's present columns and lines."""
         found = shutil.get_terminal_size()
         return found.columns, found.lines
 
     def show(self, lines: Iterable[str]) -> None:
-        """Replace what is there; what does not fit is cut."""
+        """Replace the screen's content with ``lines``. What does not fit is cut."""
         wide, high = self.size()
         kept = [END_OF_LINE + cut(line, wide) for line in lines][:high]
         rest = "\r\n" + END_OF_SCREEN if len(kept) < high else ""

@@ -1,4 +1,4 @@
-"""``wait``: attaches to an event that was sent before, by whoever."""
+"""``wait``: waits for an event that was sent before, by anybody."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ottoscaler.client import Client
 
 
 def main(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """0: the event succeeded; 1: it did not, or nobody knows it."""
+    """Returns 0 if the event succeeded, and 1 if it did not or nobody knows it."""
     with Client.from_environment(environ) as client:
         ended = follow(client, arguments.id, arguments.timeout)
     return 0 if ended is not None and ended.status == "succeeded" else 1
