@@ -1,4 +1,4 @@
-"""``python -m ottoscaler.local``: a Kubernetes API and Redis of one's own, until a signal."""
+"""``python -m ottoscaler.local``: runs a local Kubernetes API and Redis until a signal."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _count(text: str) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line; wrong usage exits with 2 and one sentence."""
+    """The command line's parser. Wrong usage exits with 2 and one sentence."""
     root = _Parser(
         prog="python -m ottoscaler.local",
         description=_DESCRIPTION,
@@ -102,13 +102,13 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; the process's exit code."""
+    """Run the command line. Returns the process's exit code."""
     options = parser().parse_args(arguments)
     if options.exec is not None and not options.exec:
         sys.stderr.write("python -m ottoscaler.local: --exec needs a command behind it; see --help\n")
         return 2
     signals = {signal.SIGTERM, signal.SIGINT}
-    # blocked before any thread starts, so that only the waiting main thread ever takes them
+    # Signals are blocked before any thread starts, so that only the waiting main thread receives them.
     signal.pthread_sigmask(signal.SIG_BLOCK, {*signals, signal.SIGCHLD})
     cluster = LocalCluster(
         "simulated" if options.simulated else "process",
@@ -136,7 +136,7 @@ def _fail(error: Exception) -> int:
 
 
 def _serve(cluster: LocalCluster, options: argparse.Namespace) -> int:
-    """Run the service on the cluster, and the command or until a signal."""
+    """Run the service on the cluster until the command ends, or until a signal if there is no command."""
     redis_url = "" if options.no_redis else cluster.redis_url
     programs = shell.write_programs(cluster.directory, redis_url) if redis_url else None
     found = shell.variables(cluster.kubeconfig_path, redis_url, programs)
@@ -172,7 +172,7 @@ def _remove(file: Path, text: str) -> None:
 
 
 def _wait(service: Service | None) -> int:
-    """Until a signal: 0. Raises ServiceFailed if the service ends before it."""
+    """Wait for a signal and return 0. Raises ServiceFailed if the service ends first."""
     while signal.sigwait({signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}) == signal.SIGCHLD:
         if service is not None and service.exit_code is not None:
             raise ServiceFailed(f"the service ended with exit code {service.exit_code}")
@@ -180,7 +180,7 @@ def _wait(service: Service | None) -> int:
 
 
 def _run(command: list[str], env: dict[str, str]) -> int:
-    """Run the command in the foreground; a signal to us goes on to it, and its end is ours."""
+    """Run the command in the foreground and return its exit code. Signals to this process are passed on."""
     try:
         process = subprocess.Popen(command, env=env, preexec_fn=_unblock)  # noqa: PLW1509  one system call
     except OSError as error:

@@ -1,7 +1,7 @@
 """Admission webhooks on demand: what mutating and validating ones do to a create. Event loop thread only.
 
-The order is kube-apiserver's: mutating webhooks see the object after its namespace and service account were
-found good and before its fields are validated, validating ones after that and before its quota.
+The order is kube-apiserver's: the namespace and the service account are checked, then come the mutating
+webhooks, then the fields are validated, then come the validating webhooks, and last comes the quota.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ WEBHOOK_SECONDS = 10
 
 
 class Admission:
-    """Asks the fault plan what its webhooks make of a create."""
+    """Asks the fault plan what its webhooks do to a create."""
 
     def __init__(self, plan: FaultPlan) -> None:
         self._plan = plan

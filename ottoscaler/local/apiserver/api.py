@@ -1,4 +1,4 @@
-"""The Kubernetes API of the local cluster: from a request to its answer. Event loop thread only."""
+"""The Kubernetes API of the local cluster: turns a request into its answer. Event loop thread only."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Api:
         self._minor = minor
 
     def answer(self, request: Request) -> Answer:
-        """The answer to one request; a defect of this server is answered with 500 and printed."""
+        """The answer to one request. An error in this server is printed and answered with 500."""
         try:
             return _with_warnings(self._answer(request), request.warnings)
         except ApiError as error:

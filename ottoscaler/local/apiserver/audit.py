@@ -1,6 +1,6 @@
-"""The server's own history: every request it answered, and every Pod's life.
+"""The server's own history: every request that it answered, and every Pod's life.
 
-Tests judge by it what really happened ("one Pod UID per name"), whatever the clients believe.
+Tests use it to check what really happened ("one Pod UID per name"), whatever the clients believe.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class AuditRecord:
 
 @dataclass(slots=True)
 class PodLife:
-    """One Pod, told apart by its UID; times are Unix seconds, ``deleted`` None while it is there."""
+    """One Pod, identified by its UID. Times are Unix seconds. ``deleted`` is None while it exists."""
 
     uid: str
     namespace: str
@@ -45,7 +45,7 @@ class PodLife:
 
 
 class Recorder:
-    """Writes the history down; event loop thread only."""
+    """Records the history. Event loop thread only."""
 
     def __init__(self, store: Store) -> None:
         self.requests: deque[AuditRecord] = deque(maxlen=MAX_REQUESTS)
@@ -87,7 +87,7 @@ class Recorder:
 
 
 class Audit:
-    """The history as tests read it, from any thread: each call returns a copy."""
+    """The history for tests. Any thread; each call returns a copy."""
 
     def __init__(self, recorder: Recorder, call: Callable[[Callable[[], Any]], Any]) -> None:
         self._recorder, self._call = recorder, call
@@ -95,7 +95,8 @@ class Audit:
     def requests(
         self, verb: str | None = None, resource: str | None = None, code: int | None = None
     ) -> list[AuditRecord]:
-        """The answered requests, oldest first, of that verb, resource (``pods``, ``pods/log``) and code."""
+        """The answered requests, oldest first; only those with the given verb, resource (``pods``,
+        ``pods/log``) and code."""
         records: list[AuditRecord] = self._call(lambda: list(self._recorder.requests))
         return [
             record
@@ -120,8 +121,8 @@ class Audit:
         return result
 
     def observe(self, call: Callable[[AuditRecord], None]) -> None:
-        """Have every further request told as it has taken effect, before it is answered: on the cluster's own
-        thread, which waits for the call."""
+        """Call ``call`` with every later request, after it took effect and before it is answered. The
+        cluster's own thread makes the call and waits for its end."""
         self._call(lambda: self._recorder.observers.append(call))
 
     def clear(self) -> None:

@@ -1,6 +1,6 @@
-"""Events of the core API: what the scheduler and the kubelets tell of a Pod. Event loop thread only.
+"""Events of the core API: what the scheduler and the kubelets report about a Pod. Event loop thread only.
 
-Only what is told of trouble is written, and back-offs; a real cluster tells of each good step too.
+Only problems and back-offs are written. A real cluster also reports each step that succeeds.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from collections import deque
 from ottoscaler.local.apiserver.store import Store, Stored, timestamp
 from ottoscaler.model import JsonObject
 
-# The Events kept; a real cluster keeps an hour's. A client's own are not counted.
+# How many Events are kept, without those that clients create. A real cluster keeps them for an hour.
 MAX_EVENTS = 2000
 
 
 class CoreEvents:
-    """Writes Events; one that says the same again of the same Pod is counted up, as client-go does it."""
+    """Writes Events. If a Pod's Event is repeated, its count goes up, as in client-go."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -35,7 +35,7 @@ class CoreEvents:
         container: str = "",
         now: str = "",
     ) -> None:
-        """One Event about this Pod; ``now`` is the teller's own time, '' the API server's."""
+        """Write one Event about this Pod. ``now`` is the reporter's own time; '' means the API server's."""
         now = now or timestamp()
         identity = (pod.uid, reason, message, component, container)
         key = self._known.get(identity)

@@ -1,6 +1,6 @@
-"""What stands for the API server's decoder: JSON into an object, 400 where a field has the wrong type.
+"""Does the work of the API server's decoder: reads JSON, and refuses a field of the wrong type with 400.
 
-Only fields that are validated, or that the kubelets read, have a shape here.
+Only fields that are validated or that the kubelets read have a shape here.
 """
 
 from __future__ import annotations

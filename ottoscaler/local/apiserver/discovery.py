@@ -1,4 +1,4 @@
-"""What is not an object: versions, health, discovery, and as much OpenAPI as kubectl asks for."""
+"""Answers about other things than objects: version, health, discovery, and the OpenAPI that kubectl needs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from ottoscaler.local.apiserver.messages import Request, Response, json_response
 from ottoscaler.local.apiserver.statuses import method_not_allowed
 from ottoscaler.model import JsonObject
 
-# The version that it states. tests/conformance holds it to 1.20.2; scheduling gates are 1.30's.
+# The version that the server reports. tests/conformance compares it with 1.20.2, and its gates with 1.30.
 MINOR = 30
 
 
@@ -75,12 +75,12 @@ def _openapi(words: list[str]) -> Response:
     if words[:2] == ["openapi", "v3"]:
         prefix = "/" + "/".join(words[2:])
         return json_response(200, _openapi_v3(prefix))
-    # kubectl asks for v2 about kinds that v3 does not name. It gets a document without any schema: no byte.
+    # kubectl asks for v2 if v3 does not name a kind. It gets a document without any schema, which is empty.
     return Response(200, b"", content_type="application/com.github.proto-openapi.spec.v2.v1.0+protobuf")
 
 
 def _openapi_v3(prefix: str) -> JsonObject:
-    """The operations of one group version; kubectl reads from them that the server validates fields."""
+    """The operations of one group version. They tell kubectl that the server validates fields."""
     validation = {"name": "fieldValidation", "in": "query", "schema": {"type": "string", "uniqueItems": True}}
     paths: JsonObject = {}
     for kind in kinds.ALL:

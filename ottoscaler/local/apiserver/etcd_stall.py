@@ -1,10 +1,10 @@
 """An API server whose etcd has stalled: what it can still answer, and in which words it refuses the rest.
 
-Seen on kube-apiserver 1.20.2 with its etcd process stopped: lists, gets and watches from its cache and
-access reviews go on; everything else hangs until etcd is back or the request's time is over (504), and
-once the connection to etcd is given up, after some 40 s, is refused at once: creates of Pods with 403, since
-the quota's admission asks etcd, all others with 500 that has no reason. ``no leader`` and ``timed out`` are
-what an etcd of several members answers itself. Event loop thread only.
+Event loop thread only. This was seen on kube-apiserver 1.20.2 with its etcd process stopped. Access reviews
+go on, and so do lists, gets and watches from its cache. Everything else hangs until etcd is back or the
+request's time is over (504). After some 40 s, the server gives up its connection to etcd and refuses at once:
+creates of Pods with 403, since the quota's admission asks etcd, and all others with 500 and no reason. ``no
+leader`` and ``timed out`` are answers of an etcd with several members.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ottoscaler.local.apiserver.messages import Request, Response, error_respons
 from ottoscaler.local.apiserver.statuses import ApiError, forbidden
 
 MODES = ("hanging", "unavailable", "no leader", "timed out")
-GIVE_UP_SECONDS = 34.0  # a request's time on 1.20; 60 on later ones
+GIVE_UP_SECONDS = 34.0  # a request's time on 1.20; later versions allow 60
 
 _UNAVAILABLE = "rpc error: code = Unavailable desc = transport is closing"
 _ETCD_WORDS = {"no leader": "etcdserver: no leader", "timed out": "etcdserver: request timed out"}
@@ -35,7 +35,8 @@ class EtcdStall:
         self._number = 0
 
     def held(self, request: Request, resume: Resume) -> bool:
-        """Whether the request waits for etcd; ``resume`` is called once, at its end or its time-out."""
+        """Whether the request waits for etcd. If so, ``resume`` is called once: when the stall ends, or when
+        the request's time is over."""
         if self.mode != "hanging" or not needs_etcd(request):
             return False
         self._number += 1
@@ -50,7 +51,7 @@ class EtcdStall:
         resume(error_response(ApiError(504, "Timeout", message, {})))
 
     def refusal(self, request: Request) -> Response | None:
-        """The answer of a server that has given etcd up; None where it does not need etcd."""
+        """The answer of a server that has given up etcd; None if the request does not need etcd."""
         if self.mode and request.path.rstrip("/") in _HEALTH:
             return text_response(_HEALTH_WORDS, 500)
         if self.mode in ("", "hanging") or not needs_etcd(request):
@@ -63,13 +64,13 @@ class EtcdStall:
         return error_response(ApiError(500, "", _UNAVAILABLE))
 
     def begin(self, mode: str) -> None:
-        """Stall so. Raises ValueError for another word than MODES."""
+        """Stall in this mode. Raises ValueError if it is not one of MODES."""
         if mode not in MODES:
             raise ValueError(f"etcd stalls as one of {', '.join(MODES)}, not {mode!r}")
         self.mode = mode
 
     def end(self) -> None:
-        """etcd is back: what was held is carried out."""
+        """End the stall and carry out the requests that were held."""
         self.mode = ""
         waiting, self._waiting = self._waiting, {}
         for resume, timer in waiting.values():
@@ -78,7 +79,7 @@ class EtcdStall:
 
 
 def needs_etcd(request: Request) -> bool:
-    """Whether an answer comes from etcd, and not from the server's cache or from itself alone."""
+    """Whether an answer needs etcd: the server cannot give it from its cache or by itself."""
     route = request.route
     if not route.resource or route.group == "authorization.k8s.io" or route.verb == "watch":
         return False

@@ -1,4 +1,4 @@
-"""Which faults are in force, as the server asks before and after each request. Event loop thread only."""
+"""The faults in force. The server asks for them before and after each request. Event loop thread only."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ottoscaler.local.apiserver.statuses import ApiError
 from ottoscaler.local.apiserver.watch import Watch
 from ottoscaler.model import JsonObject
 
-# How long a request may take in all, before 504: kube-apiserver's --request-timeout.
+# The time after which a request is answered with 504: kube-apiserver's --request-timeout.
 REQUEST_SECONDS = 60.0
 
 _REASONS = {
@@ -49,7 +49,7 @@ class Rule:
     sidecar: JsonObject | None = None
 
     def takes(self, request: Request) -> bool:
-        """Whether it applies to this request, which then is counted."""
+        """Whether it applies to this request. If so, the request is counted."""
         if self.times is not None and self.times <= 0:
             return False
         if self.verb is not None and self.verb != request.route.verb:
@@ -63,7 +63,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Delay:
-    """A request is carried out after ``seconds``; ``late``: also where its client has gone by then."""
+    """A request is carried out after ``seconds``. With ``late``, that is so even if its client has gone."""
 
     seconds: float
     late: bool
@@ -71,7 +71,7 @@ class Delay:
 
 @dataclass
 class FaultPlan:
-    """Which faults are in force. Event loop thread only; ``control`` paths are never touched."""
+    """The faults in force. Event loop thread only. They never affect ``control`` paths."""
 
     rules: list[Rule] = field(default_factory=list)
     hangs: bool = False
@@ -81,7 +81,7 @@ class FaultPlan:
     silent_from_start: bool = False
 
     def take(self, fault: str, request: Request) -> Rule | None:
-        """The rule of this fault that applies to the request, which then is counted."""
+        """The rule of this fault that applies to the request. If there is one, it counts the request."""
         if not self.rules or control(request):
             return None
         taken = next((rule for rule in self.rules if rule.fault == fault and rule.takes(request)), None)
@@ -96,11 +96,11 @@ class FaultPlan:
         return self.hangs or self.take("hang", request) is not None
 
     def held(self, request: Request, resume: Callable[[Response | None], None]) -> bool:
-        """Whether etcd holds this request back; ``resume`` is called with its refusal, or None to go on."""
+        """Whether etcd holds this request. ``resume`` is called later, with a refusal or None to go on."""
         return not control(request) and self.etcd.held(request, resume)
 
     def delay(self, request: Request) -> Delay | None:
-        """How long to wait before the request is carried out; None for not at all."""
+        """How long to wait before the request is carried out; None for no wait."""
         late = self.take("late", request)
         if late is not None:
             return Delay(late.seconds, late=True)
@@ -115,7 +115,7 @@ class FaultPlan:
         return None if control(request) else self.etcd.refusal(request)
 
     def loses_reply(self, request: Request, response: Response) -> bool:
-        """Whether the request, which was carried out, gets no answer but a cut connection."""
+        """Whether the connection is cut instead of answering the request, which was carried out."""
         return response.status < 300 and self.take("lose_reply", request) is not None
 
     def watch_began(self, watch: Watch) -> None:
@@ -125,7 +125,7 @@ class FaultPlan:
 
 
 def control(request: Request) -> bool:
-    """Whether the request is to the switches themselves, which work whatever is broken."""
+    """Whether the request is to the fault switches themselves, which always work."""
     return request.path in ("/faults", "/audit")
 
 

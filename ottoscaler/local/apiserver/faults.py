@@ -1,7 +1,7 @@
 """Faults on demand: what an API server, a network or a node can do to its clients.
 
-:class:`Faults` is what tests hold, from any thread; its state, :class:`FaultPlan`, is on the event loop
-thread, asked by the server before and after each request. Over HTTP: ``POST /faults`` with
+Tests use :class:`Faults`, from any thread. Its state, :class:`FaultPlan`, lives on the event loop thread,
+where the server asks it before and after each request. Over HTTP: ``POST /faults`` with
 ``{"fault": "lose_create_replies", "times": 2}``, ``GET /faults``, ``DELETE /faults``.
 """
 
@@ -35,7 +35,7 @@ class Cluster(Protocol):
 
 
 class Faults(RequestFaults, WatchFaults):
-    """All switches. Any thread; each call returns when the fault is in force."""
+    """All fault switches. Any thread; each call returns when the fault is in force."""
 
     def __init__(self, plan: FaultPlan, cluster: Cluster, call: Callable[[Callable[[], Any]], Any]) -> None:
         RequestFaults.__init__(self, plan, call)
@@ -48,7 +48,7 @@ class Faults(RequestFaults, WatchFaults):
     def go_away(self, how: str = "refused", seconds: float | None = None) -> None:
         """An outage: ``refused`` (open connections are cut, new ones refused) or ``hanging`` (no answers).
 
-        It ends by itself after ``seconds``, else with :meth:`come_back`. Raises ValueError for another word.
+        It ends after ``seconds`` if given, or by :meth:`come_back`. Raises ValueError for another ``how``.
         """
         if how not in ("refused", "hanging"):
             raise ValueError(f"an outage is 'refused' or 'hanging', not {how!r}")
@@ -67,7 +67,7 @@ class Faults(RequestFaults, WatchFaults):
         self._call(away)
 
     def come_back(self) -> None:
-        """End an outage; connections that were left hanging are cut."""
+        """End an outage. Connections that still hang are cut."""
         self._call(self._come_back)
 
     async def _come_back(self) -> None:
@@ -80,19 +80,20 @@ class Faults(RequestFaults, WatchFaults):
         await self._cluster.accept_connections()
 
     def stall_etcd(self, how: str = "hanging") -> None:
-        """The server's etcd stalls until :meth:`resume_etcd`; what comes from the server's cache goes on.
+        """The server's etcd stalls until :meth:`resume_etcd`. Answers from the server's cache go on.
 
         ``how`` is one of ``etcd_stall.MODES``: requests hang, or are refused in the words of an etcd that is
-        gone, has no leader or is too slow. Nodes write no status meanwhile. Raises ValueError.
+        gone, has no leader or is too slow. Meanwhile nodes write no status. Raises ValueError for another
+        ``how``.
         """
         self._call(lambda: self._cluster.stall_etcd(how))
 
     def resume_etcd(self) -> None:
-        """etcd is well again; requests that still hang are carried out."""
+        """etcd works again, and requests that still hang are carried out."""
         self._call(self._cluster.resume_etcd)
 
     def cut_connections(self) -> None:
-        """Cut every open connection, watches included; new ones are welcome."""
+        """Cut every open connection, watches included. New ones are accepted."""
         self._call(self._cluster.cut_connections)
 
     # --- things done by somebody else
@@ -104,7 +105,7 @@ class Faults(RequestFaults, WatchFaults):
     def evict_pod(
         self, namespace: str, name: str, message: str = "The node was low on resource: memory."
     ) -> None:
-        """The kubelet evicts the Pod: Failed, reason Evicted; it is not deleted."""
+        """The kubelet evicts the Pod: it is Failed with the reason Evicted, and is not deleted."""
         self._call(lambda: self._cluster.evict_pod(namespace, name, message))
 
     def vanish_pod(self, namespace: str, name: str) -> None:
@@ -112,25 +113,27 @@ class Faults(RequestFaults, WatchFaults):
         self._call(lambda: self._cluster.vanish_pod(namespace, name))
 
     def lose_node(self, name: str) -> None:
-        """The node stops answering: NotReady, its Pods NodeLost and marked for deletion, none ever ends."""
+        """The node stops answering. It is NotReady. Its Pods are NodeLost and marked for deletion, and none
+        of them ends."""
         self._call(lambda: self._cluster.lose_node(name))
 
     def recover_node(self, name: str) -> None:
-        """The node is back: Ready, and its kubelet ends the Pods that were deleted meanwhile."""
+        """The node is Ready again, and its kubelet ends the Pods that were deleted meanwhile."""
         self._call(lambda: self._cluster.recover_node(name))
 
     def shift_node_clock(self, name: str, seconds: float) -> None:
-        """The node's clock is so far ahead (behind, where negative): its kubelet stamps Pods by it."""
+        """Set the node's clock ahead by ``seconds``, or back if negative. Its kubelet writes times by it."""
         self._call(lambda: self._cluster.shift_node_clock(name, seconds))
 
     def deny(self, verb: str, resource: str = "pods") -> None:
-        """Access reviews for this verb say no (the requests themselves still work). ``*`` is any."""
+        """Access reviews for this verb say no, but the requests themselves still work. ``*`` is any verb or
+        resource."""
         self._call(lambda: self._plan.denied.add((verb, resource)))
 
     # --- all of them
 
     def active(self) -> list[dict[str, Any]]:
-        """The rules that still wait for requests."""
+        """The rules that still apply to later requests."""
         rules: list[dict[str, Any]] = self._call(
             lambda: [
                 {"fault": rule.fault, "times": rule.times, "verb": rule.verb, "path": rule.path}
@@ -140,7 +143,7 @@ class Faults(RequestFaults, WatchFaults):
         return rules
 
     def clear(self) -> None:
-        """Take back every rule, denial, silence to come, shifted clock and outage."""
+        """Remove every rule, denial, shifted clock and outage. Later watches are not silent."""
 
         async def clear() -> None:
             self._plan.rules.clear()

@@ -1,8 +1,8 @@
-"""What becomes of fields that Kubernetes does not know: they are dropped, and told as the request asks.
+"""Drops fields that Kubernetes does not know, and reports them as the request asks. Event loop thread only.
 
 ``fieldValidation`` is ``Strict`` (400, or 422 for a patch), ``Warn`` (a Warning header, the default) or
-``Ignore``. A server before 1.25 ignores it, and drops such fields without a word. Pods are known with all
-their fields, other kinds with those of their metadata. Event loop thread only.
+``Ignore``. A server before 1.25 ignores it, and drops such fields silently. Of Pods, all fields are checked;
+of other kinds, only those of their metadata.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def _types() -> _Types:
 
 
 def directive(request: Request, options: str, minor: int) -> str:
-    """What the request asks for. Raises ApiError 422 for another word, naming the verb's ``options``."""
+    """What the request asks for. For another word, raises ApiError 422 that names the verb's ``options``."""
     word = request.query.get("fieldValidation", "")
     if word not in _WORDS:
         raise invalid(options, "", [unsupported("fieldValidation", word, _WORDS)], group="meta.k8s.io")
@@ -41,7 +41,7 @@ def directive(request: Request, options: str, minor: int) -> str:
 
 
 def known(kind: Kind, obj: JsonObject, request: Request, minor: int) -> JsonObject:
-    """The object without its unknown fields. Raises ApiError 400 for ``Strict`` where there are some."""
+    """The object without its unknown fields. With ``Strict``, raises ApiError 400 if it has some."""
     asked = directive(request, "CreateOptions" if request.method == "POST" else "UpdateOptions", minor)
     kept, found = _known(kind, obj)
     found += _duplicates(request.body) if asked != IGNORE else []
@@ -54,7 +54,7 @@ def known(kind: Kind, obj: JsonObject, request: Request, minor: int) -> JsonObje
 
 
 def known_after_patch(kind: Kind, obj: JsonObject, request: Request, minor: int) -> JsonObject:
-    """The same of what a patch makes; there, ``Strict`` is a 422 about the patch."""
+    """The patched object without its unknown fields. With ``Strict``, raises ApiError 422 about the patch."""
     asked = directive(request, "PatchOptions", minor)
     kept, found = _known(kind, obj)
     if found and asked == STRICT:
@@ -77,7 +77,7 @@ def _known(kind: Kind, obj: JsonObject) -> tuple[JsonObject, list[str]]:
 
 
 def _prune(value: Any, kind: str, path: str, found: list[str]) -> Any:
-    """The value itself where nothing is unknown in it."""
+    """The value without unknown fields. Their paths are added to ``found``."""
     if isinstance(value, list):
         return [_prune(each, kind, f"{path}[{number}]", found) for number, each in enumerate(value)]
     if not kind or not isinstance(value, dict):
@@ -94,14 +94,14 @@ def _prune(value: Any, kind: str, path: str, found: list[str]) -> Any:
 
 
 def _duplicates(body: bytes) -> list[str]:
-    """The fields that stand twice in one object, with their paths; the last of them counts."""
+    """The paths of fields that are twice in one object. The last one counts."""
     found: list[str] = []
     _walk(json.loads(body, object_pairs_hook=_Pairs), "", found)
     return found
 
 
 class _Pairs(list[tuple[str, Any]]):
-    """An object as it was written, where a name may stand twice."""
+    """An object as it was written. It may have a name twice."""
 
 
 def _walk(value: Any, path: str, found: list[str]) -> None:

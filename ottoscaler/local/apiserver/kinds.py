@@ -12,8 +12,8 @@ _ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "u
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One resource. ``label_names``: its names must be DNS labels, not just DNS subdomains. ``absent``: there
-    are none, and writing one is refused with a sentence, since nothing here would carry it out."""
+    """One resource. ``label_names``: its names must be DNS labels, not just DNS subdomains. ``absent``: its
+    lists are empty, and writing one is refused with a sentence, since nothing here would carry it out."""
 
     resource: str
     kind: str
@@ -33,7 +33,7 @@ class Kind:
 
     @property
     def prefix(self) -> bytes:
-        """How an object's JSON begins, in front of its other members."""
+        """The beginning of an object's JSON, before its other members."""
         return f'{{"kind":"{self.kind}","apiVersion":"{self.api_version}",'.encode()
 
 
@@ -57,8 +57,8 @@ CONFIG_MAPS = Kind("configmaps", "ConfigMap", short_names=("cm",))
 SECRETS = Kind("secrets", "Secret", fields=(*selectors.PLAIN_FIELDS, "type"))
 LEASES = Kind("leases", "Lease", group="coordination.k8s.io")
 
-# Manifests have them beside Pods. A stored Deployment that starts nothing, or a Role that nobody asks, would
-# tell a user that all is well.
+# Manifests have these beside Pods. They are refused, because a stored Deployment that starts nothing, or a
+# Role that nobody checks, would make a user believe that all is well.
 _ABSENT = (
     ("", "services", "Service"),
     ("", "limitranges", "LimitRange"),
@@ -100,7 +100,7 @@ GROUPS = tuple(sorted({reviews.GROUP, *(kind.group for kind in ALL if kind.group
 
 
 def resource_list(group: str, version: str) -> JsonObject | None:
-    """The ``APIResourceList`` of a group version, None where it is not served."""
+    """The ``APIResourceList`` of a group version; None if it is not served."""
     resources: list[JsonObject] = []
     for kind in ALL:
         if (kind.group, kind.version) == (group, version):

@@ -29,7 +29,7 @@ def selection(kind: Kind, query: dict[str, str]) -> Predicate:
 
 
 def asked_version(query: dict[str, str]) -> int | None:
-    """The resource version asked for, None for none. Raises ApiError 500 for another word, as 1.20 does."""
+    """The resource version asked for, or None. Raises ApiError 500 if it is not a number, as 1.20 does."""
     text = query.get("resourceVersion", "")
     if not text:
         return None
@@ -46,7 +46,7 @@ class Lists:
         self._store, self._plan, self._bookmark_seconds = store, plan, bookmark_seconds
 
     def list(self, kind: Kind, namespace: str | None, request: Request) -> Response:
-        """The objects, whole or a page of them, at one version."""
+        """All objects or a page of them, at one version."""
         query = request.query
         selects = selection(kind, query)
         limit = request.number("limit") or 0
@@ -82,7 +82,7 @@ class Lists:
         return Response(200, head + b",".join(entry.body for entry in entries) + b"]}")
 
     def _snapshot(self, query: dict[str, str]) -> tuple[int, Key | None]:
-        """At which version to list, and behind which key."""
+        """The version to list at, and the key after which the page begins."""
         if query.get("continue"):
             return _read_token(query["continue"])
         asked = asked_version(query)

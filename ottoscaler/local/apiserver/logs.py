@@ -15,13 +15,13 @@ FOLLOW_SECONDS = 0.05  # how often a followed log is looked at
 
 
 class LogSource(Protocol):
-    """A kubelet, as far as logs are concerned."""
+    """What logs need from a kubelet."""
 
     def log_file(self, pod: JsonObject, container: str) -> Path | None:
-        """The file that the container's output goes to, None where it has not started."""
+        """The file that the container's output goes to; None if it has not started."""
 
     def log_text(self, pod: JsonObject, container: str) -> bytes:
-        """The log so far, of a kubelet that keeps no file."""
+        """The log so far, for a kubelet that keeps no files."""
 
 
 def log_answer(pod: JsonObject, source: LogSource | None, request: Request) -> Answer:
@@ -104,7 +104,7 @@ def _cut(text: bytes, tail: int | None, limit: int | None) -> bytes:
 class _Follower:
     """Sends a log file's text as it grows, until its container has ended.
 
-    The file stays open, so that the last lines are sent also where the Pod is deleted right after its end.
+    The file stays open, so that the last lines are sent even if the Pod is deleted right after its end.
     """
 
     def __init__(self, path: Path, tail: int | None, running: Callable[[], bool]) -> None:

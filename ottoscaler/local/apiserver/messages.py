@@ -1,4 +1,4 @@
-"""What a connection hands to the API, and what it gets back."""
+"""What a connection passes to the API, and what it gets back."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Request:
         return self.query.get(name, "").lower() in _TRUE
 
     def number(self, name: str) -> int | None:
-        """A query parameter that counts something. Raises ApiError 400 for text that is no number."""
+        """The value of a numeric query parameter. Raises ApiError 400 for text that is not a number."""
         text = self.query.get(name, "")
         if not text:
             return None
@@ -56,7 +56,7 @@ class Request:
 
     @property
     def body_name(self) -> str:
-        """The name of the object in the body, '' where there is none to be found."""
+        """The name of the object in the body, or '' if none is found."""
         try:
             name = json.loads(self.body)["metadata"]["name"]
         except (ValueError, KeyError, TypeError):
@@ -65,7 +65,7 @@ class Request:
 
     @property
     def wants_table(self) -> bool:
-        """Whether the first acceptable form is a Table, as kubectl get asks."""
+        """Whether the first acceptable form is a Table, which ``kubectl get`` asks for."""
         first = self.headers.get("accept", "").partition(",")[0].replace(" ", "")
         return "as=Table" in first and "g=meta.k8s.io" in first
 
@@ -77,7 +77,7 @@ class Response:
     content_type: str = "application/json"
     headers: tuple[tuple[str, str], ...] = ()
     uid: str = ""  # of the object that it is about, for the audit
-    name: str = ""  # where the server chose it
+    name: str = ""  # the object's name, if the server chose it
 
 
 class Sink(Protocol):
@@ -94,12 +94,13 @@ class Sink(Protocol):
 
     @property
     def backlog(self) -> int:
-        """Bytes written that the client has not taken yet."""
+        """How many written bytes the client has not received yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamedResponse:
-    """A response whose body goes on: ``start`` is called once with its sink, and returns what stops it."""
+    """A response with a body of unknown length. ``start`` is called once with the sink, and returns a
+    function that stops the stream."""
 
     start: Callable[[Sink], Callable[[], None]]
     content_type: str = "application/json"

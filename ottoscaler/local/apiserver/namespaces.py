@@ -1,4 +1,4 @@
-"""Namespaces: what may be created in them, what they begin with, and how they end."""
+"""Namespaces: what may be created in them, what they contain at first, and how they end."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ottoscaler.local.apiserver.statuses import Cause, forbidden, not_found
 from ottoscaler.local.apiserver.store import Event, Store, Stored, timestamp
 from ottoscaler.model import JsonObject
 
-FINISH_SECONDS = 0.2  # that a namespace stays Terminating at least; a real controller takes some seconds
+FINISH_SECONDS = 0.2  # a namespace stays Terminating at least so long; a real controller takes some seconds
 FIRST = ("default", "kube-system", "kube-public", "kube-node-lease")
 
 
@@ -23,14 +23,14 @@ class Namespaces:
         store.subscribe("pods", self._pod_event)
 
     def create_first(self) -> None:
-        """The namespaces that every cluster has."""
+        """Create the namespaces that every cluster has."""
         for name in FIRST:
             status = {"spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"}}
             self._store.create("namespaces", ("", name), {"metadata": {"name": name}, **status})
             self._create_account(name)
 
     def admit(self, namespace: str, resource: str, name: str) -> None:
-        """Raise ApiError 404 for a namespace that does not exist, 403 for one that ends."""
+        """Raise ApiError 404 for a namespace that does not exist, and 403 for one that is being deleted."""
         entry = self._store.get("namespaces", "", namespace)
         if entry is None:
             raise not_found("namespaces", namespace)
@@ -42,7 +42,7 @@ class Namespaces:
             )
 
     def delete(self, entry: Stored) -> JsonObject:
-        """Begin a namespace's end: its Pods get their grace period, everything else goes with it."""
+        """Begin to delete a namespace. Its Pods get their grace period; all else is deleted with it."""
         name = entry.obj["metadata"]["name"]
         if name == "default":
             raise forbidden("namespaces", name, "this namespace may not be deleted")
@@ -58,7 +58,7 @@ class Namespaces:
 
     def _namespace_event(self, event: Event) -> None:
         if event.type == "ADDED":
-            # at once, unlike a real cluster, where a Pod created within some 100 ms is refused
+            # This is done at once. A real cluster takes some 100 ms, and refuses Pods in that time.
             self._create_account(event.key[1])
 
     def _create_account(self, namespace: str) -> None:

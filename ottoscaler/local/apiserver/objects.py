@@ -27,7 +27,7 @@ from ottoscaler.local.apiserver.statuses import (
 )
 from ottoscaler.local.apiserver.store import Store, Stored
 
-# Set by the server alone: what an update says about them is not heard.
+# Only the server sets these. An update's values for them are ignored.
 _SERVER_FIELDS = (
     "creationTimestamp",
     "deletionTimestamp",
@@ -56,7 +56,7 @@ class Objects:
     # --- create
 
     def create(self, kind: Kind, namespace: str | None, request: Request) -> Stored:
-        """A new object, defaulted, admitted and stored; nothing is stored on a dry run."""
+        """A new object, with defaults, admitted and stored. A dry run stores nothing."""
         dry = pods.check_dry_run("CreateOptions", _dry_run(request))
         obj = decode_object(request.body, request.content_type, kind.kind, kind.api_version)
         obj = field_validation.known(kind, obj, request, self._minor)
@@ -114,7 +114,7 @@ class Objects:
     def update(
         self, kind: Kind, route_name: str, namespace: str | None, request: Request, *, status: bool
     ) -> Stored:
-        """Replace the object, or with ``status`` its status alone. Raises ApiError 400, 404, 409 and 422."""
+        """Replace the object, or only its status with ``status``. Raises ApiError 400, 404, 409 and 422."""
         obj = decode_object(request.body, request.content_type, kind.kind, kind.api_version)
         obj = field_validation.known(kind, obj, request, self._minor)
         current = self.get(kind, namespace, route_name)
@@ -182,7 +182,7 @@ class Objects:
     def _changed(
         self, kind: Kind, old: dict[str, Any], obj: dict[str, Any], *, status: bool
     ) -> dict[str, Any]:
-        """What the object becomes: its status stays, or with ``status`` everything else does."""
+        """The object after the update. Its status is kept, or with ``status`` everything else is kept."""
         stored = {key: value for key, value in obj.items() if key not in ("kind", "apiVersion")}
         if status:
             causes = list(label_causes(stored["metadata"]))
@@ -205,7 +205,7 @@ class Objects:
         return stored
 
     def store_changed(self, kind: Kind, current: Stored, new: dict[str, Any]) -> Stored:
-        """Write an update; one that takes the last finalizer off a deleted object removes it."""
+        """Write an update. If it removes a deleted object's last finalizer, the object is removed."""
         key = (current.obj["metadata"].get("namespace", ""), current.obj["metadata"]["name"])
         if pods.released(new):
             return self._store.remove(kind.resource, key, new)
@@ -214,7 +214,8 @@ class Objects:
     # --- delete
 
     def delete(self, kind: Kind, namespace: str | None, name: str, options: dict[str, Any]) -> dict[str, Any]:
-        """Delete an object, a Pod with its grace period, a namespace with all in it; what it is then."""
+        """Delete an object: a Pod with its grace period, a namespace with all that is in it. Returns the
+        object's new state."""
         entry = self.get(kind, namespace, name)
         pods.check_preconditions(kind.kind, name, entry, options)
         dry = bool(options.get("dryRun"))
