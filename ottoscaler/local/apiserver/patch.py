@@ -1,6 +1,6 @@
 """The three patch formats of the API server: merge patch, strategic merge patch, JSON patch.
 
-Objects handed in are never changed; what comes back shares untouched parts with them.
+The given objects are never changed. The result shares its unchanged parts with them.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ PRIMITIVE_SETS = frozenset({"finalizers"})
 
 
 def merge(target: Any, patch: Any) -> Any:
-    """RFC 7386: ``null`` removes a member, objects merge, anything else replaces."""
+    """Merge as in RFC 7386: ``null`` removes a member, objects are merged, and any other value replaces."""
     if not isinstance(patch, dict):
         return patch
     result = dict(target) if isinstance(target, dict) else {}
@@ -54,7 +54,7 @@ def merge(target: Any, patch: Any) -> Any:
 
 
 def strategic_merge(target: Any, patch: Any) -> Any:
-    """Merge patch, with the lists of MERGE_KEYS merged by their key and ``$patch`` directives obeyed."""
+    """Merge as :func:`merge` does, but also merge the lists of MERGE_KEYS by key, and obey ``$patch``."""
     if not isinstance(patch, dict):
         return patch
     directive = patch.get("$patch")
@@ -100,7 +100,7 @@ def _merge_list(name: str, target: Any, patch: list[Any]) -> list[Any]:
 
 
 def json_patch(target: JsonObject, operations: Any) -> Any:
-    """RFC 6902. Raises ApiError 422 for an operation that cannot be carried out, as the API server does."""
+    """Apply the operations as in RFC 6902. For one that fails, raises ApiError 422 as the API server does."""
     document: Any = copy.deepcopy(target)
     try:
         for operation in operations:

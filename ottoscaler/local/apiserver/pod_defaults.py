@@ -1,4 +1,4 @@
-"""What the API server fills in when a Pod is created: the defaults clients expect to read back."""
+"""What the API server fills in when a Pod is created: the defaults that clients expect to read back."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _TOLERATED = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 
 
 def with_defaults(pod: JsonObject) -> JsonObject:
-    """The Pod as it is stored: ``metadata`` and ``spec`` are new, ``status`` is Pending whatever was sent."""
+    """The Pod to store. ``metadata`` and ``spec`` are copies. ``status`` is Pending, whatever was sent."""
     spec = dict(pod.get("spec") or {})
     for group in ("initContainers", "containers"):
         if spec.get(group):
@@ -72,7 +72,7 @@ def _variable(variable: JsonObject) -> JsonObject:
     if source and "fieldRef" in source:
         reference = {"apiVersion": "v1", **source["fieldRef"]}
         return {**variable, "valueFrom": {**source, "fieldRef": reference}}
-    if not source and variable.get("value") == "":  # an empty value is left out of the JSON
+    if not source and variable.get("value") == "":  # the API server's JSON has no empty values
         return {key: value for key, value in variable.items() if key != "value"}
     return variable
 
@@ -101,7 +101,7 @@ def _tolerations(given: list[Any]) -> list[Any]:
 
 
 def qos_class(spec: JsonObject) -> str:
-    """Guaranteed, Burstable or BestEffort, by the containers' cpu and memory."""
+    """The Pod's QoS class by its containers' cpu and memory: Guaranteed, Burstable or BestEffort."""
     containers = [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]
     kept = ("cpu", "memory")
     stated = [

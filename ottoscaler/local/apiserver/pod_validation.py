@@ -1,7 +1,7 @@
 """What kube-apiserver refuses about a Pod, with one cause for every wrong field.
 
-Only what Ottoscaler and its users' templates can get wrong is checked; a Pod that passes here may
-still be refused by a real server for an exotic field.
+It checks only what Ottoscaler and its users' templates can get wrong. A real server may still refuse a Pod
+that passes here, because of a rare field.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def label_causes(metadata: JsonObject) -> Iterator[Cause]:
 
 
 def finalizer_causes(old: JsonObject, new: JsonObject) -> Iterator[Cause]:
-    """An object that is being deleted takes no new finalizer."""
+    """What is wrong with an update's finalizers: an object that is being deleted gets no new ones."""
     before = old.get("finalizers") or []
     added = [name for name in new.get("finalizers") or [] if name not in before]
     if old.get("deletionTimestamp") and added:

@@ -1,4 +1,4 @@
-"""What is particular about Pods: creation, deletion with a grace period, eviction, and what may change."""
+"""What is special about Pods: creation, deletion with a grace period, eviction, and what may change."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from ottoscaler.local.apiserver.statuses import (
 from ottoscaler.local.apiserver.store import Store, Stored
 from ottoscaler.model import JsonObject
 
-# apimachinery's alphabet for generated names: nothing that could spell a word
+# apimachinery's alphabet for generated names, chosen so that they spell no words.
 _SUFFIX = "bcdfghjklmnpqrstvwxz2456789"
 
 
 def generated_name(prefix: str) -> str:
-    """``prefix``, cut to 58 characters, and five random ones."""
+    """``prefix``, cut to 58 characters, and five random characters."""
     return prefix[:58] + "".join(secrets.choice(_SUFFIX) for _ in range(5))
 
 
 def check_service_account(store: Store, namespace: str, pod: JsonObject) -> None:
-    """Raise ApiError 403 where the Pod's service account does not exist."""
+    """Raise ApiError 403 if the Pod's service account does not exist."""
     spec = pod.get("spec") or {}
     account = spec.get("serviceAccountName") or spec.get("serviceAccount") or "default"
     if store.get("serviceaccounts", namespace, account) is None:
@@ -45,7 +45,7 @@ def check_service_account(store: Store, namespace: str, pod: JsonObject) -> None
 
 
 def validated(pod: JsonObject) -> JsonObject:
-    """The Pod with its defaults, as it is to be stored. Raises ApiError 422 in kube-apiserver's words."""
+    """The Pod with its defaults, ready to store. Raises ApiError 422 in kube-apiserver's words."""
     result = with_defaults(pod)
     causes = list(pod_validation.pod_causes(result))
     if causes:
@@ -61,7 +61,7 @@ _MAY_CHANGE = (
 
 
 def check_update(name: str, old: JsonObject, new: JsonObject) -> None:
-    """Raise ApiError 422 where an update changes what is fixed once a Pod exists."""
+    """Raise ApiError 422 if an update changes what is fixed once a Pod exists."""
     metadata = new["metadata"]
     causes = list(pod_validation.label_causes(metadata))
     causes += [*pod_validation.finalizer_causes(old["metadata"], metadata), *added_gate_causes(old, new)]
@@ -95,7 +95,7 @@ def _fixed(spec: JsonObject) -> JsonObject:
 
 
 def delete_options(body: bytes, query: dict[str, str]) -> JsonObject:
-    """DeleteOptions from the body, else from the query. Raises ApiError 400 and 422."""
+    """DeleteOptions from the body, or from the query if there is no body. Raises ApiError 400 and 422."""
     options: JsonObject
     if body:
         try:
@@ -123,7 +123,7 @@ def delete_options(body: bytes, query: dict[str, str]) -> JsonObject:
 
 
 def check_dry_run(kind: str, words: list[str]) -> bool:
-    """Whether the request is a dry run. Raises ApiError 422 for another word than ``All``."""
+    """Whether the request is a dry run. Raises ApiError 422 for any word but ``All``."""
     if not words:
         return False
     if words != ["All"]:
@@ -135,7 +135,7 @@ def check_dry_run(kind: str, words: list[str]) -> bool:
 
 
 def check_preconditions(kind: str, name: str, entry: Stored, options: JsonObject) -> None:
-    """Raise ApiError 409 where the object is not the one, or not the version, that the client means."""
+    """Raise ApiError 409 if the object's UID or version is not the one that the client named."""
     preconditions = options.get("preconditions") or {}
     uid, version = preconditions.get("uid"), preconditions.get("resourceVersion")
     if uid is not None and uid != entry.uid:
@@ -153,7 +153,7 @@ def check_preconditions(kind: str, name: str, entry: Stored, options: JsonObject
 
 
 def grace_seconds(pod: JsonObject, asked: int | None) -> int:
-    """How long the kubelet may take: what was asked, else the Pod's own; 0 where nothing runs."""
+    """The seconds that the kubelet may take: those asked for, or else the Pod's own. 0 if nothing runs."""
     if not pod["spec"].get("nodeName") or terminal(pod):
         return 0
     grace = asked if asked is not None else pod["spec"].get("terminationGracePeriodSeconds")
@@ -161,9 +161,9 @@ def grace_seconds(pod: JsonObject, asked: int | None) -> int:
 
 
 def delete(store: Store, entry: Stored, asked: int | None, *, dry_run: bool = False) -> JsonObject:
-    """Begin or shorten a Pod's end; where nothing is left to wait for, take it out. Returns the Pod.
+    """Begin or shorten a Pod's deletion. If there is nothing to wait for, remove it. Returns the Pod.
 
-    A Pod that is being deleted already is only changed by a shorter grace period.
+    If it is being deleted already, only a shorter grace period changes it.
     """
     pod = entry.obj
     metadata = pod["metadata"]
@@ -181,7 +181,7 @@ def delete(store: Store, entry: Stored, asked: int | None, *, dry_run: bool = Fa
     result = {**pod, "metadata": marked}
     if dry_run:
         return result
-    # written also where nothing is to be waited for, so that watchers see MODIFIED, then DELETED
+    # This is written even if there is nothing to wait for, so that watchers see MODIFIED, then DELETED.
     written = store.update("pods", key, result).obj
     if grace or metadata.get("finalizers"):
         return written
@@ -189,12 +189,12 @@ def delete(store: Store, entry: Stored, asked: int | None, *, dry_run: bool = Fa
 
 
 def finish_deletion(store: Store, entry: Stored) -> None:
-    """Take out a Pod whose containers have ended; finalizers hold it back."""
+    """Remove a Pod whose containers have ended, unless it has finalizers."""
     delete(store, entry, 0)
 
 
 def released(pod: JsonObject) -> bool:
-    """Whether an update has removed the last thing that held a deleted Pod."""
+    """Whether nothing holds a deleted Pod any more after an update."""
     metadata = pod["metadata"]
     gone = metadata.get("deletionTimestamp") and not metadata.get("deletionGracePeriodSeconds")
     return bool(gone) and not metadata.get("finalizers")

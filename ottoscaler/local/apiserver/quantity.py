@@ -15,7 +15,7 @@ LARGEST = Decimal(2**63 - 1)  # apimachinery's cap; with nano units it still fit
 
 
 class BadQuantity(ValueError):
-    """The text is no quantity."""
+    """The text is not a quantity."""
 
 
 @lru_cache(maxsize=4096)
@@ -38,9 +38,9 @@ def parse(text: str) -> Decimal:
 
 @lru_cache(maxsize=4096)
 def canonical(text: str) -> str:
-    """The form a Pod's resources are stored in: ``0.5`` is ``500m``, ``1024Mi`` is ``1Gi``.
+    """The form in which a Pod's resources are stored: ``500m`` for ``0.5``, ``1Gi`` for ``1024Mi``.
 
-    Rounded up to whole milli units, as the API server's defaulting does. Raises BadQuantity.
+    The value is rounded up to whole milli units, as the API server's defaulting does. Raises BadQuantity.
     """
     value = parse(text)
     if value % Decimal("1e-3"):
@@ -69,7 +69,7 @@ def _scientific(value: Decimal) -> str:
 
 
 def decimal(value: Decimal) -> str:
-    """A value in decimal form, with the largest suffix that leaves it whole."""
+    """A value in decimal form, with the largest suffix that makes the number an integer."""
     if not value:
         return "0"
     for suffix, power in sorted(_DECIMAL.items(), key=lambda item: -item[1]):

@@ -1,7 +1,7 @@
 """ResourceQuota: what a namespace's Pods use, and whether one more fits.
 
-The use is kept up to date from the store's events, so that admission costs the same with one Pod as
-with five thousand.
+The store's events keep the use up to date, so that admission costs the same with one Pod as with five
+thousand.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ _COMPUTE = tuple(
 
 
 def pod_amounts(spec: JsonObject) -> Amounts:
-    """What a Pod asks for, as ``requests.cpu``...: the containers' sum, or the largest init container."""
+    """What a Pod asks for, as ``requests.cpu`` and so on: the containers' sum, or the largest init
+    container's amount if that is more."""
     sums: Amounts = {}
     for container in spec.get("containers") or []:
         for name, amount in _container_amounts(container):
@@ -57,12 +58,12 @@ class Quotas:
         self._store = store
         self._used: dict[str, Amounts] = {}
         self._limited: set[str] = set()  # namespaces that have a quota
-        self._stale: set[str] = set()  # namespaces whose quotas' status is to be written
+        self._stale: set[str] = set()  # namespaces whose quotas' status must be written
         store.subscribe("pods", self._pod_event)
         store.subscribe("resourcequotas", self._quota_event)
 
     def admit(self, namespace: str, name: str, pod: JsonObject) -> None:
-        """Raise ApiError 403 in the real server's words where the Pod does not fit a quota."""
+        """Raise ApiError 403 in the real server's words if the Pod does not fit a quota."""
         if namespace not in self._limited:
             return
         asked = {"count/pods": Decimal(1), "pods": Decimal(1), **pod_amounts(pod["spec"])}
@@ -74,7 +75,7 @@ class Quotas:
 
     @staticmethod
     def _check_known(name: str, quota: str, status: JsonObject, asked: Amounts) -> None:
-        """A quota whose controller has not told its use yet, of something the Pod asks for, lets none in."""
+        """Raise ApiError 403 if the Pod asks for something of which the quota's use is not known yet."""
         concerned = sorted(key for key in status.get("hard") or {} if _ALIASES.get(key, key) in asked)
         if any(key not in (status.get("used") or {}) for key in concerned):
             why = f"status unknown for quota: {quota}, resources: {','.join(concerned)}"
@@ -129,7 +130,7 @@ class Quotas:
                 self._limited.discard(namespace)
             return
         self._limited.add(namespace)
-        # as the controller does, which does not mind a status whose use somebody has taken out
+        # Like the real controller, this ignores a status from which somebody has only removed the use.
         spec, status = event.entry.obj.get("spec") or {}, event.entry.obj.get("status") or {}
         if spec.get("hard") != status.get("hard"):
             self._refresh_soon(namespace)
@@ -140,7 +141,7 @@ class Quotas:
             asyncio.get_running_loop().call_soon(self._refresh, namespace)
 
     def _refresh(self, namespace: str) -> None:
-        """Write what is used into the quotas' status, as the quota controller does."""
+        """Write the use into the quotas' status, as the quota controller does."""
         self._stale.discard(namespace)
         used = self._used.get(namespace, {})
         for key, entry in self._store.items("resourcequotas", namespace):

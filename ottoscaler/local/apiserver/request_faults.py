@@ -1,4 +1,4 @@
-"""The switches for single requests: what the server, the network or an admission webhook does to them."""
+"""The fault switches for single requests: faults of the server, the network or an admission webhook."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ PODS_PATH = r"/pods(\?|$)"
 
 
 class RequestFaults:
-    """Faults that wait for requests. Any thread; each call returns when the fault is in force.
+    """Faults of later requests. Any thread; each call returns when the fault is in force.
 
-    ``times`` None: until ``clear``; ``verb`` is Kubernetes' word (create, get, list, watch, delete,
-    patch...); ``path`` a regular expression searched in the request's path and query.
+    ``times`` is the number of requests; None means until ``clear``. ``verb`` is Kubernetes' word (create,
+    get, list, watch, delete, patch...). ``path`` is a regular expression that is searched in the request's
+    path and query.
     """
 
     def __init__(self, plan: FaultPlan, call: Callable[[Callable[[], Any]], Any]) -> None:
@@ -52,9 +53,9 @@ class RequestFaults:
     def slow(
         self, seconds: float, verb: str | None = None, path: str | None = None, times: int | None = None
     ) -> None:
-        """The request is carried out, and answered, only after ``seconds``; not where its client gives up.
+        """The request is carried out and answered only after ``seconds``, unless its client gives up before.
 
-        What takes longer than a real server's 60 s is answered with 504 then, and not carried out.
+        If ``seconds`` is more than a real server's 60 s, it is answered with 504 then, and not carried out.
         """
         self._add(Rule("slow", times, verb, path, seconds=seconds))
 
@@ -65,9 +66,9 @@ class RequestFaults:
     def deliver_late(
         self, seconds: float, verb: str = "create", path: str | None = PODS_PATH, times: int | None = 1
     ) -> None:
-        """The request is carried out after ``seconds``, also where its client has gone by then.
+        """The request is carried out after ``seconds``, even if its client has gone by then.
 
-        As a proxy does it that holds a request whole and passes it on later.
+        A proxy does this if it keeps a whole request and passes it on later.
         """
         self._add(Rule("late", times, verb, path, seconds=seconds))
 
@@ -98,13 +99,13 @@ class RequestFaults:
         *,
         webhook: str = WEBHOOK,
     ) -> None:
-        """A webhook that must answer (failurePolicy Fail) does not: creates are answered with 500."""
+        """A webhook with failurePolicy Fail does not answer, so creates are answered with 500."""
         self._add(Rule("fail_webhook", times, "create", path, message=message, webhook=webhook))
 
     def relabel(
         self, labels: dict[str, str | None], times: int | None = None, path: str | None = PODS_PATH
     ) -> None:
-        """A mutating webhook gives new Pods these labels; one that is None it takes off."""
+        """A mutating webhook gives new Pods these labels, and removes each label whose value is None."""
         self._add(Rule("relabel", times, "create", path, labels=dict(labels)))
 
     def respec(
@@ -115,6 +116,6 @@ class RequestFaults:
         *,
         sidecar: JsonObject | None = None,
     ) -> None:
-        """A mutating webhook gives new Pods these fields of the spec, and puts a sidecar before their
+        """A mutating webhook sets these fields of new Pods' specs, and adds a sidecar before their
         containers."""
         self._add(Rule("respec", times, "create", path, spec=dict(spec), sidecar=sidecar))

@@ -1,4 +1,4 @@
-"""The access reviews (``kubectl auth can-i``, ``--list``): all is allowed but what a fault denies."""
+"""The access reviews (``kubectl auth can-i``, ``--list``): all is allowed except what a fault denies."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ GROUP = "authorization.k8s.io"
 _ACCESS, _RULES = "selfsubjectaccessreviews", "selfsubjectrulesreviews"
 KINDS = {_ACCESS: "SelfSubjectAccessReview", _RULES: "SelfSubjectRulesReview"}
 
-Denied = Set[tuple[str, str]]  # verb and resource, either of them maybe *
+Denied = Set[tuple[str, str]]  # verb and resource; each may be *
 
 
 def review(resource: str, spec: dict[str, Any], denied: Denied) -> JsonObject:
@@ -35,7 +35,7 @@ def _access(asked: JsonObject, denied: Denied) -> JsonObject:
 
 
 def _rules(denied: Denied) -> JsonObject:
-    """Rules cannot say what is denied, so with a denial the list is incomplete."""
+    """The rules of what is allowed. They cannot say what is denied, so a denial makes them incomplete."""
     resources = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}
     others = {"verbs": ["*"], "nonResourceURLs": ["*"]}
     return {"resourceRules": [resources], "nonResourceRules": [others], "incomplete": bool(denied)}

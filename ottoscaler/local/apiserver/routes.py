@@ -1,4 +1,4 @@
-"""From a method and a path to what is asked for, in the words of a Kubernetes audit log."""
+"""Turns a method and a path into what is asked for, in the words of a Kubernetes audit log."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch"}
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """``verb`` is Kubernetes' word for resources, else the HTTP method in lower case (``resource`` empty)."""
+    """What a request asks for. ``verb`` is Kubernetes' word. For a path that names no resource, ``resource``
+    is empty and ``verb`` is the HTTP method in lower case."""
 
     verb: str
     group: str = ""

@@ -1,7 +1,7 @@
 """Scheduling gates of Pods, as Kubernetes 1.30 has them; servers before 1.26 drop the field.
 
-A Pod with gates says so in its status from its creation, is not scheduled, and can lose gates but never
-gain one.
+A Pod with gates shows that in its status from its creation and is not scheduled. An update may remove gates
+but never add one.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ def gates(pod: JsonObject) -> list[str]:
 
 
 def dropped(pod: JsonObject) -> JsonObject:
-    """The Pod as a server takes it that does not know gates: without a word, the field is gone."""
+    """The Pod without its gates, as a server that does not know them stores it, silently."""
     spec = {key: value for key, value in (pod.get("spec") or {}).items() if key != "schedulingGates"}
     return {**pod, "spec": spec}
 
 
 def without_empty(spec: JsonObject) -> JsonObject:
-    """The spec, where an empty list of gates is left out, as the server writes it."""
+    """The spec without an empty list of gates, as the server writes it."""
     return spec if spec.get("schedulingGates") else {k: v for k, v in spec.items() if k != "schedulingGates"}
 
 
@@ -43,7 +43,7 @@ def gated_condition() -> JsonObject:
 
 
 def gate_causes(spec: JsonObject) -> Iterator[Cause]:
-    """What is wrong with a new Pod's gates; their names are checked as keys of labels are."""
+    """What is wrong with a new Pod's gates. Their names are checked like the keys of labels."""
     seen: set[str] = set()
     for i, one in enumerate(spec.get("schedulingGates") or []):
         name = str(one.get("name", ""))

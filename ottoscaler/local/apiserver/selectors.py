@@ -1,4 +1,4 @@
-"""Label and field selectors: from the query's text to a predicate over objects."""
+"""Label and field selectors: turns the query's text into a predicate over objects."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _EQUALITY = re.compile(r"\s*([^\s,!=()<>]+)\s*(==|=|!=)\s*([^\s,!=()]*)\s*")
 _EXISTS = re.compile(r"\s*(!?)\s*([^\s,!=()<>]+)\s*")
 _NUMBER = re.compile(r"\s*([^\s,!=()<>]+)\s*([<>])\s*(-?[0-9]+)\s*")
 
-# What kube-apiserver indexes; any other field is refused. In order: pods, then every kind.
+# The fields that kube-apiserver supports; it refuses any other. First those of Pods, then of every kind.
 POD_FIELDS = (
     "metadata.name",
     "metadata.namespace",
@@ -29,7 +29,7 @@ POD_FIELDS = (
     "status.nominatedNodeName",
 )
 PLAIN_FIELDS = ("metadata.name", "metadata.namespace")
-# kubectl describe asks for a Pod's events so
+# ``kubectl describe`` selects a Pod's events by these.
 EVENT_FIELDS = (
     *PLAIN_FIELDS,
     "involvedObject.kind",
@@ -49,8 +49,8 @@ def everything(_: JsonObject) -> bool:
 def label_selector(text: str) -> Predicate:
     """The predicate of a ``labelSelector``.
 
-    Known are ``a=b``, ``a!=b``, ``a in (b,c)``, ``a notin (b)``, ``a``, ``!a``, ``a>1``.
-    Raises ApiError 400 for text that is none of these.
+    It knows ``a=b``, ``a!=b``, ``a in (b,c)``, ``a notin (b)``, ``a``, ``!a`` and ``a>1``. Raises ApiError
+    400 for any other text.
     """
     if not text.strip():
         return everything

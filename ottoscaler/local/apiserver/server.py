@@ -1,4 +1,4 @@
-"""A small HTTP/1.1 server on an asyncio loop: keep-alive, fixed-length and chunked bodies, nothing more.
+"""A small HTTP/1.1 server on an asyncio loop. It has only keep-alive, and fixed-length and chunked bodies.
 
 Each request is answered inside ``data_received``, so that a create costs no task switch and a watch
 event leaves in the same turn as the write that caused it.
@@ -35,7 +35,7 @@ class Connection(asyncio.Protocol):
         self._connections = connections
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
-        self._busy = False  # a delayed answer or a stream is under way
+        self._busy = False  # whether a delayed answer or a stream is not finished yet
         self._stop_stream: Callable[[], None] | None = None
         self._close_after = False
 
@@ -72,7 +72,7 @@ class Connection(asyncio.Protocol):
             self._begin(request)
 
     def _next_request(self) -> Request | None:
-        """Take one whole request from the buffer, None where more bytes are to come."""
+        """Take one whole request from the buffer. Returns None if it needs more bytes."""
         end = self._buffer.find(b"\r\n\r\n")
         if end < 0:
             if len(self._buffer) > MAX_HEADER_BYTES:
@@ -107,7 +107,7 @@ class Connection(asyncio.Protocol):
 
     def _begin(self, request: Request) -> None:
         if self._faults.hanging(request):
-            self._busy = True  # and never ended: the client has to give up
+            self._busy = True  # for ever: the client must give up
             return
         delay = self._faults.delay(request)
         if delay is not None:
@@ -121,7 +121,7 @@ class Connection(asyncio.Protocol):
         self._reach_etcd(request)
 
     def _delayed(self, request: Request, late: bool) -> None:
-        """A client that has gone takes its request with it, unless the request is delivered late."""
+        """Answer the request after its delay. If its client has gone, only a ``late`` one is carried out."""
         self._busy = False
         if self._transport is not None or late:
             self._reach_etcd(request)
@@ -214,7 +214,7 @@ def _timed_out() -> Response:
 
 
 class Server:
-    """The listening socket and its connections. Called from the event loop thread only."""
+    """The listening socket and its connections. Event loop thread only."""
 
     def __init__(
         self, answer: Answerer, record: Recorder, faults: FaultPlan, host: str = "127.0.0.1"
@@ -230,7 +230,8 @@ class Server:
         return self._server is not None
 
     async def listen(self, port: int = 0) -> None:
-        """Accept connections on ``port`` (0: a free one, kept from then on). Raises OSError if taken."""
+        """Accept connections on ``port``. 0 means a free one, which is kept from then on. Raises OSError if
+        the port is in use."""
 
         def connection() -> Connection:
             return Connection(self._answer, self._record, self._faults, self._connections)
@@ -241,7 +242,7 @@ class Server:
         self.port = chosen
 
     def refuse(self) -> None:
-        """Stop accepting and cut every connection: the process behind the port seems gone."""
+        """Stop accepting and cut every connection, as if the server's process had ended."""
         if self._server is not None:
             self._server.close()
             self._server = None

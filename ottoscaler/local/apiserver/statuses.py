@@ -1,7 +1,7 @@
-"""The API server's refusals: ``Status`` objects, worded as clients know them.
+"""The API server's refusals: ``Status`` objects, in the words that clients know.
 
-Wording and shape follow kube-apiserver 1.20.2 as ``tests/conformance`` observes it; clients such as
-Ottoscaler tell a quota from a policy by the message, so the words are part of the interface.
+Words and structure follow kube-apiserver 1.20.2, as ``tests/conformance`` observes it. The words are part of
+the interface, because clients such as Ottoscaler tell a quota from a policy by the message.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ottoscaler.model import JsonObject
 
 
 class ApiError(OttoscalerError):
-    """A request that is answered with a ``Status``; ``retry_after`` is in whole seconds, 0 for none."""
+    """A request is answered with a ``Status``. ``retry_after`` is in whole seconds, 0 for none."""
 
     def __init__(
         self, code: int, reason: str, message: str, details: JsonObject | None = None, retry_after: int = 0
@@ -25,7 +25,7 @@ class ApiError(OttoscalerError):
 
     @property
     def status(self) -> JsonObject:
-        """The ``Status`` object as it goes over the wire."""
+        """The ``Status`` object as it is sent."""
         status: JsonObject = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure"}
         status["message"] = self.message
         if self.reason:
@@ -41,7 +41,7 @@ class ApiError(OttoscalerError):
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """One field that is wrong: Kubernetes' word for the kind of error, the sentence, and the path."""
+    """One wrong field: Kubernetes' word for the kind of error, a sentence, and the field's path."""
 
     reason: str
     message: str
@@ -97,7 +97,7 @@ def forbidden(resource: str, name: str, why: str, causes: Sequence[Cause] = ()) 
 
 
 def invalid(kind: str, name: str, causes: Sequence[Cause], group: str = "") -> ApiError:
-    """422 with every wrong field named."""
+    """422, which names every wrong field."""
     sentences = [f"{cause.field}: {cause.message}" for cause in causes]
     text = sentences[0] if len(sentences) == 1 else "[" + ", ".join(sentences) + "]"
     details: JsonObject = {"name": name} if name else {}
@@ -118,7 +118,7 @@ def bad_request(message: str) -> ApiError:
 
 
 def expired(message: str) -> ApiError:
-    """410: the version that the client holds is older than what is kept."""
+    """410: the client's version is older than the kept history."""
     return ApiError(410, "Expired", message)
 
 
@@ -127,7 +127,7 @@ def too_old(asked: int, oldest: int) -> ApiError:
 
 
 def not_here(what: str) -> ApiError:
-    """405 for what a real cluster has and this one leaves out; ``what`` is a whole sentence."""
+    """405 for what a real cluster has and this one does not. ``what`` is a whole sentence."""
     return ApiError(405, "MethodNotAllowed", what, {})
 
 

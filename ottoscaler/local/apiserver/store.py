@@ -1,7 +1,7 @@
-"""All objects of the cluster, one version counter over them, and the history that watches resume from.
+"""All objects of the cluster, one version counter for them, and the history that watches resume from.
 
 Everything here runs on the server's event loop thread, so there is no lock. Stored objects are never
-changed: a write replaces an object by a new one that may share parts with the old.
+changed: a write replaces an object with a new one, which may share parts with the old one.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Literal
 
 from ottoscaler.model import JsonObject
 
-# The events that a watch can resume over; kube-apiserver's watch cache keeps some 100 to 102,400
-# per resource, etcd five minutes. 5,000 Pods write some 25,000 events in a life.
+# How many events are kept for watches that resume. kube-apiserver's watch cache keeps 100 to 102,400 events
+# per resource, and etcd those of five minutes. 5,000 Pods cause some 25,000 events in all.
 HISTORY_LIMIT = 50_000
 
 Key = tuple[str, str]  # namespace ("" for cluster-scoped) and name
@@ -28,7 +28,7 @@ encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def timestamp(ahead: float = 0.0) -> str:
-    """Now, or by a clock that is so many seconds ahead, as Kubernetes writes times: whole seconds, UTC."""
+    """The time by a clock that is ``ahead`` seconds ahead, as Kubernetes writes it: whole seconds, UTC."""
     return (datetime.now(UTC) + timedelta(seconds=ahead)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -54,7 +54,7 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A write: what ``key`` became (for DELETED: what it last was), and what it was before."""
+    """A write: the object at ``key`` after it (for DELETED, the last state) and before it."""
 
     version: int
     type: EventType
@@ -68,7 +68,7 @@ Listener = Callable[[Event], None]
 
 
 class Store:
-    """Objects by resource and key. Called from the event loop thread only."""
+    """Objects by resource and key. Event loop thread only."""
 
     def __init__(self, history_limit: int = HISTORY_LIMIT) -> None:
         self.version = 1
@@ -84,19 +84,19 @@ class Store:
         return self._objects.get(resource, {}).get((namespace, name))
 
     def entries(self, resource: str, namespace: str | None = None) -> Iterator[Stored]:
-        """All objects of ``resource``, in no order; of one namespace where it is given."""
+        """All objects of ``resource``, of one namespace if it is given, in no order."""
         objects = self._objects.get(resource, {})
         if namespace is None:
             return iter(list(objects.values()))
         return iter([entry for key, entry in objects.items() if key[0] == namespace])
 
     def items(self, resource: str, namespace: str | None = None) -> list[tuple[Key, Stored]]:
-        """All objects of ``resource`` with their keys, ordered by key as etcd orders them."""
+        """All objects of ``resource`` with their keys, ordered by key as in etcd."""
         objects = self._objects.get(resource, {})
         return sorted((key, entry) for key, entry in objects.items() if namespace in (None, key[0]))
 
     def items_at(self, resource: str, namespace: str | None, version: int) -> list[tuple[Key, Stored]] | None:
-        """As ``items``, as of ``version``; None where that is no longer known."""
+        """What ``items`` returned at ``version``; None if that is no longer known."""
         if version < self._forgotten:
             return None
         objects = dict(self._objects.get(resource, {}))
@@ -127,7 +127,7 @@ class Store:
     # --- writing
 
     def create(self, resource: str, key: Key, obj: JsonObject) -> Stored:
-        """Store a new object, giving it its uid (where it has none), creation time and version."""
+        """Store a new object. It gets a creation time, a version and, if it has none, a uid."""
         return self._write("ADDED", resource, key, self.sketch(obj).obj)
 
     def sketch(self, obj: JsonObject) -> Stored:
@@ -138,7 +138,7 @@ class Store:
         return Stored(obj, self.version)
 
     def update(self, resource: str, key: Key, obj: JsonObject) -> Stored:
-        """Replace an object; one that is equal but for its version is not written and makes no event."""
+        """Replace an object. If only the version differs, nothing is written and there is no event."""
         current = self._objects[resource][key]
         metadata = obj["metadata"]
         metadata["resourceVersion"] = str(current.version)
@@ -147,7 +147,7 @@ class Store:
         return self._write("MODIFIED", resource, key, obj)
 
     def remove(self, resource: str, key: Key, obj: JsonObject | None = None) -> Stored:
-        """Take an object out; watchers see ``obj``, or its last state, with a new version."""
+        """Remove an object. Watchers see ``obj``, or its last state, with a new version."""
         last = obj if obj is not None else self._objects[resource][key].obj
         return self._write("DELETED", resource, key, {**last, "metadata": dict(last["metadata"])})
 
@@ -170,7 +170,7 @@ class Store:
         return entry
 
     def compact(self) -> None:
-        """Forget the history, so that every older version is answered with 410."""
+        """Forget the history. Requests from any older version are then answered with 410."""
         self.version += 1
         self._history.clear()
         self._forgotten = self.version
@@ -178,10 +178,10 @@ class Store:
     # --- following
 
     def subscribe(self, resource: str, listener: Listener) -> Callable[[], None]:
-        """Call ``listener`` with each later event; the function returned ends that.
+        """Call ``listener`` with each later event. The returned function ends that.
 
-        A listener runs inside the write: it must not write to the same
-        resource, but put that off to the loop.
+        A listener runs within the write. It must not write to the same resource itself, but must let the
+        event loop do that later.
         """
         listeners = self._listeners.setdefault(resource, [])
         listeners.append(listener)

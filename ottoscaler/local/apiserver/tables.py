@@ -1,4 +1,4 @@
-"""The Table form of lists and watches, which is what ``kubectl get`` prints."""
+"""The Table form of lists and watches, which ``kubectl get`` prints."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _AGE: _Column = ("Age", "string", "", 0)
 
 
 def table(kind: Kind, objects: Sequence[JsonObject], version: int, *, columns: bool = True) -> JsonObject:
-    """A ``Table`` of the objects; a watch's later tables go without the column definitions."""
+    """A ``Table`` of the objects. A watch's later tables have no column definitions."""
     definitions, cells = _layout(kind)
     described = [
         {"name": n, "type": t, "format": f, "description": n, "priority": p} for n, t, f, p in definitions
@@ -82,7 +82,7 @@ def _pod_cells(pod: JsonObject) -> list[Any]:
 
 
 def pod_state(pod: JsonObject) -> str:
-    """The word in kubectl's STATUS column: the phase, or what says more."""
+    """The word in kubectl's STATUS column: the phase, or a reason that says more."""
     status = pod.get("status") or {}
     word: str = status.get("reason") or status.get("phase") or "Unknown"
     if any(one.get("reason") == "SchedulingGated" for one in status.get("conditions") or []):

@@ -1,4 +1,4 @@
-"""One watch: which events a client gets, in which form, until when."""
+"""One watch: which events a client gets, in which form, and until when."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from ottoscaler.local.apiserver.store import Event, Store, Stored, encode
 from ottoscaler.model import JsonObject
 
 DEFAULT_TIMEOUT_SECONDS = 1800  # kube-apiserver's --min-request-timeout
-MAX_BACKLOG_BYTES = 32 * 1024 * 1024  # a client that reads slower than this is let go, as a real one is
+MAX_BACKLOG_BYTES = 32 * 1024 * 1024  # a real server also ends the watch of a client that reads too slowly
 
 
 @dataclass(frozen=True, slots=True)
 class WatchOptions:
-    """What the client asked for. ``version`` None: whatever is there first, then what follows."""
+    """What the client asked for. With ``version`` None, it gets the present objects and then the changes."""
 
     version: int | None
     bookmarks: bool
-    initial_end: bool  # sendInitialEvents: a marked bookmark behind the first state
+    initial_end: bool  # sendInitialEvents: a marked bookmark follows the present objects
     timeout: float
     table: bool
 
 
 class Watch:
-    """Sends one client its events; lives on the event loop thread."""
+    """Sends one client its events. Event loop thread only."""
 
     def __init__(
         self,
@@ -47,11 +47,11 @@ class Watch:
         self._unsubscribe: Callable[[], None] = lambda: None
         self._timers: list[asyncio.TimerHandle] = []
         self._columns_sent = False
-        self.silent = False  # a fault: the connection stays open, and nothing comes any more
+        self.silent = False  # a fault: the connection stays open, and nothing more is sent
         self.on_end: Callable[[], None] = lambda: None
 
     def start(self, sink: Sink) -> Callable[[], None]:
-        """Send what is there or has happened, then follow; returns what stops it."""
+        """Send the present objects or past events, then later events. Returns a function that stops it."""
         self._sink = sink
         version = self._options.version
         if version is not None and version < self._store.oldest:
@@ -74,7 +74,7 @@ class Watch:
         return self.stop
 
     def stop(self) -> None:
-        """Forget the client. Harmless when it has ended already."""
+        """Forget the client. Does nothing if the watch has ended already."""
         self._unsubscribe()
         for timer in self._timers:
             timer.cancel()
@@ -88,7 +88,7 @@ class Watch:
             self._sink.finish()
 
     def cut(self) -> None:
-        """Cut the connection in mid-stream."""
+        """Cut the connection in the middle of the stream."""
         if self._sink is not None:
             self._sink.abort()
 
@@ -113,7 +113,7 @@ class Watch:
 
     @staticmethod
     def _last(event: Event) -> Stored:
-        """What a DELETED event shows: the state that was selected, with the version of the change."""
+        """The object that a DELETED event shows: the last selected state, with the version of the change."""
         if event.type == "DELETED" or event.previous is None:
             return event.entry
         last = event.previous.obj

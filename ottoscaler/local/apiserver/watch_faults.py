@@ -1,4 +1,4 @@
-"""The switches for watches."""
+"""The fault switches for watches."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class WatchFaults:
         self._plan, self._compact, self._call = plan, compact, call
 
     def expire_watches(self) -> None:
-        """410 in mid-watch: every open watch gets an ERROR event and ends; older versions are forgotten."""
+        """Every open watch gets an ERROR event with 410 and ends. Older versions are forgotten."""
 
         def expire() -> None:
             self._compact()
@@ -29,7 +29,7 @@ class WatchFaults:
         self._call(expire)
 
     def compact(self) -> None:
-        """Forget the history: a list or watch from any older version is answered with 410."""
+        """Forget the history. A list or watch from any older version is then answered with 410."""
         self._call(self._compact)
 
     def cut_watches(self) -> None:
@@ -48,7 +48,7 @@ class WatchFaults:
         self._call(every)
 
     def silence_watches(self, *, future: bool = False) -> None:
-        """Open watches stay open and never say anything again; with ``future``, later ones too."""
+        """Open watches stay open and send nothing more. With ``future``, later ones send nothing either."""
 
         def silence() -> None:
             self._plan.silent_from_start = future
