@@ -1,8 +1,8 @@
-"""HTTP/1.1 requests and their answers, at a fraction of a general client's price. For transport.py only.
+"""HTTP/1.1 requests and their answers, with less CPU than urllib3 needs. Only transport.py uses this.
 
-urllib3 makes the connections (TLS, certificates, server names as the kubeconfig says); the bytes are written
-and read here. In a burst of a thousand workers the general client took 0.48 ms of CPU a request, measured
-with py-spy beside this module's 0.14 ms: the largest single cost of a worker (docs/adr/0005).
+urllib3 makes the connections (TLS, certificates, server names as the kubeconfig says). This module writes and
+reads the bytes. In a burst of a thousand workers, urllib3 took 0.48 ms of CPU for a request and this module
+takes 0.14 ms, measured with py-spy. That was the largest single cost of a worker (docs/adr/0005).
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from typing import Any
 from ottoscaler.kube.http1 import Head, pieces, read_head, whole
 from ottoscaler.kube.renewal import Loss, Renewal
 
-MOST_IDLE = 32  # connections kept: calls that hang may take some 150, at 100 KiB each with TLS
-FRESH_SECONDS = 0.5  # a connection that was used so lately is not asked whether the server has closed it
+MOST_IDLE = 32  # idle connections kept. Calls that hang may open some 150, of 100 KiB each with TLS
+FRESH_SECONDS = 0.5  # a connection used within this time is not checked for having been closed by the server
 
 
 class Link:
-    """A connection of urllib3's and its age. One thread uses it; any may doom it."""
+    """A connection of urllib3's and its age. One thread uses it; any thread may set ``doomed``."""
 
     __slots__ = ("connection", "doomed", "opened_at", "used_at")
 
@@ -41,7 +41,7 @@ class Link:
 
 
 class Response:
-    """What came back. ``headers`` has lower-case names; ``link`` is what it came on."""
+    """A whole answer. ``headers`` has lower-case names; ``link`` is the connection that it came on."""
 
     __slots__ = ("data", "headers", "link", "status")
 
@@ -62,17 +62,17 @@ class ResponseStream:
         self._ended = False
 
     def stream(self) -> Iterator[bytes]:
-        """Pieces of the body. Raises TimeoutError and other OSErrors."""
+        """Yield the pieces of the body. Raises TimeoutError and other OSErrors."""
         yield from self._parts
         self._ended = True
 
     @property
     def data(self) -> bytes:
-        """All of it: for an answer that is an error."""
+        """The whole body, for an answer that is an error."""
         return whole(self.stream())
 
     def shutdown(self) -> None:
-        """End whatever reads it now. Any thread. Raises OSError where it has ended already."""
+        """End the read that is under way. Any thread. Raises OSError if the connection has ended already."""
         self.link.sock.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
@@ -81,10 +81,10 @@ class ResponseStream:
 
 
 class Connections:
-    """Idle connections of one pool of urllib3's, and requests over them. Thread-safe.
+    """The idle connections of one urllib3 pool, and requests over them. Thread-safe.
 
-    Never sends a request twice. A connection that the server closed while it was idle is not used, nor one
-    that ``renewal`` has given up.
+    A request is never sent twice. A connection is not used if the server closed it while it was idle, or if
+    ``renewal`` has given it up.
     """
 
     def __init__(self, pool: Any, renewal: Renewal, *, connect_seconds: float) -> None:
@@ -100,9 +100,9 @@ class Connections:
     def request(
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], read_seconds: float
     ) -> Response:
-        """Send it once. Raises OSError (or urllib3's HTTPError while connecting) where no answer came.
+        """Send a request once. Raises OSError (or urllib3's HTTPError while connecting) if no answer came.
 
-        ``read_seconds`` bounds each wait for bytes, as urllib3's read time-out does.
+        ``read_seconds`` bounds each wait for bytes, as urllib3's read timeout does.
         """
         link, head = self._ask(method, path, body, headers, read_seconds)
         try:
@@ -116,14 +116,14 @@ class Connections:
     def stream(
         self, method: str, path: str, headers: Mapping[str, str], read_seconds: float
     ) -> ResponseStream:
-        """The same, for a body that the caller reads as it comes, and closes."""
+        """Like :meth:`request`, for an answer that the caller reads as it comes. The caller closes it."""
         link, head = self._ask(method, path, None, headers, read_seconds)
         stream = ResponseStream(self, link, method, head)
         self._streams.add(stream)
         return stream
 
     def done(self, link: Link, *, keep: bool) -> None:
-        """The connection is free again, or not to be used any more."""
+        """Take back a connection whose request is over. It is closed unless ``keep``."""
         if keep and not link.doomed and len(self._idle) < MOST_IDLE:
             link.used_at = time.monotonic()
             self._idle.append(link)
@@ -135,7 +135,9 @@ class Connections:
         self._streams.discard(stream)
 
     def give_up(self, link: Link | None, verdict: Loss) -> None:
-        """Use what a wrong server answered on no more, as far as the verdict says. Any thread."""
+        """Stop using the connection on which a wrong server answered, and others as ``verdict`` says.
+
+        Any thread."""
         if link is not None and verdict is not Loss.KEEP:
             link.doomed = True
         if verdict in (Loss.ALL, Loss.ALL_AT_ONCE):
@@ -185,7 +187,7 @@ class Connections:
 
 
 def _readable(sock: Any) -> bool:
-    """Whether something waits to be read where nothing was asked: the end of the connection."""
+    """Whether an idle connection has something to read. That can only be its end."""
     poll = select.poll()
     poll.register(sock, select.POLLIN)
     return bool(poll.poll(0))

@@ -1,8 +1,7 @@
-"""Where the API server is and how to be let in: in-cluster, or a kubeconfig. Only client.py uses this.
+"""The API server's address and our credentials, from a service account or a kubeconfig.
 
-The Kubernetes client's configuration does what it is good at (kubeconfig, exec plugins, certificates,
-token files); its request layer is passed over, since it has no default timeout, re-sends GET and DELETE on
-its own and sleeps on 429.
+The Kubernetes client's configuration code is used (kubeconfig, exec plugins, certificates, token files). Its
+request layer is not: it has no default timeout, re-sends GET and DELETE on its own, and sleeps on 429.
 """
 
 from __future__ import annotations
@@ -25,22 +24,22 @@ from ottoscaler.errors import KubernetesUnavailable
 # The client ships annotations for its models, not for its loaders.
 kube_config: Any = kubernetes.config
 
-RELOAD_SECONDS = 5.0  # a 401 re-reads the credentials at most this often
+RELOAD_SECONDS = 5.0  # least time between two re-reads of the credentials after a 401
 _IN_CLUSTER = "KUBERNETES_SERVICE_HOST"
 _TOKEN_FILE: str = kube_config.incluster_config.SERVICE_TOKEN_FILENAME
 _DEFAULT_FILE = "~/.kube/config"
 
 
 def in_cluster() -> bool:
-    """Whether a service account is here to be used. The variable alone is set in pods without one, too."""
+    """Whether a service account can be used. The variable alone is no proof: Pods without one have it too."""
     return bool(os.environ.get(_IN_CLUSTER)) and Path(_TOKEN_FILE).is_file()
 
 
 def check(kubeconfig: str) -> None:
-    """Read the files as :class:`Access` will, but ask no network and run no plugin. Main thread.
+    """Read the kubeconfig files as :class:`Access` will, without any network call or plugin. Main thread.
 
     Raises:
-        ValueError: a clause that says what is wrong with them; it repeats nothing that may be a secret.
+        ValueError: a clause that says what is wrong with them. It repeats nothing that may be a secret.
     """
     paths = [path for path in kubeconfig.split(os.pathsep) if Path(path).is_file()]
     for path in paths:
@@ -56,7 +55,7 @@ def check(kubeconfig: str) -> None:
 
 
 def _check_context(loader: Any) -> None:
-    """The client's loader takes the current context's cluster as it comes; what it holds is tried here."""
+    """Check what the client's loader does not: the current context's server URL and certificates."""
     loader._load_cluster_info()
     host = getattr(loader, "host", "")
     if not re.match(r"https?://[^/]", host):
@@ -73,7 +72,8 @@ def _check_context(loader: Any) -> None:
 
 
 def _fault(error: Exception) -> str:
-    """What is wrong with a kubeconfig, in a clause. The client's words hold whole users, with tokens."""
+    """What is wrong with a kubeconfig, in a clause. The client's own texts are not used whole: they contain
+    users with their tokens."""
     if type(error).__module__.startswith("yaml"):
         mark = getattr(error, "problem_mark", None)
         return "it is not valid YAML" + (f" in line {mark.line + 1}" if mark else "")
@@ -90,7 +90,7 @@ def _fault(error: Exception) -> str:
 
 
 class Access:
-    """A connection pool and the Authorization header for it. Thread-safe; loads at first use."""
+    """A connection pool and the Authorization header for it. Thread-safe; it is loaded at its first use."""
 
     def __init__(self, kubeconfig: str, connections: int) -> None:
         self._kubeconfig = kubeconfig
@@ -109,7 +109,7 @@ class Access:
         return str(self._configuration.host) if self._configuration else "not known yet"
 
     def pool(self) -> urllib3.PoolManager:
-        """The shared connections. Raises KubernetesUnavailable where no configuration can be read."""
+        """The shared connections. Raises KubernetesUnavailable if no configuration can be read."""
         if self._pool is None:
             with self._lock:
                 if self._pool is None:
@@ -121,7 +121,9 @@ class Access:
         return str(self._configuration.host).rstrip("/") + path
 
     def headers(self) -> dict[str, str]:
-        """The Authorization header, if the configuration has one. The client refreshes what expires."""
+        """The Authorization header, if the configuration has one. The client refreshes tokens that expire.
+
+        Raises KubernetesUnavailable if the credentials cannot be read."""
         self.pool()
         with self._lock:
             try:
@@ -134,7 +136,7 @@ class Access:
         return {}
 
     def reload(self) -> None:
-        """Read the credentials again, after a 401: tokens are rotated under us."""
+        """Read the credentials again after a 401, since tokens are rotated while this process runs."""
         with self._lock:
             if time.monotonic() - self._loaded_at >= RELOAD_SECONDS:
                 self._load()
@@ -161,6 +163,6 @@ class Access:
         configuration.retries = False
         configuration.connection_pool_maxsize = self._connections
         pool = RESTClientObject(configuration).pool_manager
-        self._configuration = configuration  # first: who sees the new pool must see its host
+        self._configuration = configuration  # before the pool: who sees the new pool must see its host
         self._pool = pool
         self._loaded_at = time.monotonic()

@@ -1,7 +1,7 @@
-"""What the API server sends, decoded and looked at: only what has Kubernetes' shape gets past here.
+"""Decodes the API server's answers, and accepts only those that have the shape of Kubernetes objects.
 
-Anything else (a proxy's page, an empty body, a null where an object belongs) is an UnusableAnswer, which may
-be tried again: it is never taken for "no Pods" or for "gone". Only client.py uses this.
+Anything else (a proxy's page, an empty body, a null where an object belongs) raises UnusableAnswer, and the
+call may be tried again. It is never taken for "no Pods" or for "gone".
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from ottoscaler.model import JsonObject
 
 _CHANGES = ("ADDED", "MODIFIED", "DELETED")
 
-# Of the 5 kB that the API server sends with each change of a Pod, half is its own book-keeping and a third
-# repeats the create; neither is read. The pieces looked for cannot stand inside a JSON string, where quotes
-# are escaped. A text that is laid out otherwise stays whole.
-_SPEC = b'},"spec":{'  # behind the metadata's end
-_STATUS = b'},"status":{'  # behind the spec's end
-_MANAGED = b',"managedFields":['  # the last of the metadata
+# The API server sends 5 kB with each change of a Pod. Half of that is its own book-keeping, and a third
+# repeats the create. slim() drops both before the JSON is parsed. The byte strings that it searches for
+# cannot occur inside a JSON string, where quotes are escaped. A text with another layout is left whole.
+_SPEC = b'},"spec":{'  # follows the metadata
+_STATUS = b'},"status":{'  # follows the spec
+_MANAGED = b',"managedFields":['  # the last field of the metadata
 _NODE = b'"nodeName":"'
 
 
 def parsed(verb: str, data: bytes) -> JsonObject:
     """The JSON object of an answer. Raises UnusableAnswer."""
     try:
-        answer = json.loads(data.decode())  # of bytes it would guess the encoding first, each time
+        answer = json.loads(data.decode())  # given bytes, it would guess the encoding each time
     except (ValueError, RecursionError) as error:
         raise UnusableAnswer(f"{verb}: the answer is not JSON: a proxy's?") from error
     if not isinstance(answer, dict):
@@ -40,14 +40,14 @@ def parsed(verb: str, data: bytes) -> JsonObject:
 
 
 def pod(verb: str, answer: JsonObject) -> JsonObject:
-    """The same answer, where it is a Pod that can be told from others. Raises UnusableAnswer."""
+    """The same answer, if it is a Pod with a name and a UID. Raises UnusableAnswer otherwise."""
     if not is_pod(answer):
         raise UnusableAnswer(f"{verb}: the answer is not a Pod with a name and a uid")
     return answer
 
 
 def warnings(answer: JsonObject) -> list[str]:
-    """Of a list of Events: reason and message of each, in the order in which they were last told."""
+    """The reason and message of each Event in a list, ordered by when they were last reported."""
     items = answer.get("items")
     told = [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
     told.sort(key=lambda item: str(item.get("lastTimestamp") or item.get("eventTime") or ""))
@@ -55,8 +55,9 @@ def warnings(answer: JsonObject) -> list[str]:
 
 
 def events(response: Any, received: Callable[[int], None]) -> Iterator[JsonObject]:
-    """A watch's events as they come: changes of Pods, and bookmarks. ``received`` is told the bytes. Raises
-    as PodClient.watch."""
+    """Yield a watch's events as they come: changes of Pods, and bookmarks.
+
+    ``received`` is told the bytes of each piece. Raises what PodClient.watch raises."""
     rest = b""
     try:
         for piece in response.stream():
@@ -88,7 +89,7 @@ def _event(line: bytes) -> JsonObject:
 
 
 def is_pod(value: Any) -> bool:
-    """Whether it has what tells one Pod from others."""
+    """Whether it is an object with a name and a UID."""
     meta = value.get("metadata") if isinstance(value, dict) else None
     if not isinstance(meta, dict):
         return False
@@ -97,7 +98,7 @@ def is_pod(value: Any) -> bool:
 
 
 def slim(text: bytes) -> bytes:
-    """A Pod, or a watch event about one, without ``managedFields``, and of its spec only ``nodeName``."""
+    """A Pod's or a watch event's text without ``managedFields``, and with only ``nodeName`` of the spec."""
     spec = text.find(_SPEC)
     status = text.rfind(_STATUS)
     if spec < 0 or status < spec:

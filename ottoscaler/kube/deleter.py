@@ -1,7 +1,7 @@
-"""A few threads that ask for Pods to go, so that nothing else waits for the API server to answer.
+"""Threads that delete Pods, so that no other thread waits for the API server's answer.
 
-Events take turns, and one event has at most a quarter of the threads, so that deletes of its Pods that hang
-hold up no other's. A delete that fails goes to the end of its event's queue.
+Events take turns. One event has at most a quarter of the threads, so that its deletes, if they hang, do not
+hold up those of other events. A delete that fails goes to the end of its event's queue.
 """
 
 from __future__ import annotations
@@ -21,15 +21,17 @@ from ottoscaler.telemetry.logs import flood
 
 THREADS = 32  # the throttle bounds all calls of the process together
 THREADS_OF_AN_EVENT = 8
-JOB_THREADS = 4  # for what asks Redis and not Kubernetes
-TRIES = 3  # in one go
-AGAIN_SECONDS = 0.5  # between two goes, if nothing else is queued
+JOB_THREADS = 4  # for jobs that call Redis and not Kubernetes
+TRIES = 3  # before the delete goes back to the queue
+AGAIN_SECONDS = 0.5  # before it goes back to the queue
 
 Job = Callable[[], None]
 
 
 class PodDeleter:
-    """The threads. Its methods return at once, from any thread; after ``close`` they do nothing."""
+    """Deletes Pods in threads of its own. Any thread may call its methods, which return at once.
+
+    After ``close`` they do nothing."""
 
     def __init__(self, pods: PodApi, stop: threading.Event) -> None:
         self._pods = pods
@@ -38,7 +40,7 @@ class PodDeleter:
         self._pool: ThreadPoolExecutor | None = None
         self._jobs: ThreadPoolExecutor | None = None
         self._lock = threading.Lock()
-        self._running: dict[str, int] = {}  # threads that an event has, or is in line for
+        self._running: dict[str, int] = {}  # by event: jobs that run or wait for a thread of the pool
         self._waiting: dict[str, deque[Job]] = {}
 
     def start(self) -> None:
@@ -46,7 +48,7 @@ class PodDeleter:
         self._jobs = ThreadPoolExecutor(JOB_THREADS, thread_name_prefix="job")
 
     def in_namespace(self, namespace: str) -> PodDeleter:
-        """The same threads, once started, for the Pods of another namespace."""
+        """A deleter for the Pods of another namespace, with the same threads. Call it after ``start``."""
         other = copy.copy(self)
         other._pods = self._pods.in_namespace(namespace)
         return other
@@ -64,15 +66,16 @@ class PodDeleter:
         about: JsonObject,
         told: Callable[[JsonObject], None] | None = None,
     ) -> None:
-        """Ask for this very Pod to go until the API server has accepted it; then call ``gone``, which must
-        not wait for anything, and before it ``told`` with what the answer shows of the Pod.
+        """Delete this very Pod, trying until the API server has accepted the delete.
 
-        ``about`` are the fields by which log lines name it.
+        Then ``told`` is called with the Pod as the answer shows it, and after it ``gone``. ``gone`` must not
+        wait for anything. If the Pod has gone already, only ``gone`` is called. ``about`` are the fields by
+        which log lines name the Pod.
         """
         self.call(event_in(name), lambda: self._delete(name, uid, gone, about, told))
 
     def call(self, event: str, job: Job) -> None:
-        """Something short that asks Kubernetes, about Pods of one event. Its errors are its own."""
+        """Run a short job that calls Kubernetes about Pods of one event. The job handles its own errors."""
         with self._lock:
             running = self._running.get(event, 0)
             if running >= THREADS_OF_AN_EVENT:
@@ -82,7 +85,7 @@ class PodDeleter:
         self._submit(self._pool, lambda: self._serve(event, job))
 
     def run(self, job: Job) -> None:
-        """Something short that may wait for Redis, and never for Kubernetes. Its errors are its own."""
+        """Run a short job that may wait for Redis, never for Kubernetes. The job handles its own errors."""
         self._submit(self._jobs, job)
 
     def _submit(self, pool: ThreadPoolExecutor | None, job: Job) -> None:
@@ -102,7 +105,8 @@ class PodDeleter:
                 self._submit(self._pool, lambda: self._serve(event, following))
 
     def _next(self, event: str) -> Job | None:
-        """The event's next job, to which this thread's place goes; ``None``: the place is given back."""
+        """The event's next job, which takes over the place of the one that ended. ``None``: the event has no
+        more jobs, and the place is free."""
         with self._lock:
             queue = self._waiting.get(event)
             if queue:

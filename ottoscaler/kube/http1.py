@@ -1,6 +1,6 @@
-"""An HTTP/1.1 answer, read off a socket. Only connections.py uses this.
+"""Reads an HTTP/1.1 answer from a socket.
 
-Every length that a peer tells has a bound, and whatever is no HTTP ends as Broken.
+Every length that the server announces has a bound. Whatever is not HTTP raises Broken.
 """
 
 from __future__ import annotations
@@ -8,17 +8,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-MOST_ANSWER = 16 * 1024 * 1024  # bytes: an API server's objects are smaller; lists go another way
+MOST_ANSWER = 16 * 1024 * 1024  # bytes; an API server's objects are smaller. Lists are read by list_page.py
 MOST_HEAD = 64 * 1024
 _PIECE = 65536
 
 
 class Broken(OSError):
-    """The connection ended in mid-answer, or what came is no HTTP."""
+    """The connection ended in the middle of an answer, or what came is not HTTP."""
 
 
 class Head:
-    """Status and headers (lower-case names) of an answer; ``rest`` is what came of its body already."""
+    """Status and headers (lower-case names) of an answer.
+
+    ``rest`` is the part of its body that has come already. ``keep``: the server keeps the connection open."""
 
     __slots__ = ("headers", "keep", "rest", "status")
 
@@ -27,7 +29,7 @@ class Head:
 
 
 def read_head(sock: Any) -> Head:
-    """The head of the next answer, past any interim one. ``keep``: the server keeps the connection open."""
+    """The head of the next answer; interim answers (1xx) are skipped. Raises Broken and other OSErrors."""
     rest = b""
     while True:
         while (end := rest.find(b"\r\n\r\n")) < 0:
@@ -49,7 +51,7 @@ def read_head(sock: Any) -> Head:
 
 
 def pieces(sock: Any, method: str, head: Head) -> Iterator[bytes]:
-    """The body, as it comes. Clears ``head.keep`` where only the connection's end can end it."""
+    """The body, as it comes. Clears ``head.keep`` if only the end of the connection marks the body's end."""
     if method == "HEAD" or head.status in (204, 304):
         return iter(())
     if head.headers.get("transfer-encoding", "").lower() == "chunked":
@@ -62,7 +64,7 @@ def pieces(sock: Any, method: str, head: Head) -> Iterator[bytes]:
 
 
 def whole(parts: Iterator[bytes]) -> bytes:
-    """All of a body that is no stream, MOST_ANSWER bytes at most."""
+    """The whole body. Raises Broken if it has more than MOST_ANSWER bytes."""
     found, size = [], 0
     for part in parts:
         size += len(part)

@@ -1,7 +1,7 @@
-"""A list's page, decoded item by item as it comes: of a hundred megabytes, one Pod is held at a time.
+"""Decodes a page of a list item by item as it comes, so that only one Pod is held at a time.
 
-A replica that starts lists every Pod of its instance, and each may carry hundreds of kilobytes of a
-producer's metadata. Only client.py uses this.
+A replica that starts lists every Pod of its instance. Each Pod may carry hundreds of kilobytes of a
+producer's metadata, so a page may have a hundred megabytes.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ _decode = json.JSONDecoder().raw_decode
 
 
 def page(pieces: Iterator[bytes], keep: Callable[[JsonObject], T]) -> tuple[list[T], str, str]:
-    """What ``keep`` makes of each Pod, the resource version, and where to go on (empty: it was the last).
+    """What ``keep`` returns for each Pod, the resource version, and the continue token.
 
-    Reads the pieces to their end. Raises UnusableAnswer, and what the pieces raise.
+    The token is empty on the last page. Reads the pieces to their end. Raises UnusableAnswer, and what the
+    pieces raise.
     """
     text = _Text(pieces)
     kept: list[T] | None = None
@@ -64,7 +65,7 @@ def _items(text: _Text, keep: Callable[[JsonObject], T]) -> Iterator[T]:
 
 
 class _Text:
-    """JSON as it comes, read value by value. For one thread."""
+    """JSON that is read value by value as it comes. One thread uses it."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces = pieces
@@ -74,7 +75,7 @@ class _Text:
         self._ended = False
 
     def peek(self) -> str:
-        """The next character that is no blank; empty at the end."""
+        """The next character that is not a blank; empty at the end."""
         while True:
             while self._at < len(self._text):
                 if self._text[self._at] not in _BLANKS:
@@ -90,13 +91,13 @@ class _Text:
         self._at += 1
 
     def follows(self) -> bool:
-        """Whether a comma comes next, which then is passed."""
+        """Whether a comma comes next. It is consumed."""
         comma = self.peek() == ","
         self._at += comma
         return comma
 
     def value(self) -> Any:
-        """The next value. What is incomplete is tried again when there is twice as much of it."""
+        """The next value. An incomplete one is decoded again once twice as much text has come."""
         self.peek()
         while True:
             try:
@@ -111,12 +112,12 @@ class _Text:
             self._more(len(self._text) - self._at)
 
     def end(self) -> None:
-        """Nothing may follow."""
+        """Raise UnusableAnswer if anything follows."""
         if self.peek():
             raise UnusableAnswer("list: the answer is longer than its object")
 
     def _more(self, least: int) -> None:
-        """Take in at least so many characters more, or all that there are."""
+        """Read at least ``least`` more characters, or all that are left."""
         parts, size = [self._text[self._at :]], 0
         self._at = 0
         if len(parts[0]) > MOST_ANSWER:

@@ -1,4 +1,4 @@
-"""Follows a container's log while it grows: for a person, so it waits for nothing but the log."""
+"""Follows a container's log while it grows. A person waits for it, so it takes no place in the throttle."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from ottoscaler.kube.credentials import Access
 from ottoscaler.kube.status import error_of, plain
 from ottoscaler.kube.transport import CONNECT_SECONDS
 
-QUIET_SECONDS = 86_400.0  # for which a log may tell nothing: a worker's longest run limit by default
+QUIET_SECONDS = 86_400.0  # a log may be silent for so long; a worker's default run limit
 PIECE_BYTES = 64 * 1024
-LONGEST_REFUSAL = 64 * 1024  # bytes of an answer that is none
+LONGEST_REFUSAL = 64 * 1024  # bytes that are read of an error's body
 
 
 def follow_log(access: Access, namespace: str, pod: str, container: str) -> Iterator[bytes]:
-    """A container's log from its begin to its end, in pieces as they come.
+    """Yield a container's log from its beginning to its end, in pieces as they come.
 
-    Raises KubernetesError and its kin: PodGone where the Pod is not there, KubernetesUnavailable also for a
-    missing right (``status`` 403), and where the connection breaks.
+    Raises KubernetesError: PodGone if there is no such Pod; KubernetesUnavailable if a right is missing
+    (``status`` 403) or the connection breaks.
     """
     path = f"/api/v1/namespaces/{quote(namespace)}/pods/{quote(pod)}/log"
     query = urlencode({"container": container, "follow": "true"})

@@ -1,7 +1,7 @@
-"""Places in flight: how many calls of one kind are under way at one time, and whose.
+"""Bounds how many calls of one kind are in flight. Each call holds a place.
 
-An event holds at most its share, and so do all events of a profile together, so that calls of theirs that
-hang leave places to the others. Events that wait take turns.
+One event holds at most its share of the places, and so do all events of one profile together. So calls that
+hang leave places for other events. Events that wait take turns.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """How many places there are: for all, for one event, for one profile's events together."""
+    """How many places there are: for all events, for one event, for all events of one profile together."""
 
     everyone: int
     one_event: int
@@ -21,7 +21,7 @@ class Shares:
 
 
 class Place:
-    """A place, or the wish for one. For one thread, which gives it back with ``Places.leave``."""
+    """A place that is held or waited for. One thread has it, and gives it back with ``Places.leave``."""
 
     __slots__ = ("_granted", "event", "held", "profile")
 
@@ -33,17 +33,17 @@ class Place:
         self._granted.acquire()
 
     def grant(self) -> None:
-        """Places only, under its lock."""
+        """Only Places calls this, under its lock."""
         self.held = True
         self._granted.release()
 
     def wait(self, seconds: float) -> bool:
-        """Whether the place is there, or comes within ``seconds``."""
+        """Wait at most ``seconds`` for the place. Returns whether it is held."""
         return self.held or self._granted.acquire(timeout=seconds)
 
 
 class Places:
-    """The places for one kind of call. Thread-safe; nothing here waits."""
+    """The places for one kind of call. Thread-safe; its methods do not wait."""
 
     def __init__(self, shares: Shares) -> None:
         self._shares = shares
@@ -51,10 +51,10 @@ class Places:
         self._held = 0
         self._events: dict[str, int] = {}  # places held
         self._profiles: dict[str, int] = {}
-        self._waiting: dict[str, deque[Place]] = {}  # by event, the one whose turn it is first
+        self._waiting: dict[str, deque[Place]] = {}  # by event; the event whose turn is next comes first
 
     def ask(self, event: str, profile: str = "") -> Place:
-        """A place, granted at once where one is free for that event and profile."""
+        """A place. It is granted at once if one is free for that event and profile; otherwise later."""
         place = Place(event, profile)
         with self._lock:
             if self._is_free(place):
@@ -64,7 +64,7 @@ class Places:
         return place
 
     def leave(self, place: Place) -> None:
-        """Give the place back, or the wish for it up. Once for each place."""
+        """Give the place back, or stop waiting for it. Call this once for each place."""
         with self._lock:
             if not place.held:
                 self._forget(place)
@@ -72,7 +72,7 @@ class Places:
             self._held -= 1
             _lower(self._events, place.event)
             _lower(self._profiles, place.profile)
-            # One was given back, so one at most can be granted.
+            # One place was given back, so at most one can be granted.
             for event, queue in self._waiting.items():
                 if self._is_free(queue[0]):
                     first = queue.popleft()

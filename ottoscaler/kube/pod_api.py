@@ -1,7 +1,7 @@
-"""What the stages ask of Kubernetes: the Pods of one namespace.
+"""The interface through which everything else uses Kubernetes: the Pods of one namespace.
 
-:class:`ottoscaler.kube.client.PodClient` speaks to an API server; tests have a fake that keeps to the same
-statements (tests/conformance/test_pod_client.py).
+:class:`ottoscaler.kube.client.PodClient` implements it with an API server. Tests have a fake, and
+tests/conformance/test_pod_client.py checks both against the same promises.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from ottoscaler.model import JsonObject, PodView
 
 
 class CreateTurn(Protocol):
-    """One create: its turn among all others, then the request. For one thread, as a context manager."""
+    """One create: it waits for its turn among all creates, then sends the request.
+
+    One thread uses it, as a context manager."""
 
     def __enter__(self) -> CreateTurn: ...
 
@@ -24,67 +26,77 @@ class CreateTurn(Protocol):
     ) -> None: ...
 
     def ready(self, seconds: float) -> bool:
-        """Whether its turn has come; waits for it, for some ``seconds`` at most. Call it again if not."""
+        """Wait about ``seconds`` at most for the turn. Returns whether it has come; call it again if not."""
 
     def send(self) -> JsonObject:
-        """Create the Pod, now that :meth:`ready` said so. Raises PodExists, Refused or
-        KubernetesUnavailable, of which RefusedForNow is this Pod's own trouble."""
+        """Create the Pod. Call this only after :meth:`ready` returned True.
+
+        Raises PodExists, Refused or KubernetesUnavailable. RefusedForNow, a subclass of the last, means that
+        the trouble is with this Pod and not with the API server."""
 
 
 class PodApi(Protocol):
-    """Thread-safe. A call is sent once; its errors' type says whether trying again may help."""
+    """Thread-safe. A call is sent once; the type of its error says whether trying again may help."""
 
     namespace: str
     health: ServerHealth
 
     def in_namespace(self, namespace: str, no_right_seconds: float = ...) -> PodApi:
-        """The Pods of another namespace, over the same connections and bounds: to look and to delete.
+        """A client that looks at and deletes Pods of another namespace, over the same connections and bounds.
 
-        A right that is missing there raises KubernetesUnavailable, since it may be given; once it has been
-        missing for ``no_right_seconds`` without a break, NoRight."""
+        A missing right there raises KubernetesUnavailable, since it may still be granted. Once it has been
+        missing for ``no_right_seconds`` without a break, it raises NoRight."""
 
     def create_turn(self, body: bytes, event: str, profile: str) -> CreateTurn:
         """A turn to create the Pod that ``body`` (JSON) describes. Nothing is sent before
         ``CreateTurn.send``."""
 
     def get(self, name: str) -> JsonObject:
-        """Raises PodGone where there is none, and KubernetesUnavailable."""
+        """The Pod of that name. Raises PodGone if there is none, and KubernetesUnavailable."""
 
     def delete(self, name: str, uid: str, *, told: bool = ...) -> JsonObject:
-        """Ask for this very Pod to go, with its own grace. Raises PodGone where it has gone already, and
-        KubernetesUnavailable. With ``told``, the Pod as it was when it was asked to go, else an empty
-        object."""
+        """Delete this very Pod, with its own grace period.
+
+        With ``told``, returns the Pod as it was when the API server accepted the delete; otherwise an empty
+        object. Raises PodGone if it has gone already, and KubernetesUnavailable."""
 
     def ungate(self, name: str, uid: str) -> None:
-        """Take our scheduling gate off this very Pod, others' stay. Harmless twice. Raises PodGone,
-        KubernetesUnavailable and KubernetesError."""
+        """Remove our scheduling gate from this very Pod; other gates stay. It may be repeated.
+
+        Raises PodGone, KubernetesUnavailable or KubernetesError."""
 
     def log(self, name: str, container: str, most: int, seconds: float) -> bytes:
-        """The last ``most`` bytes of a container's log, within some ``seconds``. Raises KubernetesError."""
+        """The last ``most`` bytes of a container's log, within about ``seconds``. Raises KubernetesError."""
 
     def warnings(self, uid: str) -> list[str]:
-        """What the scheduler and the kubelets warn of this very Pod, the newest last: reason and message.
+        """The warnings of the scheduler and the kubelets about this very Pod: "reason: message", newest last.
 
-        Raises KubernetesError, with status 403 where the Role does not allow it.
+        Raises KubernetesError, with status 403 if the Role does not allow this.
         """
 
     def list(
         self, selector: str, progress: Callable[[], None] = ..., *, cached: bool = ...
     ) -> tuple[list[PodView], str]:
-        """All Pods that match, and the resource version to watch from. A failure is unknown, never zero.
-        ``progress`` is called for each piece that comes. With ``cached``, as the API server's cache has them:
-        some moments old, and without a read of its store."""
+        """All Pods that match, and the resource version to watch from. A failure never reads as "no Pods".
+
+        ``progress`` is called for each piece that comes. With ``cached``, the answer comes from the API
+        server's cache: it may be some moments old, and costs no read of its store."""
 
     def watch(
         self, selector: str, version: str, *, seconds: int, silence: float, opened: Callable[[Any], None]
     ) -> Iterator[JsonObject]:
         """Yield events from a version on, until the server ends the watch after ``seconds``.
 
-        Raises TimeoutError after ``silence`` seconds without a byte, VersionExpired on 410 (as a status or
-        as an ERROR event), KubernetesUnavailable on a broken stream, UnusableAnswer on one that makes no
-        sense. ``opened`` gets the response, so that another thread can shut it down.
+        ``opened`` is given the response, so that another thread can shut it down.
+
+        Raises:
+            TimeoutError: no byte came for ``silence`` seconds.
+            VersionExpired: the answer was 410, as a status or as an ERROR event.
+            KubernetesUnavailable: the stream broke.
+            UnusableAnswer: what came makes no sense.
         """
 
     def now(self) -> float | None:
-        """Unix seconds by the API server's clock, for comparing with its own times; ``None`` while its
-        answers do not agree."""
+        """Unix seconds by the API server's clock, for comparison with times that it wrote.
+
+        ``None`` while its answers do not agree on the time."""

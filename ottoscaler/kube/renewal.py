@@ -1,7 +1,7 @@
-"""When connections are given up, because what answers on them is the wrong server.
+"""Decides when to give up connections because a wrong server answers on them.
 
-Behind one name stand several API servers. One that has lost its etcd keeps its connections and answers each
-request with an error, while a new connection would reach a well one.
+Several API servers may share one name. One that has lost its etcd keeps its connections and answers each
+request with an error, while a new connection would reach a healthy server.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import time
 from collections.abc import Callable
 from enum import Enum
 
-WRONG_IN_A_ROW = 2  # answers after which the connections that have not spoken are doubted too
+WRONG_IN_A_ROW = 2  # after so many wrong answers, the other connections are given up too
 FIRST_PAUSE_SECONDS = 0.5  # between two renewals of all connections; doubled while the new ones are no better
-LONGEST_PAUSE_SECONDS = 4.0  # so that a name that leads elsewhere is followed within that time
-FORGET_SECONDS = 30.0  # without such an answer: the next one is a new incident
+LONGEST_PAUSE_SECONDS = 4.0  # if the name leads to another server, it is followed within this time
+FORGET_SECONDS = 30.0  # after so long without a wrong answer, the next one begins a new incident
 
 
 class Loss(Enum):
-    """What a wrong server's answer costs."""
+    """Which connections are given up after a wrong server's answer."""
 
     KEEP = "keep"  # the connection is young: another one would be no better
     ONE = "this connection"
@@ -27,7 +27,7 @@ class Loss(Enum):
 
 
 class Renewal:
-    """The back-off. Thread-safe; nothing here waits. ``clock`` gives monotonic seconds."""
+    """The back-off between renewals. Thread-safe; nothing here waits. ``clock`` gives monotonic seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -37,16 +37,18 @@ class Renewal:
         self._last = -FORGET_SECONDS
         self._next_all = 0.0
         self._renewed = False  # in this incident
-        self.stale_before = 0.0  # connections that were made earlier are not to be used any more
+        self.stale_before = 0.0  # connections made before this time are not used any more
 
     def well(self) -> None:
-        """A server did what only one with its etcd can do. Costs nothing while all is well."""
+        """Note that a server did what it cannot do without its etcd. Costs nothing while all is well."""
         if self._row:
             with self._lock:
                 self._row = 0
 
     def wrong(self, opened_at: float) -> Loss:
-        """Count a wrong server's answer, on a connection made at ``opened_at``, and say what it costs."""
+        """Count a wrong server's answer, and say which connections to give up.
+
+        ``opened_at`` is when the answering connection was made."""
         with self._lock:
             now = self._clock()
             if now - self._last > FORGET_SECONDS:

@@ -1,6 +1,6 @@
-"""One request to the API server: sent once, and what its answer tells of more than its own Pod.
+"""Sends one request to the API server, once, and learns from its answer.
 
-Every answer tells the throttle how much the API server bears, the health whether it is in trouble, the
+Every answer tells the throttle how much load the API server bears, the health whether it is in trouble, the
 clock what time it has, and the transport whether another server behind the same name might do better.
 """
 
@@ -32,7 +32,7 @@ Observe = Callable[[str, int, float], None]  # verb, code (0: no answer), second
 
 
 class Requests:
-    """Sends requests, for all namespaces. Thread-safe. It takes no place in the throttle: its caller does."""
+    """Sends requests for all namespaces. Thread-safe. The caller takes the place in the throttle."""
 
     def __init__(self, access: Access, throttle: Throttle, observe: Observe) -> None:
         self._access = access
@@ -43,7 +43,7 @@ class Requests:
         self.health = ServerHealth()
 
     def headers(self, body: bytes | None) -> dict[str, str]:
-        """The headers of a request, with credentials that may be read from disk for it."""
+        """The headers of a request. The credentials in them may be read from disk."""
         headers = {**self._access.headers(), "Accept": "application/json", "User-Agent": USER_AGENT}
         if body is not None:
             headers["Content-Type"] = "application/json"
@@ -60,9 +60,9 @@ class Requests:
         *,
         stream: bool,
     ) -> Any:
-        """The response, read whole unless ``stream``. Without ``headers``, those of ``headers(body)``.
+        """The response, read whole unless ``stream``. ``headers`` defaults to ``headers(body)``.
 
-        Raises a KubernetesError for any answer but success, KubernetesUnavailable for none in time."""
+        Raises a KubernetesError for any answer but success, KubernetesUnavailable if none came in time."""
         headers = headers if headers is not None else self.headers(body)
         begun = time.monotonic()
         try:
@@ -100,7 +100,9 @@ class Requests:
         raise refusal
 
     def read_log(self, path: str, most: int, deadline: float) -> bytes:
-        """The first ``most`` bytes of a log. The call ends at a node, so only a 429 is the API server's."""
+        """The first ``most`` bytes of a log, until ``deadline`` (monotonic). Raises KubernetesError.
+
+        A node answers the call, so only a 429 says anything about the API server."""
         begun = time.monotonic()
         headers = {**self.headers(None), "Accept": "application/json, */*"}  # as kubectl asks
         code = 0
@@ -139,8 +141,10 @@ class Requests:
         return KubernetesUnavailable(text, unsent=unsent)
 
     def _learn(self, verb: str, error: KubernetesError, seconds: float, after: float) -> None:
-        """What an answer that is no success tells of more than its own Pod. Admission may take its time, and
-        deny with any status: of a create's time and of a webhook's words nothing is concluded."""
+        """Learn from an answer that is not a success.
+
+        Admission webhooks may be slow and may deny with any status. So nothing is concluded from how long a
+        create took, or from a webhook's denial."""
         text = str(error)
         policy = is_policy(text)
         if not policy:
@@ -151,7 +155,7 @@ class Requests:
         self.health.note(verb, ServerSign.TROUBLED if isinstance(error, UnusableAnswer) else sign, text)
 
     def judge_server(self, verb: str, response: Any, error: KubernetesError) -> None:
-        """Whether another server behind the same name might do better than the one that answered so."""
+        """Tell the transport if another server behind the same name might do better than this one."""
         troubled = sign_of(verb, error.status, str(error)) is ServerSign.TROUBLED
         if troubled and error.status not in _ANY_SERVER:
             self._transport.wrong(response, str(error))

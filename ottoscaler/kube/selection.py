@@ -1,6 +1,6 @@
-"""Which Pods a watch shows: those that some owners created, or all of the instance where no list names them.
+"""Which Pods a watch shows: those that certain owners created, or all of the instance.
 
-An owner is an incarnation of a replica; each Pod bears its creator's as a label.
+An owner is an incarnation of a replica. Each Pod has the incarnation that created it as a label.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from ottoscaler.model import PodView
 from ottoscaler.pods.labels import selector
 
-MOST_OWNERS = 64  # in one selector, which makes some 1.2 kB of a URL; for more, the whole instance is watched
-# An owner stays selected for so long after a takeover, though no Pod of it is to be seen: the create that it
-# died with may be on its way, behind a proxy or admission webhooks.
+MOST_OWNERS = 64  # in one selector, some 1.2 kB of the URL. With more, the whole instance is watched
+# After a takeover, the old owner stays selected for so long even if it has no Pod: a create that it sent
+# before it died may still be on its way, behind a proxy or admission webhooks.
 LATE_CREATE_SECONDS = 300.0
-UNLABELLED = ""  # stands for the owner of Pods without the label; no list of owners selects them
+UNLABELLED = ""  # the owner of Pods without the label. No list of owners can select them
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The Pods of these owners; with ``None``, all of the instance."""
+    """The Pods of these owners; with ``None``, all Pods of the instance."""
 
     instance: str
     owners: frozenset[str] | None = None
@@ -34,7 +34,7 @@ class Selection:
         return self.owners is None or owner in self.owners
 
     def shows(self, view: PodView) -> bool:
-        """Whether a Pod has the labels that are selected by."""
+        """Whether this selects a Pod with these labels."""
         return view.managed and view.instance == self.instance and self.has(view.owner)
 
     def includes(self, other: Selection) -> bool:
@@ -43,8 +43,9 @@ class Selection:
 
 
 class WantedOwners:
-    """Whose Pods are to be watched: this process's own, and those of owners that it took over from. The
-    watcher's lock guards it. ``own`` gives the incarnations of this process."""
+    """Whose Pods are to be watched: this process's own, and those of the owners that it took over from.
+
+    The watcher's lock guards it. ``own`` returns the incarnations of this process."""
 
     def __init__(self, instance: str, own: Callable[[], Sequence[str]]) -> None:
         self.instance = instance
@@ -52,12 +53,12 @@ class WantedOwners:
         self._since: dict[str, float] = {}  # owner: when it was last asked for, monotonic
 
     def want(self, owners: Iterable[str], now: float) -> None:
-        """From now on these owners' Pods too."""
+        """Watch these owners' Pods too, from now on. ``now`` is monotonic."""
         for owner in owners:
             self._since[owner] = now
 
     def keep(self, with_pods: Iterable[str], now: float) -> None:
-        """Forget the owners that were asked for long ago and have no Pod that is waited for."""
+        """Forget the owners that were asked for long ago and are not among ``with_pods``."""
         needed = set(with_pods)
         self._since = {
             owner: since

@@ -1,8 +1,9 @@
-"""The API server's clock, as several of its answers tell it.
+"""The API server's clock, learned from the Date headers of its answers.
 
-Ages of Pods that another replica created are measured by it. Every answer carries it, in whole seconds; but
-one answer may come from a server whose clock is wrong, and a clock may be set. So a time is believed once a
-second answer agrees, and again after a step once three in a row agree; until then it is not known.
+It measures the age of Pods that another replica created. A Date header has whole seconds. One answer may come
+from a server whose clock is wrong, and a clock may be set. So the first time is believed once a second answer
+agrees with it. After a step, the new time is believed once three answers in a row agree. Until then the time
+is unknown.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from ottoscaler.telemetry.logs import get_logger
 
 log = get_logger(__name__)
 
-FIRST_AGREE = 2  # answers, before the first time is believed
-STEP_AGREE = 3  # answers in a row, before another time is believed than up to now
+FIRST_AGREE = 2  # answers that must agree before the first time is believed
+STEP_AGREE = 3  # answers in a row that must agree before a new time is believed
 SLACK_SECONDS = (
     1.0  # two answers may be so far apart and still agree: drift, and a clock that is being slewed
 )
@@ -26,7 +27,7 @@ SLACK_SECONDS = (
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One answer: what has to be added to our monotonic clock is between these, in seconds."""
+    """What one answer says: its clock is ``low`` to ``high`` seconds ahead of our monotonic clock."""
 
     low: float
     high: float
@@ -43,16 +44,19 @@ class ServerClock:
         self._lock = threading.Lock()
         self._date = ""  # the last answer's
         self._believed: Reading | None = None
-        self._others: tuple[Reading, ...] = ()  # the latest ones, in a row, that the believed one contradicts
+        self._others: tuple[
+            Reading, ...
+        ] = ()  # the latest readings in a row that contradict the believed one
 
     def now(self) -> float | None:
-        """Unix seconds by the API server's clock, a second late at most; ``None`` while it is not known."""
+        """Unix seconds by the API server's clock, at most one second late; ``None`` while unknown."""
         believed = self._believed
         return None if believed is None or self._others else self._monotonic() + believed.low
 
     def note(self, date: str, asked_at: float) -> None:
-        """An answer's Date header, to a request that was sent at ``asked_at`` (monotonic). Costs nothing for
-        an answer of the same second as the last one."""
+        """Note an answer's Date header. The request was sent at ``asked_at`` (monotonic). Any thread.
+
+        Costs nothing for an answer of the same second as the last one."""
         if date == self._date and self._believed is not None and not self._others:
             return
         try:
@@ -70,7 +74,7 @@ class ServerClock:
             )
 
     def _take(self, reading: Reading) -> float:
-        """Under the lock. The seconds of a step that is believed now, else 0."""
+        """Under the lock. Returns the seconds of a step that is believed from now on, else 0."""
         believed = self._believed
         if believed is not None and believed.agrees(reading):
             self._believed, self._others = reading, ()

@@ -1,7 +1,7 @@
 """Whether the API server as a whole is in trouble, counted over the calls of the whole process.
 
-One worker's create may fail, hang or be denied for reasons of its own: admission, a quota, its Pod. What is
-counted here are signs that the server itself cannot work: no connection, looks without an answer, or words
+One worker's create may fail, hang or be denied for reasons of its own: admission, a quota, its Pod. This
+module counts only signs that the server itself cannot work: no connection, reads without an answer, or words
 such as "etcdserver: no leader". A list may be answered from the server's cache, so it proves nothing about
 writes.
 """
@@ -16,8 +16,8 @@ from enum import Enum
 
 from ottoscaler.pods.refusal_table import OVERDUE, is_internal, is_policy
 
-FORGET_SECONDS = 15.0  # trouble that nothing has confirmed for so long is over: somebody has to try again
-SIGNS_IN_A_ROW = 2  # one answer may be a single connection's; a refused connection counts at once
+FORGET_SECONDS = 15.0  # trouble is over after so long without confirmation, so that somebody tries again
+SIGNS_IN_A_ROW = 2  # one bad answer may be due to a single connection. A refused connection counts at once
 
 _WRITES = ("create", "delete")
 _KINDS = {"create": "write", "delete": "write", "list": "list", "watch": "list"}  # any other verb: a look
@@ -33,7 +33,7 @@ class ServerSign(Enum):
 
 
 def sign_of(verb: str, status: int, text: str, *, unsent: bool = False) -> ServerSign:
-    """The sign of a call that failed. ``status`` 0: no answer; with ``unsent`` not even a connection."""
+    """The sign of a failed call. ``status`` is 0 if no answer came; ``unsent`` if there was no connection."""
     if not status:
         if unsent:
             return ServerSign.UNREACHED
@@ -61,11 +61,11 @@ class _Streak:
 
 
 class ServerHealth:
-    """The notion itself. Thread-safe; ``clock`` gives monotonic seconds.
+    """Counts the signs. Thread-safe; ``clock`` gives monotonic seconds.
 
-    Trouble begins with one refused connection, or with two troubled calls of a kind (writes, looks, lists)
-    in a row. It ends with a call of that kind that went well, and at the latest FORGET_SECONDS after the last
-    troubled one. A connection that was made again ends what refused connections began.
+    Trouble begins with one refused connection, or with two troubled calls of one kind (writes, looks, lists)
+    in a row. It ends with a successful call of that kind, and at the latest FORGET_SECONDS after the last
+    troubled one. Trouble that began with refused connections ends with any successful call.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -73,9 +73,9 @@ class ServerHealth:
         self._lock = threading.Lock()
         self._streaks = {kind: _Streak() for kind in ("write", "look", "list")}
         self._problem = ""
-        self._doubtful = False  # some streak has a length; spares well calls the lock
-        self._begun = 0.0  # of the present trouble
-        self._over = 0.0  # seconds of all that is over
+        self._doubtful = False  # some streak has a length. While False, good calls need no lock
+        self._begun = 0.0  # when the present trouble began, monotonic
+        self._over = 0.0  # seconds of all trouble that is over
 
     @property
     def healthy(self) -> bool:
@@ -90,19 +90,19 @@ class ServerHealth:
             return self._begun
 
     def trouble_seconds(self) -> float:
-        """Seconds for which the server has been in trouble, in all, since this process began."""
+        """Total seconds of trouble since this process began. Any thread."""
         with self._lock:
             now = self._clock()
             self._update(now)
             return self._over + (now - self._begun if self._begun else 0.0)
 
     def state(self) -> tuple[bool, str]:
-        """For readiness and logs: whether all is well, and the words of the last trouble if not."""
+        """For readiness and logs: whether the server is healthy, and the text of the last trouble if not."""
         well = self.healthy
         return well, "" if well else self._problem
 
     def note(self, verb: str, sign: ServerSign, problem: str = "") -> None:
-        """Count a call. Any thread; costs nothing while all is well."""
+        """Count the sign of a call. Any thread. Costs nothing while all is well."""
         if sign is ServerSign.NOTHING or (sign is ServerSign.WELL and not self._doubtful):
             return
         kind = _KINDS.get(verb, "look")
@@ -122,7 +122,7 @@ class ServerHealth:
             self._update(now)
 
     def _update(self, now: float) -> None:
-        """Under the lock: forget what nothing has confirmed, and see whether there is trouble now."""
+        """Under the lock: forget streaks that nothing has confirmed, and judge whether there is trouble."""
         ended = now
         for kind, streak in self._streaks.items():
             if streak.length and now - streak.last > FORGET_SECONDS:

@@ -1,4 +1,4 @@
-"""What the API server's refusals mean: one place from a status and its words to one of our errors."""
+"""Translates the API server's refusals, by status and text, into our errors."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ NEVER_SENT = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectT
 
 
 def error_of(verb: str, code: int, data: bytes, after: float) -> KubernetesError:
-    """The error for an answer that is no success. ``after`` is its Retry-After, in seconds."""
+    """The error for an answer that is not a success. ``after`` is its Retry-After in seconds."""
     status = _status(data)
     text, reason = _words(code, status)
     text = f"{verb}: {text}"
     turned_away = code in (401, 429)
-    if status is None and not turned_away:  # a proxy's page says neither that a Pod is gone nor refused
+    if status is None and not turned_away:  # a proxy's page cannot tell that a Pod is gone or refused
         return UnusableAnswer(text, status=code, retry_after=after)
     if verb == "create":
         return _refused_create(text, code, reason, after)
-    # 403: the first seconds of a restarted API server, or an operator's matter: it may pass. A Conflict that
-    # names no precondition is a race inside the server.
+    # A 403 may pass: a restarted API server sends it in its first seconds, and an operator may grant the
+    # right. A Conflict that names no precondition is a race inside the server.
     raced = code == 409 and "precondition" not in text.lower()
     if turned_away or code >= 500 or code == 403 or raced or is_internal(text):
         return KubernetesUnavailable(text, status=code, reason=reason, retry_after=after, unsent=turned_away)
@@ -58,7 +58,7 @@ def _refused_create(text: str, code: int, reason: str, after: float) -> Kubernet
 
 
 def _status(data: bytes) -> JsonObject | None:
-    """The Kubernetes Status that a refusal of the API server's own always is."""
+    """The Kubernetes Status in an answer. ``None`` if there is none: then the API server did not write it."""
     try:
         status = json.loads(data)
     except (ValueError, RecursionError):
@@ -89,7 +89,7 @@ def retry_after(headers: Mapping[str, str]) -> float:
 
 
 def plain(error: BaseException) -> str:
-    """A network error in a few words; urllib3 names its objects' addresses."""
+    """A network error in a few words, without the memory addresses that urllib3's texts contain."""
     reason = getattr(error, "reason", None)
     text = str(reason if isinstance(reason, Exception) else error) or type(error).__name__
     return re.sub(r"<[^>]*>(: )?|\(?HTTPS?ConnectionPool\([^)]*\):? ?", "", text).strip()

@@ -1,4 +1,4 @@
-"""A worker's interest in one Pod: what is known of it, and the event that wakes the worker."""
+"""A worker's subscription to one Pod: what is known of the Pod, and how its worker is woken."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import replace
 from ottoscaler.model import PodView
 from ottoscaler.pods.verdict import is_telling, trouble
 
-# A container that waits for these is on its way; no worker needs to hear of it.
+# Reasons for which a container waits in the ordinary course. They wake no worker.
 _ORDINARY_WAITS = ("", "ContainerCreating", "PodInitializing")
 
 
 class Subscription:
-    """One worker's interest in one Pod. Its worker waits and reads; the watch thread updates."""
+    """What one worker knows of its Pod. The worker's thread waits and reads; the watch thread updates."""
 
     __slots__ = (
         "_event",
@@ -38,37 +38,41 @@ class Subscription:
         self.uid = ""
         self.uid_known_at = 0.0
         self.view: PodView | None = None
-        self.end: PodView | None = None  # the first view of an end that the worker came to by itself
-        self.gone = False  # by the watch, which says the same of a Pod that lost a label we select by
-        self.certain = False  # gone by the API server's own word
+        self.end: PodView | None = None  # the first view that shows the worker ended by itself
+        self.gone = (
+            False  # according to the watch, which says the same of a Pod that lost a label we select by
+        )
+        self.certain = False  # the API server itself said that the Pod is gone
         self.looked_at = 0.0  # monotonic, of the last look at a Pod that the watch does not show; else 0
         self.seen_at = 0.0  # monotonic, of the last change
         self.started_at = 0.0  # monotonic, when the worker container was first seen started
-        self.wakes_at_start = False  # the start matters: the run limit may end before the pending limit
-        self.waiting_since = 0.0  # monotonic, of the present trouble
+        self.wakes_at_start = False  # the worker must know of the start: its run limit may end first
+        self.waiting_since = 0.0  # monotonic, when the present trouble began
         self.trouble = ""  # the reason in which the present trouble will end
         self._event = threading.Event()
 
     def wait(self, timeout: float | None) -> bool:
-        """Sleep until something that matters changed since :meth:`look`, or :meth:`wake`, or ``timeout``."""
+        """Sleep for at most ``timeout`` seconds. The worker's thread.
+
+        It ends early on :meth:`wake`, and on a change that matters since the last :meth:`look`."""
         return self._event.wait(timeout)
 
     def look(self) -> None:
-        """Say that what is known now is being looked at: only what comes after it ends the next wait."""
+        """Call this before reading what is known: only later changes then end the next wait."""
         self._event.clear()
 
     def wake(self) -> None:
         self._event.set()
 
     def trouble_seconds(self) -> float:
-        """For how long the Pod has waited for the same trouble; 0 where there is none."""
+        """Seconds for which the Pod has been in the same trouble; 0 if it is in none."""
         return time.monotonic() - self.waiting_since if self.trouble else 0.0
 
     def update(self, view: PodView, now: float) -> None:
         if self.uid and view.uid != self.uid:
             return
         old = self.see(view)
-        self.gone = self.certain = False  # what had gone was an earlier Pod of this name
+        self.gone = self.certain = False  # an earlier Pod of this name was gone
         self.looked_at = 0.0
         if view.waiting_reason in _ORDINARY_WAITS:
             self.trouble = ""
@@ -83,10 +87,10 @@ class Subscription:
             self._event.set()
 
     def see(self, view: PodView) -> PodView | None:
-        """Keep what the Pod shows now; returns what it showed before.
+        """Keep the Pod's latest view, and return the one before.
 
-        The worker's own end is kept besides: the API server's order of what happened, and not a clock, tells
-        it from what an eviction or a deletion did to the Pod a moment later.
+        The first view of the worker's own end is kept as well. An eviction or a deletion may change the Pod a
+        moment later. The order of the API server's views tells which came first; a clock could not.
         """
         old = self.view
         if old is not None and view.waiting_reason not in _ORDINARY_WAITS:
@@ -97,25 +101,27 @@ class Subscription:
         return old
 
     def asked_to_go(self, view: PodView) -> None:
-        """What our own delete's reply shows: a Pod that had ended was given no time to do so. Where somebody
-        else's delete came first, its end may be that one's work."""
+        """Take in the reply to our own delete.
+
+        If the Pod is terminal in it and was given no grace period, its worker ended before our delete. If
+        somebody else's delete came first, that delete may have ended the worker, so nothing is concluded."""
         was_deleting = self.view is not None and self.view.deleting
         if self.end is None and view.terminal and not (view.given_grace or was_deleting):
             self.end = view
 
     def forget(self) -> None:
-        """What was known was another Pod's of this name."""
+        """Drop what is known: it was about another Pod of this name."""
         self.view = self.end = None
         self.gone = self.certain = False
         self.started_at = 0.0
 
     def found(self, view: PodView, now: float) -> None:
-        """The API server has it, though the watch does not show it: its worker has to look itself."""
+        """The API server has the Pod, but the watch does not show it. So its worker has to look by itself."""
         self.update(view, now)
         self.looked_at = now
 
     def lost(self) -> None:
-        """The API server itself says that it is gone. The worker's thread."""
+        """The API server itself said that the Pod is gone. The worker's thread."""
         self.gone = self.certain = True
 
     def vanish(self, last: PodView | None, now: float) -> None:
@@ -129,15 +135,16 @@ class Subscription:
 
 
 def _most_telling(old: PodView, new: PodView) -> PodView:
-    """The newer view, with the words of the older one where those tell the cause of the same trouble and its
-    own do not: ErrImagePull brings the registry's words, and ImagePullBackOff hides them."""
+    """The newer view, but with the older one's reason and message if only those tell the trouble's cause.
+
+    For example, ErrImagePull has the registry's message, and ImagePullBackOff, which follows it, hides it."""
     if is_telling(new) or not is_telling(old) or trouble(new) != trouble(old):
         return new
     return replace(new, waiting_reason=old.waiting_reason, waiting_message=old.waiting_message)
 
 
 def _matters(old: PodView, new: PodView) -> bool:
-    # A start alone wakes nobody: with a thousand workers that is a thousand wakes for nothing.
+    # A start alone wakes no worker: with a thousand workers, that would be a thousand useless wake-ups.
     return (
         old.terminal != new.terminal
         or old.deleting != new.deleting

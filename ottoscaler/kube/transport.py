@@ -1,7 +1,7 @@
-"""How a request gets to the API server: over direct connections of our own, or the general client's.
+"""Chooses how a request gets to the API server: over our direct connections, or through the general client.
 
-The general client (urllib3, as the Kubernetes client has set it up) makes every connection and carries the
-lists; where a proxy stands between, it carries everything.
+The general client is urllib3, as the Kubernetes client has set it up. It makes every connection, and it
+carries the lists. With a proxy in between, it carries everything.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ log = get_logger(__name__)
 
 CONNECT_SECONDS = 3.0
 
-# Before 2.0, a pool finishes its TLS connections in a step of its own that we would leave out.
+# Before urllib3 2.0, a pool finishes its TLS connections in a separate step, which connections.py leaves out.
 _MAKES_WHOLE_CONNECTIONS = not version("urllib3").startswith("1.")
 
 
@@ -33,11 +33,11 @@ class _Direct:
 
     manager: Any
     connections: Connections | None  # None: the general client carries everything
-    prefix: str  # of every path, where the API server's address has one
+    prefix: str  # put before every path; empty unless the API server's address has a path
 
 
 class Transport:
-    """Sends each request once. Thread-safe. Raises urllib3's HTTPError or OSError where no answer came."""
+    """Sends each request once. Thread-safe. Raises urllib3's HTTPError or OSError if no answer came."""
 
     def __init__(self, access: Access) -> None:
         self._access = access
@@ -55,24 +55,28 @@ class Transport:
         return direct.connections.request(method, direct.prefix + path, body, headers, read_seconds)
 
     def page(self, path: str, headers: dict[str, str], read_seconds: float) -> Any:
-        """A list's page, which may be a hundred megabytes: by the general client, which hands out a large
-        chunk in pieces. The caller reads it as it comes, and closes it."""
+        """A page of a list. The caller reads it as it comes, and closes it.
+
+        A page may have a hundred megabytes in one chunk. The general client carries it, because it hands out
+        a large chunk in pieces."""
         return self._general("GET", path, None, headers, read_seconds, stream=True)
 
     def stream(self, method: str, path: str, headers: dict[str, str], read_seconds: float) -> Any:
-        """An answer whose body the caller reads as it comes, and closes; any thread may shut it down."""
+        """An answer that the caller reads as it comes, and closes. Any thread may shut it down."""
         direct = self._current()
         if direct.connections is None:
             return self._general(method, path, None, headers, read_seconds, stream=True)
         return direct.connections.stream(method, direct.prefix + path, headers, read_seconds)
 
     def well(self) -> None:
-        """A server did what one without its etcd cannot do."""
+        """Note that a server did what it cannot do without its etcd."""
         self._renewal.well()
 
     def wrong(self, response: Any, words: str) -> None:
-        """A server answered ``response``, or (None) not at all, where another one behind the same name might
-        do better: its connection is not used again; after two in a row, none is that was made before."""
+        """Note an answer (``None``: no answer) that another server behind the same name might do better.
+
+        An old enough connection is not used again after it. After two such answers in a row, no connection is
+        used that was made before."""
         link: Link | None = getattr(response, "link", None)
         verdict = self._renewal.wrong(link.opened_at if link is not None else self._general_since)
         direct = self._direct
@@ -87,7 +91,8 @@ class Transport:
             )
 
     def _renew_general(self) -> None:
-        """The general client cannot give up a single connection; what is under way there goes on."""
+        """Drop all idle connections of the general client, which cannot give up a single one. Calls that are
+        under way go on."""
         manager = self._access.pool()
         pool: Any = manager.connection_from_url(self._access.url(""))
         manager.clear()

@@ -1,8 +1,8 @@
-"""One shared watch on this replica's Pods, which wakes exactly the worker whose Pod changed.
+"""One shared watch on this replica's Pods. It wakes exactly the worker whose Pod changed.
 
-List, then watch from there; resume from the last version; list again after 410, or when more owners' Pods are
-to be seen, and tell waiters what vanished meanwhile. While the watch is unhealthy, a list every
-``poll_seconds`` stands in for it.
+It lists, and then watches from the list's version. After a broken stream it resumes from the last version.
+After a 410, or when more owners' Pods must be shown, it lists again and tells the workers which Pods vanished
+meanwhile. While the watch stays silent, a list every ``poll_seconds`` replaces it.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from ottoscaler.threads import Control, Loop
 
 log = get_logger(__name__)
 
-# The server ends each watch cleanly after this time (a bookmark comes 2 s before), so that a silent
-# connection is told from a quiet namespace within seconds and not within a TCP time-out.
+# The server ends each watch cleanly after this time, and sends a bookmark 2 s before. So a dead connection is
+# told from a quiet namespace within seconds, and not only after a TCP timeout.
 WATCH_SECONDS = 10
-DOUBTFUL_WATCH_SECONDS = 1  # after a silent watch, until one ends or speaks
-RELIST_SECONDS = 0.5  # at least between two lists for more owners: takeovers in a row make one list
-SILENCE_SECONDS = 1.5  # past a watch's end without a byte: the connection is dead
+DOUBTFUL_WATCH_SECONDS = 1  # a watch's time after a silent one, until a watch ends cleanly or sends something
+RELIST_SECONDS = 0.5  # least time between two lists for more owners, so that takeovers in a row share a list
+SILENCE_SECONDS = 1.5  # if no byte came for so long past a watch's end, the connection is dead
 
 
 def _cut(response: Any) -> None:
@@ -41,7 +41,7 @@ def _cut(response: Any) -> None:
 
 
 class PodWatcher(Loop):
-    """The watch and what it has seen. The loop is the watch thread's; everything else is for any thread."""
+    """The watch and the Pods it has seen. The watch thread runs the loop; any thread may call the rest."""
 
     passing = (KubernetesError, TimeoutError)
 
@@ -60,30 +60,32 @@ class PodWatcher(Loop):
         self._pods = pods
         self._wanted = wanted
         self._poll_seconds = poll_seconds
-        self._unclaimed = unclaimed  # of a Pod that ended or went, and no worker here waits for
-        self._arrived = arrived  # of one that has just come, likewise
+        self._unclaimed = unclaimed  # called for a Pod that ended or vanished and has no worker here
+        self._arrived = arrived  # called for a Pod that has just appeared and has no worker here
         self._restarted = restarted
         self._lock = threading.Lock()
-        self._selection = wanted.selection()  # of what is known below, and of the watch
+        self._selection = wanted.selection()  # of the watch, and of the views below
         self._listed_at = -RELIST_SECONDS  # monotonic
         self._views: dict[str, PodView] = {}
         self._subscriptions: dict[str, Subscription] = {}
         self._version = ""
         self._response: Any = None
-        self._silent = False  # the last watch said nothing at all: be quick to doubt the next one
+        self._silent = False  # the last watch sent nothing at all, so the next one is short
         self._healthy = False
         self._problem = "not synced yet"
         self.synced = threading.Event()  # set with the first list, never cleared
-        self._caught_up = threading.Event()  # what is wanted is selected
+        self._caught_up = threading.Event()  # set while the watch shows all owners that are wanted
 
     # --- for the workers and the reconciler
 
     def subscribe(self, name: str) -> Subscription:
-        """Subscribe to the Pod of that name; holds what is known of it. One at a time for each name."""
+        """Subscribe to the Pod of that name. The subscription starts with what is known of the Pod.
+
+        Each name has one subscription at a time; a new one replaces the old one and wakes its worker."""
         with self._lock:
             replaced = self._subscriptions.get(name)
             if replaced is not None:
-                replaced.wake()  # its worker looks whether the event is still this replica's
+                replaced.wake()  # its worker then checks whether this replica still owns the event
             subscription = self._subscriptions[name] = Subscription(name)
             view = self._views.get(name)
             if view is not None:
@@ -93,9 +95,9 @@ class PodWatcher(Loop):
     def identify(
         self, subscription: Subscription, uid: str, view: PodView | None = None, *, looked_up: bool = False
     ) -> None:
-        """From now on the subscription is for the Pod with this UID; ``view`` is what a reply said of it.
+        """Bind the subscription to the Pod with this UID. ``view`` is that Pod as a reply showed it.
 
-        ``looked_up``: it was there before, so that the watch may never show it.
+        ``looked_up``: the Pod existed before, so the watch may never show it.
         """
         with self._lock:
             subscription.uid = uid
@@ -108,13 +110,13 @@ class PodWatcher(Loop):
             self._show(view)
 
     def found(self, subscription: Subscription, view: PodView) -> None:
-        """The API server has the subscription's Pod, whatever the watch said."""
+        """The API server has the subscription's Pod, even if the watch does not show it."""
         with self._lock:
             subscription.found(view, time.monotonic())
         self._show(view)
 
     def asked_to_go(self, reply: JsonObject) -> None:
-        """What a delete's answer shows of a Pod, for the worker that waits for it, if one does here."""
+        """Pass the answer to a delete on to the worker of that Pod, if it has one in this process."""
         view = parse_pod(reply)
         with self._lock:
             subscription = self._subscriptions.get(view.name)
@@ -127,7 +129,7 @@ class PodWatcher(Loop):
                 del self._subscriptions[subscription.name]
                 view = self._views.get(subscription.name)
                 if view is not None and view.uid != subscription.uid:
-                    self._arrived(view)  # it came while its worker was leaving without it
+                    self._arrived(view)  # another Pod of this name appeared, and no worker waits for it
 
     def wake_all(self) -> None:
         """Wake every waiting worker: the process is giving up its waits."""
@@ -155,12 +157,13 @@ class PodWatcher(Loop):
 
     @property
     def owners(self) -> frozenset[str] | None:
-        """Those whose Pods the watch shows now; ``None``: all Pods of the instance."""
+        """The owners whose Pods the watch shows now; ``None``: all Pods of the instance."""
         return self._selection.owners
 
     def include(self, owners: Iterable[str] | None) -> None:
-        """Show these owners' Pods too (``None``: all of the instance), soon: with the next list, which this
-        brings about where one is needed. Returns at once."""
+        """Show these owners' Pods too (``None``: all Pods of the instance). Returns at once.
+
+        If they are not shown yet, this cuts the watch, and the next list shows them."""
         with self._lock:
             self._wanted.want((UNLABELLED,) if owners is None else owners, time.monotonic())
             if self._selection.includes(self._wanted.selection()):
@@ -169,17 +172,20 @@ class PodWatcher(Loop):
         self.interrupt()
 
     def _show(self, view: PodView) -> None:
-        """A Pod of a worker here that has our labels but another owner's: have the watch show it."""
+        """Make the watch show this Pod of a worker here, if the Pod has another owner's label."""
         if view.managed and view.instance == self._wanted.instance and not self._selection.has(view.owner):
             self.include((view.owner,))
 
     def catch_up(self, seconds: float) -> bool:
-        """Wait, for so long at most, until the watch shows the Pods of all owners that were asked for."""
+        """Wait at most ``seconds`` until the watch shows the Pods of all owners that were asked for.
+
+        Returns whether it does."""
         return self._caught_up.wait(seconds)
 
     def look_at_events(self, event_ids: Sequence[str]) -> dict[str, PodView]:
-        """By name, the Pods of these events, whichever replica has them: one list, from the API server's
-        cache. Raises KubernetesError."""
+        """The Pods of these events by name, whichever replica owns them. Raises KubernetesError.
+
+        Makes one list call, which the API server answers from its cache."""
         instance = self._wanted.instance
         few = len(event_ids) <= MOST_OWNERS
         text = selector_of_events(instance, event_ids) if few else selector(instance)
@@ -203,8 +209,8 @@ class PodWatcher(Loop):
     # --- the watch thread
 
     def step(self, now: float) -> None:  # noqa: ARG002 - the watch waits by itself
-        """List where there is no version to go on from, or more is to be seen; then follow one watch to its
-        end."""
+        """List, if there is no version to resume from or more owners' Pods must be shown. Then follow one
+        watch to its end."""
         if self._version and not self._caught_up.is_set():
             self._stop.wait(max(0.0, self._listed_at + RELIST_SECONDS - time.monotonic()))
         if not (self._version and self._caught_up.is_set()):
@@ -219,13 +225,13 @@ class PodWatcher(Loop):
         return seconds * random.uniform(0.5, 1.0)
 
     def failed(self, error: Exception) -> None:
-        """The watch broke: a cut stream is resumed from its version once, anything else lists again."""
+        """The watch broke. A cut stream is resumed once from its version; anything else makes a new list."""
         if self._healthy:
             self._restarted()
             log.warning("watch_restarted", f"the Pod watch was interrupted and restarts: {error}")
         elif not isinstance(error, VersionExpired):
             flood.warning("watch_failed", f"the Pod watch cannot be opened: {error}")
-        # What cannot be understood would come again from the same version.
+        # An answer that makes no sense would come again from the same version.
         resume = self._healthy and not isinstance(error, (VersionExpired, TimeoutError, UnusableAnswer))
         self._silent = isinstance(error, TimeoutError)
         self._healthy = False
@@ -241,14 +247,14 @@ class PodWatcher(Loop):
         views = {view.name: view for view in found}
         now = time.monotonic()
         with self._lock:
-            # What is not selected any more is not gone, and nobody is told so.
+            # A Pod that is only no longer selected is not gone, so nobody is told that it is.
             vanished = [v for n, v in self._views.items() if n not in views and selection.shows(v)]
             replaced = [v for n, v in self._views.items() if n in views and views[n].uid != v.uid]
             before, self._views = self._views, views
             for view in vanished + replaced:
                 self._tell_gone(view, now)
             for subscription in self._subscriptions.values():
-                # Created before the list was asked for, and not in it: it came and went unseen.
+                # A Pod created before this list was requested, and not in it, came and went unseen.
                 if (
                     subscription.uid
                     and subscription.uid_known_at < asked_at
@@ -263,14 +269,15 @@ class PodWatcher(Loop):
         self.synced.set()
 
     def _select(self, selection: Selection) -> None:
-        """Under the lock: that is what is known now."""
+        """Under the lock: note the selection of the views that are known now."""
         self._selection = selection
         if selection.includes(self._wanted.selection()):
             self._caught_up.set()
 
     def _narrow(self, now: float) -> None:
-        """Let go of owners of whom no Pod is left to be waited for. The versions go on: less is selected, so
-        nothing is missed."""
+        """Stop watching owners whose Pods have all ended and have no worker here.
+
+        The watch goes on from the same version: it selects less than before, so it misses nothing."""
         with self._lock:
             self._wanted.keep(
                 {v.owner for v in self._views.values() if not v.terminal or v.name in self._subscriptions},
@@ -296,10 +303,10 @@ class PodWatcher(Loop):
         except KubernetesError:
             if self._caught_up.is_set():
                 raise
-            # It was cut to list more owners' Pods: all that it did not tell is in that list.
+            # The watch was cut to list more owners' Pods. That list shows whatever the watch did not.
         finally:
             self._response = None
-        self._silent = False  # it ended as the server was asked to, so the silence was real
+        self._silent = False  # it ended when the server was asked to end it, so the namespace was just quiet
         self._healthy = True
 
     def _opened(self, response: Any) -> None:
