@@ -1,9 +1,9 @@
 """Reads Redis's replies without ever holding an entry that is too large for this process.
 
 A producer may write an entry of hundreds of megabytes, and a blocking XREADGROUP delivers entries whole. But
-the protocol announces each string's length before its bytes, and each array's before its items. So what does
-not fit is read from the socket in small parts and dropped, and the entry's reader learns how large it was.
-This needs no other command than before, and does not depend on the server's version.
+the protocol announces each string's length before its bytes, and each array's length before its items. So
+what does not fit is read from the socket in small parts and dropped, and the reader of the entry learns how
+large it was. This needs no extra command and works with every version of the server.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typing import Any
 from redis._parsers import _RESP2Parser
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-MOST_BYTES = 1_048_576  # kept of one entry: as much as OTTO_MAX_EVENT_BYTES may allow
-# Kept of one entry: each costs some 100 bytes, however short it is. The names of a valid event differ: one of
-# 64 KiB (the default of OTTO_MAX_EVENT_BYTES) has 55,000 strings at most.
+MOST_BYTES = 1_048_576  # kept of one entry; OTTO_MAX_EVENT_BYTES can be no larger
+# Strings kept of one entry. Each costs some 100 bytes, however short it is. The field names of a valid event
+# are distinct, so one of 64 KiB (the default of OTTO_MAX_EVENT_BYTES) has at most 55,000 strings.
 MOST_STRINGS = 65_536
-PART_BYTES = 65_536  # read at once of what is dropped
+PART_BYTES = 65_536  # read at once while bytes are dropped
 
 
 class Items(list[Any]):
-    """An array's items. ``cut_bytes`` is 0, or what all its strings had where only the first were kept."""
+    """An array's items. ``cut_bytes`` is 0, or the size of all its strings if only the first were kept."""
 
     cut_bytes = 0
 
@@ -30,14 +30,15 @@ _Resp2: Any = _RESP2Parser
 
 
 class BoundedParser(_Resp2):  # type: ignore[misc]
-    """redis-py's parser of RESP2, for replies whose innermost arrays are entries' fields. In each array at
-    most so many bytes of strings, and so many strings, are kept."""
+    """redis-py's parser of RESP2, for replies whose innermost arrays are the fields of entries.
+
+    Of each array, at most MOST_BYTES bytes and MOST_STRINGS strings are kept."""
 
     def _read_response(self, disable_decoding: Any = False, **options: Any) -> Any:  # noqa: ARG002
         return self._reply(options)[0]
 
     def _reply(self, options: dict[str, Any], room: int | None = None) -> tuple[Any, int]:
-        """A reply, and how many bytes a string has: one of more than ``room`` is dropped."""
+        """A reply, and its length in bytes if it is a string. A string longer than ``room`` is dropped."""
         line = self._buffer.readline(**options)
         kind, text = line[:1], line[1:]
         if kind == b"$" and text != b"-1":
@@ -63,7 +64,7 @@ class BoundedParser(_Resp2):  # type: ignore[misc]
             size += length
             cut = cut or length > room or len(items) >= MOST_STRINGS
             if cut:
-                room = -1  # the rest is dropped, so that what is kept is the array's beginning
+                room = -1  # drop the rest too, so that what is kept is the beginning of the array
             else:
                 room -= length
                 items.append(item)
@@ -72,10 +73,10 @@ class BoundedParser(_Resp2):  # type: ignore[misc]
         return items
 
     def _drop(self, length: int, options: dict[str, Any]) -> None:
-        """Read so many bytes and keep none. The buffer is emptied each time that all of it has been read."""
+        """Read ``length`` bytes and keep none. The buffer is emptied whenever all of it has been read."""
         while length:
             part = min(length, self._buffer.unread_bytes() or PART_BYTES)
-            self._buffer.read(part - 2, **options)  # it always reads two more, the end of a string
+            self._buffer.read(part - 2, **options)  # it always reads two more bytes: the end of a string
             self._buffer.purge()
             length -= part
 

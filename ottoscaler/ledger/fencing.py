@@ -1,4 +1,4 @@
-"""How a replica runs a script: under its installation's id, as an owner, with the refusals as errors."""
+"""Runs a replica's scripts under its installation's id and as an owner. Refusals become errors."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from ottoscaler.ledger.redis_client import RedisClient
 
 
 def text(value: Any) -> str:
-    """What a script answered, as text."""
+    """A value from a script's answer, as text."""
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
 class Scripts:
-    """The scripts of one replica.
+    """Runs the scripts of one replica. Any thread.
 
-    ``lose`` is asked when Redis has lost an event's ledger: True if it will be written anew, so that the call
-    may be tried again.
+    ``lose`` is called with an event's id when Redis has lost that event's ledger. It returns True if the
+    ledger will be written anew, so that the call may be tried again.
     """
 
     def __init__(self, stream: RedisClient, identity: ReplicaIdentity, lose: Callable[[str], bool]) -> None:
@@ -29,7 +29,7 @@ class Scripts:
 
     @property
     def owner(self) -> str:
-        """Who this replica is now, as an owner of events."""
+        """This replica's present name as an owner of events."""
         return self.identity.owner
 
     @property
@@ -38,17 +38,18 @@ class Scripts:
         return self.identity.installation
 
     def run(self, script: str, *args: str | bytes | int) -> list[Any]:
-        """The script's answer. Raises Wiped where Redis no longer knows the installation."""
+        """The script's answer. Raises Wiped if Redis no longer knows the installation."""
         answer = self.stream.script(script, self.identity.installation, *args)
         if answer[0] == b"wiped":
             raise Wiped("Redis no longer knows this installation")
         return answer  # type: ignore[no-any-return]
 
     def fenced(self, script: str, *args: str | bytes | int) -> list[Any]:
-        """The answer of a script on one event (its first argument) that only its owner may run.
+        """The answer of a script that only an event's owner may run. Its first argument is the event's id.
 
-        Raises Fenced where the event is not this replica's any more, Wiped where its ledger was lost and is
-        written anew.
+        Raises:
+            Fenced: this replica does not own the event any more.
+            Wiped: Redis has lost the event's ledger, and it is being written anew.
         """
         answer = self.run(script, *args)
         if answer[0] == b"missing" and self._lose(text(args[0])):

@@ -1,4 +1,4 @@
-"""Which replicas are alive: a heartbeat is a counter, so only looking twice tells whether it moves."""
+"""Which replicas are alive. A heartbeat is a counter, so it takes two looks to see whether it moves."""
 
 from __future__ import annotations
 
@@ -11,38 +11,41 @@ from ottoscaler.ledger.records import timestamp
 from ottoscaler.ledger.redis_client import RedisClient
 
 MOST_REPLICAS = 1000
-# A heartbeat comes every second or sixth of a lease, whichever is less (lease.py); a replica whose beat
-# stands still for so many of them is called silent. Others take its events after a whole lease.
+# A heartbeat is sent every second, or every sixth of a lease if that is shorter (lease.py). A replica is
+# called silent when its counter has stood still for so many intervals. Others take its events after a whole
+# lease.
 BEATS_MISSED = 2.5
 LONGEST_BEAT_SECONDS = 1.0
 BEATS_A_LEASE = 6
-DEFAULT_LEASE_SECONDS = 30.0  # of a replica that does not say
-LOOK_SECONDS = 0.1
-LONGEST_LOOK_SECONDS = 5.0  # where replicas come and go all the time
+DEFAULT_LEASE_SECONDS = 30.0  # for a replica whose heartbeat does not say
+LOOK_SECONDS = 0.1  # between two reads of the heartbeats
+LONGEST_LOOK_SECONDS = 5.0  # reached only if replicas come and go all the time
 
 Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Glance:
-    """One replica at one look: what ``describe`` tells, and what it says of itself for the status page."""
+    """One replica at one look: what ``describe`` returns, and what the replica sends for the status page."""
 
     told: Json
     machine: str  # where its process runs (identity.py)
     recent: Json  # its last hour (telemetry/recent.py)
-    recent_ms: int  # by Redis's clock, when it told that; 0 where it did not
+    recent_ms: int  # when it sent ``recent``, by Redis's clock; 0 if it did not
     sights: Json  # its workers' Pods, while somebody looks at the page (workers/sights.py)
 
 
 class Heartbeats:
-    """Looks at the replicas' heartbeats, and remembers them from one look to the next. One thread."""
+    """Reads the replicas' heartbeats, and remembers them from one look to the next. One thread uses it."""
 
     def __init__(self, redis: RedisClient) -> None:
         self._redis = redis
         self._seen: dict[str, tuple[str, str, float]] = {}  # consumer: incarnation, beat, since when
 
     def look(self) -> list[Json]:
-        """Every replica by its name. Waits until each has moved or is overdue. Raises RedisError."""
+        """Every replica, sorted by name. Raises RedisError.
+
+        Waits until each heartbeat has moved or is overdue, at most LONGEST_LOOK_SECONDS."""
         begun = time.monotonic()
         moving: set[str] = set()
         while True:
@@ -61,8 +64,9 @@ class Heartbeats:
             time.sleep(LOOK_SECONDS)
 
     def glance(self) -> list[Glance]:
-        """Every replica by its name, at once: one that has not been seen long enough counts as alive. Raises
-        RedisError."""
+        """Every replica, sorted by name, without waiting. Raises RedisError.
+
+        A replica that has not been observed for long enough counts as alive."""
         found = self._read("recent", "sights", "recent-at")
         now = time.monotonic()
         for consumer, each in found.items():
@@ -112,13 +116,13 @@ class Heartbeats:
 
 
 def retrier(info: Json) -> float:
-    """Seconds without a beat after which a replica that says this of itself is called silent."""
+    """Seconds without a heartbeat after which the replica that sent this ``info`` is called silent."""
     lease = _number(info.get("lease_seconds"), DEFAULT_LEASE_SECONDS)
     return max(2 * LOOK_SECONDS, BEATS_MISSED * min(LONGEST_BEAT_SECONDS, lease / BEATS_A_LEASE))
 
 
 def describe(consumer: str, each: Json, *, silent: bool) -> Json:
-    """A replica as docs/cli.md has it."""
+    """A replica in the form that docs/cli.md describes."""
     info = each["info"]
     at = _number(info.get("at"), 0.0)
     state = "silent" if silent else "stopping" if info.get("stopping") is True else "alive"

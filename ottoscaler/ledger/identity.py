@@ -1,4 +1,6 @@
-"""Who this replica is to Redis, and which process: so that a later one can tell whether it has ended."""
+"""The names under which this replica writes, and the identity of its process.
+
+A later process uses the identity to tell whether this one has ended."""
 
 from __future__ import annotations
 
@@ -10,15 +12,16 @@ from typing import Any
 
 from ottoscaler.ledger.redis_client import RedisClient
 
-MOST_INCARNATIONS = 4  # of a process that are remembered: a create that it froze with may still come
+MOST_INCARNATIONS = 4  # remembered: if the process froze during a create, that create may still arrive
 
 
 class ReplicaIdentity:
-    """The names under which this replica writes. The lease's thread writes them, every thread reads them.
+    """The names under which this replica writes. The lease's thread sets them, and every thread reads them.
 
-    A new incarnation is another owner: what an earlier one owned is fenced. ``held_installations`` are all
-    the ids of this installation that this process has seen, before and after Redis was emptied;
-    ``incarnations`` are those that it was, the present one last: Pods bear the one that created them.
+    A new incarnation is another owner: it cannot write to events that an earlier one owned.
+    ``held_installations`` are all ids of this installation that this process has seen, before and after Redis
+    was emptied. ``incarnations`` are the latest incarnations of this process, the present one last. Each Pod
+    has the incarnation that created it as a label.
     """
 
     def __init__(self, consumer: str) -> None:
@@ -30,7 +33,7 @@ class ReplicaIdentity:
         self.held_installations: frozenset[str] = frozenset()
 
     def become(self, incarnation: str = "") -> None:
-        """Be another owner from now on; a random one unless its incarnation is given."""
+        """Become another owner, with this incarnation or a random one."""
         self.incarnation = incarnation or secrets.token_hex(8)
         self.incarnations = (*self.incarnations, self.incarnation)[-MOST_INCARNATIONS:]
         self.owner = f"{self.consumer}/{self.incarnation}"
@@ -49,13 +52,13 @@ def _read(path: str) -> str:
 
 
 def _process_start(pid: int) -> str:
-    """When a process started, by the kernel: a process id that was given again starts at another time."""
+    """When a process started, by the kernel's count. It differs if the process id was reused."""
     stat = _read(f"/proc/{pid}/stat")
     return stat.rsplit(")", 1)[1].split()[19] if ")" in stat else ""
 
 
 def _machine() -> str:
-    """This boot of this kernel, and this process-id namespace: where a process id means the same."""
+    """This boot of the kernel and this process-id namespace. Only within both is a process id comparable."""
     try:
         namespace = os.readlink("/proc/self/ns/pid")
     except OSError:
@@ -65,7 +68,7 @@ def _machine() -> str:
 
 
 def identity(pod_uid: str) -> dict[str, Any]:
-    """What proves later that this process has ended."""
+    """What another process needs to prove later that this one has ended."""
     pid = os.getpid()
     return {"pod_uid": pod_uid, "machine": _machine(), "pid": pid, "started": _process_start(pid)}
 
@@ -86,6 +89,6 @@ def has_ended(info: str, me: dict[str, Any]) -> bool:
 
 
 def kept_installation(redis: RedisClient) -> str:
-    """The installation's id that Redis keeps, '' where no replica has ever registered. Raises RedisError."""
+    """The installation's id that Redis keeps, '' if no replica has ever registered. Raises RedisError."""
     raw = redis.command("GET", f"{redis.prefix}installation")
     return raw.decode("utf-8", "replace") if raw else ""

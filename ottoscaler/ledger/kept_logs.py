@@ -1,4 +1,6 @@
-"""The last bytes of workers' logs, kept in Redis after their Pods: the service writes, anybody reads."""
+"""The last bytes of workers' logs, which Redis keeps after the Pods are gone.
+
+The service writes them; any program may read them."""
 
 from __future__ import annotations
 
@@ -12,12 +14,12 @@ from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.model import WorkerId
 
 LOGS_A_ROUND_TRIP = 16
-MOST_TEXT = 8 << 20  # bytes of one log, read back: OTTO_LOG_BYTES is at most half of it
+MOST_TEXT = 8 << 20  # bytes of one log that are read back; OTTO_LOG_BYTES is at most half of this
 
 
 @dataclass(frozen=True, slots=True)
 class KeptLog:
-    """The end of one attempt's log, as the container wrote it: bytes of any encoding, maybe cut in a line."""
+    """The end of one attempt's log as the container wrote it, in any encoding. It may begin inside a line."""
 
     index: int
     attempt: int
@@ -25,9 +27,10 @@ class KeptLog:
 
 
 def kept_logs(redis: RedisClient, event_id: str, index: int | None = None) -> Iterator[KeptLog]:
-    """What is kept of an event's workers, or of one, by index and attempt. Raises RedisError.
+    """Yield the kept logs of an event's workers, or of one worker, by index and attempt. Raises RedisError.
 
-    Needs the right to SMEMBERS and GET on ``<stream>:<group>:log:*``. What goes meanwhile is left out.
+    Needs the right to SMEMBERS and GET on ``<stream>:<group>:log:*``. Logs that are removed meanwhile are
+    left out.
     """
     key = f"{redis.prefix}log:{event_id}"
     names = [name for name in names_of_kept_logs(redis, event_id) if index in (None, name[0])]
@@ -40,7 +43,7 @@ def kept_logs(redis: RedisClient, event_id: str, index: int | None = None) -> It
 
 
 def names_of_kept_logs(redis: RedisClient, event_id: str) -> list[tuple[int, int]]:
-    """Index and attempt of each log that is kept of an event, in their order. Raises RedisError."""
+    """The index and attempt of each kept log of an event, sorted. Raises RedisError."""
     raw = redis.command("SMEMBERS", f"{redis.prefix}log:{event_id}")
     return sorted((int(index), int(attempt)) for index, attempt in (each.split(b":") for each in raw))
 
@@ -53,15 +56,16 @@ def _text(raw: bytes) -> bytes:
 
 
 class LogKeeping:
-    """Any thread; one script a call."""
+    """Keeps logs and removes them. Any thread. Each call runs one script."""
 
     def __init__(self, scripts: Scripts) -> None:
         self._scripts = scripts
 
     def keep(self, worker: WorkerId, epoch: int, text: bytes, retention: float, most: int) -> bool:
-        """Keep a log for ``retention`` seconds, within ``most`` bytes of all. False where it alone is more.
+        """Keep a log for ``retention`` seconds. All logs together may have ``most`` bytes.
 
-        Kept again, it is replaced. Raises Fenced where the event is another replica's.
+        Returns False if this log alone has more. An earlier log of the same attempt is replaced. Raises
+        Fenced if another replica owns the event.
         """
         body = zlib.compress(text)
         answer = self._scripts.fenced(
@@ -78,5 +82,6 @@ class LogKeeping:
         return bool(answer[0] == b"ok")
 
     def let_go(self, retention: float, most: int) -> int:
-        """Let go of what is out of its time or past the bound, some at a time. Returns how many logs went."""
+        """Remove some of the logs whose time is over or that exceed the bound. Returns how many were
+        removed."""
         return int(self._scripts.run("keep_log", "", "", "", "", "", "", int(retention * 1000), most)[2])

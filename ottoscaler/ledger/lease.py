@@ -1,8 +1,9 @@
-"""This replica's right to create: a heartbeat in Redis, renewed by a thread of its own.
+"""This replica's right to create Pods: a heartbeat in Redis, which a thread of its own renews.
 
-A heartbeat is a counter without a TTL. Others call this replica dead when they have seen its counter stand
-still for a whole lease while their own commands kept succeeding. Counted from when our last successful
-heartbeat was *sent*, we stop creating after four fifths of a lease: before anybody may take over.
+A heartbeat is a counter without a TTL. Other replicas call this one dead when they have seen its counter
+stand still for a whole lease while their own commands kept succeeding. This replica stops creating four
+fifths of a lease after it *sent* its last successful heartbeat. That is before any other replica may take
+over.
 """
 
 from __future__ import annotations
@@ -24,29 +25,32 @@ from ottoscaler.threads import Control, Loop
 
 log = get_logger(__name__)
 
-SHARE_TO_CREATE_IN = 0.8  # of the lease; the rest is for a create that is on its way, and for clock drift
-LONGEST_BEAT_SECONDS = 1.0  # a handover is noticed by a heartbeat, within 2 s (DESIGN.md section 2)
-BEATS_A_LEASE = 6  # and surveys of the others, which cost Redis a look at every open event
+SHARE_TO_CREATE_IN = 0.8  # of the lease. The rest is for a create that is on its way, and for clock drift
+LONGEST_BEAT_SECONDS = (
+    1.0  # a heartbeat notices a handover, which must take 2 s at most (DESIGN.md section 2)
+)
+BEATS_A_LEASE = 6  # also full surveys a lease; each makes Redis look at every open event
 
 
 def suspended_clock() -> float:
-    """Seconds on a clock that goes on while the machine is suspended, as the others' clocks do."""
+    """Seconds on a clock that goes on while this machine is suspended, as other machines' clocks do."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class Description(Protocol):
-    """What a heartbeat tells of this replica. The lease's thread."""
+    """What a heartbeat says about this replica. The lease's thread calls it."""
 
     def info(self) -> dict[str, Any]:
-        """In a few words, for ``status``."""
+        """A few fields, for ``status``."""
 
     def page(self, now: float, *, viewed: bool) -> tuple[str, str, str]:
-        """For the status page: as ``Replicas.beat`` takes it. ``now`` is by ``suspended_clock``."""
+        """What the status page shows, in the form that ``Replicas.beat`` takes. ``now``:
+        ``suspended_clock``."""
 
 
 class Lease(Loop):
-    """The heartbeat. ``register`` and the loop are the lease thread's; ``holds`` and ``grant`` are for every
-    thread. ``lost`` is called where this replica was taken for dead, before it enters anew.
+    """The heartbeat. The lease thread runs ``register`` and the loop; every thread may call ``holds`` and
+    ``grant``. ``lost`` is called when others took this replica for dead, before it registers anew.
     """
 
     def __init__(
@@ -76,7 +80,7 @@ class Lease(Loop):
         self._next_beat = 0.0
         self._next_survey = 0.0
         self._condition = threading.Condition()
-        self._until = 0.0  # by suspended_clock
+        self._until = 0.0  # creating is allowed until then, by suspended_clock
         self._generation = 0
         self._answering = False
         self._problem = "not registered yet"
@@ -91,19 +95,19 @@ class Lease(Loop):
         return self._names.held_installations
 
     def remaining(self) -> float:
-        """Seconds for which this replica may still create; 0 where it may not."""
+        """Seconds for which this replica may still create; 0 if it may not."""
         return max(0.0, self._until - suspended_clock())
 
     def holds(self, generation: int) -> bool:
-        """Whether creating is allowed now, and has been without a gap since that grant."""
+        """Whether creating is allowed now, and has been allowed without a gap since that grant."""
         return generation == self._generation and self.remaining() > 0
 
     def granted(self) -> int:
-        """The number of the grant that holds now, 0 where none does."""
+        """The number of the present grant, 0 if there is none."""
         return self._generation if self.remaining() > 0 else 0
 
     def grant(self, stop: threading.Event) -> int:
-        """Wait until creating is allowed; the number is for :meth:`holds`. Raises Stopping."""
+        """Wait until creating is allowed. Returns the grant's number, for :meth:`holds`. Raises Stopping."""
         while not stop.is_set():
             with self._condition:
                 if self.remaining() > 0:
@@ -123,9 +127,12 @@ class Lease(Loop):
     # --- the lease thread
 
     def register(self, stop: threading.Event) -> None:
-        """Enter under the consumer name, waiting for Redis and for a silent predecessor's lease to run out.
+        """Register under the consumer name. Waits for Redis, and until a silent predecessor's lease is over.
 
-        Raises LiveTwin where another process beats under this name, RedisCluster, Stopping at a stop.
+        Raises:
+            LiveTwin: another process sends heartbeats under this name.
+            RedisCluster: this Redis is a Redis Cluster that the settings do not fit.
+            Stopping: the process stops.
         """
         if not self._names.incarnation:
             self._names.become()
@@ -172,11 +179,12 @@ class Lease(Loop):
         return suspended_clock()
 
     def wait(self) -> None:
-        """Until the next heartbeat is due: at once after the registration."""
+        """Wait until the next heartbeat is due. The first one is due right after the registration."""
         self._stop.wait(max(0.0, self._next_beat - suspended_clock()))
 
     def step(self, now: float) -> None:
-        """One heartbeat, sent at ``now``. An error of Redis is told and counts as none."""
+        """Send one heartbeat at ``now``. If Redis raises an error, it is logged, and the lease is not
+        renewed."""
         try:
             self._send(now)
         finally:
@@ -217,7 +225,7 @@ class Lease(Loop):
         self._surveys.tell(survey, suspended_clock(), same_run=same)
 
     def leave(self) -> None:
-        """The last act of a stop: give the name free, if nothing is owned under it any more."""
+        """End the lease, as the last step of a stop. The name becomes free if nothing is owned under it."""
         if not self.registered.is_set():
             return
         with self._condition:
@@ -237,7 +245,8 @@ class Lease(Loop):
             raise LiveTwin(f"another process took over the consumer name {self._names.consumer!r} meanwhile")
 
     def _enter_again(self) -> None:
-        """As who we are: what we own is still ours, and what is not is fenced."""
+        """Register again as the same incarnation. It keeps the events that it still owns; others are
+        fenced."""
         try:
             self._register()
         except RedisError as error:

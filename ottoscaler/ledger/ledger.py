@@ -1,9 +1,9 @@
-"""What is durable: who owns each event, and what became of each of its workers.
+"""The durable state: who owns each event, and what became of each of its workers.
 
-Every method is one server-side script, hence atomic and one round trip. Writes are fenced by owner and
-epoch: a replica that lost an event gets :class:`Fenced` and must drop it. All may be repeated after a lost
-reply. Called from any thread; raises RedisUnavailable where trying again may help, and Wiped where Redis
-no longer knows the installation.
+Every method runs one server-side script, so it is atomic and takes one round trip. Writes are fenced by owner
+and epoch: a replica that lost an event gets :class:`Fenced` and must drop it. Every method may be repeated
+after a lost reply. Any thread may call them. They raise RedisUnavailable if trying again may help, and Wiped
+if Redis no longer knows the installation.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ from ottoscaler.ledger.unseen import UnseenNotes
 from ottoscaler.ledger.upkeep import Upkeep
 from ottoscaler.model import Event, Outcome, ScaleUp, WorkerId
 
-# An owner that held an event this long made progress enough: its death is no sign of a poisoned event,
-# or rolling updates and node failures would in time condemn every healthy event that runs for hours.
+# If an owner held an event for so long and then died, its death is no sign that the event is poisoned.
+# Otherwise rolling updates and node failures would in time condemn every healthy event that runs for hours.
 HOLD_THAT_COUNTS_MS = 120_000
-# An owner whose heart beat on so long after it had tried to create an event's Pod did not die of that: an
-# event that kills its owner does so while its Pod is built, sent, or read.
+# If an owner still sent heartbeats for so long after it tried to create an event's Pod, it did not die of
+# that event. An event that kills its owner does so while the Pod is built, sent, or read.
 OUTLIVED_MS = 3_000
-MOST_FIELDS_IN_A_SCRIPT = 3000  # Lua unpacks some 8,000 values at most
+MOST_FIELDS_IN_A_SCRIPT = 3000  # Lua can unpack some 8,000 values at most
 
 
 def pack_fields(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """An entry's fields as JSON. Only for entries that were parsed, which are UTF-8 throughout."""
+    """An entry's fields as JSON. Only for entries that were parsed, since these are all UTF-8."""
     return json.dumps([[k.decode(), v.decode()] for k, v in fields], ensure_ascii=False).encode()
 
 
 class Ledger(Scripts):
-    """Events and their workers. What else is durable has a class of its own and is reached from here."""
+    """Events and their workers. Other durable state has its own classes, which are attributes of this one."""
 
     def __init__(
         self, stream: RedisClient, identity: ReplicaIdentity, lose: Callable[[str], bool] = lambda _: False
@@ -55,10 +55,10 @@ class Ledger(Scripts):
     # --- owning events
 
     def take(self, event: Event, entry: Entry, *, begin: bool = False) -> Taken:
-        """Own an entry that was read, where nobody does: at its first sight, or after a handover.
+        """Take ownership of an entry that was read, if nobody owns it: when it is new, or after a handover.
 
-        With ``begin``, the first worker of an event seen for the first time is begun in the same step
-        (``began``).
+        With ``begin``, the same step also begins the first worker of an event that is new. The result's
+        ``began`` says whether it did.
         """
         assert entry.fields is not None
         body = pack_fields(entry.fields)
@@ -76,7 +76,7 @@ class Ledger(Scripts):
             "1" if begin else "0",
             _dedup_key(event),
         )
-        if answer[0] == b"new":  # seen for the first time: there is nothing that only the ledger knows
+        if answer[0] == b"new":  # the ledger knows no more than the entry says
             record = Record(event.event_id, 1, 0, body, count=event.pod_count or 0)
             return Taken(Taking.TAKEN, record, began=answer[1] == b"1")
         return self._taken(event.event_id, answer)
@@ -84,7 +84,10 @@ class Ledger(Scripts):
     def take_over(
         self, event_id: str, old_owner: str, *, beat: str = "", offered: bool = False, room: bool = True
     ) -> Taken:
-        """Own an event of a dead owner (whose heartbeat was last seen at ``beat``), or one on offer."""
+        """Take ownership of an event from a dead owner, or (``offered``) of one that is on offer.
+
+        ``beat`` is the dead owner's heartbeat as last seen. Without ``room``, an event of which no worker has
+        begun is left to other replicas."""
         answer = self.run(
             "takeover",
             event_id,
@@ -109,7 +112,7 @@ class Ledger(Scripts):
         return Taken(how, detail=text(answer[1]) if len(answer) > 1 else "")
 
     def _cancel_doomed(self, record: Record, how: Taking) -> Taken:
-        """Cancel, batch by batch, what has not ended of an event of which nothing more may begin."""
+        """Cancel in batches all workers that have not ended, of an event of which nothing more may begin."""
         word = Word.MORE
         while word is Word.MORE:
             answer = self.fenced("cancel_doomed", record.event_id, self.owner, record.epoch, timestamp())
@@ -120,37 +123,47 @@ class Ledger(Scripts):
         return Taken(how, Record.parse(record.event_id, str(record.epoch), flat))
 
     def owner_of(self, event_id: str) -> str | None:
-        """An open event's owner, '' where it was handed over, ``None`` where it is not open."""
+        """An open event's owner; '' if it was handed over, ``None`` if the event is not open."""
         raw = self.stream.command("HMGET", f"{self.stream.prefix}event:{event_id}", "state", "owner")
         return text(raw[1] or b"") if raw[0] == b"open" else None
 
     def release(self, events: Sequence[tuple[str, int]]) -> list[str]:
-        """Hand events over to whoever takes them first. Returns those that were ours."""
+        """Hand events, given as (id, epoch), over to whichever replica takes them first.
+
+        Returns the ids of those that this replica owned."""
         if not events:
             return []
         flat = [word for event_id, epoch in events for word in (event_id, str(epoch))]
         return [text(i) for i in self.run("release", self.owner, *flat)[1]]
 
     def offer(self, event_id: str, epoch: int) -> bool:
-        """Let any replica with a free slot take an event of which no worker has begun."""
+        """Offer an event of which no worker has begun to any replica with a free slot."""
         return bool(self.fenced("offer", event_id, self.owner, epoch)[0] == b"ok")
 
     # --- workers
 
     def start(self, worker: WorkerId, epoch: int) -> Reply:
-        """OK; AGAIN (begun before: its Pod may exist, detail is its UID); RECORDED, STALE,
-        FINISHED: nothing to do; CANCELLING; OVERTIME (detail is the UID of its Pod); PAUSED."""
+        """Begin an attempt, before its Pod is created.
+
+        Answers OK; AGAIN (it was begun before, so its Pod may exist; detail is that Pod's UID, if known);
+        RECORDED, STALE or FINISHED (there is nothing to do); CANCELLING; OVERTIME (detail is the Pod's UID);
+        PAUSED."""
         return self._worker("start", worker, epoch)
 
     def created(self, worker: WorkerId, epoch: int, uid: str) -> Reply:
-        """OK; DUPLICATE (another Pod was first, detail is its UID); CANCELLING; OVERTIME; STALE."""
+        """Note the attempt's Pod.
+
+        Answers OK; DUPLICATE (another Pod was noted first; detail is its UID); CANCELLING; OVERTIME;
+        STALE."""
         return self._worker("created", worker, epoch, uid)
 
     def record(
         self, worker: WorkerId, epoch: int, uid: str, outcome: Outcome, *, despite_intent: bool = False
     ) -> Reply:
-        """OK, ENDED (it was the event's last), RECORDED, FINISHED, STALE; CANCELLING or OVERTIME
-        (an intent stands: decide, then say ``despite_intent``)."""
+        """Record a worker's result.
+
+        Answers OK; ENDED (it was the event's last result); RECORDED; FINISHED; STALE; CANCELLING or OVERTIME
+        (an intent stands: the caller decides on the outcome, and calls again with ``despite_intent``)."""
         return self._worker(
             "record", worker, epoch, uid, "1" if despite_intent else "0", *outcome_words(outcome)
         )
@@ -158,23 +171,28 @@ class Ledger(Scripts):
     def retry(
         self, worker: WorkerId, epoch: int, uid: str, delay: float, avoid_node: str, why: str = ""
     ) -> Reply:
-        """Plan the next attempt in ``delay`` seconds: OK, RECORDED, STALE, CANCELLING, OVERTIME. ``why``: one
-        line."""
+        """Plan the next attempt in ``delay`` seconds. ``why`` is one line of text.
+
+        Answers OK, RECORDED, STALE, CANCELLING or OVERTIME."""
         return self._worker("retry", worker, epoch, uid, int(delay * 1000), avoid_node, why)
 
     def overtime(self, worker: WorkerId, epoch: int, uid: str) -> Reply:
-        """Intend to end a worker that is over its time limit: OK (detail is for how many milliseconds that
-        has been intended), RECORDED, STALE; CANCELLING, where an intent to cancel it came first."""
+        """Note the intent to end a worker that is over its time limit.
+
+        Answers OK (detail: for how many milliseconds the intent has stood); RECORDED; STALE; CANCELLING (an
+        intent to cancel the worker came first)."""
         return self._worker("overtime", worker, epoch, uid)
 
     def unstart(self, worker: WorkerId, epoch: int) -> Reply:
-        """Take back a start after which no create was sent; the attempt begins anew, here or elsewhere. OK;
-        STALE (it was taken back already, or its Pod is noted), FINISHED; CANCELLING."""
+        """Take back a start after which no create was sent. The attempt may begin anew, here or elsewhere.
+
+        Answers OK; STALE (it was taken back already, or its Pod is noted); FINISHED; CANCELLING."""
         return self._worker("unstart", worker, epoch)
 
     def skip(self, worker: WorkerId, epoch: int) -> Reply:
-        """Go on to the next attempt, where a Pod of this one may have come and gone unseen: OK,
-        RECORDED, STALE, CANCELLING."""
+        """Go on to the next attempt, because a Pod of this one may have come and gone unseen.
+
+        Answers OK, RECORDED, STALE or CANCELLING."""
         return self._worker("skip", worker, epoch)
 
     def _worker(self, script: str, worker: WorkerId, epoch: int, *more: str | bytes | int) -> Reply:
@@ -185,7 +203,9 @@ class Ledger(Scripts):
     # --- events that go wrong
 
     def dead_letter(self, event_id: str, error: str, fields: Iterable[tuple[bytes, bytes]]) -> bool:
-        """Dead-letter an entry with a sentence. False where it is somebody else's, or was finished before."""
+        """Dead-letter an entry; ``error`` is a sentence.
+
+        Returns False if another replica owns the event, or if it was finished before."""
         pairs = list(fields)
         if len(pairs) > MOST_FIELDS_IN_A_SCRIPT:
             return self._dead_letter_by_transaction(event_id, error, pairs)
@@ -213,7 +233,10 @@ class Ledger(Scripts):
         return bool(answer[0] == b"ok")
 
     def poison(self, record: Record, error: str) -> bool:
-        """Give an event up: what has not begun is cancelled, the rest intended, and it is dead-lettered."""
+        """Give an event up and dead-letter it.
+
+        Workers that have not begun are cancelled. For those that have begun, the intent to cancel is
+        noted."""
         fields = record.entry().fields or ()
         answer = self.fenced(
             "poison", record.event_id, self.owner, record.epoch, error, timestamp(), *_prefixed(fields)
@@ -224,7 +247,7 @@ class Ledger(Scripts):
     # --- Redis was emptied
 
     def join_installation(self, fresh: str) -> str:
-        """The installation's id: what Redis keeps, or ``fresh`` where it keeps none."""
+        """The installation's id in Redis. If there is none, ``fresh`` becomes the id."""
         key = f"{self.stream.prefix}installation"
         self.stream.command("SET", key, fresh, "NX")
         kept = self.stream.command("GET", key)
@@ -233,7 +256,7 @@ class Ledger(Scripts):
         return text(kept)
 
     def reseed(self, event: ScaleUp, body: bytes, epoch: int, indexes: dict[int, str]) -> bool:
-        """Write an event's ledger anew from memory. False where one is there that is not ours."""
+        """Write an event's ledger anew from memory. Returns False if it exists and is not this replica's."""
         flat = [word for index, raw in indexes.items() for word in (str(index), raw)]
         meta = metadata_json(event.metadata).encode()
         answer = self.run(
@@ -257,7 +280,8 @@ def _dedup_key(event: Event) -> bytes:
 
 
 def _prefixed(fields: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
-    """For a script. Too many of them are packed into one, which only events that were parsed come to."""
+    """Fields as arguments for a script. If there are too many, they are packed into one argument, which only
+    parsed events need."""
     pairs = list(fields)
     if len(pairs) > MOST_FIELDS_IN_A_SCRIPT:
         return [b"fields", pack_fields(pairs)]

@@ -1,7 +1,8 @@
-"""A pause of the group: no worker is begun by any replica until it is resumed.
+"""A pause of the group: no replica begins a worker until the group is resumed.
 
-It is one key, which outlives every replica. The scripts that begin a worker look at it themselves, so that no
-replica begins one however long it was frozen; heartbeats tell of it, so that a paused replica does not ask.
+The pause is one key in Redis, so it outlives every replica. The scripts that begin a worker check the key
+themselves, so even a replica that was frozen for long begins none. Heartbeats report the pause, so a replica
+does not even try.
 """
 
 from __future__ import annotations
@@ -17,17 +18,20 @@ log = get_logger(__name__)
 
 
 def pause(redis: RedisClient) -> bool:
-    """Pause the group. False where it was paused already, since when stays as it was. Raises RedisError."""
+    """Pause the group. Returns False if it was paused already; ``paused_since`` then stays. Raises
+    RedisError."""
     return redis.command("SET", _key(redis), timestamp(), "NX") is not None
 
 
 def resume(redis: RedisClient) -> bool:
-    """End the pause. False where there was none. Raises RedisError."""
+    """End the pause. Returns False if there was none. Raises RedisError."""
     return bool(redis.command("DEL", _key(redis)))
 
 
 def paused_since(redis: RedisClient) -> str:
-    """RFC 3339, by the clock of who paused it; '' where the group is not paused. Raises RedisError."""
+    """When the group was paused, in RFC 3339, by the clock of the program that paused it; '' if it is not.
+
+    Raises RedisError."""
     raw = redis.command("GET", _key(redis))
     return raw.decode("utf-8", "replace") if raw else ""
 
@@ -37,7 +41,7 @@ def _key(redis: RedisClient) -> str:
 
 
 class Pause:
-    """What this replica knows of it. Thread-safe; ``changed`` is called after each change."""
+    """What this replica knows about the pause. Thread-safe. ``changed`` is called after each change."""
 
     def __init__(self, changed: Callable[[bool], None]) -> None:
         self._changed = changed
@@ -46,11 +50,12 @@ class Pause:
 
     @property
     def on(self) -> bool:
-        """Whether the group is paused, as Redis said last."""
+        """Whether the group is paused, according to Redis's latest answer."""
         return self._on
 
     def tell(self, on: bool) -> None:
-        """Redis says so: the lease's thread by its heartbeats, a worker's thread that was not let begin."""
+        """Note whether the group is paused. The lease's thread calls it after each heartbeat, and a worker's
+        thread when the ledger refused to begin its worker."""
         if on == self._on:
             return
         with self._lock:

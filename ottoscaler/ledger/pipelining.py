@@ -1,9 +1,9 @@
-"""Several threads' commands in one round trip, in the order they came, over one connection.
+"""Sends several threads' commands in one round trip, in the order in which they came, over one connection.
 
-In a burst, a thread that sends its own command and waits for the answer gives the interpreter away five
-times, and each time waits for it among dozens of others: measured, that made a call of 30 microseconds
-one of 180 (docs/adr/0006). So whoever comes first sends, and takes along what others want sent by the
-time it does. A lone caller waits for nobody, and no thread serves others for longer than one round trip.
+A thread that sends its own command and waits for the answer releases the interpreter five times. In a burst,
+it then competes with dozens of other threads to get it back. Measured, that made a call of 30 microseconds
+take 180 (docs/adr/0006). So the first thread to come sends the commands of all threads that wait by then. A
+lone caller waits for nobody, and no thread serves others for longer than one round trip.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ NONE_YET = object()
 
 
 class Beginning:
-    """The first words of many commands, packed once: two thirds of a script's words never change."""
+    """The first words of a command, packed once. Two thirds of a script call's words never change."""
 
     __slots__ = ("count", "data")
 
@@ -32,8 +32,9 @@ Words = Sequence[str | bytes | int]
 
 
 def packed(words: Words, beginning: Beginning | None = None) -> bytes:
-    """A command as Redis's protocol has it; ``words`` come behind the ``beginning``. redis-py takes three
-    times as long for the same bytes, which was 5 % of a worker's CPU (docs/adr/0006)."""
+    """A command in Redis's protocol; ``words`` follow the ``beginning``.
+
+    redis-py takes three times as long for the same bytes, which was 5 % of a worker's CPU (docs/adr/0006)."""
     if beginning is None:
         return b"*%d\r\n%b" % (len(words), _packed_words(words))
     return b"*%d\r\n%b%b" % (beginning.count + len(words), beginning.data, _packed_words(words))
@@ -48,11 +49,11 @@ def _packed_words(words: Words) -> bytes:
 
 
 class Overdue(OSError):
-    """The command was not sent within the time that its caller may wait for its turn."""
+    """The command's turn did not come within ``wait_seconds``, so it was never sent."""
 
 
 class Call:
-    """One command, packed, and what became of it. ``answer`` and ``error`` are the exchange's to set."""
+    """One packed command and its result. The exchange sets ``answer`` or ``error``."""
 
     __slots__ = ("answer", "appointed", "data", "error", "over", "turn")
 
@@ -62,13 +63,15 @@ class Call:
         self.error: BaseException | None = None
         self.over = False
         self.appointed = False  # to lead the next round trip
-        self.turn = threading.Lock()  # held until it is over, or its thread is to lead
+        self.turn = threading.Lock()  # released when the call is over, or when its thread is to lead
         self.turn.acquire()
 
 
 class RoundTrips:
-    """``exchange`` sends the calls it is given, once, and sets each one's answer or error; what it raises
-    is the error of every call that has neither. It is called from one thread at a time. Thread-safe.
+    """Gathers the commands of several threads into round trips. Thread-safe.
+
+    ``exchange`` sends the calls that it is given, once, and sets each call's answer or error. If it raises,
+    that is the error of every call that has neither. Only one thread at a time calls it.
     """
 
     def __init__(self, exchange: Callable[[Sequence[Call]], None], *, wait_seconds: float) -> None:
@@ -79,7 +82,7 @@ class RoundTrips:
         self._led = False  # somebody sends, or has been appointed to
 
     def send(self, data: bytes) -> Any:
-        """A packed command's answer. Raises Overdue where it was never sent, or what the exchange says."""
+        """A packed command's answer. Raises Overdue if it was never sent, and what the exchange raised."""
         call = Call(data)
         with self._lock:
             self._queue.append(call)
@@ -92,13 +95,13 @@ class RoundTrips:
         return call.answer
 
     def _follow(self, call: Call) -> bool:
-        """Wait until it is over. True where this thread is to lead instead."""
+        """Wait until the call is over. Returns True if this thread is to lead the next round trip instead."""
         if not call.turn.acquire(timeout=self._wait_seconds):
             with self._lock:
                 if call in self._queue and not call.appointed:
                     self._queue.remove(call)
                     raise Overdue(f"{len(self._queue)} commands wait for their turn")
-            call.turn.acquire()  # it was sent just now, and the exchange has its own bounds
+            call.turn.acquire()  # it has just been sent, and the exchange bounds its own waits
         return not call.over
 
     def _lead(self, own: Call) -> None:
