@@ -1,4 +1,5 @@
-"""What the ledger tells, as data: intents, indexes' states, an event's record, a survey of the replicas."""
+"""The ledger's answers as data: intents, the states of indexes, an event's record, a survey of the
+replicas."""
 
 from __future__ import annotations
 
@@ -14,13 +15,15 @@ from ottoscaler.model import Outcome
 
 
 def timestamp(seconds: float | None = None) -> str:
-    """RFC 3339 in UTC with milliseconds, of now by default."""
+    """A time (Unix seconds; now by default) as RFC 3339 in UTC with milliseconds."""
     moment = datetime.fromtimestamp(time.time() if seconds is None else seconds, UTC)
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
 
 
 def millis(moment: str) -> str:
-    """The API server's times have whole seconds; the results stream promises milliseconds."""
+    """The API server's time with milliseconds added; '' if it is empty or not a time.
+
+    The API server writes whole seconds, and the results stream promises milliseconds."""
     if not moment:
         return ""
     try:
@@ -31,9 +34,9 @@ def millis(moment: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One stream entry. ``fields`` is ``None`` where it was deleted while it was pending.
+    """One stream entry. ``fields`` is ``None`` if the entry was deleted while it was pending.
 
-    ``cut_bytes`` is 0, or how large an entry is of which only the first fields were kept.
+    ``cut_bytes`` is 0. If only the first fields were kept, it is the size of the whole entry.
     """
 
     id: str
@@ -42,10 +45,10 @@ class Entry:
 
 
 def entries(raw: Sequence[Any]) -> list[Entry]:
-    """Entries as Redis sends them: pairs of an id and a flat list of names and values."""
+    """Parse entries as Redis sends them: pairs of an id and a flat list of names and values."""
     result = []
     for item in raw:
-        if item is None:  # Redis 6.2, for an entry that was trimmed away
+        if item is None:  # Redis 6.2 sends this for an entry that was trimmed away
             continue
         entry_id, flat = item
         fields = None if flat is None else tuple(zip(flat[::2], flat[1::2], strict=False))
@@ -55,7 +58,7 @@ def entries(raw: Sequence[Any]) -> list[Entry]:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """A standing intent to cancel a worker: by which event, why, and since when by Redis's clock."""
+    """An intent to cancel a worker: the event that wants it, why, and since when by Redis's clock."""
 
     by: str
     why: str
@@ -68,7 +71,7 @@ class Intent:
 
 
 class IndexStage(StrEnum):
-    """Where one index stands."""
+    """The stage that one index is in."""
 
     BEGUN = "begun"
     WAITING = "waiting"  # for its next attempt
@@ -76,7 +79,7 @@ class IndexStage(StrEnum):
 
 
 class EventState(StrEnum):
-    """Where an event stands."""
+    """The state that an event is in."""
 
     OPEN = "open"
     FINISHED = "finished"
@@ -86,7 +89,7 @@ class EventState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class IndexState:
-    """What the ledger knows of one index."""
+    """What the ledger knows about one index."""
 
     stage: IndexStage
     attempt: int
@@ -94,7 +97,7 @@ class IndexState:
     due_ms: int = 0
     avoid_node: str = ""
     status: str = ""
-    namespace: str = ""  # of the Pod of the last attempt that has begun, where that is known
+    namespace: str = ""  # of the Pod of the last attempt that has begun; empty if unknown
 
     @classmethod
     def parse(cls, raw: str) -> IndexState:
@@ -110,7 +113,7 @@ class IndexState:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """An open event's ledger, as read when it was taken."""
+    """An open event's ledger, as it was when this replica took the event."""
 
     event_id: str
     epoch: int
@@ -121,8 +124,8 @@ class Record:
     poisoned: bool = False
     count: int = 0
     doomed: bool = False  # nothing more of it may begin, and some of it is yet to be cancelled
-    # The incarnations that owned it before, any of which may have created Pods of it. None: they are not
-    # known, or were of a version that did not label Pods.
+    # The incarnations that owned the event before. Any of them may have created Pods of it. None: they are
+    # not known, or they ran a version that did not label Pods.
     before: tuple[str, ...] | None = ()
 
     @classmethod
@@ -148,13 +151,13 @@ class Record:
         )
 
     def entry(self) -> Entry:
-        """The event's entry as it was read, so that it can be parsed again without the stream."""
+        """The event's entry as it was read. So it can be parsed again without the stream."""
         pairs = json.loads(self.body)
         return Entry(self.event_id, tuple((k.encode(), v.encode()) for k, v in pairs))
 
 
 class Taking(StrEnum):
-    """How an attempt to own an event ended."""
+    """How an attempt to take ownership of an event ended."""
 
     TAKEN = "taken"
     MINE = "mine"  # owned by this very replica already
@@ -163,14 +166,14 @@ class Taking(StrEnum):
     CANCELLED = "cancelled"
     DUPLICATE = "duplicate"  # of an earlier one, whose id is the detail
     OWNED = "owned"  # by another replica
-    MOVED = "moved"  # it is not, or no longer, to be had from the owner that was named
+    MOVED = "moved"  # the named owner does not own it, or does not offer it any more
     ALIVE = "alive"  # the owner's heartbeat moves
     FULL = "full"  # this replica has no room for what has not begun
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What came of an attempt to own an event. ``record`` stands with TAKEN and MINE only."""
+    """The result of an attempt to take ownership of an event. Only TAKEN and MINE have a ``record``."""
 
     how: Taking
     record: Record | None = None
@@ -179,29 +182,29 @@ class Taken:
 
 
 class Word(StrEnum):
-    """What a fenced script says."""
+    """A fenced script's answer."""
 
     OK = "ok"
-    ENDED = "ended"  # recorded, and it was the event's last
+    ENDED = "ended"  # the result is recorded, and it was the event's last
     AGAIN = "again"  # begun before; its Pod may exist
     DUPLICATE = "duplicate"  # another Pod of the attempt came first
-    CANCELLING = "cancelling"  # an intent to cancel it stands
-    OVERTIME = "overtime"  # one to end it for its time limit stands
+    CANCELLING = "cancelling"  # an intent to cancel the worker stands
+    OVERTIME = "overtime"  # an intent to end the worker for its time limit stands
     RECORDED = "recorded"  # the index has a result
     STALE = "stale"  # the index is at another attempt
-    FINISHED = "finished"  # the event is
+    FINISHED = "finished"  # the event has ended
     MORE = "more"  # some are left for another call
-    OWNED = "owned"  # the event is open, so its owner's business
-    PAUSED = "paused"  # the group is: no worker may be begun
+    OWNED = "owned"  # the event is open, so only its owner may act
+    PAUSED = "paused"  # the group is paused: no worker may be begun
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A fenced script's word, and what came with it."""
+    """A fenced script's answer, with its details."""
 
     word: Word
     detail: str = ""
-    duration_ms: int | None = None  # with ENDED: the whole event's
+    duration_ms: int | None = None  # with ENDED: how long the whole event took
 
     @property
     def intent(self) -> Intent:
@@ -210,13 +213,13 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Expired:
-    """What one look at the finished events came to."""
+    """The result of one look at the finished events."""
 
     low_water: str
-    looked: int  # at so many, whose time is over
-    stay: int  # of them, as another group needs their entries
-    ledgers: int
-    entries: int
+    looked: int  # events looked at, whose retention time is over
+    stay: int  # how many of them stay, because another group needs their entries
+    ledgers: int  # how many ledgers were removed
+    entries: int  # how many entries were removed
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,14 +227,14 @@ class Lost:
     """Entries that were removed from the stream before the group was handed them."""
 
     entries: int
-    sentence: str  # of their dead letter: how many, and between which ids
+    sentence: str  # the dead letter's text: how many were lost, and between which ids
 
 
 @dataclass(frozen=True, slots=True)
 class Bounded:
-    """What keeping the outgoing streams within their bounds came to."""
+    """The result of one step that keeps the outgoing streams within their bounds."""
 
-    cursor: str  # over the tombstones; "0" at the end
+    cursor: str  # where to go on among the tombstones; "0" at the end
     results: int  # entries that went for want of bytes since somebody was last told
     dead: int
 
@@ -262,7 +265,7 @@ class Survey:
 
 
 def outcome_words(outcome: Outcome) -> tuple[str, ...]:
-    """An outcome as the scripts take it."""
+    """An outcome as the arguments that the scripts take."""
     return (
         outcome.pod,
         outcome.node,

@@ -1,9 +1,9 @@
-"""The only way to Redis: commands, scripts and stream reads, with our errors.
+"""The only way to Redis: commands, scripts and stream reads, with our own errors.
 
-redis-py would send each command up to 11 times on a broken connection, XREADGROUP and XADD too, so that
-entries strand in our own pending list and events double. Here every command is sent once; who may try
-again is decided above, where it is known whether that is harmless. Only this module and the two that it
-is made of, redis_connections and redis_errors, import redis.
+On a broken connection redis-py would send each command up to 11 times, also XREADGROUP and XADD. Then entries
+would strand in our own pending list, and events would be doubled. Here every command is sent once. The caller
+decides whether to try again, because it knows whether that is harmless. Only this module and the ledger's
+other modules about Redis connections, errors and replies import redis.
 """
 
 from __future__ import annotations
@@ -32,28 +32,29 @@ from ottoscaler.telemetry.logs import get_logger
 
 log = get_logger(__name__)
 
-ANSWER_SECONDS = 3.0  # no command of ours takes longer on a Redis that is well
-FRESH_SECONDS = 0.5  # a connection that was used so lately is not asked whether the server has closed it
-MOST_BEGINNINGS = 128  # that are kept packed: some three installations' scripts
+ANSWER_SECONDS = 3.0  # no command of ours takes longer on a healthy Redis
+FRESH_SECONDS = 0.5  # a connection used within this time is not checked for having been closed by the server
+MOST_BEGINNINGS = 128  # kept packed; enough for the scripts of some three installations
 MOST_REDIRECTIONS = 5  # by nodes of a Redis Cluster, for one command
 
 
 @cache
 def _script(name: str) -> tuple[str, str]:
-    """A script's text, behind the prelude, and its SHA-1, by which Redis knows it."""
+    """A script's text, with the prelude before it, and the SHA-1 by which Redis knows it."""
     folder = resources.files("ottoscaler.ledger") / "scripts"
     text = (folder / "prelude.lua").read_text() + (folder / f"{name}.lua").read_text()
     return text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 
 class RedisClient:
-    """One user's connections to Redis. Thread-safe; connects at the first command.
+    """One user's connections to Redis. Thread-safe; it connects at the first command.
 
-    The listener, the lease and everybody else have one each, so that a blocked read or a busy pool never
-    delays a heartbeat. They share an endpoint, so that what one learns of a failover helps all.
+    The listener and the lease have a client each, and all other stages share one. So a blocked read or a busy
+    pool never delays a heartbeat. The clients share an endpoint, so that all benefit when one of them notices
+    a failover.
 
     With ``bounded_entries``, an entry that is too large to be held is cut (bounded_replies.py). ``name`` is
-    what CLIENT LIST shows; an empty one asks for no right to CLIENT SETNAME.
+    what CLIENT LIST shows. With an empty name, the right to CLIENT SETNAME is not needed.
     """
 
     def __init__(
@@ -69,7 +70,7 @@ class RedisClient:
         self.endpoint = shared or endpoint(settings)
         self._client = connected(settings, self.endpoint, answer_seconds, bounded_entries, name)
         self._gate = threading.BoundedSemaphore(CALLS_IN_FLIGHT)
-        self._kept: Any = None  # a connection between two round trips
+        self._kept: Any = None  # the connection that is kept between two round trips
         self._kept_at = 0.0  # monotonic, when it was used last
         self._beginnings: dict[tuple[str, str], Beginning] = {}  # by script and installation
         self._scripts = RoundTrips(self._exchange, wait_seconds=ANSWER_SECONDS)
@@ -96,7 +97,7 @@ class RedisClient:
             self._gate.release()
 
     def close(self) -> None:
-        """Close what is idle now; a connection in use closes when its command has ended."""
+        """Close the idle connections. A connection in use is closed when its command has ended."""
         with translated_errors():
             self._client.connection_pool.disconnect()
 
@@ -106,7 +107,7 @@ class RedisClient:
             return self._led(lambda: self._client.execute_command(*words), words)
 
     def pipeline(self, commands: Sequence[tuple[str | bytes | int, ...]]) -> list[Any]:
-        """Send several commands that only read in one round trip, not as a transaction."""
+        """Send several commands in one round trip, not as a transaction. They must only read."""
         with self._place():
             return list(self._led(lambda: self._send_pipeline(commands)))
 
@@ -118,7 +119,9 @@ class RedisClient:
         return pipe.execute()
 
     def script(self, name: str, installation: str, *args: str | bytes | int) -> Any:
-        """Run ``scripts/<name>.lua``; one round trip, two where Redis does not know it yet."""
+        """Run ``scripts/<name>.lua``. Takes one round trip, or two if Redis does not know the script yet.
+
+        Raises RedisUnavailable (may be tried again) or another RedisError."""
         return self._led(lambda: self._send_script(name, installation, args))
 
     def _send_script(self, name: str, installation: str, args: Words) -> Any:
@@ -135,8 +138,11 @@ class RedisClient:
             return self._scripts.send(packed(("EVAL", text, *self._script_words(installation, *args))))
 
     def _led(self, send: Callable[[], Any], words: Words | None = None) -> Any:
-        """What ``send`` gives. A node of a Redis Cluster that names another one has carried nothing out, so
-        what it was sent is sent again, to that other: for good, or with ``words`` for this once."""
+        """What ``send`` returns, following the redirections of a Redis Cluster.
+
+        A node that names another node has not carried out the command. So the command is sent again to the
+        named node: after MOVED, all later commands go there too; after ASK, only this one does, which needs
+        ``words``."""
         for _ in range(MOST_REDIRECTIONS):
             with translated_errors():
                 try:
@@ -153,7 +159,7 @@ class RedisClient:
         raise RedisUnavailable(f"each of {MOST_REDIRECTIONS} nodes says that another serves our hash slot")
 
     def _asked(self, host: str, port: int, words: Words) -> Any:
-        """Send one command to the node that a slot is on its way to."""
+        """Send one command to the node that our hash slot is being moved to."""
         pool = self._client.connection_pool
         connection = pool.connection_class(**pool.connection_kwargs)
         connection.fixed = (host or self.endpoint.address()[0], port)
@@ -166,7 +172,8 @@ class RedisClient:
             connection.disconnect()
 
     def _learn_nodes(self) -> None:
-        """Any node of a Redis Cluster can lead on, when the one that serves our slot has died."""
+        """Remember the nodes of a Redis Cluster. When the node that serves our slot dies, any other knows the
+        new one."""
         try:
             with translated_errors():
                 slots = self._client.execute_command("CLUSTER", "SLOTS")
@@ -187,10 +194,11 @@ class RedisClient:
     def transaction(
         self, name: str, installation: str, args: Words, command: Words, *, watched: Sequence[str]
     ) -> Any:
-        """Send a command that no script can hold, fenced by one: its ``look``, and if that says ok, the
-        command and the script's ``close`` in one transaction, if no watched key has changed meanwhile.
+        """Send a command that is too large for a script, but only if a script allows it.
 
-        The script's last answer; RedisUnavailable where a key has changed, so that trying again may help.
+        The script's step ``look`` runs first. If it answers ok, the command and the script's step ``close``
+        run in one transaction, unless a ``watched`` key has changed meanwhile. Returns the script's last
+        answer. Raises RedisUnavailable if a key has changed, since trying again may help.
         """
         text, _ = _script(name)
         look, close = (
@@ -213,7 +221,7 @@ class RedisClient:
             return self._led(send)
 
     def _exchange(self, calls: Sequence[Call]) -> None:
-        """One round trip; of one thread at a time, so the connection may be kept from one to the next."""
+        """Make one round trip. Only one thread at a time does, so the connection is kept for the next one."""
         connection = self._connection()
         try:
             connection.send_packed_command([b"".join([call.data for call in calls])])
@@ -229,8 +237,8 @@ class RedisClient:
         self._kept_at = time.monotonic()
 
     def _connection(self) -> Any:
-        """The kept one. After a pause the pool looks first whether the server has closed it meanwhile, and
-        after a failover it makes it anew."""
+        """The kept connection. After a pause, the pool first checks that the server has not closed it. After
+        a failover, the pool makes it anew."""
         kept = self._kept
         if (
             kept is None
@@ -247,7 +255,7 @@ class RedisClient:
             self._client.connection_pool.release(kept)
 
     def read(self, *, count: int, behind: str = ">", block_ms: int | None = None) -> list[Entry]:
-        """XREADGROUP: new entries, or with an id our own pending ones behind it (never blocks then)."""
+        """XREADGROUP: new entries, or our own pending entries after the id ``behind``, which never blocks."""
         words: list[str | int] = ["XREADGROUP", "GROUP", self.group, self.consumer, "COUNT", count]
         if block_ms is not None and behind == ">":
             words += ["BLOCK", block_ms]
@@ -256,19 +264,22 @@ class RedisClient:
         return entries(answer[0][1]) if answer else []
 
     def client_id(self) -> int:
-        """Redis's number of our connection; -1 where it may not be asked. For a user with one connection."""
+        """Redis's id of our connection; -1 without the right to ask. Only for a client with one
+        connection."""
         try:
             return int(self.command("CLIENT", "ID"))
         except NotPermitted:
             return -1
 
     def run_id(self) -> str:
-        """Which run of which Redis server answers; '' where it may not be asked (an ACL without INFO)."""
+        """The id of this run of the Redis server; '' without the right to ask (an ACL without INFO)."""
         return self._info("server", "run_id")
 
     def cluster_problem(self) -> str:
-        """Why this Redis cannot be used if it is a Redis Cluster, in one sentence; '' where it can, or where
-        it may not be asked. Learns the cluster's nodes."""
+        """Why this Redis Cluster cannot be used, in one sentence.
+
+        '' if it can be used, if this Redis is not a cluster, or without the right to ask. Also remembers the
+        nodes of a cluster that can be used."""
         if self._info("cluster", "cluster_enabled") != "1":
             return ""
         problem = cluster_problem(self._settings)

@@ -1,4 +1,4 @@
-"""How connections to Redis are made: address, credentials, TLS and timeouts."""
+"""Makes connections to Redis: address, credentials, TLS and timeouts."""
 
 from __future__ import annotations
 
@@ -20,24 +20,26 @@ from ottoscaler.ledger.redis_errors import Pausing, wrong_server
 from ottoscaler.telemetry.redaction import hide
 
 CONNECT_SECONDS = 2.0  # a half-open connection costs no more than this
-CALLS_IN_FLIGHT = 16  # commands at one time from one process; more gain nothing on one Redis thread
-LONGEST_PASSWORD = 65_536  # bytes of a password's file, beyond which it is hardly one
+CALLS_IN_FLIGHT = 16  # commands at one time from one client; more gain nothing, since Redis has one thread
+LONGEST_PASSWORD = 65_536  # bytes of a password file; a larger file is hardly one
 
 
 _AnyConnection: Any = object  # it is mixed into several of redis-py's classes
 
 
 class _Followed(_AnyConnection):  # type: ignore[misc]
-    """Mixed into a connection of redis-py's. It tells the endpoint when an answer says that the server behind
-    it cannot serve us any more, and once the endpoint knows that, it is made anew before its next use."""
+    """Mixed into redis-py's connections, so that they follow the endpoint.
+
+    When an answer says that this server cannot serve us any more, the connection tells the endpoint. After
+    that, every older connection is made anew before its next use."""
 
     def __init__(self, *, endpoint: Endpoint, **options: Any) -> None:
         super().__init__(**options)
         self._endpoint = endpoint
-        self.generation = 0  # of the endpoint, when this connection was made
+        self.generation = 0  # the endpoint's generation when this connection was made
 
     def connect(self) -> None:
-        """Called by the pool before each use."""
+        """The pool calls this before each use."""
         if self._sock and self.generation != self._endpoint.generation:
             self.disconnect()
         super().connect()
@@ -53,7 +55,7 @@ class _Followed(_AnyConnection):  # type: ignore[misc]
         try:
             return super().read_response(*args, **options)
         except MovedError as error:
-            # Without a host, the node that answered means itself under another port.
+            # If the answer has no host, it means the answering host with another port.
             self._endpoint.moved((error.host or str(getattr(self, "host", "")), error.port), self.generation)
             raise
         except Exception as error:
@@ -63,7 +65,7 @@ class _Followed(_AnyConnection):  # type: ignore[misc]
 
 
 class _Routed(_Followed):
-    """A TCP connection that goes to where the endpoint says, or to ``fixed``."""
+    """A TCP connection to the endpoint's present address, or to ``fixed``."""
 
     fixed: Address | None = None
 
@@ -97,14 +99,16 @@ class _SentinelTls(_Followed, SentinelManagedSSLConnection):
 
 
 class PasswordFile(CredentialProvider):
-    """The password is read again at every connect, so that a rotated one needs no restart."""
+    """Reads the password again at every connect, so that a rotated password needs no restart."""
 
     def __init__(self, path: str, username: str = "") -> None:
         self._path = path
         self._username = username
 
     def get_credentials(self) -> tuple[str] | tuple[str, str]:
-        """Raises redis.ConnectionError, which names the file, where no password can be read from it."""
+        """The password, after the username if there is one.
+
+        Raises redis.ConnectionError, which names the file, if no password can be read from it."""
         try:
             with Path(self._path).open("rb") as file:
                 text = file.read(LONGEST_PASSWORD + 1).decode()
@@ -121,7 +125,7 @@ class PasswordFile(CredentialProvider):
 
 
 def connection_options(settings: Settings, *, answer_seconds: float) -> dict[str, Any]:
-    """How every connection of ours is made. Holds the password: for redis-py only, never for a log."""
+    """redis-py's options for all our connections. They contain the password, so they must not be logged."""
     options: dict[str, Any] = {
         "protocol": 2,
         "retry": Retry(NoBackoff(), 0),
@@ -146,7 +150,7 @@ def connection_options(settings: Settings, *, answer_seconds: float) -> dict[str
         options["username"] = settings.redis_username or None
         options["password"] = settings.redis_password or None
     if "path" in options:
-        del options["socket_keepalive"]  # TCP's; a connection to a socket's path does not know it
+        del options["socket_keepalive"]  # only TCP connections take it
     if settings.redis_password_file:
         username = options.pop("username", None) or ""
         options.pop("password", None)
@@ -155,7 +159,7 @@ def connection_options(settings: Settings, *, answer_seconds: float) -> dict[str
 
 
 def endpoint(settings: Settings) -> Endpoint:
-    """What the connections of one process share."""
+    """The endpoint that all connections of one process share."""
     if settings.redis_url:
         options = parse_url(settings.redis_url)  # type: ignore[no-untyped-call]
         if "path" in options:
@@ -169,7 +173,7 @@ def endpoint(settings: Settings) -> Endpoint:
 def connected(
     settings: Settings, shared: Endpoint, answer_seconds: float, bounded_entries: bool, name: str
 ) -> Any:
-    """A client of redis-py's, which connects at its first command."""
+    """A redis-py client. It connects at its first command."""
     options = connection_options(settings, answer_seconds=answer_seconds)
     options["endpoint"] = shared
     options["client_name"] = name or None
@@ -181,7 +185,7 @@ def connected(
         kind: type[redis.connection.AbstractConnection] = _Tls if settings.redis_tls else _Tcp
         pool = ConnectionPool(connection_class=_Socket if "path" in options else kind, **options)
         client = redis.Redis(connection_pool=pool)
-    # Answers come as Redis sends them: one shape over all versions of redis-py.
+    # Without callbacks, answers come as Redis sends them, whatever the version of redis-py.
     client.response_callbacks.clear()
     return client
 

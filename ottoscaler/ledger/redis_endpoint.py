@@ -1,9 +1,8 @@
-"""Which Redis server a process's connections lead to, and which of them lead to a wrong one.
+"""Which Redis server new connections go to, and which old connections must not be used any more.
 
-A name or an address may lead to another server from one moment to the next, while connections that were
-open before stay with a server that takes no more writes: an old master that lives on as a replica, a node
-of a Redis Cluster whose slot has moved. Its answers say so, and then none of the connections made until
-then is used again. There is no input or output here.
+After a failover, a name or an address leads to another server. Open connections stay with the old server,
+which takes no more writes: a former master that is now a replica, or a node of a Redis Cluster whose slot has
+moved. When an answer says so, no connection made before is used again. This module does no input or output.
 """
 
 from __future__ import annotations
@@ -17,19 +16,19 @@ from ottoscaler.telemetry.logs import get_logger
 
 log = get_logger(__name__)
 
-FIRST_PAUSE_SECONDS = 0.1  # before new connections after a wrong server's answer; then doubled
-LONGEST_PAUSE_SECONDS = 1.0  # several in a lease
-EPISODE_SECONDS = 10.0  # wrong answers less far apart belong to one failover
-MOST_NODES = 1000  # of a Redis Cluster, which is its own bound
+FIRST_PAUSE_SECONDS = 0.1  # before new connections after a wrong server's answer; doubled each time
+LONGEST_PAUSE_SECONDS = 1.0  # so that a lease has room for several tries
+EPISODE_SECONDS = 10.0  # wrong answers within this time of each other belong to one failover
+MOST_NODES = 1000  # Redis Cluster supports no more nodes
 
 Address = tuple[str, int]
 
 
 class Endpoint:
-    """Shared by all connections of a process. Thread-safe.
+    """The address that all connections of a process share. Thread-safe.
 
-    ``generation`` is raised when the connections made so far are of no use any more. ``configured`` is the
-    address in the settings, ``None`` where a Sentinel or a socket's path says where to connect.
+    ``generation`` is raised when the connections made so far must not be used any more. ``configured`` is the
+    address in the settings. It is ``None`` if a Sentinel or a socket's path says where to connect.
     """
 
     def __init__(
@@ -47,16 +46,17 @@ class Endpoint:
         self._answer = ""
 
     def address(self) -> Address:
-        """Where the next connection goes to."""
+        """The address for the next connection."""
         assert self._current is not None
         return self._current
 
     def pause(self) -> tuple[float, str]:
-        """Seconds for which no new connection may be made, if above 0, and the answer that is the reason."""
+        """Seconds for which no new connection may be made (none if not above 0), and the answer that is the
+        reason."""
         return self._no_connection_before - self._clock(), self._answer
 
     def wrong_server(self, answer: str, generation: int) -> None:
-        """A connection of that generation got an answer that only another server can better."""
+        """A connection of that generation got an answer that says that its server cannot serve us."""
         with self._lock:
             if generation != self.generation:
                 return
@@ -75,7 +75,7 @@ class Endpoint:
             )
 
     def moved(self, address: Address, generation: int) -> None:
-        """A node of a Redis Cluster named the one that serves our slot."""
+        """A node of a Redis Cluster said that the node at ``address`` serves our slot."""
         with self._lock:
             if generation != self.generation:
                 return
@@ -86,13 +86,13 @@ class Endpoint:
         log.info("redis_moved", f"our hash slot is served by {address[0]}:{address[1]} now")
 
     def unreachable(self, address: Address) -> None:
-        """No connection could be made: the next one tries another node, where any is known."""
+        """No connection could be made. The next one tries another node, if one is known."""
         with self._lock:
             if address == self._current:
                 self._go_on_to_another()
 
     def learn_nodes(self, nodes: Iterable[Address]) -> None:
-        """The nodes of a Redis Cluster, any of which knows who serves our slot."""
+        """Remember the nodes of a Redis Cluster. Any of them knows which node serves our slot."""
         found = tuple(dict.fromkeys(nodes))[:MOST_NODES]
         with self._lock:
             self._nodes = found
@@ -106,11 +106,11 @@ class Endpoint:
 
 
 def nodes_of(slots: Sequence[Any], answering: Address) -> list[Address]:
-    """The nodes in the answer to CLUSTER SLOTS. One without a host has that of the node that answered."""
+    """The nodes in an answer to CLUSTER SLOTS. A node without a host has the host that answered."""
     found = []
     for _, _, *nodes in slots:
         for host, port, *_ in nodes:
             name = answering[0] if host == b"" else (host or b"?").decode()
-            if name != "?":  # a node that does not know its own name
+            if name != "?":  # a node that does not know its own name sends "?"
                 found.append((name, int(port)))
     return found

@@ -1,4 +1,4 @@
-"""What redis-py raises, as our errors."""
+"""Translates redis-py's errors into ours."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from redis.exceptions import (
 
 from ottoscaler.errors import GroupMissing, NotPermitted, RedisError, RedisUnavailable
 
-# A script's error has the failed command's own behind its place, in Redis 6.2.
+# In Redis 6.2, a script's error begins with the place in the script. The failed command's error follows.
 _IN_A_SCRIPT = r"^(?:(?:ERR )?Error running script .*[ :]-?)?"
 
-# Answers of a server that cannot serve us, though the one that its name leads to now perhaps can.
-# MISCONF is among them as a demoted master that cannot save answers it instead of READONLY; UNBLOCKED is what
-# a blocked read is told when its server becomes a replica.
+# Answers of a server that cannot serve us. Its name may lead to another server by now, which can.
+# MISCONF is among them because a demoted master that cannot save sends it instead of READONLY. A blocked read
+# gets UNBLOCKED when its server becomes a replica.
 _WRONG_SERVER = re.compile(
     _IN_A_SCRIPT + "(READONLY|NOREPLICAS|MISCONF|MASTERDOWN|CLUSTERDOWN|LOADING|UNBLOCKED)"
 )
@@ -34,7 +34,7 @@ _WRONG_SERVER_TYPES = (
     (MasterDownError, "MASTERDOWN"),
     (ClusterDownError, "CLUSTERDOWN"),
 )
-# redis-py's connection to a Sentinel's master makes this of READONLY, and closes itself.
+# redis-py's connection to a Sentinel's master turns READONLY into this text, and closes itself.
 _SENTINEL_DEMOTED = "previous master is now a slave"
 
 # Answers that pass on the same server: it is full or busy, or its password or rights are being changed.
@@ -44,11 +44,11 @@ _PASSING_TYPES = (AskError, TryAgainError, OutOfMemoryError)
 
 
 class Pausing(redis.ConnectionError):
-    """No connection was tried, as the last server's answer was that of a wrong one just now."""
+    """No connection was tried, because a wrong server has answered a moment ago."""
 
 
 def wrong_server(error: BaseException) -> str:
-    """The word by which an answer says that this server cannot serve us; '' where it says no such thing."""
+    """The word in an answer that says that this server cannot serve us; '' if it does not say so."""
     for kind, word in _WRONG_SERVER_TYPES:
         if isinstance(error, kind):
             return word

@@ -1,4 +1,4 @@
-"""Who serves: registrations, heartbeats, and what the dead left behind."""
+"""The replicas in Redis: registrations, heartbeats, and what dead replicas left behind."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DELETED_UNREAD = "the entry was deleted from the stream before it was read"
 
 
 class Replicas:
-    """The replicas as Redis knows them. Each method is one script; called from any thread."""
+    """The replicas as Redis knows them. Each method runs one script. Any thread may call them."""
 
     def __init__(self, scripts: Scripts) -> None:
         self._scripts = scripts
@@ -21,7 +21,11 @@ class Replicas:
     def register(
         self, info: str, ended: str = "", beat: str = "", lease_seconds: float = 0.0
     ) -> tuple[bool, str, str, str]:
-        """Enter under the consumer name. (True, ...) or (False, incarnation, beat, info) of who is there."""
+        """Register under the consumer name.
+
+        Returns (True, ...), or (False, incarnation, beat, info) of the replica that holds the name. ``ended``
+        is an incarnation that is known to have ended. ``beat`` is its last heartbeat if silence proved
+        that."""
         consumer, incarnation = self._scripts.owner.rsplit("/", 1)
         answer = self._scripts.run("register", consumer, incarnation, info, ended, beat, repr(lease_seconds))
         if answer[0] == b"occupied":
@@ -31,10 +35,11 @@ class Replicas:
     def beat(
         self, info: str, *, survey: bool, page: Sequence[str] = ("", "", ""), watches: str = ""
     ) -> Survey | None:
-        """Renew the lease. ``None`` where another incarnation stands; Unregistered where none does.
+        """Renew the lease. Returns ``None`` if another incarnation is registered under the name.
 
-        ``page`` is for the status page: recent, sights and details; an empty one leaves what stands, ``-``
-        takes it away. ``watches`` are the owners whose Pods this replica watches.
+        ``page`` is for the status page: recent, sights and details. An empty text leaves the stored one, and
+        ``-`` removes it. ``watches`` are the owners whose Pods this replica watches. Raises Unregistered if
+        no replica is registered under the name.
         """
         consumer, incarnation = self._scripts.owner.rsplit("/", 1)
         answer = self._scripts.run(
@@ -61,14 +66,16 @@ class Replicas:
         )
 
     def owned(self, owner: str, most: int) -> list[str]:
-        """At most so many of the owner's open events."""
+        """The ids of the owner's open events, at most ``most``."""
         return [text(i) for i in self._scripts.run("owned", owner, most)[1]]
 
     def claim_pending(
         self, consumer: str, incarnation: str, beat: str, count: int
     ) -> tuple[list[str], list[str]]:
-        """Move a dead consumer's entries that nobody owns into our own pending list: their ids. And those
-        that were dead-lettered, as they had been removed from the stream."""
+        """Move a dead consumer's entries that nobody owns into our own pending list.
+
+        Returns their ids, and the ids of entries that were dead-lettered because they were no longer in the
+        stream."""
         answer = self._scripts.run(
             "claim_pending",
             self._scripts.stream.consumer,
@@ -84,9 +91,12 @@ class Replicas:
         return [text(i) for i in answer[1]], [text(i) for i in answer[2]]
 
     def next_pending(self, behind: str, count: int, *, left_by_the_dead: bool) -> tuple[int, list[str]]:
-        """How many of our own pending entries may be read next, behind an id: those that were taken before,
-        or one alone that was not. And the ids of those that were dead-lettered unread, as they had killed two
-        readers. An entry counts from its first read after a reader's death, or after a lost reply."""
+        """How many of our own pending entries after an id may be read next.
+
+        That is a number of entries that were taken before, or 1 for an entry that was not, since it may be
+        what killed its reader. Also returns the ids of entries that were dead-lettered unread, because two
+        readers died of each. Readers are counted from the first read after a reader's death or a lost
+        reply."""
         answer = self._scripts.run(
             "next_pending",
             behind,
@@ -99,5 +109,7 @@ class Replicas:
         return int(answer[1]), [text(i) for i in answer[2]]
 
     def forget(self, consumer: str, incarnation: str, beat: str) -> bool:
-        """Forget a dead replica that owns nothing and has nothing pending, with its consumer."""
+        """Remove a dead replica and its consumer, if it owns nothing and has nothing pending.
+
+        Returns whether it was removed."""
         return bool(self._scripts.run("forget", consumer, incarnation, beat)[0] == b"ok")

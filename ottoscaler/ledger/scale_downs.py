@@ -1,4 +1,4 @@
-"""The durable steps of a scale_down: who may go, who was chosen, that it is carried out."""
+"""The durable steps of a scale_down: the candidates, the chosen victims, and the end."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from ottoscaler.ledger.fencing import Scripts, text
 from ottoscaler.ledger.records import Entry, Record, Reply, Word, entries, timestamp
 from ottoscaler.model import WorkerId
 
-INDEXES_A_SCRIPT = 1000  # whose states one script tells: some 2 ms of Redis
+INDEXES_A_SCRIPT = 1000  # whose states one script returns; that takes Redis some 2 ms
 
 
 def _parts(counts: dict[str, int]) -> Iterator[list[str | int]]:
-    """Triples of event, first index and how many, for one script after the other."""
+    """Yield the arguments for one script after another: triples of event id, first index and number."""
     part: list[str | int] = []
     room = INDEXES_A_SCRIPT
     for event_id, count in counts.items():
@@ -30,13 +30,15 @@ def _parts(counts: dict[str, int]) -> Iterator[list[str | int]]:
 
 
 class ScaleDownSteps:
-    """Each is one script and may be repeated. Called from any thread."""
+    """The steps. Each method may be repeated. Any thread may call them."""
 
     def __init__(self, scripts: Scripts) -> None:
         self._scripts = scripts
 
     def candidates(self, event_id: str, task_id: str | None) -> list[Record]:
-        """Open scale_ups with a smaller id, of the task or of any. More round trips where they are large."""
+        """The open scale_ups with a smaller id, of one task or (``None``) of any.
+
+        One script finds them. More scripts read the states of their indexes."""
         answer = self._scripts.run("candidates", event_id, task_id or "", "0" if task_id is None else "1")
         counts = {text(i): int(n) for i, n in answer[1]}
         told: dict[str, list[bytes]] = {victim: [] for victim in counts}
@@ -46,7 +48,9 @@ class ScaleDownSteps:
         return [Record.parse(victim, "0", flat) for victim, flat in told.items()]
 
     def cancel(self, event_id: str, epoch: int, limit: int | None, order: Sequence[tuple[str, int]]) -> int:
-        """Make the intent durable for victims in this order; returns how many are chosen in all."""
+        """Make the intent to cancel durable, for at most ``limit`` victims in this order.
+
+        Returns how many victims are chosen in all, those of earlier calls included."""
         flat = [word for victim, index in order for word in (victim, str(index))]
         answer = self._scripts.fenced(
             "cancel", event_id, self._scripts.owner, epoch, "" if limit is None else limit, timestamp(), *flat
@@ -54,7 +58,7 @@ class ScaleDownSteps:
         return int(answer[1]) if answer[0] == b"ok" else 0
 
     def victims(self, event_id: str, epoch: int) -> list[tuple[WorkerId, str]]:
-        """The begun workers that a scale_down has chosen, each with its Pod's UID where that is known."""
+        """The begun workers that a scale_down has chosen, each with its Pod's UID ('' if unknown)."""
         answer = self._scripts.fenced("victims", event_id, self._scripts.owner, epoch)
         if answer[0] != b"ok":
             return []
@@ -68,9 +72,10 @@ class ScaleDownSteps:
         return found
 
     def finish(self, event_id: str, epoch: int, *, patient: bool = False) -> Reply:
-        """A scale_down is carried out: write its entry and acknowledge it.
+        """Finish a scale_down: write its result and acknowledge its entry.
 
-        With ``patient``, MORE and no entry as long as the end of some victim is not recorded.
+        With ``patient``, nothing is written and the answer is MORE, as long as some victim's end is not
+        recorded.
         """
         answer = self._scripts.fenced(
             "finish_down", event_id, self._scripts.owner, epoch, "1" if patient else "0"
@@ -78,6 +83,7 @@ class ScaleDownSteps:
         return Reply(Word(text(answer[0])), duration_ms=int(answer[2]) if answer[0] == b"ok" else None)
 
     def look_ahead(self, behind: str, count: int) -> tuple[str, list[Entry]]:
-        """scale_downs that nobody has read yet, behind an id; and where to go on ('' at the end)."""
+        """The id to go on from ('' at the end of the stream), and scale_downs after ``behind`` that nobody
+        has read yet."""
         answer = self._scripts.run("lookahead", behind, count, MOST_BYTES)
         return text(answer[1]), entries(answer[2])

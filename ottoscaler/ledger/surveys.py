@@ -1,9 +1,9 @@
-"""What heartbeats saw of the other replicas, on its way from the lease's thread to the takeover's.
+"""Hands what heartbeats saw of the other replicas from the lease's thread to the takeover's thread.
 
-A replica is called dead when its heartbeat has stood still for a whole lease in which our own commands to
-the same Redis run kept succeeding. Anything else (an error, a restart or failover of Redis, a gap in our own
-observation, as after a SIGSTOP) starts the observation anew, or the first replica back after an outage would
-take everyone's events.
+A replica is called dead when its heartbeat has stood still for a whole lease in which our own commands to the
+same run of Redis kept succeeding. After an error, a restart or failover of Redis, or a gap in our own
+observation (as after a SIGSTOP), the observation starts anew. Otherwise the first replica back after an
+outage would take everyone's events.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ import threading
 
 from ottoscaler.ledger.records import Survey
 
-EVERYBODY = "*"  # what a replica that watches all Pods of the instance says of whose it watches
+EVERYBODY = "*"  # a replica that watches all Pods of the instance names this as the owners it watches
 
 
 class Observations:
-    """Who has stood still for how long. Pure but for the clock that is passed in."""
+    """How long each heartbeat has stood still. Pure: the time is passed in, in seconds of any steady
+    clock."""
 
     def __init__(self, lease_seconds: float) -> None:
         self._lease = lease_seconds
@@ -27,7 +28,8 @@ class Observations:
         self._seen.clear()
 
     def update(self, survey: Survey, now: float) -> None:
-        """Take note of a survey. A gap between two surveys proves nothing about anybody."""
+        """Take note of a survey. A long gap since the last one proves nothing, so the observation starts
+        anew."""
         if now - self._last > self._lease / 2:
             self._seen.clear()
         self._last = now
@@ -56,7 +58,8 @@ class Observations:
 
 
 class Surveys:
-    """The lease's thread tells, the takeover's takes. The latest survey replaces one that was not taken."""
+    """A mailbox for surveys, from the lease's thread to the takeover's. A survey that was not taken is
+    replaced by the next one."""
 
     def __init__(self, lease_seconds: float) -> None:
         self.lease_seconds = lease_seconds
@@ -69,7 +72,7 @@ class Surveys:
     # --- the lease's thread
 
     def tell(self, survey: Survey, now: float, *, same_run: bool) -> None:
-        """A heartbeat's survey; ``same_run`` is False after another run of Redis."""
+        """Put in a heartbeat's survey. ``same_run``: the same run of Redis answered as the last time."""
         with self._told:
             if not same_run:
                 self._observations.forget()
@@ -80,12 +83,12 @@ class Surveys:
                 self._told.notify()
 
     def tell_failed(self) -> None:
-        """A heartbeat failed: nobody is known to stand still."""
+        """A heartbeat failed, so the observation of all replicas starts anew."""
         with self._told:
             self._observations.forget()
 
     def tell_emptied(self) -> None:
-        """Redis was emptied and knows a new installation: everything in hand is to be written anew."""
+        """Redis was emptied and has a new installation, so every event in hand must be written anew."""
         with self._told:
             self._emptied = True
             self._told.notify()
@@ -93,7 +96,8 @@ class Surveys:
     # --- the takeover's thread, and who looks for Pods that nobody watches
 
     def take(self, seconds: float) -> tuple[Survey | None, bool]:
-        """Wait at most so long for news; the latest survey not taken yet, and whether Redis was emptied."""
+        """Wait at most ``seconds`` for news. Returns the survey that was not taken yet, if any, and whether
+        Redis was emptied."""
         with self._told:
             self._told.wait_for(lambda: self._survey is not None or self._emptied or self._woken, seconds)
             survey, self._survey = self._survey, None
@@ -113,7 +117,7 @@ class Surveys:
     # --- any thread
 
     def wake(self) -> None:
-        """End the wait, for a stop."""
+        """End the wait in :meth:`take`, for a stop."""
         with self._told:
             self._woken = True
             self._told.notify()

@@ -1,14 +1,16 @@
-"""Pods whose end is being recorded and that no list by our labels shows: by name, until they are gone."""
+"""Remembers Pods that no list by our labels shows, while their end is recorded and until they are gone."""
 
 from __future__ import annotations
 
 from ottoscaler.ledger.fencing import Scripts, text
 
-READ_AT_ONCE = 200  # some of them; those that are left over are few
+READ_AT_ONCE = 200  # names read in one call; there are rarely more
 
 
 class UnseenNotes:
-    """Each call is one round trip and may be repeated. Any thread; raises RedisError."""
+    """The notes about such Pods. Each call is one round trip and may be repeated. Any thread.
+
+    Every method raises RedisError."""
 
     def __init__(self, scripts: Scripts) -> None:
         self._scripts = scripts
@@ -22,10 +24,10 @@ class UnseenNotes:
         self._scripts.run("note_unseen", name, uid)
 
     def forget(self, name: str) -> None:
-        """It has gone, or is going."""
+        """Forget a Pod that has gone or is being deleted."""
         self._scripts.stream.command("HDEL", self._key, name)
 
     def some(self) -> dict[str, str]:
-        """UIDs by name: all of them, where there are no more than READ_AT_ONCE, else some."""
+        """UIDs by name: all of them, or only some if there are more than READ_AT_ONCE."""
         flat = self._scripts.stream.command("HSCAN", self._key, "0", "COUNT", READ_AT_ONCE)[1]
         return {text(name): text(uid) for name, uid in zip(flat[::2], flat[1::2], strict=True)}

@@ -1,4 +1,4 @@
-"""What keeps Redis and the Pods in step over time: the group, what stands of a worker, what may expire."""
+"""Scripts for upkeep: the consumer group, the states of workers, and what may expire."""
 
 from __future__ import annotations
 
@@ -18,23 +18,24 @@ from ottoscaler.ledger.records import (
 )
 from ottoscaler.model import Outcome, WorkerId
 
-MOST_HELD = 4  # installations that tell who can judge the same Pods
+MOST_HELD = 4  # installation ids in a claim; replicas with the same ids can judge the same Pods
 
 
 class Upkeep:
-    """Each method is one script and may be repeated. Called from any thread."""
+    """Each method runs one script and may be repeated. Any thread may call them."""
 
     def __init__(self, scripts: Scripts) -> None:
         self._scripts = scripts
 
     def ensure_group(self) -> bool:
-        """Create the group at the low-water mark if it is missing. True where it was."""
+        """Create the group at the low-water mark if it is missing. Returns True if it was."""
         return bool(self._scripts.run("ensure_group")[0] == b"created")
 
     def states(
         self, workers: Sequence[tuple[str, int]]
     ) -> list[tuple[EventState, str, IndexState | None, bool]]:
-        """For each (event, index): the event's state and owner, the index's state, if an intent stands."""
+        """For each (event, index): the event's state and owner, the index's state, and whether an intent
+        stands."""
         flat = [word for event_id, index in workers for word in (event_id, str(index))]
         answer = self._scripts.run("states", *flat)
         return [
@@ -43,27 +44,30 @@ class Upkeep:
         ]
 
     def expire(self, retention: float, batch: int, passed_over: int) -> Expired:
-        """Raise the low-water mark, and let finished events go whose retention time (seconds) is over.
+        """Raise the low-water mark, and remove finished events whose retention time (seconds) is over.
 
-        Looks at ``batch`` of them behind the ``passed_over`` oldest, which had to stay when they were seen.
+        Looks at ``batch`` of these events. It skips the ``passed_over`` oldest, which had to stay at an
+        earlier look.
         """
         answer = self._scripts.run("expire", int(retention * 1000), batch, passed_over)
         return Expired(text(answer[1]), *(int(n) for n in answer[2:6]))
 
     def bound(self, retention: float, dead_retention: float, batch: int, cursor: str) -> Bounded:
-        """Trim the results and the dead letters, and drop tombstones that nothing can meet any more.
+        """Trim the results and the dead letters, and drop tombstones that are of no more use.
 
-        Looks at some ``batch`` tombstones from the cursor on ("0" at first).
+        Looks at about ``batch`` tombstones, starting at the cursor ("0" at first). Times are in seconds.
         """
         answer = self._scripts.run("bound", int(retention * 1000), int(dead_retention * 1000), batch, cursor)
         return Bounded(text(answer[1]), int(answer[2]), int(answer[3]))
 
     def claim_search(self, claim_seconds: float, empty: Sequence[str], forget_after: float) -> Search:
-        """Whether it is this replica's turn, for so long, to look for Pods that nobody watches; and the other
-        namespaces in which Pods of this installation may still be. This replica's namespace is noted.
+        """Try to claim, for ``claim_seconds``, the search for Pods that nobody watches.
 
-        ``empty`` are those in which none is any more. They are forgotten, unless a replica has noted them
-        within ``forget_after`` seconds.
+        Returns the other namespaces in which Pods of this installation may still be, and, if the claim is
+        this replica's, the replicas and the owners whose Pods they watch. This replica's namespace is noted.
+
+        ``empty`` are namespaces that have no such Pod any more. They are forgotten, unless a replica has
+        noted them within ``forget_after`` seconds.
         """
         held = sorted(self._scripts.identity.held_installations)
         answer = self._scripts.run(
@@ -80,14 +84,15 @@ class Upkeep:
         )
 
     def find_lost(self) -> Lost:
-        """Dead-letter, once, what was removed from the stream before this group was handed it."""
+        """Find entries that were removed from the stream before this group read them, and dead-letter them,
+        once."""
         answer = self._scripts.run("lost", timestamp())
         return Lost(int(answer[1]), text(answer[2]))
 
     def report_orphan(
         self, worker: WorkerId, uid: str, task_id: str, metadata: str, outcome: Outcome
     ) -> Word:
-        """Tell the result of a Pod of an earlier installation, once: OK, RECORDED or OWNED."""
+        """Record the result of a Pod of an earlier installation, once. Answers OK, RECORDED or OWNED."""
         answer = self._scripts.run(
             "report_orphan",
             worker.event_id,
