@@ -1,4 +1,4 @@
-"""Whether the settings fit a Redis Cluster, where one script's keys must lie in one hash slot."""
+"""Checks whether the settings fit a Redis Cluster, where all keys of a script must be in one hash slot."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ _TAG = re.compile(r"\{([^}]*)\}")
 
 
 def hash_tag(name: str) -> str:
-    """The part of a key that alone decides on its slot, '' where the whole key does."""
+    """The part of a key that alone decides on its slot; '' if the whole key does."""
     found = _TAG.search(name)
     return found[1] if found else ""
 
 
 def cluster_problem(settings: Settings) -> str:
-    """Why a Redis Cluster cannot be used with these settings, in one sentence; '' where it can."""
+    """Why a Redis Cluster cannot be used with these settings, in one sentence; '' if it can."""
     if settings.redis_url.startswith("unix://"):
         return (
             "this Redis is a Redis Cluster, whose nodes cannot be followed over a Unix socket: use redis:// "

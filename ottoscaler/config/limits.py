@@ -20,7 +20,7 @@ def limits(settings: Settings) -> Limits:
         max_memory=settings.max_memory,
         allowed_images=ImagePolicy(settings.allowed_images),
         unknown_fields=settings.unknown_fields,
-        # What is kept where an event says nothing, it may say too.
+        # An event may always ask for the logs that are kept by default.
         max_logs=max(KeepLogs(settings.logs), KeepLogs(settings.max_logs), key=lambda each: each.rank),
     )
 

@@ -8,8 +8,9 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 MASK = "***"
 SCHEMES = ("redis", "rediss", "unix")
 
-# redis-py takes any connection argument from the query, also the retries and timeouts that the service
-# has to own; these name where and who, and so are the operator's.
+# redis-py takes any connection argument from the query, also retries and timeouts, which the service must set
+# itself. Only these options are allowed: they say where to connect and as whom, which is the operator's
+# matter.
 QUERY_OPTIONS = frozenset(
     {"db", "username", "password", "ssl_cert_reqs", "ssl_check_hostname", "ssl_ca_certs", "ssl_certfile",
      "ssl_keyfile"}
@@ -85,7 +86,7 @@ def _check_query(parts: SplitResult) -> None:
 
 
 def database(url: str) -> int:
-    """The number of the database that the URL selects, 0 where it names none."""
+    """The number of the database that the URL selects; 0 if it names none. Raises ValueError."""
     parts = _split(url)
     named = parse_qs(parts.query).get("db", [""])[0]
     if not named and parts.scheme != "unix":
@@ -98,7 +99,7 @@ def database(url: str) -> int:
 
 
 def secrets(url: str) -> tuple[str, ...]:
-    """Every spelling of the password in it: as written and unquoted. Empty where there is none."""
+    """The password in a URL, as written and unquoted. Empty if there is none."""
     try:
         parts = urlsplit(url)
         found = {parts.password or "", *parse_qs(parts.query).get("password", [])}
@@ -136,7 +137,8 @@ def mask(url: str) -> str:
 
 
 def mask_address(text: str) -> str:
-    """A host, a port or several addresses; ``***`` where it cannot be that: somebody's URL, perhaps."""
+    """A text that is a host, a port or several addresses; ``***`` if it cannot be that. It may be a URL that
+    somebody put into the wrong variable."""
     if "://" in text:
         return mask(text)
     return text if all(_can_be_address(item.strip()) for item in text.split(",")) else MASK
@@ -163,7 +165,9 @@ def _shown_user(user_info: str) -> str:
 
 
 def _shown_authority(text: str, *, named: bool) -> str:
-    """``named``: a bare word can only be a host, as behind ``redis://``; else it may be anything."""
+    """The host and port if they can be shown, else ``***``.
+
+    ``named``: a bare word can only be a host, as after ``redis://``. Otherwise it may be anything."""
     can_be_shown = not text or _HOST_AND_PORT.fullmatch(text) or (named and _HOST.fullmatch(text))
     return text if can_be_shown else MASK
 

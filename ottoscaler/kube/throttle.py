@@ -1,4 +1,4 @@
-"""Bounds on what one process asks of the API server: calls in flight, and calls a second.
+"""Bounds one process's calls to the API server: calls in flight, and calls a second.
 
 The rate adapts to the server (rate.py). Creates leave a share of it to deletes and looks, because those free
 what creates fill. Each kind of call has its own places in flight.

@@ -1,4 +1,4 @@
-"""Who sees the status page (OTTO_STATUS_PAGE): judged by the peer's address and the Host header."""
+"""Decides who sees the status page (OTTO_STATUS_PAGE), by the peer's address and the Host header."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ import ipaddress
 import re
 
 LOCAL_HOSTS = frozenset(("localhost", "127.0.0.1", "[::1]"))
-# A browser says whose page asks; another site's may not even hold a viewer's place.
+# Values of Sec-Fetch-Site that are allowed. The page of another site may not even take a viewer's place.
 OWN_SITES = frozenset(("", "none", "same-origin"))
 
 _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]]+)(?::[0-9]{1,5})?")
 
 
 def admits(mode: str, peer: str, host: str) -> bool:
-    """Whether the page is there for this request. ``host`` is the Host header, '' where there is none.
+    """Whether this request may see the page. ``host`` is the Host header, '' if there is none. Any thread.
 
-    ``local``: a peer on loopback that names this machine by a name for loopback. A page of another site that
-    has its own name resolve to 127.0.0.1 (DNS rebinding) sends that name as Host.
+    In mode ``local``, the peer must be on loopback, and the Host header must be a name for loopback. The
+    second condition stops another site's page whose own name resolves to 127.0.0.1 (DNS rebinding): it sends
+    that name as Host.
     """
     if mode != "local":
         return mode == "all"

@@ -1,4 +1,4 @@
-"""How a log record becomes one line: JSON for machines, text for people. Both are bounded and redacted."""
+"""Formats a log record as one line: JSON for machines, text for people. Both are bounded and redacted."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pythonjsonlogger.json import JsonFormatter
 
 from ottoscaler.telemetry.redaction import redact
 
-# A container runtime splits lines at 16 KiB, and half a JSON object is no JSON; 8 KiB leaves it room.
+# A container runtime splits lines at 16 KiB, and half a JSON object is not JSON. 8 KiB leaves room.
 LINE_BYTES = 8192
 VALUE_CHARACTERS = 1024
 TRACEBACK_CHARACTERS = 4096
 
-# The action of a record that a library wrote.
+# The action of records that libraries write.
 LIBRARY = "library"
 
 _COLOURS = {"DEBUG": "\x1b[2m", "WARNING": "\x1b[33m", "ERROR": "\x1b[31m", "CRITICAL": "\x1b[31m"}
@@ -28,7 +28,7 @@ LogFields = dict[str, Any]
 
 
 def log_fields(record: logging.LogRecord, traceback: str) -> LogFields:
-    """What a record says, in the order in which people read it. Any thread."""
+    """A record's fields, in the order in which people read them. Any thread."""
     seconds, milliseconds = divmod(int(record.created * 1000), 1000)
     found: LogFields = {
         "time": f"{_clock(seconds)}.{milliseconds:03d}Z",
@@ -53,7 +53,7 @@ def log_fields(record: logging.LogRecord, traceback: str) -> LogFields:
     return found
 
 
-@lru_cache(4)  # seconds: lines come many in one
+@lru_cache(4)  # many lines come within one second
 def _clock(seconds: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
@@ -74,7 +74,7 @@ def _cut(text: str) -> str:
 
 
 class JsonLine(JsonFormatter):
-    """One JSON object in ASCII, so that no control character and no half surrogate reaches a terminal."""
+    """Formats a record as one JSON object in ASCII, so that no control character reaches a terminal."""
 
     def add_fields(self, log_data: LogFields, record: logging.LogRecord, message_dict: LogFields) -> None:
         log_data.update(log_fields(record, message_dict.get("exc_info", "")))
@@ -86,14 +86,16 @@ class JsonLine(JsonFormatter):
             longest = max(texts, key=lambda name: len(json.dumps(texts[name])))
             if len(texts[longest]) > 32:
                 log_data[longest] = texts[longest][: len(texts[longest]) // 2] + "…"
-            else:  # so many fields that the names alone are too long: the last one goes
+            else:  # there are so many fields that their names alone are too long: drop the last one
                 log_data.popitem()
             line = json.dumps(log_data)
         return line
 
 
 class TextLine(logging.Formatter):
-    """One short line for people, the traceback below it; coloured by level if the stream is a terminal."""
+    """Formats a record as one short line for people, with the traceback below it.
+
+    With ``colour``, which is for terminals, the level decides the colour."""
 
     def __init__(self, *, colour: bool) -> None:
         super().__init__()

@@ -10,10 +10,10 @@ from typing import Any
 # What /healthz promises (issue 6): a stuck or dead thread shows within so many seconds.
 STALL_SECONDS = 15.0
 
-# What /readyz depends on (DESIGN.md 3.6); each is missing, so not ready, until it is registered.
+# What /readyz depends on (DESIGN.md 3.6). A condition is not met until it is registered.
 CONDITIONS = ("redis", "lease", "watch")
 
-_own = threading.local()  # ``beacon``: of the thread that looks
+_own = threading.local()  # ``beacon``: the beacon of the thread that reads it
 
 Condition = Callable[[], tuple[bool, str]]
 Report = tuple[bool, dict[str, Any]]
@@ -42,8 +42,9 @@ class Beacon:
         self._thread: threading.Thread | None = None
 
     def progress(self) -> None:
-        """Note progress; trying again counts. Call it at least every third of the stall limit. Never
-        waits."""
+        """Note progress. A failed try counts too. Never waits.
+
+        Call it at least every third of the stall limit."""
         if self._thread is None:
             self._thread = threading.current_thread()
             _own.beacon = self
@@ -61,7 +62,7 @@ class Beacon:
 
 
 class Health:
-    """Gathers the beacons and the conditions. Any thread."""
+    """Holds the beacons and the conditions. Any thread."""
 
     def __init__(
         self, *, conditions: Sequence[str] = CONDITIONS, clock: Callable[[], float] = time.monotonic
@@ -72,10 +73,10 @@ class Health:
         self._conditions: dict[str, Condition | None] = dict.fromkeys(conditions)
 
     def beacon(self, name: str, stall_seconds: float = STALL_SECONDS) -> Beacon:
-        """A new beacon, which counts as beaten now. It replaces an earlier one of that name.
+        """A new beacon, whose last progress counts as now. It replaces an earlier beacon of that name.
 
         Raises:
-            ValueError: the limit is above ``STALL_SECONDS``, which is what operators are promised.
+            ValueError: the limit is above ``STALL_SECONDS``, which operators are promised.
         """
         if not 0 < stall_seconds <= STALL_SECONDS:
             raise ValueError(f"the stall limit of {name} is {stall_seconds:g} s; at most {STALL_SECONDS:g}")
@@ -85,7 +86,8 @@ class Health:
         return beacon
 
     def condition(self, name: str, look: Condition) -> None:
-        """Register a condition of readiness. ``look`` must not wait: it reads what another thread found."""
+        """Register a condition of readiness. ``look`` must not wait; it only reads what another thread
+        found."""
         with self._lock:
             self._conditions[name] = look
 
@@ -96,7 +98,7 @@ class Health:
         return _report("threads", {each.name: each.look() for each in beacons})
 
     def readyz(self) -> Report:
-        """Whether this replica can work. Never raises: a condition that does is not met."""
+        """Whether this replica can work. Never raises: a condition that raises counts as not met."""
         with self._lock:
             conditions = dict(self._conditions)
         return _report("conditions", {name: _ask(look) for name, look in conditions.items()})

@@ -1,6 +1,6 @@
 """The small HTTP server for ``/metrics``, ``/healthz`` and ``/readyz``, and for the status page.
 
-Who looks at the page has places apart (viewers.py), so that probes and scrapes never wait for one.
+Viewers of the page have places of their own (viewers.py), so that probes and scrapes never wait for them.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from ottoscaler.telemetry.status_page import Answer, NotThere, StatusPage, Unava
 from ottoscaler.telemetry.viewers import REQUESTS, VIEWERS, Full, Places
 
 METHODS = ("GET", "HEAD")
-CONNECTION_TIMEOUT_SECONDS = 5.0  # for one read or one answer
-CONNECTIONS = 16  # at one time; probes and one or two scrapers need three
+CONNECTION_TIMEOUT_SECONDS = 5.0  # for one read or one write
+CONNECTIONS = 16  # at one time. Probes and one or two scrapers need three
 STOP_SECONDS = 2.0  # how long a stop waits for the accepting thread
-STOP_LOOK_SECONDS = 0.1  # how long a stop waits for the server's loop; the default of 0.5 s is felt
+STOP_LOOK_SECONDS = 0.1  # how often the server's loop looks for a stop; the default, 0.5 s, would be noticed
 
 
 class HttpServer:
@@ -45,7 +45,7 @@ class HttpServer:
         """Listen. Main thread.
 
         Raises:
-            OSError: the address cannot be listened on; the text is a sentence that names it.
+            OSError: the server cannot listen on the address. The text is a sentence that names it.
         """
         if not self._port:
             return
@@ -66,7 +66,7 @@ class HttpServer:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop listening and close what is open; at most ``STOP_SECONDS``. May be called again."""
+        """Stop listening and close open connections. Takes at most ``STOP_SECONDS``. May be called again."""
         if self._server is None or self._thread is None:
             return
         self._server.shutdown()
@@ -80,13 +80,14 @@ def _listen(address: str, port: int) -> socket.socket:
         try:
             return socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=64)
         except OSError:
-            pass  # IPv6 is compiled in but switched off here, or the port is taken: IPv4 tells which
+            pass  # IPv6 is switched off on this machine, or the port is taken: trying IPv4 tells which
     family = socket.getaddrinfo(address or "0.0.0.0", port, type=socket.SOCK_STREAM)[0][0]
     return socket.create_server((address or "0.0.0.0", port), family=family, backlog=64)
 
 
 class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
-    """A thread per connection, at most ``CONNECTIONS``: one more, and the oldest is cut off.
+    """Serves each connection in a thread. At most ``CONNECTIONS`` are open; a further one cuts the oldest
+    off.
 
     So a crowd of slow clients cannot keep the kubelet's probe from its answer.
     """
@@ -106,7 +107,7 @@ class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
         self.viewers = Places(VIEWERS, f"{VIEWERS} viewers look at this replica's page already")
         self.page_requests = Places(REQUESTS, "too many requests for the page at once; try again")
         self._lock = threading.Lock()
-        self._open: dict[socket.socket, None] = {}  # in the order of their coming
+        self._open: dict[socket.socket, None] = {}  # the oldest first
         self._free = threading.BoundedSemaphore(CONNECTIONS)
 
     def process_request(self, request: Any, client_address: Any) -> None:
@@ -133,7 +134,7 @@ class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
             self._forget(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Nothing: a client that went away is no news, and the library would print to standard error."""
+        """Do nothing. A client that went away is not worth a line, and the library would print to stderr."""
 
     def server_close(self) -> None:
         super().server_close()
@@ -143,7 +144,7 @@ class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
             _cut(each)
 
     def leave(self, request: socket.socket) -> None:
-        """It has a place elsewhere, so that it takes none from the probes any more."""
+        """The connection has a viewer's place now, so it no longer takes one from the probes."""
         self._forget(request)
 
     def _forget(self, request: socket.socket) -> None:
@@ -164,7 +165,7 @@ def _cut(connection: socket.socket) -> None:
     try:
         connection.shutdown(socket.SHUT_RDWR)
     except OSError:
-        return  # it has gone by itself
+        return  # the client has closed it already
 
 
 class _Request(BaseHTTPRequestHandler):
@@ -177,7 +178,7 @@ class _Request(BaseHTTPRequestHandler):
         try:
             super().handle_one_request()
         except (ConnectionError, TimeoutError):
-            self.close_connection = True  # the client went, or did not read
+            self.close_connection = True  # the client went away, or did not read
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("do_"):  # whatever the method
@@ -209,7 +210,7 @@ class _Request(BaseHTTPRequestHandler):
         self._report(*self.server.health.readyz())
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002
-        """The library's answer to what it cannot read would be a page of its own."""
+        """Answer an unreadable request with JSON. The library would send an HTML page."""
         self._say(HTTPStatus(code), "the request cannot be read")
 
     # --- the status page
@@ -225,7 +226,7 @@ class _Request(BaseHTTPRequestHandler):
         )
 
     def _show(self, page: StatusPage, path: str, query: str) -> None:
-        """From a place of the page's own; 503 where none is free."""
+        """Answer from one of the page's own places, or with 503 if none is free."""
         streams = path == status_page.STREAM
         places = self.server.viewers if streams else self.server.page_requests
         try:
@@ -247,14 +248,14 @@ class _Request(BaseHTTPRequestHandler):
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, status_page.SEND_BUFFER)
         self.send_response(HTTPStatus.OK)
         self.send_header("Content-Type", "text/event-stream")
-        self.send_header("X-Accel-Buffering", "no")  # nginx would keep the events back
+        self.send_header("X-Accel-Buffering", "no")  # otherwise nginx would hold the events back
         self._end_headers(status_page.HEADERS)
         if self.command != "HEAD":
             for part in page.stream():
                 self.wfile.write(part)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: a probe every few seconds would drown the events' lines."""
+        """Do nothing. Probes come every few seconds, and their lines would drown those of the events."""
 
     def _say(self, status: HTTPStatus, error: str) -> None:
         self._answer(status, json.dumps({"error": error}).encode() + b"\n", "application/json")

@@ -1,7 +1,8 @@
 """Structured logging: ``log = get_logger(__name__)``, ``log.info("pod_created", "Created it.", pod=name)``.
 
-The action is a stable word (docs/logs.md lists them all), the message a sentence, the fields what both are
-about. Everything here may be called from any thread; nothing of it raises or waits.
+The action is a stable word (docs/logs.md lists them all). The message is a sentence. The fields say what it
+is about. Any thread may call everything here. Nothing here raises, and nothing waits unless the reader of
+standard error hangs.
 """
 
 from __future__ import annotations
@@ -21,17 +22,18 @@ __all__ = ["Flood", "Log", "configure", "forget_all", "get_logger", "hide", "red
 
 ROOT = "ottoscaler"
 
-MOST_LINES = 10_000  # that wait for a slow reader of standard error, some 3 MB
+MOST_LINES = 10_000  # that wait for a slow reader of standard error; they take some 3 MB
 FLOOD_FIRST = 5  # lines: enough to see that it is the same each time
-FLOOD_WINDOW_SECONDS = 30.0  # the same as a lease: whoever watches an outage sees it twice a minute
-FLOOD_KEYS = 256  # what is told apart; beyond it, everything of an action counts as the same
+FLOOD_WINDOW_SECONDS = 30.0  # as long as a lease, so that an outage is logged twice a minute
+FLOOD_KEYS = 256  # kinds that are told apart. Beyond them, all records of one action count as one kind
 
 
 class _Lines(logging.StreamHandler[TextIO]):
-    """Ours, so that ``configure`` can find and replace it.
+    """Our log handler. It has a class of its own so that ``configure`` can find and replace it.
 
-    One thread writes what all have formatted, and the others do not wait for it: under the library's lock
-    a thousand workers queued up behind whoever held it and waited for the interpreter (0.1 s a line).
+    Every thread formats its own lines, and one thread writes them while the others go on. With the library's
+    lock, a thousand workers queued up behind the holder, which itself waited for the interpreter (0.1 s a
+    line).
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -40,21 +42,21 @@ class _Lines(logging.StreamHandler[TextIO]):
         self._writing = threading.Lock()
 
     def handle(self, record: logging.LogRecord) -> bool:
-        """Without the library's lock around ``emit``, which needs none."""
+        """As in the library, but without its lock around ``emit``, which needs none."""
         wanted = bool(self.filter(record))
         if wanted:
             self.emit(record)
         return wanted
 
     def flush(self) -> None:
-        """Write what waits: the process is about to end."""
+        """Write the lines that wait. The process is about to end."""
         with self._writing:
             self._write()
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
             self._waiting.append(self.format(record) + self.terminator)
-            # A reader that hangs holds everybody up once the bound is reached, as without the queue.
+            # Once MOST_LINES lines wait, a reader that hangs makes every thread wait, as without the queue.
             while self._waiting and self._writing.acquire(blocking=len(self._waiting) > MOST_LINES):
                 try:
                     self._write()
@@ -71,14 +73,14 @@ class _Lines(logging.StreamHandler[TextIO]):
         self.stream.flush()
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """Nothing: the line is lost. The library would print its traceback, with the secrets in it."""
+        """Do nothing: the line is lost. The library would print its traceback, with the secrets in it."""
 
 
 def configure(level: str, fmt: Literal["json", "text"] | str, stream: TextIO | None = None) -> None:
     """Send all log records of this process to ``stream`` (standard error), one line each. Main thread.
 
-    May be called again: the last call holds. Libraries are heard from WARNING up, whatever the level, since
-    below it the clients log requests with their headers.
+    May be called again; the last call counts. Records of libraries are written from WARNING up, whatever the
+    level, because below it the clients log requests with their headers.
     """
     # The public client imports this module, and needs no package but redis.
     from ottoscaler.telemetry.formats import JsonLine, TextLine
@@ -86,7 +88,7 @@ def configure(level: str, fmt: Literal["json", "text"] | str, stream: TextIO | N
     stream = stream if stream is not None else sys.stderr
     lines = _Lines(stream)
     lines.setFormatter(JsonLine() if fmt == "json" else TextLine(colour=stream.isatty()))
-    # No line tells these two, and finding them out takes a tenth of a record's time.
+    # No line contains these two, and finding them takes a tenth of a record's time.
     logging.logProcesses = logging.logMultiprocessing = False
     root = logging.getLogger()
     for old in [each for each in root.handlers if isinstance(each, _Lines)]:
@@ -111,38 +113,38 @@ class Log:
         self._bound = bound
 
     def bind(self, **fields: object) -> Log:
-        """The same log, whose every record carries these fields too."""
+        """A log that writes the same records with these fields added."""
         return Log(self._logger, {**self._bound, **fields})
 
     def enabled(self, level: int) -> bool:
-        """Whether a record of this level would be written: for fields that are costly to find."""
+        """Whether a record of this level would be written. Ask before collecting costly fields."""
         return self._logger.isEnabledFor(level)
 
     def debug(self, action: str, message: str, **fields: object) -> None:
-        """What only a developer needs."""
+        """Write what only a developer needs."""
         self.log(logging.DEBUG, action, message, None, fields)
 
     def info(self, action: str, message: str, **fields: object) -> None:
-        """A step of an event's or the process's life."""
+        """Write a step in the life of an event or of the process."""
         self.log(logging.INFO, action, message, None, fields)
 
     def warning(self, action: str, message: str, exc: BaseException | None = None, **fields: object) -> None:
-        """Something is wrong that the service gets over by itself."""
+        """Write that something is wrong from which the service recovers by itself."""
         self.log(logging.WARNING, action, message, exc, fields)
 
     def error(self, action: str, message: str, exc: BaseException | None = None, **fields: object) -> None:
-        """Something is wrong that a person has to look at. ``exc`` adds its traceback, in one line."""
+        """Write that something is wrong that a person must look at. ``exc`` adds its traceback."""
         self.log(logging.ERROR, action, message, exc, fields)
 
     def log(
         self, level: int, action: str, message: str, exc: BaseException | None, fields: dict[str, object]
     ) -> None:
-        """What the others do, for a level that is found at run time."""
+        """Write a record of a level that is chosen at run time."""
         logger = self._logger
         if not logger.isEnabledFor(level):
             return
         exc_info = (type(exc), exc, exc.__traceback__) if exc is not None else None
-        # Made by hand: Logger.log looks for the caller's file and line, which costs more than all the rest.
+        # Logger.log is not used: it finds the caller's file and line, which costs more than all the rest.
         record = logger.makeRecord(logger.name, level, "", 0, message, (), exc_info)
         record.action = action
         record.fields = {**self._bound, **fields} if self._bound else fields
@@ -179,7 +181,7 @@ class Flood:
         self._keys = keys
         self._clock = clock
         self._lock = threading.Lock()
-        self._windows: dict[tuple[str, str], _Window] = {}  # in the order of their opening
+        self._windows: dict[tuple[str, str], _Window] = {}  # the one opened first comes first
 
     def info(self, action: str, message: str, key: str = "", **fields: object) -> None:
         self._pass(logging.INFO, action, message, key, None, fields)
@@ -195,7 +197,7 @@ class Flood:
         self._pass(logging.ERROR, action, message, key, exc, fields)
 
     def sweep(self, *, all_windows: bool = False) -> None:
-        """Close the windows whose time is over (or all), with a summary each where lines were held back."""
+        """Close the windows whose time is over, or all. A window that held lines back gets a summary line."""
         with self._lock:
             now = self._clock()
             closed: list[tuple[str, _Window]] = []
@@ -236,5 +238,5 @@ class Flood:
             self._log.log(level, action, message, exc, fields)
 
 
-# The process's one summariser: the stages share it, and the reconciler sweeps it.
+# The process's only Flood. All stages share it, and the reconciler sweeps it.
 flood = Flood(get_logger("ottoscaler"))

@@ -1,6 +1,7 @@
-"""Every metric as data (DESIGN.md 3.6): ``metrics`` makes them, and ``metrics_page`` tells of them.
+"""Every metric as data (DESIGN.md 3.6). ``metrics`` creates the metrics, and ``metrics_page`` documents them.
 
-Labels take words of closed lists only; whatever else is counted as ``other``, so that no event makes series.
+Labels take only words from closed lists. Any other word counts as ``other``, so that no event can create new
+time series.
 """
 
 from __future__ import annotations
@@ -19,25 +20,27 @@ REASONS = tuple(map(str, Reason))
 OUTGOING = ("results", "dead")
 POLLS = ("events", "empty", "error")
 VERBS = ("create", "delete", "get", "list", "watch", "patch", "review", "log")
-# What an API server or a proxy before it sends; "none" is a call without an answer.
+# What an API server, or a proxy in front of it, sends. "none" is a call without an answer.
 CODES = ("200", "201", "202", "400", "401", "403", "404", "409", "410", "422", "429", "500", "502", "503",
          "504", "none")  # fmt: skip
 
-# Idle, a create takes 2 to 5 ms and the bar is 15 ms over it at p99; full, an event waits for minutes.
+# On an idle system a create takes 2 to 5 ms, and the target is at most 15 ms more at p99. On a full one, an
+# event waits for minutes.
 EVENT_LATENCY = (0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 1800)
-# Up to a day, which is the longest run limit by default.
+# Up to a day, which is the longest run limit by default. In seconds, as all of these.
 LIFE = (1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 43200, 86400)
-# One request: 2 ms on a rested API server, 10 s where a timeout ends it.
+# One request takes 2 ms on an idle API server, and 10 s if a timeout ends it.
 REQUEST = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 # Scheduling and a cached image take about a second, a pull minutes; 900 s is the pending limit.
 POD_START = (0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 20, 30, 60, 120, 300, 600, 900)
-# The bars are 10 ms at p50 and 50 ms at p99; the polling peers take 0.8 s.
+# The targets are 10 ms at p50 and 50 ms at p99. Comparable programs that poll take 0.8 s.
 REACTION = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60)
 
 
 @dataclass(frozen=True)
 class MetricSpec:
-    """One metric. ``bad`` says what a bad value is and means; ``[Heading]`` in it is the runbook's."""
+    """One metric. ``bad`` says which values are bad and what they mean; ``[Heading]`` in it names a heading
+    of the runbook."""
 
     kind: Literal["counter", "gauge", "histogram"]
     meaning: str

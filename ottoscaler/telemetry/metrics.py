@@ -1,6 +1,6 @@
-"""The process's Prometheus metrics on a registry of their own; ``metric_specs`` describes them.
+"""The process's Prometheus metrics, in a registry of their own. ``metric_specs`` describes them.
 
-Every method may be called from any thread and costs some microseconds.
+Any thread may call every method. A call takes some microseconds.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ OPENMETRICS = "application/openmetrics-text"
 
 
 class CounterOf:
-    """A counter whose labels take words of closed lists."""
+    """A counter whose labels take only words from closed lists."""
 
     def __init__(self, counter: Counter, *words: Collection[str]) -> None:
         self._counter = counter
@@ -45,24 +45,24 @@ class CounterOf:
         self._children: dict[tuple[str, ...], Counter] = {}
 
     def inc(self, *labels: str, amount: float = 1) -> None:
-        """Count one, under the labels in the order in which the metric names them."""
+        """Add ``amount``. The labels come in the order in which the metric names them."""
         child = self._children.get(labels)
         if child is None:
             closed = _closed(labels, self._words)
             child = self._counter.labels(*closed)
-            if closed == labels:  # a dictionary of what was never heard of would not be bounded
+            if closed == labels:  # a dictionary with unknown words would not be bounded
                 self._children[labels] = child
         child.inc(amount)
 
     def by(self, label: str) -> Iterable[tuple[str, int]]:
-        """What it stands at, by one of its labels; a word may come more than once."""
+        """Yield the counts by one of the labels. A word may come more than once."""
         for metric in self._counter.collect():
             for sample in metric.samples:
                 yield sample.labels[label], int(sample.value)
 
 
 class HistogramOf:
-    """A histogram whose labels take words of closed lists."""
+    """A histogram whose labels take only words from closed lists."""
 
     def __init__(self, histogram: Histogram, *words: Collection[str]) -> None:
         self._histogram = histogram
@@ -70,7 +70,7 @@ class HistogramOf:
         self._children: dict[tuple[str, ...], Histogram] = {}
 
     def observe(self, seconds: float, *labels: str) -> None:
-        """Note one, under the labels in the order in which the metric names them."""
+        """Note one value. The labels come in the order in which the metric names them."""
         child = self._children.get(labels)
         if child is None:
             closed = _closed(labels, self._words)
@@ -87,8 +87,10 @@ def _closed(labels: tuple[str, ...], words: tuple[frozenset[str], ...]) -> tuple
 
 
 class _Undescribed(Collector):
-    """Tells the registry no names: it would hold the counter ``ottoscaler_workers_total`` and the gauge
-    ``ottoscaler_workers`` for one and the same, as OpenMetrics does; the text format tells them apart.
+    """A collector that tells the registry no names.
+
+    The registry would take the counter ``ottoscaler_workers_total`` and the gauge ``ottoscaler_workers`` for
+    one metric, as OpenMetrics does. The text format tells them apart.
     """
 
     def __init__(self, collector: Collector) -> None:
@@ -99,8 +101,10 @@ class _Undescribed(Collector):
 
 
 class _ForOpenMetrics(Collector):
-    """The same samples. In OpenMetrics, the gauge ``ottoscaler_workers`` and the counter would be one family;
-    so the counter's samples go under one of their own, of no type.
+    """The registry's samples for OpenMetrics.
+
+    There the gauge ``ottoscaler_workers`` and the counter ``ottoscaler_workers_total`` would be one family.
+    So the counter's samples get a family of their own, without a type.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -117,7 +121,7 @@ class _ForOpenMetrics(Collector):
 
 
 class Metrics:
-    """One attribute per metric; ``exposition`` is what a scrape gets. One per process."""
+    """One attribute for each metric; ``exposition`` is what a scrape gets. A process has one object of it."""
 
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # they would double the series
@@ -156,7 +160,8 @@ class Metrics:
         PlatformCollector(registry=self.registry)
 
     def exposition(self, accept: str = "") -> tuple[bytes, str]:
-        """A scrape's text and its content type: OpenMetrics, with exemplars, where the Accept header asks."""
+        """A scrape's text and its content type. It is OpenMetrics, with exemplars, if ``accept`` asks for
+        it."""
         encode, content_type = choose_encoder(accept)
         if content_type.startswith(OPENMETRICS):
             return encode(_ForOpenMetrics(self.registry)), content_type
@@ -185,7 +190,7 @@ class Metrics:
         return HistogramOf(self._histogram(name), *_spec(name)[1].labels.values())
 
     def _zero_what_alerts_name(self) -> None:
-        # A counter that first appears with 1 has no increase that Prometheus could see.
+        # Counters start at 0, because Prometheus sees no increase in a counter that first appears with 1.
         for kind in TYPES:
             for status in STATUSES:
                 self.events_total.inc(kind, status, amount=0)

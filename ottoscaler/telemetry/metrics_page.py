@@ -8,7 +8,7 @@ from ottoscaler.telemetry.metric_specs import SPECS, MetricSpec
 
 
 def anchor(heading: str) -> str:
-    """A heading's link in Markdown, as GitHub and GitLab make it."""
+    """The anchor that GitHub and GitLab give a heading."""
     return re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-")
 
 
@@ -31,7 +31,7 @@ def _labels(spec: MetricSpec) -> str:
 
 
 def _linked(text: str) -> str:
-    """``[Heading]`` as a link into the runbook; what is a link already stays."""
+    """The text with each ``[Heading]`` as a link into the runbook. Existing links stay."""
     return re.sub(
         r"\[([^\]]+)\](?!\()", lambda found: f"[{found[1]}](operations.md#{anchor(found[1])})", text
     )

@@ -1,7 +1,7 @@
-"""The last hour of this replica, a line a minute, from what its metrics counted: for the page's charts.
+"""The last hour of this replica, minute by minute, for the status page's charts.
 
-Nothing is counted for it: every few seconds the metrics are read, and what they grew by goes to the present
-minute. A heartbeat carries it to Redis, and a reader sums up what the replicas tell.
+It has no counters of its own. Every few seconds it reads the metrics, and adds what they grew by to the
+present minute. A heartbeat carries the hour to Redis, and a reader adds up the hours of all replicas.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from prometheus_client import Histogram
 from ottoscaler.telemetry.metrics import Metrics
 
 MINUTES = 60
-SAMPLE_SECONDS = 5.0  # between two looks at the metrics, each some 0.3 ms
+SAMPLE_SECONDS = 5.0  # between two looks at the metrics, each of which takes some 0.3 ms
 COUNTS = ("begun", "succeeded", "failed", "cancelled")
-# Upper ends in seconds, each also a bucket's end of the metric; what is longer is counted behind the last.
+# Upper bounds in seconds; each is also a bound of the metric's buckets. Longer times count behind the last
+# one.
 LATENCY = (0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300)
 REACTION = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60)
 WIDTH = len(COUNTS) + len(LATENCY) + 1 + len(REACTION) + 1
@@ -27,7 +28,7 @@ Json = dict[str, Any]
 
 
 class Recent:
-    """One thread: the lease's."""
+    """This replica's last hour. The lease's thread uses it."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
@@ -37,7 +38,8 @@ class Recent:
         self._due = 0.0
 
     def text(self, now: float) -> str:
-        """What a heartbeat is to carry, as JSON; '' where it is as before. ``now`` is on any steady clock."""
+        """The hour as JSON, for a heartbeat; '' if it has not changed. ``now``: seconds of any steady
+        clock."""
         if now < self._due:
             return ""
         self._due = now + SAMPLE_SECONDS
@@ -56,8 +58,10 @@ class Recent:
 
 
 def hour_of(told: Iterable[tuple[Json, float]]) -> Json:
-    """The sum of what replicas tell, each with the seconds since it told that: ``minutes``, the newest first.
-    Each has COUNTS, then how many events' latencies and Pods' reactions lie up to each end."""
+    """The sum of several replicas' hours, each given with its age in seconds.
+
+    ``minutes`` has the newest minute first. Each minute has COUNTS, then the numbers of events' latencies up
+    to each bound, then those of Pods' reactions."""
     total = [[0] * WIDTH for _ in range(MINUTES)]
     for each, seconds in told:
         late = int(max(0.0, seconds) // 60)
@@ -85,14 +89,14 @@ def _buckets(histogram: Histogram) -> list[tuple[float, int]]:
 
 
 def _between(histogram: Histogram, ends: Sequence[float]) -> list[int]:
-    """How many lie up to each end, and behind the last."""
+    """How many values lie up to each bound, and behind the last one."""
     found = dict(_buckets(histogram))
     cumulative = [found[end] for end in (*ends, float("inf"))]
     return [after - before for before, after in zip((0, *cumulative), cumulative, strict=False)]
 
 
 def _sparse(minutes: Iterable[Sequence[int]]) -> list[list[int]]:
-    """Each minute as pairs of a place and a value, without what is 0: most of an hour is."""
+    """Each minute as pairs of a place and a value, without zeros, since most of an hour is zeros."""
     lines = [
         [word for place, value in enumerate(line) if value for word in (place, value)] for line in minutes
     ]
@@ -102,7 +106,7 @@ def _sparse(minutes: Iterable[Sequence[int]]) -> list[list[int]]:
 
 
 def _dense(line: Any) -> Iterable[tuple[int, int]]:
-    """The pairs of a line; nothing of one that another version wrote otherwise."""
+    """The pairs of a line; none if another version wrote it in another form."""
     if not isinstance(line, list) or not all(isinstance(word, int) for word in line):
         return ()
     pairs = zip(line[::2], line[1::2], strict=False)

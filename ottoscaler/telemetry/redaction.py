@@ -8,7 +8,7 @@ from urllib.parse import quote, quote_plus
 
 MASK = "***"
 
-# Below this, replacing would eat into ordinary words and hide nothing worth hiding.
+# Replacing a shorter secret would damage ordinary words and hide nothing worth hiding.
 SHORTEST_SECRET = 4
 
 _lock = threading.Lock()
@@ -16,10 +16,10 @@ _spellings: tuple[str, ...] = ()
 
 
 def hide(*secrets: str) -> None:
-    """From now on ``***`` stands for these in every log line, also in exception text. Any thread.
+    """Replace these secrets by ``***`` in every log line from now on, also in exception texts. Any thread.
 
-    Each is known also as a URL, as JSON and as ``repr`` would spell it. Secrets of fewer than
-    ``SHORTEST_SECRET`` characters are not looked for.
+    The spellings that a URL, JSON and ``repr`` use are replaced too. Secrets of fewer than
+    ``SHORTEST_SECRET`` characters are not replaced.
     """
     global _spellings
     found = set()
@@ -32,12 +32,12 @@ def hide(*secrets: str) -> None:
                 repr(secret.encode(errors="replace"))[2:-1],
             }
     with _lock:
-        # The longest first: a secret may be part of another's spelling.
+        # The longest comes first, because one secret may be part of another's spelling.
         _spellings = tuple(sorted({*_spellings, *found}, key=lambda text: (-len(text), text)))
 
 
 def forget_all() -> None:
-    """Hide nothing any more: for tests, and for a process that is set up anew."""
+    """Forget all secrets. For tests, and for a process that is set up anew."""
     global _spellings
     with _lock:
         _spellings = ()

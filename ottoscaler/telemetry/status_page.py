@@ -1,7 +1,7 @@
 """The status page's routes: its three files, its documents, and the stream of server-sent events.
 
-It knows nothing of Redis: what it tells comes from a :class:`PageSource`. Every answer forbids the browser to
-run or load anything else than the two files beside the page.
+It knows nothing about Redis: a :class:`PageSource` gives it the contents. Every answer forbids the browser to
+run or load anything but the two files beside the page.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ STREAM = "/api/stream"
 DOCUMENTS = ("/api/status", "/api/event", "/api/log", "/api/search")
 
 MOST_FIELDS = 8  # of a query
-STREAM_SECONDS = 40.0  # then the browser connects anew, so that nobody who stopped reading keeps a place
-SEND_SECONDS = 10.0  # for one frame, or the viewer is cut off
-QUIET_SECONDS = 5.0  # without news, a comment tells viewers and proxies that the stream is alive
+STREAM_SECONDS = 40.0  # then the browser connects anew, so that a viewer who stopped reading loses the place
+SEND_SECONDS = 10.0  # a viewer for whom sending a frame takes longer is cut off
+QUIET_SECONDS = 5.0  # without news for so long, a comment shows viewers and proxies that the stream is alive
 SEND_BUFFER = 65_536  # bytes that the kernel holds for a viewer who does not read
 
 HEADERS = {
@@ -46,26 +46,27 @@ HEADERS = {
 
 
 class NotThere(Exception):
-    """What was asked for does not exist; the text is a sentence for the person. 404."""
+    """What was asked for does not exist (404). The text is a sentence for the viewer."""
 
 
 class Wrong(Exception):
-    """The query is wrong; the text says what is accepted. 400."""
+    """The query is wrong (400). The text says what is accepted."""
 
 
 class Unavailable(Exception):
-    """It cannot be told for now; the text is a sentence for the person. 503."""
+    """It is not available for now (503). The text is a sentence for the viewer."""
 
 
 class Frames(Protocol):
     """Snapshots for one viewer."""
 
     def next(self, timeout: float) -> bytes | None:
-        """The newest one that this viewer has not had; ``None`` where there is none within ``timeout``."""
+        """The newest snapshot that this viewer has not had; ``None`` if none comes within ``timeout``
+        seconds."""
 
 
 class PageSource(Protocol):
-    """What the page shows. Any thread. Every method raises Unavailable where Redis does not answer."""
+    """The page's contents. Any thread. Every method raises Unavailable if Redis does not answer."""
 
     def document(self, path: str, query: dict[str, str]) -> bytes:
         """The JSON of one of DOCUMENTS. Raises NotThere and Wrong."""
@@ -92,7 +93,7 @@ class StatusPage:
         self._source = source
 
     def has(self, path: str, peer: str, host: str, site: str) -> bool:
-        """Whether this path is the page's, and the page is there for who asks. ``site`` is Sec-Fetch-Site."""
+        """Whether this path belongs to the page and this client may see it. ``site`` is Sec-Fetch-Site."""
         if path not in FILES and path != STREAM and path not in DOCUMENTS:
             return False
         if path.startswith(API) and site not in OWN_SITES:
@@ -111,7 +112,7 @@ class StatusPage:
         return Answer(HTTPStatus.OK, self._source.document(path, asked))
 
     def stream(self) -> Iterator[bytes]:
-        """Server-sent events: frames as they come, for ``STREAM_SECONDS``."""
+        """Yield frames as server-sent events as they come, for ``STREAM_SECONDS``."""
         ends = time.monotonic() + STREAM_SECONDS
         with self._source.watch() as frames:
             yield b"retry: 1000\n\n"

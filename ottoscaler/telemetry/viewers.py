@@ -1,4 +1,4 @@
-"""Who looks at the status page at one time: bounded, and apart from who asks for health and metrics."""
+"""Bounds the connections of the status page's viewers, apart from those of health probes and metrics."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-VIEWERS = 32  # open streams; one a browser tab
-REQUESTS = 8  # of the page's other requests at one time
+VIEWERS = 32  # open streams at one time; each browser tab has one
+REQUESTS = 8  # other requests for the page at one time
 
 
 class Full(Exception):
-    """No place is free; the text is a sentence for the person."""
+    """No place is free. The text is a sentence for the viewer."""
 
 
 class Places:
@@ -26,7 +26,7 @@ class Places:
 
     @contextmanager
     def place(self, connection: socket.socket) -> Iterator[None]:
-        """Hold a place. Raises Full."""
+        """Hold a place while the context is open. Raises Full."""
         with self._lock:
             if len(self._open) >= self._most:
                 raise Full(self._full)
@@ -38,6 +38,6 @@ class Places:
                 self._open.discard(connection)
 
     def open(self) -> list[socket.socket]:
-        """The connections that hold one."""
+        """The connections that hold a place."""
         with self._lock:
             return list(self._open)
