@@ -1,13 +1,13 @@
-"""How many calls a second this process makes to the API server. The rate is found by trying, as in TCP.
+"""How many calls a second the API server is asked to bear: found by trying, as TCP finds it.
 
-The rate begins at its setting. While it holds calls back, quick answers raise it, up to a multiple of the
-setting. A 429, a 503 or a slow answer lowers it. Near the rate that was too much last time, it rises slowly.
+It begins at its setting. Quick answers raise it while it is what holds calls back, up to a multiple of the
+setting; 429, 503 and slow answers lower it. Near the rate that was too much last time it rises slowly.
 Pure: time is handed in.
 """
 
 from __future__ import annotations
 
-TIMES_SETTING = 8.0  # most, as a multiple of the setting: 500 become 4,000, more than one replica can use
+TIMES_SETTING = 8.0  # of the setting, at most: 500 become 4,000, more than one replica's creates can use
 LEAST_RATE = 5.0  # calls a second, however much the server complains
 QUICK_SECONDS = 0.25  # an answer that takes longer raises nothing beyond the setting
 STRAIN_SECONDS = 0.5  # one that takes longer lowers what is beyond the setting
@@ -15,12 +15,12 @@ SLOW_SECONDS = 2.0  # and one that takes longer lowers every rate
 RAISE_PER_ANSWER = 0.5  # calls a second
 RAISE_WITH_CARE = 0.05  # from CAREFUL_FROM of the rate that was too much
 CAREFUL_FROM = 0.9
-LOWER_EVERY_SECONDS = 1.0  # a burst of 429s lowers the rate once, not once for each call
+LOWER_EVERY_SECONDS = 1.0  # one burst of 429s is one sign, not thirty-two
 REFUSED, STRAINED = 0.5, 0.8  # what is left of the rate
 
 
 class Rate:
-    """The rate, and what it learned from answers. One thread at a time uses it."""
+    """The rate and what has changed it. One thread at a time."""
 
     def __init__(self, setting: float) -> None:
         self._setting = setting
@@ -31,10 +31,8 @@ class Rate:
         self.per_second = setting
 
     def answered(self, now: float, status: int, seconds: float, *, patient: bool, holds_back: bool) -> None:
-        """Adapt the rate to an answer that came at ``now`` and took ``seconds``.
-
-        ``patient``: the call may be slow for its own reasons, such as admission, so a slow answer says
-        nothing. ``holds_back``: calls wait for this rate, or nearly do."""
+        """An answer came ``now``, after ``seconds``. ``patient``: it may take its time, as admission does, so
+        that a long one says nothing. ``holds_back``: calls wait for this rate, or nearly."""
         if status in (429, 503):
             self._lower(now, REFUSED, self._least)
         elif not patient and seconds > SLOW_SECONDS:
