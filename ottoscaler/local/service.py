@@ -1,4 +1,4 @@
-"""The service beside the local cluster: a child process, as a Pod would run it."""
+"""The service beside the local cluster, as a child process that runs it as a Pod would."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ottoscaler.errors import OttoscalerError
 from ottoscaler.local.child import begin_child
 from ottoscaler.local.ports import free_port
 
-START_SECONDS = 15.0  # to be ready; 0.5 s on an idle machine
+START_SECONDS = 15.0  # the limit until it is ready; it takes 0.5 s on an idle machine
 STOP_SECONDS = 10.0
 LOOK_SECONDS = 0.05  # between two looks at /readyz
 
@@ -25,12 +25,11 @@ class ServiceFailed(OttoscalerError):
 
 
 class Service:
-    """One ``python -m ottoscaler`` that works on a local cluster; one thread, and it ends with that thread.
+    """One ``python -m ottoscaler`` on a local cluster. For one thread; it ends with that thread.
 
-    ``environ`` may hold settings. Those that name Redis are left out, since the local cluster has its own,
-    and HTTP is on loopback. Unless ``environ`` says otherwise, HTTP's port is a free one, and a stop waits
-    for no worker.
-    ``log`` is where its lines go: a file, or None for this process's own standard error.
+    ``environ`` may hold settings. Those that name Redis are ignored, since the local cluster has its own
+    Redis. HTTP is on loopback. Unless ``environ`` says otherwise, HTTP's port is a free one, and a stop does
+    not wait for workers. ``log`` gets its log lines: a file, or None for this process's standard error.
     """
 
     def __init__(
@@ -57,11 +56,11 @@ class Service:
 
     @property
     def exit_code(self) -> int | None:
-        """The code that it ended with, None while it runs."""
+        """Its exit code; None while it runs."""
         return self._process.poll() if self._process is not None else None
 
     def start(self) -> None:
-        """Start it and wait until it is ready, START_SECONDS at most. Raises ServiceFailed and OSError."""
+        """Start it and wait at most START_SECONDS until it is ready. Raises ServiceFailed and OSError."""
         self._process = subprocess.Popen(
             [sys.executable, "-m", "ottoscaler"],
             env=self.environ,
@@ -88,7 +87,7 @@ class Service:
             return False
 
     def stop(self) -> None:
-        """End it: SIGTERM, and SIGKILL after STOP_SECONDS. Harmless when it does not run."""
+        """End it by SIGTERM, and by SIGKILL after STOP_SECONDS. Does nothing if it does not run."""
         process, self._process = self._process, None
         if process is None or process.poll() is not None:
             return

@@ -15,9 +15,9 @@ _OURS = "# Written by ottoscaler.local."
 
 
 def write_programs(directory: Path, redis_url: str) -> Path:
-    """The folder for the PATH: a ``redis-cli`` that speaks to this Redis without ``-u``.
+    """Write a ``redis-cli`` that uses this Redis without ``-u``. Returns its folder, for the PATH.
 
-    It is the machine's own (or ``valkey-cli``), and where there is none, :mod:`ottoscaler.local.redis_cli`.
+    It runs the machine's own ``redis-cli`` or ``valkey-cli``, or else :mod:`ottoscaler.local.redis_cli`.
     """
     folder = directory / "bin"
     folder.mkdir(exist_ok=True)
@@ -30,7 +30,7 @@ def write_programs(directory: Path, redis_url: str) -> Path:
 
 
 def _on_path(name: str) -> str | None:
-    """The program, unless it is the script of another local cluster, which ends with that one."""
+    """The program's path. Scripts of other local clusters are skipped, since they end with their cluster."""
     for folder in os.get_exec_path():
         found = shutil.which(name, path=folder)
         if found and _OURS.encode() not in Path(found).read_bytes()[:100]:
@@ -39,7 +39,8 @@ def _on_path(name: str) -> str | None:
 
 
 def variables(kubeconfig: Path, redis_url: str, programs: Path | None) -> dict[str, str]:
-    """What the tools read. ``PATH`` is put in front of the caller's own; it has this Python's folder too."""
+    """The variables that tools read. ``PATH`` goes in front of the caller's own, and also has the folder of
+    this Python."""
     found = {"KUBECONFIG": str(kubeconfig)}
     if redis_url:
         found["REDIS_URL"] = redis_url
@@ -49,7 +50,7 @@ def variables(kubeconfig: Path, redis_url: str, programs: Path | None) -> dict[s
 
 
 def environment(environ: Mapping[str, str], found: Mapping[str, str]) -> dict[str, str]:
-    """An environment with the variables in it."""
+    """``environ`` with the variables ``found`` added."""
     path = os.pathsep.join(filter(None, (found["PATH"], environ.get("PATH", os.defpath))))
     return {**environ, **found, "PATH": path}
 
@@ -61,9 +62,9 @@ def export_line(found: Mapping[str, str]) -> str:
 
 
 def what_next(first: str, service_url: str, *, redis: bool) -> str:
-    """What is up, and what to type in another terminal; ``first`` are the words for how to set the variables.
+    """Says what runs, and what to type in another terminal. ``first`` says how to set the variables.
 
-    ``service_url`` is empty where no service runs.
+    ``service_url`` is empty if no service runs.
     """
     lines = ["kubectl get pods -l managed-by=ottoscaler"]
     if redis:

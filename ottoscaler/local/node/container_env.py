@@ -1,8 +1,8 @@
-"""A container's environment, command and working directory, as the kubelet works them out.
+"""A container's environment, command and working directory, as the kubelet computes them.
 
-``$(NAME)`` is replaced by a variable that stands further up, ``$$`` by ``$``, and a reference to nothing
-stays as it is. There are no mounts: a path below a volume's mount path is rewritten to where the
-volume's directory really is, so that an emptyDir as HOME works.
+``$(NAME)`` is replaced by the value of an earlier variable, and ``$$`` by ``$``. A reference to an unknown
+variable stays as it is. There are no mounts. Instead, a path below a volume's mount path is changed to the
+volume's real directory, so that an emptyDir as HOME works.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class ConfigError(OttoscalerError):
-    """The container cannot be configured: a key or an object that it needs is missing."""
+    """The container cannot be configured, because a key or an object that it needs is missing."""
 
 
 def expand(text: str, variables: Mapping[str, str]) -> str:
@@ -98,7 +98,7 @@ def _field(pod: JsonObject, path: str) -> str:
 
 
 def missing_volume(pod: JsonObject, store: Store) -> str | None:
-    """The kubelet's sentence on the first volume whose ConfigMap or Secret does not exist; None for none."""
+    """The kubelet's sentence about the first volume whose ConfigMap or Secret does not exist, or None."""
     for volume in pod["spec"].get("volumes") or []:
         for resource, source, key in (("configmap", "configMap", "name"), ("secret", "secret", "secretName")):
             reference = volume.get(source)
@@ -113,7 +113,7 @@ def missing_volume(pod: JsonObject, store: Store) -> str | None:
 
 
 def mounts(container: JsonObject, volumes: Path) -> dict[str, Path]:
-    """For each mount path, the directory that plays the volume."""
+    """For each mount path, the directory that stands for the volume."""
     result = {}
     for mount in container.get("volumeMounts") or []:
         result[mount["mountPath"].rstrip("/")] = volumes / mount["name"] / mount.get("subPath", "")
@@ -121,7 +121,7 @@ def mounts(container: JsonObject, volumes: Path) -> dict[str, Path]:
 
 
 def relocated(path: str, mounted: Mapping[str, Path]) -> str:
-    """The path as it is on this machine: below a volume's directory where it is below a mount path."""
+    """The path on this machine. A path below a mount path becomes one below the volume's directory."""
     for mount, directory in mounted.items():
         if path == mount or path.startswith(mount + "/"):
             return str(directory) + path[len(mount) :]
@@ -129,7 +129,7 @@ def relocated(path: str, mounted: Mapping[str, Path]) -> str:
 
 
 def command_line(container: JsonObject, variables: Mapping[str, str]) -> list[str]:
-    """Command and arguments. No image is there to have an entrypoint: it is a shell, as busybox's is."""
+    """Command and arguments. Without both, it is a shell as in busybox: no image here has an entrypoint."""
     words = [*(container.get("command") or []), *(container.get("args") or [])]
     return [expand(word, variables) for word in words] or ["sh"]
 
@@ -137,6 +137,6 @@ def command_line(container: JsonObject, variables: Mapping[str, str]) -> list[st
 def process_environment(
     variables: Mapping[str, str], mounted: Mapping[str, Path], hostname: str, home: Path
 ) -> dict[str, str]:
-    """All that the process sees: nothing of this machine's environment but PATH."""
+    """The process's whole environment. Of this machine's own, it has only PATH."""
     base = {"PATH": os.environ.get("PATH", DEFAULT_PATH), "HOSTNAME": hostname, "HOME": str(home)}
     return base | {name: relocated(value, mounted) for name, value in variables.items()}

@@ -1,4 +1,4 @@
-"""What the process kubelet knows of one Pod (its sandbox) and of each of its containers."""
+"""What the process kubelet knows about one Pod (its sandbox) and each of its containers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from ottoscaler.local.node import pod_status
 from ottoscaler.model import JsonObject
 
-# kubelet's limits on a termination message that is taken from the log
+# The kubelet's limits for a termination message from the log.
 MESSAGE_BYTES, MESSAGE_LINES = 2048, 80
 
 
@@ -21,13 +21,13 @@ class Container:
         self.state: JsonObject = {}
         self.last: JsonObject = {}
         self.restarts = 0
-        self.alive = False  # handed to the runtime, and not ended yet
+        self.alive = False  # whether it was given to the runtime and has not ended yet
         self.log = Path()
         self.identity = ""
 
     @property
     def idle(self) -> bool:
-        """Whether it has never been started, or is due again."""
+        """Whether it has never been started, or must be started again."""
         return not self.state and not self.alive
 
     @property
@@ -42,17 +42,17 @@ class Container:
         self.state = pod_status.waiting(reason, message)
 
     def launch(self, log: Path) -> None:
-        """It is about to be started, with its output going to ``log``."""
+        """Note that it is about to be started. Its output goes to ``log``."""
         self.identity = f"{self.uid}/{self.name}/{self.restarts}"
         self.alive, self.log = True, log
 
     def run(self, now: str) -> None:
-        """It runs, since ``now`` by its node's clock."""
+        """Note that it runs, since ``now`` by its node's clock."""
         if self.alive:
             self.state = pod_status.running(now)
 
     def end(self, code: int, reason: str, now: str, message: str = "") -> None:
-        """It has ended, or could not be started; a failed one may tell its last words from the log."""
+        """Note that it has ended or could not be started. A failed one's message may come from its log."""
         self.alive = False
         began = (self.state.get("running") or {}).get("startedAt") or now
         if code and not message and self.spec.get("terminationMessagePolicy") == "FallbackToLogsOnError":
@@ -66,13 +66,13 @@ class Container:
         return bool(policy == "Always" or ended["exitCode"])
 
     def back_off(self) -> None:
-        """It will be restarted; until then it waits, and shows how it ended."""
+        """Note that it waits for its restart. Until then it shows how it ended."""
         self.last = self.state
         self.restarts += 1
         self.wait("CrashLoopBackOff", f"back-off restarting failed container={self.name}")
 
     def status(self, uid: str, *, init: bool = False, behind_init: bool = False) -> JsonObject:
-        """Its status; ``behind_init``: it starts only after the Pod's init containers."""
+        """Its status. With ``behind_init``, it starts only after the Pod's init containers."""
         state = self.state or pod_status.waiting("PodInitializing" if behind_init else "ContainerCreating")
         status = pod_status.container_status(self.spec, state, uid, self.restarts, self.last)
         if init and self.succeeded:
@@ -81,7 +81,7 @@ class Container:
 
 
 class Sandbox:
-    """One Pod on this kubelet: its containers, its directory, how far its end has come."""
+    """One Pod on this kubelet: its containers, its directory, and how far its deletion has come."""
 
     def __init__(
         self, uid: str, key: tuple[str, str], node: str, ip: str, directory: Path, spec: JsonObject
@@ -93,10 +93,10 @@ class Sandbox:
         self.never = spec.get("restartPolicy") == "Never"
         self.began = ""
         self.reason = self.message = ""
-        self.grace: int | None = None  # it is being deleted, with so many seconds
-        self.armed: int | None = None  # SIGKILL follows so many seconds after SIGTERM
-        self.told = False  # SIGTERM was sent
-        self.finished = False  # its last status is written
+        self.grace: int | None = None  # seconds of grace, if it is being deleted
+        self.armed: int | None = None  # seconds until SIGKILL, as the timer was last set
+        self.told = False  # whether SIGTERM was sent
+        self.finished = False  # whether its last status is written
         self.timers: list[asyncio.TimerHandle] = []
 
     @property
@@ -118,7 +118,7 @@ class Sandbox:
         return self.directory / "logs" / f"{container.name}-{container.restarts}.log"
 
     def create_directories(self) -> None:
-        """The Pod's own directories: a home, logs, and one for each volume."""
+        """Create the Pod's own directories: a home, logs, and one for each volume."""
         for directory in (
             self.home,
             self.directory / "logs",
@@ -152,7 +152,7 @@ class Sandbox:
 
 
 def last_words(log: Path) -> str:
-    """The end of a log, as the kubelet takes it for a termination message: 80 lines, 2,048 bytes at most."""
+    """The end of a log, which the kubelet uses as a termination message: at most 80 lines and 2,048 bytes."""
     try:
         with log.open("rb") as file:
             size = file.seek(0, 2)

@@ -1,4 +1,4 @@
-"""Whether an image can be had. None is pulled: a well-formed name stands for this machine's programs."""
+"""Decides whether an image exists. None is pulled: a well-formed name stands for this machine's programs."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _IMAGE = re.compile(
 
 
 def problem(image: str) -> tuple[str, str] | None:
-    """Why a container of this image does not start: the reason and the message; None where it does.
+    """Why a container of this image does not start, as reason and message; None if it does start.
 
-    A malformed name is refused, and one with ``does-not-exist`` in it cannot be pulled.
+    A malformed name is refused. A name that contains ``does-not-exist`` cannot be pulled.
     """
     if not _IMAGE.fullmatch(image):
         message = f'Failed to apply default image tag "{image}": couldn\'t parse image reference "{image}": '

@@ -1,7 +1,7 @@
 """A kubelet that runs each container's command as a process group on this machine.
 
-No image is pulled: a name with ``does-not-exist`` in it cannot be, a malformed one is refused, and every
-other stands for this machine's own programs.
+No image is pulled. A malformed name is refused, a name that contains ``does-not-exist`` cannot be pulled, and
+every other name stands for this machine's own programs.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ottoscaler.local.node.runtime import Runtime
 from ottoscaler.model import JsonObject
 
 MOUNT_RETRY_SECONDS = 1.0  # a real kubelet begins with half a second, and doubles it
-PULL_RETRY_SECONDS = 1.0  # from ErrImagePull to ImagePullBackOff; a real kubelet's is some 10
+PULL_RETRY_SECONDS = 1.0  # from ErrImagePull to ImagePullBackOff; some 10 with a real kubelet
 RESTART_SECONDS, MAX_RESTART_SECONDS = 1.0, 300.0  # a real kubelet begins with 10
 DEADLINE_MESSAGE = "Pod was active on the node longer than the specified deadline"
 
@@ -74,7 +74,7 @@ class ProcessKubelet:
                 sandbox.grace = grace
                 self._soon(sandbox, self._terminate)
         elif terminal(pod) and not sandbox.finished:
-            sandbox.finished = True  # somebody else said so: an eviction
+            sandbox.finished = True  # somebody else wrote the last status: an eviction
             self._kill(sandbox, signal.SIGKILL)
 
     def _soon(self, sandbox: Sandbox, step: Callable[[Sandbox], None]) -> None:
@@ -112,7 +112,7 @@ class ProcessKubelet:
         self._mount(sandbox)
 
     def _mount(self, sandbox: Sandbox) -> None:
-        """Start the containers once all volumes are there; until then the Pod waits in ContainerCreating."""
+        """Start the containers once all volumes exist. Until then the Pod waits in ContainerCreating."""
         entry = self._entry(sandbox)
         if entry is None or sandbox.grace is not None or sandbox.finished:
             return
@@ -125,7 +125,7 @@ class ProcessKubelet:
         self._report(sandbox)
 
     def _advance(self, sandbox: Sandbox) -> None:
-        """Start what may start now: the next init container, or all others once those are done."""
+        """Start what may start now: the next init container or, once these are done, all other containers."""
         for container in sandbox.init:
             if container.succeeded:
                 continue
@@ -207,7 +207,7 @@ class ProcessKubelet:
             self._soon(found[0], self._conclude)
 
     def _conclude(self, sandbox: Sandbox) -> None:
-        """A container has ended: restart it, start the next, or be done with the Pod."""
+        """After a container has ended: restart it, start the next one, or finish the Pod."""
         entry = self._entry(sandbox)
         if entry is None:
             return
@@ -246,7 +246,7 @@ class ProcessKubelet:
                 self._runtime.signal(container.identity, number)
 
     def _terminate(self, sandbox: Sandbox) -> None:
-        """A deleted Pod: SIGTERM, after the grace SIGKILL, and with the last container it is gone."""
+        """End a deleted Pod: SIGTERM, then SIGKILL after its grace. With its last container, it is gone."""
         if any(container.alive for container in sandbox.all):
             if not sandbox.told:
                 self._kill(sandbox, signal.SIGTERM)
@@ -265,7 +265,7 @@ class ProcessKubelet:
             pods.finish_deletion(self._store, entry)
 
     def _expire(self, sandbox: Sandbox) -> None:
-        """activeDeadlineSeconds are over: the Pod is Failed, and its containers get their grace."""
+        """After activeDeadlineSeconds: the Pod is Failed, and its containers get their grace."""
         entry = self._entry(sandbox)
         if entry is None or sandbox.finished or sandbox.grace is not None:
             return
@@ -300,13 +300,13 @@ class ProcessKubelet:
     # --- logs
 
     def log_file(self, pod: JsonObject, container: str) -> Path | None:
-        """The file that this container's output goes to; it goes with the Pod."""
+        """The file that this container's output goes to. It is removed with the Pod."""
         sandbox = self._pods.get(pod["metadata"]["uid"])
         one = sandbox.find(container) if sandbox is not None else None
         return one.log if one is not None else None
 
     def log_text(self, _pod: JsonObject, _container: str) -> bytes:
-        """Empty: what there is, is in files."""
+        """Returns no bytes, since all logs of this kubelet are in files."""
         return b""
 
     def running(self, uid: str, container: str) -> bool:

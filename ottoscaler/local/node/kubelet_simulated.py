@@ -1,4 +1,4 @@
-"""A kubelet that runs nothing: thousands of Pods on the event loop's one heap of timers.
+"""A kubelet that runs nothing: timers of the event loop simulate thousands of Pods.
 
 It obeys the same annotations (``sim/...``) and variables (``SIM_...``) as the fake kubelet of the real
 control plane in ``cluster/``, so that a test runs the same against both:
@@ -41,7 +41,7 @@ _DEADLINE_MESSAGE = "Pod was active on the node longer than the specified deadli
 
 
 class _Simulated:
-    """What this kubelet knows of one Pod."""
+    """What this kubelet knows about one Pod."""
 
     __slots__ = (
         "began",
@@ -64,7 +64,7 @@ class _Simulated:
         self.stage = "new"
         self.began = self.started = ""
         self.restarts = self.shown = 0
-        self.ran = False  # its containers have something to end
+        self.ran = False  # whether its containers still ran when its deletion began
         self.last: list[JsonObject] = []
         self.waits: list[str] | None = None  # the waiting reasons still to come
         self.timer: asyncio.TimerHandle | None = None
@@ -72,7 +72,7 @@ class _Simulated:
 
 
 def simulated_text(pod: JsonObject, key: str, containers: Sequence[JsonObject] | None = None) -> str | None:
-    """What a Pod says about its own course: the annotation, else the first container's variable."""
+    """A Pod's value for ``key``: from its annotation, or else from the first container's variable."""
     annotations = pod["metadata"].get("annotations") or {}
     if f"sim/{key}" in annotations:
         text: str = annotations[f"sim/{key}"]
@@ -96,7 +96,7 @@ def _number(
 
 
 class SimulatedKubelet:
-    """Plays the Pods bound to the fake nodes. Event loop thread only."""
+    """Simulates the Pods bound to the fake nodes. Event loop thread only."""
 
     def __init__(self, store: Store, nodes: Nodes, events: CoreEvents) -> None:
         self._store, self._nodes, self._events = store, nodes, events
@@ -110,7 +110,7 @@ class SimulatedKubelet:
         for uid in list(self._pods):
             self._forget(uid)
 
-    # --- events; a listener must not write, so writing is put off
+    # --- events; a listener must not write, so writes are done later
 
     def _pod_event(self, event: Event) -> None:
         pod = event.entry.obj
@@ -134,7 +134,7 @@ class SimulatedKubelet:
         if pod["metadata"].get("deletionTimestamp") and known.stage != "ending":
             self._end(uid, known, pod)
         elif terminal(pod) and known.stage not in ("ended", "ending"):
-            known.stage = "ended"  # somebody else said so: an eviction
+            known.stage = "ended"  # somebody else wrote the last status: an eviction
             self._cancel(known)
 
     def _end(self, uid: str, known: _Simulated, pod: JsonObject) -> None:
@@ -196,7 +196,7 @@ class SimulatedKubelet:
         self._report(known, entry, "Running", [pod_status.running(known.started) for _ in containers])
 
     def _wait(self, uid: str, known: _Simulated, entry: Stored) -> None:
-        """Show the next waiting reason; behind the last one the containers start, if they ever do."""
+        """Show the next waiting reason. After the last one, the containers start, if they ever do."""
         if known.stage != "waiting" or known.waits is None:
             return
         if not known.waits:
@@ -307,7 +307,7 @@ class SimulatedKubelet:
     # --- logs
 
     def log_file(self, _pod: JsonObject, _container: str) -> Path | None:
-        """None: it keeps no files."""
+        """Returns None, since this kubelet keeps no files."""
         return None
 
     def log_text(self, pod: JsonObject, container: str) -> bytes:

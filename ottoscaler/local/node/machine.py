@@ -1,4 +1,4 @@
-"""What the local cluster consists of on its event loop thread: the wiring, and what faults are done to."""
+"""Connects the parts of the local cluster that live on its event loop thread. Faults act on these parts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from ottoscaler.local.node.kubelet_simulated import SimulatedKubelet
 from ottoscaler.local.node.nodes import Nodes
 from ottoscaler.local.node.scheduler import Scheduler
 
-BOOKMARK_SECONDS = 5.0  # kube-apiserver sends one a minute; sooner shows more in a test's time
+BOOKMARK_SECONDS = 5.0  # kube-apiserver sends one a minute, which is too seldom for tests
 
 KubeletKind = Literal["process", "simulated"]
 
@@ -38,8 +38,8 @@ _NODE_SIZE = {"cpu": "4000", "memory": "16Ti", "ephemeral-storage": "16Ti", "pod
 
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
-    """What the API server is like. With a ``token``, requests without this bearer token get 401. ``minor`` is
-    the version it says it is, 1.``minor``; below 27 it knows no scheduling gates."""
+    """Options of the API server. With a ``token``, requests without this bearer token get 401. The server
+    reports the version 1.``minor``. Below 27, it knows no scheduling gates."""
 
     port: int = 0
     token: str | None = None
@@ -48,7 +48,7 @@ class ServerOptions:
 
 
 class Machine:
-    """Everything that lives on the event loop thread; what faults are done to."""
+    """Everything that lives on the event loop thread. Faults act on it."""
 
     def __init__(
         self, server: ServerOptions, kubelet: KubeletKind | None, nodes: int, directory: Path
@@ -80,7 +80,7 @@ class Machine:
         return None
 
     async def start(self) -> tuple[int, int]:
-        """Start all; the ports of the API and of the switches."""
+        """Start everything. Returns the ports of the API and of the fault switches."""
         self._namespaces.create_first()
         self.nodes.register()
         if self._kubelet is not None:

@@ -1,4 +1,4 @@
-"""The fake nodes: their objects, their loss and return. Event loop thread only."""
+"""The fake nodes: their objects, their loss and their recovery. Event loop thread only."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ class Nodes:
             self._store.create("nodes", ("", name), node)
 
     def lose(self, name: str) -> None:
-        """NotReady; its Pods are not ready, say NodeLost, and are marked for deletion that never ends."""
+        """Make the node NotReady. Its Pods are not ready and NodeLost, and their deletion begins and never
+        ends."""
         self._report(name, "Unknown", "NodeStatusUnknown")
         self.lost.add(name)
         for entry in self._store.entries("pods"):
@@ -61,7 +62,7 @@ class Nodes:
             pods.delete(self._store, written, None)
 
     def recover(self, name: str) -> None:
-        """Ready again; what its kubelet had to do meanwhile happens now."""
+        """Make the node Ready again. Its kubelet now does what it had to do meanwhile."""
         self.lost.discard(name)
         self._report(name, "True", "KubeletReady")
         if self._paused:
@@ -74,24 +75,24 @@ class Nodes:
         return timestamp(self.clocks.get(name, 0.0))
 
     def shift_clock(self, name: str, seconds: float) -> None:
-        """Put a node's clock ahead, or back. Raises ApiError 404."""
+        """Set a node's clock ahead, or back if ``seconds`` is negative. Raises ApiError 404."""
         if name not in self.names:
             raise not_found("nodes", name)
         self.clocks[name] = seconds
 
     def pause(self) -> None:
-        """No node and no scheduler can write: what they want to do waits."""
+        """Keep nodes and scheduler from writing. What they want to do waits."""
         self._paused = True
 
     def resume(self) -> None:
-        """They can again; what waited is done, but on lost nodes."""
+        """Let nodes and scheduler write again. What waited is done now, except on lost nodes."""
         self._paused = False
         for name in [one for one in self._waiting if one not in self.lost]:
             for step in self._waiting.pop(name):
                 step()
 
     def when_there(self, name: str, step: Callable[[], None]) -> None:
-        """Do what a kubelet (or, with '', the scheduler) wants to do now, or when it can again."""
+        """Call ``step`` now, or as soon as the node can write again. The name '' stands for the scheduler."""
         if self._paused or name in self.lost:
             self._waiting.setdefault(name, []).append(step)
         else:

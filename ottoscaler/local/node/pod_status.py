@@ -29,7 +29,7 @@ def terminated(code: int, reason: str, began: str, now: str, message: str = "") 
 def container_status(
     container: JsonObject, state: JsonObject, uid: str, restarts: int = 0, last: JsonObject | None = None
 ) -> JsonObject:
-    """One container's status; ready where it runs, or where it is an init container that succeeded."""
+    """One container's status. It is ready if it runs, or if it is an init container that succeeded."""
     up = "running" in state
     status: JsonObject = {"name": container["name"], "state": state, "lastState": last or {}, "ready": up}
     status |= {"restartCount": restarts, "image": container.get("image", ""), "imageID": ""}
@@ -53,7 +53,7 @@ def pod_status(
 ) -> JsonObject:
     """The whole status, with the conditions that follow from the containers' states.
 
-    ``now`` is the time by the node's own clock, as are ``began`` and the times in ``containers``.
+    ``now``, ``began`` and the times in ``containers`` are times by the node's own clock.
     """
     old = {one["type"]: one for one in pod["status"].get("conditions") or []}
     ready = phase == "Running" and all(one["ready"] for one in containers)
@@ -96,7 +96,7 @@ def write_status(store: Store, entry: Stored, status: JsonObject) -> Stored:
 
 
 def write_eviction(store: Store, entry: Stored, message: str, now: str) -> Stored:
-    """The status of a Pod that the kubelet has evicted: Failed, and its containers ended."""
+    """Store the status of a Pod that the kubelet has evicted: it is Failed, and its containers have ended."""
     statuses = []
     for one in entry.obj["status"].get("containerStatuses") or []:
         state = one.get("state") or {}

@@ -1,4 +1,4 @@
-"""The kubelet's side of the shim: starts it, tells it what to run, hears what has ended."""
+"""The kubelet's side of the shim: starts it, tells it what to run, and learns from it what has ended."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from typing import Any
 
 from ottoscaler.local.node import shim
 
-STOP_SECONDS = 5.0  # for the shim to kill its groups and exit
+STOP_SECONDS = 5.0  # the limit for the shim to kill its groups and exit
 
 
 class Runtime:
     """Runs process groups through one shim process. Event loop thread only.
 
-    Calls back, on that thread: ``started(id)`` or ``failed(id, message)`` for each ``run``, and after
-    ``started`` once ``ended(id, exit_code)`` (128 plus the signal's number where a signal ended it).
+    For each ``run``, it calls ``started(id)`` or ``failed(id, message)`` on that thread. After ``started``,
+    it calls ``ended(id, exit_code)`` once. The code is 128 plus the signal's number if a signal ended it.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class Runtime:
         self._listener: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Start the shim; commands may be given at once."""
+        """Start the shim. Afterwards, commands may be given at once."""
         ours, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
@@ -47,7 +47,7 @@ class Runtime:
         self._listener = asyncio.create_task(self._listen(reader))
 
     async def stop(self) -> None:
-        """Kill everything that runs, and wait until the shim has gone, STOP_SECONDS at most."""
+        """Kill everything that runs, and wait at most STOP_SECONDS until the shim has ended."""
         if self._writer is not None:
             self._writer.close()
         if self._listener is not None:
@@ -57,11 +57,11 @@ class Runtime:
             await asyncio.to_thread(_wait, process)
 
     def run(self, identity: str, argv: list[str], env: dict[str, str], cwd: str, log: Path) -> None:
-        """Start a process group with its output going to ``log``."""
+        """Start a process group. Its output goes to ``log``."""
         self._send({"op": "start", "id": identity, "argv": argv, "env": env, "cwd": cwd, "log": str(log)})
 
     def signal(self, identity: str, number: int) -> None:
-        """Send a signal to a whole group; harmless when it has ended."""
+        """Send a signal to a whole group. Does nothing if the group has ended."""
         self._send({"op": "signal", "id": identity, "signal": int(number)})
 
     def _send(self, command: dict[str, Any]) -> None:

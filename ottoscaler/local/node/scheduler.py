@@ -1,4 +1,4 @@
-"""Binds Pods to the fake nodes: node selector, cpu, memory, number of Pods; the emptiest node first."""
+"""Binds Pods to the fake nodes by node selector, cpu, memory and number of Pods, the emptiest node first."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _ZERO = Decimal(0)
 
 
 class Scheduler:
-    """Follows the Pods and writes where they run. Event loop thread only."""
+    """Follows the Pods and writes on which nodes they run. Event loop thread only."""
 
     def __init__(self, store: Store, nodes: Nodes, events: CoreEvents) -> None:
         self._store, self._nodes, self._events = store, nodes, events
         self._used: dict[str, Amounts] = {name: {} for name in nodes.names}
-        self._pending: set[Key] = set()  # told that no node fits
+        self._pending: set[Key] = set()  # Pods whose status says that no node fits
         self._again = False
 
     def start(self) -> None:
@@ -98,7 +98,7 @@ class Scheduler:
             self._events.tell(entry, "FailedScheduling", complaint, component="default-scheduler")
 
     def _choose(self, spec: JsonObject) -> tuple[str, str]:
-        """The node with the fewest Pods that fits, else the scheduler's sentence why none does."""
+        """Of the fitting nodes, the one with the fewest Pods; else the scheduler's sentence why none does."""
         asked = _asked(spec)
         reasons: Counter[str] = Counter()
         fitting: list[tuple[Decimal, str]] = []
@@ -139,7 +139,7 @@ class Scheduler:
 
 
 def _released(event: Event) -> bool:
-    """Whether the last scheduling gate has been taken off."""
+    """Whether the last scheduling gate was removed."""
     return event.previous is not None and bool(gates(event.previous.obj)) and not gates(event.entry.obj)
 
 
@@ -157,7 +157,7 @@ def _asked(spec: JsonObject) -> Amounts:
 
 
 def _affine(spec: JsonObject, name: str, labels: dict[str, str]) -> bool:
-    """Whether the required node affinity holds; In and NotIn, Exists and DoesNotExist are known."""
+    """Whether the required node affinity holds. It knows In, NotIn, Exists and DoesNotExist."""
     affinity = (spec.get("affinity") or {}).get("nodeAffinity") or {}
     required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution")
     if not required:

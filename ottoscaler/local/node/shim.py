@@ -1,15 +1,14 @@
-"""The process that forks the containers' processes, and outlives the cluster by no longer than it must.
+"""The process that forks the containers' processes, and ends them soon after the cluster has ended.
 
-It is started as a script of its own, single-threaded, because forking with a Python ``preexec_fn`` is
-only safe there. It reads one JSON object a line from its standard input, a socket, and answers in kind:
+It is a separate single-threaded script, because only there a fork with a Python ``preexec_fn`` is safe. It
+reads one JSON object a line from its standard input, a socket, and answers in the same form:
 
     {"op": "start", "id": ..., "argv": [...], "env": {...}, "cwd": ..., "log": ...}
         -> {"started": id} or {"failed": id, "message": ...}, later {"ended": id, "code": ...}
     {"op": "signal", "id": ..., "signal": 15}
 
-When its input ends, because the cluster was stopped or was killed with -9, it kills every process
-group that it started and exits. Should it be killed itself, its children get SIGKILL by
-PR_SET_PDEATHSIG.
+When its input ends, because the cluster was stopped or was killed with -9, it kills every process group that
+it started, and exits. If the shim itself is killed, its children get SIGKILL by PR_SET_PDEATHSIG.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 class Shim:
-    """Starts, signals and reaps process groups, as its peer tells it."""
+    """Starts, signals and reaps process groups as its peer asks."""
 
     def __init__(self, peer: socket.socket) -> None:
         self._peer = peer
@@ -91,7 +90,7 @@ class Shim:
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             self._send({"failed": identity, "message": _why(command["argv"][0], error)})
             return
-        process.returncode = 0  # it is reaped here, not by its object
+        process.returncode = 0  # because the shim reaps the process, and the Popen object must not
         self._pids[identity], self._ids[process.pid] = process.pid, identity
         self._send({"started": identity})
 
@@ -116,7 +115,7 @@ class Shim:
             if identity is None:
                 continue
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(pid, signal.SIGKILL)  # a container's end takes all its processes along
+                os.killpg(pid, signal.SIGKILL)  # all processes of a container end with it
             del self._pids[identity]
             code = os.waitstatus_to_exitcode(status)
             self._send({"ended": identity, "code": code if code >= 0 else 128 - code})
@@ -127,7 +126,7 @@ class Shim:
                 os.killpg(pid, signal.SIGKILL)
 
     def _send(self, message: dict[str, Any]) -> None:
-        with contextlib.suppress(OSError):  # the peer is gone: the next read says so
+        with contextlib.suppress(OSError):  # if the peer has gone, the next read finds out
             self._peer.sendall(json.dumps(message).encode() + b"\n")
 
 
@@ -150,7 +149,7 @@ def _why(program: str, error: Exception) -> str:
 
 def main() -> None:
     """Entry point of the child process."""
-    # the cluster's process may have blocked signals, which would be inherited all the way down
+    # The cluster's process may have blocked signals, and all its descendants would inherit that.
     signal.pthread_sigmask(signal.SIG_SETMASK, set())
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)

@@ -1,4 +1,4 @@
-"""What a kubelet tells in Events of a Pod that does not start, in a real kubelet's words."""
+"""The Events of a kubelet about a Pod that does not start, in a real kubelet's words."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _QUIET = ("ContainerCreating", "PodInitializing")
 
 
 def usual_words(reason: str, container: JsonObject) -> str:
-    """What a kubelet says of a container that waits for this reason, where nothing else is asked for."""
+    """What a kubelet says by default about a container that waits for this reason."""
     if reason == "ImagePullBackOff":
         return f'Back-off pulling image "{container.get("image", "")}"'
     return "" if reason in _QUIET else "simulated"
@@ -20,7 +20,7 @@ def usual_words(reason: str, container: JsonObject) -> str:
 def tell_waiting(
     events: CoreEvents, pod: Stored, container: JsonObject, reason: str, message: str, now: str
 ) -> None:
-    """Why a container waits. One that waits for its volumes has nothing to tell here."""
+    """Write Events that say why a container waits. A wait for volumes has none here."""
     if reason in _QUIET:
         return
     image, host = container.get("image", ""), pod.obj["spec"].get("nodeName", "")
@@ -38,6 +38,6 @@ def tell_waiting(
 
 
 def tell(events: CoreEvents, pod: Stored, said: str, now: str) -> None:
-    """A warning about the whole Pod: its reason, a space, its message."""
+    """Write a warning about the whole Pod. ``said`` is its reason, a space and its message."""
     reason, _, message = said.partition(" ")
     events.tell(pod, reason, message, host=pod.obj["spec"].get("nodeName", ""), now=now)
