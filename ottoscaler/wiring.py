@@ -45,6 +45,7 @@ from ottoscaler.controller.unwatched import Unwatched
 from ottoscaler.kube.client import connect
 from ottoscaler.kube.deleter import PodDeleter
 from ottoscaler.kube.selection import WantedOwners
+from ottoscaler.kube.throttle import Throttle
 from ottoscaler.kube.watcher import PodWatcher
 from ottoscaler.ledger.identity import ReplicaIdentity
 from ottoscaler.ledger.lease import Lease
@@ -108,8 +109,7 @@ class Parts:
         self._pods = connect(
             s.kubeconfig,
             s.namespace,
-            s.kube_qps,
-            s.kube_burst,
+            Throttle(s.kube_qps, s.kube_burst, s.kube_most_qps),
             self._observe,
             s.kube_create_seconds,
             self.metrics.watch_bytes.inc,

@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.harness.sandbox import Sandbox, sandbox
+
+# How long one example may take is the machine's load, not a property of the code.
+settings.register_profile("ottoscaler", deadline=None)
+settings.load_profile("ottoscaler")
 
 
 @pytest.fixture

@@ -19,6 +19,8 @@ from ottoscaler.config.kinds import Spec, setting, show
 
 SERVICE_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 YEAR = 365 * 86_400
+KUBE_QPS = 500.0
+UNSET_QPS_RISES = 8.0  # times: to 4,000 calls/s, more than one replica's creates can use
 
 # Other programs use these names too, so they have no OTTO_ prefix.
 _WITHOUT_PREFIX = ("redis_", "kubeconfig", "namespace", "pod_uid")
@@ -239,9 +241,9 @@ class Settings:
     )
     kube_qps: float = setting(
         kinds.decimal(0.1, 100_000),
-        500.0,
-        "API server calls in a second to begin with: up to eight times as many while they wait for it and "
-        "answers are quick; fewer while it answers 429, 503 or slowly",
+        KUBE_QPS,
+        "the most API server calls in a second; fewer while it answers 429, 503 or slowly. Left at the "
+        "default, the rate begins there: up to eight times as many while they wait and answers are quick",
     )
     kube_burst: int = setting(
         kinds.whole(1, 100_000), 1000, "the most API server calls in a burst after idle time"
@@ -309,6 +311,11 @@ class Settings:
         if self.redis_url:
             return self.redis_url.startswith("rediss://")
         return bool(self.redis_tls_ca_file or self.redis_tls_cert_file or self.redis_tls_key_file)
+
+    @property
+    def kube_most_qps(self) -> float:
+        """How far the rate of calls may rise. What an operator set is the most."""
+        return self.kube_qps * UNSET_QPS_RISES if self.kube_qps == KUBE_QPS else self.kube_qps
 
     @property
     def secrets(self) -> tuple[str, ...]:

@@ -334,13 +334,11 @@ def _telling(pieces: Iterator[bytes], came: Callable[[int], None]) -> Iterator[b
 def connect(
     kubeconfig: str,
     namespace: str,
-    qps: float,
-    burst: int,
+    throttle: Throttle,
     observe: Observe,
     create_seconds: float,
     received: Callable[[int], None] = lambda _: None,
 ) -> PodClient:
     """The Pod API as configured; nothing is sent or read before the first call."""
     most = CREATES.everyone + DELETES.everyone + LOOKS.everyone + LOGS.everyone
-    access, throttle = Access(kubeconfig, most + 4), Throttle(qps, burst)
-    return PodClient(access, namespace, throttle, observe, create_seconds, received)
+    return PodClient(Access(kubeconfig, most + 4), namespace, throttle, observe, create_seconds, received)

@@ -1,13 +1,12 @@
 """How many calls a second the API server is asked to bear: found by trying, as TCP finds it.
 
-It begins at its setting. Quick answers raise it while it is what holds calls back, up to a multiple of the
-setting; 429, 503 and slow answers lower it. Near the rate that was too much last time it rises slowly.
+It begins at its setting. Quick answers raise it while it is what holds calls back, up to the most that it is
+given; 429, 503 and slow answers lower it. Near the rate that was too much last time it rises slowly.
 Pure: time is handed in.
 """
 
 from __future__ import annotations
 
-TIMES_SETTING = 8.0  # of the setting, at most: 500 become 4,000, more than one replica's creates can use
 LEAST_RATE = 5.0  # calls a second, however much the server complains
 QUICK_SECONDS = 0.25  # an answer that takes longer raises nothing beyond the setting
 STRAIN_SECONDS = 0.5  # one that takes longer lowers what is beyond the setting
@@ -22,9 +21,9 @@ REFUSED, STRAINED = 0.5, 0.8  # what is left of the rate
 class Rate:
     """The rate and what has changed it. One thread at a time."""
 
-    def __init__(self, setting: float) -> None:
+    def __init__(self, setting: float, most: float) -> None:
         self._setting = setting
-        self._most = setting * TIMES_SETTING
+        self._most = most
         self._least = min(LEAST_RATE, setting)
         self._too_much = self._most  # the rate that was lowered last
         self._lowered_at = -LOWER_EVERY_SECONDS

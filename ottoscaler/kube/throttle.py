@@ -61,12 +61,12 @@ class Turn:
 
 class Throttle:
     """A token bucket, and places for each kind of call. Thread-safe; waits for a token are bounded by the
-    rate's floor. ``qps`` is where the rate begins."""
+    rate's floor. ``qps`` is where the rate begins, ``most`` how far it may rise: not at all without it."""
 
-    def __init__(self, qps: float, burst: int) -> None:
+    def __init__(self, qps: float, burst: int, most: float = 0.0) -> None:
         self._burst = float(burst)
         self._kept = min(self._burst * SHARE_LEFT_BY_CREATES, self._burst - 1)  # tokens that creates leave
-        self._rate = Rate(qps)
+        self._rate = Rate(qps, max(qps, most))
         self._taken = 0  # tokens so far, some of them still to come
         self._filled = float(burst)  # tokens so far that have come
         self._filled_at = time.monotonic()

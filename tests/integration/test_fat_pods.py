@@ -10,6 +10,7 @@ import pytest
 from ottoscaler.errors import VersionExpired
 from ottoscaler.kube import client
 from ottoscaler.kube.client import PodClient, connect
+from ottoscaler.kube.throttle import Throttle
 from tests.harness.cluster_state import local_only
 from tests.harness.sandbox import INSTANCE, Json, Sandbox
 from tests.harness.scenarios import name_of, running
@@ -57,7 +58,7 @@ def test_starting_replica_survives_fat_pods(place: Sandbox) -> None:
 
 
 def pods_of(place: Sandbox) -> PodClient:
-    return connect(place.kube.kubeconfig, place.kube.namespace, 100, 100, lambda *_: None, 60)
+    return connect(place.kube.kubeconfig, place.kube.namespace, Throttle(100, 100), lambda *_: None, 60)
 
 
 def test_list_in_pages_is_whole(place: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,8 +16,8 @@ local SMALL, MOST_STEP, step = 65536, 20, 1
 local most, left, looked = tonumber(A[3]), 4 * tonumber(A[3]), 0
 local found, last = {}, ''
 while left > 0 and looked < tonumber(A[2]) do
-  local entries = redis.call('XRANGE', STREAM, '(' .. from, '+', 'COUNT', step)
-  local before = left
+  local count, before = math.min(step, tonumber(A[2]) - looked), left
+  local entries = redis.call('XRANGE', STREAM, '(' .. from, '+', 'COUNT', count)
   for _, entry in ipairs(entries) do
     from, last, looked = entry[1], entry[1], looked + 1
     local size, down = 0, false
@@ -28,7 +28,7 @@ while left > 0 and looked < tonumber(A[2]) do
     left = left - size
     if down and size <= most and redis.call('EXISTS', event_key(last)) == 0 then found[#found + 1] = entry end
   end
-  if #entries < step then break end
+  if #entries < count then break end
   step = before - left < SMALL and math.min(2 * step, MOST_STEP) or 1
 end
 return {'ok', last, found}

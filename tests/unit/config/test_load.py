@@ -435,3 +435,8 @@ def test_every_setting_has_a_row_in_the_table_and_a_meaning() -> None:
     rows = describe(Settings())
     assert len(rows) == len(settings.NAMES) == len(table.splitlines()) - 2
     assert all(row.meaning and f"`{row.name}`" in table for row in rows)
+
+
+def test_rate_of_calls_that_an_operator_set_is_the_most() -> None:
+    assert load({}).kube_most_qps == 4000
+    assert load({"OTTO_KUBE_QPS": "50"}).kube_most_qps == 50

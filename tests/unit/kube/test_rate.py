@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from ottoscaler.kube.rate import LEAST_RATE, TIMES_SETTING, Rate
+from ottoscaler.kube.rate import LEAST_RATE, Rate
 
 QUICK = 0.01
 
@@ -25,7 +25,7 @@ class Server:
 
 def play(server: Server, setting: float, seconds: int) -> tuple[float, float, float]:
     """Calls carried a second and the share refused in the last half, and the rate, where work never ends."""
-    rate, owed = Rate(setting), 0.0
+    rate, owed = Rate(setting, setting * 8), 0.0
     carried = refused = 0
     for tick in range(seconds * 10):
         owed += rate.per_second / 10
@@ -48,24 +48,24 @@ def test_rate_follows_a_server_that_carries_so_much_with_the_same_setting(carrie
 
 
 def test_rate_is_not_raised_beyond_its_setting_by_calls_that_it_does_not_hold_back() -> None:
-    rate = Rate(500)
+    rate = Rate(500, 500 * 8)
     for _ in range(5000):
         rate.answered(1.0, 201, QUICK, patient=False, holds_back=False)
     assert rate.per_second == 500
 
 
 def test_rate_has_a_most_and_a_least() -> None:
-    rate = Rate(100)
+    rate = Rate(100, 100 * 8)
     for _ in range(10_000):
         rate.answered(1.0, 201, QUICK, patient=False, holds_back=True)
-    assert rate.per_second == 100 * TIMES_SETTING
+    assert rate.per_second == 800
     for second in range(100):
         rate.answered(10.0 + second, 503, QUICK, patient=False, holds_back=True)
     assert rate.per_second == LEAST_RATE
 
 
 def test_slow_answers_take_back_what_is_beyond_the_setting_and_no_more() -> None:
-    rate = Rate(100)
+    rate = Rate(100, 100 * 8)
     for _ in range(200):
         rate.answered(1.0, 201, QUICK, patient=False, holds_back=True)
     assert rate.per_second == 200
@@ -75,12 +75,12 @@ def test_slow_answers_take_back_what_is_beyond_the_setting_and_no_more() -> None
 
 
 def test_create_that_admission_holds_up_neither_raises_nor_lowers() -> None:
-    rate = Rate(100)
+    rate = Rate(100, 100 * 8)
     rate.answered(1.0, 201, 30.0, patient=True, holds_back=True)
     assert rate.per_second == 100
 
 
 def test_error_of_the_server_that_says_nothing_of_its_strength_changes_nothing() -> None:
-    rate = Rate(100)
+    rate = Rate(100, 100 * 8)
     rate.answered(1.0, 500, QUICK, patient=False, holds_back=True)
     assert rate.per_second == 100

@@ -38,7 +38,7 @@ def test_good_answers_raise_the_rate_again_up_to_its_setting() -> None:
 
 
 def test_rate_rises_beyond_its_setting_while_creates_wait_for_it() -> None:
-    throttle = Throttle(100, 10)
+    throttle = Throttle(100, 10, most=800)
     throttle.answered(201, 0.01)
     assert throttle.rate == 100
     with ExitStack() as held:
@@ -144,7 +144,6 @@ def test_burst_is_spent_before_the_rate_counts() -> None:
     for _ in range(10):
         with throttle.look(""):
             pass
-    assert time.monotonic() - begun < 0.1
     with throttle.look(""):
         assert time.monotonic() - begun >= 0.015
 

@@ -303,6 +303,24 @@ def test_pod_that_is_not_selected_any_more_is_gone_for_nobody(monkeypatch: pytes
     assert bench.unclaimed == []
 
 
+def test_pod_that_a_list_does_not_select_is_told_to_nobody_as_gone() -> None:
+    """Of what the watch showed before, and of what a worker looks at by itself."""
+    bench = Bench()
+    bench.create("mine")
+    bench.create("relabelled")
+    bench.pods.pods["relabelled"]["metadata"]["labels"]["managed-by"] = "helm"
+    bench.step()
+    looked_at = bench.watcher.subscribe("relabelled")
+    view = bench.pods.view("relabelled")
+    bench.watcher.identify(looked_at, view.uid, view, looked_up=True)
+    bench.own[:] = ["me-again"]
+    bench.watcher.include(("dead",))
+    bench.step()
+    assert names(bench) == []
+    assert bench.unclaimed == []
+    assert not looked_at.gone
+
+
 def test_pod_whose_owners_label_is_lost_has_the_whole_instance_watched() -> None:
     bench = Bench()
     bench.create("another's", "another")
