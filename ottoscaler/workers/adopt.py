@@ -1,7 +1,7 @@
-"""Note an attempt's first Pod in the ledger, and let it start; or find the one that is there already.
+"""Note an attempt's first Pod in the ledger and let it start, or adopt a Pod that is there already.
 
-What a lost reply or a dead replica left behind is recognised by its name, its labels and its UID. Each
-function returns ``None`` where there is a Pod to monitor, else how the task has ended.
+A Pod that a lost reply or a dead replica left behind is recognised by its name, its labels and its UID. Each
+function returns ``None`` if there is a Pod to monitor, otherwise how the task has ended.
 """
 
 from __future__ import annotations
@@ -21,12 +21,15 @@ from ottoscaler.workers.settle import cancel, cancel_unborn, end_overtime, settl
 
 GATE_PAUSE_SECONDS = 0.2  # doubled up to the longest, with jitter, while a start gate cannot be opened
 LONGEST_GATE_PAUSE_SECONDS = 3.0
-ONE_LIST_SECONDS = 1.0  # for the list that shows the Pods of a dead owner together; else each is looked at
+ONE_LIST_SECONDS = 1.0  # for one list that shows all Pods of a dead owner; without it, each costs a GET
 
 
 def adopt_or_skip(a: Attempt) -> Ended | None:
-    """Adopt the Pod whose create an owner may have sent that did not live to note it. Where none is there,
-    somebody may have deleted it, so the next attempt is begun: one attempt never has two Pods to record."""
+    """Adopt the Pod of an attempt whose create may have been sent, but whose Pod was never noted.
+
+    If no Pod is there, somebody may have deleted it. So this attempt is skipped and the next one begins: one
+    attempt never has two Pods to record.
+    """
     deps, subscription = a.deps, a.subscription
     if subscription.view is not None and a.is_ours(subscription.view):
         return adopt_seen(a, subscription.view)
@@ -49,8 +52,8 @@ def adopt_or_skip(a: Attempt) -> Ended | None:
 
 
 def adopt_by_name(a: Attempt) -> Ended | None:
-    """The API server refused a create, as a Pod of our name is there: look whose it is."""
-    a.created_at = 0.0  # it was not made by the last create of ours
+    """Look at the Pod because of which the API server refused a create: it has our name."""
+    a.created_at = 0.0  # our last create did not make it
     try:
         view = parse_pod(a.deps.pods.get(a.subscription.name))
     except PodGone:
@@ -59,7 +62,7 @@ def adopt_by_name(a: Attempt) -> Ended | None:
 
 
 def adopt_found(a: Attempt, view: PodView) -> Ended | None:
-    """A look has found a Pod of our name: adopt it where it is this very attempt's, else fail the worker."""
+    """Adopt a Pod of our name if it is this very attempt's. Otherwise fail the worker."""
     if a.is_ours(view):
         a.deps.watcher.identify(a.subscription, view.uid, view, looked_up=True)
         return adopt_seen(a, view)
@@ -68,7 +71,7 @@ def adopt_found(a: Attempt, view: PodView) -> Ended | None:
 
 
 def adopt_by_uid(a: Attempt, uid: str) -> Ended | None:
-    """Adopt the Pod whose UID the ledger knows: that Pod, or none."""
+    """Adopt the Pod whose UID the ledger knows, and no other."""
     deps, subscription = a.deps, a.subscription
     deps.watcher.identify(subscription, uid)
     if subscription.view is None and not deps.elsewhere:
@@ -90,7 +93,7 @@ def adopt_by_uid(a: Attempt, uid: str) -> Ended | None:
 
 
 def note_pod(a: Attempt, uid: str, view: PodView) -> Ended | None:
-    """Make the attempt's first Pod durable. Any other is deleted on sight and never recorded."""
+    """Note the attempt's first Pod in the ledger. Any other Pod is deleted at once and never recorded."""
     deps = a.deps
     a.under_way()
     deps.watcher.identify(a.subscription, uid, view, looked_up=not a.is_watched(view))
@@ -110,8 +113,11 @@ def note_pod(a: Attempt, uid: str, view: PodView) -> Ended | None:
 
 
 def _open_gate(a: Attempt, uid: str, view: PodView | None) -> Ended | None:
-    """Let the Pod start, now that the ledger has it as the attempt's first. A stop leaves it to the next
-    replica; what keeps the gate shut for the pending timeout fails the worker."""
+    """Let the Pod start, now that the ledger has it as the attempt's first.
+
+    A stop leaves that to the next replica. If the gate cannot be opened for the pending timeout, the worker
+    fails. Raises Stopping.
+    """
     deps, pause, since = a.deps, GATE_PAUSE_SECONDS, time.monotonic()
     while view is not None and view.gated:
         try:
@@ -136,6 +142,6 @@ def _open_gate(a: Attempt, uid: str, view: PodView | None) -> Ended | None:
 
 
 def adopt_seen(a: Attempt, view: PodView) -> Ended | None:
-    """Adopt a Pod that is known to be this very attempt's."""
+    """Adopt a Pod that is certainly this very attempt's."""
     a.log.info("pod_adopted", "an existing Pod is adopted")
     return note_pod(a, view.uid, view)

@@ -1,4 +1,4 @@
-"""The adopted workers that wait for a slot, by their events."""
+"""The adopted workers that wait for a slot, by event."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ottoscaler.workers.run import EventRun, Task
 
 
 class Adoptions:
-    """Admitted events with Pods to adopt, the oldest first. Its owner's lock guards it."""
+    """Admitted events with Pods to adopt, the oldest first. The registry's lock guards it."""
 
     def __init__(self) -> None:
         self._runs: dict[str, EventRun] = {}
@@ -17,34 +17,34 @@ class Adoptions:
         return bool(self._runs)
 
     def file(self, run: EventRun) -> None:
-        """After its adoptees have changed."""
+        """Update the event's place. To be called after its adoptees have changed."""
         if run.adoptees:
             self._runs[run.event.event_id] = run
         else:
             self._runs.pop(run.event.event_id, None)
 
     def forget(self, event_id: str) -> None:
-        """The event is not here any more; harmless where it never was."""
+        """Remove the event. Does nothing if it is not here."""
         self._runs.pop(event_id, None)
 
     def tasks(self) -> list[Task]:
-        """All of them."""
+        """All adopted workers that wait for a slot."""
         return [task for run in self._runs.values() for task in run.adoptees]
 
     def next(self, beginning: Beginning, now: float) -> Task | None:
-        """Take the worker that is to have the next slot; ``None`` where none may have one now."""
+        """Take the worker that gets the next slot. ``None`` if none may start now."""
         for run in self._runs.values():
             if run.suspect and (run.active or beginning.any_lately(now)):
                 continue
             if not run.adoptees[0].uid and beginning.suspect_lately(now):
-                continue  # it would be blamed with the suspect that begins
+                continue  # if the process died, it would be blamed like the suspect that begins
             task = run.adoptees.popleft()
             self.file(run)
             return task
         return None
 
     def take(self, worker: WorkerId) -> Task | None:
-        """Take this very worker; ``None`` where it does not wait."""
+        """Take this very worker. ``None`` if it does not wait."""
         run = self._runs.get(worker.event_id)
         for task in run.adoptees if run is not None else ():
             if task.worker == worker:

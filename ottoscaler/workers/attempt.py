@@ -1,6 +1,6 @@
-"""One attempt, which one thread works on: what it works with, and what is known of it so far.
+"""One attempt, on which one thread works: what the thread works with, and what is known so far.
 
-The modules create, monitor and settle act on it, in that order; worker puts them in sequence.
+The modules create, monitor and settle act on it, in that order. ``worker`` calls them.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ log = get_logger(__name__)
 
 
 class Next(Enum):
-    """What is to become of a task when its function returns."""
+    """What happens to a task when its function has returned."""
 
     DONE = "done"
     RETRY = "retry"
     DROPPED = "dropped"
-    NOT_BEGUN = "not begun"  # the group is paused: the task is to wait where it waited before
+    NOT_BEGUN = "not begun"  # the group is paused: the task waits again where it waited before
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """What a worker's function returns: with RETRY, ``delay`` in seconds until the next attempt."""
+    """What a worker's function returns. With RETRY, the next attempt follows in ``delay`` seconds."""
 
     next: Next
     delay: float = 0.0
@@ -55,17 +55,17 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class LogRules:
-    """What the operator has set for logs that are kept after their Pods."""
+    """The operator's settings for logs that are kept after their Pods."""
 
     keep: KeepLogs = KeepLogs.FAILED
     most_bytes: int = 65536  # of one worker, before compression
-    total_bytes: int = 64 << 20  # of all, after it
+    total_bytes: int = 64 << 20  # of all logs, after compression
     retention: float = 86400.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerLimits:
-    """What the operator has set for every worker; times in seconds."""
+    """The operator's settings for every worker. Times are in seconds."""
 
     instance: str
     namespace: str
@@ -93,34 +93,34 @@ class WorkerDeps:
 
     @property
     def logs(self) -> LogRules:
-        """Whose logs are kept."""
+        """Which logs are kept, and how much of them."""
         return self.limits.logs
 
     @property
     def pause(self) -> Pause:
-        """While it is on, nothing more is created either."""
+        """The group's pause. While it is on, nothing more is created."""
         return self.lease.group_pause
 
     @property
     def stopping(self) -> threading.Event:
-        """From then on nothing more is created."""
+        """Once it is set, nothing more is created."""
         return self.start_retrier.stop
 
     @property
     def abandon(self) -> threading.Event:
-        """From then on nothing is waited for any more."""
+        """Once it is set, nothing is waited for any more."""
         return self.retrier.stop
 
     @property
     def elsewhere(self) -> bool:
-        """Whether the Pods are in another namespace than the watch's: only looks tell of them."""
+        """Whether the Pods are in another namespace than the watch's. Then only GETs show them."""
         return self.pods.namespace != self.limits.namespace
 
     def where(self, task: Task) -> WorkerDeps:
-        """These, for the namespace in which the task's Pod is.
+        """The same, for the namespace in which the task's Pod is.
 
-        If NAMESPACE has changed since it was created, the watch does not show it. So the worker looks at it
-        until it ends.
+        If NAMESPACE has changed since the Pod was created, the watch does not show the Pod. Then its worker
+        looks at it, again and again, until it ends.
         """
         if task.namespace in ("", self.pods.namespace):
             return self
@@ -133,8 +133,11 @@ class WorkerDeps:
         return replace(self, pods=self.pods_in(task.namespace, task))
 
     def pods_in(self, namespace: str, task: Task) -> PodApi:
-        """The Pods of the namespace in which one of the task's attempts is. A right that is missing there is
-        waited for until the Pod has ended for certain, by its own deadline (``activeDeadlineSeconds``)."""
+        """Access to Pods in the namespace of one of the task's attempts.
+
+        If the Role is missing there, calls wait for it until the Pod must have ended by its own deadline
+        (``activeDeadlineSeconds``).
+        """
         if namespace in ("", self.pods.namespace):
             return self.pods
         limits, event = self.limits, task.run.event
@@ -147,7 +150,7 @@ class WorkerDeps:
 
 
 class Once:
-    """A call that has an effect the first time only. For one thread."""
+    """Calls ``act`` the first time it is called, and never again. For one thread."""
 
     def __init__(self, act: Callable[[], None]) -> None:
         self._act: Callable[[], None] | None = act
@@ -159,7 +162,7 @@ class Once:
 
 
 class Attempt:
-    """The state of one attempt; one thread at a time."""
+    """The state of one attempt. One thread at a time works on it."""
 
     def __init__(
         self,
@@ -170,8 +173,8 @@ class Attempt:
         waits: bool = True,
         under_way: Callable[[], None] = lambda: None,
     ) -> None:
-        self.under_way = under_way  # it has its Pod, or waits for something else than its turn
-        self.waits = waits  # its thread may sleep until the Pod goes
+        self.under_way = under_way  # called when it has its Pod, or no longer waits for its turn
+        self.waits = waits  # whether its thread may sleep until the Pod goes
         self.deps = deps
         self.task = task
         self.run: EventRun = task.run
@@ -180,21 +183,21 @@ class Attempt:
         self.created_at = 0.0  # monotonic, of our own create; 0 for an adopted Pod
         self.head_start = task.head_start  # the ledger has begun it already
         self.begun = task.head_start is not None  # by us, in the ledger
-        self.maybe_sent = False  # a create of it may have reached the server, though no answer came
+        self.maybe_sent = False  # whether a create of it may have reached the server, though no answer came
         self.turn_at = 0.0  # monotonic, when the last create had its turn; 0 for none since the last failure
-        self.refused_seconds = 0.0  # for which creates of it have failed, while the API server was well
-        self.log_of_going = False  # it was looked at when its Pod was asked to go
+        self.refused_seconds = 0.0  # for how long its creates have failed while the API server was well
+        self.log_of_going = False  # its log was read after its Pod was asked to go
         self.log_saved = False  # some of its log is kept
         self.log_done = False  # nothing more of it is to be kept
-        self.looked = False  # past the pending timeout, a look was answered: there was no Pod of it
+        self.looked = False  # past the pending timeout, the API server said that it has no Pod
         self.born_at = -math.inf  # monotonic, of an adopted Pod's creation, by the API server's clock
         self.running_at = 0.0  # monotonic, when first seen running
-        self.noted_unseen = False  # in the ledger, as one that no sweep of what the watch shows would find
+        self.noted_unseen = False  # in the ledger, as a Pod that the watch may not show to the sweep
         self.about = task.about | {"pod": subscription.name, "attempt": task.attempt}
         self.log = log.bind(**self.about)
 
     def check_ownership(self) -> None:
-        """Raises Fenced where the event was found to be another replica's: its Pod is that one's to end."""
+        """Raises Fenced if another replica owns the event now: that replica ends its Pod."""
         if self.run.dropped:
             raise Fenced(f"event {self.worker.event_id} is no longer owned by this replica")
 
@@ -204,7 +207,7 @@ class Attempt:
         return view.worker == self.worker and self.is_of_ours(view)
 
     def is_of_ours(self, view: PodView) -> bool:
-        """Whether a Pod of one of our names was created under an installation we held."""
+        """Whether a Pod of one of our names was created under an installation that we held."""
         held = self.deps.lease.held_installations
         return view.installation in held or view.annotated in held
 
@@ -214,14 +217,14 @@ class Attempt:
 
     @property
     def may_be_lost(self) -> bool:
-        """Whether a sweep of what the watch shows would leave the Pod, should this process end now."""
+        """Whether the sweep would never see the Pod in the watch if this process ended now."""
         view = self.subscription.view
         foreign = view is not None and view.installation not in self.deps.lease.held_installations
         return bool(self.subscription.looked_at) or foreign
 
 
 def seconds_between(first: str, then: str) -> float:
-    """From one of a machine's own times to another of the same machine; 0 where one is missing."""
+    """Seconds from one time to another of the same machine's clock. 0 if one is missing."""
     try:
         return (datetime.fromisoformat(then) - datetime.fromisoformat(first)).total_seconds()
     except (ValueError, TypeError):
@@ -229,7 +232,10 @@ def seconds_between(first: str, then: str) -> float:
 
 
 def seconds_since(moment: str, now: float) -> float:
-    """Age of one of the API server's times, by its clock (``PodApi.now``); 0 for none. Never negative."""
+    """Seconds since a time that the API server gave, by its clock (``PodApi.now``).
+
+    0 if there is no time. Never negative.
+    """
     try:
         return max(0.0, now - datetime.fromisoformat(moment).timestamp())
     except ValueError:

@@ -1,7 +1,7 @@
-"""The tasks that have been started and wait for their create: as many as find a place there, and a few more.
+"""The tasks that have a slot and are not under way: they wait for their turn to create their Pod.
 
-More would only cost threads. Events and profiles have shares here as in the throttle, or those whose creates
-hang would keep the others from being started at all.
+There are as many as may create at one time, and a few more. Still more would only cost threads. Events and
+profiles have shares here as in the throttle. Otherwise, if the creates of some hung, no others could start.
 """
 
 from __future__ import annotations
@@ -12,29 +12,29 @@ from ottoscaler.kube.throttle import CREATES
 from ottoscaler.ledger.ledger import OUTLIVED_MS
 from ottoscaler.workers.run import Task
 
-MORE = 4  # tasks beyond the places, so that a place that falls free is taken at once
+MORE = 4  # tasks beyond those that may create at one time, so that a free turn is taken at once
 EVENT, PROFILE, ALL = CREATES.one_event, CREATES.one_profile, CREATES.everyone
-# A suspect and any other begin no closer than this, unless the first of them is under way by then: what the
-# process outlives so long is not what it dies of.
+# A suspect and any other task begin at least this long apart, unless the first is under way earlier. What the
+# process survives for this long is not what kills it.
 ALONE_SECONDS = OUTLIVED_MS / 1000
 
 
 class Beginning:
-    """Which they are, and since when. Its owner's lock guards it."""
+    """Counts these tasks and knows since when they begin. The registry's lock guards it."""
 
     def __init__(self) -> None:
         self._events: Counter[str] = Counter()
         self._profiles: Counter[str] = Counter()
         self._since: dict[Task, float] = {}  # monotonic time of its start
-        self._suspects: dict[Task, float] = {}  # of them, those of suspects
+        self._suspects: dict[Task, float] = {}  # those of them that are tasks of suspects
 
     @property
     def full(self) -> bool:
-        """Whether no task may start, whichever event's it is."""
+        """Whether no task of any event may start."""
         return len(self._since) >= ALL + MORE
 
     def has_room(self, profile: str) -> bool:
-        """Whether a task of that profile may start, as far as the profile's share goes."""
+        """Whether the profile's share lets another of its tasks start."""
         return self._profiles[profile] < PROFILE + MORE
 
     def may_start(self, event_id: str, profile: str) -> bool:
@@ -46,15 +46,15 @@ class Beginning:
         return _lately(self._since, now)
 
     def suspect_lately(self, now: float) -> bool:
-        """Whether a suspect's started so lately that the others must wait."""
+        """Whether a suspect's task started so recently that all others must wait."""
         return _lately(self._suspects, now)
 
     def any_of(self, event_id: str) -> bool:
-        """Whether some task of the event is among them."""
+        """Whether a task of the event is among these."""
         return event_id in self._events
 
     def start(self, task: Task, now: float) -> None:
-        """The task was given a slot now, and counts as beginning until ``end``."""
+        """Note that the task has a slot since ``now`` (monotonic). It counts as beginning until ``end``."""
         event = task.run.event
         self._events[event.event_id] += 1
         self._profiles[event.profile] += 1
@@ -63,8 +63,10 @@ class Beginning:
             self._suspects[task] = now
 
     def end(self, task: Task) -> bool:
-        """It has its Pod, or waits for something else than its turn. True where that lets several more start,
-        which is worth a wake."""
+        """Note that the task has its Pod, or waits for something other than its turn.
+
+        True if more tasks may start now, so that waking the dispatcher is worth it.
+        """
         event_id, profile = task.run.event.event_id, task.run.event.profile
         counted = ((self._events, event_id), (self._profiles, profile))
         for counts, key in counted:

@@ -1,4 +1,4 @@
-"""Why a Pod did not start, where the Pod itself does not say: in the Events about it."""
+"""Reads from the Kubernetes Events about a Pod why it did not start, if the Pod itself does not say."""
 
 from __future__ import annotations
 
@@ -13,15 +13,18 @@ from ottoscaler.workers.attempt import Attempt
 
 log = get_logger(__name__)
 
-TRIES = 2  # the words are worth a second try, and no worker's end is held up for them
+TRIES = 2  # the message is worth a second try, but must not delay a worker's end further
 
-_said = threading.Event()  # once a process is enough to have the Role changed
+_said = threading.Event()  # one warning for each process is enough to have the Role changed
 _STARTS = (Reason.PENDING_TIMEOUT, Reason.IMAGE_PULL, Reason.START_ERROR, Reason.CONFIG_ERROR)
 
 
 def with_cause(a: Attempt, found: Judgement) -> Judgement:
-    """The judgement on a Pod that did not start, with the newest warning about it for a message, unless the
-    Pod told the cause itself. A container that waits for a volume only says ContainerCreating."""
+    """The judgement on a Pod that did not start, with the newest warning about the Pod as its message.
+
+    If the Pod tells the cause itself, the judgement stays as it is. A container that waits for a volume, for
+    example, says only ContainerCreating.
+    """
     subscription, view = a.subscription, a.subscription.view
     if found.reason not in _STARTS or view is None or view.started or view.terminal or subscription.gone:
         return found

@@ -1,7 +1,7 @@
-"""First part of a worker's life: have a Pod, made here or found.
+"""First part of a worker's life: create its Pod, or find it.
 
-The ledger allows it, the lease is checked again, then the Pod is created. ``adopt`` notes it in the ledger,
-and recognises what a lost reply or a dead replica left behind.
+The ledger allows it, the lease is checked again, then the Pod is created. ``adopt`` notes the Pod in the
+ledger, and recognises a Pod that a lost reply or a dead replica left behind.
 """
 
 from __future__ import annotations
@@ -44,12 +44,15 @@ from ottoscaler.workers.settle import cancel_unborn, end_overtime, settle
 ONCE = "Never"  # the restartPolicy of every worker's Pod
 CREATE_PAUSE_SECONDS = 0.2  # doubled up to the longest, with jitter, while a create is refused for now
 LONGEST_CREATE_PAUSE_SECONDS = 3.0
-PREDECESSOR_LOOK_SECONDS = 1.0  # between two looks at the earlier attempt's Pod, which is on its way out
-TURN_LOOK_SECONDS = 0.25  # between two looks at the lease while a create waits for its turn
+PREDECESSOR_LOOK_SECONDS = 1.0  # between two looks at the earlier attempt's Pod, which is being deleted
+TURN_LOOK_SECONDS = 0.25  # between two checks of the lease while a create waits for its turn
 
 
 def create(a: Attempt) -> Ended | None:
-    """Have a Pod: made here, or found. Not ``None``: there is nothing to monitor."""
+    """Create the attempt's Pod, or find it. Raises Stopping and Fenced.
+
+    ``None`` if there is a Pod to monitor, otherwise how the task has ended.
+    """
     try:
         if a.task.attempt and not a.task.adopt:
             _await_predecessor(a)
@@ -63,8 +66,11 @@ def create(a: Attempt) -> Ended | None:
 
 
 def _await_predecessor(a: Attempt) -> None:
-    """Wait until the earlier attempt's Pod has ended or is gone: no two attempts run beside each other, also
-    where the earlier one was given up before its end, and its replica died before it could see to that."""
+    """Wait until the earlier attempt's Pod has ended or is gone, so that no two attempts run at one time.
+
+    The earlier attempt may have been given up before its end, by a replica that died before it deleted the
+    Pod.
+    """
     deps, before = a.deps, replace(a.task, attempt=a.task.attempt - 1)
     pods = deps.pods_in(a.task.former, a.task)
     while True:
@@ -83,8 +89,10 @@ def _await_predecessor(a: Attempt) -> None:
 
 
 def _take_back(a: Attempt) -> Reply | None:
-    """What was begun and never sent is not begun, so that nobody need skip the attempt. ``None`` where Redis
-    did not answer."""
+    """Take back in the ledger an attempt whose create was never sent, so that nobody has to skip it.
+
+    ``None`` if Redis did not answer.
+    """
     try:
         answer = a.deps.ledger.unstart(a.worker, a.run.epoch)
     except RedisError as error:
@@ -96,7 +104,7 @@ def _take_back(a: Attempt) -> Reply | None:
 
 
 def _put_back(a: Attempt) -> Ended | None:
-    """In a pause: begin nothing. Where a create may have made a Pod, that one goes on."""
+    """In a pause, begin nothing. If a create may have made a Pod already, go on with that Pod."""
     if a.maybe_sent:
         return adopt_or_skip(a)
     if a.begun:
@@ -130,17 +138,19 @@ def _create(a: Attempt) -> Ended | None:
                 except PodGone:
                     if a.looked:
                         return settle(a, refused(error))
-                    a.looked = True  # the server answers, so one more create shows whose fault it is
+                    a.looked = True  # the server answers: one more create shows whose fault it is
                 except KubernetesUnavailable:
-                    a.refused_seconds, a.looked = 0.0, False  # the server is away for everybody
+                    a.refused_seconds, a.looked = 0.0, False  # the server is unavailable to everybody
                 else:
-                    return adopt_found(a, view)  # a create without an answer has made it
+                    return adopt_found(a, view)  # a create that got no answer has made it
 
 
 def _is_overdue(a: Attempt, error: KubernetesUnavailable, *, well: bool) -> bool:
-    """Whether this create alone has been turned down or left unanswered for the pending timeout. Time in
-    which the API server as a whole is in trouble is nobody's failure, nor is an answer that tells of it.
-    ``well``: the server was not in trouble as this failed."""
+    """Whether the creates of this Pod alone have been refused or unanswered for the pending timeout.
+
+    Time in which the API server as a whole is in trouble does not count, nor does an answer that shows such
+    trouble. ``well``: the server was not in trouble when this create failed.
+    """
     now, since = time.monotonic(), a.turn_at
     a.turn_at = 0.0
     own = isinstance(error, RefusedForNow) or not (error.status or isinstance(error, UnusableAnswer))
@@ -153,7 +163,7 @@ def _is_overdue(a: Attempt, error: KubernetesUnavailable, *, well: bool) -> bool
 
 
 def _post(a: Attempt, generation: int) -> Ended | None:
-    """Create the Pod, or find the one that a lost reply or a dead replica left."""
+    """Create the Pod, or find the one that a lost reply or a dead replica left behind."""
     deps = a.deps
     if a.subscription.view is not None and a.is_ours(a.subscription.view):  # its create's reply was lost
         return adopt_seen(a, a.subscription.view)
@@ -190,7 +200,7 @@ def _post(a: Attempt, generation: int) -> Ended | None:
 
 
 def _tell_changes(a: Attempt, plan: PodPlan, sent: JsonObject) -> None:
-    """Warn of labels that admission webhooks changed: a create's answer is the first to show it."""
+    """Warn of labels that admission webhooks changed: a create's answer shows that first."""
     names = plan.changed_labels(a.task.index, a.task.attempt, sent)
     if names:
         flood.warning(
@@ -203,15 +213,15 @@ def _tell_changes(a: Attempt, plan: PodPlan, sent: JsonObject) -> None:
 
 
 def _send(a: Attempt, plan: PodPlan, generation: int) -> JsonObject | Reply:
-    """Take a turn, begin the attempt in the ledger, create. The created Pod, or the ledger's no.
+    """Take a turn, begin the attempt in the ledger, create. Returns the created Pod, or the ledger's refusal.
 
-    The ledger is asked directly before the request: any earlier, and a kill would leave many attempts of
-    which nobody knows whether a create was sent. The lease is looked at last, after that wait.
+    The ledger is asked directly before the request. If it were asked earlier, a kill would leave many
+    attempts of which nobody knows whether a create was sent. The lease is checked last, after that wait.
     """
     body = plan.body(a.task.index, a.task.attempt, avoid_node=a.task.avoid_node)
     with a.deps.pods.create_turn(body, a.worker.event_id, a.run.event.profile) as turn:
         while not turn.ready(TURN_LOOK_SECONDS):
-            _check_lease(a, generation)  # whatever it waits for, the lease must hold all the time
+            _check_lease(a, generation)  # the lease must hold all the time that it waits
         a.turn_at = time.monotonic()
         _check_lease(a, generation)
         told = _begin(a, generation)
@@ -224,10 +234,10 @@ def _send(a: Attempt, plan: PodPlan, generation: int) -> JsonObject | Reply:
 
 
 def _check_lease(a: Attempt, generation: int) -> None:
-    """Raises where nothing may be created any more, or not under this grant."""
+    """Raises Stopping, Paused or KubernetesUnavailable if nothing may be created, or not under this grant."""
     if a.deps.stopping.is_set():
         raise Stopping("nothing more is created")
-    # Where its create may have been carried out, a successor has to skip an attempt: not for nothing.
+    # If a create may have been carried out, the next owner has to skip an attempt. Leave it only to a peer.
     if a.run.leaving and (a.deps.lease.peers or not a.maybe_sent):
         raise Stopping("the event is released to other replicas")
     if a.deps.pause.on:
@@ -237,7 +247,7 @@ def _check_lease(a: Attempt, generation: int) -> None:
 
 
 def _begin(a: Attempt, generation: int) -> Reply | None:
-    """Begin the attempt in the ledger. The ledger's answer where it is anything but yes."""
+    """Begin the attempt in the ledger. ``None`` if the ledger allows it, otherwise its answer."""
     head_start, a.head_start = a.head_start, None
     if head_start is None or not head_start.counts(generation, time.monotonic()):
         answer = a.deps.ledger.start(a.worker, a.run.epoch)
@@ -253,7 +263,7 @@ def _begin(a: Attempt, generation: int) -> Reply | None:
 
 
 def _follow(a: Attempt, told: Reply) -> Ended | None:
-    """Do what the ledger's answer asks for, where it did not allow the create."""
+    """Do what the ledger's answer asks for, after it did not allow the create."""
     a.under_way()
     if told.word in (Word.RECORDED, Word.FINISHED, Word.STALE):
         return Ended(Next.DONE)
@@ -272,6 +282,6 @@ def _tell_latency(a: Attempt) -> None:
     run.told_latency = True
     sent_ms = int(run.event.event_id.partition("-")[0])
     latency = time.time() - sent_ms / 1000
-    if 0 <= latency < 31 * 86_400:  # a producer may choose an id that is no time
+    if 0 <= latency < 31 * 86_400:  # a producer may choose an id that is not a time
         # An id has at most 41 characters; OpenMetrics allows 128 with the label's name.
         a.deps.metrics.event_latency.observe(latency, {"event_id": run.event.event_id})

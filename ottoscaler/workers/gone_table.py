@@ -1,7 +1,7 @@
 """The table of sights: whether a worker's Pod is gone from the API, by what was seen of it.
 
-Pure data and two functions without input or output: ``look_up`` finds the row, ``render_table`` writes the
-table into docs/reliability.md. ``monitor.is_gone`` acts on the verdict.
+It is pure data and pure functions: ``look_up`` finds the row, and ``render_table`` gives the table for
+docs/reliability.md. ``monitor.is_gone`` acts on the verdict.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Gone(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class GoneRule:
-    """One rule. An empty tuple stands for any; the first row that fits decides."""
+    """One row. An empty tuple fits every value. The first row that fits decides."""
 
     sights: tuple[Sight, ...]
     last: tuple[LastSeen, ...]
@@ -73,19 +73,19 @@ TABLE: tuple[GoneRule, ...] = (
 # fmt: on
 
 
-# Each worker looks up several times, so the rows are gone through once.
+# Each worker looks up several times, so the row for every combination is found once, here.
 _DECIDING = {
     (sight, last): next(row for row in TABLE if row.fits(sight, last)) for sight in Sight for last in LastSeen
 }
 
 
 def look_up(sight: Sight, last: LastSeen) -> GoneRule:
-    """The first row that fits; the table has one for every combination."""
+    """The first row that fits. Every combination has one."""
     return _DECIDING[sight, last]
 
 
 def last_seen(view: PodView | None) -> LastSeen:
-    """The class of what the Pod last showed. Pure."""
+    """How the Pod was last seen, as a value of the table. Pure."""
     if view is not None and view.terminal:
         return LastSeen.ENDED
     if view is None or not view.deleting or view.started:
@@ -94,6 +94,6 @@ def last_seen(view: PodView | None) -> LastSeen:
 
 
 def render_table() -> str:
-    """docs/reliability.md: the table in Markdown, in the order in which it is read."""
+    """The table in Markdown for docs/reliability.md, in the order in which rows are tried."""
     rows = ((any_of(r.sights), any_of(r.last), r.gone, r.why) for r in TABLE)
     return markdown(("what is known", "the Pod as last seen", "verdict", "why"), rows)

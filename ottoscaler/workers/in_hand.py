@@ -1,4 +1,4 @@
-"""How much this replica has in hand: the bounds on what the listener reads."""
+"""What this replica has in hand, and so how much more the listener may read."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import threading
 
 
 class InHand:
-    """Events read of which some worker has not begun, and scale_downs not applied yet: ``most`` of them.
+    """Counts events of which some worker has not begun, and scale_downs that are not applied yet.
 
-    Events that wait for a retry hold no slot, only memory: with ``most_waiting`` of them, nothing more is
-    read. Thread-safe.
+    The listener reads no more once there are ``most`` of them. Events that wait for a retry hold no slot but
+    do hold memory, so it reads nothing while there are ``most_waiting`` of those. Thread-safe.
     """
 
     def __init__(self, most: int, most_waiting: int) -> None:
@@ -25,7 +25,7 @@ class InHand:
             self._events.add(event_id)
 
     def leave(self, event_id: str) -> None:
-        """Count it no longer. Harmless where it was not counted."""
+        """Stop counting the event. Does nothing if it is not counted."""
         if event_id not in self._events:
             return
         with self._room:
@@ -33,20 +33,20 @@ class InHand:
             self._room.notify_all()
 
     def wait(self, event_id: str) -> None:
-        """Some worker of the event waits for a retry."""
+        """Note that a worker of the event waits for a retry."""
         if event_id not in self._waiting:
             with self._room:
                 self._waiting.add(event_id)
 
     def go_on(self, event_id: str) -> None:
-        """None does any more. Harmless where none did."""
+        """Note that no worker of the event waits for a retry any more. Does nothing if none did."""
         if event_id in self._waiting:
             with self._room:
                 self._waiting.discard(event_id)
                 self._room.notify_all()
 
     def count(self) -> int:
-        """How many there are."""
+        """How many events and scale_downs are counted."""
         return len(self._events)
 
     def room(self) -> int:
@@ -56,14 +56,16 @@ class InHand:
         return max(0, self.most - len(self._events))
 
     def wait_for_fewer(self, most: int, seconds: float) -> bool:
-        """The listener: sleep until there are fewer than ``most``. False where there are not after so many
-        seconds."""
+        """Sleep until fewer than ``most`` are counted. False if they are not after ``seconds``.
+
+        The listener calls this.
+        """
         if len(self._events) < most:
             return True
         with self._room:
             return self._room.wait_for(lambda: len(self._events) < most, seconds)
 
     def wait_for_room(self, seconds: float) -> bool:
-        """The listener: sleep until there is room. False where there is none after so many seconds."""
+        """Sleep until there is room. False if there is none after ``seconds``. The listener calls this."""
         with self._room:
             return self._room.wait_for(lambda: self.room() > 0, seconds)

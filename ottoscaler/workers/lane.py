@@ -1,5 +1,7 @@
-"""The events of one profile that have a worker to start, so ordered that the next is found without a look at
-all of them: a thousand in hand cost a start 0.5 ms otherwise."""
+"""The events of one profile that have a worker to start, in an order in which the next is found quickly.
+
+To look at every event would cost each start 0.5 ms with a thousand of them in hand.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +11,13 @@ from collections.abc import Callable, Iterator
 
 from ottoscaler.workers.run import EventRun
 
-SLACK = 64  # entries that are over, in one heap, before it is made anew
+SLACK = 64  # outdated entries that a heap may hold before it is made anew
 
-_Entry = tuple[int, tuple[int, ...], int, EventRun]  # priority (the highest first), place, arrival, event
+_Entry = tuple[int, tuple[int, ...], int, EventRun]  # priority (negated), place, arrival, event
 
 
 class _Order:
-    """A heap of events by priority, then by what ``place`` tells, which changes; ``None``: not in it."""
+    """A heap of events by priority, then by ``place``, which changes. A place of ``None`` means not in it."""
 
     def __init__(self, place: Callable[[EventRun], tuple[int, ...] | None]) -> None:
         self._place = place
@@ -27,7 +29,7 @@ class _Order:
         return bool(self._filed)
 
     def file(self, run: EventRun) -> None:
-        """After its place may have changed."""
+        """Update the event's entry. To be called after its place may have changed."""
         place, event_id = self._place(run), run.event.event_id
         if place is None:
             self._filed.pop(event_id, None)
@@ -42,7 +44,7 @@ class _Order:
         self._filed.pop(event_id, None)
 
     def first(self, may_start: Callable[[EventRun], bool]) -> EventRun | None:
-        """The first that may start. Those that may not are few: an event has a share of what begins."""
+        """The first event that may start. Few may not, since each has only a share of what begins."""
         aside: list[_Entry] = []
         found = None
         while self._heap and found is None:
@@ -61,7 +63,7 @@ class _Order:
 
 
 class Lane:
-    """Those events, by turn and by due retry. Its owner's lock guards it."""
+    """These events, ordered by turn and by due retry. The registry's lock guards it."""
 
     def __init__(self) -> None:
         self._orders = (_Order(lambda run: (run.turn,)), _Order(_due))
@@ -70,18 +72,21 @@ class Lane:
         return bool(self._orders[0])
 
     def file(self, run: EventRun) -> None:
-        """It has come, or its turn or its due retries have changed."""
+        """Add or update an event: it is new, or its turn or its due retries have changed."""
         for order in self._orders:
             order.file(run)
 
     def forget(self, event_id: str) -> None:
-        """It has nothing to start any more."""
+        """Remove an event that has no worker to start any more."""
         for order in self._orders:
             order.forget(event_id)
 
     def shortlist(self, may_start: Callable[[EventRun], bool]) -> Iterator[EventRun]:
-        """Of those that may start, of the highest priority: the one with the lowest turn, and the one whose
-        retry became due first. Whichever of all is next by ``turns.next_of``, it is among them."""
+        """The events among which ``turns.next_of`` finds the next one.
+
+        Of the events of the highest priority that may start, these are the one with the lowest turn and the
+        one whose retry became due first.
+        """
         for order in self._orders:
             found = order.first(may_start)
             if found is not None:

@@ -1,6 +1,7 @@
 """Keep the end of a worker's log, after the worker has ended and before its Pod is deleted.
 
-No log is worth a result: each try has a bound, there are four at most, and a failure ends as a line.
+A log must never cost a result. So there are four tries at most, each has a time limit, and a failure is only
+logged.
 """
 
 from __future__ import annotations
@@ -14,21 +15,24 @@ from ottoscaler.pods.view import WORKER
 from ottoscaler.telemetry.logs import flood
 from ottoscaler.workers.attempt import Attempt
 
-FIRST_TRY_SECONDS = 1.0  # for which the result waits at most, so that who sees it finds the log
-LAST_TRY_SECONDS = 5.0  # after the result is recorded; the Pod's delete waits
+FIRST_TRY_SECONDS = 1.0  # the result waits for it, so that whoever sees the result finds the log
+LAST_TRY_SECONDS = 5.0  # after the result is recorded; the Pod's delete waits for it
 
 
 class Try(Enum):
-    """Which of the tries it is."""
+    """When a try is made."""
 
-    BEFORE_GOING = "before the Pod is asked to go"  # it may be gone as soon as its container has ended
-    WHILE_GOING = "while the Pod is asked to go"  # its container may yet write something
+    BEFORE_GOING = "before the Pod is asked to go"  # the Pod may be gone as soon as its container has ended
+    WHILE_GOING = "while the Pod is asked to go"  # its container may still write something
     BEFORE_RESULT = "before the result"
     LAST = "after the result"
 
 
 def keep_log(a: Attempt, status: Status, which: Try) -> None:
-    """Keep the log of an attempt that ends so, where its event and the operator want it. Raises nothing."""
+    """Keep the log of an attempt that ends with ``status``, if its event or the operator wants it.
+
+    Raises nothing.
+    """
     if a.log_done or not _wanted(a, status):
         return
     if which is Try.WHILE_GOING:
@@ -48,14 +52,14 @@ def keep_log(a: Attempt, status: Status, which: Try) -> None:
             a.log_saved = True
         elif kept is None and last and not a.log_saved:
             a.log.info("log_lost", "its log cannot be kept: its Pod was gone")
-    except Exception as error:  # noqa: BLE001 - whatever it is, the worker's end goes on
+    except Exception as error:  # noqa: BLE001 - no error may hold up the worker's end
         if last and not a.log_saved:
             _tell_lost(a, error)
     a.log_done = a.log_done or last
 
 
 def keep_log_of_going(a: Attempt, is_cancelled: Callable[[], bool]) -> None:
-    """Its Pod has been asked to go, by a scale_down or somebody else: soon nothing of its log is there."""
+    """Keep the log of a Pod that a scale_down or somebody else is deleting: soon it cannot be read."""
     view = a.subscription.view
     if view is None or not view.deleting or a.log_of_going or not _wanted(a, Status.FAILED):
         return
@@ -71,7 +75,7 @@ def _wanted(a: Attempt, status: Status) -> bool:
 
 
 def _keep(a: Attempt, which: Try) -> int:
-    """How many bytes are kept; 0 where there is nothing."""
+    """Returns how many bytes of log are kept. 0 if the log is empty."""
     deps, rules = a.deps, a.deps.logs
     seconds = LAST_TRY_SECONDS if which is Try.LAST and a.waits else FIRST_TRY_SECONDS
     text = deps.pods.log(a.subscription.name, WORKER, rules.most_bytes, seconds)

@@ -1,4 +1,4 @@
-"""Second part: sleep until the shared watch, or a limit, says that there is something to do."""
+"""Second part of a worker's life: sleep until its Pod has ended, or a limit is reached."""
 
 from __future__ import annotations
 
@@ -13,17 +13,20 @@ from ottoscaler.workers.attempt import Attempt, seconds_between, seconds_since
 from ottoscaler.workers.gone_table import Gone, Sight, last_seen, look_up
 from ottoscaler.workers.logs import keep_log_of_going
 
-LONGEST_WAIT_SECONDS = 300.0  # a worker looks up at least so often, though nothing woke it
+LONGEST_WAIT_SECONDS = 300.0  # a worker checks its Pod at least this often, even if nothing woke it
 TROUBLE_LOOK_SECONDS = 1.0  # between two looks at a Pod whose grace is over and whose end is not due
-CLOCK_LOOK_SECONDS = 1.0  # between two looks at an adopted Pod while the API server's clock is not known
-UNSEEN_LOOK_SECONDS = 5.0  # between two looks at a Pod that the watch does not show, as it lost a label
+CLOCK_LOOK_SECONDS = 1.0  # between two looks at an adopted Pod while the API server's time is unknown
+UNSEEN_LOOK_SECONDS = 5.0  # between two looks at a Pod that lost a label, so that the watch does not show it
 
 _WAIT = Judgement(Verdict.WAIT)
 CANCELLED = Judgement(Verdict.FINISHED, Status.CANCELLED, Reason.CANCELLED)  # the ledger has the intent
 
 
 def monitor(a: Attempt) -> Judgement:
-    """Sleep until the shared watch, or a limit, says that there is something to do."""
+    """Sleep until the Pod has ended, is gone, or has reached a limit. Returns the judgement on it.
+
+    Raises Fenced, Stopping and KubernetesError.
+    """
     deps, subscription = a.deps, a.subscription
     subscription.wakes_at_start = _run_limit(a) < deps.limits.pending_timeout
     while True:
@@ -41,7 +44,7 @@ def monitor(a: Attempt) -> Judgement:
             elif view is None or view.ended:
                 return found
             elif _look_again(a) == view and judgement(a).verdict is found.verdict:
-                return found  # that answer told the time again, too
+                return found  # the limit holds by the newer time of that answer too
             continue
         a.check_ownership()
         if deps.abandon.is_set() or a.run.leaving:
@@ -50,9 +53,9 @@ def monitor(a: Attempt) -> Judgement:
 
 
 def is_gone(a: Attempt, *, cancelled: bool = False) -> bool:
-    """Whether the Pod is gone from the API, by the table of sights; asks the API server where that says so.
+    """Whether the Pod is gone from the API, by the table of sights. Asks the API server if the table says so.
 
-    ``cancelled``: an intent stands, so that no attempt follows it.
+    ``cancelled``: the ledger has an intent, so no attempt follows this one.
     """
     deps, subscription = a.deps, a.subscription
     gone = look_up(_sight(a), last_seen(subscription.view)).gone
@@ -80,7 +83,7 @@ def _sight(a: Attempt) -> Sight:
 
 
 def cancelled_elsewhere(a: Attempt) -> bool:
-    """Whether it is to be cancelled in another namespace, where a scale_down finds no Pod of it to delete."""
+    """Whether the worker is cancelled, and its Pod in another namespace, where no scale_down deletes it."""
     return a.deps.elsewhere and _is_cancelled(a)
 
 
@@ -105,13 +108,15 @@ def _get(a: Attempt) -> PodView | None:
 
 
 def until_next_look(a: Attempt, seconds: float) -> float:
-    """How long to sleep at most: less where nothing will wake the worker."""
+    """How many seconds to sleep at most. Fewer if the watch will not wake the worker."""
     return min(seconds, UNSEEN_LOOK_SECONDS) if a.subscription.looked_at else seconds
 
 
 def judgement(a: Attempt) -> Judgement:
-    """What the worker's own end asks for or, without one, the Pod as last seen. Never WAIT for one that is
-    gone."""
+    """The judgement on the end that the worker came to by itself, or else on the Pod as last seen.
+
+    It is never WAIT for a Pod that is gone.
+    """
     view, limits = a.subscription.end or a.subscription.view, a.deps.limits
     if a.subscription.gone:
         return vanished(view)
@@ -131,7 +136,7 @@ def judgement(a: Attempt) -> Judgement:
 
 
 def _tells_time(a: Attempt) -> bool:
-    """Whether times of this Pod can be compared now: an adopted one's only by the API server's clock."""
+    """Whether this Pod's times can be compared now. An adopted Pod's need the API server's clock."""
     return bool(a.created_at) or a.deps.pods.now() is not None
 
 
@@ -157,9 +162,12 @@ def _saw_running(a: Attempt, view: PodView) -> None:
 
 
 def _ran_before_adoption(a: Attempt, view: PodView, now: float) -> float:
-    """For how long an adopted worker has run, without comparing two machines' clocks: the API server's time
-    since the Pod was bound, less the node's own time from accepting the Pod to the worker's start."""
-    if not view.bound_at or not view.accepted_at:  # then for as long as it has run at least
+    """For how many seconds an adopted worker has run, without comparing the clocks of two machines.
+
+    It is the time since the Pod was bound, by the API server's clock, less the time from the Pod's acceptance
+    to the worker's start, by the node's clock.
+    """
+    if not view.bound_at or not view.accepted_at:  # then the least time that it must have run
         return max(0.0, _age(a, view) - a.deps.limits.pending_timeout)
     return max(0.0, seconds_since(view.bound_at, now) - seconds_between(view.accepted_at, view.started_at))
 
@@ -169,7 +177,7 @@ def _run_limit(a: Attempt) -> float:
 
 
 def _time_left(a: Attempt) -> float:
-    """Seconds until a limit has to be looked at, though nothing woke the worker."""
+    """Seconds until a limit must be checked, even if nothing wakes the worker."""
     view, subscription = a.subscription.view, a.subscription
     if view is None or view.deleting:
         return LONGEST_WAIT_SECONDS
@@ -187,7 +195,7 @@ def _time_left(a: Attempt) -> float:
 
 
 def _look_again(a: Attempt) -> PodView | None:
-    """Before a limit of ours ends a worker: ask the API server itself, as the watch may be behind."""
+    """Ask the API server for the Pod before a limit ends the worker, as the watch may be behind."""
     subscription = a.subscription
     before, view = subscription.view, _get(a)
     if view is None:

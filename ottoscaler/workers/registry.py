@@ -1,4 +1,4 @@
-"""The runs of this process and its slots. The only holder of its lock."""
+"""The runs of this process and its slots. Nothing else takes the registry's lock."""
 
 from __future__ import annotations
 
@@ -15,21 +15,20 @@ from ottoscaler.workers.retries import Retries
 from ottoscaler.workers.run import EventRun, Task
 from ottoscaler.workers.startable import Startable
 
-PAST_EVENTS = 2000  # that are remembered by their ids
+PAST_EVENTS = 2000  # whose ids are remembered
 
 
 class RunRegistry:
-    """Thread-safe; no call waits, raises or does input and output. ``slots`` is how many workers may hold one
-    at a time.
+    """Thread-safe. No call waits, raises, or does input or output. At most ``slots`` workers hold a slot.
 
-    The intake adds runs, and the dispatcher admits them and reserves slots. Pool threads give the slots back,
-    and the reconciler claims adopted workers without one. At most as many runs are here as ``in_hand`` lets
-    be read, as run and as wait for a retry, and those that were taken over.
+    The intake adds runs. The dispatcher admits them and reserves slots. Pool threads give the slots back. The
+    deleter's threads claim adopted workers that have no slot. The number of runs is bounded by what
+    ``in_hand`` lets be read, by the slots, by the retries that may wait, and by what is taken over.
     """
 
     def __init__(self, slots: int, in_hand: InHand) -> None:
         self.slots = slots
-        self.in_hand = in_hand  # told of the events of which some worker has not begun, or waits for a retry
+        self.in_hand = in_hand  # counts events of which a worker has not begun, or waits for a retry
         self._lock = threading.Lock()
         self._runs: dict[str, EventRun] = {}
         self._startable = Startable()
@@ -37,14 +36,16 @@ class RunRegistry:
         self._retries = Retries()
         self._busy = 0
         self._admitting = 0  # runs on their way from the intake to the dispatcher
-        self._beginning = Beginning()  # of the busy ones, those that are not under way yet
+        self._beginning = Beginning()  # tasks that have a slot but are not under way yet
         self._past: dict[str, None] = {}  # events that were here, the oldest first
 
     # --- events come and go
 
     def add(self, run: EventRun) -> bool:
-        """The intake: count it as in hand. False where the event is here already (its reply was lost, or it
-        was delivered again). Nothing of it starts before ``admit``."""
+        """Add an event and count it as in hand. No worker of it starts before ``admit``.
+
+        The intake calls this. False if the event is here already: a reply was lost, or it came again.
+        """
         event_id = run.event.event_id
         with self._lock:
             known = self._runs.get(event_id)
@@ -59,7 +60,7 @@ class RunRegistry:
             return True
 
     def admit(self, run: EventRun) -> None:
-        """The dispatcher: from now on its workers may start."""
+        """Let an event's workers start from now on. The dispatcher calls this."""
         with self._lock:
             self._admitting -= 1
             if run.dropped:
@@ -71,7 +72,7 @@ class RunRegistry:
             self._adoptions.file(run)
 
     def drop(self, run: EventRun) -> None:
-        """The event is another replica's now, or it has ended: forget it."""
+        """Forget an event that another replica owns now, or that has ended."""
         with self._lock:
             self._forget(run)
 
@@ -89,7 +90,7 @@ class RunRegistry:
                 del self._past[next(iter(self._past))]
 
     def _file(self, run: EventRun) -> None:
-        """Under the lock, after its tasks have changed."""
+        """Update what is known of a run. Called under the lock, after its tasks have changed."""
         event_id = run.event.event_id
         self._startable.file(run)
         if not run.fresh:
@@ -105,7 +106,7 @@ class RunRegistry:
             return event_id in self._runs
 
     def knew(self, event_id: str) -> bool:
-        """Whether the event is here, or was lately."""
+        """Whether the event is here, or was among the last ``PAST_EVENTS`` that were."""
         with self._lock:
             return event_id in self._runs or event_id in self._past
 
@@ -117,10 +118,10 @@ class RunRegistry:
     # --- what starts next
 
     def next_task(self, now: float, *, creating: bool = True) -> Task | None:
-        """Reserve a slot for the worker whose turn it is; ``None`` where none may start now. Without
-        ``creating``, only those that have begun already.
+        """Reserve a slot for the worker whose turn it is. ``None`` if none may start now.
 
-        The slot is held until ``ended``, and counts as beginning until ``under_way``.
+        Without ``creating``, only adopted workers may start. The slot is held until ``ended`` or
+        ``put_back``. The task counts as beginning until ``under_way``.
         """
         with self._lock:
             if self._busy >= self.slots or self._beginning.full:
@@ -141,21 +142,25 @@ class RunRegistry:
             return task
 
     def due_in(self, now: float) -> float | None:
-        """Seconds until the first retry is due; ``None`` where none waits."""
+        """Seconds until the first retry is due. ``None`` if none waits."""
         with self._lock:
             return self._retries.due_in(now)
 
     def under_way(self, task: Task) -> bool:
-        """A task has its Pod, or waits for something else than its turn to create one. True where the
-        dispatcher may be waiting for that."""
+        """Note that a task has its Pod, or waits for something other than its turn to create one.
+
+        True if the dispatcher may be waiting for that.
+        """
         with self._lock:
             worth = self._beginning.end(task)
             self._let_plan_go(task.run)
             return worth
 
     def ended(self, task: Task, *, again: Task | None = None, delay: float = 0.0, left: bool = False) -> bool:
-        """Give a task's slot back. ``again`` is to follow it in ``delay`` seconds; with ``left`` the worker
-        stays as it is, for the next replica. True where every slot was taken before."""
+        """Give a task's slot back. ``again`` follows it in ``delay`` seconds.
+
+        With ``left``, the worker is left as it is for the next replica. True if every slot was taken before.
+        """
         with self._lock:
             full = self._busy >= self.slots
             self._busy -= 1
@@ -163,7 +168,7 @@ class RunRegistry:
             return full
 
     def put_back(self, task: Task) -> None:
-        """Give a task's slot back, and have it wait again as if it had not been taken: it was not begun."""
+        """Give the slot of a task back that was not begun. The task waits again as before."""
         with self._lock:
             self._busy -= 1
             run = task.run
@@ -188,7 +193,10 @@ class RunRegistry:
             self._forget(run)
 
     def _let_plan_go(self, run: EventRun) -> None:
-        """Under the lock: no worker of it is about to be created. A retry builds the plan anew."""
+        """Drop the plan if no worker of the run is about to be created. A retry builds it anew.
+
+        To be called under the lock.
+        """
         if not (run.fresh or run.ready or self._beginning.any_of(run.event.event_id)):
             run.plan = None
 
@@ -200,7 +208,10 @@ class RunRegistry:
             return self._adoptions.tasks()
 
     def claim_adoptee(self, worker: WorkerId) -> Task | None:
-        """Take one of them without a slot, to be given back by ``adoptee_ended`` or ``return_adoptee``."""
+        """Take an adopted worker that waits for a slot, without a slot. ``None`` if it does not wait.
+
+        ``adoptee_ended`` or ``return_adoptee`` must follow.
+        """
         with self._lock:
             task = self._adoptions.take(worker)
             if task is not None:
@@ -208,7 +219,7 @@ class RunRegistry:
             return task
 
     def return_adoptee(self, task: Task) -> None:
-        """It goes on waiting for a slot."""
+        """Let a claimed worker wait for a slot again."""
         with self._lock:
             task.run.active.discard(task.index)
             if not task.run.dropped:
@@ -216,14 +227,14 @@ class RunRegistry:
                 self._adoptions.file(task.run)
 
     def adoptee_ended(self, task: Task, *, again: Task | None = None, delay: float = 0.0) -> None:
-        """It has ended without a slot."""
+        """Note that a claimed worker has ended. ``again`` follows it in ``delay`` seconds."""
         with self._lock:
             self._end(task, again, delay, left=False)
 
     # --- workers that have not begun
 
     def late(self, now: float, seconds: float) -> list[EventRun]:
-        """Events that were taken longer ago, have begun no worker and are not on offer."""
+        """Events taken more than ``seconds`` ago that have begun no worker and are not on offer."""
         with self._lock:
             return [
                 run
@@ -237,14 +248,17 @@ class RunRegistry:
             return [run for run in self._runs.values() if not run.has_pods]
 
     def withdraw_head_start(self, run: EventRun) -> bool:
-        """From now on its first worker begins as any other. True where it had begun and not started."""
+        """Let an event's first worker begin like any other from now on.
+
+        True if the ledger had begun it and it has not been started here.
+        """
         with self._lock:
             stood = run.head_start is not None and 0 in run.fresh
             run.head_start = None
             return stood
 
     def fresh(self, event_id: str | None = None) -> list[tuple[str, int]]:
-        """Workers that have not begun: all of an event, or without one the first of each."""
+        """Workers that have not begun: all of an event, or the first of every event if none is given."""
         with self._lock:
             if event_id is None:
                 return [(run.event.event_id, run.fresh[0]) for run in self._startable.runs() if run.fresh]
@@ -252,7 +266,7 @@ class RunRegistry:
             return [(event_id, index) for index in run.fresh] if run is not None else []
 
     def skip(self, event_id: str, indexes: set[int]) -> None:
-        """These need not begin any more: they ended without a Pod."""
+        """Forget workers of an event that ended without a Pod: they need not begin any more."""
         with self._lock:
             run = self._runs.get(event_id)
             if run is None:
@@ -271,19 +285,19 @@ class RunRegistry:
 
     @property
     def free(self) -> int:
-        """Slots that are not."""
+        """Slots that are free."""
         return self.slots - self._busy
 
     @property
     def idle(self) -> bool:
-        """Whether a worker that came now would be created at once."""
+        """Whether a worker that came now would start at once."""
         with self._lock:
             return not (self._busy or self._startable or self._adoptions or self._admitting)
 
     # --- ledgers that Redis has lost
 
     def lose(self, event_id: str) -> bool:
-        """Note that Redis has lost an event's ledger. True where this process can write it anew."""
+        """Note that Redis has lost an event's ledger. True if this process can write it anew."""
         with self._lock:
             run = self._runs.get(event_id)
             if run is not None:
@@ -291,12 +305,12 @@ class RunRegistry:
             return run is not None
 
     def lost(self, *, everything: bool) -> list[EventRun]:
-        """Runs whose ledger is to be written anew: all, or those that were lost."""
+        """Runs whose ledger must be written anew: those that Redis lost, or with ``everything`` all."""
         with self._lock:
             return [run for run in self._runs.values() if everything or run.lost]
 
     def rewritten(self, runs: Iterable[EventRun]) -> None:
-        """Their ledgers are there again."""
+        """Note that the ledgers of these runs have been written anew."""
         with self._lock:
             for run in runs:
                 run.lost = False

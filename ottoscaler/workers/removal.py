@@ -1,4 +1,4 @@
-"""How a worker's Pod goes: deleted when its end is durable, or asked to go and waited for until its end."""
+"""Two ways to end a worker's Pod: delete it once its result is durable, or delete it and wait for its end."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from ottoscaler.workers.attempt import Attempt
 from ottoscaler.workers.logs import Try, keep_log
 from ottoscaler.workers.monitor import LONGEST_WAIT_SECONDS, is_gone, until_next_look
 
-DELETE_TRIES = 5  # then the reconciler sweeps the Pod; its result stands
+DELETE_TRIES = 5  # then the sweep deletes the Pod; its result stands
 
 
 def note_unseen(a: Attempt) -> None:
-    """Before the end is durable: let the sweep find the Pod by its name, where its labels do not show it,
-    should this process not live to delete it."""
+    """Note in the ledger the name of a Pod that the watch may not show. Called before the result is durable.
+
+    If this process dies before it deletes the Pod, the sweep finds it by that name.
+    """
     uid = a.subscription.uid
     if not uid or a.noted_unseen or a.subscription.certain or a.deps.elsewhere or not a.may_be_lost:
         return
@@ -29,23 +31,26 @@ def note_unseen(a: Attempt) -> None:
 
 def _forget_unseen(a: Attempt) -> None:
     if a.noted_unseen:
-        with suppress(RedisError):  # the sweep looks, and finds that it has gone
+        with suppress(RedisError):  # otherwise the sweep looks, and finds that the Pod has gone
             a.deps.ledger.unseen.forget(a.subscription.name)
 
 
 def delete(a: Attempt, uid: str, *, kept_seconds: float = 0.0) -> None:
-    """Ask for the Pod to go, unless it is going, has gone, or is kept for a look at it."""
+    """Delete the Pod, unless it is being deleted, has gone, or is kept for ``kept_seconds`` after its end.
+
+    A delete that fails is logged, and the reconciler deletes the Pod later.
+    """
     deps, subscription = a.deps, a.subscription
     if not uid or subscription.certain:
         return
     view = subscription.view if subscription.view is not None and subscription.view.uid == uid else None
     if view is not None and view.deleting:
         return
-    if kept_seconds > 0 and view is not None and view.terminal:  # the sweep deletes it when they are over
+    if kept_seconds > 0 and view is not None and view.terminal:  # the sweep deletes it later
         return
     if view is not None and view.terminal:
         deps.metrics.pod_reaction.observe(time.monotonic() - subscription.seen_at)
-    tries = None if subscription.looked_at else DELETE_TRIES  # the reconciler sees no more than the watch
+    tries = None if subscription.looked_at else DELETE_TRIES  # the sweep may not see it
     try:
         deps.retrier.call("deleting a Pod", lambda: deps.pods.delete(subscription.name, uid), tries=tries)
         a.log.debug("pod_deleted", "the Pod was deleted")
@@ -60,10 +65,11 @@ def delete(a: Attempt, uid: str, *, kept_seconds: float = 0.0) -> None:
 def see_it_go(
     a: Attempt, over: Callable[[], bool], status: Status, left: Callable[[], float] = lambda: math.inf
 ) -> bool:
-    """Under a durable intent: ask the Pod to go, with its own grace, and wait until it is gone or ``over``.
+    """Delete the Pod with its own grace period, and wait until it is gone or ``over``. The intent is durable.
 
-    ``status`` is what its worker will be recorded with, for its log. False where ``left`` seconds were up
-    first. Raises NotYet where this thread may not wait, and Stopping where the next replica goes on.
+    ``status`` is what the worker will be recorded with; it decides whether the log is kept. False if ``left``
+    seconds were up first. Raises NotYet if this thread may not wait, Stopping if the next replica goes on,
+    and Fenced.
     """
     deps, subscription, asked = a.deps, a.subscription, False
     while not over():
@@ -76,7 +82,7 @@ def see_it_go(
         a.check_ownership()
         if deps.abandon.is_set() or a.run.leaving:
             raise Stopping("the worker whose Pod is to go is left to the next replica")
-        # One whose phase has ended would be removed at once, before its node has told of its containers.
+        # A terminal Pod would be removed at once, before its node has reported the end of its containers.
         if not asked and not (view is not None and (view.deleting or view.terminal)):
             asked = True
             keep_log(a, status, Try.BEFORE_GOING)

@@ -1,7 +1,7 @@
 """One scale_up in this process, and one attempt of one of its workers.
 
-The ledger is the truth; a run is what this replica remembers of an event, so that it can choose what to start
-next, and can write the ledger anew where Redis was emptied.
+The ledger is the truth. A run is what this replica remembers of an event, so that it can choose what to start
+next, and can write the ledger anew if Redis was emptied.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from ottoscaler.workers.head_start import HeadStart
 from ottoscaler.workers.turns import SUSPECT_FROM_STRIKES
 
 LONGEST_RETRY_SECONDS = 60.0  # the back-off of attempts doubles up to here
-MOST_TOLD_METADATA = 2048  # characters, kept for the log line of an event's end
-LEAST_PACKED_BYTES = 4096  # of a body: a smaller one is not worth its compression
+MOST_TOLD_METADATA = 2048  # characters that are kept for the log line of an event's end
+LEAST_PACKED_BYTES = 4096  # of a body: a smaller one is not worth compressing
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One attempt that a slot is wanted for. ``adopt``: the ledger says that it has begun already."""
+    """One attempt of a worker, which needs a slot. ``adopt``: the ledger says that it has begun already."""
 
     run: EventRun
     index: int
     attempt: int
     adopt: bool = False
-    uid: str = ""  # of an adopted Pod, where the ledger knows it
-    namespace: str = ""  # of an adopted Pod; empty for this replica's
-    former: str = ""  # namespace of the attempt before, likewise
+    uid: str = ""  # of an adopted Pod, if the ledger knows it
+    namespace: str = ""  # of an adopted Pod; empty for this replica's namespace
+    former: str = ""  # namespace of the earlier attempt's Pod, likewise
     avoid_node: str = ""
     head_start: HeadStart | None = None
-    errors: int = 0  # errors of our own in working on it
+    errors: int = 0  # internal errors in working on it
 
     @property
     def worker(self) -> WorkerId:
@@ -58,12 +58,12 @@ class _Packed:
 class EventRun:
     """One scale_up that this replica owns.
 
-    What is to be started, waits or is active is the registry's, under its lock. ``states`` is written by the
-    thread that works on an index, each its own entry; the flags once.
+    The registry's lock guards what is to be started, waits or is active. Each entry of ``states`` is written
+    only by the thread that works on that index. A flag is written once.
 
-    Hundreds of large events may wait for a retry or for their Pods' ends. So of what only new Pods need, a
-    run keeps the body alone, compressed while it waits: ``event`` lacks command, args, env and metadata, and
-    ``plan`` is held only while a worker may be created. ``planner`` builds it anew from the body.
+    Hundreds of large events may wait for a retry or for the ends of their Pods. So a run keeps what only new
+    Pods need in the body alone, which is compressed while the run waits. ``event`` lacks command, args, env
+    and metadata. ``plan`` is held only while a worker may be created; ``planner`` builds it anew.
     """
 
     def __init__(
@@ -83,22 +83,22 @@ class EventRun:
         self.epoch = record.epoch
         self.strikes = record.strikes
         self.taken_at = time.monotonic()
-        self.dropped = False  # fenced off: touch nothing of it any more
-        self.leaving = False  # a stop waits for none of its workers, as none of them runs
+        self.dropped = False  # another replica owns it, or it has ended: touch nothing of it any more
+        self.leaving = False  # its threads are to leave it to other replicas
         self.lost = False  # Redis has lost its ledger
         self.progressed = False
         self.begun = any(state.stage is not IndexStage.WAITING for state in record.indexes.values())
         self.offered = False
         self.told_latency = bool(record.indexes) or record.epoch > 1
         self.head_start = head_start  # of the task of index 0
-        self.turn = 0  # the number of its last turn, first that of its arrival
+        self.turn = 0  # the number of its last turn; at first, of its arrival
         self.fresh: deque[int] = deque(i for i in range(event.pod_count) if i not in record.indexes)
         self.adoptees: deque[Task] = deque()
         self.ready: deque[Task] = deque()  # retries whose time has come, and tasks to do again
-        self.due_turns: deque[int] = deque()  # of each of them, the number of the turn at which it was due
+        self.due_turns: deque[int] = deque()  # for each task in ready, the turn at which it was due
         self.waiting: dict[int, tuple[float, Task]] = {}  # index: (monotonic due time, task)
         self.active: set[int] = set()
-        self.states: dict[int, str] = {}  # index: its state as the ledger has it, for a reseed
+        self.states: dict[int, str] = {}  # index: its state in the ledger, for writing the ledger anew
         if head_start is not None:
             self.note_begun(0, 0)
         now_ms = time.time() * 1000
@@ -113,11 +113,11 @@ class EventRun:
         return zlib.decompress(body.data) if isinstance(body, _Packed) else body
 
     def record(self) -> Record:
-        """The event as it was taken, to be read again."""
+        """The event as it was taken, for reading it again."""
         return Record(self.event.event_id, self.epoch, self.strikes, self.body, count=self.event.pod_count)
 
     def planned(self) -> PodPlan:
-        """How to build its Pods now. Raises BadEvent with the sentence, where none can be built any more."""
+        """How to build its Pods now. Raises BadEvent, which says why, if none can be built any more."""
         if self._planner is not None:
             self.plan = plan = self._planner(self)
             return plan
@@ -131,7 +131,7 @@ class EventRun:
         elif state.stage is IndexStage.WAITING:
             self.note_waiting(index, state.attempt, state.due_ms, state.avoid_node)
             task = Task(self, index, state.attempt, avoid_node=state.avoid_node, former=state.namespace)
-            # Bounded, since Redis's clock and ours may differ by hours.
+            # It is bounded, since Redis's clock and ours may differ by hours.
             delay = min(max(0.0, (state.due_ms - now_ms) / 1000), LONGEST_RETRY_SECONDS)
             self.waiting[index] = (time.monotonic() + delay, task)
         else:
@@ -141,25 +141,25 @@ class EventRun:
             )
 
     def note_begun(self, index: int, attempt: int, uid: str = "") -> None:
-        """The index's attempt has begun, and its Pod has this UID where that is known."""
+        """Note that the index's attempt has begun, with the UID of its Pod if that is known."""
         self.states[index] = f"s:{attempt}:{uid}"
         if uid:
             self.progressed = True
 
     def note_not_begun(self, index: int, attempt: int) -> None:
-        """The index's attempt was taken back before a create of it was sent."""
+        """Note that the index's attempt was taken back before a create of it was sent."""
         if attempt:
             self.note_waiting(index, attempt, 0, "")
         else:
             self.states.pop(index, None)
 
     def note_waiting(self, index: int, attempt: int, due_ms: int, avoid_node: str) -> None:
-        """The index waits to be tried again, as this attempt."""
+        """Note that the index waits to be tried again, as this attempt."""
         self._pack()
         self.states[index] = f"w:{attempt}:{due_ms}:{avoid_node}"
 
     def note_done(self, index: int, attempt: int, status: str, uid: str) -> None:
-        """The index's result stands."""
+        """Note that the index's result is recorded."""
         self.states[index] = f"d:{attempt}:{status}:{uid}"
         self.progressed = True
 
@@ -170,17 +170,17 @@ class EventRun:
 
     @property
     def has_pods(self) -> bool:
-        """Whether some worker has a Pod that was noted and whose end was not."""
+        """Whether some worker has a Pod that was noted and whose end was not recorded."""
         return any(s.startswith("s:") and not s.endswith(":") for s in list(self.states.values()))
 
     @property
     def suspect(self) -> bool:
-        """Whether it may be what killed its owners: it has made no progress since."""
+        """Whether the event may have killed its owners: they died, and it has made no progress since."""
         return self.strikes >= SUSPECT_FROM_STRIKES and not self.progressed
 
     @property
     def retry_due(self) -> int | None:
-        """The number of the turn at which the first of its due retries was due."""
+        """The number of the turn at which its first due retry became due. ``None`` if none is due."""
         return self.due_turns[0] if self.due_turns else None
 
     @property
@@ -190,7 +190,7 @@ class EventRun:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing of it is running or waits to be run by this process."""
+        """Whether no worker of it runs, or waits to run, in this process."""
         return not (self.fresh or self.adoptees or self.ready or self.waiting or self.active)
 
 
@@ -198,6 +198,6 @@ Planner = Callable[[EventRun], PodPlan]
 
 
 def _told(event: ScaleUp) -> str | None:
-    """The metadata for a log line, a long one's first characters only."""
+    """The metadata for a log line. Only the first MOST_TOLD_METADATA characters are kept."""
     told = told_metadata(event.metadata)
     return told if told is None or len(told) <= MOST_TOLD_METADATA else told[: MOST_TOLD_METADATA - 3] + "..."

@@ -1,7 +1,7 @@
-"""Last part: make the end durable, then delete the Pod. Evidence before deletion, always in this order.
+"""Last part of a worker's life: make its end durable, then delete the Pod, always in this order.
 
-Also what an intent asks for, to cancel a worker or to end one that is over its time limit: delete with the
-Pod's own grace, wait until it has ended, record.
+It also carries out an intent to cancel a worker, or to end one that is over its time limit: it deletes the
+Pod with the Pod's own grace period, waits until the Pod has ended, and records the result.
 """
 
 from __future__ import annotations
@@ -21,16 +21,19 @@ from ottoscaler.workers.logs import Try, keep_log
 from ottoscaler.workers.removal import delete, note_unseen, see_it_go
 from ottoscaler.workers.run import LONGEST_RETRY_SECONDS
 
-USUAL_GRACE_SECONDS = 30  # of a Pod whose template names none, until it shows its own
-# Past its grace, for its node to tell how the container ended; then a worker over its time limit is recorded
-# without that, so that a lost node holds no slot for ever.
+USUAL_GRACE_SECONDS = 30  # Kubernetes' default, until the Pod shows its own grace period
+# How long after the grace period the node may take to report how the container ended. Then a worker over its
+# time limit is recorded without that report, so that a lost node does not hold a slot for ever.
 LAST_WORDS_SECONDS = 60.0
 FIRST_RETRY_SECONDS = 1.0  # doubled with each attempt, with jitter
 LONGEST_WHY = 200  # characters of a retry's reason that the ledger keeps for the status page
 
 
 def settle(a: Attempt, found: Judgement) -> Ended:
-    """Make the end durable, then delete the Pod."""
+    """Make the end durable, or plan a retry, then delete the Pod.
+
+    Raises Fenced, Stopping, NotYet (only where the thread may not wait), RedisError and KubernetesError.
+    """
     if found.reason is Reason.DEADLINE_EXCEEDED and _runs_on(a):
         return end_overtime(a)
     found = with_cause(a, found)
@@ -43,7 +46,7 @@ def settle(a: Attempt, found: Judgement) -> Ended:
 
 
 def _runs_on(a: Attempt) -> bool:
-    """Whether its container has started, and its end is not known yet."""
+    """Whether its container has started and is not known to have ended."""
     view = a.subscription.view
     return not a.subscription.gone and view is not None and view.started and view.exit_code is None
 
@@ -103,7 +106,7 @@ def _record(a: Attempt, outcome: Outcome, *, despite_intent: bool = False) -> En
 
 
 def out_of_sight(a: Attempt, why: str) -> Ended:
-    """Record a worker whose end nobody could see, also against an intent: its Pod has ended by now."""
+    """Record a worker whose end nobody could see as failed, even despite an intent: its Pod has ended."""
     outcome = Outcome(Status.FAILED, Reason.UNKNOWN, why, pod=a.subscription.name, finished_at=timestamp())
     return _record(a, outcome, despite_intent=True)
 
@@ -151,7 +154,7 @@ def _outcome(a: Attempt, found: Judgement) -> Outcome:
 
 
 def cancel_unborn(a: Attempt, intent: Intent) -> Ended:
-    """Cancelled before a Pod of ours was noted; a create may have got through all the same."""
+    """Cancel a worker of which no Pod was noted. A create may have made one all the same."""
     deps = a.deps
     try:
         view = deps.retrier.call("looking for a Pod", lambda: parse_pod(deps.pods.get(a.subscription.name)))
@@ -164,16 +167,16 @@ def cancel_unborn(a: Attempt, intent: Intent) -> Ended:
 
 
 def cancel(a: Attempt, intent: Intent) -> Ended:
-    """Delete with the Pod's own grace, wait until it has ended or gone, then record it.
+    """Delete the Pod with its own grace period, wait until it has ended or gone, then record the worker.
 
-    Cancelled, unless the worker had ended before anybody asked its Pod to go: the order in which the API
-    server shows the two tells that, since a kubelet's clock, Redis's and ours may be hours apart.
+    It is recorded as cancelled, unless it had ended before anybody deleted its Pod. The order in which the
+    API server shows the two decides that, since the kubelet's clock, Redis's and ours may be hours apart.
     """
     subscription = a.subscription
 
     def over() -> bool:
         view = subscription.view
-        # A finalizer may keep it for ever, but nothing of it runs any more.
+        # A finalizer may keep the Pod for ever, but nothing of it runs any more.
         return subscription.end is not None or (view is not None and view.terminal and view.deleting)
 
     see_it_go(a, over, Status.CANCELLED)
@@ -187,10 +190,11 @@ def cancel(a: Attempt, intent: Intent) -> Ended:
 
 
 def end_overtime(a: Attempt) -> Ended:
-    """A worker is over its time limit: make that intent durable, delete its Pod with its own grace, and
-    record it when its container has ended, with its last words; without them where its node is lost.
+    """End a worker that is over its time limit: make that intent durable, delete the Pod, record the result.
 
-    What the worker came to by itself, before anybody asked its Pod to go, stands.
+    The Pod has its own grace period. The worker is recorded when its container has ended, with the
+    termination message, or without one if its node is lost. A worker that ended by itself before anybody
+    deleted its Pod is recorded with that end.
     """
     deps, subscription = a.deps, a.subscription
     answer = deps.retrier.call(

@@ -1,7 +1,7 @@
-"""What a replica's heartbeat tells of it: in a few words always, of each worker's Pod while somebody looks.
+"""What a replica's heartbeat tells the status page: always a few words, and every Pod while the page is open.
 
-The ledger does not know whether a Pod runs, nor where. A worker's thread has no need to tell it; so the
-heartbeat does, in one text for all, and only while the status page is open.
+The ledger does not know whether a Pod runs, nor where. No worker's thread needs to write that. So the
+heartbeat tells it, in one text for all workers, and only while the status page is open.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any
 from ottoscaler.model import PodView
 from ottoscaler.telemetry.recent import Recent
 
-MOST_DETAILED = 1000  # workers told with node and times; of the others whether they run
-SHARE = 0.005  # of a core: where it takes longer, it is told less often
+MOST_DETAILED = 1000  # workers that are told with node and times; of the others, only whether they run
+SHARE = 0.005  # of a core: if the texts take more, they are made less often
 RUNNING, STARTING = "r", "s"
 KEEP, CLEAR = "", "-"
 
@@ -23,7 +23,7 @@ Json = dict[str, Any]
 
 
 class ReplicaDescription:
-    """What :class:`ottoscaler.ledger.lease.Description` promises. ``views`` are the Pods that workers of this
+    """Implements :class:`ottoscaler.ledger.lease.Description`. ``views`` gives the Pods that workers of this
     replica wait for."""
 
     def __init__(
@@ -36,7 +36,7 @@ class ReplicaDescription:
         self._due = 0.0
 
     def page(self, now: float, *, viewed: bool) -> tuple[str, str, str]:
-        """Recent, sights and details."""
+        """The texts for recent, sights and details. KEEP leaves what is there, CLEAR removes it."""
         recent = self._recent.text(now)
         if not viewed:
             stale, self._told, self._due = self._told, False, 0.0
@@ -51,8 +51,11 @@ class ReplicaDescription:
 
 
 def told(views: Iterable[PodView]) -> tuple[str, str]:
-    """The two texts. ``sights``: how many run, and per event its indexes in ranges, each with a letter
-    (``0-4r 5s``). ``details``: per event index, creation, start and node of each worker."""
+    """The texts ``sights`` and ``details``.
+
+    ``sights`` has how many workers run, and for each event its indexes in ranges, each with a letter
+    (``0-4r 5s``). ``details`` has for each event the index, creation, start and node of each worker.
+    """
     letters: dict[str, list[tuple[int, str]]] = {}
     details: dict[str, list[tuple[int, str, str, str]]] = {}
     running = detailed = 0

@@ -1,4 +1,4 @@
-"""The admitted events with a worker to start, and whose turn it is among them."""
+"""The admitted events that have a worker to start, and the choice of the next one."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from ottoscaler.workers.turns import RETRY_WAITS_TURNS, next_of
 
 
 class Startable:
-    """Numbers the turns. Its owner's lock guards it."""
+    """Numbers the turns. The registry's lock guards it."""
 
     def __init__(self) -> None:
         self._runs: dict[str, EventRun] = {}
         self._lanes: dict[str, Lane] = {}  # by profile, as a profile has a share of what begins
         self._suspects: dict[str, EventRun] = {}  # in no lane; they are few
         self._turn = 0  # turns given so far
-        self._went_ahead = False  # the last start was a retry ahead of its turn
+        self._went_ahead = False  # whether the last start was a retry ahead of its turn
 
     def __bool__(self) -> bool:
         return bool(self._runs)
 
     def enter(self, run: EventRun) -> None:
-        """The event has been admitted: it queues behind the present round."""
+        """Let an admitted event queue behind the present round."""
         self._turn += 1
         run.turn = self._turn
 
     def file(self, run: EventRun) -> None:
-        """After its tasks have changed."""
+        """Update an event's place. To be called after its tasks have changed."""
         event_id = run.event.event_id
         if not (run.fresh or run.ready):
             self.forget(event_id)
@@ -43,7 +43,7 @@ class Startable:
             self._lanes.setdefault(run.event.profile, Lane()).file(run)
 
     def forget(self, event_id: str) -> None:
-        """The event is not here any more; harmless where it never was."""
+        """Remove the event. Does nothing if it is not here."""
         run = self._runs.pop(event_id, None)
         self._suspects.pop(event_id, None)
         lane = self._lanes.get(run.event.profile) if run is not None else None
@@ -53,17 +53,20 @@ class Startable:
                 del self._lanes[run.event.profile]
 
     def runs(self) -> list[EventRun]:
-        """All of them."""
+        """All events that have a worker to start."""
         return list(self._runs.values())
 
     def due(self, task: Task) -> None:
-        """The task's time has come."""
+        """Add a retry that has become due."""
         task.run.ready.append(task)
         task.run.due_turns.append(self._turn)
         self.file(task.run)
 
     def next(self, beginning: Beginning, now: float) -> Task | None:
-        """Take the worker whose turn it is; ``None`` where none may start now. ``file`` its event then."""
+        """Take the worker whose turn it is. ``None`` if none may start now.
+
+        The caller must ``file`` its event.
+        """
         run = next_of(self._may_start(beginning, now), self._turn + 1, went_ahead=self._went_ahead)
         if run is None or (run.suspect and beginning.any_lately(now)):
             return None
@@ -79,7 +82,7 @@ class Startable:
         return task
 
     def put_back(self, task: Task) -> None:
-        """What was taken was not begun: it comes first again. ``file`` its event then."""
+        """Put a task that was not begun back in the first place. The caller must ``file`` its event."""
         run = task.run
         if task.attempt or task.adopt:
             run.ready.appendleft(task)
@@ -90,8 +93,10 @@ class Startable:
         run.begun = bool(run.states)
 
     def _may_start(self, beginning: Beginning, now: float) -> list[EventRun]:
-        """Those that may be next. A suspect starts one worker at a time, and nothing else starts while it
-        begins."""
+        """The events that may be next.
+
+        A suspect starts one worker at a time. No other worker starts while that one begins.
+        """
         if beginning.suspect_lately(now):
             return []
         for run in [run for run in self._suspects.values() if not run.suspect]:  # it has made progress

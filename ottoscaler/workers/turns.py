@@ -1,8 +1,8 @@
 """Whose turn it is among the events that have a worker to start. Pure.
 
-Turns are numbered: an event's arrival takes a number, and so does each start of a worker of it. The event
-with the lowest number is next, so that each has one start a round, whatever its size, and who arrives queues
-behind the present round.
+Turns are numbered. An event gets a number when it arrives, and a new one with each start of one of its
+workers. The event with the lowest number is next. So each event has one start in a round, whatever its size,
+and a new event queues behind the present round.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from collections.abc import Iterable
 from typing import Protocol, TypeVar
 
 SUSPECT_FROM_STRIKES = 2  # deaths of owners without progress
-RETRY_WAITS_TURNS = 30  # then a due retry goes ahead of its event's turn, at every second start at most
+RETRY_WAITS_TURNS = 30  # then a due retry may start before its event's turn, at most at every second start
 
 
 class Candidate(Protocol):
     """An event with a worker to start.
 
-    ``turn`` is the number of its last turn, ``retry_due`` the number at which the first of its due retries
-    became due. A ``suspect`` killed its owners and has made no progress since.
+    ``turn`` is the number of its last turn. ``retry_due`` is the number of the turn at which its first due
+    retry became due. The owners of a ``suspect`` died, and it has made no progress since.
     """
 
     @property
@@ -37,11 +37,11 @@ C = TypeVar("C", bound=Candidate)
 
 
 def next_of(candidates: Iterable[C], turn: int, *, went_ahead: bool) -> C | None:
-    """The event whose worker is next; its due retries come before its other workers.
+    """The event whose worker is next. Its due retries start before its other workers.
 
-    It is enough to hand in, of each priority, the one with the lowest turn, the one whose retry became due
-    first, and all suspects. ``turn`` is the number that it will get; ``went_ahead``: the last start was a
-    retry ahead of its turn.
+    Not every event need be a candidate. Of each priority, the event with the lowest turn, the one whose retry
+    became due first, and all suspects are enough. ``turn`` is the number that the chosen event will get.
+    ``went_ahead``: the last start was a retry ahead of its turn.
     """
     first: C | None = None
     late: C | None = None
@@ -64,7 +64,10 @@ def _due(candidate: Candidate) -> tuple[int, int]:
 
 
 def _fewest_strikes(chosen: C, candidates: Iterable[C]) -> C:
-    """The suspects take the blame in turn: an innocent one clears itself, and is not struck five times while
-    something else kills the process."""
+    """The suspect with the fewest strikes, so that suspects are tried in turn.
+
+    An innocent one then makes progress and is no suspect any more. Otherwise it could get five strikes while
+    another event kills the process.
+    """
     suspects = (c for c in candidates if c.suspect and c.priority == chosen.priority)
     return min(suspects, key=lambda c: (c.strikes, c.turn))

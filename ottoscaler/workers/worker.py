@@ -1,7 +1,7 @@
-"""One Pod's life: create, monitor, record, delete. One pool thread a worker, from creation to deletion.
+"""One Pod's life: create, monitor, record, delete. One pool thread has a worker from creation to deletion.
 
-The order is the promise: the ledger allows it, then the Pod is created; its result is durable, then the Pod
-is deleted. Whatever dies in between, the next replica finds the ledger and the Pod and goes on from there.
+The order is a promise. The Pod is created only after the ledger has allowed it, and deleted only after its
+result is durable. If the process dies in between, the next replica finds the ledger and the Pod, and goes on.
 """
 
 from __future__ import annotations
@@ -18,21 +18,22 @@ from ottoscaler.workers.monitor import CANCELLED, cancelled_elsewhere, is_gone, 
 from ottoscaler.workers.run import Task
 from ottoscaler.workers.settle import out_of_sight, settle
 
-BRIEF_TRIES = 3  # of a call in a thread that others wait for
+BRIEF_TRIES = 3  # of each call in a thread that others wait for
 
 
 class Workers:
-    """The worker's function. ``work`` runs in pool threads, ``settle_if_ended`` in the reconciler's, for
-    Pods that wait for a slot to be adopted."""
+    """Works on tasks. Pool threads call ``work`` and ``give_up``. The deleter's threads call
+    ``settle_if_ended``, for adopted workers that wait for a slot."""
 
     def __init__(self, deps: WorkerDeps) -> None:
         self._deps = deps
         self._brief = replace(deps, retrier=Retrier(deps.abandon, BRIEF_TRIES))
 
     def work(self, task: Task, under_way: Callable[[], None] = lambda: None) -> Ended:
-        """Run one attempt to its end. Raises Fenced (the event is another's), Stopping (left to the next).
+        """Run one attempt to its end.
 
-        ``under_way`` is called as soon as it no longer waits for its turn to be created.
+        ``under_way`` is called as soon as the attempt no longer waits for its turn to create its Pod. Raises
+        Fenced if another replica owns the event, and Stopping if the worker is left to the next replica.
         """
         subscription = self._deps.watcher.subscribe(self._deps.name(task))
         try:
@@ -46,10 +47,10 @@ class Workers:
             self._deps.watcher.unsubscribe(subscription)
 
     def settle_if_ended(self, task: Task) -> Ended | None:
-        """End an adopted worker whose Pod needs no more waiting; ``None`` where it still runs.
+        """Settle an adopted worker whose Pod has ended or reached a limit. ``None`` if it still runs.
 
-        Never waits for a Pod to go, and gives a call up after a few tries. Raises as :meth:`work`, NotYet,
-        RedisError and KubernetesError, upon which the caller comes again later.
+        It never waits for a Pod to go, and gives a call up after BRIEF_TRIES. Raises what :meth:`work`
+        raises, and NotYet, RedisError and KubernetesError: then the caller tries again later.
         """
         watcher = self._deps.watcher
         subscription = watcher.subscribe(self._deps.name(task))
@@ -60,7 +61,7 @@ class Workers:
             attempt = Attempt(self._brief.where(task), task, subscription, waits=False)
             if not task.uid:
                 if subscription.view is None or not attempt.is_ours(subscription.view):
-                    return None  # with a slot, it is looked for
+                    return None  # once it has a slot, its thread looks for the Pod
                 watcher.identify(subscription, subscription.view.uid)
             gone = is_gone(attempt)
             found = CANCELLED if not gone and cancelled_elsewhere(attempt) else judgement(attempt)
@@ -69,7 +70,10 @@ class Workers:
             watcher.unsubscribe(subscription)
 
     def give_up(self, task: Task, why: str) -> Ended:
-        """Record a worker as failed that Ottoscaler itself cannot carry on with, and delete its Pod."""
+        """Record as failed a worker on which Ottoscaler itself failed, and delete its Pod.
+
+        ``why`` becomes the result's message. Raises what :meth:`work` raises, RedisError and KubernetesError.
+        """
         watcher = self._deps.watcher
         subscription = watcher.subscribe(self._deps.name(task))
         try:
