@@ -1,4 +1,4 @@
-"""One replica: its parts started, and stopped in order. ``wiring`` makes them."""
+"""One replica: it starts the parts that ``wiring`` makes, and stops them in order."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ log = get_logger(__name__)
 
 
 class App:
-    """One replica. The main thread starts it and hurries it; the stop thread stops it."""
+    """One replica. The main thread calls ``start`` and ``leave_workers``; the stop thread calls ``stop``."""
 
     def __init__(self, settings: Settings, templates: Templates) -> None:
         self.settings = settings
@@ -31,8 +31,10 @@ class App:
         self._parts = Parts(settings, templates, self._phases, self._threads)
 
     def start(self) -> None:
-        """Start every thread. Those that read and create wait until the lease holds and the first list of
-        Pods is in."""
+        """Start every thread.
+
+        Threads that read events wait until this replica is registered and the first list of Pods has come.
+        """
         self._parts.http.start()
         self._parts.dispatcher.start()
         self._parts.scale_downs.start()
@@ -65,7 +67,7 @@ class App:
         os.kill(os.getpid(), signal.SIGTERM)
 
     def stop(self) -> None:
-        """The stop thread: hand everything over in order, against one deadline, then end the threads."""
+        """Hand everything over in order, within one deadline, then end the threads."""
         begun = time.monotonic()
         try:
             self._parts.shutdown.begin()
@@ -95,6 +97,6 @@ class App:
         flood.sweep(all_windows=True)
 
     def leave_workers(self) -> None:
-        """A second signal: hand over everything at once."""
+        """Hand over everything at once. A second signal causes this."""
         log.warning("hurrying", "second signal: running workers are left to the next replica")
         self._parts.shutdown.leave_workers()

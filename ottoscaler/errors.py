@@ -1,19 +1,20 @@
-"""Every error that crosses a border inside Ottoscaler.
+"""Every error that one module of Ottoscaler raises for another to catch.
 
-The type says what the caller may do: :class:`Unavailable` and its kin may be tried again,
-everything else may not. Third-party exceptions end in the two adapters, :mod:`ottoscaler.ledger.redis_client`
-and :mod:`ottoscaler.kube.client`, which raise these instead.
+The type says what the caller may do. :class:`ottoscaler.retry.Retrier` tries again after
+KubernetesUnavailable and after any RedisError but Fenced, and after no other error. The two adapters,
+:mod:`ottoscaler.ledger.redis_client` and :mod:`ottoscaler.kube.client`, turn third-party exceptions into
+these errors.
 """
 
 from __future__ import annotations
 
 
 class OttoscalerError(Exception):
-    """The root: catching it catches all that Ottoscaler raises on purpose."""
+    """The base class of every error that Ottoscaler raises on purpose."""
 
 
 class BadSettings(OttoscalerError):
-    """The environment holds wrong values; ``problems`` has one sentence for each of them."""
+    """The environment has invalid values. ``problems`` has one sentence for each."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__(" ".join(problems))
@@ -21,12 +22,14 @@ class BadSettings(OttoscalerError):
 
 
 class BadEvent(OttoscalerError):
-    """An event cannot be carried out as it stands; the text tells its producer what to change."""
+    """An event cannot be carried out as it is. The text tells its producer what to change."""
 
 
 class BadTemplate(OttoscalerError):
-    """Their directory or the default Pod template cannot be used; ``problems`` has one sentence each, with
-    file and field."""
+    """The template directory or the default Pod template cannot be used.
+
+    ``problems`` has one sentence for each problem, with file and field.
+    """
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("; ".join(problems))
@@ -34,19 +37,19 @@ class BadTemplate(OttoscalerError):
 
 
 class Stopping(OttoscalerError):
-    """The process is stopping, so a wait or a retry loop was given up. Not a failure."""
+    """The process is stopping, so a wait or a retry loop was given up. This is not a failure."""
 
 
 class Paused(OttoscalerError):
-    """The group is paused, so nothing is begun. Not a failure."""
+    """The group is paused, so nothing begins. This is not a failure."""
 
 
 class NotYet(OttoscalerError):
-    """A Pod has still to go, and the thread that looked at it does not wait. Look again later."""
+    """A Pod is not gone yet, and this thread must not wait for it. Look again later."""
 
 
 class LiveTwin(OttoscalerError):
-    """Another live process serves under the same consumer name (exit code 2)."""
+    """Another live process uses the same consumer name (exit code 2)."""
 
 
 # --- Redis
@@ -61,11 +64,11 @@ class RedisCluster(OttoscalerError):
 
 
 class RedisUnavailable(RedisError):
-    """Redis was not reached, or refuses for now (loading, read-only, out of memory): try again."""
+    """Redis was not reached, or refuses commands for now (loading, read-only, out of memory): try again."""
 
 
 class NotPermitted(RedisUnavailable):
-    """Redis answers, and its ACL does not let this user do this. The rights may be changed meanwhile."""
+    """Redis answers, but its ACL forbids this user the command. The ACL may be changed: try again."""
 
 
 class GroupMissing(RedisError):
@@ -77,7 +80,7 @@ class Fenced(RedisError):
 
 
 class Unregistered(RedisError):
-    """Redis has no entry for this replica: others took it for dead, or Redis was emptied. Enter again."""
+    """Redis has no entry for this replica: others took it for dead, or Redis was emptied. Register again."""
 
 
 class Wiped(RedisError):
@@ -97,8 +100,10 @@ class KubernetesError(OttoscalerError):
 
 
 class KubernetesUnavailable(KubernetesError):
-    """No answer, 429, 5xx or 401: try again, not before ``retry_after`` seconds. ``unsent``: the request
-    never reached the server, or was turned away before it could take effect."""
+    """No answer, 429, 5xx or 401: try again, not before ``retry_after`` seconds.
+
+    ``unsent``: the request never reached the server, or was refused before it could take effect.
+    """
 
     def __init__(
         self,
@@ -115,8 +120,10 @@ class KubernetesUnavailable(KubernetesError):
 
 
 class UnusableAnswer(KubernetesUnavailable):
-    """What came is not Kubernetes' (a proxy's page, an empty or garbled body), so it is no verdict on
-    anything: try again. The request may have taken effect all the same."""
+    """The answer is not from Kubernetes (a proxy's page, an empty or garbled body), so it proves nothing.
+
+    Try again. The request may have taken effect all the same.
+    """
 
 
 class NoRight(KubernetesError):
@@ -128,11 +135,11 @@ class PodExists(KubernetesError):
 
 
 class PodGone(KubernetesError):
-    """404, or a UID precondition that no longer holds: that very Pod is not there any more."""
+    """404, or a UID precondition that no longer holds: this very Pod does not exist any more."""
 
 
 class RefusedForNow(KubernetesUnavailable):
-    """The API server refuses what may pass in seconds: wait and try again, up to the pending timeout."""
+    """The API server refuses a create for a cause that may pass: try again, up to the pending timeout."""
 
 
 class QuotaExceeded(RefusedForNow):

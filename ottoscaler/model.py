@@ -1,4 +1,4 @@
-"""The data that the stages hand to each other. All of it is frozen; nothing here does input or output."""
+"""The data that the stages hand to each other. All of it is frozen, and nothing here does input or output."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import Any, Literal
 
 @dataclass(frozen=True, slots=True)
 class ScaleUp:
-    """Run ``pod_count`` workers. ``None`` means that the event does not say, so the default holds."""
+    """Run ``pod_count`` workers. A field that is ``None`` is not in the event, so the default holds."""
 
     event_id: str
     task_id: str
     pod_count: int
     image: str | None = None
-    # These three may hold what their producer would not want in a traceback.
+    # These three may hold secrets, so they are kept out of tracebacks.
     command: tuple[str, ...] | None = field(default=None, repr=False)
     args: tuple[str, ...] | None = field(default=None, repr=False)
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -40,7 +40,7 @@ class ScaleUp:
 
 @dataclass(frozen=True, slots=True)
 class ScaleDown:
-    """Take workers away: of ``task_id``, or ``pod_count`` of any, or ``pod_count`` of ``task_id``."""
+    """Cancel workers: all of ``task_id``, or ``pod_count`` of any task, or ``pod_count`` of ``task_id``."""
 
     event_id: str
     task_id: str | None = None
@@ -81,10 +81,10 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PodView:
-    """What Ottoscaler keeps of a Pod: a few words, instead of the 5 kB that the API server sends.
+    """What Ottoscaler keeps of a Pod: a few fields, instead of the 5 kB that the API server sends.
 
-    Times are the API server's own strings, empty where there is none. ``worker`` is ``None`` for a
-    Pod whose labels do not name an event, an index and an attempt.
+    Times are the strings that the API server sends, empty if there is none. ``worker`` is ``None`` for a Pod
+    whose labels do not name an event, an index and an attempt.
     """
 
     name: str
@@ -94,15 +94,15 @@ class PodView:
     instance: str
     installation: str
     task_id: str
-    metadata: str  # the annotation: a JSON object; of a long one only its length
+    metadata: str  # the annotation: a JSON object; only its length if it is long
     phase: Phase
     deleting: bool  # it has a deletionTimestamp
-    grace_seconds: int  # given to it as it was asked to go: 0 where it had ended by then, or was not asked
+    grace_seconds: int  # of its delete: 0 if it had ended by then, or is not being deleted
     node: str
     created_at: str  # by the API server's clock
     bound_at: str  # to its node, by the API server's clock
-    accepted_at: str  # by its kubelet, by the node's clock, as the next two
-    started_at: str  # the worker container's start, else empty
+    accepted_at: str  # by its kubelet; this time and the next two are by the node's clock
+    started_at: str  # the worker container's start, or empty
     finished_at: str
     exit_code: int | None
     pod_reason: str  # status.reason, such as Evicted, DeadlineExceeded, NodeLost
@@ -111,32 +111,32 @@ class PodView:
     container_message: str  # the termination message
     waiting_reason: str  # such as ImagePullBackOff, from the worker or any other container that waits
     waiting_message: str
-    unschedulable: str  # the scheduler's sentence, else empty
-    disruption: str  # the DisruptionTarget condition's reason, else empty
+    unschedulable: str  # the scheduler's message, or empty
+    disruption: str  # the DisruptionTarget condition's reason, or empty
     disruption_message: str
-    managed: bool = True  # by its labels, so that a watch on ours shows it
+    managed: bool = True  # its labels say that it is ours, so our watch shows it
     owner: str = ""  # the incarnation that created it, by its label
-    gated: bool = False  # it was created with our scheduling gate, and shows one
-    annotated: str = ""  # its installation once more, where no rewriting of labels reaches it
+    gated: bool = False  # it was created with our scheduling gate, and still has one
+    annotated: str = ""  # its installation again, in an annotation: labels may be rewritten
 
     @property
     def terminal(self) -> bool:
-        """Whether no container of it will ever run again."""
+        """Whether none of its containers will ever run again."""
         return self.phase in (Phase.SUCCEEDED, Phase.FAILED)
 
     @property
     def given_grace(self) -> bool:
-        """Whether it had not ended when it was asked to go."""
+        """Whether it had not ended when its delete was asked for."""
         return self.grace_seconds > 0
 
     @property
     def ended(self) -> bool:
-        """Whether the worker's container will never run again, whatever else of the Pod does."""
+        """Whether the worker's container will never run again, even if other containers of the Pod do."""
         return self.terminal or self.exit_code is not None
 
     @property
     def ended_by_itself(self) -> bool:
-        """Whether it shows an end that nobody's delete and no disruption of a running Pod can explain."""
+        """Whether it has ended, and neither a delete nor a disruption of the running Pod can be the cause."""
         return not self.deleting and (self.terminal or (self.exit_code is not None and not self.disruption))
 
     @property
@@ -145,7 +145,7 @@ class PodView:
 
     @property
     def running(self) -> bool:
-        """Whether its worker runs: the phase alone is Pending too while a sidecar beside it cannot start."""
+        """Whether its worker runs. The phase is not enough: it stays Pending while a sidecar cannot start."""
         return not self.ended and (self.started or self.phase is Phase.RUNNING)
 
     @property
@@ -164,10 +164,10 @@ class PodView:
 
 
 class KeepLogs(StrEnum):
-    """Whose logs are kept after their Pods; each keeps what the ones before it do."""
+    """Which workers' logs are kept after their Pods. Each value keeps what the values before it keep."""
 
     OFF = "off"
-    FAILED = "failed"  # of failed attempts, also those that are tried again
+    FAILED = "failed"  # of failed attempts, including those that are tried again
     ALL = "all"
 
     @property
@@ -182,7 +182,7 @@ class Status(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     PARTIAL = "partial"
-    DUPLICATE = "duplicate"  # an earlier event bore its dedup_key, so it ran nothing
+    DUPLICATE = "duplicate"  # an earlier event had its dedup_key, so it ran nothing
 
     @property
     def words(self) -> str:
@@ -195,7 +195,7 @@ class Status(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a worker ended so: the closed list that the results stream promises."""
+    """Why a worker ended with its status. The results stream promises that this list is complete."""
 
     COMPLETED = "Completed"
     ERROR = "Error"
@@ -223,12 +223,12 @@ class Verdict(StrEnum):
 
     WAIT = "wait"  # nothing yet
     FINISHED = "finished"  # record it, whatever its status
-    RETRY = "retry"  # an infrastructure failure: a new attempt, where one is left
+    RETRY = "retry"  # an infrastructure failure: a new attempt, if one is left
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A verdict with its grounds. ``status`` and ``reason`` hold also for a retry that is not left."""
+    """A verdict and its reason. With RETRY, ``status`` and ``reason`` are recorded if no attempt is left."""
 
     verdict: Verdict
     status: Status = Status.SUCCEEDED
@@ -240,7 +240,7 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A finished worker, as the results stream will tell it."""
+    """How a worker ended, as the results stream tells it."""
 
     status: Status
     reason: Reason

@@ -1,6 +1,6 @@
-"""Trying again, with tenacity: the one place that says how long and how often.
+"""Tries calls again, with tenacity. Only this module says how long and how often.
 
-Only errors whose type says so are tried again. Waits end early on the stop event.
+The type of an error says whether the call is tried again. The stop event ends a wait early.
 """
 
 from __future__ import annotations
@@ -17,30 +17,37 @@ from ottoscaler.telemetry.logs import flood
 T = TypeVar("T")
 
 FIRST_PAUSE_SECONDS = 0.05
-LONGEST_PAUSE_SECONDS = 3.0  # so that work goes on within 5 s of Redis's or Kubernetes's return
+LONGEST_PAUSE_SECONDS = 3.0  # so that work goes on within 5 s after Redis or Kubernetes is back
 
 
 def _may_try_again(error: BaseException) -> bool:
     if isinstance(error, Fenced):
         return False
-    # A Redis error that is no Unavailable (a key of a wrong type, say) needs an operator, but giving a
-    # worker up for it would lose its result, so it is asked again until that is mended.
+    # A RedisError that is no RedisUnavailable (a key of a wrong type, say) needs an operator. Giving a worker
+    # up for it would lose its result, so the call is tried again until the operator has repaired that.
     return isinstance(error, (RedisError, KubernetesUnavailable))
 
 
 class Retrier:
-    """Repeats a call until it succeeds, fails for good, or the process stops waiting. Thread-safe."""
+    """Repeats a call until it succeeds, fails for good, or ``stop`` is set. Thread-safe.
+
+    With ``tries``, each call is tried at most so often.
+    """
 
     def __init__(self, stop: threading.Event, tries: int | None = None) -> None:
         self.stop = stop
-        self._tries = tries  # unless a call says otherwise
+        self._tries = tries  # of each call that names no other number; ``None`` for no limit
 
     def call(self, what: str, attempt: Callable[[], T], *, tries: int | None = None) -> T:
-        """The call's result. Raises Stopping once the stop event is set; after ``tries``, its last error."""
+        """The result of ``attempt``. ``what`` names it in log lines. May wait between tries.
+
+        Raises Stopping if ``attempt`` fails once ``stop`` is set, the last error after ``tries``, and at once
+        any error that must not be tried again.
+        """
         tries = tries or self._tries
 
         try:
-            return attempt()  # nearly always all there is to do, at a tenth of tenacity's price
+            return attempt()  # nearly always enough, and ten times as fast as with tenacity
         except Exception as error:
             if not _may_try_again(error):
                 raise

@@ -1,6 +1,6 @@
-"""What the tables share that hold a decision as data: failures, refusals, leftover Pods, sights, names.
+"""What the decision tables share: those of failures, refusals, leftover Pods, sights and names.
 
-Their rows are read in order, and the first that fits decides. The docs show them row for row.
+The rows of a table are tried in order, and the first that fits decides. The docs show every row.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ T = TypeVar("T")
 
 
 def fits(accepted: tuple[T, ...], value: T) -> bool:
-    """Whether a cell of a row accepts the value: an empty one accepts every value. Any thread; pure."""
+    """Whether a cell of a row accepts the value. An empty cell accepts every value. Any thread; pure."""
     return not accepted or value in accepted
 
 
 def any_of(accepted: Iterable[StrEnum]) -> str:
-    """How the docs say such a cell."""
+    """How the docs write such a cell."""
     return "; or ".join(accepted) or "any"
 
 

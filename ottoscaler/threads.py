@@ -1,4 +1,4 @@
-"""The service's long-lived threads: what their loops have in common, and that none dies unnoticed."""
+"""The service's long-lived threads: their common loop, and a guard that notices when one dies."""
 
 from __future__ import annotations
 
@@ -14,17 +14,20 @@ from ottoscaler.telemetry.logs import get_logger
 
 log = get_logger(__name__)
 
-PARTS_SECONDS = 10.0  # for threads to end, past the grace period
-FIRST_PAUSE_SECONDS = 0.1  # after an error that passes; doubled with each one that follows
+PARTS_SECONDS = 10.0  # how long threads may take to end after the grace period
+FIRST_PAUSE_SECONDS = 0.1  # after an error that may pass; doubled after each further one
 LONGEST_PAUSE_SECONDS = 2.0
-READY_LOOK_SECONDS = 0.1  # between two looks at the stop event, while a loop waits for what it needs
+READY_LOOK_SECONDS = 0.1  # between two checks of the stop event, while a loop waits for what it needs
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """What a loop is given: the event that ends it, and how it says that it gets on (never waits)."""
+    """What a loop is given: ``stop`` ends it, and it calls ``progress`` to show that it is alive.
+
+    ``progress`` never waits.
+    """
 
     stop: threading.Event
     progress: Callable[[], None]
@@ -33,8 +36,8 @@ class Control:
 class Loop:
     """A long-lived thread's work: wait until there may be something to do, then do one step.
 
-    ``run`` is the thread's; tests call ``step``. An error of the types in ``passing`` ends the step only: it
-    is told, and the loop pauses. Any other error ends the thread, and with it the process.
+    The thread calls ``run``; tests call ``step``. An error of a type in ``passing`` ends only the step: it is
+    logged, and the loop pauses. Any other error ends the thread, and with it the process.
     """
 
     passing: ClassVar[tuple[type[Exception], ...]] = ()
@@ -65,7 +68,7 @@ class Loop:
                 pause = self.first_pause
 
     def run_after(self, *events: threading.Event) -> None:
-        """As ``run``, once the events are set."""
+        """Wait until all the events are set, then do as ``run``."""
         for event in events:
             while not event.wait(READY_LOOK_SECONDS):
                 self._progress()
@@ -74,47 +77,53 @@ class Loop:
         self.run()
 
     def wait(self) -> None:
-        """Sleep until there may be something to do, some seconds at most; at once where the step waits."""
+        """Sleep until there may be something to do, a few seconds at most.
+
+        Return at once if ``step`` itself waits.
+        """
 
     def step(self, now: float) -> None:
-        """One round. ``now`` is by ``clock``."""
+        """Do one round. ``now`` is the time by ``clock``."""
         raise NotImplementedError
 
     def clock(self) -> float:
-        """Seconds, for ``step``."""
+        """The time in seconds that ``step`` is given; monotonic unless overridden."""
         return time.monotonic()
 
     def failed(self, error: Exception) -> None:
-        """Tell an error of the types in ``passing``."""
+        """Log an error of a type in ``passing``."""
 
     def pause(self, seconds: float) -> float:
-        """How long to pause after an error, where the back-off has come to so many seconds."""
+        """How many seconds to pause after an error. ``seconds`` is what the back-off has come to."""
         return seconds
 
 
 class Mailbox(Generic[T]):
-    """What other threads leave for one thread: the oldest falls out above ``most``. Never waits to put."""
+    """Items that other threads leave for one reader. Above ``most`` items the oldest is dropped.
+
+    ``put`` never waits.
+    """
 
     def __init__(self, most: int) -> None:
         self._items: deque[T] = deque(maxlen=most)
         self._woken = threading.Event()
 
     def put(self, item: T) -> None:
-        """Any thread: leave something, and wake the reader."""
+        """Leave an item and wake the reader. Any thread."""
         self._items.append(item)
         self._woken.set()
 
     def wake(self) -> None:
-        """Any thread: end the reader's wait."""
+        """End the reader's wait. Any thread."""
         self._woken.set()
 
     def wait(self, seconds: float) -> None:
-        """The reader: sleep until something was left, ``wake``, or so many seconds."""
+        """Sleep until an item was left or ``wake`` was called, ``seconds`` at most. The reader calls this."""
         self._woken.wait(seconds)
         self._woken.clear()
 
     def take(self) -> T | None:
-        """The reader: the oldest, or ``None``."""
+        """Take the oldest item, or ``None`` if there is none. The reader calls this."""
         try:
             return self._items.popleft()
         except IndexError:
@@ -122,8 +131,10 @@ class Mailbox(Generic[T]):
 
 
 class Threads:
-    """Starts threads and waits for them. ``died`` is called, on the thread itself, with the exit code
-    that its death means: 2 for a start that may not go on, else 1.
+    """Starts threads and waits for them.
+
+    If a thread dies, it calls ``died`` itself, with the exit code for the process: 2 if the process must not
+    start again as it is configured, otherwise 1.
     """
 
     def __init__(self, died: Callable[[int], None]) -> None:
@@ -131,7 +142,7 @@ class Threads:
         self._threads: dict[str, threading.Thread] = {}
 
     def start(self, name: str, run: Callable[[], None]) -> None:
-        """Run ``run`` on a new thread of that name; the main thread's, once a name."""
+        """Run ``run`` on a new thread of that name. The main thread calls this, once for each name."""
         thread = threading.Thread(target=lambda: self._guard(name, run), name=name, daemon=True)
         self._threads[name] = thread
         thread.start()
@@ -147,12 +158,12 @@ class Threads:
         except RedisCluster as error:
             log.error("redis_cluster", str(error))
             self._died(2)
-        except BaseException as error:  # noqa: BLE001 - a thread that dies takes the process down
+        except BaseException as error:  # noqa: BLE001 - a thread that dies ends the process
             log.error("thread_died", f"the {name} thread died: {error}", exc=error)
             self._died(1)
 
     def join(self, *names: str, seconds: float = PARTS_SECONDS) -> list[str]:
-        """Wait until those threads have ended, ``seconds`` in all at most. Returns who still runs."""
+        """Wait until these threads have ended, ``seconds`` in all at most. Returns those that still run."""
         deadline = time.monotonic() + seconds
         running = []
         for name in names:

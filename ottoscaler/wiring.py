@@ -1,4 +1,4 @@
-"""The only place where the parts are made and joined, each after those that it is given.
+"""The only place where the parts are made and joined. Each is made after the parts that it needs.
 
 Redis stream                                                             Kubernetes
     |                                                                        ^
@@ -70,12 +70,12 @@ from ottoscaler.workers.registry import RunRegistry
 from ottoscaler.workers.sights import ReplicaDescription
 from ottoscaler.workers.worker import Workers
 
-READ_ANSWER_SECONDS = 3.0  # past the listener's block
+READ_ANSWER_SECONDS = 3.0  # beyond the time for which the listener's read may block
 UNCLAIMED_AT_ONCE = 10_000  # Pods remembered between two of the reconciler's steps; the sweep finds the rest
 
 
 class Parts:
-    """Every part of one replica, made and not started. ``App`` starts and stops them."""
+    """Makes every part of one replica and starts none. ``App`` starts and stops them."""
 
     def __init__(self, settings: Settings, templates: Templates, phases: Phases, threads: Threads) -> None:
         self.settings = settings
@@ -119,7 +119,7 @@ class Parts:
         self.metrics.kube_request.observe(seconds, verb, str(code) if code else "none")
 
     def _make_state(self) -> None:
-        """What every stage looks at: the runs, the ledger, the lease and the one watch."""
+        """Make what every stage uses: the runs, the ledger, the lease and the one watch."""
         s = self.settings
         self._in_hand = InHand(s.max_events_in_hand, s.max_events_waiting)
         self.registry = RunRegistry(s.max_workers, self._in_hand)
@@ -154,7 +154,7 @@ class Parts:
         )
 
     def _pause_changed(self, on: bool) -> None:
-        """At once: an open read would take what comes for as long as it blocks."""
+        """End an open read at once: while it blocks, it would still take new events."""
         if on:
             self._reader.unblock(self._lease_redis)
         self._inbox.wake()
@@ -203,7 +203,7 @@ class Parts:
         self._head_starts = HeadStarts(self.registry, self.lease, self._ledger)
 
     def _make_templates(self, first: Templates) -> None:
-        """What Pods are made from, and who follows its changes where there are files to change."""
+        """Make the templates of Pods, and the thread that watches their files if there are any."""
         s = self.settings
         self.template_watch: TemplateWatch | None = None
         directory = TemplateDirectory(s.templates_dir or "", s.agent_image, s.namespace)
@@ -212,7 +212,7 @@ class Parts:
             self.template_watch = TemplateWatch(self._templates, self._control("templates"))
 
     def _make_stages(self) -> None:
-        """An event's way, from its end to its beginning."""
+        """Make the stages that an event passes, the last one first."""
         s = self.settings
         self.scale_downs = ScaleDowns(
             self._ledger,
@@ -264,7 +264,7 @@ class Parts:
         )
 
     def _make_takeover(self) -> None:
-        """Who takes over what the dead, the full and the stopped left."""
+        """Make the part that takes over events of replicas that are dead, full or stopped."""
         self.takeover = Takeover(
             self._surveys,
             self._ledger,
@@ -277,7 +277,7 @@ class Parts:
         )
 
     def _make_reconciler(self) -> None:
-        """Who sees to what no stage waits for: adoptees without a slot, leftover Pods, Redis's upkeep."""
+        """Make the part for adopted workers without a slot, leftover Pods and Redis's upkeep."""
         s = self.settings
         adoptees = Adoptees(self.registry, self._workers, self._leaving, self._inbox)
         self.reconciler = Reconciler(
@@ -317,7 +317,7 @@ class Parts:
         )
 
     def _make_shutdown(self) -> None:
-        """Who hands over at a stop."""
+        """Make the part that stops the others in order and hands the events over."""
         self.shutdown = Shutdown(
             self._phases,
             self._threads,
