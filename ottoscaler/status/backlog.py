@@ -19,7 +19,7 @@ def redis_ms(redis: RedisClient) -> int:
 
 
 def last_delivered(redis: RedisClient) -> str:
-    """The id up to which the group has read the stream; '' where there is no group."""
+    """The id up to which the group has read the stream; '' if there is no group."""
     try:
         groups = redis.command("XINFO", "GROUPS", redis.stream)
     except RedisError as error:
@@ -52,7 +52,7 @@ def backlog(redis: RedisClient, settings: Settings, now_ms: int) -> Json:
     for flat in groups:
         known = dict(zip(map(_text, flat[::2]), flat[1::2], strict=True))
         if _text(known["name"]) == group:
-            # Redis 6.2 does not count it, and later ones not after entries were deleted.
+            # Redis 6.2 does not count it. Later versions do not know it after entries were deleted.
             told["lag"] = known.get("lag")
             told["pending"] = int(known["pending"])
             told["oldest_pending"] = _oldest_pending(redis, settings, now_ms)

@@ -1,4 +1,4 @@
-"""Where each worker's Pod stands, as its replica tells it while somebody looks (workers/sights.py)."""
+"""The stage of each worker's Pod. Replicas report it while somebody views the page (workers/sights.py)."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-UNTOLD = "p"  # the ledger knows of a Pod, not whether it runs
+UNTOLD = "p"  # the ledger knows that there is a Pod, but not whether it runs
 _RANGE = re.compile(r"(\d+)(?:-(\d+))?([sre])")
 
 Json = dict[str, Any]
 
 
 class PodsSeen:
-    """The sights of all replicas together. ``running`` is ``None`` where none tells."""
+    """The sights of all replicas together. ``running`` is ``None`` if no replica reports any."""
 
     def __init__(self, sights: Iterable[Json]) -> None:
         self.running: int | None = None
@@ -32,7 +32,7 @@ class PodsSeen:
 
 
 def merged(cells: str, ranges: str) -> str:
-    """The ledger's letters with the replicas' for each index of which the ledger knows that it has a Pod."""
+    """The ledger's letters, replaced by the replicas' letters for the indexes that have a Pod."""
     if not ranges or not cells:
         return cells
     parts, done = [], 0

@@ -18,7 +18,7 @@ PAGE = 500  # dead letters in one answer of Redis; each may hold OTTO_MAX_EVENT_
 
 
 def letter_of(entry: Entry) -> DeadLetter:
-    """Read an entry that may have been cut: its last field says of how many bytes."""
+    """Read an entry that may have been cut. If it was, its last field says how many bytes it had."""
     letter = DeadLetter.of(entry)
     if not entry.cut_bytes:
         return letter
@@ -34,7 +34,7 @@ class DeadLetters:
         self._name = settings.redis_dead_stream
 
     def newest(self, count: int) -> list[DeadLetter]:
-        """At most so many, the newest first."""
+        """The newest dead letters, the newest first, as many as asked for."""
         found: list[DeadLetter] = []
         behind = "+"
         while len(found) < count:
@@ -46,14 +46,16 @@ class DeadLetters:
         return found
 
     def newest_cut(self, count: int) -> list[DeadLetter]:
-        """As :meth:`newest`, for who runs workers besides: a large one is cut, and says so."""
+        """Like :meth:`newest`, but large dead letters are cut, and say so. For a process that runs
+        workers."""
         return [letter_of(entry) for entry in cut_entries(self._redis, "dead", "+", "-", count, down=True)]
 
     def length(self) -> int:
         return int(self._redis.command("XLEN", self._name))
 
     def everything(self) -> Iterator[str]:
-        """The ids of all that are there now, the oldest first; what comes meanwhile is left out."""
+        """Yield the ids of all present dead letters, the oldest first. Those that come meanwhile are left
+        out."""
         last = self.newest(1)
         behind = "-"
         while last:
@@ -64,7 +66,7 @@ class DeadLetters:
             behind = f"({page[-1].id}"
 
     def named(self, words: Sequence[str]) -> dict[str, list[str]]:
-        """For each word the dead letters that it names, by their own id or by their event's."""
+        """For each word, the dead letters that it names by their own id or by their event's id."""
         found: dict[str, list[str]] = {word: [] for word in words}
         behind = "-"
         while True:
@@ -77,13 +79,15 @@ class DeadLetters:
             behind = f"({page[-1].id}"
 
     def replay(self, letter_id: str) -> tuple[str, str, str]:
-        """Put one back: (``ok``, its event's old id, the new one), or a word that says why not."""
+        """Put a dead letter's event back on the stream.
+
+        Returns (``ok``, the event's old id, its new id), or a word that says why it was not done."""
         answer = self._redis.script("replay", kept_installation(self._redis), letter_id)
         words = [_text(part) for part in answer] + ["", ""]
         return words[0], words[1], words[2]
 
     def drop(self, letter_ids: Sequence[str]) -> int:
-        """Remove them; how many there were."""
+        """Remove these dead letters. Returns how many there were."""
         return int(self._redis.command("XDEL", self._name, *letter_ids))
 
     def _command(self, verb: str, begin: str, end: str, count: int) -> Any:

@@ -1,7 +1,8 @@
-"""An event's entries in the results stream, remembered for a while: each look reads only what is new.
+"""An event's entries in the results stream. They are remembered for a while, so each look reads only new
+ones.
 
-The stream is not sorted by event. While a story is open it is asked for every second, and the stream behind a
-long event may hold a hundred thousand entries of others.
+The stream is not sorted by event. While somebody views an event's page, its entries are asked for every
+second. The stream since the start of a long event may hold a hundred thousand entries of other events.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class EventResults:
         return self.failed + self.others
 
     def with_entries(self, entries: list[Entry], behind: str) -> EventResults:
-        """The same with what came next."""
+        """These results with the entries that came next."""
         event, failed, others = self.event, list(self.failed), list(self.others)
         left_out = self.left_out
         for found in map(result_of, entries):
@@ -49,16 +50,18 @@ class EventResults:
 
 
 class ResultsMemory:
-    """Any thread; ``of`` raises RedisError. Two threads that ask for one event may read the same twice."""
+    """The remembered results. Any thread. Two threads that ask for the same event may both read its
+    entries."""
 
     def __init__(self, redis: RedisClient) -> None:
         self._finder = Finder(redis)
         self._lock = threading.Lock()
-        self._known: dict[str, EventResults] = {}  # the last one asked for last
+        self._known: dict[str, EventResults] = {}  # the one asked for last comes last
 
     def of(self, event_id: str, begin: str, end: str) -> EventResults:
-        """The event's entries from ``begin`` to ``end``, as far as one call looks (streams.py); the next
-        call goes on from there."""
+        """The event's entries from ``begin`` to ``end``. Raises RedisError.
+
+        One call looks only so far (streams.py). The next call goes on from there."""
         with self._lock:
             known = self._known.get(event_id, EventResults())
         since = f"({known.behind}" if known.behind else begin

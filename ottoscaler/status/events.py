@@ -9,8 +9,9 @@ from ottoscaler.status.streams import cut_entries
 
 
 def event_fields(redis: RedisClient, event_id: str) -> list[tuple[str, str]]:
-    """The fields of an event, from its ledger or, cut where they are large, the stream; empty where both have
-    let go of it. Raises RedisError."""
+    """The fields of an event, from its ledger, or else from the stream, where large ones are cut.
+
+    Empty if neither has the event any more. Raises RedisError."""
     body = redis.command("HGET", f"{redis.prefix}event:{event_id}", "body")
     if body:
         try:

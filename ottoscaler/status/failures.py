@@ -14,10 +14,10 @@ from ottoscaler.status.events import event_fields
 from ottoscaler.status.streams import Finder, Is, cut_entries
 from ottoscaler.status.untold import Veil, letter_told
 
-MOST_FAILURES = 20  # kinds of them that are told
-MOST_LOOKED_AT = 200  # new ones at one look; a crowd of them is of few kinds
+MOST_FAILURES = 20  # kinds of failures that are shown
+MOST_LOOKED_AT = 200  # new failures at one look. When there are many, they are of few kinds
 MOST_LETTERS = 20
-FIRST_LOOKS = 4  # back from the newest result, when the first viewer comes
+FIRST_LOOKS = 4  # how many pages of results are read, from the newest back, when the first viewer comes
 LONGEST_MESSAGE = 500  # characters; the event's own page has all of it
 
 Json = dict[str, Any]
@@ -33,8 +33,8 @@ class Failures:
         self._kinds: dict[tuple[str, ...], Json] = {}  # the newest last
 
     def read(self) -> list[Json]:
-        """The newest first, those of one event that failed alike as one with their ``count``. What was told
-        goes out of sight only behind newer ones."""
+        """The newest failures, the newest first. Workers of one event that failed alike are one row with
+        their ``count``. A row disappears only when newer ones take its place."""
         tests = (Is("kind", "worker"), Is("status", "failed"))
         newest = self._redis.command("XREVRANGE", self._redis.results, "+", f"({self._seen}", "COUNT", 1)
         if newest:
@@ -80,7 +80,7 @@ class Letters:
         self._told: Json = {}
 
     def read(self) -> Json:
-        """``total``, and the ``newest`` without what is never told of an event."""
+        """``total``, and the ``newest`` dead letters without the values that are never shown."""
         newest = cut_entries(self._redis, "dead", "+", "-", 1, down=True)
         known = (self._box.length(), newest[0].id if newest else "")
         if known != self._known:

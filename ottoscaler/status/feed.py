@@ -1,7 +1,7 @@
-"""Snapshots for everybody who looks at the page: each is read once, and only while somebody looks.
+"""Snapshots for all viewers of the page. Each is read once for all, and only while there are viewers.
 
-A thread named ``page`` reads them, from the first viewer's coming until none has been there for a while. It
-never takes more than ``SHARE`` of a core: what costs more is read less often.
+A thread named ``page`` reads them. It starts with the first viewer, and ends when there has been none for a
+while. It never takes more than ``SHARE`` of a core: a costly snapshot is read less often.
 """
 
 from __future__ import annotations
@@ -20,18 +20,19 @@ from ottoscaler.telemetry.redaction import redact
 LEAST_SECONDS = 1.0  # between two snapshots
 MOST_SECONDS = 10.0
 SHARE = 0.012  # of a core, for reading; sending takes some of the 2 % too
-LINGER_SECONDS = 2.0  # without a viewer, so that a reload finds what was remembered
+LINGER_SECONDS = 2.0  # the thread goes on for so long without viewers, so that a reload finds its memory
 
 Json = dict[str, Any]
 
 
 def pause(cost: float) -> float:
-    """Seconds until the next snapshot, after one that took so many of CPU."""
+    """Seconds until the next snapshot, after one that took so many seconds of CPU."""
     return min(MOST_SECONDS, max(LEAST_SECONDS, cost / SHARE))
 
 
 class Feed:
-    """Any thread. ``read`` gives a snapshot and raises RedisError; it is called by one thread at a time."""
+    """The feed. Any thread. ``read`` returns a snapshot or raises RedisError; one thread at a time calls
+    it."""
 
     def __init__(self, read: Callable[[], Json]) -> None:
         self._read = read
@@ -59,7 +60,8 @@ class Feed:
                 self._left_at = time.monotonic()
 
     def after(self, number: int, timeout: float) -> tuple[int, bytes] | None:
-        """The newest frame and its number, once that is not ``number``; ``None`` after ``timeout``."""
+        """Wait for a frame whose number is not ``number``. Returns it and its number, or ``None`` after
+        ``timeout`` seconds."""
         with self._condition:
             if not self._condition.wait_for(lambda: self._frame and self._number != number, timeout):
                 return None
@@ -82,7 +84,7 @@ class Feed:
             return wanted
 
     def frame(self) -> bytes:
-        """One snapshot as JSON; where Redis does not answer, ``error`` is a sentence."""
+        """One snapshot as JSON. If Redis does not answer, it has ``error``, a sentence."""
         try:
             told = self._read()
         except RedisError as error:
@@ -108,7 +110,8 @@ class Viewer:
         self._number = 0
 
     def next(self, timeout: float) -> bytes | None:
-        """The newest frame that it has not had; ``None`` where there is none within ``timeout`` seconds."""
+        """The newest frame that this viewer has not had; ``None`` if none comes within ``timeout``
+        seconds."""
         found = self._feed.after(self._number, timeout)
         if found is None:
             return None

@@ -1,4 +1,4 @@
-"""An open event's ledger as ``status`` tells it."""
+"""An open event's ledger in the form that ``status`` prints."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _counts(
 
 
 def _workers(states: Mapping[int, IndexState], intents: Mapping[int, Intent], now_ms: int) -> Iterator[Json]:
-    """Those that have begun and not ended: of the others there is nothing to tell but their number."""
+    """The workers that have begun and not ended. Of the others, only the number is shown."""
     for index, state in sorted(states.items()):
         if state.stage is IndexStage.DONE:
             continue
@@ -67,7 +67,7 @@ def _workers(states: Mapping[int, IndexState], intents: Mapping[int, Intent], no
 
 
 def age_of(event_id: str, now_ms: int) -> float | None:
-    """Seconds since XADD, where the id is a time that can be true; else ``None``."""
+    """Seconds since XADD, if the id can be a time; else ``None``."""
     written = int(event_id.partition("-")[0])
     if 0 <= now_ms - written < LONGEST_PLAUSIBLE_AGE_MS:
         return (now_ms - written) / 1000
@@ -75,6 +75,6 @@ def age_of(event_id: str, now_ms: int) -> float | None:
 
 
 def order(event_id: str) -> tuple[int, int]:
-    """What sorts ids as Redis does."""
+    """The key that sorts ids as Redis does."""
     ms, _, seq = event_id.partition("-")
     return int(ms), int(seq or 0)

@@ -1,7 +1,7 @@
 """The picture that the status page draws every second: small, bounded, and cheap to read.
 
-Unlike :mod:`ottoscaler.status.snapshot` it waits for no heartbeat, and each event is a few words and a letter
-a worker (scripts/glimpse.lua), put together in Redis.
+Unlike :mod:`ottoscaler.status.snapshot`, it does not wait for heartbeats. Each event is a few words and one
+letter for each worker, which a script puts together in Redis (scripts/glimpse.lua).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Json = dict[str, Any]
 
 
 class Overview:
-    """Reads it, and remembers what only grows. One thread; ``read`` raises RedisError."""
+    """Reads the picture, and remembers what only grows. One thread uses it. ``read`` raises RedisError."""
 
     def __init__(self, redis: RedisClient, settings: Settings) -> None:
         self._redis = redis
@@ -79,7 +79,8 @@ class Overview:
         return told
 
     def _waiting(self, ids: Sequence[str], events: Sequence[Json], replicas: Sequence[Glance]) -> int:
-        """Workers that hold no slot: by their letters where all are told, else by the numbers."""
+        """The number of workers that hold no slot: from the letters if all are drawn, else from the
+        counts."""
         if len(ids) <= MOST_EVENTS and all(each["cells"] or not each["n"] for each in events):
             return sum(each["cells"].count(".") + each["cells"].count("w") for each in events)
         unended = 0
@@ -89,8 +90,10 @@ class Overview:
 
 
 def _event(each: Json, seen: str, now_ms: int) -> Json:
-    """An event as the page draws it. ``cells`` has a letter a worker, as in glimpse.lua, with ``s`` for a Pod
-    that starts and ``r`` for one that runs, where its replica says so; empty where there are too many."""
+    """An event as the page draws it.
+
+    ``cells`` has one letter for each worker, as in glimpse.lua. If its replica reports the Pod, the letter is
+    ``s`` (starting) or ``r`` (running). ``cells`` is empty if there are too many workers."""
     age = age_of(each["id"], now_ms)
     taken = int(each.get("taken") or now_ms)
     return {

@@ -1,4 +1,4 @@
-"""What the status page tells, from Redis alone: the documents below ``/api/`` and the feed of snapshots."""
+"""The status page's contents, from Redis alone: the documents under ``/api/`` and the feed of snapshots."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ottoscaler.telemetry.logs import flood
 from ottoscaler.telemetry.redaction import redact
 from ottoscaler.telemetry.status_page import NotThere, Unavailable, Wrong
 
-STATUS_SECONDS = 1.0  # for so long everybody is told the same
+STATUS_SECONDS = 1.0  # everybody gets the same answer for so long
 LONGEST_QUERY = 256  # characters, as a task's id
 _EVENT_ID = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
 _NUMBER = re.compile(r"[0-9]{1,8}")
@@ -33,7 +33,7 @@ Json = dict[str, Any]
 
 
 class Page:
-    """What a :class:`ottoscaler.telemetry.status_page.PageSource` promises. Any thread."""
+    """Implements :class:`ottoscaler.telemetry.status_page.PageSource`. Any thread."""
 
     def __init__(self, redis: RedisClient, settings: Settings) -> None:
         self._redis = redis

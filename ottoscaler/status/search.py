@@ -21,8 +21,9 @@ Json = dict[str, Any]
 
 
 def search(redis: RedisClient, text: str) -> Json:
-    """Events whose id is the text, or whose task's id contains it: exact ones first, then the newest. Raises
-    RedisError."""
+    """Events whose id is the text, or whose task's id contains it. Raises RedisError.
+
+    Exact matches come first, then the newest."""
     found: dict[str, Json] = {}
     for each in (*_by_id(redis, text), *_by_task(redis, text)):
         found.setdefault(each["event_id"], each)
@@ -45,7 +46,7 @@ def _by_id(redis: RedisClient, text: str) -> Iterator[Json]:
 
 
 def _by_task(redis: RedisClient, text: str) -> Iterator[Json]:
-    """Of each kind at most one more than are shown: so that the page can say that there are more."""
+    """At most one event more of each kind than is shown, so that the page can say that there are more."""
     yield from _some(_open(redis, text))
     finder = Finder(redis)
     yield from _some(

@@ -1,4 +1,5 @@
-"""What replicas tell of their workers' Pods while somebody looks (workers/sights.py), and asking for it."""
+"""Asks the replicas to report their workers' Pods while somebody views the page, and reads the reports
+(workers/sights.py)."""
 
 from __future__ import annotations
 
@@ -7,19 +8,20 @@ from typing import Any
 
 from ottoscaler.ledger.redis_client import RedisClient
 
-ASKED_MS = 5000  # after the last viewer, the replicas stop
+ASKED_MS = 5000  # so long after the last viewer, the replicas stop reporting
 
 Json = dict[str, Any]
 
 
 def ask(redis: RedisClient) -> None:
-    """Have every replica tell of its workers' Pods with its next heartbeats. Raises RedisError."""
+    """Make every replica report its workers' Pods with its next heartbeats. Raises RedisError."""
     redis.command("SET", f"{redis.prefix}viewed", "1", "PX", ASKED_MS)
 
 
 def live_workers(redis: RedisClient, consumer: str, event_id: str) -> dict[int, Json]:
-    """Of an event's workers at this replica, by index: ``created_at``, ``started_at``, ``node``. Those that
-    it does not tell of are left out. Raises RedisError."""
+    """An event's workers at this replica, by index: ``created_at``, ``started_at``, ``node``.
+
+    Workers that the replica does not report are left out. Raises RedisError."""
     ask(redis)
     raw = redis.command("HGET", f"{redis.prefix}replica:{consumer}", "details")
     try:

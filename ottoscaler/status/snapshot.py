@@ -26,7 +26,7 @@ Json = dict[str, Any]
 
 
 class SnapshotReader:
-    """Reads snapshots. Every method raises RedisError. One thread."""
+    """Reads snapshots. Every method raises RedisError. One thread uses it."""
 
     def __init__(self, redis: RedisClient, settings: Settings) -> None:
         self._redis = redis

@@ -1,4 +1,4 @@
-"""What happened to an event, in the order in which it did."""
+"""The steps of an event, in the order in which they happened."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing that happened. ``whole``: by a clock that knows whole seconds only."""
+    """One thing that happened. ``whole``: its time has only whole seconds."""
 
     at_ms: int
     what: str

@@ -22,9 +22,9 @@ from ottoscaler.status.steps import steps
 from ottoscaler.status.streams import Finder, Is, cut_entries
 from ottoscaler.status.untold import Veil, letter_told
 
-MOST_WORKERS = 1000  # told one by one, those in flight and those that failed first
+MOST_WORKERS = 1000  # listed one by one. Those in flight and those that failed come first
 CLOCK_MS = 5000  # how far an entry's id may be behind the time at which the ledger says that it was written
-LONGEST_LOG = 1 << 20  # bytes of one log that are told, the last
+LONGEST_LOG = 1 << 20  # bytes; of a longer log, only the end is shown
 
 Json = dict[str, Any]
 _BY = re.compile(r"cancelled by ([0-9]+-[0-9]+)")
@@ -33,7 +33,7 @@ _FIRST = ("running", "starting", "cancelling", "retrying", "begun", "failed", "c
 
 
 def story(redis: RedisClient, settings: Settings, memory: ResultsMemory, event_id: str) -> Json | None:
-    """All that Redis knows of an event; ``None`` where that is nothing. Raises RedisError."""
+    """All that Redis knows about an event; ``None`` if it knows nothing. Raises RedisError."""
     now_ms = redis_ms(redis)
     flat = redis.command("HGETALL", f"{redis.prefix}event:{event_id}")
     raw = {_text(name): _text(value) for name, value in zip(flat[::2], flat[1::2], strict=True)}
@@ -73,7 +73,7 @@ def story(redis: RedisClient, settings: Settings, memory: ResultsMemory, event_i
 
 
 def log_text(redis: RedisClient, event_id: str, index: int, attempt: int) -> str | None:
-    """The end of one attempt's kept log as text; ``None`` where none is kept. Raises RedisError."""
+    """The end of one attempt's kept log as text; ``None`` if none is kept. Raises RedisError."""
     veil = Veil(event_fields(redis, event_id))
     for log in kept_logs(redis, event_id, index):
         if log.attempt == attempt:
@@ -132,7 +132,7 @@ def _ended(result: WorkerResult, veil: Veil) -> Json:
 def _in_flight(
     redis: RedisClient, settings: Settings, event_id: str, raw: Mapping[str, str], now_ms: int
 ) -> Iterator[Json]:
-    """Those that have begun and not ended; where their replica tells it, with node and times."""
+    """The workers that have begun and not ended, with node and times if their replica reports them."""
     if raw.get("state") != "open":
         return
     live = live_workers(redis, raw.get("owner", "").rpartition("/")[0], event_id)

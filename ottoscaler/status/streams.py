@@ -1,7 +1,8 @@
-"""Finds entries in the results, the dead letters and the events, without carrying all of them here.
+"""Finds entries in the results, the dead letters and the events, without reading all of them into this
+process.
 
-A producer may write an entry of any size, and the replica that serves the status page is the one that runs
-workers: no entry is ever held whole.
+A producer may write an entry of any size, and the replica that serves the status page also runs workers. So
+no entry is ever held whole.
 """
 
 from __future__ import annotations
@@ -46,8 +47,9 @@ Test = Is | Has
 def cut_entries(
     redis: RedisClient, which: str, begin: str, end: str, count: int, *, down: bool = False
 ) -> list[Entry]:
-    """So many entries of the ``results``, ``dead`` or ``events``, each cut to what may be held
-    (``cut_bytes``); ``down``: from the newest. Raises RedisError."""
+    """At most ``count`` entries of the ``results``, ``dead`` or ``events``, each cut to a bounded size.
+
+    A cut entry has ``cut_bytes``. ``down``: begin with the newest. Raises RedisError."""
     way = "down" if down else "up"
     _, found = redis.script("cut_entries", "", which, begin, end, way, count, MOST_BYTES, MOST_FIELDS)
     return [
@@ -65,12 +67,14 @@ class Finder:
     def newest(
         self, which: str, tests: Sequence[Test], begin: str = "-", looks: int = MOST_LOOKS
     ) -> Iterator[Entry]:
-        """The newest first, down to ``begin``."""
+        """Yield the entries that pass all tests, the newest first, down to ``begin``."""
         for found, _ in self._pages(which, "+", begin, "down", tests, looks):
             yield from found
 
     def passed(self, which: str, tests: Sequence[Test], begin: str, end: str) -> tuple[list[Entry], str]:
-        """The oldest first, from ``begin`` to ``end``; and the last id that was looked at, '' for none."""
+        """The entries from ``begin`` to ``end`` that pass all tests, the oldest first.
+
+        Also returns the last id that was looked at, '' if there was none."""
         passed: list[Entry] = []
         behind = ""
         for found, last in self._pages(which, begin, end, "up", tests, MOST_LOOKS):

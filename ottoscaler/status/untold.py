@@ -1,7 +1,7 @@
-"""What of an event the status page never shows: the values of ``env``, ``command`` and ``args``.
+"""The values of an event that the status page never shows: those of ``env``, ``command`` and ``args``.
 
-In a dead letter the same holds for every field that is none of Ottoscaler's, since a misspelt ``env`` is one.
-A text that quotes such a value gets ``***`` in its place.
+In a dead letter, every field that Ottoscaler does not know is hidden as well, since it may be a misspelt
+``env``. In a text that quotes a hidden value, ``***`` replaces the value.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ TOLD = frozenset(
     ("type", "pod_count", "task_id", "image", "cpu", "memory", "profile", "timeout_seconds", "max_retries")
 ) | {"dedup_key", "logs", "priority", "expires_at", "running"}
 OMITTED = "ottoscaler.io/omitted"  # the last field of a dead letter that was cut
-# A shorter piece of a value ("-c", "true") is an ordinary word, which masked would hide what a text says.
+# A shorter piece of a value ("-c", "true") is an ordinary word. Masking it would make texts unreadable.
 SHORTEST_PIECE = 6
 MOST_PIECES = 1000  # of one event
 
@@ -30,7 +30,7 @@ Json = dict[str, Any]
 
 
 class Veil:
-    """Takes the untold values of one event out of texts about it."""
+    """Masks the hidden values of one event in texts about it."""
 
     def __init__(self, fields: Iterable[tuple[str, str]], *, told: frozenset[str] | None = None) -> None:
         hidden = [v for n, v in fields if (n in UNTOLD if told is None else n not in told)]
@@ -45,8 +45,8 @@ class Veil:
         self._pieces = tuple(sorted(long, key=len, reverse=True)[:MOST_PIECES])
 
     def text(self, text: str, *, quotes: bool = False) -> str:
-        """The text with ``***`` for each piece of a value in it; with ``quotes`` also for each quotation of
-        one, however short."""
+        """The text with ``***`` for each piece of a hidden value. With ``quotes``, also for each quoted one,
+        however short."""
         for piece in self._pieces:
             if piece in text:
                 text = text.replace(piece, MASK)

@@ -3,7 +3,7 @@
 if wiped() then return {'wiped'} end
 local mine = P .. 'replica:' .. A[1]
 local standing = redis.call('HGET', mine, 'incarnation')
--- Forgotten means that others took us for dead, or that Redis was emptied; nobody stands in our place.
+-- 'forgotten' means that others took us for dead, or that Redis was emptied, and that no other replica has our name.
 if not standing then return {'forgotten'} end
 if standing ~= A[2] then return {'lost'} end
 redis.call('HSET', mine, 'info', A[3], 'seen', now_ms(), 'watches', A[8])

@@ -22,8 +22,8 @@ for _, limit in ipairs({{RESULTS, A[1]}, {DEAD, A[2]}}) do
   end
 end
 
--- The count of bytes (prelude.lua) knows nothing of entries that were there before it, and a failover may lose some
--- of it; so what Redis itself says is looked at now and then, with room for how it allocates.
+-- The count of bytes (prelude.lua) does not include entries that were there before it, and a failover may lose part
+-- of it. So Redis itself is asked for the memory now and then, with some room for how it allocates.
 local trimmed = {}
 for i, name in ipairs({'results', 'dead'}) do
   local key = i == 1 and RESULTS or DEAD
@@ -38,8 +38,8 @@ for i, name in ipairs({'results', 'dead'}) do
   redis.call('HDEL', P .. 'appended', name .. ':trimmed')
 end
 
--- A tombstone is of use as long as somebody may yet take a scale_up that is older than it: one that was not
--- delivered yet, or that is pending and has no ledger.
+-- A tombstone is needed as long as an older scale_up may still be taken. Such a scale_up was not delivered yet, or it
+-- is pending and has no ledger.
 local taken = nil
 local groups = redis.pcall('XINFO', 'GROUPS', STREAM)
 if not groups.err then

@@ -1,5 +1,5 @@
 -- Choose victims of a scale_down: A = its id, owner, epoch, limit ('' for all), time, then pairs of event
--- id and index in the order of choice. What is chosen is durable, so a repetition chooses no more than that.
+-- id and index in the order of choice. The choice is durable, so a repetition chooses no further victims.
 local failure = check_streams()
 if failure then return failure end
 if wiped() then return {'wiped'} end

@@ -18,8 +18,8 @@ for _ = 1, PAGES do
     if e[1] == 'done' then
       acknowledge(id)
     elseif (not e[1] or e[2] == '') and #ids < tonumber(A[5]) then
-      -- From 7.0 on Redis drops an entry that was removed from the stream here, and then nothing tells of it any
-      -- more; before, it comes over, and is found out when it is read.
+      -- Redis 7.0 and later drop an entry here that was removed from the stream, and then nothing tells of it any
+      -- more. Older versions move such an entry, and its reader finds that it is missing.
       local claimed = redis.pcall('XCLAIM', STREAM, GROUP, A[1], '0', id, 'JUSTID')
       if claimed.err or #claimed > 0 then
         ids[#ids + 1] = id

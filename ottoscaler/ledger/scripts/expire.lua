@@ -6,8 +6,8 @@ local failure = check_streams()
 if failure then return failure end
 if wiped() then return {'wiped'} end
 local retention, batch, now = tonumber(A[1]), tonumber(A[2]), now_ms()
--- A Redis that is full refuses a script's first write unless it frees, and lets one that has written go on.
--- This script is what frees it, so it begins with a delete.
+-- A full Redis refuses a script's first write unless that write frees memory. Later writes may do anything.
+-- This script frees memory, so it begins with a delete.
 redis.call('DEL', P .. 'nothing')
 
 -- The id right before another one; nil where the arithmetic would not fit a Lua number.
@@ -64,8 +64,8 @@ local function needed_elsewhere(id)
   return false
 end
 
--- Above the mark an event's entry and ledger go together, or it would run again when its entry is delivered
--- again. An entry that this group was not handed yet is not ours to take out.
+-- Above the mark, an event's entry and ledger are removed together. Otherwise the event would run again if its
+-- entry was delivered again. An entry that was not delivered to this group yet must not be removed.
 local due = redis.call('ZRANGEBYSCORE', P .. 'finished', '-inf', now - retention, 'LIMIT', A[3], batch)
 local ledgers, entries, stay, highest = 0, 0, 0, nil
 for _, id in ipairs(due) do
@@ -90,8 +90,8 @@ if highest then
   if not expired or compare_ids(highest, expired) > 0 then redis.call('SET', P .. 'expired', highest) end
 end
 
--- Entries that no ledger tells of go with the stream's head, a retention time after the mark has passed them, as
--- far as no group needs it: without a look at the entries themselves, which may be large.
+-- Entries without a ledger are trimmed with the head of the stream, a retention time after the mark has passed them
+-- and if no group needs them. The entries themselves are not read, since they may be large.
 local marks = redis.call('HMGET', P .. 'marks', 'aged', 'aging', 'since')
 if not marks[3] or now - tonumber(marks[3]) >= retention then
   marks[1] = marks[2] or '0-0'

@@ -2,8 +2,8 @@
 -- how many entries, then triples of a field's name, 'is' or 'has', and a value ('has' looks for it in lower case
 -- anywhere in the beginning of the field). Returns the last id looked at, '1' where more may be behind it, and the
 -- entries that match all, without 'field:...': of each the first fields, and of long ones the beginning.
--- A producer may write entries of any size, and each one looked at is copied. So one call ends after some bytes, and
--- goes on one by one behind a large entry.
+-- A producer may write entries of any size, and each entry looked at is copied. So a call ends after some bytes, and
+-- after a large entry it reads the next ones one by one.
 local MOST_FIELDS, LONGEST, MOST_BYTES_A_LOOK, SMALL, MOST_STEP = 40, 8192, 4194304, 32768, 8
 local KEYS_OF = {results = RESULTS, dead = DEAD, events = STREAM}
 local key, command = KEYS_OF[A[1]], A[4] == 'up' and 'XRANGE' or 'XREVRANGE'

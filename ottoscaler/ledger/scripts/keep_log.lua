@@ -7,7 +7,7 @@ local order, sizes, now = P .. 'logs', P .. 'log-sizes', now_ms()
 local id, body, retention, most = A[1], A[6], tonumber(A[7]), tonumber(A[8])
 if id ~= '' then
   local may = ownership(event_key(id), A[2], A[3])
-  -- The end of its last worker ends an event, and that worker's log may come after it.
+  -- An event ends with its last worker, and that worker's log may be kept only after that.
   if may ~= 'ok' and may ~= 'finished' then return {may} end
   local name, size = id .. ':' .. A[4] .. ':' .. A[5], #body + OVERHEAD
   if size > most then return {'large'} end

@@ -1,6 +1,6 @@
--- Stands before every script. Nothing is rolled back in Redis, so each script checks types,
--- ownership and arguments before its first write, and that first write is one that an
--- out-of-memory Redis refuses (HSET, XADD, SADD, SET), never one that it allows.
+-- This text is put before every script. Redis rolls nothing back, so each script checks types, ownership and
+-- arguments before its first write. That first write must be one that a Redis without free memory refuses (HSET,
+-- XADD, SADD, SET), so that the script fails before it has changed anything.
 local P, STREAM, RESULTS, DEAD = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local GROUP, INSTALLATION, RESULTS_MAXLEN = ARGV[1], ARGV[2], ARGV[3]
 local MOST_BYTES = {[RESULTS] = tonumber(ARGV[4]), [DEAD] = tonumber(ARGV[5])}
@@ -57,8 +57,8 @@ local function acknowledge(id) redis.pcall('XACK', STREAM, GROUP, id) end
 
 local function low_water() return redis.call('GET', P .. 'low-water') or '0-0' end
 
--- Whether an event that has no ledger has ended: it is at or below the mark, or it expired above it. What expired
--- left the stream in that same step, and no group's pending list has it.
+-- Whether an event without a ledger has ended: it is at or below the mark, or it expired above the mark. An expired
+-- event's entry left the stream in the same step, and it is in no pending list.
 local function is_over(id)
   if compare_ids(id, low_water()) <= 0 then return true end
   local expired = redis.call('GET', P .. 'expired')
@@ -109,16 +109,16 @@ local function overtime_since(key, index, attempt)
   return marked == attempt and tonumber(since) or nil
 end
 
--- Remember where an attempt that begins has its Pod: once for the event, and by index only where that differs.
+-- Remember the namespace of a beginning attempt's Pod: once for the event, and for an index only if it differs.
 local function note_namespace(key, index)
   if redis.call('HSETNX', key, 'ns', NAMESPACE) == 1 then return end
   if redis.call('HGET', key, 'ns') == NAMESPACE then redis.call('HDEL', key, 'ns:' .. index)
   else redis.call('HSET', key, 'ns:' .. index, NAMESPACE) end
 end
 
--- The two outgoing streams are bounded in bytes. What was ever appended is counted, in bytes and in entries, and
--- at every STEPS-th part of the bound the counts are written down; the oldest entries go up to the first such
--- place that leaves less than the bound. So no entry is read to be weighed, and none is searched for.
+-- The two outgoing streams are bounded in bytes. All that was ever appended is counted, in bytes and in entries. The
+-- counts are noted each time the stream has grown by 1/STEPS of the bound. The oldest entries are trimmed up to the
+-- first noted place that leaves less than the bound. So no entry is read to find its size, and none is searched for.
 local STEPS, LEAST_DEAD, OVERHEAD = 32, 100, 8
 local ALLOCATED = 1.25 -- what Redis allocates for a byte at most: its allocator's sizes are a fifth apart
 
@@ -153,7 +153,7 @@ local function append_result(...)
   count_appended(RESULTS, {...})
 end
 
--- Metadata is told once, in the event's entry; in its workers' entries too where it is no larger than this.
+-- Metadata is written once, in the event's entry. It is in its workers' entries too if it is no larger than this.
 local MOST_WORKER_METADATA = 2048
 
 local function worker_metadata(metadata)
@@ -163,7 +163,7 @@ end
 
 local COUNTERS = {succeeded = 'ok', failed = 'bad', cancelled = 'cut'}
 
--- An event's end: what is left of its ledger says so, until the retention time is over.
+-- End an event. A short ledger stays, which says that it has ended, until the retention time is over.
 local function close_ledger(id, key, kind, task, status, now)
   local told = redis.call('HMGET', key, 'taken', 'first', 'retries') -- for the status page
   redis.call('DEL', key)
@@ -178,14 +178,14 @@ local function close_ledger(id, key, kind, task, status, now)
   acknowledge(id)
 end
 
--- From XADD to the end. An id is a time where XADD chose it; one that a producer chose may be anything.
+-- Milliseconds from XADD to the end. An id is a time if XADD chose it. If a producer chose it, it may be anything.
 local function lasted(id, taken, now)
   local begun, by_id = taken, tonumber((split_id(id)))
   if by_id <= now and now - by_id < 31 * 86400000 then begun = by_id end
   return now - begun
 end
 
--- Only one event bears a dedup_key at a time: the first that was taken, for the retention time from then on.
+-- Only one event has a dedup_key at a time: the first that was taken, for the retention time from then on.
 local function dedup_name(dedup) return P .. 'dedup:' .. dedup end
 
 local function bear_dedup(id, key, dedup)
@@ -194,7 +194,7 @@ local function bear_dedup(id, key, dedup)
   redis.call('SET', dedup_name(dedup), id, 'PX', RETENTION_MS, 'NX')
 end
 
--- What is dead-lettered after all bears its key no longer, so that it can be sent or replayed with it.
+-- A dead-lettered event gives its key up, so that it can be sent or replayed with the same key.
 local function free_dedup(id, key)
   local dedup = redis.call('HGET', key, 'dedup')
   if dedup and redis.call('GET', dedup_name(dedup)) == id then redis.call('DEL', dedup_name(dedup)) end
@@ -215,7 +215,7 @@ local function finish_event(id, key, now)
   return {status, took}
 end
 
--- A scale_down that is still open is told how its victim ended: A victim that had ended by itself is not counted.
+-- Tell an open scale_down how its victim ended. A victim that had ended by itself is not counted.
 local function end_victim(intent, id, index, status)
   local down = event_key(string.match(intent, '^%d+:([^:]*):'))
   if redis.call('HDEL', down, 'v:' .. id .. ':' .. index) == 0 then return end
@@ -289,10 +289,10 @@ local function cancel_doomed(id, key, at, now)
   return nil, true
 end
 
--- An entry of this group's that was seen for the first time: lost.lua compares them with what was added.
+-- Count an entry that this group saw for the first time. lost.lua compares the count with what was added.
 local function count_taken() redis.call('HINCRBY', P .. 'account', 'taken', 1) end
 
--- Tell of an entry that this group was handed and nobody took, and whose fields are not to be had.
+-- Dead-letter an entry that was delivered to this group, that nobody took, and whose fields cannot be read.
 local function give_up_entry(id, error, at, now)
   append_dead({'event_id', id, 'task_id', id, 'error', error, 'at', at})
   count_taken()

@@ -17,7 +17,7 @@ if intent then return {'cancelling', intent} end
 if overtime_since(key, index, attempt) then return {'overtime'} end
 local due = now_ms() + tonumber(A[7])
 redis.call('HSET', key, 'i:' .. index, 'w:' .. (tonumber(attempt) + 1) .. ':' .. due .. ':' .. A[8], 'progress', '1')
--- For the status page; bounded, the oldest stay.
+-- For the status page. The number is bounded: the oldest stay.
 local told = redis.call('HGET', key, 'retries') or ''
 if #told < 4000 then
   redis.call('HSET', key, 'retries', told .. now_ms() .. ' ' .. index .. ' ' .. attempt .. ' ' .. A[9] .. '\n')

@@ -11,6 +11,6 @@ if state.kind == 'w' and state.attempt == nth then return {'ok'} end -- a reply 
 if state.kind ~= 's' or state.attempt ~= attempt or state.rest ~= '' then return {'stale'} end
 local intent = redis.call('HGET', key, 'c:' .. index)
 if intent then return {'cancelling', intent} end
--- The look that came before it was outlived, so that the next owner's death is not put down to that.
+-- This owner survived its look for the Pod, so the next owner's death is not put down to that.
 redis.call('HSET', key, 'i:' .. index, 'w:' .. nth .. ':' .. now_ms() .. ':', 'tried', '0')
 return {'ok'}

@@ -13,7 +13,7 @@ elseif state.kind == 's' then
   local intent = redis.call('HGET', key, 'c:' .. index)
   if intent then return {'cancelling', intent, state.rest} end
   if overtime_since(key, index, attempt) then return {'overtime', state.rest} end
-  -- Once an owner: what it has outlived once, it does not die of at the next try.
+  -- Only once for each owner: what it has survived once, it does not die of at the next try.
   if state.rest == '' and redis.call('HGET', key, 'tried') == '0' then redis.call('HSET', key, 'tried', now_ms()) end
   return {'again', state.rest}
 end

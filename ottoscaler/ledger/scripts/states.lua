@@ -8,7 +8,7 @@ for i = 1, #A, 2 do
   if not e[1] then
     found[#found + 1] = {is_over(A[i]) and 'below' or 'missing', '', '', ''}
   elseif e[1] == 'done' and not e[5] then
-    -- Only some workers' results were told, after Redis was emptied: the others are still to come.
+    -- Only some workers' results were recorded after Redis was emptied. The others are still to come.
     found[#found + 1] = {e[3] and 'finished' or 'missing', '', e[3] or '', ''}
   elseif e[1] == 'done' then
     found[#found + 1] = {'finished', '', e[3] or '', ''}

@@ -16,7 +16,8 @@ end
 if is_over(id) then acknowledge(id) return {'done'} end
 local first = A[11] ~= '' and redis.call('GET', dedup_name(A[11]))
 if first and first ~= id then
-  append_result('kind', 'event', 'event_id', id, 'task_id', A[4], 'type', A[3], 'status', 'duplicate', 'pod_count', A[5],
+  append_result('kind', 'event', 'event_id', id, 'task_id', A[4], 'type', A[3], 'status', 'duplicate', 'pod_count',
+  A[5],
     'succeeded', '0', 'failed', '0', 'cancelled', '0', 'duration_ms', math.max(0, lasted(id, now, now)),
     'metadata', A[8], 'of', first)
   count_taken()
@@ -39,7 +40,8 @@ if tombstone and compare_ids(id, tombstone) < 0 then
   return {'mine', '1', redis.call('HGETALL', key)}
 end
 if A[3] == 'scale_down' and A[4] ~= '' then
-  -- In the same step as it is owned: the task's older scale_ups that nobody has read yet shall never run.
+  -- The task's older scale_ups that nobody has read yet must never run. This is noted in the step that takes
+  -- ownership.
   local standing = redis.call('HGET', P .. 'tombstones', A[4])
   if not standing or compare_ids(standing, id) < 0 then redis.call('HSET', P .. 'tombstones', A[4], id) end
 end

@@ -18,11 +18,11 @@ if A[5] == 'offer' then
 elseif old ~= '' then
   local consumer, incarnation = split_owner(old)
   local r = redis.call('HMGET', P .. 'replica:' .. consumer, 'incarnation', 'beat', 'seen', 'before', 'before-seen')
-  -- Another incarnation is there only because its registration proved that the old one had ended.
+  -- If another incarnation is registered, its registration proved that the old one had ended.
   if r[1] == incarnation and r[2] ~= A[4] then return {'alive'} end
-  -- Only an owner that tried to create a Pod of it and got none can have died of it: what waited for a slot,
-  -- or ran on with the Pods that it had, is no suspect, however often its owners die. Nor is what its owner
-  -- outlived: whose create hung for seconds while the heart beat on.
+  -- Only an owner that tried to create a Pod of the event and got none can have died of it. An event that waited
+  -- for a slot, or ran with the Pods that it had, is no suspect, however often its owners die. It is no suspect
+  -- either if its owner still sent heartbeats for seconds while its create hung.
   local seen = r[1] == incarnation and r[3] or r[4] == incarnation and r[5] or '0'
   local outlived = (tonumber(seen) or 0) - tonumber(e[7]) > tonumber(A[9])
   if e[7] ~= '0' and e[4] == '0' and not outlived and now - tonumber(e[5]) < tonumber(A[6]) then
