@@ -84,7 +84,7 @@ class PodView:
     """What Ottoscaler keeps of a Pod: a few fields, instead of the 5 kB that the API server sends.
 
     Times are the strings that the API server sends, empty if there is none. ``worker`` is ``None`` for a Pod
-    whose labels do not name an event, an index and an attempt.
+    of which neither name nor labels tell an event, an index and an attempt.
     """
 
     name: str

@@ -202,8 +202,10 @@ class Attempt:
             raise Fenced(f"event {self.worker.event_id} is no longer owned by this replica")
 
     def is_ours(self, view: PodView) -> bool:
-        """Whether a Pod of our name is this very attempt's: it bears the random id of an installation we
-        held. The name says the rest; its labels may have been rewritten when it was created."""
+        """Whether a Pod of our name is this very attempt's: it has the random id of an installation we held.
+
+        The name tells the event, index and attempt, since labels may have been rewritten at the create.
+        """
         return view.worker == self.worker and self.is_of_ours(view)
 
     def is_of_ours(self, view: PodView) -> bool:

@@ -146,7 +146,7 @@ def _age(a: Attempt, view: PodView) -> float:
     now = a.deps.pods.now()
     if now is None:
         return 0.0
-    # A step of the API server's clock, or an answer by a wrong one, may make it younger and never older.
+    # If the API server's clock steps, or an answer has a wrong time, the Pod may seem younger, never older.
     a.born_at = max(a.born_at, time.monotonic() - seconds_since(view.created_at, now))
     return time.monotonic() - a.born_at
 
