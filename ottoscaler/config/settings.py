@@ -302,12 +302,12 @@ class Settings:
 
     @property
     def database(self) -> int:
-        """The number of Redis's database, from the URL where there is one."""
+        """The number of the Redis database, from the URL if there is one."""
         return redis_url.database(self.redis_url) if self.redis_url else self.redis_db
 
     @property
     def redis_tls(self) -> bool:
-        """Whether the connection to Redis is to be encrypted."""
+        """Whether the connection to Redis is encrypted."""
         if self.redis_url:
             return self.redis_url.startswith("rediss://")
         return bool(self.redis_tls_ca_file or self.redis_tls_cert_file or self.redis_tls_key_file)
@@ -319,7 +319,7 @@ class Settings:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What must appear in no log, in every spelling it may have."""
+        """The secrets that must appear in no log, in every spelling that they may have."""
         return tuple({self.redis_password, *redis_url.secrets(self.redis_url)} - {""})
 
     def _derived_instance(self) -> str:

@@ -1,7 +1,7 @@
 """The Pod API over raw JSON.
 
-Each call is sent once, has a connect and a read timeout, and raises our errors, whose type says whether
-trying again may help. Thread-safe.
+Each call is sent once and has a connect and a read timeout. It raises our own errors; the type of an error
+says whether trying again may help. Thread-safe.
 """
 
 from __future__ import annotations
@@ -35,18 +35,20 @@ from ottoscaler.model import JsonObject, PodView
 from ottoscaler.pods.labels import START_GATE, event_in
 from ottoscaler.pods.view import parse_pod
 
-READ_SECONDS = 12.0  # of everything but creates and lists
+READ_SECONDS = 12.0  # the read timeout of everything but creates and lists
 CREATE_SECONDS = 60.0  # a create passes admission webhooks, each of which may take 30 s
 LIST_SECONDS = 10.0  # a page; the watch thread must show progress within 15 s
-MOST_WARNINGS = 50  # of one Pod, in one answer
-PAGE = 500  # Pods in one answer at most, as kubectl asks
-PIECE_BYTES = 256 * 1024  # of a list, that are decoded together
+MOST_WARNINGS = 50  # about one Pod, in one answer
+PAGE = 500  # most Pods in one answer; kubectl asks for as many
+PIECE_BYTES = 256 * 1024  # of a list's answer, decoded together
 
 _RUNS_ONCE = b'"restartPolicy":"Never"'
 
 
 class RequestTurn:
-    """One create: its turn among all others, then the request. For one thread, as a context manager."""
+    """One create: it waits for its turn among all creates, then sends the request.
+
+    One thread uses it, as a context manager."""
 
     def __init__(self, turn: Turn, send: Callable[[], JsonObject]) -> None:
         self._turn = turn
@@ -62,12 +64,13 @@ class RequestTurn:
         self._turn.__exit__(kind, error, trace)
 
     def ready(self, seconds: float) -> bool:
-        """Whether its turn has come; waits for it, for some ``seconds`` at most. Call it again if not."""
+        """Wait about ``seconds`` at most for the turn. Returns whether it has come; call it again if not."""
         return self._turn.ready(seconds)
 
     def send(self) -> JsonObject:
-        """Create the Pod, now that :meth:`ready` said so. Raises PodExists, QuotaExceeded, Refused or
-        KubernetesUnavailable."""
+        """Create the Pod. Call this only after :meth:`ready` returned True.
+
+        Raises PodExists, QuotaExceeded, Refused or KubernetesUnavailable."""
         return self._send()
 
 
@@ -86,18 +89,18 @@ class PodClient:
         self._requests = Requests(access, throttle, observe)
         self._throttle = throttle
         self._create_seconds = create_seconds
-        self._received = received  # bytes of Pods, by lists and watches
+        self._received = received  # told how many bytes came, by lists and watches
         self.namespace = namespace
         self.health = self._requests.health
         self._path = f"/api/v1/namespaces/{quote(namespace)}/pods"
-        self._no_right_seconds: float | None = None  # set where this is not the namespace in which it creates
-        self._refused_since = 0.0  # monotonic, there
+        self._no_right_seconds: float | None = None  # set by in_namespace: no Pod is created there
+        self._refused_since = 0.0  # monotonic: since when a right has been missing there
 
     def in_namespace(self, namespace: str, no_right_seconds: float = math.inf) -> PodClient:
-        """The Pods of another namespace, over the same connections and bounds, to be looked at and deleted.
+        """A client that looks at and deletes Pods of another namespace, over the same connections and bounds.
 
-        A missing right there is no verdict on a Pod: it raises KubernetesUnavailable, which is tried again,
-        and NoRight once it has been missing for ``no_right_seconds`` without a break.
+        A missing right there says nothing about a Pod, so it raises KubernetesUnavailable, which callers try
+        again. Once the right has been missing for ``no_right_seconds`` without a break, it raises NoRight.
         """
         other = copy.copy(self)
         other.namespace = namespace
@@ -108,16 +111,20 @@ class PodClient:
     # --- one Pod
 
     def create_turn(self, body: bytes, event: str, profile: str) -> RequestTurn:
-        """A turn to create the Pod that ``body`` (JSON) describes. Nothing is sent before
-        ``RequestTurn.send``; credentials are read here, so that nothing slow stands before it then."""
+        """A turn to create the Pod that ``body`` (JSON) describes.
+
+        Nothing is sent before ``RequestTurn.send``. Credentials are read here, because that may be slow, and
+        nothing slow may stand between the turn and the request."""
         headers = self._requests.headers(body)
         return RequestTurn(
             self._throttle.turn(event, profile), lambda: self._create(self._path, body, headers)
         )
 
     def dry_run(self, body: bytes) -> JsonObject:
-        """The Pod as the API server would take it. Raises as ``RequestTurn.send``, also where a field is
-        unknown; a server before Kubernetes 1.25 leaves such fields out instead."""
+        """The Pod as the API server would accept it. Nothing is created.
+
+        Raises what ``RequestTurn.send`` raises, also for an unknown field. A server older than Kubernetes
+        1.25 drops unknown fields instead."""
         headers = self._requests.headers(body)
         path = f"{self._path}?dryRun=All&fieldValidation=Strict"
         with self._throttle.look(""):
@@ -130,22 +137,23 @@ class PodClient:
         response = self._requests.send(
             "create", "POST", path, body, headers, self._create_seconds, stream=False
         )
-        # What admission made of the Pod's spec is looked at only where it may be other than it was sent.
+        # The whole answer is decoded only where admission may have changed the spec.
         whole = _RUNS_ONCE not in response.data
         return pod("create", parsed("create", response.data if whole else slim(response.data)))
 
     def get(self, name: str) -> JsonObject:
-        """Raises PodGone where there is none."""
+        """The Pod of that name. Raises PodGone if there is none, and KubernetesUnavailable."""
         with self._throttle.look(event_in(name)):
             return pod("get", self._call("get", "GET", f"{self._path}/{quote(name)}"))
 
     def delete(self, name: str, uid: str, *, told: bool = False) -> JsonObject:
-        """Ask for this very Pod to go, with its own grace. Raises PodGone where it has gone already.
+        """Delete this very Pod, with its own grace period. Raises PodGone if it has gone already.
 
-        With ``told``, the answer: the Pod as it was when it was asked to go. Else an empty object.
+        With ``told``, returns the Pod as it was when the API server accepted the delete; otherwise an empty
+        object.
 
-        The UID is a precondition, so a younger Pod of the same name is never hit. The API server itself
-        drops the grace for Pods that are terminal or not bound to a node.
+        The UID is a precondition, so a younger Pod of the same name is never deleted. The API server itself
+        drops the grace period for Pods that are terminal or not bound to a node.
         """
         options: JsonObject = {"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"uid": uid}}
         try:
@@ -156,10 +164,10 @@ class PodClient:
             raise PodGone(str(error), status=409, reason="Conflict") from error
 
     def log(self, name: str, container: str, most: int, seconds: float) -> bytes:
-        """The last ``most`` bytes of a container's log, within some ``seconds``. Raises KubernetesError.
+        """The last ``most`` bytes of a container's log, within about ``seconds``. Raises KubernetesError.
 
-        Such a call ends at the Pod's node. So its errors say nothing of the API server, and what hangs there
-        holds no place of any other call.
+        The Pod's node answers such a call. So its errors say nothing about the API server, and calls that
+        hang there take no place from any other kind of call.
         """
         deadline = time.monotonic() + seconds
         with self._throttle.log(event_in(name), seconds) as allowed:
@@ -176,9 +184,9 @@ class PodClient:
         return text
 
     def warnings(self, uid: str) -> list[str]:
-        """What the scheduler and the kubelets warn of this very Pod, the newest last: reason and message.
+        """The warnings of the scheduler and the kubelets about this very Pod: "reason: message", newest last.
 
-        Raises KubernetesError, with status 403 where the Role does not allow it.
+        Raises KubernetesError, with status 403 if the Role does not allow this.
         """
         query = {"fieldSelector": f"involvedObject.uid={uid},type=Warning", "limit": str(MOST_WARNINGS)}
         path = f"/api/v1/namespaces/{quote(self.namespace)}/events?{urlencode(query)}"
@@ -186,7 +194,9 @@ class PodClient:
             return warnings(self._call("get", "GET", path))
 
     def ungate(self, name: str, uid: str) -> None:
-        """Take our scheduling gate off this very Pod, others' stay. Harmless twice. Raises PodGone."""
+        """Remove our scheduling gate from this very Pod; other gates stay. It may be repeated.
+
+        Raises PodGone, KubernetesUnavailable or KubernetesError."""
         gates = [{"name": START_GATE, "$patch": "delete"}]
         body = json.dumps({"metadata": {"uid": uid}, "spec": {"schedulingGates": gates}}).encode()
         headers = {**self._requests.headers(body), "Content-Type": "application/strategic-merge-patch+json"}
@@ -198,7 +208,7 @@ class PodClient:
         except KubernetesUnavailable:
             raise
         except KubernetesError as error:
-            if error.status in (409, 422):  # the UID is another one's
+            if error.status in (409, 422):  # the UID belongs to another Pod
                 raise PodGone(str(error), status=error.status) from error
             raise
 
@@ -207,12 +217,14 @@ class PodClient:
     def list(
         self, selector: str, progress: Callable[[], None] = lambda: None, *, cached: bool = False
     ) -> tuple[list[PodView], str]:
-        """All Pods that match, and the resource version to watch from. A failure is unknown, never zero.
+        """All Pods that match, and the resource version to watch from. A failure never reads as "no Pods".
 
-        One Pod at a time is held whole, however large the page is. Raises VersionExpired where the API server
-        forgot the list between two pages. ``progress`` is called for each piece that comes. It takes no place
-        among the throttle's calls: there is one such caller, and behind a thousand creates that hang it would
-        never learn of the API server's return. With ``cached``, the answer comes from the API server's cache.
+        Only one Pod at a time is held whole, however large the page is. ``progress`` is called for each piece
+        that comes. With ``cached``, the answer comes from the API server's cache. Raises KubernetesError:
+        VersionExpired if the API server forgot the list between two pages.
+
+        A list takes no place in the throttle. There is one such caller, and if it waited behind a thousand
+        creates that hang, it would never learn that the API server is back.
         """
 
         def came(size: int) -> None:
@@ -222,7 +234,7 @@ class PodClient:
         views: list[PodView] = []
         query = {"labelSelector": selector, "limit": str(PAGE)}
         if cached:
-            query["resourceVersion"] = "0"  # most servers send one page then, however long
+            query["resourceVersion"] = "0"  # most servers then send everything in one page
         while True:
             progress()
             path = f"{self._path}?{urlencode(query)}"
@@ -236,7 +248,7 @@ class PodClient:
             views += found
             if not rest:
                 return views, version
-            query.pop("resourceVersion", None)  # the rest says it
+            query.pop("resourceVersion", None)  # the continue token contains it
             query["continue"] = rest
 
     def watch(
@@ -244,9 +256,13 @@ class PodClient:
     ) -> Iterator[JsonObject]:
         """Yield events from a version on, until the server ends the watch after ``seconds``.
 
-        Raises TimeoutError after ``silence`` seconds without a byte, VersionExpired on 410 (as a status or
-        as an ERROR event), KubernetesUnavailable on a broken stream, UnusableAnswer on one that makes no
-        sense. ``opened`` gets the response, so that another thread can shut it down.
+        ``opened`` is given the response, so that another thread can shut it down.
+
+        Raises:
+            TimeoutError: no byte came for ``silence`` seconds.
+            VersionExpired: the answer was 410, as a status or as an ERROR event.
+            KubernetesUnavailable: the stream broke.
+            UnusableAnswer: what came makes no sense.
         """
         query = {
             "labelSelector": selector,
@@ -256,7 +272,7 @@ class PodClient:
             "timeoutSeconds": str(seconds),
         }
         path = f"{self._path}?{urlencode(query)}"
-        # It lasts for minutes, so it holds no place among the throttle's calls.
+        # A watch lasts long, so it takes no place in the throttle.
         response = self._requests.send("watch", "GET", path, None, None, silence, stream=True)
         try:
             opened(response)
@@ -267,10 +283,10 @@ class PodClient:
         finally:
             response.close()
 
-    # --- what else `check` and readiness ask
+    # --- for `check` and readiness
 
     def may(self, verb: str, resource: str = "pods") -> tuple[bool, str]:
-        """Whether we may do that here, by a SelfSubjectAccessReview."""
+        """Whether we may do that in this namespace, and the reason, by a SelfSubjectAccessReview."""
         kind, _, part = resource.partition("/")
         asked = {"namespace": self.namespace, "verb": verb, "resource": kind, "subresource": part}
         spec = {"resourceAttributes": asked}
@@ -283,12 +299,13 @@ class PodClient:
         return bool(status.get("allowed")), str(status.get("reason") or "")
 
     def rate(self) -> float:
-        """Calls a second that the throttle allows now."""
+        """How many calls a second the throttle allows now."""
         return self._throttle.rate
 
     def now(self) -> float | None:
-        """Unix seconds by the API server's clock, for comparing with its own times; ``None`` while its
-        answers do not agree."""
+        """Unix seconds by the API server's clock, for comparison with times that it wrote.
+
+        ``None`` while its answers do not agree on the time."""
         return self._requests.clock.now()
 
     def version(self) -> str:
@@ -339,6 +356,6 @@ def connect(
     create_seconds: float,
     received: Callable[[int], None] = lambda _: None,
 ) -> PodClient:
-    """The Pod API as configured; nothing is sent or read before the first call."""
+    """A client as configured. Nothing is sent or read before its first call."""
     most = CREATES.everyone + DELETES.everyone + LOOKS.everyone + LOGS.everyone
     return PodClient(Access(kubeconfig, most + 4), namespace, throttle, observe, create_seconds, received)

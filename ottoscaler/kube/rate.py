@@ -14,12 +14,12 @@ SLOW_SECONDS = 2.0  # and one that takes longer lowers every rate
 RAISE_PER_ANSWER = 0.5  # calls a second
 RAISE_WITH_CARE = 0.05  # from CAREFUL_FROM of the rate that was too much
 CAREFUL_FROM = 0.9
-LOWER_EVERY_SECONDS = 1.0  # one burst of 429s is one sign, not thirty-two
+LOWER_EVERY_SECONDS = 1.0  # a burst of 429s lowers the rate once, not once for each call
 REFUSED, STRAINED = 0.5, 0.8  # what is left of the rate
 
 
 class Rate:
-    """The rate and what has changed it. One thread at a time."""
+    """The rate, and what it learned from answers. One thread at a time uses it."""
 
     def __init__(self, setting: float, most: float) -> None:
         self._setting = setting
@@ -30,8 +30,10 @@ class Rate:
         self.per_second = setting
 
     def answered(self, now: float, status: int, seconds: float, *, patient: bool, holds_back: bool) -> None:
-        """An answer came ``now``, after ``seconds``. ``patient``: it may take its time, as admission does, so
-        that a long one says nothing. ``holds_back``: calls wait for this rate, or nearly."""
+        """Adapt the rate to an answer that came at ``now`` and took ``seconds``.
+
+        ``patient``: the call may be slow for its own reasons, such as admission, so a slow answer says
+        nothing. ``holds_back``: calls wait for this rate, or nearly do."""
         if status in (429, 503):
             self._lower(now, REFUSED, self._least)
         elif not patient and seconds > SLOW_SECONDS:

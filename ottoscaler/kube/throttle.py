@@ -1,7 +1,7 @@
-"""Bounds on what one process asks of the API server: calls in flight, and calls a second.
+"""Bounds one process's calls to the API server: calls in flight, and calls a second.
 
-The rate follows the server (rate.py). Creates leave a share of it to deletes and looks, which free what
-creates fill, and each of the three kinds has places in flight of its own.
+The rate adapts to the server (rate.py). Creates leave a share of it to deletes and looks, because those free
+what creates fill. Each kind of call has its own places in flight.
 """
 
 from __future__ import annotations
@@ -21,18 +21,19 @@ from ottoscaler.telemetry.health import STALL_SECONDS, progress
 CREATES = Shares(everyone=72, one_event=24, one_profile=36)
 DELETES = Shares(everyone=48, one_event=24, one_profile=48)
 LOOKS = Shares(everyone=32, one_event=8, one_profile=32)
-LOGS = Shares(everyone=16, one_event=8, one_profile=16)  # they end at nodes, some of which hang
-LONGEST_SLEEP_SECONDS = 0.25  # between two looks at the rate
-TOKEN_LOOK_SECONDS = 0.05  # between two looks of a call that may go without one
-# Between two signs of life of a thread that waits for a place. Each is a wake-up: when a thousand workers of
-# one event end together, nearly all of them wait here, and looks every 0.25 s cost each 0.2 ms of CPU.
+LOGS = Shares(everyone=16, one_event=8, one_profile=16)  # nodes answer these calls, and some nodes hang
+LONGEST_SLEEP_SECONDS = 0.25  # then a thread that waits for a token reads the rate again
+TOKEN_LOOK_SECONDS = 0.05  # how often a call with a deadline looks for a token
+# How often a thread that waits for a place notes progress. Each time is a wake-up: when a thousand workers of
+# one event end together, nearly all of them wait here, and waking every 0.25 s cost each 0.2 ms of CPU.
 PROGRESS_SECONDS = STALL_SECONDS / 3
 SHARE_LEFT_BY_CREATES = 0.1  # of the burst
 
 
 class Turn:
-    """A create's turn: a place, then a token. For one thread, as a context manager; leaving it gives the
-    place back, whether or not anything was sent."""
+    """A create's turn: it waits for a place, then for a token. One thread uses it, as a context manager.
+
+    Leaving the context gives the place back, whether or not anything was sent."""
 
     def __init__(self, throttle: Throttle, event: str, profile: str) -> None:
         self._throttle = throttle
@@ -51,7 +52,9 @@ class Turn:
             self._throttle.creates.leave(self._place)
 
     def ready(self, seconds: float) -> bool:
-        """Whether the create may be sent; waits for it, some ``seconds`` at most. Call it again if not."""
+        """Wait at most ``seconds`` for the place, and as long for the token.
+
+        Returns whether the create may be sent; call it again if not."""
         if self._place is None or not self._place.wait(seconds):
             return False
         if not self._has_token:
@@ -67,12 +70,12 @@ class Throttle:
         self._burst = float(burst)
         self._kept = min(self._burst * SHARE_LEFT_BY_CREATES, self._burst - 1)  # tokens that creates leave
         self._rate = Rate(qps, max(qps, most))
-        self._taken = 0  # tokens so far, some of them still to come
-        self._filled = float(burst)  # tokens so far that have come
+        self._taken = 0  # tokens taken so far; some of them are still to come
+        self._filled = float(burst)  # tokens that have come so far
         self._filled_at = time.monotonic()
         self._paused_until = 0.0
         self._lock = threading.Lock()
-        self._first = threading.Lock()  # of the creates that wait for a token
+        self._first = threading.Lock()  # held by the one create that may take the next token
         self.creates = Places(CREATES)
         self._deletes = Places(DELETES)
         self._looks = Places(LOOKS)
@@ -80,11 +83,11 @@ class Throttle:
 
     @property
     def rate(self) -> float:
-        """Calls a second that are allowed now."""
+        """How many calls a second are allowed now."""
         return self._rate.per_second
 
     def turn(self, event: str, profile: str) -> Turn:
-        """A turn for a create of that event, whose Pod is made from that profile."""
+        """A turn for a create of that event, whose Pod uses that profile."""
         return Turn(self, event, profile)
 
     @contextmanager
@@ -101,7 +104,7 @@ class Throttle:
 
     @contextmanager
     def log(self, event: str, seconds: float) -> Iterator[bool]:
-        """Wait for a place and a token to read a log, for ``seconds`` at most; whether both came."""
+        """Wait at most ``seconds`` for a place and a token to read a log. Yields whether both came."""
         deadline = time.monotonic() + seconds
         place = self._logs.ask(event)
         try:
@@ -125,14 +128,15 @@ class Throttle:
         place = places.ask(event)
         try:
             while not place.wait(PROGRESS_SECONDS):
-                progress()  # threads that /healthz observes wait here too, behind calls that hang
+                progress()  # threads that /healthz observes also wait here, and calls ahead of them may hang
             self._await_token()
             yield
         finally:
             places.leave(place)
 
     def _await_token(self) -> None:
-        """Take the next token, though it is still to come, and wait for it: nobody wakes for another's."""
+        """Take the next token, even if it is still to come, and wait for it. So no thread wakes for another's
+        token."""
         with self._lock:
             self._fill()
             self._taken += 1
@@ -147,8 +151,10 @@ class Throttle:
             time.sleep(min(max(pause, 0.001), LONGEST_SLEEP_SECONDS))
 
     def take_spare_token(self, seconds: float) -> bool:
-        """Take a token once there is one beyond the others' share, and no 429 asked for a pause. False where
-        that takes longer than ``seconds``. Only one thread at a time wakes for the next token."""
+        """Take a token beyond the share that creates leave to other calls. False if none came in time.
+
+        It waits about ``seconds`` at most. No token is taken while a Retry-After lasts. Only one thread at a
+        time wakes for the next token."""
         deadline = time.monotonic() + seconds
         if not self._first.acquire(timeout=seconds):
             return False
@@ -168,7 +174,7 @@ class Throttle:
             self._first.release()
 
     def _fill(self) -> float:
-        """Under the lock: bring the bucket up to now, which is returned."""
+        """Under the lock: fill the bucket for the time since the last call. Returns the present time."""
         now = time.monotonic()
         since, self._filled_at = now - self._filled_at, now
         self._filled = min(self._taken + self._burst, self._filled + since * self._rate.per_second)
