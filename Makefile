@@ -11,7 +11,7 @@ PIP := --quiet --disable-pip-version-check
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test browser-test check format bench chaos matrix local chart-test chart-files lock image-test package package-check package-test sbom workflows clean
+.PHONY: help setup demo test browser-test check format bench chaos proofs matrix local chart-test chart-files lock image-test package package-check package-test sbom workflows clean
 
 help: ## Show what there is to do
 	@echo "Ottoscaler. Without a cluster:"
@@ -77,6 +77,9 @@ browser-test: $(STAMP) ## Look at the status page with a real Chromium (ARGS="-m
 MINUTES ?= 5
 chaos: $(STAMP) ## Kill, freeze and cut for MINUTES, then check that nothing was lost or run twice
 	@$(BIN)/python -m tests.tools.chaos --minutes $(MINUTES) $(ARGS)
+
+proofs: $(STAMP) ## The short form of chaos and of the crash matrix, as CI runs it
+	@$(BIN)/python -m pytest --numprocesses=2 --dist=load tests/acceptance $(ARGS)
 
 matrix: $(STAMP) ## Crash at every outside call of one event's life; print the table
 	@$(BIN)/python -m tests.tools.crash_matrix $(ARGS)
