@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ class Control:
     progress: Callable[[], None]
 
 
-class Loop:
+class Loop(ABC):
     """A long-lived thread's work: wait until there may be something to do, then do one step.
 
     The thread calls ``run``; tests call ``step``. An error of a type in ``passing`` ends only the step: it is
@@ -76,21 +77,21 @@ class Loop:
                     return
         self.run()
 
-    def wait(self) -> None:
+    def wait(self) -> None:  # noqa: B027  a loop whose step waits leaves it as it is
         """Sleep until there may be something to do, a few seconds at most.
 
         Return at once if ``step`` itself waits.
         """
 
+    @abstractmethod
     def step(self, now: float) -> None:
         """Do one round. ``now`` is the time by ``clock``."""
-        raise NotImplementedError
 
     def clock(self) -> float:
         """The time in seconds that ``step`` is given; monotonic unless overridden."""
         return time.monotonic()
 
-    def failed(self, error: Exception) -> None:
+    def failed(self, error: Exception) -> None:  # noqa: B027  and so does one that has nothing to log
         """Log an error of a type in ``passing``."""
 
     def pause(self, seconds: float) -> float:

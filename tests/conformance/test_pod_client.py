@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +17,7 @@ from ottoscaler.kube.throttle import Throttle
 from ottoscaler.pods.labels import OWN_LABELS, OWNER, PREFIX, selector
 from ottoscaler.pods.view import parse_pod
 from tests.harness.fake_pods import FakePods
+from tests.harness.waiting import wait_for
 
 from .client import FOREVER, Namespace, pod
 
@@ -131,9 +131,7 @@ def test_pods_are_selected_by_their_owners(api: PodApi) -> None:
 
 def test_cached_list_shows_what_has_been_there_for_a_moment(api: PodApi) -> None:
     create(api, "a")
-    deadline = time.monotonic() + 30
-    while not (found := api.list(SELECTOR, cached=True)[0]) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    found = wait_for(lambda: api.list(SELECTOR, cached=True)[0], "the cache shows it", 30)
     assert [view.name for view in found] == ["a"]
 
 

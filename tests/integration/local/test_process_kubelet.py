@@ -6,12 +6,14 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ottoscaler.local import LocalCluster
+from tests.harness.waiting import wait_for
 
 from ...conformance.client import SECONDS, Namespace, pod
 
@@ -25,11 +27,8 @@ def ended(status: dict[str, Any]) -> dict[str, Any]:
     return state
 
 
-def wait_until(holds: Any) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+def wait_until(holds: Callable[[], object]) -> None:
+    wait_for(holds, "the kubelet has done so", SECONDS)
 
 
 def alive(pid: int) -> bool:
