@@ -19,6 +19,7 @@ from ottoscaler.errors import LiveTwin, RedisCluster, RedisError, Stopping, Unre
 from ottoscaler.ledger.identity import has_ended, identity
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.pause import Pause
+from ottoscaler.ledger.replicas import Registration
 from ottoscaler.ledger.surveys import Surveys
 from ottoscaler.telemetry.logs import flood, get_logger
 from ottoscaler.threads import Control, Loop
@@ -145,32 +146,33 @@ class Lease(Loop):
             try:
                 self._refuse_cluster()
                 self._join()
-                entered, incarnation, beat, info = self._register(ended, ended_beat)
+                found = self._register(ended, ended_beat)
             except RedisError as error:
                 self._failed(error)
                 seen = None
                 stop.wait(self.interval)
                 continue
-            if entered:
+            if found.entered:
                 self._renewed(sent)
+                self.group_pause.tell(found.paused)
                 self.registered.set()
                 return
-            if has_ended(info, self._process):
-                ended, ended_beat = incarnation, ""
+            if has_ended(found.info, self._process):
+                ended, ended_beat = found.incarnation, ""
                 continue
-            if seen != (incarnation, beat):
-                if seen is not None and seen[0] == incarnation:
+            if seen != (found.incarnation, found.beat):
+                if seen is not None and seen[0] == found.incarnation:
                     raise LiveTwin(
                         f"another live process serves as consumer {self._names.consumer!r} of this group; "
                         "give each replica its own REDIS_CONSUMER"
                     )
-                seen, since = (incarnation, beat), sent
+                seen, since = (found.incarnation, found.beat), sent
                 log.info(
                     "waiting_for_lease",
                     f"a predecessor as {self._names.consumer!r} may still be alive; observing it",
                 )
             elif sent - since > self.seconds:
-                ended, ended_beat = incarnation, beat
+                ended, ended_beat = found.incarnation, found.beat
                 continue
             stop.wait(self.interval)
         raise Stopping("the process stops")
@@ -237,7 +239,7 @@ class Lease(Loop):
     def _enter_anew(self) -> None:
         self._names.become()
         try:
-            entered = self._register()[0]
+            entered = self._register().entered
         except RedisError as error:
             self._failed(error)
             return
@@ -252,7 +254,7 @@ class Lease(Loop):
         except RedisError as error:
             self._failed(error)
 
-    def _register(self, ended: str = "", beat: str = "") -> tuple[bool, str, str, str]:
+    def _register(self, ended: str = "", beat: str = "") -> Registration:
         return self._ledger.replicas.register(self._info(self._description.info()), ended, beat, self.seconds)
 
     def _redis_was_emptied(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from ottoscaler.errors import Unregistered
 from ottoscaler.ledger.fencing import Scripts, text
@@ -10,6 +11,20 @@ from ottoscaler.ledger.records import Survey, timestamp
 
 KILLED_ITS_READERS = "given up unread: two replicas died, one after the other, as soon as they had read it"
 DELETED_UNREAD = "the entry was deleted from the stream before it was read"
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """Whether a replica was registered, and if not, which incarnation holds the name.
+
+    ``beat`` and ``info`` are that replica's. ``paused`` tells whether the group is paused, so that a replica
+    that was just registered does not read before its first heartbeat."""
+
+    entered: bool
+    incarnation: str
+    beat: str
+    info: str
+    paused: bool = False
 
 
 class Replicas:
@@ -20,17 +35,16 @@ class Replicas:
 
     def register(
         self, info: str, ended: str = "", beat: str = "", lease_seconds: float = 0.0
-    ) -> tuple[bool, str, str, str]:
+    ) -> Registration:
         """Register under the consumer name.
 
-        Returns (True, ...), or (False, incarnation, beat, info) of the replica that holds the name. ``ended``
-        is an incarnation that is known to have ended. ``beat`` is its last heartbeat if silence proved
-        that."""
+        ``ended`` is an incarnation that is known to have ended. ``beat`` is its last heartbeat if silence
+        proved that."""
         consumer, incarnation = self._scripts.owner.rsplit("/", 1)
         answer = self._scripts.run("register", consumer, incarnation, info, ended, beat, repr(lease_seconds))
         if answer[0] == b"occupied":
-            return False, text(answer[1]), text(answer[2]), text(answer[3])
-        return True, incarnation, text(answer[1]), info
+            return Registration(False, text(answer[1]), text(answer[2]), text(answer[3]))
+        return Registration(True, incarnation, text(answer[1]), info, paused=answer[2] == b"1")
 
     def beat(
         self, info: str, *, survey: bool, page: Sequence[str] = ("", "", ""), watches: str = ""

@@ -80,7 +80,7 @@ def test_while_a_slot_is_on_its_way_single_keys_are_asked_for_and_scripts_wait(
     with pytest.raises(RedisUnavailable):
         ledger.replicas.register("{}", "1")
     nodes.end_move(to)
-    assert ledger.replicas.register("{}", "1")[0]
+    assert ledger.replicas.register("{}", "1").entered
     stream.close()
 
 

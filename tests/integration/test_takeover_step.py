@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from ottoscaler.errors import LiveTwin
+from ottoscaler.ledger import pause
 from ottoscaler.ledger.identity import ReplicaIdentity
 from ottoscaler.ledger.lease import Lease, suspended_clock
 from ottoscaler.ledger.ledger import Ledger
@@ -172,6 +173,15 @@ def beating(book: Book) -> Beating:
     made = Beating(book)
     made.lease.register(threading.Event())
     return made
+
+
+def test_replica_that_starts_in_a_pause_knows_of_it_before_it_may_read(book: Book) -> None:
+    """The listener starts at the registration, before the first heartbeat."""
+    made = Beating(book)
+    pause.pause(book.stream("operator"))
+    made.lease.register(threading.Event())
+    assert made.lease.registered.is_set()
+    assert made.pause.on
 
 
 def beats(book: Book, name: str = "a") -> int:

@@ -12,4 +12,4 @@ redis.call('HSET', P .. 'namespaces', NAMESPACE, now_ms()) -- before it creates 
 redis.call('HSET', key, 'incarnation', A[2], 'info', A[3], 'lease', A[6], 'seen', now_ms())
 -- When the one before was last alive tells its successors what it may have died of (takeover.lua).
 if r[1] and r[1] ~= A[2] then redis.call('HSET', key, 'before', r[1], 'before-seen', r[4] or '0') end
-return {'ok', tostring(redis.call('HINCRBY', key, 'beat', 1))}
+return {'ok', tostring(redis.call('HINCRBY', key, 'beat', 1)), paused() and '1' or '0'}
