@@ -11,8 +11,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from tests.tools.bench import measure, scaling
-from tests.tools.bench.bars import bars
+from tests.tools.bench import bare_go, measure, scaling
+from tests.tools.bench.bars import SUBJECTS, bars
 from tests.tools.bench.plan import QUICK, Plan
 from tests.tools.bench.plot import draw
 from tests.tools.bench.report import Report
@@ -35,6 +35,18 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="100 to 5,000 Pods through one replica and ten, and bars for ten",
     )
+    made.add_argument("--pods", type=int, action="append", help="with --scaling: so many Pods; repeatable")
+    made.add_argument(
+        "--kubeconfig",
+        default=os.environ.get("OTTOSCALER_TEST_KUBECONFIG") or os.environ.get("KUBECONFIG") or "",
+        help="the cluster to measure on (default: OTTOSCALER_TEST_KUBECONFIG, KUBECONFIG, a local one)",
+    )
+    made.add_argument(
+        "--bare",
+        choices=("go", "python"),
+        default="go" if bare_go.at_hand() else "python",
+        help="which program is the limit (default: Go's where `go` is at hand)",
+    )
     made.add_argument("--out", type=Path, default=RESULTS, help="folder for the JSON file and the plot")
     return made
 
@@ -47,8 +59,8 @@ def main() -> int:
     # as Ctrl-C does: what was started is stopped
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     begun = time.time()
-    with Stage() as stage:
-        report = Report(_about(stage, options.quick))
+    with Stage(options.kubeconfig, go=options.bare == "go") as stage:
+        report = Report(_about(stage, options))
         try:
             _measure(stage, report, options, plan)
         except (TimeoutError, RuntimeError, OSError) as error:
@@ -71,26 +83,28 @@ def main() -> int:
 def _measure(stage: Stage, report: Report, options: argparse.Namespace, plan: Plan) -> None:
     """Fill the report, a figure after the other."""
     if options.scaling:
-        for point in scaling.points(stage, quick=options.quick):
+        pods = options.pods or (scaling.QUICK_PODS if options.quick else scaling.PODS)
+        for point in scaling.points(stage, pods, quick=options.quick):
             report.series.append(point)
+            report.ratios = scaling.compared(report.series)
             _say(f"{point['pods']} Pods through {point['replicas']}: {point['workers_per_s']:.0f}/s")
-        report.figures += scaling.compared(report.series)
         return
     if options.bars:
-        report.ratios += bars(stage, quick=options.quick, say=_say)
+        report.ratios += bars(stage, options.only or SUBJECTS, quick=options.quick, say=_say)
         return
     for name in options.only or measure.ALL:
         _say(f"measuring {name}")
         report.figures += measure.ALL[name](stage, plan)
 
 
-def _about(stage: Stage, quick: bool) -> dict[str, object]:
+def _about(stage: Stage, options: argparse.Namespace) -> dict[str, object]:
     return {
         "kubernetes": f"{stage.version}, {stage.kind}",
+        "bare": options.bare,
         "python": platform.python_version(),
         "cores": os.cpu_count() or 0,
         "load_before": round(os.getloadavg()[0], 2),
-        "quick": quick,
+        "quick": options.quick,
     }
 
 

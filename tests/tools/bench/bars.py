@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 
 from tests.tools.bench.bursts import WARM_UP
-from tests.tools.bench.contest import run_bare, run_service, serving
+from tests.tools.bench.contest import Run, run_bare, run_service, serving
 from tests.tools.bench.measure import Lone, one, pause
 from tests.tools.bench.noise import Noise
 from tests.tools.bench.report import percentile
@@ -17,49 +18,87 @@ BURST = 1000
 EVENTS = 500
 IDLE_SAMPLES = 34  # a round, so that three have a hundred
 QUICK_SAMPLES = 10
+SUBJECTS = ("burst", "events", "idle")
 
-# name: its bar, whether it is a floor, and how it is found
-BARS: dict[str, tuple[float, bool, str]] = {
-    "workers/s to bare's": (0.95, True, f"one event of {BURST} workers of 1 s"),
-    "CPU a worker to bare's": (1.8, False, "the same runs; bare is Python too, without store or limits"),
-    "CPU a worker, events of one to a large one": (1.4, False, f"{EVENTS} workers of 1 s each way"),
-    "idle: XADD to ADDED p50, to a lone create's": (1.3, False, "one worker at a time, after a pause"),
-    "idle: XADD to ADDED p99, to a lone create's": (2.0, False, "of a round's samples: their largest"),
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What a ratio is of, its bar, and how it is found."""
+
+    subject: str
+    limit: float | None
+    at_least: bool
+    unit: str
+    how: str
+
+
+ROWS: dict[str, Row] = {
+    "workers/s to bare's": Row("burst", 0.95, True, "/s", f"one event of {BURST} workers of 1 s"),
+    "creates/s to bare's": Row("burst", None, True, "/s", "the same runs, first to last ADDED"),
+    "CPU a worker to bare's": Row("burst", 1.8, False, "ms", "the same runs"),
+    "CPU a worker, events of one to a large one": Row(
+        "events", 1.4, False, "ms", f"{EVENTS} workers of 1 s each way"
+    ),
+    "workers/s, events of one to a large one": Row("events", None, True, "/s", "the same runs"),
+    "idle: XADD to ADDED p50, to a lone create's": Row(
+        "idle", 1.3, False, "ms", "one worker at a time, after a pause"
+    ),
+    "idle: XADD to ADDED p99, to a lone create's": Row(
+        "idle", 2.0, False, "ms", "of a round's samples: their largest"
+    ),
 }
 
+Pairs = dict[str, list[tuple[float, float]]]
 
-def bars(stage: Stage, *, quick: bool, say: Callable[[str], None]) -> list[Ratio]:
+
+def bars(stage: Stage, subjects: Collection[str], *, quick: bool, say: Callable[[str], None]) -> list[Ratio]:
     """The ratios of LEAST_ROUNDS rounds. A bar's limit says nothing where others used the machine."""
     samples = QUICK_SAMPLES if quick else IDLE_SAMPLES
-    rounds: dict[str, list[float]] = defaultdict(list)
+    pairs: Pairs = defaultdict(list)
     noise = 0.0
     lone = Lone(stage, samples * LEAST_ROUNDS)
     with serving(stage) as (service, store):
         run_service(stage, service, store, WARM_UP)
-        run_service(stage, service, store, BURST)  # its threads and connections: no round is the first
+        if set(subjects) & {"burst", "events"}:
+            run_service(stage, service, store, BURST)  # its threads and connections: no round is the first
         for number in range(LEAST_ROUNDS):
             with Noise() as heard:
-                _bursts(stage, service, store, rounds)
-                _idle(stage, store, lone, range(number * samples, (number + 1) * samples), rounds)
+                if "burst" in subjects:
+                    _burst(stage, service, store, pairs)
+                if "events" in subjects:
+                    _events(stage, service, store, pairs)
+                if "idle" in subjects:
+                    _idle(stage, store, lone, range(number * samples, (number + 1) * samples), pairs)
             noise = max(noise, heard.cores)
             say(f"round {number + 1} of {LEAST_ROUNDS}: {heard.cores:.2f} cores used by others")
     return [
-        Ratio(what, limit, tuple(rounds[what]), noise, floor, how)
-        for what, (limit, floor, how) in BARS.items()
+        Ratio(what, row.limit, tuple(pairs[what]), noise, row.at_least, row.unit, row.how)
+        for what, row in ROWS.items()
+        if row.subject in subjects
     ]
 
 
-def _bursts(stage: Stage, service: Service, store: Store, rounds: dict[str, list[float]]) -> None:
-    bare = run_bare(stage, BURST)
-    ours = run_service(stage, service, store, BURST)
-    rounds["workers/s to bare's"].append(ours.per_second / bare.per_second)
-    rounds["CPU a worker to bare's"].append(ours.cpu_ms / bare.cpu_ms)
-    large = run_service(stage, service, store, EVENTS)
+def _burst(stage: Stage, service: Service, store: Store, pairs: Pairs) -> None:
+    bare, bare_creates = run_bare(stage, BURST), _creates_per_second(stage)
+    ours, our_creates = run_service(stage, service, store, BURST), _creates_per_second(stage)
+    pairs["workers/s to bare's"].append((ours.per_second, bare.per_second))
+    pairs["creates/s to bare's"].append((our_creates, bare_creates))
+    pairs["CPU a worker to bare's"].append((ours.cpu_ms, bare.cpu_ms))
+
+
+def _creates_per_second(stage: Stage) -> float:
+    added = sorted(life.added for life in stage.witness.lives())
+    return (len(added) - 1) / (added[-1] - added[0])
+
+
+def _events(stage: Stage, service: Service, store: Store, pairs: Pairs) -> None:
+    large: Run = run_service(stage, service, store, EVENTS)
     small = run_service(stage, service, store, EVENTS, events=EVENTS)
-    rounds["CPU a worker, events of one to a large one"].append(small.cpu_ms / large.cpu_ms)
+    pairs["CPU a worker, events of one to a large one"].append((small.cpu_ms, large.cpu_ms))
+    pairs["workers/s, events of one to a large one"].append((small.per_second, large.per_second))
 
 
-def _idle(stage: Stage, store: Store, lone: Lone, numbers: range, rounds: dict[str, list[float]]) -> None:
+def _idle(stage: Stage, store: Store, lone: Lone, numbers: range, pairs: Pairs) -> None:
     stage.witness.forget()
     limits, ours = [], []
     for number in numbers:
@@ -71,4 +110,4 @@ def _idle(stage: Stage, store: Store, lone: Lone, numbers: range, rounds: dict[s
         found, limit = percentile(ours, share), percentile(limits, share)
         assert found is not None
         assert limit is not None
-        rounds[f"idle: XADD to ADDED p{percent}, to a lone create's"].append(found / limit)
+        pairs[f"idle: XADD to ADDED p{percent}, to a lone create's"].append((found * 1000, limit * 1000))

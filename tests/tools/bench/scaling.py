@@ -8,10 +8,13 @@ from contextlib import ExitStack
 from typing import Any
 
 from tests.tools.bench.contest import retrier
-from tests.tools.bench.report import Bar, Figure, fairness, median
+from tests.tools.bench.noise import Noise
+from tests.tools.bench.report import fairness
 from tests.tools.bench.stage import Service, Stage, Store
+from tests.tools.bench.verdicts import Ratio
 
 PODS = (100, 1000, 5000)
+QUICK_PODS = (100, 1000)
 REPLICAS = (1, 10)
 ROUNDS = 3  # interleaved, so that what else the machine does meets one and ten alike
 PODS_PER_EVENT = 10  # an event is one replica's, so there must be many of them to be shared
@@ -22,10 +25,10 @@ MOST_CPU, MOST_BYTES, LEAST_SPEED = 1.5, 1.3, 0.9  # of one replica's
 LEAST_FAIRNESS, LEAST_FAIRNESS_OF_FEW = 0.95, 0.9  # Jain's index
 
 
-def points(stage: Stage, *, quick: bool) -> Iterator[dict[str, Any]]:
+def points(stage: Stage, pods: Sequence[int], *, quick: bool) -> Iterator[dict[str, Any]]:
     """One point for each round, number of Pods and of replicas. Replicas are ready before the first XADD."""
     for number in range(1 if quick else ROUNDS):
-        for count in (100, 1000) if quick else PODS:
+        for count in pods:
             for replicas in REPLICAS:
                 with ExitStack() as held:
                     store = held.enter_context(stage.redis())
@@ -36,7 +39,9 @@ def points(stage: Stage, *, quick: bool) -> Iterator[dict[str, Any]]:
                     ]
                     for service in services:
                         service.await_ready()
-                    yield {"round": number + 1, **_point(stage, store, services, count)}
+                    with Noise() as heard:
+                        point = _point(stage, store, services, count)
+                    yield {"round": number + 1, **point, "noise": heard.cores}
 
 
 def _point(stage: Stage, store: Store, services: list[Service], count: int) -> dict[str, Any]:
@@ -68,31 +73,29 @@ def _point(stage: Stage, store: Store, services: list[Service], count: int) -> d
     }
 
 
-def compared(found: Sequence[dict[str, Any]]) -> list[Figure]:
-    """Ten replicas against one, a row each: the median of the rounds' ratios, with the least and the most."""
-    return [figure for count in sorted({point["pods"] for point in found}) for figure in _rows(found, count)]
+def compared(found: Sequence[dict[str, Any]]) -> list[Ratio]:
+    """Ten replicas against one, a row each."""
+    return [ratio for count in sorted({point["pods"] for point in found}) for ratio in _rows(found, count)]
 
 
-def _rows(found: Sequence[dict[str, Any]], count: int) -> list[Figure]:
+def _rows(found: Sequence[dict[str, Any]], count: int) -> list[Ratio]:
     one, ten = (
         {p["round"]: p for p in found if (p["pods"], p["replicas"]) == (count, replicas)}
         for replicas in (REPLICAS[0], REPLICAS[-1])
     )
+    rounds = sorted(one.keys() & ten.keys())
+    noise = max((p["noise"] for p in (*one.values(), *ten.values())), default=0.0)
     many = count >= MANY_PODS
     rows = []
-    for key, what, bar in (
-        ("cpu_ms_per_worker", "CPU a worker", Bar(MOST_CPU)),
-        ("watch_kb_per_worker", "watch bytes", Bar(MOST_BYTES)),
-        ("workers_per_s", "workers/s", Bar(LEAST_SPEED, "at least")),
+    for key, what, unit, limit, at_least in (
+        ("cpu_ms_per_worker", "CPU a worker", "ms", MOST_CPU, False),
+        ("watch_kb_per_worker", "watch bytes", "kB", MOST_BYTES, False),
+        ("workers_per_s", "workers/s", "/s", LEAST_SPEED, True),
     ):
-        ratios = [ten[number][key] / one[number][key] for number in sorted(one.keys() & ten.keys())]
-        rows.append(_figure(f"{count} Pods: {what}, ten to one", ratios, bar if many else None))
+        pairs = tuple((ten[number][key], one[number][key]) for number in rounds)
+        named = f"{count} Pods: {what}, ten to one"
+        rows.append(Ratio(named, limit if many else None, pairs, noise, at_least, unit))
     least = LEAST_FAIRNESS if many else LEAST_FAIRNESS_OF_FEW
-    indexes = [point["fairness"] for point in ten.values()]
-    rows.append(_figure(f"{count} Pods: fairness of ten (Jain)", indexes, Bar(least, "at least")))
+    shares = tuple((ten[number]["fairness"], 1.0) for number in rounds)
+    rows.append(Ratio(f"{count} Pods: fairness of ten (Jain)", least, shares, noise, at_least=True))
     return rows
-
-
-def _figure(what: str, values: Sequence[float], bar: Bar | None) -> Figure:
-    note = f"{min(values):.2f} to {max(values):.2f} over {len(values)}" if values else ""
-    return Figure(what, "", median(values), bar=bar, note=note)

@@ -16,7 +16,7 @@ import redis
 
 from ottoscaler.local.ports import free_port
 from ottoscaler.local.redis_server import RedisServer
-from tests.tools.bench import wire
+from tests.tools.bench import bare_go, wire
 from tests.tools.bench.processes import Process, is_ready, python, requests_told, scrape, watch_bytes_told
 from tests.tools.bench.witness import Witness
 
@@ -27,16 +27,18 @@ ROOT = Path(__file__).parents[3]
 
 
 class Stage:
-    """A context manager for one thread. With KUBECONFIG set it uses that cluster, else a local one."""
+    """A context manager for one thread. It uses the kubeconfig's cluster; without one, a local cluster.
 
-    def __init__(self) -> None:
+    ``go``: the limit is the Go program, so Go must be at hand; else the Python one."""
+
+    def __init__(self, kubeconfig: str = "", *, go: bool = False) -> None:
         self._held = ExitStack()
+        self._go = go
+        self._go_binary = Path()
         self.directory = Path()
         self.namespace = f"otto-bench-{os.getpid()}"
-        self.kind = (
-            "the cluster of KUBECONFIG" if os.environ.get("KUBECONFIG") else "local (simulated kubelet)"
-        )
-        self.kubeconfig = ""
+        self.kind = "the kubeconfig's cluster" if kubeconfig else "local (simulated kubelet)"
+        self.kubeconfig = kubeconfig
         self.version = ""
         self.where: wire.Server
         self.witness: Witness
@@ -58,7 +60,9 @@ class Stage:
     def _set_up(self) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="otto-bench-"))
         self._held.callback(shutil.rmtree, self.directory, ignore_errors=True)
-        self.kubeconfig = os.environ.get("KUBECONFIG") or self._start_cluster()
+        if self._go:
+            self._go_binary = bare_go.build(self.directory)
+        self.kubeconfig = self.kubeconfig or self._start_cluster()
         self.where = wire.server(self.kubeconfig)
         self._make_namespace()
         self.witness = self._held.enter_context(Witness(self.where, self.namespace))
@@ -118,6 +122,10 @@ class Stage:
         return Process("the naive peer", command, {"KUBECONFIG": self.kubeconfig}, self.log("naive"))
 
     def bare(self, count: int, run_seconds: float) -> Process:
+        if self._go:
+            task = self.directory / "bare.json"
+            bare_go.write_task(task, self.where, self.namespace, count, run_seconds)
+            return Process("the bare generator", [str(self._go_binary), str(task)], {}, self.log("bare"))
         words = ("--namespace", self.namespace, "--count", str(count), "--run-seconds", f"{run_seconds:g}")
         command = python("-m", "tests.tools.bench.bare", *words)
         return Process("the bare generator", command, {"KUBECONFIG": self.kubeconfig}, self.log("bare"))

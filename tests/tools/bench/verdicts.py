@@ -18,14 +18,20 @@ MOST_NOISE = 0.2  # cores used by others, beyond which a ratio tells of them too
 @dataclass(frozen=True, slots=True)
 class Ratio:
     """The same ratio from each interleaved round, and how many cores others used meanwhile (the most of all
-    rounds). ``at_least``: the bar is a floor, else a ceiling."""
+    rounds). ``pairs``: of each round the figure, and the one it is measured against (1 where it is a ratio by
+    itself). ``at_least``: the bar is a floor, else a ceiling. Without a ``limit``, the row has no bar."""
 
     what: str
-    limit: float
-    rounds: tuple[float, ...]
+    limit: float | None
+    pairs: tuple[tuple[float, float], ...]
     noise: float
     at_least: bool = False
+    unit: str = ""
     note: str = ""
+
+    @property
+    def rounds(self) -> tuple[float, ...]:
+        return tuple(ours / theirs for ours, theirs in self.pairs)
 
     @property
     def verdict(self) -> str:
@@ -34,13 +40,26 @@ class Ratio:
             return f"too few: {len(self.rounds)} rounds of {LEAST_ROUNDS}"
         if self.noise > MOST_NOISE:
             return f"noisy: {self.noise:.1f} cores used by others"
+        if self.limit is None:
+            return "no bar"
         met = [each >= self.limit if self.at_least else each <= self.limit for each in self.rounds]
         if all(met):
             return "yes"
         return "unclear: the rounds disagree" if any(met) else "NO"
 
     def document(self) -> dict[str, Any]:
-        return {**asdict(self), "median": median(self.rounds), "verdict": self.verdict}
+        told = {"rounds": self.rounds, "median": median(self.rounds), "verdict": self.verdict}
+        return {**asdict(self), **told}
+
+    def figures(self) -> str:
+        """Both sides' medians, ``a to b UNIT``; empty for what is a ratio by itself."""
+        ours, theirs = (median([pair[side] for pair in self.pairs]) for side in (0, 1))
+        if not self.unit or ours is None or theirs is None:
+            return ""
+        return f"{ours:.3g} to {theirs:.3g} {self.unit}"
+
+    def bar(self) -> str:
+        return f"{'>=' if self.at_least else '<='} {self.limit:g}" if self.limit is not None else "-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +91,10 @@ def render(ratios: Sequence[Ratio]) -> str:
         (
             f"{median(ratio.rounds) or 0:.2f}",
             f"{min(ratio.rounds, default=0):.2f} to {max(ratio.rounds, default=0):.2f}",
-            f"{'>=' if ratio.at_least else '<='} {ratio.limit:g}",
+            ratio.bar(),
             ratio.verdict,
             ratio.what,
+            ratio.figures(),
             ratio.note,
         )
         for ratio in ratios
@@ -82,7 +102,7 @@ def render(ratios: Sequence[Ratio]) -> str:
     peers = [(peer.what, peer.ours, peer.theirs) for peer in KEDA]
     return "\n\n".join(
         (
-            table(("ratio", "rounds", "bar", "met", "what", "note"), rows, left=(3, 4, 5)),
+            table(("ratio", "rounds", "bar", "met", "what", "medians", "note"), rows, left=(3, 4, 5, 6)),
             table(("beside KEDA", "Ottoscaler", "KEDA"), peers, left=(0,)) + f"\n{KEDA_HOW}",
         )
     )

@@ -39,6 +39,13 @@ class Server:
     port: int
     tls: ssl.SSLContext | None
     token: str
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+
+    @property
+    def url(self) -> str:
+        return f"{'https' if self.tls is not None else 'http'}://{self.host}:{self.port}"
 
     def headers(self) -> dict[str, str]:
         headers = {"Host": f"{self.host}:{self.port}", "Accept": "application/json"}
@@ -58,7 +65,15 @@ def server(kubeconfig: str) -> Server:
         if configuration.cert_file:
             tls.load_cert_chain(configuration.cert_file, configuration.key_file)
     token = str(configuration.get_api_key_with_prefix("authorization") or "")
-    return Server(address.hostname or "localhost", address.port or (443 if tls else 80), tls, token)
+    return Server(
+        address.hostname or "localhost",
+        address.port or (443 if tls else 80),
+        tls,
+        token,
+        configuration.ssl_ca_cert or "" if tls else "",
+        configuration.cert_file or "" if tls else "",
+        configuration.key_file or "" if tls else "",
+    )
 
 
 def kubeconfig_path() -> str:

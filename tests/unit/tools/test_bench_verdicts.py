@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from tests.tools.bench.noise import Noise, Seen, own_cpu
+from tests.tools.bench.scaling import compared
 from tests.tools.bench.verdicts import KEDA_HOW, Ratio, render
 
 
 def ratio(*rounds: float, noise: float = 0.0, limit: float = 1.8, at_least: bool = False) -> Ratio:
-    return Ratio("CPU a worker to bare's", limit, rounds, noise, at_least)
+    return Ratio("CPU a worker to bare's", limit, tuple((each, 1.0) for each in rounds), noise, at_least)
 
 
 @pytest.mark.parametrize(
@@ -38,6 +39,36 @@ def test_table_shows_the_spread_and_says_that_the_peer_is_of_another_run() -> No
     assert "1.60 to 1.80" in text
     assert "KEDA 2.20.2" in KEDA_HOW
     assert "NOT of this run" in text
+
+
+def test_ratio_tells_the_medians_of_both_sides() -> None:
+    made = Ratio("CPU a worker to bare's", 1.8, ((3.0, 1.5), (2.0, 1.0), (4.0, 1.6)), 0.0, unit="ms")
+    assert made.rounds == (2.0, 2.0, 2.5)
+    assert "3 to 1.5 ms" in render([made])
+
+
+def test_row_without_a_bar_says_so() -> None:
+    made = Ratio("creates/s to bare's", None, ((1.0, 2.0),) * 3, 0.0)
+    assert (made.verdict, made.bar()) == ("no bar", "-")
+
+
+def test_ten_replicas_are_compared_with_one_of_the_same_round() -> None:
+    found = [
+        {
+            "round": number,
+            "pods": 1000,
+            "replicas": replicas,
+            "cpu_ms_per_worker": cpu,
+            "watch_kb_per_worker": 19.0,
+            "workers_per_s": 200.0,
+            "fairness": 0.96,
+            "noise": 0.1,
+        }
+        for number, replicas, cpu in ((1, 1, 2.0), (1, 10, 3.0), (2, 1, 4.0), (2, 10, 4.0), (3, 1, 2.0))
+    ]
+    cpu, watched, speed, fair = compared(found)
+    assert (cpu.rounds, cpu.noise, cpu.limit) == ((1.5, 1.0), 0.1, 1.5)
+    assert (watched.rounds, speed.at_least, fair.rounds) == ((1.0, 1.0), True, (0.96, 0.96))
 
 
 def test_others_are_all_but_the_bench_with_what_is_below_it_and_the_control_plane() -> None:
