@@ -2,10 +2,9 @@
 -- id and index in the order of choice. The choice is durable, so a repetition chooses no further victims.
 local failure = check_streams()
 if failure then return failure end
-if wiped() then return {'wiped'} end
-local down, key, now = A[1], event_key(A[1]), now_ms()
-local may = ownership(key, A[2], A[3])
-if may ~= 'ok' then return {may} end
+local key, refused = own_event()
+if refused then return refused end
+local down, now = A[1], now_ms()
 local chosen = tonumber(redis.call('HGET', key, 'chosen') or '0')
 local ended = 0
 local limit = A[4] ~= '' and tonumber(A[4]) or math.huge

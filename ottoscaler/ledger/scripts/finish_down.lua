@@ -3,10 +3,8 @@
 -- not known yet are counted, as their intents stand).
 local failure = check_streams()
 if failure then return failure end
-if wiped() then return {'wiped'} end
-local key = event_key(A[1])
-local may = ownership(key, A[2], A[3])
-if may ~= 'ok' then return {may} end
+local key, refused = own_event()
+if refused then return refused end
 local victims = tonumber(redis.call('HGET', key, 'victims') or '0')
 if victims > 0 and A[4] == '1' then return {'more'} end
 if victims > 0 then redis.call('HINCRBY', key, 'cut', victims) end

@@ -1,10 +1,8 @@
 -- Intend to end a worker that is over its time limit: A = id, owner, epoch, index, attempt, uid.
 -- Returns 'ok' and for how many ms that has been intended. An intent to cancel that came first stands.
-if wiped() then return {'wiped'} end
-local id, owner, epoch, index, attempt, uid = A[1], A[2], A[3], A[4], A[5], A[6]
-local key = event_key(id)
-local may = ownership(key, owner, epoch)
-if may ~= 'ok' then return {may} end
+local key, refused = own_event()
+if refused then return refused end
+local index, attempt, uid = A[4], A[5], A[6]
 local state = index_state(key, index)
 if state and state.kind == 'd' then return {'recorded'} end
 if not state or state.kind ~= 's' or state.attempt ~= attempt or state.rest ~= uid then return {'stale'} end

@@ -2,11 +2,9 @@
 -- A = id, owner, epoch, error, time, then the event's fields for the dead letter.
 local failure = check_streams()
 if failure then return failure end
-if wiped() then return {'wiped'} end
-local id, owner, epoch, now = A[1], A[2], A[3], now_ms()
-local key = event_key(id)
-local may = ownership(key, owner, epoch)
-if may ~= 'ok' then return {may} end
+local key, refused = own_event()
+if refused then return refused end
+local id, now = A[1], now_ms()
 local kind = redis.call('HGET', key, 'type')
 local history = redis.call('HGET', key, 'history') or ''
 if redis.call('HGET', key, 'poisoned') ~= '1' then

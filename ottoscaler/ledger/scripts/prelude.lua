@@ -85,13 +85,23 @@ local function note_before(key, owner)
   redis.call('HSET', key, 'before', before)
 end
 
--- 'ok', or why this replica may not write: the answer of every fenced script.
+-- 'ok', or why this replica may not write.
 local function ownership(key, owner, epoch)
   local e = redis.call('HMGET', key, 'state', 'owner', 'epoch')
   if not e[1] then return 'missing' end
   if e[1] ~= 'open' then return 'finished' end
   if e[2] ~= owner or e[3] ~= epoch then return 'fenced' end
   return 'ok'
+end
+
+-- The key of the event that a script's A begins with: id, owner, epoch. Else nil, and the answer that says why this
+-- replica may not write.
+local function own_event()
+  if wiped() then return nil, {'wiped'} end
+  local key = event_key(A[1])
+  local may = ownership(key, A[2], A[3])
+  if may ~= 'ok' then return nil, {may} end
+  return key
 end
 
 -- An index's state: nil (never begun), 's:attempt:uid' (begun), 'w:attempt:due:node' (waits to be tried
@@ -107,6 +117,14 @@ end
 local function overtime_since(key, index, attempt)
   local marked, since = string.match(redis.call('HGET', key, 't:' .. index) or '', '^(%d+):(%d+)$')
   return marked == attempt and tonumber(since) or nil
+end
+
+-- The answer where an attempt is to end, by an intent to cancel it or for its time limit; else nil.
+local function intended(key, index, attempt)
+  local intent = redis.call('HGET', key, 'c:' .. index)
+  if intent then return {'cancelling', intent} end
+  if overtime_since(key, index, attempt) then return {'overtime'} end
+  return nil
 end
 
 -- Remember the namespace of a beginning attempt's Pod: once for the event, and for an index only if it differs.

@@ -2,18 +2,15 @@
 -- cancel it, or to end it for its time limit), then pod, node, status, reason, exit_code, message, created_at, started_at, finished_at.
 local failure = check_streams()
 if failure then return failure end
-if wiped() then return {'wiped'} end
-local id, owner, epoch, index, attempt, uid = A[1], A[2], A[3], A[4], A[5], A[6]
-local key = event_key(id)
-local may = ownership(key, owner, epoch)
-if may ~= 'ok' then return {may} end
+local key, refused = own_event()
+if refused then return refused end
+local id, index, attempt, uid = A[1], A[4], A[5], A[6]
 local state = index_state(key, index)
 if state and state.kind == 'd' then return {'recorded'} end
 if not state or state.kind ~= 's' or state.attempt ~= attempt then return {'stale'} end
 if uid ~= '' and state.rest ~= '' and state.rest ~= uid then return {'stale'} end
-local intent = redis.call('HGET', key, 'c:' .. index)
-if intent and A[7] ~= '1' then return {'cancelling', intent} end
-if A[7] ~= '1' and overtime_since(key, index, attempt) then return {'overtime'} end
+local ends = A[7] ~= '1' and intended(key, index, attempt)
+if ends then return ends end
 local ended = record(id, key, index, attempt, uid, {pod = A[8], node = A[9], status = A[10], reason = A[11],
   exit_code = A[12], message = A[13], created_at = A[14], started_at = A[15], finished_at = A[16]}, now_ms())
 if ended then return {'ended', ended[1], tostring(ended[2])} end

@@ -1,9 +1,7 @@
 -- Plan another attempt: A = id, owner, epoch, index, attempt, uid, delay in ms, node to avoid, why.
-if wiped() then return {'wiped'} end
-local id, owner, epoch, index, attempt, uid = A[1], A[2], A[3], A[4], A[5], A[6]
-local key = event_key(id)
-local may = ownership(key, owner, epoch)
-if may ~= 'ok' then return {may} end
+local key, refused = own_event()
+if refused then return refused end
+local index, attempt, uid = A[4], A[5], A[6]
 local state = index_state(key, index)
 if state and state.kind == 'd' then return {'recorded'} end
 if not state or state.kind ~= 's' or state.attempt ~= attempt then
@@ -12,9 +10,8 @@ if not state or state.kind ~= 's' or state.attempt ~= attempt then
   return {'stale'}
 end
 if uid ~= '' and state.rest ~= '' and state.rest ~= uid then return {'stale'} end
-local intent = redis.call('HGET', key, 'c:' .. index)
-if intent then return {'cancelling', intent} end
-if overtime_since(key, index, attempt) then return {'overtime'} end
+local ends = intended(key, index, attempt)
+if ends then return ends end
 local due = now_ms() + tonumber(A[7])
 redis.call('HSET', key, 'i:' .. index, 'w:' .. (tonumber(attempt) + 1) .. ':' .. due .. ':' .. A[8], 'progress', '1')
 -- For the status page. The number is bounded: the oldest stay.

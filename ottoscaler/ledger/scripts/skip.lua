@@ -1,10 +1,8 @@
 -- Go on to the next attempt, as nobody knows whether this one ever had a Pod: A = id, owner, epoch, index,
 -- attempt. This is no progress; it keeps each attempt to one Pod, and like a retry it uses an attempt up.
-if wiped() then return {'wiped'} end
-local id, owner, epoch, index, attempt = A[1], A[2], A[3], A[4], A[5]
-local key = event_key(id)
-local may = ownership(key, owner, epoch)
-if may ~= 'ok' then return {may} end
+local key, refused = own_event()
+if refused then return refused end
+local index, attempt = A[4], A[5]
 local state, nth = index_state(key, index), tostring(tonumber(attempt) + 1)
 if not state or state.kind == 'd' then return {'recorded'} end
 if state.kind == 'w' and state.attempt == nth then return {'ok'} end -- a reply that was lost

@@ -1,9 +1,7 @@
 -- May this attempt's Pod be created? A = id, owner, epoch, index, attempt.
-if wiped() then return {'wiped'} end
-local id, owner, epoch, index, attempt = A[1], A[2], A[3], A[4], A[5]
-local key = event_key(id)
-local may = ownership(key, owner, epoch)
-if may ~= 'ok' then return {may} end
+local key, refused = own_event()
+if refused then return refused end
+local id, index, attempt = A[1], A[4], A[5]
 local state = index_state(key, index)
 if not state then
   if attempt ~= '0' then return {'stale'} end
