@@ -119,7 +119,7 @@ class Intake:
         if read.problem and not record.poisoned:
             if record.indexes or read.within_limits:
                 # An update of Ottoscaler that brings a broken template must not end workers that run.
-                about = f"what runs of it is seen to its end, and no more of it can begin: {read.problem}"
+                about = f"its workers that run go on and are recorded, and no other begins: {read.problem}"
                 log.error("event_out_of_policy", about, **_about(event))
             else:
                 record = self._give_up(record, read.problem)

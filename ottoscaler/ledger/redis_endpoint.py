@@ -44,6 +44,7 @@ class Endpoint:
         self._no_connection_before = 0.0
         self._last_wrong = clock() - 2 * EPISODE_SECONDS
         self._answer = ""
+        self._told = configured  # who the log says serves our slot
 
     def address(self) -> Address:
         """The address for the next connection."""
@@ -83,7 +84,10 @@ class Endpoint:
             if address not in self._nodes and len(self._nodes) < MOST_NODES:
                 self._nodes += (address,)
             self.generation += 1
-        log.info("redis_moved", f"our hash slot is served by {address[0]}:{address[1]} now")
+            # Until a failover is over, the replicas go on naming the master that is gone.
+            news, self._told = address != self._told, address
+        if news:
+            log.info("redis_moved", f"our hash slot is served by {address[0]}:{address[1]} now")
 
     def unreachable(self, address: Address) -> None:
         """No connection could be made. The next one tries another node, if one is known."""

@@ -67,6 +67,18 @@ def test_a_slot_that_moved_is_followed_and_a_dead_node_is_left_for_another() -> 
     assert made.address() == THIRD
 
 
+def test_the_log_names_a_new_server_once_however_often_replicas_name_the_dead_one(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    made = Endpoint(HERE)
+    made.learn_nodes([HERE, OTHER, THIRD])
+    for named in (HERE, HERE, HERE, THIRD, THIRD):
+        made.unreachable(made.address())
+        made.moved(named, made.generation)
+    assert [line.message for line in caplog.records] == ["our hash slot is served by 10.0.0.3:6379 now"]
+
+
 def test_nodes_without_a_host_are_reached_as_the_one_that_answered() -> None:
     slots = [[0, 16383, [b"", 7000, b"id", []], [None, 7001, b"id", []], [b"?", 7002, b"id", []]]]
     assert nodes_of(slots, HERE) == [("redis", 7000)]
