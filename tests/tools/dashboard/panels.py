@@ -7,7 +7,7 @@ or shown for each.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 SHARED = '{namespace=~"$namespace"}'
 OWN = '{namespace=~"$namespace", pod=~"$pod"}'
@@ -31,6 +31,7 @@ class Panel:
 
 
 def _once(metric: str) -> str:
+    """Of what every replica tells alike: the largest of them."""
     return f"max by (namespace) ({metric}{SHARED})"
 
 
@@ -44,6 +45,36 @@ def _quantiles(metric: str, *shares: float) -> tuple[tuple[str, str], ...]:
     return tuple((f"histogram_quantile({share}, {inner})", f"p{share * 100:g}") for share in shares)
 
 
+def _latencies(title: str, metric: str, text: str) -> Panel:
+    return Panel(title, "s", metric, text, _quantiles(metric, 0.5, 0.95, 0.99))
+
+
+def _rates(
+    title: str, unit: str, metric: str, text: str, by: str, where: str = "", stacked: bool = True
+) -> Panel:
+    """Per second, by labels; what ``where`` chooses is shown only while there is any."""
+    legend = " ".join(f"{{{{{label}}}}}" for label in by.split(", "))
+    query = _rate(metric, by, where) + (" > 0" if where else "")
+    return Panel(title, unit, metric.removesuffix("_count"), text, ((query, legend),), stacked=stacked)
+
+
+def _each(title: str, unit: str, metric: str, text: str, *more: tuple[str, str]) -> Panel:
+    """A gauge, a line for each replica, and ``more`` lines. Python's own metrics are in nobody's list."""
+    ours = metric if metric.startswith("ottoscaler_") else ""
+    return Panel(title, unit, ours, text, ((f"{metric}{OWN}", "{{pod}}"), *more))
+
+
+def _growth(title: str, metric: str, text: str, by: str = "pod") -> Panel:
+    query = f"sum by ({by}) (increase({metric}{OWN}[$__rate_interval]))"
+    return Panel(title, "short", metric, text, ((query, f"{{{{{by}}}}}"),))
+
+
+def _told(title: str, unit: str, metric: str, text: str, **looks: Any) -> Panel:
+    """A number of the whole installation's, now."""
+    query = (_once(metric), "{{namespace}}")
+    return Panel(title, unit, metric, text, (query,), "stat", 3, **looks)
+
+
 NOW = (
     Panel(
         "Slots in use", "percentunit", "ottoscaler_workers", "Workers running or starting, of all slots.",
@@ -54,49 +85,43 @@ NOW = (
         "Replicas", "short", "ottoscaler_workers_max", "Replicas that are scraped.",
         ((f"count(ottoscaler_workers_max{OWN})", "replicas"),), "stat", 3, bad_below=1,
     ),
-    Panel(
+    _told(
         "Unread events", "short", "ottoscaler_stream_lag", "Events that no replica has read yet.",
-        ((_once("ottoscaler_stream_lag"), "{{namespace}}"),), "stat", 3, bad_from=100,
+        bad_from=100,
     ),
-    Panel(
-        "Events in flight", "short", "ottoscaler_stream_pending", "Events read and not ended.",
-        ((_once("ottoscaler_stream_pending"), "{{namespace}}"),), "stat", 3,
-    ),
-    Panel(
+    _told("Events in flight", "short", "ottoscaler_stream_pending", "Events read and not ended."),
+    _told(
         "Oldest in flight", "s", "ottoscaler_oldest_pending_seconds", "How long ago the oldest was sent.",
-        ((_once("ottoscaler_oldest_pending_seconds"), "{{namespace}}"),), "stat", 3, bad_from=90_000,
+        bad_from=90_000,
     ),
-    Panel(
-        "Dead letters", "short", "ottoscaler_dead_letters", "Entries in the dead-letter stream.",
-        ((_once("ottoscaler_dead_letters"), "{{namespace}}"),), "stat", 3, bad_from=1,
+    _told(
+        "Dead letters", "short", "ottoscaler_dead_letters", "Entries in the dead-letter stream.", bad_from=1,
     ),
     Panel(
         "Entries lost", "short", "ottoscaler_entries_lost_total", "Entries trimmed unread in that time.",
         ((f"sum(increase(ottoscaler_entries_lost_total{OWN}[$__range]))", "lost"),), "stat", 3, bad_from=1,
     ),
-    Panel(
+    _told(
         "Paused", "bool_yes_no", "ottoscaler_paused", "Whether the group is paused.",
-        ((_once("ottoscaler_paused"), "{{namespace}}"),), "stat", 3, bad_from=1, words=("no", "paused"),
+        bad_from=1, words=("no", "paused"),
     ),
 )  # fmt: skip
 
 EVENTS = (
-    Panel(
+    _rates(
         "Events ended", "eps", "ottoscaler_events_total", "Events that ended a second, by status.",
-        ((_rate("ottoscaler_events_total", "type, status"), "{{type}} {{status}}"),), stacked=True,
+        "type, status",
     ),
-    Panel(
-        "Event latency", "s", "ottoscaler_event_latency_seconds",
+    _latencies(
+        "Event latency", "ottoscaler_event_latency_seconds",
         "XADD to the event's first create request. The dots are single events: their event_id finds the log.",
-        _quantiles("ottoscaler_event_latency_seconds", 0.5, 0.95, 0.99),
     ),
     Panel(
         "Event latency, all", "s", "ottoscaler_event_latency_seconds", "Events by latency, as a heatmap.",
         ((_rate("ottoscaler_event_latency_seconds_bucket", "le"), "{{le}}"),), "heatmap",
     ),
-    Panel(
-        "Event duration", "s", "ottoscaler_event_duration_seconds", "XADD to the event's entry in results.",
-        _quantiles("ottoscaler_event_duration_seconds", 0.5, 0.95, 0.99),
+    _latencies(
+        "Event duration", "ottoscaler_event_duration_seconds", "XADD to the event's entry in results.",
     ),
     Panel(
         "Waiting and in flight", "short", "ottoscaler_stream_lag", "The stream's unread and open entries.",
@@ -105,49 +130,30 @@ EVENTS = (
             (_once("ottoscaler_stream_pending"), "{{namespace}} in flight"),
         ),
     ),
-    Panel(
-        "Events in hand", "short", "ottoscaler_events_in_hand", "Read events with workers to start.",
-        ((f"ottoscaler_events_in_hand{OWN}", "{{pod}}"),),
-    ),
+    _each("Events in hand", "short", "ottoscaler_events_in_hand", "Read events with workers to start."),
 )  # fmt: skip
 
 WORKERS = (
-    Panel(
+    _each(
         "Workers", "short", "ottoscaler_workers", "Slots in use on each replica, and all slots.",
-        (
-            (f"ottoscaler_workers{OWN}", "{{pod}}"),
-            (f"sum(ottoscaler_workers_max{OWN})", "slots of all"),
-        ),
+        (f"sum(ottoscaler_workers_max{OWN})", "slots of all"),
     ),
-    Panel(
+    _rates(
         "Workers ended", "cps", "ottoscaler_workers_total", "Workers that ended a second, by status.",
-        ((_rate("ottoscaler_workers_total", "status"), "{{status}}"),), stacked=True,
+        "status",
     ),
-    Panel(
+    _rates(
         "Failures by reason", "cps", "ottoscaler_workers_total", "Workers that failed for good a second.",
-        ((_rate("ottoscaler_workers_total", "reason", 'status="failed"') + " > 0", "{{reason}}"),),
-        stacked=True,
+        "reason", 'status="failed"',
     ),
     Panel(
         "Retries by reason", "cps", "ottoscaler_retries_total", "Workers tried again a second.",
         ((_rate("ottoscaler_retries_total", "reason") + " > 0", "{{reason}}"),), stacked=True,
     ),
-    Panel(
-        "Pod start", "s", "ottoscaler_pod_start_seconds", "A Pod's creation to its running.",
-        _quantiles("ottoscaler_pod_start_seconds", 0.5, 0.95, 0.99),
-    ),
-    Panel(
-        "Worker run time", "s", "ottoscaler_pod_run_seconds", "A worker container's start to its end.",
-        _quantiles("ottoscaler_pod_run_seconds", 0.5, 0.95, 0.99),
-    ),
-    Panel(
-        "Pod create", "s", "ottoscaler_pod_create_seconds", "A create request, to its answer.",
-        _quantiles("ottoscaler_pod_create_seconds", 0.5, 0.95, 0.99),
-    ),
-    Panel(
-        "Reaction", "s", "ottoscaler_pod_reaction_seconds", "Terminal Pod seen to its delete request.",
-        _quantiles("ottoscaler_pod_reaction_seconds", 0.5, 0.95, 0.99),
-    ),
+    _latencies("Pod start", "ottoscaler_pod_start_seconds", "A Pod's creation to its running."),
+    _latencies("Worker run time", "ottoscaler_pod_run_seconds", "A worker container's start to its end."),
+    _latencies("Pod create", "ottoscaler_pod_create_seconds", "A create request, to its answer."),
+    _latencies("Reaction", "ottoscaler_pod_reaction_seconds", "Terminal Pod seen to its delete request."),
     Panel(
         "Kept logs", "bytes", "ottoscaler_logs_bytes", "What the kept logs of ended workers take in Redis.",
         ((_once("ottoscaler_logs_bytes"), "{{namespace}}"),),
@@ -155,9 +161,10 @@ WORKERS = (
 )  # fmt: skip
 
 OUTSIDE = (
-    Panel(
-        "API server calls", "reqps", "ottoscaler_kube_request_seconds", "Calls a second, by verb and code.",
-        ((_rate("ottoscaler_kube_request_seconds_count", "verb, code"), "{{verb}} {{code}}"),), stacked=True,
+    _rates(
+        "API server calls", "reqps", "ottoscaler_kube_request_seconds_count",
+        "Calls a second, by verb and code.",
+        "verb, code",
     ),
     Panel(
         "API server answers, p99", "s", "ottoscaler_kube_request_seconds", "How long calls take, by verb.",
@@ -170,44 +177,23 @@ OUTSIDE = (
             ),
         ),
     ),
-    Panel(
-        "Throttle", "reqps", "ottoscaler_kube_rate_limit", "Calls a second that a replica allows itself.",
-        ((f"ottoscaler_kube_rate_limit{OWN}", "{{pod}}"),),
-    ),
-    Panel(
-        "Watch restarts", "short", "ottoscaler_watch_restarts_total", "Pod watches that broke off.",
-        ((f"sum by (pod) (increase(ottoscaler_watch_restarts_total{OWN}[$__rate_interval]))", "{{pod}}"),),
-    ),
+    _each("Throttle", "reqps", "ottoscaler_kube_rate_limit", "Calls a second that a replica allows itself."),
+    _growth("Watch restarts", "ottoscaler_watch_restarts_total", "Pod watches that broke off."),
     Panel(
         "Watch traffic", "Bps", "ottoscaler_watch_bytes_total", "Bytes of Pods a second, by watch and lists.",
-        ((f"sum by (pod) (rate(ottoscaler_watch_bytes_total{OWN}[$__rate_interval]))", "{{pod}}"),),
+        ((_rate("ottoscaler_watch_bytes_total", "pod"), "{{pod}}"),),
     ),
-    Panel(
+    _rates(
         "Reads from Redis", "reqps", "ottoscaler_redis_polls_total", "XREADGROUP calls a second, by result.",
-        ((_rate("ottoscaler_redis_polls_total", "result"), "{{result}}"),),
+        "result", stacked=False,
     ),
-    Panel(
-        "Redis reconnects", "short", "ottoscaler_redis_reconnects_total", "Connections to Redis made anew.",
-        ((f"sum by (pod) (increase(ottoscaler_redis_reconnects_total{OWN}[$__rate_interval]))", "{{pod}}"),),
+    _growth("Redis reconnects", "ottoscaler_redis_reconnects_total", "Connections to Redis made anew."),
+    _each("Lease", "s", "ottoscaler_lease_seconds", "How long each replica's lease still holds."),
+    _growth(
+        "Trimmed for want of bytes", "ottoscaler_entries_trimmed_total",
+        "Results and dead letters that went before their time.", "stream",
     ),
-    Panel(
-        "Lease", "s", "ottoscaler_lease_seconds", "How long each replica's lease still holds.",
-        ((f"ottoscaler_lease_seconds{OWN}", "{{pod}}"),),
-    ),
-    Panel(
-        "Trimmed for want of bytes", "short", "ottoscaler_entries_trimmed_total",
-        "Results and dead letters that went before their time.",
-        (
-            (
-                f"sum by (stream) (increase(ottoscaler_entries_trimmed_total{OWN}[$__rate_interval]))",
-                "{{stream}}",
-            ),
-        ),
-    ),
-    Panel(
-        "Template problems", "short", "ottoscaler_template_problems", "Problems of the Pod templates.",
-        ((f"ottoscaler_template_problems{OWN}", "{{pod}}"),),
-    ),
+    _each("Template problems", "short", "ottoscaler_template_problems", "Problems of the Pod templates."),
 )  # fmt: skip
 
 PROCESS = (
@@ -215,14 +201,11 @@ PROCESS = (
         "CPU", "percentunit", "", "Cores that each replica uses. At its limit, reactions get slow.",
         ((f"rate(process_cpu_seconds_total{OWN}[$__rate_interval])", "{{pod}}"),),
     ),
-    Panel(
-        "Memory", "bytes", "", "Resident memory of each replica. Near its limit, the kernel kills it.",
-        ((f"process_resident_memory_bytes{OWN}", "{{pod}}"),),
+    _each(
+        "Memory", "bytes", "process_resident_memory_bytes",
+        "Resident memory of each replica. Near its limit, the kernel kills it.",
     ),
-    Panel(
-        "Threads", "short", "ottoscaler_threads", "Python threads of each replica.",
-        ((f"ottoscaler_threads{OWN}", "{{pod}}"),),
-    ),
+    _each("Threads", "short", "ottoscaler_threads", "Python threads of each replica."),
 )  # fmt: skip
 
 ROWS: dict[str, tuple[Panel, ...]] = {
