@@ -63,14 +63,10 @@ bench: $(STAMP) ## Measure speed beside the limit and a naive peer (ARGS=--quick
 
 # The page's screenshots; CI keeps this directory.
 SHOTS := build/screenshots
-AXE := 4.14.1
 
 browser-test: $(STAMP) ## Look at the status page with a real Chromium (ARGS="-m 'not long'" for the short form)
 	@command -v chromium >/dev/null || { echo "make: needs chromium (apt-get install chromium)" >&2; exit 1; }
 	@$(BIN)/python -m pip install $(PIP) --editable '.[browser]'
-	@test -e build/axe/package/axe.min.js || ! command -v npm >/dev/null || { mkdir -p build/axe && cd build/axe && \
-		npm pack --silent axe-core@$(AXE) >/dev/null && tar xzf axe-core-$(AXE).tgz; } || \
-		echo "axe-core cannot be had: its tests are left out"
 	@$(BIN)/python -m pytest --numprocesses=2 --timeout=300 tests/browser $(ARGS)
 	@echo "Screenshots are in $(SHOTS)"
 
