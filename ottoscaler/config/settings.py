@@ -246,7 +246,9 @@ class Settings:
         "default, the rate begins there: up to eight times as many while they wait and answers are quick",
     )
     kube_burst: int = setting(
-        kinds.whole(1, 100_000), 1000, "the most API server calls in a burst after idle time"
+        kinds.whole(1, 100_000),
+        1000,
+        "the most API server calls in a burst after idle time; deletes and reads may go as far ahead again",
     )
     kube_create_seconds: float = setting(
         kinds.seconds(1, 600),

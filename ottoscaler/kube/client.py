@@ -357,5 +357,5 @@ def connect(
     received: Callable[[int], None] = lambda _: None,
 ) -> PodClient:
     """A client as configured. Nothing is sent or read before its first call."""
-    most = CREATES.everyone + DELETES.everyone + LOOKS.everyone + LOGS.everyone
+    most = CREATES + DELETES + LOOKS + LOGS
     return PodClient(Access(kubeconfig, most + 4), namespace, throttle, observe, create_seconds, received)

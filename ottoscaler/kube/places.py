@@ -1,23 +1,16 @@
 """Bounds how many calls of one kind are in flight. Each call holds a place.
 
-One event holds at most its share of the places, and so do all events of one profile together. So calls that
-hang leave places for other events. Events that wait take turns.
+One event may hold as many places as are free, so half of all while no other event holds any. All events of
+one profile together may hold twice as many as are free, so two thirds. Calls that hang, such as creates in a
+slow admission webhook, therefore leave places for the next event. Events that wait take turns.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from dataclasses import dataclass
 
-
-@dataclass(frozen=True, slots=True)
-class Shares:
-    """How many places there are: for all events, for one event, for all events of one profile together."""
-
-    everyone: int
-    one_event: int
-    one_profile: int
+OF_A_PROFILE = 2  # the places that all events of one profile may hold, for each place that is free
 
 
 class Place:
@@ -45,8 +38,8 @@ class Place:
 class Places:
     """The places for one kind of call. Thread-safe; its methods do not wait."""
 
-    def __init__(self, shares: Shares) -> None:
-        self._shares = shares
+    def __init__(self, most: int) -> None:
+        self._most = most
         self._lock = threading.Lock()
         self._held = 0
         self._events: dict[str, int] = {}  # places held
@@ -72,7 +65,7 @@ class Places:
             self._held -= 1
             _lower(self._events, place.event)
             _lower(self._profiles, place.profile)
-            # One place was given back, so at most one can be granted.
+            # One place was given back, so one can be granted.
             for event, queue in self._waiting.items():
                 if self._is_free(queue[0]):
                     first = queue.popleft()
@@ -83,11 +76,10 @@ class Places:
                     return
 
     def _is_free(self, place: Place) -> bool:
-        shares = self._shares
+        free = self._most - self._held
         return (
-            self._held < shares.everyone
-            and self._events.get(place.event, 0) < shares.one_event
-            and self._profiles.get(place.profile, 0) < shares.one_profile
+            self._events.get(place.event, 0) < free
+            and self._profiles.get(place.profile, 0) < free * OF_A_PROFILE
         )
 
     def _grant(self, place: Place) -> None:

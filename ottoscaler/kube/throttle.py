@@ -1,7 +1,8 @@
 """Bounds one process's calls to the API server: calls in flight, and calls a second.
 
-The rate adapts to the server (rate.py). Creates leave a share of it to deletes and looks, because those free
-what creates fill. Each kind of call has its own places in flight.
+The rate adapts to the server (rate.py). Each kind of call has its own places in flight. Creates wait for
+their tokens. Deletes and other calls go ahead of theirs, because a burst of creates ends in a burst of
+deletes, which must not wait behind creates. Creates then wait until all tokens taken ahead have come.
 """
 
 from __future__ import annotations
@@ -12,22 +13,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
 
-from ottoscaler.kube.places import Place, Places, Shares
+from ottoscaler.kube.places import Place, Places
 from ottoscaler.kube.rate import Rate
 from ottoscaler.telemetry.health import STALL_SECONDS, progress
 
-# More than some 30 calls in flight gain nothing on a real server (DESIGN.md section 6), so no event needs
-# more. The rest is for the others while an event's or a profile's calls hang, as in a slow admission webhook.
-CREATES = Shares(everyone=72, one_event=24, one_profile=36)
-DELETES = Shares(everyone=48, one_event=24, one_profile=48)
-LOOKS = Shares(everyone=32, one_event=8, one_profile=32)
-LOGS = Shares(everyone=16, one_event=8, one_profile=16)  # nodes answer these calls, and some nodes hang
+# The most calls of each kind in flight. An event alone gets half of them (places.py): more than some 30
+# creates in flight gain nothing on a real server (DESIGN.md section 6).
+CREATES = 72
+DELETES = 64
+LOOKS = 32
+LOGS = 16  # nodes answer these calls, and some nodes hang
 LONGEST_SLEEP_SECONDS = 0.25  # then a thread that waits for a token reads the rate again
 TOKEN_LOOK_SECONDS = 0.05  # how often a call with a deadline looks for a token
 # How often a thread that waits for a place notes progress. Each time is a wake-up: when a thousand workers of
 # one event end together, nearly all of them wait here, and waking every 0.25 s cost each 0.2 ms of CPU.
 PROGRESS_SECONDS = STALL_SECONDS / 3
-SHARE_LEFT_BY_CREATES = 0.1  # of the burst
 
 
 class Turn:
@@ -58,7 +58,7 @@ class Turn:
         if self._place is None or not self._place.wait(seconds):
             return False
         if not self._has_token:
-            self._has_token = self._throttle.take_spare_token(seconds)
+            self._has_token = self._throttle.take_create_token(seconds)
         return self._has_token
 
 
@@ -68,7 +68,7 @@ class Throttle:
 
     def __init__(self, qps: float, burst: int, most: float = 0.0) -> None:
         self._burst = float(burst)
-        self._kept = min(self._burst * SHARE_LEFT_BY_CREATES, self._burst - 1)  # tokens that creates leave
+        self._ahead_seconds = burst / qps  # calls other than creates may be so far ahead of their tokens
         self._rate = Rate(qps, max(qps, most))
         self._taken = 0  # tokens taken so far; some of them are still to come
         self._filled = float(burst)  # tokens that have come so far
@@ -116,7 +116,7 @@ class Throttle:
         while True:
             with self._lock:
                 now = self._fill()
-                if self._filled - self._taken >= 1:
+                if self._filled + self._ahead() - self._taken >= 1:
                     self._taken += 1
                     return True
             if now >= deadline:
@@ -135,8 +135,8 @@ class Throttle:
             places.leave(place)
 
     def _await_token(self) -> None:
-        """Take the next token, even if it is still to come, and wait for it. So no thread wakes for another's
-        token."""
+        """Take the next token, and wait until it is near enough to go ahead of it. So no thread wakes for
+        another's token."""
         with self._lock:
             self._fill()
             self._taken += 1
@@ -144,14 +144,14 @@ class Throttle:
         while True:
             with self._lock:
                 self._fill()
-                short = mine - self._filled
+                short = mine - self._filled - self._ahead()
                 pause = short / self._rate.per_second
             if short <= 0:
                 return
             time.sleep(min(max(pause, 0.001), LONGEST_SLEEP_SECONDS))
 
-    def take_spare_token(self, seconds: float) -> bool:
-        """Take a token beyond the share that creates leave to other calls. False if none came in time.
+    def take_create_token(self, seconds: float) -> bool:
+        """Take a token that has come and is nobody's. False if there was none in time.
 
         It waits about ``seconds`` at most. No token is taken while a Retry-After lasts. Only one thread at a
         time wakes for the next token."""
@@ -162,7 +162,7 @@ class Throttle:
             while True:
                 with self._lock:
                     now = self._fill()
-                    short = self._kept + 1 - (self._filled - self._taken)
+                    short = 1 - (self._filled - self._taken)
                     pause = max(self._paused_until - now, short / self._rate.per_second)
                     if pause <= 0:
                         self._taken += 1
@@ -172,6 +172,10 @@ class Throttle:
                 time.sleep(max(min(pause, deadline - now, LONGEST_SLEEP_SECONDS), 0.001))
         finally:
             self._first.release()
+
+    def _ahead(self) -> float:
+        """Under the lock: how many tokens ahead of those that have come another call than a create may be."""
+        return min(self._burst, self._ahead_seconds * self._rate.per_second)
 
     def _fill(self) -> float:
         """Under the lock: fill the bucket for the time since the last call. Returns the present time."""
@@ -186,8 +190,12 @@ class Throttle:
         """Tell how a call went. ``retry_after`` (seconds) holds creates back for that long. ``patient``: it
         passed admission, which may take its time."""
         with self._lock:
-            now = self._fill()
-            holds_back = self._filled - self._taken < self._kept + 1  # a create would have to wait
-            self._rate.answered(now, status, seconds, patient=patient, holds_back=holds_back)
+            now, before = self._fill(), self._rate.per_second
+            spare = self._filled - self._taken
+            self._rate.answered(now, status, seconds, patient=patient, holds_back=spare < 1)
+            if spare < 0 and self._rate.per_second < before:
+                # What was taken ahead stays so many seconds ahead. At the rate's floor, as many tokens as
+                # before would hold creates back for minutes.
+                self._filled = self._taken + spare * self._rate.per_second / before
             if status in (429, 503):
                 self._paused_until = max(self._paused_until, now + retry_after)

@@ -1,19 +1,19 @@
 """The tasks that have a slot and are not under way: they wait for their turn to create their Pod.
 
 There are as many as may create at one time, and a few more. Still more would only cost threads. Events and
-profiles have shares here as in the throttle. Otherwise, if the creates of some hung, no others could start.
+profiles have shares here as in kube/places.py. Otherwise, if the creates of some hung, no others could start.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 
+from ottoscaler.kube.places import OF_A_PROFILE
 from ottoscaler.kube.throttle import CREATES
 from ottoscaler.ledger.ledger import OUTLIVED_MS
 from ottoscaler.workers.run import Task
 
-MORE = 4  # tasks beyond those that may create at one time, so that a free turn is taken at once
-EVENT, PROFILE, ALL = CREATES.one_event, CREATES.one_profile, CREATES.everyone
+MORE = 8  # tasks beyond those that may create at one time, so that a free turn is taken at once
 # A suspect and any other task begin at least this long apart, unless the first is under way earlier. What the
 # process survives for this long is not what kills it.
 ALONE_SECONDS = OUTLIVED_MS / 1000
@@ -31,15 +31,19 @@ class Beginning:
     @property
     def full(self) -> bool:
         """Whether no task of any event may start."""
-        return len(self._since) >= ALL + MORE
+        return self._free <= 0
+
+    @property
+    def _free(self) -> int:
+        return CREATES + MORE - len(self._since)
 
     def has_room(self, profile: str) -> bool:
         """Whether the profile's share lets another of its tasks start."""
-        return self._profiles[profile] < PROFILE + MORE
+        return self._profiles[profile] < OF_A_PROFILE * self._free
 
     def may_start(self, event_id: str, profile: str) -> bool:
         """Whether a task of that event and profile may start, where not all is full."""
-        return self._events[event_id] < EVENT + MORE and self.has_room(profile)
+        return self._events[event_id] < self._free and self.has_room(profile)
 
     def any_lately(self, now: float) -> bool:
         """Whether one started so lately that a suspect must wait."""
@@ -72,11 +76,13 @@ class Beginning:
         for counts, key in counted:
             counts[key] -= 1
         del self._since[task]
+        free = self._free - MORE
+        over = self._profiles[profile] - OF_A_PROFILE * free  # each end lowers it by 1 + OF_A_PROFILE
         worth = (
             self._suspects.pop(task, None) is not None
-            or self._events[event_id] <= EVENT
-            or self._profiles[profile] == PROFILE
-            or len(self._since) == ALL
+            or self._events[event_id] <= free
+            or -1 - OF_A_PROFILE < over <= 0
+            or free == 0
         )
         for counts, key in counted:
             if not counts[key]:

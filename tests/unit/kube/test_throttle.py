@@ -6,10 +6,22 @@ import time
 from contextlib import ExitStack
 from unittest.mock import patch
 
+import pytest
+
 from ottoscaler.kube.places import Place
 from ottoscaler.kube.rate import LEAST_RATE
 from ottoscaler.kube.throttle import CREATES, LOGS, PROGRESS_SECONDS, Throttle, Turn
 from ottoscaler.telemetry.health import STALL_SECONDS, Health
+
+
+class Clock:
+    """A clock that stands still unless it is moved."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
 def turns(throttle: Throttle, event: str, count: int, profile: str = "default") -> list[Turn]:
@@ -42,7 +54,7 @@ def test_rate_rises_beyond_its_setting_while_creates_wait_for_it() -> None:
     throttle.answered(201, 0.01)
     assert throttle.rate == 100
     with ExitStack() as held:
-        for turn in range(9):
+        for turn in range(10):
             assert held.enter_context(throttle.turn(f"{turn}-0", "default")).ready(1)
         throttle.answered(201, 0.01)
     assert throttle.rate > 100
@@ -70,14 +82,25 @@ def test_deletes_and_looks_find_a_place_while_every_create_hangs() -> None:
 
 def test_hanging_creates_of_one_event_leave_places_to_the_others() -> None:
     throttle = Throttle(1000, 1000)
-    assert ready(turns(throttle, "1-0", 500)) == CREATES.one_event
+    assert ready(turns(throttle, "1-0", 500)) == CREATES // 2
     assert ready(turns(throttle, "2-0", 1)) == 1
 
 
-def test_hanging_creates_of_one_profile_leave_half_of_the_places_to_the_others() -> None:
+def test_each_event_that_hangs_leaves_half_of_what_is_free_to_the_next() -> None:
+    throttle = Throttle(1000, 1000)
+    got = [ready(turns(throttle, f"{event}-0", 500, profile=f"{event}")) for event in range(4)]
+    assert got == [CREATES // 2, CREATES // 4, CREATES // 8, 5]
+    assert ready(turns(throttle, "9-0", 1)) == 1
+
+
+def test_event_alone_has_as_many_creates_in_flight_as_a_real_server_can_use() -> None:
+    assert ready(turns(Throttle(1000, 1000), "1-0", 500)) >= 32
+
+
+def test_hanging_creates_of_one_profile_leave_a_third_of_the_places_to_the_others() -> None:
     throttle = Throttle(1000, 1000)
     hanging = [turn for event in range(50) for turn in turns(throttle, f"{event}-0", 10, profile="slow")]
-    assert ready(hanging) == CREATES.one_profile == CREATES.everyone // 2
+    assert ready(hanging) == CREATES * 2 // 3
     assert ready(turns(throttle, "99-0", 10, profile="quick")) == 10
 
 
@@ -92,7 +115,7 @@ def test_hanging_deletes_of_one_event_hold_up_no_other_delete() -> None:
 
 def test_create_that_ends_lets_the_next_one_go() -> None:
     throttle = Throttle(1000, 1000)
-    asked = turns(throttle, "1-0", CREATES.one_event + 1)
+    asked = turns(throttle, "1-0", CREATES // 2 + 1)
     assert not asked[-1].ready(0)
     asked[0].__exit__(None, None, None)
     assert asked[-1].ready(0)
@@ -100,9 +123,9 @@ def test_create_that_ends_lets_the_next_one_go() -> None:
 
 def test_events_that_wait_take_turns() -> None:
     throttle = Throttle(1000, 1000)
-    holding = [t for event in range(3) for t in turns(throttle, f"{event}-0", 24, profile=f"held-{event}")]
-    many = turns(throttle, "7-0", 100)
-    one = turns(throttle, "8-0", 1)
+    holding = [turn for n in range(CREATES) for turn in turns(throttle, f"{n}-0", 1, profile=f"held-{n}")]
+    many = turns(throttle, "777-0", 100)
+    one = turns(throttle, "888-0", 1)
     for turn in holding[:2]:
         turn.__exit__(None, None, None)
     assert (ready(many), ready(one)) == (1, 1)
@@ -110,7 +133,7 @@ def test_events_that_wait_take_turns() -> None:
 
 def test_create_that_gives_up_its_turn_leaves_no_gap() -> None:
     throttle = Throttle(1000, 1000)
-    asked = turns(throttle, "1-0", CREATES.one_event + 2)
+    asked = turns(throttle, "1-0", CREATES // 2 + 2)
     asked[-2].__exit__(None, None, None)
     asked[0].__exit__(None, None, None)
     assert asked[-1].ready(0)
@@ -120,9 +143,51 @@ def test_delete_goes_at_once_while_creates_wait_for_a_token() -> None:
     throttle = Throttle(0.1, 20)
     with ExitStack() as held:
         asked = [held.enter_context(throttle.turn(f"{turn}-0", "default")) for turn in range(20)]
-        assert ready(asked) == 18
+        assert ready(asked) == 20
+        asked.append(held.enter_context(throttle.turn("99-0", "default")))
         with throttle.delete("1-0"), throttle.delete("2-0"):
             assert not asked[-1].ready(0)
+
+
+def test_burst_of_deletes_takes_no_longer_than_the_burst_of_creates_before_it() -> None:
+    throttle = Throttle(0.001, 500)
+    with patch("ottoscaler.kube.throttle.time.sleep", side_effect=AssertionError("it waited for a token")):
+        for turn in range(500):
+            with throttle.turn(f"{turn}-0", "default") as create:
+                assert create.ready(0)
+        for turn in range(500):
+            with throttle.delete(f"{turn}-0"):
+                pass
+        with pytest.raises(AssertionError), throttle.delete("1-0"):
+            pass
+
+
+def test_creates_wait_until_the_tokens_that_deletes_took_ahead_have_come() -> None:
+    clock = Clock()
+    with patch("ottoscaler.kube.throttle.time.monotonic", clock):
+        throttle = Throttle(100, 100)
+        for _ in range(150):
+            with throttle.delete("1-0"):
+                pass
+        clock.now += 0.5
+        with throttle.turn("1-0", "default") as create:
+            assert not create.ready(0)
+            clock.now += 0.02
+            assert create.ready(0)
+
+
+def test_rate_that_falls_lets_creates_wait_no_longer_for_what_was_taken_ahead() -> None:
+    clock = Clock()
+    with patch("ottoscaler.kube.throttle.time.monotonic", clock):
+        throttle = Throttle(100, 100)
+        for _ in range(150):
+            with throttle.delete("1-0"):
+                pass
+        throttle.answered(429, 0.01)
+        assert throttle.rate == 50
+        clock.now += 0.53
+        with throttle.turn("1-0", "default") as create:
+            assert create.ready(0)
 
 
 def test_retry_after_holds_creates_back_and_not_deletes() -> None:
@@ -141,7 +206,7 @@ def test_retry_after_holds_creates_back_and_not_deletes() -> None:
 def test_burst_is_spent_before_the_rate_counts() -> None:
     throttle = Throttle(50, 10)
     begun = time.monotonic()
-    for _ in range(10):
+    for _ in range(20):  # ten tokens, and ten ahead
         with throttle.look(""):
             pass
     with throttle.look(""):
@@ -176,11 +241,12 @@ def test_thread_that_waits_long_for_a_place_stays_alive_without_waking_often() -
 
 def test_log_that_finds_no_place_or_token_in_time_goes_without() -> None:
     throttle = Throttle(0.1, 1)
-    with throttle.log("1-0", 0.01) as first, throttle.log("1-0", 0.01) as second:
-        assert (first, second) == (True, False)  # there was one token
+    with ExitStack() as held:
+        found = [held.enter_context(throttle.log("1-0", 0.01)) for _ in range(3)]
+        assert found == [True, True, False]  # there was one token, and one ahead
     throttle = Throttle(1000, 1000)
     with ExitStack() as held:
-        asked = [held.enter_context(throttle.log("1-0", 0)) for _ in range(LOGS.one_event + 1)]
-        assert asked == [True] * LOGS.one_event + [False]
+        asked = [held.enter_context(throttle.log("1-0", 0)) for _ in range(LOGS // 2 + 1)]
+        assert asked == [True] * (LOGS // 2) + [False]
         with throttle.log("2-0", 0) as other:
             assert other
