@@ -96,7 +96,8 @@ class Handover:
             time.sleep(AGAIN_SECONDS)
 
     def _release_all(self) -> bool:
-        self._release(self._registry.snapshot())
+        if not self._release(self._registry.snapshot()):
+            return False
         try:
             self._ledger.release(self._scale_downs.owned())
         except RedisError as error:
@@ -104,20 +105,22 @@ class Handover:
             return False
         return not self._registry.snapshot()
 
-    def _release(self, which: Iterable[EventRun]) -> None:
+    def _release(self, which: Iterable[EventRun]) -> bool:
+        """Hand these events over. False if Redis raised an error."""
         runs = list(which)
         if not runs:
-            return
+            return True
         try:
             for run in runs:
                 self._withdraw(run)
             self._ledger.release([(run.event.event_id, run.epoch) for run in runs])
         except RedisError as error:
             flood.warning("handover_failed", f"events could not be handed over: {error}")
-            return
+            return False
         for run in runs:
             self._registry.drop(run)
             log.info("event_handed_over", "handed over to the next replica", **run.about)
+        return True
 
     def _withdraw(self, run: EventRun) -> None:
         try:

@@ -19,6 +19,7 @@ log = get_logger(__name__)
 
 READ_END_SECONDS = 2.0  # for the listener's blocked read to be ended from another connection
 UNBLOCK_SECONDS = 0.1  # between two tries: a try just before the read blocks ends nothing
+JOIN_LOOK_SECONDS = 0.1  # between two checks whether Redis still answers, while threads are waited for
 WATCH_END_SECONDS = 1.0  # for an open watch to notice that it was cut
 
 
@@ -91,14 +92,19 @@ class Shutdown:
         """Wait for threads. Returns the names of those that did not end.
 
         A call to a Redis that hangs cannot be cut. So while Redis does not answer, threads that still run at
-        the deadline are left to end with the process, and none is returned.
+        the deadline are left to end with the process, and none is returned. That Redis hangs may be noticed
+        only while this waits.
         """
-        left = max(OVERRUN_SECONDS, deadline - time.monotonic())
-        running = self._threads.join(*names, seconds=PARTS_SECONDS if self._answering() else left)
-        if running and not self._answering():
-            log.debug("thread_left", f"still waiting for Redis, and abandoned: {', '.join(running)}")
-            return []
-        return running
+        begun = time.monotonic()
+        while running := self._threads.join(*names, seconds=JOIN_LOOK_SECONDS):
+            now = time.monotonic()
+            if self._answering():
+                if now > begun + PARTS_SECONDS:
+                    return running
+            elif now > max(deadline, begun + OVERRUN_SECONDS):
+                log.debug("thread_left", f"still waiting for Redis, and abandoned: {', '.join(running)}")
+                return []
+        return []
 
     def leave_workers(self) -> None:
         """Stop waiting for running workers. Any thread."""
@@ -108,7 +114,7 @@ class Shutdown:
     def _leave(self) -> list[str]:
         """Release the consumer name. The heartbeat must end first, or it would register the name again."""
         self._phases.ended.set()
-        stuck = self._threads.join("lease")
+        stuck = self._join("lease", deadline=0.0)
         try:
             self._lease.leave()
         except RedisError as error:

@@ -94,6 +94,12 @@ class RoundTrips:
             raise call.error
         return call.answer
 
+    def when_idle(self, act: Callable[[], None]) -> None:
+        """Call ``act`` if no round trip is under way. None begins meanwhile, so ``act`` must not wait."""
+        with self._lock:
+            if not self._led:
+                act()
+
     def _follow(self, call: Call) -> bool:
         """Wait until the call is over. Returns True if this thread is to lead the next round trip instead."""
         if not call.turn.acquire(timeout=self._wait_seconds):

@@ -97,9 +97,12 @@ class RedisClient:
             self._gate.release()
 
     def close(self) -> None:
-        """Close the idle connections. A connection in use is closed when its command has ended."""
+        """Close the idle connections. One that a thread is using stays open.
+
+        If its connection were closed meanwhile, that thread would get an error that is not redis-py's."""
+        self._scripts.when_idle(self._give_back)
         with translated_errors():
-            self._client.connection_pool.disconnect()
+            self._client.connection_pool.disconnect(inuse_connections=False)
 
     def command(self, *words: str | bytes | int) -> Any:
         """Send one command, once. Raises RedisUnavailable (may be tried again) or another RedisError."""

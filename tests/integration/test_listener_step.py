@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from ottoscaler.errors import RedisUnavailable
+from ottoscaler.ledger.redis_client import RedisClient
 from tests.harness.redis_fixture import Book, book, redis_server
 from tests.harness.stages import STREAM, Stages, add, dead
+from tests.harness.waiting import wait_for
 
 __all__ = ["book", "redis_server"]
 
@@ -137,3 +141,14 @@ def test_event_of_another_live_replica_is_left_alone(stages: Stages, book: Book)
     book.redis.xgroup_setid(STREAM, "ottoscaler", "0")  # it is delivered again
     stages.listener.step(0.0)
     assert (other.known(), stages.known()) == ([event_id], [])
+
+
+def test_closing_the_connections_does_not_end_the_thread_that_still_reads(stages: Stages, book: Book) -> None:
+    """It ended with an error of redis-py's parser, and then a stop had the exit code 1."""
+    reader = RedisClient(book.settings, answer_seconds=60)
+    with ThreadPoolExecutor(1) as thread:
+        read = thread.submit(reader.read, count=1, block_ms=60_000)
+        wait_for(lambda: book.redis.info("clients")["blocked_clients"] == 1, "the read blocks")
+        reader.close()
+        event_id = add(book, pod_count=1)
+        assert [entry.id for entry in read.result(30)] == [event_id]

@@ -196,8 +196,8 @@ def test_a_stop_with_redis_away_keeps_its_grace_period(place: Sandbox, how: str)
     wait_for(lambda: replica.get("/readyz")[0] == 503, "it sees that Redis is away")
     begun = time.monotonic()
     replica.send(signal.SIGTERM)
-    assert replica.wait(20) == 0
-    assert time.monotonic() - begun < 2 + 2
+    assert replica.wait(30) == 0, replica.log()[-4000:]
+    assert time.monotonic() - begun < 2 + 10  # it waits for no thread for the 10 s that a fault may take
     assert not replica.lines(action="thread_stuck")
     if how == "hanging":
         place.redis_server.thaw()

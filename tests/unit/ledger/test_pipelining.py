@@ -13,7 +13,7 @@ import redis
 from ottoscaler.ledger.pipelining import MOST_IN_ONE, Beginning, Call, Overdue, RoundTrips, packed
 from tests.harness.waiting import wait_for
 
-SECONDS = 5.0
+SECONDS = 30.0
 
 
 class Redis:
@@ -149,6 +149,18 @@ def test_one_trip_has_a_bound(pool: ThreadPoolExecutor) -> None:
     assert [sent.result(SECONDS) for sent in others] == [str(n) for n in range(MOST_IN_ONE + 3)]
     assert first.result(SECONDS) == "first"
     assert [len(trip) for trip in redis.trips] == [1, MOST_IN_ONE, 3]
+
+
+def test_what_must_not_meet_a_round_trip_is_done_only_between_two(pool: ThreadPoolExecutor) -> None:
+    redis = Redis()
+    trips = RoundTrips(redis.exchange, wait_seconds=SECONDS)
+    done: list[str] = []
+    first = first_under_way(trips, redis, pool)
+    trips.when_idle(lambda: done.append("under way"))
+    redis.line.release()
+    assert first.result(SECONDS) == "first"
+    trips.when_idle(lambda: done.append("idle"))
+    assert done == ["idle"]
 
 
 def test_command_is_packed_as_redis_py_packs_it() -> None:

@@ -1,0 +1,120 @@
+"""How long a stop waits for threads: a Redis that hangs delays it as little as it must, and is no fault."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+
+from ottoscaler.controller import shutdown
+from ottoscaler.controller.handover import OVERRUN_SECONDS, Handover
+from ottoscaler.controller.shutdown import JOIN_LOOK_SECONDS, Phases, Shutdown
+from ottoscaler.threads import PARTS_SECONDS, Threads
+
+GRACE = 2.0
+
+
+class Place:
+    """Threads that end at a time of their own, and a Redis whose silence is noticed at another."""
+
+    def __init__(self, ends: dict[str, float], silence_noticed_at: float) -> None:
+        self.now = 0.0
+        self.ends = ends
+        self.silence_noticed_at = silence_noticed_at
+        self.registered = threading.Event()
+        self.registered.set()
+        self.lease_left = False
+
+    def monotonic(self) -> float:
+        return self.now
+
+    # --- the threads
+
+    def join(self, *names: str, seconds: float) -> list[str]:
+        last = max(self.ends.get(name, 0.0) for name in names)
+        self.now = max(self.now, min(last, self.now + seconds))
+        return [name for name in names if self.ends.get(name, 0.0) > self.now]
+
+    # --- the lease
+
+    def redis_health(self) -> tuple[bool, str]:
+        return self.now < self.silence_noticed_at, ""
+
+    def leave(self) -> None:
+        self.lease_left = True
+
+
+class HandoverOnly:
+    """Hands over as long as Redis answers."""
+
+    def __init__(self, answering: Callable[[], tuple[bool, str]]) -> None:
+        self._answering = answering
+
+    def while_workers_run(self, deadline: float) -> None:
+        pass
+
+    def everything(self, deadline: float) -> bool:
+        return self._answering()[0]
+
+
+class Nothing:
+    """The dispatcher's pool has no workers, and the watch is not cut."""
+
+    def join(self, seconds: float) -> bool:
+        return True
+
+    def wake_all(self) -> None:
+        pass
+
+    def interrupt(self) -> None:
+        pass
+
+
+def stop(monkeypatch: pytest.MonkeyPatch, place: Place) -> list[str]:
+    monkeypatch.setattr(shutdown, "time", place)
+    part: Any = Nothing()
+    made = Shutdown(
+        Phases(),
+        cast("Threads", place),
+        (),
+        lambda: None,
+        cast("Handover", HandoverOnly(place.redis_health)),
+        part,
+        cast("Any", place),
+        part,
+    )
+    made.begin()
+    return made.hand_over(GRACE) + made.end(())
+
+
+def test_silence_that_is_noticed_while_threads_are_waited_for_ends_the_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    place = Place({"listener": 60.0, "reconciler": 60.0, "lease": 60.0}, silence_noticed_at=3.5)
+    assert stop(monkeypatch, place) == []
+    assert place.now <= 3.5 + OVERRUN_SECONDS + 3 * JOIN_LOOK_SECONDS
+    assert not place.lease_left
+
+
+def test_threads_that_wait_for_a_silent_redis_have_the_grace_period_to_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    place = Place({"reconciler": 60.0}, silence_noticed_at=0.0)
+    assert stop(monkeypatch, place) == []
+    assert GRACE <= place.now <= GRACE + 2 * JOIN_LOOK_SECONDS
+
+
+def test_redis_that_falls_silent_between_the_handover_and_the_last_heartbeat_is_no_fault(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    place = Place({"lease": 60.0}, silence_noticed_at=1.0)
+    assert stop(monkeypatch, place) == []
+    assert place.now < PARTS_SECONDS
+
+
+def test_thread_that_does_not_end_though_redis_answers_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    place = Place({"templates": 60.0}, silence_noticed_at=100.0)
+    assert stop(monkeypatch, place) == ["templates"]
+    assert place.lease_left
