@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import re
+import textwrap
+from itertools import groupby
 from typing import TypeAlias
 
 LONGEST_WORD_SHOWN = 80  # characters of a wrong word that an error repeats
@@ -13,6 +15,17 @@ _ID = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")  # two numbers below 2**64, as Redi
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
+class Help(argparse.RawDescriptionHelpFormatter):
+    """Wraps a help text to the terminal, except indented lines, which are examples."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        blocks = groupby(text.splitlines(), lambda line: bool(line) and not line.startswith(" "))
+        parts = [
+            textwrap.fill(" ".join(lines), width) if prose else "\n".join(lines) for prose, lines in blocks
+        ]
+        return textwrap.indent("\n".join(parts), indent)
+
+
 def command(commands: Commands, name: str, summary: str, text: str) -> argparse.ArgumentParser:
     """Add a subcommand. Its namespace has ``complain``, which prints its usage and exits with 2."""
     made = commands.add_parser(
@@ -20,7 +33,7 @@ def command(commands: Commands, name: str, summary: str, text: str) -> argparse.
         help=summary,
         description=text.partition("\n\n")[0],
         epilog=text.partition("\n\n")[2],
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Help,
         allow_abbrev=False,
     )
     made.set_defaults(complain=made.error)
@@ -56,6 +69,16 @@ def entry_id(text: str) -> str:
     """Reads an entry's id, in the form that Redis writes."""
     if not _ID.fullmatch(text):
         raise argparse.ArgumentTypeError(f"{_shown(text)} is not an id such as 1717430400000-0")
+    return text
+
+
+def event_id(text: str) -> str:
+    """Reads an event's id. People often type the task instead, so the error says where to find the id."""
+    if not _ID.fullmatch(text):
+        raise argparse.ArgumentTypeError(
+            f"{_shown(text)} is not an event's id such as 1717430400000-0; "
+            "`ottoscaler results --task TASK` and `ottoscaler status` show the ids of a task's events"
+        )
     return text
 
 

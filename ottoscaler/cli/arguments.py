@@ -6,13 +6,17 @@ import argparse
 
 from ottoscaler import __version__
 from ottoscaler.cli import producer_commands as producers
-from ottoscaler.cli.argument_kinds import Commands, command, count, entry_id, positive
+from ottoscaler.cli.argument_kinds import Commands, Help, command, count, entry_id, positive
 
 SHELLS = ("bash", "zsh", "fish")
 
 EPILOG = """\
-exit codes: 0 a requested stop, or success; 1 a thread died, a part did not stop, or the
-command failed; 2 wrong usage or settings, or another live process uses the same consumer name; 130 Ctrl-C.
+exit codes:
+  0    success, or a requested stop
+  1    the command failed; of run: a thread died, or a part did not stop
+  2    wrong usage or settings, or another live process with this consumer name
+  130  Ctrl-C
+
 Settings come from the environment: `check` lists them with their values."""
 
 
@@ -20,7 +24,7 @@ def _check(commands: Commands) -> None:
     check = command(
         commands,
         "check",
-        "list the settings; test templates, Redis and Kubernetes, changing nothing",
+        "list the settings; test templates, Redis and Kubernetes; change nothing",
         """\
 Lists all settings with their values (secrets masked), then tests the templates, Redis and Kubernetes.
 Nothing is changed: templates are tested by the API server's dry run.
@@ -75,7 +79,7 @@ def _dead(commands: Commands) -> None:
         "dead",
         "list, replay or drop dead letters",
         """\
-Dead letters are events that could not be carried out, each with the reason.
+Dead letters are events that could not be run, each with a sentence that says why.
 
 examples:
   ottoscaler dead list
@@ -85,7 +89,9 @@ examples:
 docs/operations.md lists the reasons.""",
     )
     verbs = dead.add_subparsers(dest="verb", metavar="list|replay|drop", required=True)
-    shown = command(verbs, "list", "show them, the newest first", "Shows the dead letters, newest first.")
+    shown = command(
+        verbs, "list", "show dead letters, the newest first", "Shows dead letters, the newest first."
+    )
     shown.add_argument("--json", action="store_true", help="one JSON document, with schema_version")
     shown.add_argument(
         "--count", type=count, default=20, metavar="N", help="how many at most (default %(default)s)"
@@ -93,7 +99,7 @@ docs/operations.md lists the reasons.""",
     for verb, summary, text in (
         (
             "replay",
-            "put their events back on the stream",
+            "put an event back on the stream",
             """\
 Puts each event back on the stream with its own fields under a new id, and removes the dead letter, in one
 step; prints "old id -> new id". An event that still breaks a rule comes back as a dead letter.
@@ -103,7 +109,7 @@ example:
         ),
         (
             "drop",
-            "remove them",
+            "remove dead letters",
             "Removes dead letters for good.\n\nexample:\n  ottoscaler dead drop 1717430400000-0",
         ),
     ):
@@ -114,9 +120,9 @@ example:
             type=entry_id,
             nargs="*",
             default=[],
-            help="its id, or its event's",
+            help="the dead letter's id, or its event's",
         )
-        one.add_argument("--all", action="store_true", help="all present dead letters")
+        one.add_argument("--all", action="store_true", help="all dead letters")
 
 
 def _demo(commands: Commands) -> None:
@@ -133,7 +139,9 @@ examples:
   ottoscaler demo --page""",
     )
     demo.add_argument(
-        "--page", action="store_true", help="keep it open at the end, with the status page, until Ctrl-C"
+        "--page",
+        action="store_true",
+        help="keep the status page open at the end, until Ctrl-C",
     )
 
 
@@ -141,10 +149,11 @@ def _pause(commands: Commands) -> None:
     command(
         commands,
         "pause",
-        "let no replica begin a worker until `resume`",
+        "start no worker until `resume`",
         """\
-Within 2 s no replica reads events or begins a worker, a retry neither. What runs goes on and is recorded,
-scale_downs are applied, and events wait in the stream. It survives restarts; `status` shows it.
+Within 2 s, no replica reads events or starts a worker, also not for a retry. Running workers go on and are
+recorded, scale_downs are carried out, and events wait in the stream. The pause survives restarts; `status`
+shows it.
 
 example:
   ottoscaler pause""",
@@ -167,7 +176,7 @@ def _completion(commands: Commands) -> None:
         "completion",
         "print a script that completes this command line",
         """\
-Prints the script for a shell. It needs the package shtab: pip install 'ottoscaler[cli]'.
+Prints the script for a shell. It needs the package shtab (`pip install shtab`).
 
 examples:
   eval "$(ottoscaler completion bash)"
@@ -181,9 +190,9 @@ def parser() -> argparse.ArgumentParser:
     """The parser for the whole command line."""
     top = argparse.ArgumentParser(
         prog="ottoscaler",
-        description="Turns events on a Redis Stream into worker Pods on Kubernetes.",
+        description="Reads events from a Redis Stream and runs worker Pods for them on Kubernetes.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Help,
         allow_abbrev=False,
     )
     top.add_argument("--version", action="version", version=f"ottoscaler {__version__}")
@@ -220,7 +229,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     if rest:
         arguments.complain(f"unrecognized arguments: {' '.join(rest)}")
     if arguments.command == "dead" and arguments.verb != "list" and bool(arguments.ids) == arguments.all:
-        arguments.complain("give ids, or --all")
+        arguments.complain("give ids or --all, and not both")
     return arguments
 
 

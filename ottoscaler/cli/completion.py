@@ -15,9 +15,7 @@ def main(arguments: argparse.Namespace, _environ: Mapping[str, str]) -> int:
     try:
         import shtab
     except ImportError:
-        raise Failed(
-            "completion needs the package shtab; install it with: pip install 'ottoscaler[cli]'"
-        ) from None
+        raise Failed("completion needs the package shtab; install it with: pip install shtab") from None
     top = parser()
     _in_one_line_each(top)
     print(shtab.complete(top, shell=arguments.shell))

@@ -188,5 +188,5 @@ def _page(settings: Settings) -> str:
 
 
 def _how_to_go_on() -> None:
-    say("\nTo go on by yourself: `make local` starts the same again, stays, and prints what to type;")
-    say("`make demo ARGS=--page` keeps its status page open to look at.")
+    say("\nNext: `make local` starts the same again, keeps it running, and prints what to type.")
+    say("`make demo ARGS=--page` keeps the status page open at the end.")

@@ -75,7 +75,7 @@ def follow(client: Client, event_id: str, seconds: float | None, total: int = 0)
         result = client.wait(event_id, seconds, on_worker=progress.worker, on_look=progress.look)
     except KeyboardInterrupt:
         progress.clear()
-        say(f"event {event_id} goes on; to attach again: ottoscaler wait {event_id}")
+        say(f"event {event_id} goes on; to wait for it again: ottoscaler wait {event_id}")
         raise
     except (DeadLettered, WaitTimeout) as error:
         progress.clear()

@@ -33,7 +33,10 @@ def main(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
             _write([log.text if log.text.endswith(b"\n") else log.text + b"\n"])
     if not found:
         whose = f"worker {arguments.index} of event" if arguments.index is not None else "event"
-        say(f"no log is kept of {whose} {arguments.id} (docs/logs.md says whose logs are, and for how long)")
+        say(
+            f"no log is kept of {whose} {arguments.id}. By default, only failed workers' logs are kept, "
+            "for a day; OTTO_LOGS and an event's field logs change that (docs/operations.md)."
+        )
     return 0 if found else 1
 
 

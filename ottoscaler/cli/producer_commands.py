@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ottoscaler.cli.argument_kinds import Commands, command, entry_id, index, positive, task
+from ottoscaler.cli.argument_kinds import Commands, command, event_id, index, positive, task
 
 _TIMEOUT = "how long to wait (default: a day, the longest run limit)"
 
@@ -13,18 +13,18 @@ def send(commands: Commands) -> None:
     made = command(
         commands,
         "send",
-        "put an event on the stream, and with --wait follow it to its result",
+        "add an event to the stream; with --wait, wait for its result",
         """\
-Checks an event, adds it to the stream, and prints its id on standard output. With --wait, each worker's end
-and a progress bar (on a terminal) go to standard error.
+Checks an event, adds it to the stream, and prints its id on standard output. With --wait, standard error
+gets a line for each worker that ends, and a progress bar if it is a terminal.
 
-Where an OTTO_ variable of the service is set, the event is checked by the service's own rules. Elsewhere, or
-with --remote, it is checked by what holds for every service, and the service judges: an event that it refuses
-is dead-lettered, and --wait tells its sentence.
+If an OTTO_ variable of the service is set, the event is checked with the service's settings. Otherwise, or
+with --remote, only the rules that hold for every service are checked. An event that the service then refuses
+becomes a dead letter, and --wait prints its sentence.
 
-Without --wait: exit code 0 once the event is on the stream. With it: 0 if the event succeeded; 1 if it
-failed, was cancelled in part or in whole, was dead-lettered, or the time limit passed (the event is then
-still running). 2: the event breaks a rule and was not sent.
+Exit code without --wait: 0 once the event is on the stream. With --wait: 0 if the event succeeded; 1 if it
+failed, was cancelled in part or in whole, became a dead letter, or is still running after the time limit.
+2: the event breaks a rule and was not sent.
 
 examples:
   ottoscaler send scale_up pod_count=3 task_id=build-17
@@ -39,7 +39,7 @@ docs/events.md lists the fields.""",
     made.add_argument(
         "--remote",
         action=argparse.BooleanOptionalAction,
-        help="leave the judgement to the service (default: where none of its settings is present)",
+        help="let the service check its own limits (default: if none of its settings is set)",
     )
     made.add_argument("--wait", action="store_true", help="follow the event to its end")
     made.add_argument(
@@ -56,16 +56,16 @@ def wait(commands: Commands) -> None:
         "wait",
         "wait for an event that was sent before",
         """\
-Attaches to an event by its id, whoever sent it, and tells its workers' ends on standard error as
-`send --wait` does.
+Waits for an event by its id, whoever sent it. Standard error gets a line for each worker that ends, as with
+`send --wait`.
 
-Exit code 0: it succeeded. 1: it failed, was cancelled in part or in whole, was dead-lettered, has not ended
-within the time limit, or is not known.
+Exit code 0: the event succeeded. 1: it failed, was cancelled in part or in whole, became a dead letter, is
+still running after the time limit, or is not known.
 
 example:
   ottoscaler wait 1717430400000-0 --timeout 600""",
     )
-    made.add_argument("id", metavar="ID", type=entry_id, help="the event's id, as `send` or XADD printed it")
+    made.add_argument("id", metavar="ID", type=event_id, help="the event's id, as `send` or XADD printed it")
     made.add_argument("--timeout", type=positive, metavar="SECONDS", help=_TIMEOUT)
 
 
@@ -75,7 +75,8 @@ def results(commands: Commands) -> None:
         "results",
         "finished workers, finished events and dead letters",
         """\
-Prints what the results and the dead-letter stream keep, a line each, the oldest first.
+Prints a line for each finished worker, each finished event and each dead letter that is kept, the oldest
+first.
 
 examples:
   ottoscaler results --task build-17
@@ -84,27 +85,28 @@ examples:
 
 docs/results.md lists the fields.""",
     )
-    made.add_argument("--follow", action="store_true", help="go on with what comes, until Ctrl-C")
-    made.add_argument("--task", metavar="TASK", type=task, help="those of one task")
-    made.add_argument("--json", action="store_true", help="a JSON document a line, with its kind")
+    made.add_argument("--follow", action="store_true", help="continue with later ones, until Ctrl-C")
+    made.add_argument("--task", metavar="TASK", type=task, help="only those of this task")
+    made.add_argument("--json", action="store_true", help="one JSON document a line, with its kind")
 
 
 def logs(commands: Commands) -> None:
     made = command(
         commands,
         "logs",
-        "the kept logs of an event's ended workers, or a running one's",
+        "the kept logs of ended workers, or the log of a running one",
         """\
-Prints all that is kept of an event's workers, or of one, each attempt under a heading. With --follow, the log
-of a running worker as it grows, read from Kubernetes (KUBECONFIG, NAMESPACE); where none runs, what is kept.
+Prints the kept logs of an event's ended workers, or of one worker, each attempt under a heading. With
+--follow, prints a running worker's log as it grows, read from Kubernetes (KUBECONFIG, NAMESPACE); if no
+worker runs, prints the kept logs.
 
-Exit code 0: something was there. 1: nothing is kept.
+Exit code 0: a log was printed. 1: no log is kept.
 
 examples:
   ottoscaler logs 1717430400000-0
   ottoscaler logs 1717430400000-0 2 --follow""",
     )
-    made.add_argument("id", metavar="ID", type=entry_id, help="the event's id")
+    made.add_argument("id", metavar="ID", type=event_id, help="the event's id")
     made.add_argument("index", metavar="INDEX", type=index, nargs="?", help="one worker, counted from 0")
     made.add_argument("--follow", action="store_true", help="a running worker's log, as it grows")
 
@@ -113,17 +115,17 @@ def cancel(commands: Commands) -> None:
     made = command(
         commands,
         "cancel",
-        "take a task's workers away, and wait until they are gone",
+        "stop a task's workers, and wait until they are gone",
         """\
-Sends a scale_down of the task, prints its id on standard output, and waits for it. Events of the task that
-were sent before and not read yet never run.
+Sends a scale_down for the task, prints its id on standard output, and waits until the workers are gone.
+Events of the task that were sent before and not read yet never run.
 
-Exit code 0: the workers are gone (also where there was none). 1: they may not be.
+Exit code 0: the workers are gone, or there were none. 1: some may still run.
 
 examples:
   ottoscaler cancel build-17
   ottoscaler cancel build-17 --keep-running""",
     )
     made.add_argument("task", metavar="TASK", type=task, help="the task's id")
-    made.add_argument("--keep-running", action="store_true", help="spare the workers that run")
+    made.add_argument("--keep-running", action="store_true", help="stop only workers that do not run yet")
     made.add_argument("--timeout", type=positive, metavar="SECONDS", help=_TIMEOUT)

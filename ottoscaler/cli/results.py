@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ottoscaler.cli.follow import message, outcome, why
-from ottoscaler.cli.terminal import json_text, safe
+from ottoscaler.cli.terminal import json_text, safe, say
 from ottoscaler.client import Client, DeadLetter, Result, WorkerResult
 from ottoscaler.ledger.records import timestamp
 
@@ -17,9 +17,14 @@ LONGEST_ERROR = 300
 
 def main(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Returns 0. With ``--follow``, it goes on until Ctrl-C."""
+    found = False
     with Client.from_environment(environ) as client:
         for result in client.results(task_id=arguments.task, follow=arguments.follow):
+            found = True
             print(json_text(document(result)) if arguments.json else line(result), flush=True)
+    if not found:
+        whose = f" of task {safe(arguments.task, LONGEST_TASK)}" if arguments.task else ""
+        say(f"no result{whose} is kept; `ottoscaler status` shows the events in flight")
     return 0
 
 

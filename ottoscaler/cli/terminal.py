@@ -64,7 +64,14 @@ def safe(text: str, longest: int = LONGEST_TEXT) -> str:
     """
     text = " ".join(text.split())
     text = "".join(c if c.isprintable() else c.encode("unicode_escape", "replace").decode() for c in text)
-    return cut(text, longest)
+    return cut(_written(text), longest)
+
+
+def _written(text: str) -> str:
+    """``text`` as standard output writes it, so that columns are counted with the escapes of
+    :func:`write_anything`."""
+    encoding = sys.stdout.encoding or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def width(text: str) -> int:
@@ -83,13 +90,15 @@ def cut(text: str, longest: int) -> str:
     """``text`` in at most ``longest`` columns and characters. If it is cut, it ends in an ellipsis."""
     if max(width(text), len(text)) <= longest:
         return text
+    end = "…" if _written("…") == "…" else "..."[:longest]
+    room = max(0, longest - len(end))
     kept, used = [], 0
-    for character in text[: max(0, longest - 1)]:
+    for character in text[:room]:
         used += _columns(character)
-        if used > longest - 1:
+        if used > room:
             break
         kept.append(character)
-    return "".join(kept) + "…"
+    return "".join(kept) + end
 
 
 def age(seconds: float) -> str:

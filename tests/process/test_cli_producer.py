@@ -49,7 +49,7 @@ def test_a_producer_sends_loses_the_terminal_and_attaches_again(place: Sandbox) 
     assert "\x1b" not in ran.stderr
 
 
-def test_whoever_stops_waiting_is_told_how_to_attach_again(place: Sandbox) -> None:
+def test_whoever_stops_waiting_is_told_how_to_wait_again(place: Sandbox) -> None:
     event_id = place.scale_up()
     words = [sys.executable, "-m", "ottoscaler", "wait", event_id]
     with subprocess.Popen(words, env=environment(place), stderr=subprocess.PIPE, text=True) as waiting:
@@ -57,7 +57,7 @@ def test_whoever_stops_waiting_is_told_how_to_attach_again(place: Sandbox) -> No
         waiting.send_signal(signal.SIGINT)
         assert waiting.wait(10) == 130
         assert waiting.stderr is not None
-        told = f"ottoscaler: event {event_id} goes on; to attach again: ottoscaler wait {event_id}\n"
+        told = f"ottoscaler: event {event_id} goes on; to wait for it again: ottoscaler wait {event_id}\n"
         assert waiting.stderr.read() == told
     assert place.redis.xlen("otto:scale:events") == 1
 

@@ -286,7 +286,7 @@ function glance(told) {
   const lag = told.backlog.lag;
   figure("unread", lag === null ? "?" : number(lag), "in the stream", "");
   const oldest = told.backlog.oldest_pending;
-  figure("oldest", oldest ? age(oldest.age_seconds) : "–", oldest ? `of ${number(told.backlog.pending)}` : "none", "");
+  figure("oldest", oldest ? age(oldest.age_seconds) : "–", oldest ? `of ${number(told.backlog.pending)} event${told.backlog.pending === 1 ? "" : "s"}` : "none", "");
   figure("dead", number(told.dead.total), "", told.dead.total ? "bad" : "");
 }
 
@@ -514,7 +514,7 @@ function replicas(told) {
       const parts = [];
       if (each.lease_seconds !== null) parts.push(`lease ${each.lease_seconds} s`);
       if (each.state === "silent" && each.last_beat_at) parts.push(`last beat ${ago(each.last_beat_at)}`);
-      else if (each.events_in_hand !== null) parts.push(`${number(each.events_in_hand)} in hand`);
+      else if (each.events_in_hand !== null) parts.push(`${number(each.events_in_hand)} event${each.events_in_hand === 1 ? "" : "s"} in hand`);
       say(rest, parts.join(" · "));
     },
   );

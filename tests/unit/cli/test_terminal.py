@@ -71,6 +71,13 @@ def test_columns_are_counted_as_a_terminal_shows_them() -> None:
     assert (korean, latin) == ("빌드-17  1", "build    2")
 
 
+def test_columns_stay_aligned_where_the_encoding_has_no_korean(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
+    korean, latin = columns(("task", "x"), [(safe("빌드"), "1"), (safe("build"), "2")], indent="")[1:]
+    assert (korean, latin) == ("\\ube4c\\ub4dc  1", "build         2")
+    assert [cut("123456", longest) for longest in (5, 2)] == ["12...", ".."]
+
+
 @pytest.mark.parametrize(("longest", "shown"), [(7, "빌드-17"), (6, "빌드-…"), (4, "빌…"), (1, "…")])
 def test_a_text_is_cut_to_columns_and_never_in_the_middle_of_a_character(longest: int, shown: str) -> None:
     assert cut("빌드-17", longest) == shown
