@@ -37,18 +37,27 @@ _KEY = re.compile(r"(?P<indent> *)(?P<key>[A-Za-z_]+):(?P<value>.*)")
 _HEAD = """\
 # The chart `ottoscaler`
 
-Ottoscaler turns events on a Redis Stream into worker Pods. The chart makes the same objects as the kustomize
-overlays, as a test in the repository holds. Kubernetes 1.21 or newer, Helm 3 or 4.
+Ottoscaler reads events from a Redis Stream and runs worker Pods for them. The chart installs the same
+objects as the kustomize overlays; a test compares the two. It needs Kubernetes 1.21 or newer and Helm 3
+or 4.
 
     helm install ottoscaler charts/ottoscaler -n ottoscaler --create-namespace -f my-values.yaml
 
-Begin `my-values.yaml` with one of [examples](examples): `production.yaml` (three replicas, workers in a
-namespace of their own with quota and limits, Redis by TLS), with `openshift.yaml` beside it on
-OpenShift, or `kind.yaml` for a trial with a Redis of its own. The notes after the install say what to
-type next. Upgrades and rollbacks are rolling updates that lose nothing. `helm uninstall` leaves the
-workers' namespace, with the workers that run, and the volume of a built-in Redis.
+Copy one of the [examples](examples) to `my-values.yaml`:
 
-A name that is not below, or a value of another kind, is refused with a sentence (`values.schema.json`).
+- `production.yaml`: three replicas, workers in a namespace of their own with quota and limits, Redis
+  over TLS. On OpenShift, add `openshift.yaml`.
+- `kind.yaml`: for a trial, with a Redis of its own.
+
+Set `image.repository` and `image.tag` to an image that your nodes can pull. No image has been published
+yet: `make image` in the repository builds one (docs/kubernetes.md). The notes after the install say
+what to type next.
+
+Upgrades and rollbacks are rolling updates that lose nothing. `helm uninstall` leaves the workers'
+namespace, the running workers, and the volume of a built-in Redis.
+
+The chart refuses a value that is not in this table, or of another type, with a sentence
+(`values.schema.json`).
 
 | value | default | meaning |
 |---|---|---|
