@@ -60,7 +60,7 @@ def pairs(event_type: str, words: Sequence[str]) -> Pairs:
     for word in words:
         name, equals, value = word.partition("=")
         if not equals or not name:
-            raise BadEvent(f"{word!r} is not FIELD=VALUE")
+            raise BadEvent(f"{word!r} is not FIELD=VALUE, such as pod_count=3")
         fields.append((os.fsencode(name), os.fsencode(value)))
     return fields
 

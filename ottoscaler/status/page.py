@@ -112,5 +112,5 @@ def _event_id(query: dict[str, str]) -> str:
 def _number(query: dict[str, str], name: str) -> int:
     text = query.get(name, "")
     if not _NUMBER.fullmatch(text):
-        raise Wrong(f"{name}: expected a whole number")
+        raise Wrong(f"{name}: expected an integer")
     return int(text)
