@@ -19,7 +19,7 @@ def local_only(test: Callable[..., None]) -> Callable[..., None] | None:
     return None if REAL else test
 
 
-def served(**settings: str) -> Any:
+def served(**settings: Any) -> Any:
     """A fixture: one sandbox with one ready replica for all tests of a module."""
 
     @pytest.fixture(scope="module")

@@ -26,6 +26,7 @@ from ottoscaler.kube.credentials import Access
 from ottoscaler.local import LocalCluster
 from ottoscaler.local.ports import free_port
 from ottoscaler.local.redis_server import RedisServer
+from tests.harness.preloaded import Fork
 from tests.harness.waiting import wait_for
 
 REAL = os.environ.get("OTTOSCALER_TEST_KUBECONFIG", "")
@@ -101,22 +102,20 @@ class Kube:
         assert code == 200, answer
 
 
-class Replica:
-    """One ``python -m ottoscaler`` process, with its log in a file."""
+SERVICE = ("-m", "ottoscaler")
 
-    def __init__(
-        self, env: dict[str, str], log: Path, program: tuple[str, ...] = ("-m", "ottoscaler")
-    ) -> None:
+
+class Replica:
+    """One process of the service, with its log in a file.
+
+    It is a fork of a process that has imported the service, or with ``program`` Python with these arguments.
+    """
+
+    def __init__(self, env: dict[str, str], log: Path, program: tuple[str, ...] = ()) -> None:
         self.port = int(env.get("OTTO_HTTP_PORT", "0"))
         self.log_path = log
-        self._log = log.open("ab")
-        self.process = subprocess.Popen(
-            [sys.executable, *program],
-            env=env,
-            stdout=self._log,
-            stderr=self._log,
-            start_new_session=True,
-        )
+        log.touch()
+        self.process = _run(env, log, program) if program else Fork(env, log)
 
     @property
     def pid(self) -> int:
@@ -196,16 +195,28 @@ class Replica:
             self.thaw()
             self.process.kill()
         self.process.wait(10)
-        self._log.close()
+
+
+def _run(env: dict[str, str], log: Path, program: tuple[str, ...]) -> subprocess.Popen[bytes]:
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            [sys.executable, *program], env=env, stdout=output, stderr=output, start_new_session=True
+        )
 
 
 class Sandbox:
     """Redis, an API server's namespace, and the replicas that a test starts. Close it at the end."""
 
     def __init__(
-        self, cluster: LocalCluster | None, redis_server: RedisServer, directory: Path, **settings: str
+        self,
+        cluster: LocalCluster | None,
+        redis_server: RedisServer,
+        directory: Path,
+        program: tuple[str, ...],
+        **settings: str,
     ) -> None:
         self.cluster = cluster
+        self.program = program
         self.redis_server = redis_server
         self.directory = directory
         kubeconfig = str(cluster.kubeconfig_path) if cluster is not None else REAL
@@ -252,17 +263,18 @@ class Sandbox:
         name: str | None = None,
         *,
         ready: bool = True,
-        program: tuple[str, ...] = ("-m", "ottoscaler"),
+        program: tuple[str, ...] | None = None,
         **settings: Any,
     ) -> Replica:
         """Start a replica under a consumer name of its own and wait until it is ready.
 
-        ``program`` are other arguments for Python, where not the service itself but a wrapper is meant.
+        ``program`` are Python's arguments where they matter: the service's command itself, or a wrapper.
         """
         name = name or f"replica-{len(self.replicas)}"
         settings.setdefault("OTTO_HTTP_PORT", free_port())
         settings.setdefault("REDIS_CONSUMER", name)
-        replica = Replica(self.environment(**settings), self.directory / f"{name}.log", program)
+        log = self.directory / f"{name}.log"
+        replica = Replica(self.environment(**settings), log, self.program if program is None else program)
         self.replicas.append(replica)
         return replica.wait_ready() if ready else replica
 
@@ -331,8 +343,13 @@ class Sandbox:
 
 
 @contextmanager
-def sandbox(*, kubelet: str = "simulated", **settings: str) -> Iterator[Sandbox]:
-    """A sandbox of its own: a fresh Redis, and the local cluster or a namespace of the real one."""
+def sandbox(
+    *, kubelet: str = "simulated", program: tuple[str, ...] = (), **settings: str
+) -> Iterator[Sandbox]:
+    """A sandbox of its own: a fresh Redis, and the local cluster or a namespace of the real one.
+
+    Its replicas are forks (see Replica), or with SERVICE as ``program`` the command itself.
+    """
     with tempfile.TemporaryDirectory(prefix="ottoscaler-test-") as name:
         directory = Path(name)
         cluster = None if REAL else LocalCluster(kubelet, redis=False).start()  # type: ignore[arg-type]
@@ -342,7 +359,7 @@ def sandbox(*, kubelet: str = "simulated", **settings: str) -> Iterator[Sandbox]
         server.start()
         made: Sandbox | None = None
         try:
-            made = Sandbox(cluster, server, directory, **settings)
+            made = Sandbox(cluster, server, directory, program, **settings)
             yield made
         finally:
             if made is not None:

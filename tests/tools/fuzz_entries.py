@@ -25,7 +25,7 @@ from typing import Any
 
 import redis
 
-from tests.harness.sandbox import Replica, Sandbox, sandbox
+from tests.harness.sandbox import SERVICE, Replica, Sandbox, sandbox
 from tests.harness.waiting import wait_for
 
 MOST_BYTES = 300 << 20
@@ -226,7 +226,7 @@ def main() -> int:
     parser.add_argument("--dense", type=float, default=0.1, help="share of events of many small parts")
     asked = parser.parse_args()
     cgroup = MemoryCgroup(f"ottoscaler-fuzz-{asked.seed}", MOST_BYTES)
-    with sandbox(OTTO_LOG_LEVEL="INFO", OTTO_LEASE_SECONDS="30") as place:
+    with sandbox(program=SERVICE, OTTO_LOG_LEVEL="INFO", OTTO_LEASE_SECONDS="30") as place:
         replica = place.start(program=cgroup.program)
         place.redis.config_set("lua-time-limit", 60_000)  # on a busy machine, it would turn us away
         fuzzer = Fuzzer(place, replica, asked.seed, asked.largest << 20, asked.dense)

@@ -30,7 +30,7 @@ from ottoscaler.model import Outcome, Reason, ScaleUp, Status, WorkerId
 from ottoscaler.telemetry.metrics import Metrics
 from tests.harness.cluster_state import FOREVER
 from tests.harness.redis_fixture import Book
-from tests.harness.sandbox import Sandbox, sandbox
+from tests.harness.sandbox import SERVICE, Sandbox, sandbox
 from tests.harness.waiting import wait_for
 
 RETENTION_SECONDS = 5
@@ -82,7 +82,7 @@ def measure(events: int, *, behind_open: bool = False) -> list[Sample]:
     samples = []
     settings = {"OTTO_RETENTION_SECONDS": str(RETENTION_SECONDS), "OTTO_MAX_WORKERS": "300"}
     settings |= {"OTTO_LOG_LEVEL": "WARNING", "OTTO_LEASE_SECONDS": "30", "OTTO_MAX_EVENTS_IN_HAND": "300"}
-    with sandbox(**settings) as place:
+    with sandbox(program=SERVICE, **settings) as place:
         assert place.cluster is not None
         place.start()
         if behind_open:

@@ -18,7 +18,7 @@ import subprocess
 import threading
 import time
 
-from tests.harness.sandbox import Replica, Sandbox, sandbox
+from tests.harness.sandbox import SERVICE, Replica, Sandbox, sandbox
 from tests.harness.waiting import wait_for
 
 EVENTS = 50
@@ -97,7 +97,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     with sandbox(
-        OTTO_MAX_WORKERS=str(options.workers), OTTO_LOG_LEVEL="WARNING", OTTO_LEASE_SECONDS="30"
+        program=SERVICE,
+        OTTO_MAX_WORKERS=str(options.workers),
+        OTTO_LOG_LEVEL="WARNING",
+        OTTO_LEASE_SECONDS="30",
     ) as place:
         replica = place.start()
         redis_pid = int(place.redis.info("server")["process_id"])

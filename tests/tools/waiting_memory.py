@@ -17,7 +17,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.harness.sandbox import Replica, sandbox
+from tests.harness.sandbox import SERVICE, Replica, sandbox
 
 MOST_MIB = 250.0
 FLAT_MIB = 8.0  # of growth from the first half's most to the second half's
@@ -42,7 +42,7 @@ def _notes(rng: random.Random) -> dict[str, str]:
 def measure(events: int, seconds: float) -> tuple[float, list[float]]:
     """The replica's peak in MiB after so many seconds, and its memory at each look on the way."""
     rng, looks = random.Random(events), []
-    with sandbox(OTTO_LOG_LEVEL="WARNING") as place:
+    with sandbox(program=SERVICE, OTTO_LOG_LEVEL="WARNING") as place:
         for _ in range(events):
             fields = {"type": "scale_up", "pod_count": 1, "max_retries": 10, "env": json.dumps(ENV)}
             place.redis.xadd(STREAM, {**fields, **_notes(rng)})

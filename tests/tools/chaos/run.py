@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from ottoscaler.ledger.replicas import DELETED_UNREAD
 from tests.harness.chaos_report import Report, left_in_redis, unnoted_second_pods
 from tests.harness.invariants import broken_invariants, lives, started_twice
-from tests.harness.sandbox import Sandbox, sandbox
+from tests.harness.sandbox import SERVICE, Sandbox, sandbox
 from tests.harness.waiting import wait_for
 from tests.tools.chaos.moves import MOVES
 from tests.tools.chaos.producer import Producer
@@ -196,7 +196,7 @@ def chaos(
     """One run of so many seconds of moves, in a sandbox of its own."""
     base = {"OTTO_LEASE_SECONDS": str(LEASE_SECONDS), "OTTO_SHUTDOWN_GRACE_SECONDS": "1"}
     base["OTTO_ALLOWED_IMAGES"] = "busybox,registry.example.com/*"
-    with sandbox(**{**base, **settings}) as place:
+    with sandbox(program=SERVICE, **{**base, **settings}) as place:
         report = Chaos(place, seed, moves).run(seconds, events)
         if report.problems:
             for replica in place.replicas:

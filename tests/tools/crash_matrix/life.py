@@ -16,7 +16,7 @@ from tests.harness.evidence import Evidence
 from tests.harness.invariants import broken_invariants, started_twice
 from tests.harness.pod_outcomes import PodOutcomes
 from tests.harness.proxy import Proxy, http_protocol, redis_protocol
-from tests.harness.sandbox import Sandbox, sandbox
+from tests.harness.sandbox import SERVICE, Sandbox, sandbox
 from tests.harness.waiting import wait_for
 from tests.tools.crash_matrix.faults import FAULTS, Injector, Row, means_something
 
@@ -117,7 +117,9 @@ def run(row: Row | None, *, gate: bool = False) -> tuple[Outcome, list[str]]:
     ``gate``: with OTTO_START_GATE, and no command may start twice for one attempt."""
     began = time.monotonic()
     outcome = Outcome(row or Row(0, "", 0, ""))
-    with sandbox(OTTO_LEASE_SECONDS=str(LEASE_SECONDS), OTTO_START_GATE=str(gate).lower()) as place:
+    with sandbox(
+        program=SERVICE, OTTO_LEASE_SECONDS=str(LEASE_SECONDS), OTTO_START_GATE=str(gate).lower()
+    ) as place:
         injector, evidence = Injector(place, row), Evidence(place)
         try:
             event_id = _live(place, injector, row)
