@@ -143,13 +143,12 @@ def _scale_up(event_id: str, reading: _Reading, limits: Limits) -> ScaleUp:
 
 def _scale_down(event_id: str, reading: _Reading, limits: Limits) -> ScaleDown:
     for name, instead in _NOT_OF_A_SCALE_DOWN.items():
-        if name in reading.fields:
-            reading.problems.append(f"{name}: not supported; {instead}")
-    reading.asked += _NOT_OF_A_SCALE_DOWN
+        reading.take(name, _refused(instead), None)
+    pod_count_given, problems_before = "pod_count" in reading.fields, len(reading.problems)
     task_id = reading.take("task_id", _task_id, None)
-    asked = "pod_count" in reading.fields
+    task_id_wrong = len(reading.problems) > problems_before
     pod_count = reading.take("pod_count", values.integer(1, MAX_SCALE_DOWN), None)
-    if not task_id and not asked:
+    if not (task_id or task_id_wrong or pod_count_given):
         reading.problems.append("task_id and pod_count: both missing; expected at least one of them")
     return ScaleDown(
         event_id=event_id,
@@ -227,6 +226,13 @@ def _logs(most: KeepLogs) -> Callable[[str], KeepLogs]:
             limit = " (not allowed by the operator)" if text in list(KeepLogs) else ""
             raise ValueError(f"invalid value {values.shown(text)}{limit}; expected {' or '.join(allowed)}")
         return KeepLogs(text)
+
+    return read
+
+
+def _refused(instead: str) -> Callable[[str], None]:
+    def read(text: str) -> None:
+        raise ValueError(f"not supported; {instead}")
 
     return read
 

@@ -317,7 +317,15 @@ def test_scale_down_running_accepts_only_keep() -> None:
 
 def test_scale_down_refuses_fields_that_look_like_a_filter() -> None:
     told = sentence({"type": "scale_down", "pod_count": "1", "profile": "gpu"})
-    assert "profile: not supported" in told
+    assert told == (
+        "profile: not supported; a scale_down selects workers by task_id, pod_count and running=keep"
+    )
+
+
+def test_scale_down_tells_a_wrong_task_id_once() -> None:
+    told = sentence({"type": "scale_down", "task_id": "x" * 257})
+    assert told.startswith("task_id: invalid value")
+    assert "missing" not in told
 
 
 def test_scale_down_takes_other_fields_as_metadata() -> None:
