@@ -231,7 +231,7 @@ def _logs(most: KeepLogs) -> Callable[[str], KeepLogs]:
 
 
 def _refused(instead: str) -> Callable[[str], None]:
-    def read(text: str) -> None:
+    def read(_text: str) -> None:
         raise ValueError(f"not supported; {instead}")
 
     return read

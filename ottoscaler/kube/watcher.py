@@ -32,6 +32,9 @@ DOUBTFUL_WATCH_SECONDS = 1  # a watch's time after a silent one, until a watch e
 RELIST_SECONDS = 0.5  # least time between two lists for more owners, so that takeovers in a row share a list
 SILENCE_SECONDS = 1.5  # if no byte came for so long past a watch's end, the connection is dead
 
+MOST_CUT_SHORT = 5  # doublings of the pause after watches that ended at once and sent nothing
+MOST_QUIET = 32  # quiet watches before a list that makes sure
+
 
 def _cut(response: Any) -> None:
     try:
@@ -71,6 +74,10 @@ class PodWatcher(Loop):
         self._version = ""
         self._response: Any = None
         self._silent = False  # the last watch sent nothing at all, so the next one is short
+        self._resumed = False  # a broken watch was resumed, and nothing has come since
+        self._cut_short = 0  # watches in a row that ended long before their time and sent nothing
+        self._quiet = 0  # watches in a row that lasted and sent nothing
+        self._list_after = 1  # so many of them
         self._healthy = False
         self._problem = "not synced yet"
         self.synced = threading.Event()  # set with the first list, never cleared
@@ -232,7 +239,9 @@ class PodWatcher(Loop):
         elif not isinstance(error, VersionExpired):
             flood.warning("watch_failed", f"the Pod watch cannot be opened: {error}")
         # An answer that makes no sense would come again from the same version.
-        resume = self._healthy and not isinstance(error, (VersionExpired, TimeoutError, UnusableAnswer))
+        makes_sense = not isinstance(error, (VersionExpired, TimeoutError, UnusableAnswer))
+        resume = self._healthy and makes_sense and not self._resumed
+        self._resumed |= resume
         self._silent = isinstance(error, TimeoutError)
         self._healthy = False
         self._problem = str(error)
@@ -251,6 +260,8 @@ class PodWatcher(Loop):
             vanished = [v for n, v in self._views.items() if n not in views and selection.shows(v)]
             replaced = [v for n, v in self._views.items() if n in views and views[n].uid != v.uid]
             before, self._views = self._views, views
+            if before != views:
+                self._quiet, self._list_after = 0, 1
             for view in vanished + replaced:
                 self._tell_gone(view, now)
             for subscription in self._subscriptions.values():
@@ -296,9 +307,10 @@ class PodWatcher(Loop):
         events = self._pods.watch(
             self._selection.text, self._version, seconds=seconds, silence=silence, opened=self._opened
         )
+        began, empty = time.monotonic(), True  # empty: neither an event nor a bookmark came
         try:
             for event in events:
-                self._silent = False
+                self._silent = empty = self._resumed = False
                 self._take(event)
         except KubernetesError:
             if self._caught_up.is_set():
@@ -308,6 +320,28 @@ class PodWatcher(Loop):
             self._response = None
         self._silent = False  # it ended when the server was asked to end it, so the namespace was just quiet
         self._healthy = True
+        if empty and self._caught_up.is_set():
+            self._doubt(time.monotonic() - began, seconds)
+        else:
+            self._cut_short, self._quiet, self._list_after = 0, 0, 1
+
+    def _doubt(self, lasted: float, asked: float) -> None:
+        """A watch ended without an event or a bookmark, which something in between may have kept back.
+
+        One that ended long before its time would end so again at once, so a list follows after a pause. After
+        one that lasted, where workers wait, a list follows too, ever more rarely while lists show no change:
+        an API server before 1.27 sends no bookmark if no Pod of the cluster has changed."""
+        if lasted < asked / 2:
+            self._cut_short = min(self._cut_short + 1, MOST_CUT_SHORT)
+            self._stop.wait(
+                min(self.first_pause * 2**self._cut_short, self._poll_seconds, self.longest_pause)
+            )
+            self._version = ""
+        elif asked == WATCH_SECONDS and self._subscriptions:
+            self._quiet += 1
+            if self._quiet >= self._list_after:
+                self._quiet, self._list_after = 0, min(2 * self._list_after, MOST_QUIET)
+                self._version = ""
 
     def _opened(self, response: Any) -> None:
         self._response = response

@@ -62,6 +62,7 @@ class FakePods:
         self.logs: dict[str, bytes] = {}
         self.turns_wait = 0  # how often a turn is not ready
         self.events: list[tuple[int, JsonObject]] = []  # version and event of all that a watch would show
+        self.mute = False  # a watch ends without an event and without a bookmark
         self.expired = 0  # versions before it are too old to watch from
         self._failures: dict[str, deque[Exception]] = {}
         self._version = itertools.count(1)
@@ -70,7 +71,9 @@ class FakePods:
     # --- the test's side
 
     def fail(self, verb: str, *errors: Exception) -> None:
-        """The next calls of that verb raise these, one after the other, and have no effect."""
+        """The next calls of that verb raise these, one after the other, and have no effect.
+
+        Of ``event``: the next watches that were opened."""
         self._failures.setdefault(verb, deque()).extend(errors)
 
     def lose_reply(self, error: Exception) -> None:
@@ -173,14 +176,18 @@ class FakePods:
     def watch(
         self, selector: str, version: str, *, seconds: int, silence: float, opened: Callable[[Any], None]
     ) -> Iterator[JsonObject]:
-        """What has happened since that version; then it ends, as if ``seconds`` were over."""
+        """What has happened since that version, and the bookmark with which a server ends the watch."""
         self._note("watch", version)
         if int(version) < self.expired:
             raise VersionExpired("watch: too old resource version", status=410, reason="Expired")
         opened(None)
+        self._raise("event")
+        if self.mute:
+            return
         for at, event in self.events:
             if at > int(version) and _matches(event["object"], selector):
                 yield event
+        yield {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": str(self._last)}}}
 
     def now(self) -> float | None:
         return time.time()

@@ -121,6 +121,50 @@ def test_broken_watch_is_resumed_from_its_version_once_then_lists_again() -> Non
     assert bench.watcher.health()[0]
 
 
+def test_watch_that_breaks_again_before_it_has_shown_anything_is_not_resumed() -> None:
+    bench = Bench()
+    bench.step()
+    bench.pods.fail("event", BROKEN, BROKEN)
+    bench.fail(BROKEN)  # such as an ERROR event in the place of what happened
+    bench.fail(BROKEN)
+    bench.create("a")
+    bench.step()
+    assert len(bench.pods.asked("list")) == 2
+    assert [view.name for view in bench.watcher.views()] == ["a"]
+
+
+def test_watch_that_ends_at_once_without_a_word_is_followed_by_a_pause_and_a_list(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(PodWatcher, "longest_pause", 0.001)
+    bench = Bench()
+    bench.pods.mute = True
+    bench.step()
+    bench.create("a")
+    bench.step()
+    assert len(bench.pods.asked("list")) == 2
+    assert [view.name for view in bench.watcher.views()] == ["a"]
+
+
+def test_watch_that_lasts_and_sends_not_even_a_bookmark_is_followed_by_ever_rarer_lists(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ottoscaler.kube.watcher.WATCH_SECONDS", 0)
+    bench = Bench()
+    bench.pods.mute = True
+    bench.step()
+    bench.step()
+    assert len(bench.pods.asked("list")) == 1  # nobody waits
+    bench.create("a")
+    bench.watcher.subscribe("a")
+    bench.step()
+    bench.step()
+    assert [view.name for view in bench.watcher.views()] == ["a"]
+    for _ in range(14):
+        bench.step()
+    assert len(bench.pods.asked("list")) == 5
+
+
 def test_what_vanished_while_the_version_expired_is_told_its_subscriber() -> None:
     bench = Bench()
     subscription = bench.watcher.subscribe("a")
