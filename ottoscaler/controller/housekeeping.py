@@ -7,7 +7,6 @@ import time
 from typing import Any
 
 from ottoscaler.ledger.ledger import Ledger
-from ottoscaler.ledger.records import Lost
 from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.telemetry.logs import flood, get_logger
 from ottoscaler.telemetry.metrics import Metrics
@@ -20,7 +19,7 @@ LONGEST_AGE_SECONDS = 31 * 86_400  # an older id is not a time but a number that
 
 
 class Housekeeping:
-    """The reconciler's thread calls ``step`` and ``measure``. Both raise RedisError."""
+    """The reconciler's thread calls ``step``, ``look_for_lost`` and ``measure``. Each raises RedisError."""
 
     def __init__(
         self,
@@ -51,7 +50,7 @@ class Housekeeping:
         self._cursor = bounded.cursor
         self._tell_trimmed("results", bounded.results)
         self._tell_trimmed("dead", bounded.dead)
-        self._tell_lost(upkeep.find_lost())
+        self.look_for_lost()
         logs = self._ledger.logs.let_go(self._retention, self._logs_total_bytes)
         if logs:
             log.debug("house_kept", f"{logs} kept logs went, by their time or OTTO_LOGS_TOTAL_BYTES")
@@ -65,7 +64,9 @@ class Housekeeping:
         self._passed_over = self._passed_over + expired.stay if more else 0
         return 0.0 if more or self._cursor != "0" else self._interval
 
-    def _tell_lost(self, lost: Lost) -> None:
+    def look_for_lost(self) -> None:
+        """Tell of entries that were removed unread. How many is known only at moments, so it looks often."""
+        lost = self._ledger.upkeep.find_lost()
         if lost.entries:
             self._metrics.entries_lost.inc(lost.entries)
             log.error("entries_lost", lost.sentence)

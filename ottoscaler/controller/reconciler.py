@@ -74,5 +74,6 @@ class Reconciler(Loop):
             self._unwatched.step()
             flood.sweep()
             self._housekeeping.measure()
+            self._housekeeping.look_for_lost()
         if now >= self._next_housekeeping:
             self._next_housekeeping = now + self._housekeeping.step()
