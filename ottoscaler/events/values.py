@@ -35,6 +35,7 @@ _LIST = re.compile(r"""\[[\s\[]*+(?:["'{\]]|-?[0-9]|$)""")
 _LISTS = 'text that begins like a list must be one, such as ["one", "two"]'
 _OBJECT = 'expected a JSON object of strings, such as {"KEY": "value"}'
 _BLANKS = " \t\r\n"  # what JSON takes for white space
+_COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _ENV_NAME = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")  # all supported Kubernetes versions accept these
 
 
@@ -118,7 +119,7 @@ def environment(text: str) -> Mapping[str, str]:
 
 def metadata_json(metadata: Mapping[str, str]) -> str:
     """Metadata as JSON, in the same form everywhere: in the annotation, ``OTTO_METADATA`` and results."""
-    return json.dumps(metadata, ensure_ascii=False, separators=(",", ":"))
+    return _COMPACT.encode(metadata) if metadata else "{}"
 
 
 def told_metadata(metadata: Mapping[str, str]) -> str | None:

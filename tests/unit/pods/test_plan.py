@@ -6,6 +6,7 @@ import copy
 import json
 import re
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -153,10 +154,23 @@ def test_replaced_command_drops_the_template_s_args(tmp_path: Path) -> None:
     assert (kept["command"], kept["args"]) == (["a"], ["c"])
 
 
-def test_body_is_the_pod_as_json() -> None:
-    made = planned(scale_up(metadata={"ä": "☃"}))
-    assert json.loads(made.body(1, 0)) == made.pod(1, 0)
-    assert "☃".encode() in made.body(1, 0)
+@pytest.mark.parametrize("text", ["☃", "\uf8f1", "\uf8f2 \uf8f4", '$"\\'])
+def test_body_is_the_pod_as_json(text: str) -> None:
+    made = planned(scale_up(task_id=text, metadata={"ä": text}, env={"A": text}, args=(text,)))
+    for index, attempt in ((0, 0), (1, 0), (12, 3)):
+        assert json.loads(made.body(index, attempt)) == made.pod(index, attempt)
+    assert json.loads(made.body(1, 2, avoid_node="n")) == made.pod(1, 2, avoid_node="n")
+    assert json.dumps(text, ensure_ascii=False).strip('"').encode() in made.body(1, 0)
+
+
+def test_body_tells_when_it_was_made() -> None:
+    times = iter(datetime(2026, 1, 2, 12, 0, second, tzinfo=UTC) for second in range(60))
+    made = plan(scale_up(), BUILTIN, DEFAULTS, clock=lambda: next(times))
+    first, second = (
+        json.loads(made.body(0, attempt))["metadata"]["annotations"]["ottoscaler.io/created-at"]
+        for attempt in (0, 1)
+    )
+    assert first < second
 
 
 def test_pods_of_one_plan_do_not_disturb_each_other() -> None:
