@@ -8,6 +8,7 @@ large it was. This needs no extra command and works with every version of the se
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from redis._parsers import _RESP2Parser
@@ -20,6 +21,9 @@ MOST_STRINGS = 65_536
 PART_BYTES = 65_536  # read at once while bytes are dropped
 
 
+_STRING, _ARRAY = b"$*"
+
+
 class Items(list[Any]):
     """An array's items. ``cut_bytes`` is 0, or the size of all its strings if only the first were kept."""
 
@@ -29,12 +33,44 @@ class Items(list[Any]):
 _Resp2: Any = _RESP2Parser
 
 
+def parse(data: bytes, at: int = 0) -> tuple[Any, int]:
+    """The array or string that begins at ``at``, and where it ends. Raises ValueError if it is not all there,
+    or if it is something else or holds something else."""
+    end = data.index(b"\r\n", at)
+    kind, length, behind = data[at], int(data[at + 1 : end]), end + 2
+    if kind not in (_STRING, _ARRAY):
+        raise ValueError("neither an array nor a string")
+    if length < 0:
+        return None, behind
+    if kind == _STRING:
+        if len(data) < behind + length + 2:
+            raise ValueError("the string has not all come yet")
+        return data[behind : behind + length], behind + length + 2
+    items = Items()
+    for _ in range(length):
+        item, behind = parse(data, behind)
+        items.append(item)
+    return items, behind
+
+
 class BoundedParser(_Resp2):  # type: ignore[misc]
     """redis-py's parser of RESP2, for replies whose innermost arrays are the fields of entries.
 
     Of each array, at most MOST_BYTES bytes and MOST_STRINGS strings are kept."""
 
     def _read_response(self, disable_decoding: Any = False, **options: Any) -> Any:  # noqa: ARG002
+        """Read a reply. One that is small and came whole has no array that is too large, and is read from
+        memory: reading it line by line took 0.1 ms of an event's latency after a pause."""
+        buffer = self._buffer._buffer
+        at = buffer.tell()
+        if len(buffer.getbuffer()) == at:
+            self._buffer._read_from_socket(**options)
+        data = buffer.getvalue()
+        if len(data) - at <= PART_BYTES:
+            with suppress(ValueError):
+                reply, end = parse(data, at)
+                buffer.seek(end)
+                return reply
         return self._reply(options)[0]
 
     def _reply(self, options: dict[str, Any], room: int | None = None) -> tuple[Any, int]:

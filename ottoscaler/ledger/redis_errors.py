@@ -63,21 +63,26 @@ def translated_errors() -> Iterator[None]:
     """Raise our errors in place of redis-py's."""
     try:
         yield
-    except redis.WatchError as error:  # or the connection broke while the keys were watched
-        raise RedisUnavailable(f"a transaction was not carried out: {error}") from error
     except (redis.RedisError, OSError) as error:
-        text = str(error) or type(error).__name__
-        if word := wrong_server(error):
-            shown = text if text.startswith(word) else f"{word} {text}"
-            raise RedisUnavailable(f"Redis refuses for now: {shown}") from error
-        if isinstance(error, Pausing):
-            raise RedisUnavailable(f"Redis refuses for now: {text}") from error
-        if isinstance(error, (redis.ConnectionError, redis.TimeoutError, OSError)):
-            raise RedisUnavailable(f"Redis is unavailable: {text}") from error
-        if "NOGROUP" in text:
-            raise GroupMissing(text) from error
-        if isinstance(error, NoPermissionError) or _NOT_PERMITTED.match(text):
-            raise NotPermitted(f"Redis refuses for now: {text}") from error
-        if isinstance(error, _PASSING_TYPES) or _PASSING.match(text):
-            raise RedisUnavailable(f"Redis refuses for now: {text}") from error
-        raise RedisError(f"Redis returned an error: {text}") from error
+        raise translated(error) from error
+
+
+def translated(error: Exception) -> RedisError:
+    """Our error for one of redis-py's, or for an OSError."""
+    if isinstance(error, redis.WatchError):  # or the connection broke while the keys were watched
+        return RedisUnavailable(f"a transaction was not carried out: {error}")
+    text = str(error) or type(error).__name__
+    if word := wrong_server(error):
+        shown = text if text.startswith(word) else f"{word} {text}"
+        return RedisUnavailable(f"Redis refuses for now: {shown}")
+    if isinstance(error, Pausing):
+        return RedisUnavailable(f"Redis refuses for now: {text}")
+    if isinstance(error, (redis.ConnectionError, redis.TimeoutError, OSError)):
+        return RedisUnavailable(f"Redis is unavailable: {text}")
+    if "NOGROUP" in text:
+        return GroupMissing(text)
+    if isinstance(error, NoPermissionError) or _NOT_PERMITTED.match(text):
+        return NotPermitted(f"Redis refuses for now: {text}")
+    if isinstance(error, _PASSING_TYPES) or _PASSING.match(text):
+        return RedisUnavailable(f"Redis refuses for now: {text}")
+    return RedisError(f"Redis returned an error: {text}")
