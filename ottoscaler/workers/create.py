@@ -227,10 +227,15 @@ def _send(a: Attempt, plan: PodPlan, generation: int) -> JsonObject | Reply:
         told = _begin(a, generation)
         if told is not None:
             return told
-        _tell_latency(a)
         a.created_at = time.monotonic()
         _check_lease(a, generation)
-        return turn.send()
+        latency = _latency(a)
+        try:
+            return turn.send()
+        finally:  # not before, since it would delay the create
+            if latency is not None:
+                # An id has at most 41 characters; OpenMetrics allows 128 with the label's name.
+                a.deps.metrics.event_latency.observe(latency, {"event_id": a.worker.event_id})
 
 
 def _check_lease(a: Attempt, generation: int) -> None:
@@ -275,13 +280,12 @@ def _follow(a: Attempt, told: Reply) -> Ended | None:
     return end_overtime(a) if adopted is None and told.word is Word.OVERTIME else adopted
 
 
-def _tell_latency(a: Attempt) -> None:
+def _latency(a: Attempt) -> float | None:
+    """Seconds from the XADD to the event's first create, which is sent now. ``None`` for any other create."""
     run = a.run
     if run.told_latency:
-        return
+        return None
     run.told_latency = True
     sent_ms = int(run.event.event_id.partition("-")[0])
     latency = time.time() - sent_ms / 1000
-    if 0 <= latency < 31 * 86_400:  # a producer may choose an id that is not a time
-        # An id has at most 41 characters; OpenMetrics allows 128 with the label's name.
-        a.deps.metrics.event_latency.observe(latency, {"event_id": run.event.event_id})
+    return latency if 0 <= latency < 31 * 86_400 else None  # a producer may choose an id that is not a time
