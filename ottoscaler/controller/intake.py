@@ -74,7 +74,8 @@ class Intake:
                 entry.id, f"Ottoscaler could not read it: {type(error).__name__}", entry.fields
             )
         head_start = self._head_starts.offer()
-        taken = self._ledger.take(event, entry, begin=head_start is not None)
+        ready = (lambda: pod_plan.pieces) if head_start is not None and pod_plan is not None else None
+        taken = self._ledger.take(event, entry, begin=head_start is not None, meanwhile=ready)
         if taken.how is Taking.EXPIRED:
             self._dead_letter(entry.id, f"expired: expires_at={event.expires_at:.0f} is over", entry.fields)
         elif taken.how is Taking.CANCELLED:

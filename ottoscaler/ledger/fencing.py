@@ -37,9 +37,13 @@ class Scripts:
         """The installation's id."""
         return self.identity.installation
 
-    def run(self, script: str, *args: str | bytes | int) -> list[Any]:
-        """The script's answer. Raises Wiped if Redis no longer knows the installation."""
-        answer = self.stream.script(script, self.identity.installation, *args)
+    def run(
+        self, script: str, *args: str | bytes | int, meanwhile: Callable[[], object] | None = None
+    ) -> list[Any]:
+        """The script's answer. Raises Wiped if Redis no longer knows the installation.
+
+        ``meanwhile`` is called while Redis works. It must be short and must not raise."""
+        answer = self.stream.script(script, self.identity.installation, *args, meanwhile=meanwhile)
         if answer[0] == b"wiped":
             raise Wiped("Redis no longer knows this installation")
         return answer  # type: ignore[no-any-return]

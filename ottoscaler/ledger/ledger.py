@@ -31,12 +31,13 @@ HOLD_THAT_COUNTS_MS = 120_000
 # If an owner still sent heartbeats for so long after it tried to create an event's Pod, it did not die of
 # that event. An event that kills its owner does so while the Pod is built, sent, or read.
 OUTLIVED_MS = 3_000
+_JSON = json.JSONEncoder(ensure_ascii=False)
 MOST_FIELDS_IN_A_SCRIPT = 3000  # Lua can unpack some 8,000 values at most
 
 
 def pack_fields(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
     """An entry's fields as JSON. Only for entries that were parsed, since these are all UTF-8."""
-    return json.dumps([[k.decode(), v.decode()] for k, v in fields], ensure_ascii=False).encode()
+    return _JSON.encode([[k.decode(), v.decode()] for k, v in fields]).encode()
 
 
 class Ledger(Scripts):
@@ -54,11 +55,19 @@ class Ledger(Scripts):
 
     # --- owning events
 
-    def take(self, event: Event, entry: Entry, *, begin: bool = False) -> Taken:
+    def take(
+        self,
+        event: Event,
+        entry: Entry,
+        *,
+        begin: bool = False,
+        meanwhile: Callable[[], object] | None = None,
+    ) -> Taken:
         """Take ownership of an entry that was read, if nobody owns it: when it is new, or after a handover.
 
         With ``begin``, the same step also begins the first worker of an event that is new. The result's
-        ``began`` says whether it did.
+        ``began`` says whether it did. ``meanwhile`` is called while Redis works. It must be short and must
+        not raise.
         """
         assert entry.fields is not None
         body = pack_fields(entry.fields)
@@ -75,6 +84,7 @@ class Ledger(Scripts):
             timestamp(),
             "1" if begin else "0",
             _dedup_key(event),
+            meanwhile=meanwhile,
         )
         if answer[0] == b"new":  # the ledger knows no more than the entry says
             record = Record(event.event_id, 1, 0, body, count=event.pod_count or 0)

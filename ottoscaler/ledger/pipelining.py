@@ -55,10 +55,11 @@ class Overdue(OSError):
 class Call:
     """One packed command and its result. The exchange sets ``answer`` or ``error``."""
 
-    __slots__ = ("answer", "appointed", "data", "error", "over", "turn")
+    __slots__ = ("answer", "appointed", "data", "error", "meanwhile", "over", "turn")
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, meanwhile: Callable[[], object] | None = None) -> None:
         self.data = data
+        self.meanwhile = meanwhile
         self.answer: Any = NONE_YET
         self.error: BaseException | None = None
         self.over = False
@@ -70,8 +71,9 @@ class Call:
 class RoundTrips:
     """Gathers the commands of several threads into round trips. Thread-safe.
 
-    ``exchange`` sends the calls that it is given, once, and sets each call's answer or error. If it raises,
-    that is the error of every call that has neither. Only one thread at a time calls it.
+    ``exchange`` sends the calls that it is given, once, calls each one's ``meanwhile``, and sets each call's
+    answer or error. If it raises, that is the error of every call that has neither. Only one thread at a time
+    calls it.
     """
 
     def __init__(self, exchange: Callable[[Sequence[Call]], None], *, wait_seconds: float) -> None:
@@ -81,9 +83,12 @@ class RoundTrips:
         self._queue: deque[Call] = deque()
         self._led = False  # somebody sends, or has been appointed to
 
-    def send(self, data: bytes) -> Any:
-        """A packed command's answer. Raises Overdue if it was never sent, and what the exchange raised."""
-        call = Call(data)
+    def send(self, data: bytes, meanwhile: Callable[[], object] | None = None) -> Any:
+        """A packed command's answer. Raises Overdue if it was never sent, and what the exchange raised.
+
+        ``meanwhile`` is called after the command was sent and before its answer is read, maybe by another
+        thread. It must be short, since others wait too, and must not raise."""
+        call = Call(data, meanwhile)
         with self._lock:
             self._queue.append(call)
             leads = not self._led

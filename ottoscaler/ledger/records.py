@@ -17,7 +17,7 @@ from ottoscaler.model import Outcome
 def timestamp(seconds: float | None = None) -> str:
     """A time (Unix seconds; now by default) as RFC 3339 in UTC with milliseconds."""
     moment = datetime.fromtimestamp(time.time() if seconds is None else seconds, UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    return moment.isoformat(timespec="milliseconds")[: -len("+00:00")] + "Z"
 
 
 def millis(moment: str) -> str:

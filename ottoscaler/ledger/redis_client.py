@@ -121,13 +121,22 @@ class RedisClient:
             pipe.execute_command(*words)
         return pipe.execute()
 
-    def script(self, name: str, installation: str, *args: str | bytes | int) -> Any:
+    def script(
+        self,
+        name: str,
+        installation: str,
+        *args: str | bytes | int,
+        meanwhile: Callable[[], object] | None = None,
+    ) -> Any:
         """Run ``scripts/<name>.lua``. Takes one round trip, or two if Redis does not know the script yet.
 
-        Raises RedisUnavailable (may be tried again) or another RedisError."""
-        return self._led(lambda: self._send_script(name, installation, args))
+        ``meanwhile`` is called while Redis works. It must be short and must not raise. Raises
+        RedisUnavailable (may be tried again) or another RedisError."""
+        return self._led(lambda: self._send_script(name, installation, args, meanwhile))
 
-    def _send_script(self, name: str, installation: str, args: Words) -> Any:
+    def _send_script(
+        self, name: str, installation: str, args: Words, meanwhile: Callable[[], object] | None
+    ) -> Any:
         beginning = self._beginnings.get((name, installation))
         if beginning is None:
             if len(self._beginnings) >= MOST_BEGINNINGS:  # an installation's id changes with a wiped Redis
@@ -135,7 +144,7 @@ class RedisClient:
             beginning = Beginning("EVALSHA", _script(name)[1], *self._script_words(installation))
             self._beginnings[name, installation] = beginning
         try:
-            return self._round_trips.send(packed(args, beginning))
+            return self._round_trips.send(packed(args, beginning), meanwhile)
         except redis.exceptions.NoScriptError:
             text = _script(name)[0]
             return self._round_trips.send(packed(("EVAL", text, *self._script_words(installation, *args))))
@@ -230,6 +239,9 @@ class RedisClient:
         connection = self._connection()
         try:
             connection.send_packed_command([b"".join([call.data for call in calls])])
+            for call in calls:
+                if call.meanwhile is not None:
+                    call.meanwhile()
             for call in calls:
                 try:
                     call.answer = connection.read_response()

@@ -11,8 +11,9 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 from ottoscaler.errors import BadEvent
@@ -26,6 +27,11 @@ from ottoscaler.pods.view import WORKER
 
 MAX_ANNOTATIONS = 256 * 1024  # bytes of all names and values: the API server's TotalAnnotationSizeLimitB
 MAX_BODY = 1024 * 1024  # bytes: etcd takes 1.5 MiB, and the Pod's status needs room too
+# Bytes of a Pod for each character of the event at most. Metadata is in an annotation and in a variable, as
+# JSON in JSON, where a control character takes 7 bytes.
+MOST_GROWTH = 16
+ITEM_LENGTH = 16  # what a text brings with it in JSON, such as {"name":...,"value":...}
+OWN_BYTES = 8192  # of a Pod: Ottoscaler's own names, labels, annotations and variables
 
 _JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False)
 
@@ -63,7 +69,22 @@ class PodPlan:
     skeleton: JsonObject  # the Pod without what differs between workers; shared, never changed
     position: int  # the index of the worker's container in the list of containers
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
-    pieces: tuple[bytes, ...] = ()  # the Pods' JSON, cut at the marks; empty if the event has such characters
+
+    @cached_property
+    def pieces(self) -> tuple[bytes, ...]:
+        """The Pods' JSON, cut at the marks. Empty if the event itself has such characters.
+
+        The first call takes 0.2 ms after a pause, so an idle replica makes it while it waits for Redis."""
+        pod = self.pod(0, 0)
+        meta, env = pod["metadata"], pod["spec"]["containers"][self.position]["env"]
+        meta["name"] = _NAME
+        meta["labels"].update({PREFIX + "index": _INDEX, PREFIX + "attempt": _ATTEMPT})
+        meta["annotations"][PREFIX + "created-at"] = _CREATED
+        marks = {"OTTO_WORKER_INDEX": _INDEX, "OTTO_ATTEMPT": _ATTEMPT}
+        for variable in env[:OWN_VARIABLES]:
+            variable["value"] = marks.get(variable["name"], variable["value"])
+        found = _MARKS.split(_JSON.encode(pod))
+        return tuple(piece.encode() for piece in found) if len(found) == 2 * _MARKS_IN_A_POD + 1 else ()
 
     def name(self, index: int, attempt: int) -> str:
         return pod_name(self.defaults.instance, self.event.event_id, index, attempt)
@@ -160,7 +181,8 @@ def plan(
         position=[c["name"] for c in template.pod["spec"]["containers"]].index(WORKER),
         clock=clock,
     )
-    return _checked(made)
+    _check_size(made, template)
+    return made
 
 
 def _skeleton(event: ScaleUp, template: Template, deadline: int, *, gated: bool) -> JsonObject:
@@ -185,38 +207,33 @@ def _skeleton(event: ScaleUp, template: Template, deadline: int, *, gated: bool)
     return {"metadata": {"labels": meta.get("labels", {}), "annotations": annotations}, "spec": spec}
 
 
-def _checked(made: PodPlan) -> PodPlan:
-    """The plan with its pieces. Raises BadEvent if the API server would refuse its largest Pod."""
+def _check_size(made: PodPlan, template: Template) -> None:
+    """Check the largest Pod of the plan, so that no worker tries what the API server would refuse."""
     last = made.event.pod_count - 1
     try:
         made.name(last, made.max_retries)
     except ValueError as problem:
         raise BadEvent(f"pod_count is too large: {problem}") from None
-    pod = made.pod(last, made.max_retries)
-    annotations = pod["metadata"]["annotations"]
+    if template.size + OWN_BYTES + MOST_GROWTH * _length(made.event) <= MAX_ANNOTATIONS:
+        return  # as nearly every event: it need not be built to be measured
+    annotations = made.pod(last, made.max_retries)["metadata"]["annotations"]
     size = sum(len(name.encode()) + len(value.encode()) for name, value in annotations.items())
     if size > MAX_ANNOTATIONS:
         raise BadEvent(
             f"the metadata makes {size} bytes of annotations: up to {MAX_ANNOTATIONS} are possible"
         )
-    made = replace(made, pieces=_pieces(pod, made.position))
     size = len(made.body(last, made.max_retries))
     if size > MAX_BODY:
         raise BadEvent(f"the event makes a Pod of {size} bytes: up to {MAX_BODY} are possible")
-    return made
 
 
-def _pieces(pod: JsonObject, position: int) -> tuple[bytes, ...]:
-    """The JSON of ``pod``, which is changed, cut at what differs between an event's Pods."""
-    meta, env = pod["metadata"], pod["spec"]["containers"][position]["env"]
-    meta["name"] = _NAME
-    meta["labels"].update({PREFIX + "index": _INDEX, PREFIX + "attempt": _ATTEMPT})
-    meta["annotations"][PREFIX + "created-at"] = _CREATED
-    marks = {"OTTO_WORKER_INDEX": _INDEX, "OTTO_ATTEMPT": _ATTEMPT}
-    for variable in env[:OWN_VARIABLES]:
-        variable["value"] = marks.get(variable["name"], variable["value"])
-    found = _MARKS.split(_JSON.encode(pod))
-    return tuple(piece.encode() for piece in found) if len(found) == 2 * _MARKS_IN_A_POD + 1 else ()
+def _length(event: ScaleUp) -> int:
+    """At least as many characters as the event brings into a Pod, with ITEM_LENGTH for each text."""
+    texts = [event.task_id, event.image or "", event.cpu or "", event.memory or ""]
+    texts += [*(event.command or ()), *(event.args or ())]
+    for each in (event.env, event.metadata):
+        texts += [*each, *each.values()]
+    return sum(map(len, texts)) + ITEM_LENGTH * len(texts)
 
 
 def _env(**values: str) -> list[JsonObject]:

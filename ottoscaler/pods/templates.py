@@ -8,8 +8,10 @@ invalid default, the service does not start. ``live_templates`` handles later ch
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib import resources
 from types import MappingProxyType
 from typing import Protocol
@@ -34,6 +36,11 @@ class Template:
     accepts: frozenset[str]
     env_names: tuple[str, ...] | None  # names, and prefixes with "*"; ``None`` for every name
     builtin: bool = False
+
+    @cached_property
+    def size(self) -> int:
+        """Bytes of the Pod as JSON."""
+        return len(json.dumps(self.pod))
 
     @property
     def worker(self) -> JsonObject:

@@ -4,7 +4,8 @@ A replica that has nothing else to do creates an event's first worker as soon as
 things would delay that worker so much that the producer notices. One is a second round trip to Redis, to
 begin the worker in the ledger after the event was taken there. The other is the listener's own next step,
 which holds the interpreter while the worker's thread needs it. So the script that takes the event also begins
-its first worker in the ledger, and the listener sleeps for a millisecond.
+its first worker in the ledger, and the listener sleeps for a millisecond. The Pod's JSON is made while Redis
+runs that script.
 
 Such a begin counts only under the same grant of the lease and for half a second after the event was taken,
 since a scale_down may come later. A replica that gives the event away before it has started that worker takes

@@ -14,6 +14,7 @@ from ottoscaler.ledger.ledger import OUTLIVED_MS, Ledger
 from ottoscaler.ledger.records import Entry, Expired, Record, Taken
 from ottoscaler.model import Outcome, Reason, ScaleDown, ScaleUp, Status, WorkerId
 from tests.harness.redis_fixture import Book, book, redis_server
+from tests.harness.waiting import wait_for
 
 __all__ = ["book", "redis_server"]
 
@@ -540,3 +541,15 @@ def test_first_worker_may_be_begun_as_the_event_is_taken(book: Book) -> None:
     assert ledger.start(WorkerId(event.event_id, 0, 0), 1).word == "again"
     assert ledger.start(WorkerId(event.event_id, 1, 0), 1).word == "ok"
     assert not ledger.take(event, entry, begin=True).began
+
+
+def test_what_can_be_done_while_redis_takes_an_event_is_done_then(book: Book) -> None:
+    ledger, event = book.ledger(), add(book)
+    seen: list[bool] = []
+
+    def meanwhile() -> None:
+        wait_for(lambda: book.redis.exists(f"otto:scale:events:ottoscaler:event:{event.event_id}"), "taken")
+        seen.append(True)
+
+    assert ledger.take(event, Entry(event.event_id, ((b"type", b"scale_up"),)), meanwhile=meanwhile).record
+    assert seen == [True]

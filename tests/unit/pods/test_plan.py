@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from ottoscaler.errors import BadEvent
+from ottoscaler.model import ScaleUp
 from ottoscaler.pods import pod_security as restricted
 from ottoscaler.pods.labels import pod_name, selector
-from ottoscaler.pods.plan import plan
+from ottoscaler.pods.plan import MOST_GROWTH, OWN_BYTES, PodPlan, _length, _skeleton, plan
 from tests.harness.pod_makers import BUILTIN, DEFAULTS, env_of, loaded, planned, scale_up, template, worker_of
 
 DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -279,6 +280,24 @@ def test_annotations_too_large_for_the_api_server_are_the_event_s_fault(tmp_path
 def test_pod_too_large_for_etcd_is_the_event_s_fault() -> None:
     with pytest.raises(BadEvent, match="makes a Pod of"):
         planned(scale_up(args=("x" * 130_000,) * 9))
+
+
+@pytest.mark.parametrize("text", ["\x01", '"', "\\", "$", "ä", "\U0001f600", "\x7f"])
+@pytest.mark.parametrize("count", [1, 100])
+def test_event_that_is_not_measured_surely_fits(text: str, count: int) -> None:
+    value = text * count
+    texts = tuple(value for _ in range(count))
+    named = {f"{text}{number}": value for number in range(count)}
+    event = scale_up(task_id=text * 256, command=texts, args=texts, env=named, metadata=named)
+    most = BUILTIN.get("default").size + OWN_BYTES + MOST_GROWTH * _length(event)
+    assert len(planned(scale_up()).body(0, 0)) <= BUILTIN.get("default").size + OWN_BYTES
+    assert len(made_of(event).body(2, 2)) <= most
+
+
+def made_of(event: ScaleUp) -> PodPlan:
+    """Its plan, also where it is larger than any API server takes."""
+    template = BUILTIN.get("default")
+    return PodPlan(event, DEFAULTS, "t" * 63, 60, 2, _skeleton(event, template, 960, gated=True), 0)
 
 
 def test_plan_uses_the_present_time_unless_told() -> None:
