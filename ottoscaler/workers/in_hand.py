@@ -17,6 +17,7 @@ class InHand:
         self.most_waiting = most_waiting
         self._events: set[str] = set()
         self._waiting: set[str] = set()
+        self._least = 1  # the room that the listener waits for
         self._room = threading.Condition(threading.Lock())
 
     def enter(self, event_id: str) -> None:
@@ -30,7 +31,7 @@ class InHand:
             return
         with self._room:
             self._events.discard(event_id)
-            self._room.notify_all()
+            self._tell()
 
     def wait(self, event_id: str) -> None:
         """Note that a worker of the event waits for a retry."""
@@ -43,7 +44,7 @@ class InHand:
         if event_id in self._waiting:
             with self._room:
                 self._waiting.discard(event_id)
-                self._room.notify_all()
+                self._tell()
 
     def count(self) -> int:
         """How many events and scale_downs are counted."""
@@ -63,9 +64,19 @@ class InHand:
         if len(self._events) < most:
             return True
         with self._room:
+            self._least = 1
             return self._room.wait_for(lambda: len(self._events) < most, seconds)
 
-    def wait_for_room(self, seconds: float) -> bool:
-        """Sleep until there is room. False if there is none after ``seconds``. The listener calls this."""
+    def wait_for_room(self, seconds: float, least: int = 1) -> bool:
+        """Sleep until there is room for ``least`` events. False if there is not after ``seconds``.
+
+        The listener calls this.
+        """
         with self._room:
-            return self._room.wait_for(lambda: self.room() > 0, seconds)
+            self._least = least
+            return self._room.wait_for(lambda: self.room() >= least, seconds)
+
+    def _tell(self) -> None:
+        """Under the lock: wake the listener if there is what it waits for."""
+        if self.room() >= self._least:
+            self._room.notify_all()

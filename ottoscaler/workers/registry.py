@@ -149,12 +149,12 @@ class RunRegistry:
     def under_way(self, task: Task) -> bool:
         """Note that a task has its Pod, or waits for something other than its turn to create one.
 
-        True if the dispatcher may be waiting for that.
+        True if the dispatcher may be waiting for that, because something waits to start.
         """
         with self._lock:
             worth = self._beginning.end(task)
             self._let_plan_go(task.run)
-            return worth
+            return worth and bool(self._startable or self._adoptions)
 
     def ended(self, task: Task, *, again: Task | None = None, delay: float = 0.0, left: bool = False) -> bool:
         """Give a task's slot back. ``again`` follows it in ``delay`` seconds.
