@@ -1,8 +1,9 @@
 """Bounds how many calls of one kind are in flight. Each call holds a place.
 
-One event may hold as many places as are free, so half of all while no other event holds any. All events of
-one profile together may hold twice as many as are free, so two thirds. Calls that hang, such as creates in a
-slow admission webhook, therefore leave places for the next event. Events that wait take turns.
+All events of one profile together may hold as many places as are free, so half of all while no other profile
+holds any. One event may hold as many as its profile may still take, so a third. Calls that hang, such as
+creates in a slow admission webhook, therefore leave places for the next event, of the same profile too.
+Events that wait take turns.
 """
 
 from __future__ import annotations
@@ -10,7 +11,15 @@ from __future__ import annotations
 import threading
 from collections import deque
 
-OF_A_PROFILE = 2  # the places that all events of one profile may hold, for each place that is free
+
+def profile_may_take(free: int, of_profile: int) -> bool:
+    """Whether a profile that holds ``of_profile`` places may take one of the ``free`` ones."""
+    return of_profile < free
+
+
+def event_may_take(free: int, of_profile: int, of_event: int) -> bool:
+    """Whether an event that holds ``of_event`` of its profile's places may take one of the ``free`` ones."""
+    return of_event < free - of_profile
 
 
 class Place:
@@ -65,21 +74,26 @@ class Places:
             self._held -= 1
             _lower(self._events, place.event)
             _lower(self._profiles, place.profile)
-            # One place was given back, so one can be granted.
-            for event, queue in self._waiting.items():
-                if self._is_free(queue[0]):
-                    first = queue.popleft()
-                    del self._waiting[event]
-                    if queue:
-                        self._waiting[event] = queue  # behind the others
-                    self._grant(first)
-                    return
+            while self._grant_next():
+                pass
+
+    def _grant_next(self) -> bool:
+        """Grant the next waiting place that is free. Returns False if there is none."""
+        for event, queue in self._waiting.items():
+            if self._is_free(queue[0]):
+                first = queue.popleft()
+                del self._waiting[event]
+                if queue:
+                    self._waiting[event] = queue  # behind the others
+                self._grant(first)
+                return True
+        return False
 
     def _is_free(self, place: Place) -> bool:
-        free = self._most - self._held
-        return (
-            self._events.get(place.event, 0) < free
-            and self._profiles.get(place.profile, 0) < free * OF_A_PROFILE
+        return event_may_take(
+            self._most - self._held,
+            self._profiles.get(place.profile, 0),
+            self._events.get(place.event, 0),
         )
 
     def _grant(self, place: Place) -> None:

@@ -17,12 +17,12 @@ from ottoscaler.kube.places import Place, Places
 from ottoscaler.kube.rate import Rate
 from ottoscaler.telemetry.health import STALL_SECONDS, progress
 
-# The most calls of each kind in flight. An event alone gets half of them (places.py): more than some 30
+# The most calls of each kind in flight. An event alone gets a third of them (places.py): more than some 30
 # creates in flight gain nothing on a real server (DESIGN.md section 6).
-CREATES = 72
-DELETES = 64
+CREATES = 96
+DELETES = 96
 LOOKS = 32
-LOGS = 16  # nodes answer these calls, and some nodes hang
+LOGS = 24  # nodes answer these calls, and some nodes hang
 LONGEST_SLEEP_SECONDS = 0.25  # then a thread that waits for a token reads the rate again
 TOKEN_LOOK_SECONDS = 0.05  # how often a call with a deadline looks for a token
 # How often a thread that waits for a place notes progress. Each time is a wake-up: when a thousand workers of

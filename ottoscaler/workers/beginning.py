@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from ottoscaler.kube.places import OF_A_PROFILE
+from ottoscaler.kube.places import event_may_take, profile_may_take
 from ottoscaler.kube.throttle import CREATES
 from ottoscaler.ledger.ledger import OUTLIVED_MS
 from ottoscaler.workers.run import Task
@@ -39,11 +39,11 @@ class Beginning:
 
     def has_room(self, profile: str) -> bool:
         """Whether the profile's share lets another of its tasks start."""
-        return self._profiles[profile] < OF_A_PROFILE * self._free
+        return profile_may_take(self._free, self._profiles[profile])
 
     def may_start(self, event_id: str, profile: str) -> bool:
         """Whether a task of that event and profile may start, where not all is full."""
-        return self._events[event_id] < self._free and self.has_room(profile)
+        return event_may_take(self._free, self._profiles[profile], self._events[event_id])
 
     def any_lately(self, now: float) -> bool:
         """Whether one started so lately that a suspect must wait."""
@@ -77,11 +77,11 @@ class Beginning:
             counts[key] -= 1
         del self._since[task]
         free = self._free - MORE
-        over = self._profiles[profile] - OF_A_PROFILE * free  # each end lowers it by 1 + OF_A_PROFILE
+        over = self._profiles[profile] - free  # each end lowers it by 2
         worth = (
             self._suspects.pop(task, None) is not None
-            or self._events[event_id] <= free
-            or -1 - OF_A_PROFILE < over <= 0
+            or self._events[event_id] <= -over
+            or -2 < over <= 0
             or free == 0
         )
         for counts, key in counted:

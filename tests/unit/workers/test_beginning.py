@@ -29,13 +29,13 @@ def start(beginning: Beginning, run: EventRun, most: int = 500) -> list[Task]:
 
 
 def test_one_event_gets_its_places_and_a_few_more() -> None:
-    assert len(start(Beginning(), run_of("1-0"))) == (CREATES + MORE) // 2 > CREATES // 2
+    assert CREATES // 3 < len(start(Beginning(), run_of("1-0"))) <= CREATES // 3 + MORE
 
 
 def test_events_of_one_profile_leave_room_to_others() -> None:
     beginning = Beginning()
     slow = sum(len(start(beginning, run_of(f"{n}-0", "slow"))) for n in range(10))
-    assert CREATES * 2 // 3 < slow <= CREATES * 2 // 3 + MORE
+    assert CREATES // 2 < slow <= CREATES // 2 + MORE
     assert len(start(beginning, run_of("99-0", "quick"), 10)) == 10
 
 
@@ -48,7 +48,7 @@ def test_everyone_together_is_bounded() -> None:
 def test_dispatcher_is_woken_when_several_may_start_and_not_for_each() -> None:
     beginning = Beginning()
     started = start(beginning, run_of("1-0"))
-    assert [beginning.end(task) for task in started[: MORE // 2]] == [False] * (MORE // 2 - 1) + [True]
+    assert [beginning.end(task) for task in started[:3]] == [False, False, True]
 
 
 def test_end_that_makes_room_for_another_event_wakes_the_dispatcher() -> None:
