@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from tests.tools.bench.measure import Lone, one, pause
 from tests.tools.bench.noise import Noise
 from tests.tools.bench.report import percentile
 from tests.tools.bench.stage import Service, Stage, Store
-from tests.tools.bench.verdicts import LEAST_ROUNDS, Ratio
+from tests.tools.bench.verdicts import MOST_ROUNDS, Ratio, another_round, rounds_that_count
 
 BURST = 1000
 EVENTS = 500
@@ -52,16 +53,19 @@ Pairs = dict[str, list[tuple[float, float]]]
 
 
 def bars(stage: Stage, subjects: Collection[str], *, quick: bool, say: Callable[[str], None]) -> list[Ratio]:
-    """The ratios of LEAST_ROUNDS rounds. A bar's limit says nothing where others used the machine."""
+    """The ratios of LEAST_ROUNDS quiet rounds. A round in which others used the machine is replaced by
+    another, as far as ``another_round`` allows."""
     samples = QUICK_SAMPLES if quick else IDLE_SAMPLES
     pairs: Pairs = defaultdict(list)
-    noise = 0.0
-    lone = Lone(stage, samples * LEAST_ROUNDS)
+    noises: list[float] = []
+    lone = Lone(stage, samples * MOST_ROUNDS)
     with serving(stage) as (service, store):
         run_service(stage, service, store, WARM_UP)
         if set(subjects) & {"burst", "events"}:
             run_service(stage, service, store, BURST)  # its threads and connections: no round is the first
-        for number in range(LEAST_ROUNDS):
+        begun = time.monotonic()
+        while another_round(noises, time.monotonic() - begun):
+            number = len(noises)
             with Noise() as heard:
                 if "burst" in subjects:
                     _burst(stage, service, store, pairs)
@@ -69,10 +73,20 @@ def bars(stage: Stage, subjects: Collection[str], *, quick: bool, say: Callable[
                     _events(stage, service, store, pairs)
                 if "idle" in subjects:
                     _idle(stage, store, lone, range(number * samples, (number + 1) * samples), pairs)
-            noise = max(noise, heard.cores)
-            say(f"round {number + 1} of {LEAST_ROUNDS}: {heard.cores:.2f} cores used by others")
+            noises.append(heard.cores)
+            say(f"round {number + 1}: {heard.cores:.2f} cores used by others")
+    counts = rounds_that_count(noises)
+    noise = max(noises[number] for number in counts)
     return [
-        Ratio(what, row.limit, tuple(pairs[what]), noise, row.at_least, row.unit, row.how)
+        Ratio(
+            what,
+            row.limit,
+            tuple(pairs[what][number] for number in counts),
+            noise,
+            row.at_least,
+            row.unit,
+            row.how,
+        )
         for what, row in ROWS.items()
         if row.subject in subjects
     ]

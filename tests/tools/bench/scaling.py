@@ -11,12 +11,11 @@ from tests.tools.bench.contest import retrier
 from tests.tools.bench.noise import Noise
 from tests.tools.bench.report import fairness
 from tests.tools.bench.stage import Service, Stage, Store
-from tests.tools.bench.verdicts import Ratio
+from tests.tools.bench.verdicts import Ratio, another_round, rounds_that_count
 
 PODS = (100, 1000, 5000)
 QUICK_PODS = (100, 1000)
 REPLICAS = (1, 10)
-ROUNDS = 3  # interleaved, so that what else the machine does meets one and ten alike
 PODS_PER_EVENT = 10  # an event is one replica's, so there must be many of them to be shared
 SLOTS = 1500  # of all replicas together: more Pods than slots, so that the stream is what they share
 MANY_PODS = 1000  # from here on ten replicas are held to one's cost
@@ -26,22 +25,31 @@ LEAST_FAIRNESS, LEAST_FAIRNESS_OF_FEW = 0.95, 0.9  # Jain's index
 
 
 def points(stage: Stage, pods: Sequence[int], *, quick: bool) -> Iterator[dict[str, Any]]:
-    """One point for each round, number of Pods and of replicas. Replicas are ready before the first XADD."""
-    for number in range(1 if quick else ROUNDS):
-        for count in pods:
-            for replicas in REPLICAS:
-                with ExitStack() as held:
-                    store = held.enter_context(stage.redis())
-                    slots = str(max(1, SLOTS // replicas))
-                    services = [
-                        held.enter_context(stage.service(store, replica=i, OTTO_MAX_WORKERS=slots))
-                        for i in range(replicas)
-                    ]
-                    for service in services:
-                        service.await_ready()
-                    with Noise() as heard:
-                        point = _point(stage, store, services, count)
-                    yield {"round": number + 1, **point, "noise": heard.cores}
+    """One point for each number of Pods, round and number of replicas. A round in which others used the
+    machine is replaced, as far as ``another_round`` allows. Replicas are ready before the first XADD."""
+    for count in pods:
+        noises: list[float] = []
+        begun = time.monotonic()
+        while not noises if quick else another_round(noises, time.monotonic() - begun):
+            found = [_fresh_point(stage, replicas, count) for replicas in REPLICAS]
+            noises.append(max(point["noise"] for point in found))
+            for point in found:
+                yield {"round": len(noises), **point}
+
+
+def _fresh_point(stage: Stage, replicas: int, count: int) -> dict[str, Any]:
+    with ExitStack() as held:
+        store = held.enter_context(stage.redis())
+        slots = str(max(1, SLOTS // replicas))
+        services = [
+            held.enter_context(stage.service(store, replica=i, OTTO_MAX_WORKERS=slots))
+            for i in range(replicas)
+        ]
+        for service in services:
+            service.await_ready()
+        with Noise() as heard:
+            point = _point(stage, store, services, count)
+        return {**point, "noise": heard.cores}
 
 
 def _point(stage: Stage, store: Store, services: list[Service], count: int) -> dict[str, Any]:
@@ -83,8 +91,11 @@ def _rows(found: Sequence[dict[str, Any]], count: int) -> list[Ratio]:
         {p["round"]: p for p in found if (p["pods"], p["replicas"]) == (count, replicas)}
         for replicas in (REPLICAS[0], REPLICAS[-1])
     )
-    rounds = sorted(one.keys() & ten.keys())
-    noise = max((p["noise"] for p in (*one.values(), *ten.values())), default=0.0)
+    both = sorted(one.keys() & ten.keys())
+    noises = [max(one[number]["noise"], ten[number]["noise"]) for number in both]
+    counts = rounds_that_count(noises)
+    rounds = [both[number] for number in counts]
+    noise = max((noises[number] for number in counts), default=0.0)
     many = count >= MANY_PODS
     rows = []
     for key, what, unit, limit, at_least in (

@@ -12,7 +12,25 @@ from typing import Any
 from tests.tools.bench.report import median, table
 
 LEAST_ROUNDS = 3
+MOST_ROUNDS = 6
+MORE_ROUNDS_SECONDS = 150.0  # a run that has taken so long begins no round in the place of a noisy one
 MOST_NOISE = 0.2  # cores used by others, beyond which a ratio tells of them too
+
+
+def another_round(noises: Sequence[float], seconds: float) -> bool:
+    """Whether to begin one more round after those with such ``noises``, ``seconds`` after the first began.
+
+    LEAST_ROUNDS quiet ones are wanted. Noisy ones are replaced within MOST_ROUNDS and MORE_ROUNDS_SECONDS."""
+    if len(noises) < LEAST_ROUNDS:
+        return True
+    quiet = sum(1 for noise in noises if noise <= MOST_NOISE)
+    return quiet < LEAST_ROUNDS and len(noises) < MOST_ROUNDS and seconds < MORE_ROUNDS_SECONDS
+
+
+def rounds_that_count(noises: Sequence[float]) -> list[int]:
+    """The numbers of the quiet rounds; of all where those are too few, so that the verdict says noisy."""
+    quiet = [number for number, noise in enumerate(noises) if noise <= MOST_NOISE]
+    return quiet if len(quiet) >= LEAST_ROUNDS else list(range(len(noises)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.tools.bench.noise import Noise, Seen, own_cpu
 from tests.tools.bench.scaling import compared
-from tests.tools.bench.verdicts import KEDA_HOW, Ratio, render
+from tests.tools.bench.verdicts import KEDA_HOW, Ratio, another_round, render, rounds_that_count
 
 
 def ratio(*rounds: float, noise: float = 0.0, limit: float = 1.8, at_least: bool = False) -> Ratio:
@@ -31,6 +31,20 @@ def ratio(*rounds: float, noise: float = 0.0, limit: float = 1.8, at_least: bool
 def test_verdict_is_refused_where_it_could_be_wrong(made: Ratio, verdict: str) -> None:
     assert made.verdict == verdict
     assert made.document()["verdict"] == verdict
+
+
+def test_noisy_round_is_replaced_and_does_not_count() -> None:
+    noises = [0.1, 0.7, 0.0]
+    assert another_round(noises, 100.0)
+    assert not another_round([*noises, 0.1], 100.0)
+    assert rounds_that_count([*noises, 0.1]) == [0, 2, 3]
+
+
+def test_run_ends_where_the_machine_stays_noisy() -> None:
+    assert another_round([], 1000.0)
+    assert not another_round([0.5, 0.5, 0.1], 1000.0)
+    assert not another_round([0.5] * 6, 100.0)
+    assert rounds_that_count([0.5, 0.5, 0.1]) == [0, 1, 2]
 
 
 def test_table_shows_the_spread_and_says_that_the_peer_is_of_another_run() -> None:
