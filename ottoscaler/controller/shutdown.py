@@ -19,6 +19,7 @@ log = get_logger(__name__)
 
 READ_END_SECONDS = 2.0  # for the listener's blocked read to be ended from another connection
 UNBLOCK_SECONDS = 0.1  # between two tries: a try just before the read blocks ends nothing
+LEAST_TRIES = 5  # so many are made even if this machine stands still meanwhile
 JOIN_LOOK_SECONDS = 0.1  # between two checks whether Redis still answers, while threads are waited for
 WATCH_END_SECONDS = 1.0  # for an open watch to notice that it was cut
 
@@ -66,7 +67,9 @@ class Shutdown:
         for wake in self._wake_ups:
             wake()
         deadline = time.monotonic() + READ_END_SECONDS
-        while time.monotonic() < deadline and self._answering():
+        tries = 0
+        while (time.monotonic() < deadline or tries < LEAST_TRIES) and self._answering():
+            tries += 1
             self._end_read()
             if not self._threads.join("listener", seconds=UNBLOCK_SECONDS):
                 return

@@ -26,6 +26,8 @@ class Place:
         self.registered = threading.Event()
         self.registered.set()
         self.lease_left = False
+        self.read_ends_at_try = 0  # the listener's read; 0: no try ends it
+        self.stands_still = 0.0  # seconds that the machine stands still at each look at the threads
 
     def monotonic(self) -> float:
         return self.now
@@ -33,9 +35,15 @@ class Place:
     # --- the threads
 
     def join(self, *names: str, seconds: float) -> list[str]:
+        self.now += self.stands_still
         last = max(self.ends.get(name, 0.0) for name in names)
         self.now = max(self.now, min(last, self.now + seconds))
         return [name for name in names if self.ends.get(name, 0.0) > self.now]
+
+    def end_read(self) -> None:
+        self.read_ends_at_try -= 1
+        if self.read_ends_at_try == 0:
+            self.ends["listener"] = 0.0
 
     # --- the lease
 
@@ -79,7 +87,7 @@ def stop(monkeypatch: pytest.MonkeyPatch, place: Place) -> list[str]:
         Phases(),
         cast("Threads", place),
         (),
-        lambda: None,
+        place.end_read,
         cast("Handover", HandoverOnly(place.redis_health)),
         part,
         cast("Any", place),
@@ -118,3 +126,11 @@ def test_thread_that_does_not_end_though_redis_answers_is_named(monkeypatch: pyt
     place = Place({"templates": 60.0}, silence_noticed_at=100.0)
     assert stop(monkeypatch, place) == ["templates"]
     assert place.lease_left
+
+
+def test_read_is_ended_by_a_later_try_though_the_machine_stands_still(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    place = Place({"listener": 600.0}, silence_noticed_at=1000.0)
+    place.read_ends_at_try, place.stands_still = 3, 5.0
+    assert stop(monkeypatch, place) == []
