@@ -20,6 +20,9 @@ BEATS_A_LEASE = 6
 DEFAULT_LEASE_SECONDS = 30.0  # for a replica whose heartbeat does not say
 LOOK_SECONDS = 0.1  # between two reads of the heartbeats
 LONGEST_LOOK_SECONDS = 5.0  # reached only if replicas come and go all the time
+# A longer time between two reads says nothing of the replicas: this machine, and maybe theirs, stood still.
+GAP_SECONDS = 1.0
+MOST_GAPS = 3  # in one look; with more, it is Redis that is slow
 
 Json = dict[str, Any]
 
@@ -46,11 +49,17 @@ class Heartbeats:
         """Every replica, sorted by name. Raises RedisError.
 
         Waits until each heartbeat has moved or is overdue, at most LONGEST_LOOK_SECONDS."""
-        begun = time.monotonic()
+        begun = last = time.monotonic()
+        gaps = 0
         moving: set[str] = set()
         while True:
             found = self._read()
             now = time.monotonic()
+            if now - last > GAP_SECONDS and gaps < MOST_GAPS:
+                gaps += 1
+                begun += now - last
+                self._seen = {c: (incarnation, beat, now) for c, (incarnation, beat, _) in self._seen.items()}
+            last = now
             moving |= {consumer for consumer, each in found.items() if self._moved(consumer, each, now)}
             open_questions = [
                 consumer
