@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from ottoscaler.local.apiserver.audit import PodLife
@@ -11,7 +13,6 @@ from tests.harness.sandbox import Sandbox
 from tests.harness.waiting import wait_for
 
 LEASE_SECONDS = "1"
-LATE_SECONDS = 5.0  # by when a dead replica's attempt has been skipped
 
 
 def late_life(place: Sandbox, event_id: str) -> PodLife | None:
@@ -26,22 +27,21 @@ def test_late_pod_is_deleted_within_a_second(place: Sandbox, how: str) -> None:
     assert place.cluster is not None
     first = place.start("first", OTTO_LEASE_SECONDS=LEASE_SECONDS)
     faults = place.cluster.faults
-    faults.deliver_late(LATE_SECONDS)
+    faults.deliver_late(math.inf)
     seconds: float | str = "inf" if how == "its successor runs" else 0.1
     event_id = place.scale_up(1, run_seconds=seconds)
-    wait_for(lambda: not faults.active(), "its create is under way", 5)
+    wait_for(lambda: not faults.active(), "its create is under way")
     first.kill()
     second = place.start("second", OTTO_LEASE_SECONDS=LEASE_SECONDS)
     if how == "its successor runs":
         wait_for(lambda: (event_id, 0, 1) in lives(place), "the next attempt has its Pod")
     else:
         assert place.wait_event(event_id)["status"] == "succeeded"
-    assert (event_id, 0, 0) not in lives(place), "the create was not late enough"
+    faults.deliver_kept()
     life = wait_for(lambda: late_life(place, event_id), "the late Pod came and went")
     assert life is not None
-    assert life.deleted is not None
-    assert life.deleted - life.created < 1.0
-    assert second.lines(action="pod_late", event_id=event_id)
+    # Told so only as it arrives: the sweep, which would take seconds longer, says another word.
+    wait_for(lambda: second.lines(action="pod_late", event_id=event_id), "it is told")
     for pod in place.kube.workers(event_id):
         place.kube.set_status(pod["metadata"]["name"], {"phase": "Succeeded"})
     assert place.wait_event(event_id)["status"] == "succeeded"

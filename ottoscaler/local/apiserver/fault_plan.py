@@ -74,6 +74,7 @@ class FaultPlan:
     """The faults in force. Event loop thread only. They never affect ``control`` paths."""
 
     rules: list[Rule] = field(default_factory=list)
+    kept: list[Callable[[], None]] = field(default_factory=list)  # late requests, until they are let go
     hangs: bool = False
     etcd: EtcdStall = field(default_factory=EtcdStall)
     denied: set[tuple[str, str]] = field(default_factory=set)  # verb and resource, for access reviews

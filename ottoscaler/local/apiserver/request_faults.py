@@ -68,9 +68,20 @@ class RequestFaults:
     ) -> None:
         """The request is carried out after ``seconds``, even if its client has gone by then.
 
-        A proxy does this if it keeps a whole request and passes it on later.
+        A proxy does this if it keeps a whole request and passes it on later. With ``math.inf``, the request
+        is kept until :meth:`deliver_kept`.
         """
         self._add(Rule("late", times, verb, path, seconds=seconds))
+
+    def deliver_kept(self) -> None:
+        """Carry out the requests that :meth:`deliver_late` keeps."""
+
+        def deliver() -> None:
+            kept, self._plan.kept = self._plan.kept, []
+            for each in kept:
+                each()
+
+        self._call(deliver)
 
     # --- admission of new Pods
 

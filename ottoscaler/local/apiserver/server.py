@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import http
+import math
 from collections.abc import Callable
 from email.utils import formatdate
+from functools import partial
 
 from ottoscaler.local.apiserver.fault_plan import REQUEST_SECONDS, FaultPlan
 from ottoscaler.local.apiserver.messages import Answer, Request, Response, StreamedResponse, error_response
@@ -113,7 +115,9 @@ class Connection(asyncio.Protocol):
         if delay is not None:
             self._busy = True
             loop = asyncio.get_running_loop()
-            if delay.seconds > REQUEST_SECONDS and not delay.late:
+            if delay.late and delay.seconds == math.inf:
+                self._faults.kept.append(partial(self._delayed, request, True))
+            elif delay.seconds > REQUEST_SECONDS and not delay.late:
                 loop.call_later(REQUEST_SECONDS, self._resume, request, _timed_out())
             else:
                 loop.call_later(delay.seconds, self._delayed, request, delay.late)

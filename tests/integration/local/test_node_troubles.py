@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import math
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -118,7 +119,7 @@ def test_simulated_pull_fails_backs_off_and_heals(simulated: Namespace) -> None:
 def test_late_create_is_carried_out_for_a_client_that_has_gone(
     cluster: LocalCluster, namespace: Namespace
 ) -> None:
-    cluster.faults.deliver_late(0.5)
+    cluster.faults.deliver_late(math.inf)
     connection = namespace.server.connect()
     connection.timeout = 0.1
     body = json.dumps(pod(schedulerName="nobody"))
@@ -127,6 +128,7 @@ def test_late_create_is_carried_out_for_a_client_that_has_gone(
         connection.getresponse()
     connection.close()
     assert namespace.get("a").code == 404
+    cluster.faults.deliver_kept()
     namespace.until("a", lambda reply: reply.code == 200)
     assert namespace.create(pod("b", schedulerName="nobody")).code == 201  # only the one
     codes = [one.code for one in cluster.audit.requests("create", "pods") if one.namespace == namespace.name]
