@@ -16,7 +16,7 @@ from ottoscaler.errors import OttoscalerError
 from ottoscaler.local.child import begin_child
 from ottoscaler.local.ports import free_port
 
-START_SECONDS = 10.0  # to answer PING; an append-only file of a long test takes a while to load
+START_SECONDS = 30.0  # to answer PING; an append-only file of a long test takes a while to load
 STOP_SECONDS = 10.0
 
 

@@ -17,7 +17,7 @@ from urllib.parse import urlencode, urlsplit
 
 import yaml
 
-SECONDS = 15.0  # for anything that a test waits for
+SECONDS = 30.0  # for anything that a test waits for
 MERGE, STRATEGIC = "application/merge-patch+json", "application/strategic-merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 

@@ -35,7 +35,7 @@ class PodOutcomes:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop.set()
-        self._thread.join(15)
+        self._thread.join(30)
 
     def _run(self) -> None:
         while not self._stop.wait(LOOK_SECONDS):

@@ -7,6 +7,7 @@ one. Both are spoken to over HTTP, by the adapter's own connection code but with
 from __future__ import annotations
 
 import json
+import math
 import os
 import secrets
 import signal
@@ -27,10 +28,11 @@ from ottoscaler.local import LocalCluster
 from ottoscaler.local.ports import free_port
 from ottoscaler.local.redis_server import RedisServer
 from tests.harness.preloaded import Fork
-from tests.harness.waiting import wait_for
+from tests.harness.waiting import LEAST_SECONDS, wait_for
 
 REAL = os.environ.get("OTTOSCALER_TEST_KUBECONFIG", "")
 INSTANCE = "test"
+ANSWER_SECONDS = 20.0  # for one answer to a test: of Redis, the API server or a replica
 
 Json = dict[str, Any]
 
@@ -52,7 +54,7 @@ class Kube:
             self._access.url(path),
             body=None if body is None else json.dumps(body).encode(),
             headers=headers,
-            timeout=10.0,
+            timeout=ANSWER_SECONDS,
             retries=3,
         )
         return answer.status, json.loads(answer.data)
@@ -60,7 +62,7 @@ class Kube:
     def text(self, path: str) -> str:
         """An answer that is no JSON, such as a log; empty where there is none."""
         url, headers = self._access.url(path), self._access.headers()
-        answer = self._access.pool().request("GET", url, headers=headers, timeout=10.0, retries=3)
+        answer = self._access.pool().request("GET", url, headers=headers, timeout=ANSWER_SECONDS, retries=3)
         return str(answer.data.decode()) if answer.status == 200 else ""
 
     def pods(self) -> list[Json]:
@@ -139,7 +141,8 @@ class Replica:
     def get(self, path: str) -> tuple[int, str]:
         """A page of the health and metrics server; (0, '') where it does not answer."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+            url = f"http://127.0.0.1:{self.port}{path}"
+            with urllib.request.urlopen(url, timeout=ANSWER_SECONDS) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
@@ -155,9 +158,10 @@ class Replica:
         return self
 
     def metric(self, name: str, **labels: str) -> float:
-        """The sum of a metric's samples that have these labels."""
-        total = 0.0
-        for line in self.get("/metrics")[1].splitlines():
+        """The sum of a metric's samples that have these labels; not a number where it does not answer."""
+        status, text = self.get("/metrics")
+        total = 0.0 if status == 200 else math.nan
+        for line in text.splitlines():
             if line.startswith((name + "{", name + " ")) and all(
                 f'{k}="{v}"' in line for k, v in labels.items()
             ):
@@ -171,7 +175,7 @@ class Replica:
     def kill(self) -> None:
         """As the kernel's OOM killer does it."""
         self.send(signal.SIGKILL)
-        self.process.wait(10)
+        self.process.wait(LEAST_SECONDS)
 
     def freeze(self) -> None:
         self.send(signal.SIGSTOP)
@@ -184,7 +188,9 @@ class Replica:
         self.send(signal.SIGTERM)
         return self.wait(seconds)
 
-    def wait(self, seconds: float = 20.0) -> int:
+    def wait(self, seconds: float = LEAST_SECONDS) -> int:
+        """Its exit code. Fails after ``seconds``, and never before LEAST_SECONDS."""
+        seconds = max(seconds, LEAST_SECONDS)
         try:
             return self.process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -194,7 +200,7 @@ class Replica:
         if self.process.poll() is None:
             self.thaw()
             self.process.kill()
-        self.process.wait(10)
+        self.process.wait(LEAST_SECONDS)
 
 
 def _run(env: dict[str, str], log: Path, program: tuple[str, ...]) -> subprocess.Popen[bytes]:
@@ -225,7 +231,7 @@ class Sandbox:
         self.replicas: list[Replica] = []
         # Dead letters carry bytes that are not UTF-8; a test that looks at those has a client of its own.
         self.redis: Any = redis.Redis.from_url(
-            redis_server.url, decode_responses=True, encoding_errors="replace", socket_timeout=5
+            redis_server.url, decode_responses=True, encoding_errors="replace", socket_timeout=ANSWER_SECONDS
         )
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.kube.namespace}}
         status, answer = self.kube.request("POST", "/api/v1/namespaces", namespace)

@@ -57,11 +57,11 @@ class Roll:
         self._update(texts(default="one", builds="broken", late="one"))
         wait_for(lambda: self._problems() == 1, "the problem is counted", TAKEN_UP_SECONDS)
         assert self._made_from("builds") == "two", "the last good version stays in use"
-        (told,) = self._replica.lines(action="template_invalid")
+        (told,) = wait_for(lambda: self._replica.lines(action="template_invalid"), "the log tells it")
         assert (told["level"], told["message"].partition(":")[0]) == ("WARNING", "builds.yaml")
         self._update(texts(default="one", late="one"))
         self._taken_up("removed: builds")
-        assert self._problems() == 0
+        wait_for(lambda: self._problems() == 0, "no problem is left")
         letter = self._place.wait_dead(self._place.scale_up(1, profile="builds"), TAKEN_UP_SECONDS)
         assert letter["error"] == "profile: unknown profile 'builds'; expected one of default, late"
         self._try_again(held)

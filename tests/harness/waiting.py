@@ -10,11 +10,16 @@ from typing import TypeVar
 T = TypeVar("T")
 
 LOOK_SECONDS = 0.02
+# No deadline is shorter, whatever is promised for a machine that is free: CI's may stand still for seconds.
+# So a test that has to tell two ways apart makes the wrong one far slower than this (a lease, a poll).
+LEAST_SECONDS = 30.0
 _never = threading.Event()
 
 
-def wait_for(look: Callable[[], T], what: str, seconds: float = 20.0) -> T:
-    """The first truthy answer of ``look``. Fails with ``what`` and the last answer at the deadline."""
+def wait_for(look: Callable[[], T], what: str, seconds: float = LEAST_SECONDS) -> T:
+    """The first truthy answer of ``look``. Fails with ``what`` and the last answer at the deadline, which is
+    after ``seconds``, and never before LEAST_SECONDS."""
+    seconds = max(seconds, LEAST_SECONDS)
     deadline = time.monotonic() + seconds
     while True:
         answer = look()

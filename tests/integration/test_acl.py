@@ -51,7 +51,7 @@ def url(place: Sandbox, user: str) -> str:
 
 
 def as_user(place: Sandbox, user: str) -> Any:
-    return redis.Redis.from_url(url(place, user), decode_responses=True, socket_timeout=5)
+    return redis.Redis.from_url(url(place, user), decode_responses=True, socket_timeout=20)
 
 
 def denied(place: Sandbox, user: str) -> list[str]:
@@ -104,7 +104,7 @@ def test_reader_reads_what_came_back_and_does_nothing_else(place: Sandbox) -> No
     event_id = place.scale_up(1)
     place.wait_event(event_id)
     with Client(url(place, "otto-reader")) as made:
-        assert made.wait(event_id, timeout=10).status == "succeeded"
+        assert made.wait(event_id, timeout=30).status == "succeeded"
         assert [r.event_id for r in made.results(event_id=event_id)] == [event_id, event_id]
     with as_user(place, "otto-reader") as client:
         assert client.xread({RESULTS: "0", DEAD: "0"}, count=1)
@@ -125,7 +125,7 @@ def test_reader_reads_what_came_back_and_does_nothing_else(place: Sandbox) -> No
 def test_producer_that_waits_sends_and_reads(place: Sandbox) -> None:
     with Client(url(place, "otto-ci")) as made:
         event_id = made.scale_up(1, env={"SIM_RUN_SECONDS": "0.1"})
-        assert made.wait(event_id, timeout=20).status == "succeeded"
+        assert made.wait(event_id, timeout=30).status == "succeeded"
     words = ("pod_count=1", "task_id=ci", 'env={"SIM_RUN_SECONDS": "0.1"}')
     sent = run(place, "send", "scale_up", *words, "--wait", user="otto-ci")
     event_id = re.findall(r"[0-9]+-[0-9]+", sent)[0]

@@ -49,7 +49,7 @@ def test_pod_whose_create_reply_was_lost_is_adopted(place: Sandbox) -> None:
     event_id = place.scale_up(3)
     ends_well(place, event_id, 3)
     assert all(len(found) == 1 for found in place.cluster.audit.uids_by_name().values())
-    assert len(replica.lines(action="pod_adopted", event_id=event_id)) == 2
+    assert len(replica.lines(action="pod_adopted", event_id=event_id)) == 2, replica.log()
 
 
 def test_foreign_pod_with_our_name_is_an_error_for_that_worker_only(place: Sandbox) -> None:

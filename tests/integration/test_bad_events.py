@@ -55,7 +55,7 @@ BAD: dict[str, tuple[dict[Any, Any], str]] = {  # fields, and what the sentence 
 
 def raw(place: Sandbox) -> Any:
     """A client that decodes nothing."""
-    return redis.Redis.from_url(place.redis_server.url, socket_timeout=5)
+    return redis.Redis.from_url(place.redis_server.url, socket_timeout=20)
 
 
 def as_bytes(text: str | bytes) -> bytes:

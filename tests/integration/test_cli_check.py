@@ -16,7 +16,7 @@ from ottoscaler.local.redis_server import RedisServer
 from tests.harness.cluster_state import FOREVER, local_only
 from tests.harness.sandbox import INSTANCE, Sandbox
 
-LONGEST_CHECK_SECONDS = 30.0  # both sides away: their connect timeouts, and the interpreter on a busy machine
+LONGEST_CHECK_SECONDS = 90.0  # both sides away: their connect timeouts, and the interpreter on a busy machine
 
 
 def check(place: Sandbox, **settings: str | None) -> subprocess.CompletedProcess[str]:

@@ -28,7 +28,7 @@ class Desk:
 
     def __init__(self, server: RedisServer) -> None:
         self.server = server
-        self.redis: Any = redis.Redis.from_url(server.url, socket_timeout=5)
+        self.redis: Any = redis.Redis.from_url(server.url, socket_timeout=20)
         who = ReplicaIdentity("replica")
         self.ledger = Ledger(RedisClient(Settings(redis_url=server.url)), who)
         who.become("one")

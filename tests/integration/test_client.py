@@ -55,7 +55,7 @@ def test_a_producer_who_may_only_xadd_sends(place: Sandbox) -> None:
     with client(place, PRODUCER) as sender:
         event_id = sender.scale_up(2, task_id="t", command=["echo", "a"], metadata={"team": "x"})
         with pytest.raises(RedisFailed, match="Allow the ACL user"):
-            sender.wait(event_id, timeout=5)
+            sender.wait(event_id, timeout=30)
     ((found, fields),) = place.redis.xrange("otto:scale:events")
     assert found == event_id
     assert (fields["type"], fields["pod_count"], fields["command"]) == ("scale_up", "2", '["echo", "a"]')

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
-from tests.harness.cluster_state import FOREVER, intents, local_only
+from tests.harness.cluster_state import FOREVER, ended_container, intents, local_only, set_phase
 from tests.harness.sandbox import Sandbox, sandbox
 from tests.harness.waiting import stays, wait_for
 
@@ -24,6 +26,15 @@ def shift(place: Sandbox, seconds: float) -> None:
     assert place.cluster is not None
     for node in place.kube.request("GET", "/api/v1/nodes")[1]["items"]:
         place.cluster.faults.shift_node_clock(node["metadata"]["name"], seconds)
+
+
+def end(place: Sandbox, pod: dict[str, Any], code: int, ahead: float) -> None:
+    """Its worker ends now, by the clock of its node."""
+    now = (datetime.now(UTC) + timedelta(seconds=ahead)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    (began,) = (one["state"]["running"]["startedAt"] for one in pod["status"]["containerStatuses"])
+    reason = "Error" if code else "Completed"
+    ended = ended_container(pod, exitCode=code, reason=reason, startedAt=began, finishedAt=now)
+    set_phase(place, pod, "Failed" if code else "Succeeded", containerStatuses=ended)
 
 
 def ends(place: Sandbox, event_id: str) -> list[tuple[str, str]]:
@@ -53,13 +64,11 @@ def test_workers_that_obey_sigterm_are_cancelled_whatever_their_nodes_clocks_say
 def test_workers_that_had_ended_before_the_intent_stay_what_they_were(place: Sandbox, ahead: float) -> None:
     assert place.cluster is not None
     shift(place, ahead)
-    good = place.scale_up(1, run_seconds=1.0, task_id=f"ended {ahead}")
-    bad = place.scale_up(1, run_seconds=1.0, task_id=f"ended {ahead}", env={"SIM_EXIT_CODE": "3"})
-    for event_id in (good, bad):
-        place.wait_workers(event_id, "Running", 1)
+    good, bad = (place.scale_up(1, run_seconds=FOREVER, task_id=f"ended {ahead}") for _ in range(2))
+    pods = [place.wait_workers(event_id, "Running", 1)[0] for event_id in (good, bad)]
     place.cluster.faults.silence_watches()  # the replica does not see the ends before it is told to cancel
-    place.wait_workers(good, "Succeeded", 1)
-    place.wait_workers(bad, "Failed", 1)
+    for pod, code in zip(pods, (0, 3), strict=True):
+        end(place, pod, code, ahead)
     down = place.send("scale_down", task_id=f"ended {ahead}")
     wait_for(lambda: not [p for p in place.kube.workers() if p["status"]["phase"] != "Running"], "they go")
     place.cluster.faults.expire_watches()  # and a list does not show them any more: the replies do

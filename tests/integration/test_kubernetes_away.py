@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from tests.harness.cluster_state import local_only
@@ -85,9 +83,7 @@ def test_pods_that_vanish_while_the_server_is_away_are_noticed(place: Sandbox) -
     for life in place.cluster.audit.lives():
         place.cluster.faults.vanish_pod(life.namespace, life.name)
     place.cluster.faults.come_back()
-    began = time.monotonic()
     wait_for(lambda: uids(place, event_id) not in (set(), before), "the next attempt runs", RECOVERY_SECONDS)
-    assert time.monotonic() - began < RECOVERY_SECONDS
     place.wait_workers(event_id, "Running", 1)
     end_workers(place, event_id)
     ends_well(place, event_id)

@@ -107,7 +107,7 @@ def test_entries_of_up_to_150_mb_are_dead_lettered_and_harm_neither_their_reader
     place: Sandbox,
 ) -> None:
     replica = place.start()
-    held: Any = redis.Redis(port=place.redis_server.port, socket_timeout=30)
+    held: Any = redis.Redis(port=place.redis_server.port, socket_timeout=60)
     ids = add_in_all_shapes(held)
     place.wait_event(place.scale_up())
     wait_for(lambda: held.xlen(DEAD) == len(ids), "all are dead-lettered", 20)

@@ -123,10 +123,20 @@ def test_every_way_to_ask_leaves_the_old_master(pair: Pair, way: str) -> None:
 
 
 def test_a_blocked_read_leaves_the_old_master(pair: Pair) -> None:
-    stream = RedisClient(Settings(redis_url=pair.url))
+    stream = RedisClient(Settings(redis_url=pair.url), answer_seconds=90)
     the_ledger(stream)
-    threading.Timer(0.2, pair.fail_over).start()
-    recovers(lambda: stream.read(count=1, block_ms=2000))
+    old: Any = redis.Redis(port=pair.old.port, decode_responses=True)
+
+    def when_it_blocks() -> None:
+        wait_for(lambda: old.info("clients")["blocked_clients"] == 1, "the read blocks")
+        pair.fail_over()
+
+    failing = threading.Thread(target=when_it_blocks)
+    failing.start()
+    blocks = iter([60_000])  # the first read; later ones come to the new master
+    recovers(lambda: stream.read(count=1, block_ms=next(blocks, 10)))
+    failing.join()
+    old.close()
     stream.close()
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from tests.harness.cluster_state import FOREVER, NEVER_STARTS, ledger
 from tests.harness.configmap import publish
 from tests.harness.sandbox import Sandbox, sandbox
+from tests.harness.scenarios import end_workers
 from tests.harness.template_story import Roll, texts
 from tests.harness.waiting import wait_for
 
@@ -149,7 +150,7 @@ def test_a_broken_profile_dead_letters_its_own_events_and_no_others(tmp_path: Pa
         assert [level for level, _ in told] == ["ERROR", "ERROR"]
         assert "Bad_Name.yaml: invalid name" in told[0][1]
         assert "bad.yaml: spec.restartPolicy" in told[1][1]
-        assert replica.metric("ottoscaler_template_problems") == 2
+        wait_for(lambda: replica.metric("ottoscaler_template_problems") == 2, "they are counted")
 
 
 def test_a_templates_own_grace_is_kept_when_its_worker_is_cancelled(tmp_path: Path) -> None:
@@ -194,12 +195,14 @@ def test_an_update_that_breaks_a_profile_takes_no_running_worker_away(tmp_path: 
     write(new, builds="kind: Deployment")
     with sandbox(OTTO_MAX_WORKERS="1", OTTO_SHUTDOWN_GRACE_SECONDS="0") as place:
         first = place.start(OTTO_TEMPLATES_DIR=str(old))
-        event_id = place.scale_up(2, run_seconds=4, profile="builds", task_id="build-7")
+        event_id = place.scale_up(2, run_seconds=FOREVER, profile="builds", task_id="build-7")
         (pod,) = place.wait_workers(event_id, "Running", 1)
         behind = place.scale_up(2, profile="builds")  # taken, and none of it begun
         wait_for(lambda: ledger(place, behind), "it is taken")
         assert first.stop() == 0
         second = place.start("b", OTTO_TEMPLATES_DIR=str(new))
+        wait_for(lambda: second.lines(action="pod_adopted", event_id=event_id), "what runs is adopted")
+        end_workers(place, event_id)
         assert place.wait_event(event_id)["status"] == "partial"
         running, other = place.workers(event_id)
         assert (running["status"], running["pod"]) == ("succeeded", pod["metadata"]["name"])

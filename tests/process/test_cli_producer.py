@@ -55,7 +55,7 @@ def test_whoever_stops_waiting_is_told_how_to_wait_again(place: Sandbox) -> None
     with subprocess.Popen(words, env=environment(place), stderr=subprocess.PIPE, text=True) as waiting:
         wait_for(lambda: "xread" in str(place.redis.client_list()), "it waits")
         waiting.send_signal(signal.SIGINT)
-        assert waiting.wait(10) == 130
+        assert waiting.wait(30) == 130
         assert waiting.stderr is not None
         told = f"ottoscaler: event {event_id} goes on; to wait for it again: ottoscaler wait {event_id}\n"
         assert waiting.stderr.read() == told
@@ -137,7 +137,7 @@ def test_results_are_followed_until_a_signal(place: Sandbox) -> None:
         assert json.loads(following.stdout.readline())["event_id"] == event_id
         assert json.loads(following.stdout.readline())["kind"] == "event"
         following.send_signal(signal.SIGINT)
-        assert following.wait(10) == 130
+        assert following.wait(30) == 130
         assert following.stderr.read() == ""
 
 
@@ -217,7 +217,7 @@ def test_a_watch_draws_on_the_alternate_screen_and_gives_the_terminal_back(place
 
         wait_for(grow, "it is drawn twice")
         watching.send_signal(signal.SIGTERM)
-        assert watching.wait(10) == 143
+        assert watching.wait(30) == 143
         shown += os.read(master, 65536).decode()
     finally:
         os.close(master)
@@ -245,7 +245,7 @@ def test_a_watch_prints_plain_lines_where_nobody_can_see_them_redrawn(
 
         wait_for(grow, "it is printed twice")
         watching.terminate()
-        watching.wait(10)
+        watching.wait(30)
     finally:
         os.close(master)
         os.close(slave)

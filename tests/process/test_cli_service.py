@@ -9,7 +9,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -173,7 +172,7 @@ def test_a_replica_that_was_killed_is_silent_and_its_event_still_shown(place: Sa
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_a_watch_quietly(place: Sandbox, number: int, code: int) -> None:
     watching = subprocess.Popen(
-        command("status", "--watch", "0.2", "--json"),
+        command("status", "--watch", "600", "--json"),
         env=place.environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -182,9 +181,7 @@ def test_a_signal_ends_a_watch_quietly(place: Sandbox, number: int, code: int) -
     assert watching.stdout is not None
     assert json.loads(watching.stdout.readline())["schema_version"] == 1
     watching.send_signal(number)
-    began = time.monotonic()
-    assert watching.wait(10) == code
-    assert time.monotonic() - began < 5
+    assert watching.wait(30) == code
     assert watching.stderr is not None
     assert watching.stderr.read() == ""
 
@@ -193,7 +190,7 @@ def test_a_reader_that_has_had_enough_is_no_error_to_look_at(place: Sandbox) -> 
     script = f"{sys.executable} -m ottoscaler status --watch 0.1 --json | head -n 1"
     env = place.environment()
     ran = subprocess.run(
-        ["bash", "-c", script], env=env, capture_output=True, text=True, timeout=30, check=False
+        ["bash", "-c", script], env=env, capture_output=True, text=True, timeout=60, check=False
     )
     assert ran.stdout.startswith('{"schema_version": 1')
     assert ran.stderr == ""

@@ -55,7 +55,7 @@ def run(env: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str
     command = [sys.executable, "-m", "ottoscaler", *arguments]
     base = {"PATH": os.environ["PATH"], "HOME": "/nowhere"}
     return subprocess.run(
-        command, env={**base, **env}, capture_output=True, text=True, timeout=20, check=False
+        command, env={**base, **env}, capture_output=True, text=True, timeout=60, check=False
     )
 
 

@@ -36,7 +36,7 @@ class Prometheus:
         """The data of an answer; empty where it does not answer yet."""
         try:
             with urllib.request.urlopen(
-                f"{self._base}/{path}?{urllib.parse.urlencode(query)}", timeout=5
+                f"{self._base}/{path}?{urllib.parse.urlencode(query)}", timeout=20
             ) as answer:
                 data: dict[str, Any] = json.loads(answer.read())["data"]
                 return data
@@ -84,7 +84,7 @@ def prometheus(replica: Replica, directory: Path) -> Iterator[Prometheus]:
             yield Prometheus(port)
         finally:
             process.kill()
-            process.wait(10)
+            process.wait(30)
 
 
 # Debian's package of that name brings it; where it is not installed there is nothing to collect.

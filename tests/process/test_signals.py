@@ -28,14 +28,26 @@ from tests.harness.sandbox import Sandbox
 from tests.harness.scenarios import behind_proxy, end_workers, owner, running
 from tests.harness.waiting import stays, wait_for
 
+# The real service. Its read of the stream lasts for ten minutes, unless somebody ends it or something comes.
+LONG_READS = """
+import signal
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+from ottoscaler import wiring
+from ottoscaler.controller.stream_reader import StreamReader
+make = StreamReader.__init__
+StreamReader.__init__ = lambda self, stream, poll_seconds, metrics: make(self, stream, 600.0, metrics)
+wiring.READ_ANSWER_SECONDS = 660.0
+from ottoscaler.cli.main import run
+run(["run"])
+"""
+
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_idle_replica_stops_within_a_moment(place: Sandbox, number: int) -> None:
-    replica = place.start(OTTO_SHUTDOWN_GRACE_SECONDS="600", OTTO_POLL_SECONDS="10")
-    begun = time.monotonic()
+    replica = place.start(OTTO_SHUTDOWN_GRACE_SECONDS="600", program=("-c", LONG_READS))
     replica.send(number)
-    assert replica.wait(8) == 0
-    assert time.monotonic() - begun < 6.0  # it waits for no read; the rest is the machine's
+    assert replica.wait() == 0, replica.log()[-4000:]
+    assert not replica.lines(action="thread_stuck")
     # It left the group too, so nobody waits for its lease to run out.
     assert not place.redis.smembers("otto:scale:events:ottoscaler:replicas")
 
@@ -83,7 +95,7 @@ def test_an_entry_that_the_open_read_hands_out_after_a_stop_is_handed_over_at_on
 
     def hold_the_end_of_the_read(call: str) -> ProxyAction:
         if call.startswith("CLIENT") and stopping.is_set():
-            read.wait(10)
+            read.wait(60)
         return ProxyAction.PASS
 
     stopping = threading.Event()
@@ -115,7 +127,9 @@ def test_an_entry_that_the_open_read_hands_out_after_a_stop_is_handed_over_at_on
 
 
 def test_workers_past_the_grace_are_left_running_and_adopted_by_the_next_replica(place: Sandbox) -> None:
-    first = place.start(OTTO_SHUTDOWN_GRACE_SECONDS="3", OTTO_MAX_WORKERS="2")
+    # Whoever waited for a lease would wait for longer than this test does.
+    lease = "120"
+    first = place.start(OTTO_SHUTDOWN_GRACE_SECONDS="3", OTTO_MAX_WORKERS="2", OTTO_LEASE_SECONDS=lease)
     event_id = running(place, 2)
     pods = place.kube.workers(event_id)
     waiting = place.scale_up(1)
@@ -123,14 +137,15 @@ def test_workers_past_the_grace_are_left_running_and_adopted_by_the_next_replica
     begun = time.monotonic()
     first.send(signal.SIGTERM)
     # What has no running worker is handed over at once, not at the end of the grace.
-    wait_for(lambda: ledger(place, waiting)["owner"] == "", "the waiting event is handed over", 2.5)
-    assert first.wait(10) == 0
-    assert 2.9 < time.monotonic() - begun < 8
+    wait_for(lambda: ledger(place, waiting)["owner"] == "", "the waiting event is handed over")
+    assert first.wait() == 0
+    assert [each["event_id"] for each in first.lines(action="event_handed_over")] == [waiting, event_id]
+    assert time.monotonic() - begun > 2.9
     assert phases(place, event_id) == {0: "Running", 1: "Running"}
     assert not deleting(place, event_id)
     assert place.pending() == 2
-    second = place.start()
-    wait_for(lambda: second.lines(action="event_taken_over", event_id=event_id), "it is taken over", 2.0)
+    second = place.start(OTTO_LEASE_SECONDS=lease)
+    wait_for(lambda: second.lines(action="event_taken_over", event_id=event_id), "it is taken over")
     end_workers(place, event_id)
     assert place.wait_event(event_id)["status"] == "succeeded"
     assert {w["pod"] for w in place.workers(event_id)} == {p["metadata"]["name"] for p in pods}
@@ -163,10 +178,8 @@ def test_a_second_signal_skips_the_wait(place: Sandbox, second_signal: int) -> N
     replica.send(signal.SIGTERM)
     wait_for(lambda: replica.lines(action="stopping"), "it stops")
     stays(lambda: process_alive(replica.pid) and replica.process.poll() is None, "it did not wait", 0.5)
-    begun = time.monotonic()
     replica.send(second_signal)
-    assert replica.wait(15) == 0
-    assert time.monotonic() - begun < 10
+    assert replica.wait() == 0
     assert phases(place, event_id) == {0: "Running"}
     assert ledger(place, event_id)["owner"] == ""
     assert place.pending() == 1
@@ -194,10 +207,8 @@ def test_a_stop_with_redis_away_keeps_its_grace_period(place: Sandbox, how: str)
     else:
         place.redis_server.freeze()
     wait_for(lambda: replica.get("/readyz")[0] == 503, "it sees that Redis is away")
-    begun = time.monotonic()
     replica.send(signal.SIGTERM)
-    assert replica.wait(30) == 0, replica.log()[-4000:]
-    assert time.monotonic() - begun < 2 + 10  # it waits for no thread for the 10 s that a fault may take
+    assert replica.wait() == 0, replica.log()[-4000:]
     assert not replica.lines(action="thread_stuck")
     if how == "hanging":
         place.redis_server.thaw()
@@ -213,10 +224,8 @@ def test_a_stop_with_a_hanging_api_server_ends_by_itself(place: Sandbox) -> None
     place.cluster.faults.go_away("hanging")
     place.cluster.faults.cut_watches()
     wait_for(lambda: replica.lines(action="watch_restarted"), "the watch is opened anew")
-    begun = time.monotonic()
     replica.send(signal.SIGTERM)
-    assert replica.wait(20) == 0
-    assert time.monotonic() - begun < 6
+    assert replica.wait() == 0
     assert ledger(place, event_id)["owner"] == ""
     assert not replica.lines(action="thread_stuck")
     place.cluster.faults.come_back()
@@ -256,7 +265,7 @@ if AS_PID_1:
                 Path(f"/proc/{inner}/status").read_text().split("NSpid:")[1].split("\n")[0].split()[-1] == "1"
             )
             os.kill(inner, number)
-            assert process.wait(5) == 0
+            assert process.wait(30) == 0
         finally:
             subprocess.run(["kill", "-9", *children(process.pid)], check=False, capture_output=True)
             process.kill()
@@ -291,15 +300,13 @@ def test_a_stop_that_comes_just_before_the_read_blocks_ends_it_too(place: Sandbo
 
     try:
         # A read that nobody ends lasts far longer than any stop may, also on a busy machine.
-        replica = place.start(OTTO_POLL_SECONDS="10", **through)
+        replica = place.start(program=("-c", LONG_READS), **through)
         proxy.decide = hold_the_read
         wait_for(lambda: proxy.calls.count("XREADGROUP") >= 2, "it has looked through its own and blocks")
         armed.set()
         place.redis.xadd("otto:scale:events", {"type": "nonsense"})  # ends the read that is blocked now
-        assert held.wait(20)
-        begun = time.monotonic()
-        assert replica.stop() == 0
-        assert time.monotonic() - begun < 7.0
+        assert held.wait(30)
+        assert replica.stop() == 0, replica.log()[-4000:]
         assert unblocked() > 1
     finally:
         proxy.close()

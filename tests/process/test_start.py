@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
 from typing import Any
 
 from tests.harness.cluster_state import FOREVER, local_only, phases
@@ -45,12 +44,10 @@ def test_it_waits_for_a_redis_that_is_not_there_at_its_start(place: Sandbox) -> 
 
 def test_a_signal_ends_a_start_that_waits_for_redis(place: Sandbox) -> None:
     place.redis_server.stop()
-    replica = place.start(ready=False)
+    replica = place.start(ready=False, OTTO_SHUTDOWN_GRACE_SECONDS="600")
     wait_for(lambda: replica.lines(action="heartbeat_failed"), "it waits for Redis")
-    begun = time.monotonic()
     replica.send(signal.SIGTERM)
-    assert replica.wait(8) == 0
-    assert time.monotonic() - begun < 2.5
+    assert replica.wait() == 0
 
 
 @local_only

@@ -20,7 +20,7 @@ def use_the_socket(place: Sandbox, database: str) -> None:
     place.settings["REDIS_URL"] = f"unix://{place.socket_path}{database}"
     place.redis.close()
     place.redis = redis.Redis(
-        unix_socket_path=str(place.socket_path), db=number, decode_responses=True, socket_timeout=5
+        unix_socket_path=str(place.socket_path), db=number, decode_responses=True, socket_timeout=20
     )
 
 

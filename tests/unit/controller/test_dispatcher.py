@@ -46,7 +46,7 @@ class HeldWorkers:
         with self.lock:
             self.begun.append(task)
             gate = self.gates.setdefault(key, threading.Event())
-        assert gate.wait(10)
+        assert gate.wait(60)
         return self.ends.get(key, Ended(Next.DONE))
 
     def order(self) -> list[tuple[str, int]]:
@@ -92,12 +92,12 @@ class Bench:
             self.dispatch()
             return len(self.workers.order()) >= begun
 
-        wait_for(look, f"{begun} tasks have begun", 5)
+        wait_for(look, f"{begun} tasks have begun")
         return self.workers.order()
 
     def finish(self, event_id: str, index: int) -> None:
         self.workers.gates[(event_id, index)].set()
-        wait_for(lambda: index not in self._active(event_id), "the task has ended", 5)
+        wait_for(lambda: index not in self._active(event_id), "the task has ended")
 
     def _active(self, event_id: str) -> set[int]:
         return {i for run in self.registry.snapshot() if run.event.event_id == event_id for i in run.active}
@@ -152,14 +152,15 @@ def test_finished_indexes_are_skipped() -> None:
 
 def test_retry_holds_no_slot_until_it_is_due() -> None:
     bench = Bench(1)
-    bench.workers.ends[("1-0", 0)] = Ended(Next.RETRY, 0.2)
+    bench.workers.ends[("1-0", 0)] = Ended(Next.RETRY, 600)
     bench.add("1-0", 1)
     bench.add("2-0", 1)
     bench.step(1)
     bench.finish("1-0", 0)
     assert bench.step(2)[-1] == ("2-0", 0)
     bench.finish("2-0", 0)
-    bench.step(3)
+    bench.dispatcher.step(time.monotonic() + 601)
+    wait_for(lambda: len(bench.workers.order()) == 3, "the retry has begun")
     again = bench.workers.begun[-1]
     assert (again.run.event.event_id, again.attempt) == ("1-0", 1)
     bench.close()

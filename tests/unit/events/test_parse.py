@@ -125,11 +125,11 @@ def test_list_may_have_blanks_around_it() -> None:
 
 @pytest.mark.parametrize("piece", ["[ ", '[ "', "[ a", '[ "a" ', "[ a\\", "[ '", "[ \t", "[[", '[ "\\"'])
 def test_list_or_shell_line_is_told_in_linear_time(piece: str) -> None:
-    begun = time.monotonic()
+    begun = time.process_time()
     for text in (piece * 10_000, piece + " " * 60_000, piece + "a" * 60_000, "[ " + piece[2:] * 10_000):
         with suppress(BadEvent):
             up(command=text)
-    assert time.monotonic() - begun < 2.0
+    assert time.process_time() - begun < 5.0
 
 
 def test_plain_command_is_run_by_a_shell_and_plain_args_are_one_argument() -> None:

@@ -14,7 +14,7 @@ from ottoscaler.kube.connections import MOST_IDLE, Connections, Response
 from ottoscaler.kube.http1 import Broken
 from ottoscaler.kube.renewal import Loss, Renewal
 
-SECONDS = 5.0
+SECONDS = 30.0
 Reply = Callable[[int, bytes], tuple[bytes, bool]]  # number and bytes of a request: reply, and keep open
 
 

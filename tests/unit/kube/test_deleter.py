@@ -10,6 +10,8 @@ import pytest
 from ottoscaler.kube.deleter import THREADS_OF_AN_EVENT, PodDeleter
 from tests.harness.fake_pods import FakePods
 
+SECONDS = 30.0
+
 
 @pytest.fixture
 def deleter() -> Iterator[PodDeleter]:
@@ -25,16 +27,16 @@ def test_hanging_calls_of_one_event_hold_up_no_other(deleter: PodDeleter) -> Non
 
     def hang() -> None:
         running.release()
-        release.wait(10)
+        release.wait(60)
 
     for _ in range(150):
         deleter.call("1-0", hang)
     for _ in range(THREADS_OF_AN_EVENT):
-        assert running.acquire(timeout=5)
+        assert running.acquire(timeout=SECONDS)
     deleter.call("2-0", other.set)
     deleter.run(job.set)
-    assert other.wait(5)
-    assert job.wait(5)
+    assert other.wait(SECONDS)
+    assert job.wait(SECONDS)
     assert not running.acquire(blocking=False)
     release.set()
 
@@ -44,7 +46,7 @@ def test_calls_of_one_event_all_run_in_the_end(deleter: PodDeleter) -> None:
     for _ in range(50):
         deleter.call("1-0", done.release)
     for _ in range(50):
-        assert done.acquire(timeout=5)
+        assert done.acquire(timeout=SECONDS)
 
 
 def test_error_of_one_call_costs_no_other_its_turn(deleter: PodDeleter) -> None:
@@ -56,10 +58,10 @@ def test_error_of_one_call_costs_no_other_its_turn(deleter: PodDeleter) -> None:
     for _ in range(3 * THREADS_OF_AN_EVENT):
         deleter.call("1-0", fail)
     deleter.call("1-0", done.set)
-    assert done.wait(5)
+    assert done.wait(SECONDS)
 
 
 def test_pod_that_has_gone_already_is_told_as_gone(deleter: PodDeleter) -> None:
     gone = threading.Event()
     deleter.delete("otto-agent-test-1-0-0-0", "uid", gone.set, {})
-    assert gone.wait(5)
+    assert gone.wait(SECONDS)
