@@ -17,7 +17,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -169,8 +169,10 @@ class Replica:
         return total
 
     def send(self, number: int) -> None:
+        """Send it a signal, if it still runs. A fork that ends by itself meanwhile is reaped at once."""
         if self.process.poll() is None:
-            os.kill(self.pid, number)
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
     def kill(self) -> None:
         """As the kernel's OOM killer does it."""
