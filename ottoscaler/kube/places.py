@@ -9,7 +9,7 @@ Events that wait take turns.
 from __future__ import annotations
 
 import threading
-from collections import deque
+from collections import Counter, deque
 
 
 def profile_may_take(free: int, of_profile: int) -> bool:
@@ -54,6 +54,7 @@ class Places:
         self._events: dict[str, int] = {}  # places held
         self._profiles: dict[str, int] = {}
         self._waiting: dict[str, deque[Place]] = {}  # by event; the event whose turn is next comes first
+        self._waiting_profiles: Counter[str] = Counter()  # how many of those wait
 
     def ask(self, event: str, profile: str = "") -> Place:
         """A place. It is granted at once if one is free for that event and profile; otherwise later."""
@@ -63,6 +64,7 @@ class Places:
                 self._grant(place)
             else:
                 self._waiting.setdefault(event, deque()).append(place)
+                self._waiting_profiles[profile] += 1
         return place
 
     def leave(self, place: Place) -> None:
@@ -78,13 +80,19 @@ class Places:
                 pass
 
     def _grant_next(self) -> bool:
-        """Grant the next waiting place that is free. Returns False if there is none."""
+        """Grant the next waiting place that is free. Returns False if there is none.
+
+        Hundreds of events may wait, so they are not looked at if none of their profiles may take one."""
+        free = self._most - self._held
+        if not any(profile_may_take(free, self._profiles.get(p, 0)) for p in self._waiting_profiles):
+            return False
         for event, queue in self._waiting.items():
             if self._is_free(queue[0]):
                 first = queue.popleft()
                 del self._waiting[event]
                 if queue:
                     self._waiting[event] = queue  # behind the others
+                _lower(self._waiting_profiles, first.profile)
                 self._grant(first)
                 return True
         return False
@@ -105,6 +113,7 @@ class Places:
     def _forget(self, place: Place) -> None:
         queue = self._waiting[place.event]
         queue.remove(place)
+        _lower(self._waiting_profiles, place.profile)
         if not queue:
             del self._waiting[place.event]
 
