@@ -1,7 +1,7 @@
 """Replicas as forks of a process that has imported the service. A start costs a quarter of the CPU time.
 
 That process does nothing but import, so a fork is what ``python -m ottoscaler`` is once it has its modules. A
-fork reads its environment, its arguments and its files anew. tests/process has tests of the command itself.
+fork reads its environment, its arguments and its files anew. tests/process starts the command itself.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Replicas that are the command itself, where a test is about how the service starts and ends."""
+"""Replicas that are the command itself: these tests are about the service as a process."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ import pytest
 
 from tests.harness.sandbox import SERVICE, Sandbox, sandbox
 
-STARTS_AND_ENDS = ("test_start", "test_exit_codes", "test_signals")
-
 
 @pytest.fixture
-def place(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
+def place() -> Iterator[Sandbox]:
     """A fresh Redis and namespace with the simulated kubelet."""
-    with sandbox(program=SERVICE if request.path.stem in STARTS_AND_ENDS else ()) as made:
+    with sandbox(program=SERVICE) as made:
         yield made

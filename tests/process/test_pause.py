@@ -14,7 +14,7 @@ from ottoscaler.config.settings import Settings
 from ottoscaler.ledger import pause
 from ottoscaler.ledger.redis_client import RedisClient
 from tests.harness.cluster_state import FOREVER, ledger
-from tests.harness.sandbox import Replica, Sandbox, sandbox
+from tests.harness.sandbox import SERVICE, Replica, Sandbox, sandbox
 from tests.harness.waiting import LOOK_SECONDS, stays, wait_for
 
 WITHIN_SECONDS = 10.0  # every replica knows it (2 s are promised, for a machine that is not loaded)
@@ -24,7 +24,7 @@ NO_READ_SECONDS = 1.5  # so many polls without one that ended: no listener reads
 
 @pytest.fixture
 def place() -> Iterator[Sandbox]:
-    with sandbox(OTTO_MAX_RETRIES="5", OTTO_POLL_SECONDS=str(POLL_SECONDS)) as made:
+    with sandbox(program=SERVICE, OTTO_MAX_RETRIES="5", OTTO_POLL_SECONDS=str(POLL_SECONDS)) as made:
         yield made
 
 
