@@ -1,4 +1,4 @@
-"""The Pods that come out, word by word as DESIGN.md 3.4 has them."""
+"""The Pods that come out, word by word as docs/templates.md has them."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from tests.harness.sandbox import Sandbox
 from tests.harness.scenarios import end_workers, ends_well, running, uids
 from tests.harness.waiting import wait_for
 
-DEATHS = 5  # DESIGN.md section 5
+DEATHS = 5  # docs/reliability.md
 
 
 def die(place: Sandbox, event_id: str, times: int) -> None:

@@ -6,7 +6,7 @@ from tests.harness.sandbox import Sandbox
 from tests.harness.scenarios import end_workers, ends_well, owner, running, wait_owner
 from tests.harness.waiting import stays
 
-OFFER_SECONDS = 5.0  # DESIGN.md section 5: by then an event that has begun no worker is offered
+OFFER_SECONDS = 5.0  # docs/reliability.md: by then an event that has begun no worker is offered
 
 
 def test_event_behind_a_full_replica_is_offered_and_taken(place: Sandbox) -> None:

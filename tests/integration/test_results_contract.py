@@ -1,4 +1,4 @@
-"""What comes back, field by field, as DESIGN.md 3.3 has it."""
+"""What comes back, field by field, as docs/results.md has it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""scale_down, as DESIGN.md 3.2 and 3.3 promise it."""
+"""scale_down, as docs/events.md and docs/results.md promise it."""
 
 from __future__ import annotations
 

@@ -48,7 +48,9 @@ def make_local(path: str, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     make = shutil.which("make")
     assert make is not None
     words = [make, "--no-print-directory", "-n", "-o", ".venv/.installed-local", "-C", str(ROOT), "local"]
-    recipe = subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+    # `make test ARGS=...` would hand its own ARGS on.
+    env = {"PATH": os.environ["PATH"]}
+    recipe = subprocess.run(words, env=env, capture_output=True, text=True, check=True).stdout.strip()
     assert recipe.startswith(".venv/bin/python -m ottoscaler.local up ")
     with subprocess.Popen(
         [sys.executable, *recipe.split()[1:]],
