@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from tests.tools.modules_page import PAGE, render
 from tests.unit.manifests.kustomize import ROOT
 
 TEXT = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
@@ -33,3 +34,12 @@ def test_every_module_with_a_lock_is_among_the_owners() -> None:
         if re.search(r"threading\.(Lock|RLock|Condition)\(", path.read_text(encoding="utf-8"))
     }
     assert {path for path in locked if f"`{path}`" not in owners} == set()
+
+
+def test_every_module_and_script_is_in_the_list_of_modules() -> None:
+    """``python -m tests.tools.modules_page`` writes it anew."""
+    listed, written = (
+        re.findall(r"^(?:## (\S+)/|\| `(\S+)`)", page, re.MULTILINE)
+        for page in (PAGE.read_text(encoding="utf-8"), render())
+    )
+    assert listed == written
