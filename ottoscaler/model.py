@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
-# --- what producers ask for (DESIGN.md 3.2)
+# --- what producers ask for (docs/events.md)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +160,7 @@ class PodView:
         }
 
 
-# --- what came of it (DESIGN.md 3.3)
+# --- what came of it (docs/results.md)
 
 
 class KeepLogs(StrEnum):

@@ -14,7 +14,7 @@ from ottoscaler.ledger.identity import kept_installation
 from ottoscaler.ledger.redis_client import RedisClient
 
 MOST_EVENTS = 1000  # events in flight whose namespaces are looked at
-OLDEST_VERSION = (6, 2)  # the first with XAUTOCLAIM, and the oldest that is tested (DESIGN.md section 6)
+OLDEST_VERSION = (6, 2)  # the first with XAUTOCLAIM, and the oldest that is tested
 
 # The types of the keys below our prefix. The names of the streams are settings.
 KINDS = {
@@ -166,7 +166,7 @@ def version(info: dict[str, str], address: str) -> Finding:
 
 
 def trust(info: dict[str, str]) -> Iterator[Finding]:
-    """Whether Redis keeps what it acknowledges, which every promise depends on (DESIGN.md section 2)."""
+    """Whether Redis keeps what it acknowledges, which every promise depends on (docs/reliability.md)."""
     policy, limit = info.get("maxmemory_policy", "?"), info.get("maxmemory", "?")
     if policy == "noeviction":
         yield Finding("ok", "eviction", "maxmemory-policy is noeviction")

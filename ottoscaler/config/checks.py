@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Check = Callable[["Settings"], str]  # returns the problem's sentence, or an empty text
 
-# A worker's environment (DESIGN.md 3.4): Ottoscaler may be tried out inside one of its own workers.
+# A worker's environment (docs/templates.md): Ottoscaler may be tried out inside one of its own workers.
 WORKER_VARIABLES = frozenset(
     f"OTTO_{name}" for name in ("EVENT_ID", "TASK_ID", "WORKER_INDEX", "WORKER_COUNT", "ATTEMPT", "METADATA")
 )

@@ -1,4 +1,4 @@
-"""The settings, one line each (DESIGN.md 3.1): to add one, add a line.
+"""The settings, one line each (docs/settings.md): to add one, add a line.
 
 :mod:`ottoscaler.config.kinds` says what each kind of value accepts, :mod:`ottoscaler.config.load` reads them
 from the environment.

@@ -1,4 +1,4 @@
-"""Turns a stream entry's raw fields into a ``ScaleUp`` or a ``ScaleDown`` (DESIGN.md 3.2).
+"""Turns a stream entry's raw fields into a ``ScaleUp`` or a ``ScaleDown`` (docs/events.md).
 
 Every rule of the event reference (docs/events.md) is applied here, except those that depend on a template
 (:mod:`ottoscaler.pods.plan`). Nothing is clamped or guessed: an event that breaks a rule raises a

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-MAX_TASK_ID = 256  # characters (DESIGN.md 3.2)
+MAX_TASK_ID = 256  # characters (docs/events.md)
 MAX_DEDUP_KEY = 256  # characters
 LAST_SECOND = 10**11  # the year 5138; a higher number is in milliseconds
 MAX_SHOWN = 40  # characters of a wrong value that an error repeats

@@ -18,7 +18,7 @@ from ottoscaler.kube.rate import Rate
 from ottoscaler.telemetry.health import STALL_SECONDS, progress
 
 # The most calls of each kind in flight. An event alone gets a third of them (places.py): more than some 30
-# creates in flight gain nothing on a real server (DESIGN.md section 6).
+# creates in flight gain nothing on a real server.
 CREATES = 96
 DELETES = 96
 LOOKS = 32

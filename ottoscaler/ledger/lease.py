@@ -28,7 +28,7 @@ log = get_logger(__name__)
 
 SHARE_TO_CREATE_IN = 0.8  # of the lease. The rest is for a create that is on its way, and for clock drift
 LONGEST_BEAT_SECONDS = (
-    1.0  # a heartbeat notices a handover, which must take 2 s at most (DESIGN.md section 2)
+    1.0  # a heartbeat notices a handover, which must take 2 s at most (docs/reliability.md)
 )
 BEATS_A_LEASE = 6  # also full surveys a lease; each makes Redis look at every open event
 

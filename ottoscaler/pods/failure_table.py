@@ -13,7 +13,7 @@ from enum import Enum
 
 from ottoscaler.model import Reason, Status, Verdict
 
-# DESIGN.md section 6: registries, secrets and runtimes may fail for a moment, and kubelets try again.
+# Registries, secrets and runtimes may fail for a moment, and kubelets try again.
 GRACE_SECONDS = 30.0  # an image's pull has another one, the setting OTTO_IMAGE_PULL_GRACE_SECONDS
 
 

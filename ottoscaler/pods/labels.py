@@ -1,4 +1,4 @@
-"""The names that Ottoscaler gives: a Pod's name, its labels, and a task's label value (DESIGN.md 3.4)."""
+"""The names that Ottoscaler gives: a Pod's name, its labels, and a task's label value (docs/templates.md)."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ PREFIX = "ottoscaler.io/"  # of Ottoscaler's own labels and annotations
 START_GATE = PREFIX + "noted"  # the scheduling gate, removed once the ledger names the Pod as its attempt's
 OWNER = PREFIX + "owner"  # the incarnation that created the Pod: 16 hex digits
 GATED = PREFIX + "start-gate"  # the annotation of Pods that were created with the gate
-OWN_LABELS = {"app": "otto-agent", "managed-by": "ottoscaler"}  # the same on every worker (DESIGN.md 3.4)
-MAX_KEPT = 54  # 63 characters of a label value, less "-" and 8 hex digits (DESIGN.md 3.2)
+OWN_LABELS = {"app": "otto-agent", "managed-by": "ottoscaler"}  # the same on every worker (docs/templates.md)
+MAX_KEPT = 54  # 63 characters of a label value, less "-" and 8 hex digits (docs/events.md)
 MAX_NAME = 63  # characters of a DNS label: the Pod's name is its host name, too
 APP = OWN_LABELS["app"]
 
@@ -68,7 +68,7 @@ def event_in(name: str) -> str:
 
 
 def labels(instance: str, installation: str, worker: WorkerId, task_label: str, owner: str) -> dict[str, str]:
-    """All labels that Ottoscaler sets and trusts (DESIGN.md 3.4)."""
+    """All labels that Ottoscaler sets and trusts (docs/templates.md)."""
     return {
         **OWN_LABELS,
         PREFIX + "instance": instance,

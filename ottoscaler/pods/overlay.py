@@ -9,7 +9,7 @@ from ottoscaler.pods.templates import Template
 
 MAX_NAMES_TOLD = 200  # characters of env names in an error
 BUSYBOX = "docker.io/library/busybox"  # the image that the built-in template's command needs
-# Used if the template sets no resources; DESIGN.md 3.4 promises requests and limits.
+# Used if the template sets no resources; docs/templates.md promises requests and limits.
 RESOURCES = {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"cpu": "1", "memory": "512Mi"}}
 
 

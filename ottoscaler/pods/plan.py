@@ -1,6 +1,6 @@
 """The Pods of an event: a template, the event's fields merged into it, and Ottoscaler's own labels.
 
-An event's fields reach only those parts of a Pod that the rules here name (DESIGN.md 3.2, 3.4). No field is
+An event's fields reach only those parts of a Pod that the rules here name (docs/events.md). No field is
 pasted into text: values are put into places of a structure. Everything that the workers of an event share is
 built and serialised once, in :func:`plan`. Each Pod then costs some 3 microseconds.
 """

@@ -15,7 +15,7 @@ from ottoscaler.pods.view import WORKER
 
 ACCEPTS = PREFIX + "accepts"
 ENV = PREFIX + "env"  # the env names that a profile accepts
-FIELDS = ("image", "command", "args", "env", "cpu", "memory")  # what a template may accept (DESIGN.md 3.2)
+FIELDS = ("image", "command", "args", "env", "cpu", "memory")  # what a template may accept (docs/events.md)
 PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 
 # A name that Kubernetes accepts, or a prefix with "_" and "*" at its end. For all names, use `accepts: "*"`.

@@ -22,7 +22,7 @@ from ottoscaler.pods.failure_table import (
 )
 from ottoscaler.tables import markdown
 
-MAX_MESSAGE = 4096  # bytes of UTF-8 (DESIGN.md 3.3)
+MAX_MESSAGE = 4096  # bytes of UTF-8 (docs/results.md)
 ROOT_HINT = " (workers do not run as root; an image that needs root needs an operator's template)"
 
 _BACK_OFF = re.compile(r'Back-off pulling image "[^"]*"')

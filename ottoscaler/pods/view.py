@@ -15,7 +15,7 @@ from typing import Any
 from ottoscaler.model import JsonObject, Phase, PodView, WorkerId
 from ottoscaler.pods.labels import GATED, OWN_LABELS, OWNER, PREFIX, worker_in
 
-WORKER = "worker"  # the container that an event is about (DESIGN.md 3.4)
+WORKER = "worker"  # the container that an event is about (docs/templates.md)
 
 MOST_METADATA = 2048  # characters of a Pod's metadata that are kept: it may have a hundred thousand
 MOST_WORKERS = 4096  # workers whose parsed names and labels are kept

@@ -10,7 +10,7 @@ from typing import Any
 # What /healthz promises (issue 6): a stuck or dead thread shows within so many seconds.
 STALL_SECONDS = 15.0
 
-# What /readyz depends on (DESIGN.md 3.6). A condition is not met until it is registered.
+# What /readyz depends on (docs/kubernetes.md). A condition is not met until it is registered.
 CONDITIONS = ("redis", "lease", "watch")
 
 _own = threading.local()  # ``beacon``: the beacon of the thread that reads it

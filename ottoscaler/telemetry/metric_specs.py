@@ -1,4 +1,4 @@
-"""Every metric as data (DESIGN.md 3.6). ``metrics`` creates the metrics, and ``metrics_page`` documents them.
+"""Every metric as data. ``metrics`` creates them, ``metrics_page`` writes docs/metrics.md.
 
 Labels take only words from closed lists. Any other word counts as ``other``, so that no event can create new
 time series.

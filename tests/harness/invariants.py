@@ -1,4 +1,4 @@
-"""The invariants of DESIGN.md section 2, checked after the fact: from the API server's own audit, the
+"""The invariants of docs/reliability.md, checked after the fact: from the API server's own audit, the
 streams, and what is left in Redis; the third at every delete (evidence.py). Whatever the service believes or
 logs plays no part."""
 

@@ -1,4 +1,4 @@
-"""Exit codes (DESIGN.md 3.5): 2 for what the operator has to change, 1 for a part that died, else 0."""
+"""Exit codes (docs/cli.md): 2 for what the operator has to change, 1 for a part that died, else 0."""
 
 from __future__ import annotations
 

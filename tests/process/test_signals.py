@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT, as an orchestrator and a person send them (DESIGN.md, invariant 7)."""
+"""SIGTERM and SIGINT, as an orchestrator and a person send them (docs/reliability.md)."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@
 
 Moves and events follow from the seed alone; only how they meet is the machine's. At the end the moves stop,
 the work is given time to end, and the API server's audit, the streams and what is left in Redis are held to
-the invariants of DESIGN.md section 2.
+the invariants of docs/reliability.md.
 """
 
 from __future__ import annotations

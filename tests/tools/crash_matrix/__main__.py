@@ -4,7 +4,7 @@ The event has three workers: one succeeds, one fails, and one's Pod is deleted b
 is tried again. A reference run lists every Redis command and Kubernetes request of the service. Then, for
 every call of that list and each fault that means something there, a sandbox of its own: the fault strikes
 that very call, a killed process is started again (under its old name or, every other time, another one), and
-the API server's audit and the streams are held to the invariants of DESIGN.md section 2.
+the API server's audit and the streams are held to the invariants of docs/reliability.md.
 
     python -m tests.tools.crash_matrix [--every N] [--lanes N] [--row CALL] [--fault WORDS] [--gate]
 """

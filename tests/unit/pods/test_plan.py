@@ -1,4 +1,4 @@
-"""The Pods of an event, as DESIGN.md 3.4 promises them."""
+"""The Pods of an event, as docs/templates.md promises them."""
 
 from __future__ import annotations
 

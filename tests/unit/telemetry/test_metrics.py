@@ -24,7 +24,7 @@ ACCEPT_3 = (
 )
 LONGEST_ID = "18446744073709551615-18446744073709551615"
 
-# DESIGN.md 3.6, word for word.
+# docs/metrics.md, word for word.
 HISTOGRAMS = {
     f"ottoscaler_{name}_seconds"
     for name in (
