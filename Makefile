@@ -11,7 +11,7 @@ PIP := --quiet --disable-pip-version-check
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test browser-test check format bench chaos proofs matrix local chart-test chart-files lock image-test package package-check package-test sbom workflows clean
+.PHONY: help setup demo test browser-test check format bench chaos proofs matrix pythons local chart-test chart-files lock image-test package package-check package-test sbom workflows clean
 
 help: ## Show what there is to do
 	@echo "Ottoscaler. Without a cluster:"
@@ -76,6 +76,18 @@ chaos: $(STAMP) ## Kill, freeze and cut for MINUTES, then check that nothing was
 
 proofs: $(STAMP) ## The short form of chaos and of the crash matrix, as CI runs it
 	@$(BIN)/python -m pytest --numprocesses=2 --dist=load tests/acceptance $(ARGS)
+
+# Those on the PATH, or name them: PYTHONS="/opt/python3.13/bin/python3 python3.14".
+PYTHONS ?= $(wildcard $(foreach minor,12 13 14,$(shell command -v python3.$(minor))))
+IMPORT_ALL := import importlib, pkgutil, ottoscaler; print(len([importlib.import_module(each.name) for each in \
+	pkgutil.walk_packages(ottoscaler.__path__, "ottoscaler.")]), "modules were imported")
+pythons: ## Import every module and run the unit tests with each other Python at hand (PYTHONS="python3.13 ...")
+	@test -n "$(PYTHONS)" || { echo "make: no python3.12, 3.13 or 3.14 is on the PATH; name some by PYTHONS=" >&2; exit 1; }
+	@set -e; for python in $(PYTHONS); do \
+		env=build/pythons/$$($$python -c 'import platform; print(platform.python_version())'); echo "$$env"; \
+		$$python -m venv $$env; $$env/bin/python -m pip install $(PIP) --editable '.[test]'; \
+		$$env/bin/python -W error::DeprecationWarning -c '$(IMPORT_ALL)'; \
+		$$env/bin/python -m pytest -q $(or $(ARGS),tests/unit); done
 
 matrix: $(STAMP) ## Crash at every outside call of one event's life; print the table
 	@$(BIN)/python -m tests.tools.crash_matrix $(ARGS)
