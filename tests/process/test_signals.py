@@ -302,7 +302,7 @@ def test_a_stop_that_comes_just_before_the_read_blocks_ends_it_too(place: Sandbo
         # A read that nobody ends lasts far longer than any stop may, also on a busy machine.
         replica = place.start(program=("-c", LONG_READS), **through)
         proxy.decide = hold_the_read
-        wait_for(lambda: proxy.calls.count("XREADGROUP") >= 2, "it has looked through its own and blocks")
+        wait_for(lambda: place.redis.info("clients")["blocked_clients"] == 1, "its read blocks")
         armed.set()
         place.redis.xadd("otto:scale:events", {"type": "nonsense"})  # ends the read that is blocked now
         assert held.wait(30)
