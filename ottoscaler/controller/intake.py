@@ -7,6 +7,8 @@ here as a dead letter that says what is wrong, and affects no other event.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from ottoscaler.controller.head_starts import HeadStarts
@@ -74,8 +76,8 @@ class Intake:
                 entry.id, f"Ottoscaler could not read it: {type(error).__name__}", entry.fields
             )
         head_start = self._head_starts.offer()
-        ready = (lambda: pod_plan.pieces) if head_start is not None and pod_plan is not None else None
-        taken = self._ledger.take(event, entry, begin=head_start is not None, meanwhile=ready)
+        prepare = partial(_prepare, pod_plan) if head_start is not None else None
+        taken = self._ledger.take(event, entry, begin=head_start is not None, meanwhile=prepare)
         if taken.how is Taking.EXPIRED:
             self._dead_letter(entry.id, f"expired: expires_at={event.expires_at:.0f} is over", entry.fields)
         elif taken.how is Taking.CANCELLED:
@@ -182,6 +184,13 @@ class Intake:
     def _dead_letter(self, event_id: str, error: str, fields: tuple[tuple[bytes, bytes], ...]) -> None:
         if self._ledger.dead_letter(event_id, error, fields):
             log.warning("event_dead_lettered", error, event_id=event_id, task_id=raw_task_id(fields))
+
+
+def _prepare(pod_plan: PodPlan | None) -> None:
+    """Do what the first create needs, while Redis takes the event."""
+    if pod_plan is not None:
+        with suppress(Exception):  # the worker's thread does it again, and reports what is wrong
+            _ = pod_plan.pieces
 
 
 def _about(event: Event) -> dict[str, Any]:

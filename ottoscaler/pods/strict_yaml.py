@@ -56,14 +56,25 @@ def _walk(value: object, path: str, seen: list[int], depth: int, wrong: list[str
         return
     if isinstance(value, dict):
         for key, item in value.items():
-            if not isinstance(key, str):
+            if not isinstance(key, str) or not _is_text(key):
                 wrong.append(f"{path or 'the file'} has the key {key!r}, which is not a string; quote it")
                 continue
             _walk(item, f"{path}.{key}" if path else key, seen, depth + 1, wrong)
     elif isinstance(value, list):
         for at, item in enumerate(value):
             _walk(item, f"{path}[{at}]", seen, depth + 1, wrong)
+    elif isinstance(value, str) and not _is_text(value):
+        wrong.append(f"{path} contains an unpaired surrogate, which is not a character")
     elif isinstance(value, float) and not math.isfinite(value):
         wrong.append(f"{path} is not a finite number")
     elif not (value is None or isinstance(value, (str, int, float))):
         wrong.append(f"{path} is a {type(value).__name__}, which JSON does not support; quote it")
+
+
+def _is_text(value: str) -> bool:
+    """Whether ``value`` can be sent: YAML's escapes can write halves of characters."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

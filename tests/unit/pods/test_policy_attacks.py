@@ -296,6 +296,8 @@ def test_profile_that_accepts_everything_and_the_default_take_every_env_name(tmp
         ("a: !!binary aGk=\n", "a is a bytes"),
         ("a: !!set {x}\n", "a is a set"),
         ("a: .nan\n", "a is not a finite number"),
+        ('a: "\\ud800"\n', "a contains an unpaired surrogate"),
+        ('"\\ud800": x\n', "which is not a string"),
         ("a: 1\n---\nb: 2\n", "invalid YAML"),
         ("", "expected one Pod"),
         ("a: \x07", "invalid YAML"),
