@@ -24,8 +24,8 @@ from ottoscaler.workers.in_hand import InHand
 log = get_logger(__name__)
 
 MOST_AT_ONCE = 4  # entries in one read: with 16, the first replicas to wake took everything
-# How long a replica alone waits for room for a whole read. In a burst of small events, a read for each place
-# that became free cost a twentieth of their CPU.
+# How long a replica alone waits for room for a whole read. Otherwise a burst of small events takes a read for
+# each place that becomes free.
 GATHER_SECONDS = 0.02
 # Beside other replicas, so that all share a burst evenly. SHARED_AT_ONCE is the most entries in one read.
 # With SHARED_IN_HAND events in hand, the next read waits until there are fewer, SHARE_SECONDS at most.
