@@ -41,7 +41,7 @@ class App:
         self._parts.deleter.start()
         ready = (self._parts.lease.registered, self._parts.watcher.synced)
         self._threads.start("lease", self._hold_lease)
-        self._threads.start("watch", self._parts.watcher.run)
+        self._threads.start("watch", self._parts.reflector.run)
         self._threads.start("dispatcher", self._parts.dispatcher.run)
         self._threads.start("listener", partial(self._parts.listener.run_after, *ready))
         self._threads.start("takeover", partial(self._parts.takeover.run_after, *ready))

@@ -44,6 +44,7 @@ from ottoscaler.controller.template_watch import TemplateWatch
 from ottoscaler.controller.unwatched import Unwatched
 from ottoscaler.kube.client import connect
 from ottoscaler.kube.deleter import PodDeleter
+from ottoscaler.kube.reflector import Reflector
 from ottoscaler.kube.selection import WantedOwners
 from ottoscaler.kube.throttle import Throttle
 from ottoscaler.kube.watcher import PodWatcher
@@ -134,9 +135,13 @@ class Parts:
         self.watcher = PodWatcher(
             self._pods,
             WantedOwners(s.instance, lambda: identity.incarnations),
-            poll_seconds=s.poll_seconds,
             unclaimed=self._unclaimed.put,
             arrived=self._arrivals.note,
+        )
+        self.reflector = Reflector(
+            self._pods,
+            self.watcher,
+            poll_seconds=s.poll_seconds,
             restarted=self.metrics.watch_restarts.inc,
             control=self._control("watch", self._phases.ended),
         )

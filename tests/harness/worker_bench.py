@@ -6,6 +6,7 @@ import threading
 from dataclasses import replace
 from typing import cast
 
+from ottoscaler.kube.reflector import Reflector
 from ottoscaler.kube.selection import WantedOwners
 from ottoscaler.kube.watcher import PodWatcher
 from ottoscaler.ledger.lease import Lease
@@ -45,7 +46,7 @@ class HeldLease:
 
 
 class WorkerBench:
-    """One replica's workers. ``pods`` is the API server, ``watcher`` is stepped by ``watch``."""
+    """One replica's workers. ``pods`` is the API server, ``watcher`` sees it at each ``watch``."""
 
     def __init__(self, book: Book, *, pending_timeout: float = 900, retries: int = 0) -> None:
         self.book = book
@@ -59,9 +60,13 @@ class WorkerBench:
         self.watcher = PodWatcher(
             self.pods,
             WantedOwners(INSTANCE, lambda: self.ledger.identity.incarnations),
-            poll_seconds=1,
             unclaimed=self.unclaimed.append,
             arrived=self.arrived.append,
+        )
+        self._reflector = Reflector(
+            self.pods,
+            self.watcher,
+            poll_seconds=1,
             restarted=lambda: None,
             control=Control(self.abandon, lambda: None),
         )
@@ -105,7 +110,7 @@ class WorkerBench:
 
     def watch(self) -> None:
         """Let the watch see all that has happened."""
-        self.watcher.step(0.0)
+        self._reflector.step(0.0)
 
     def results(self) -> list[tuple[str, str]]:
         """Status and reason of each worker's entry."""

@@ -149,7 +149,7 @@ run(["run"])
         ("takeover", "controller.takeover", "Takeover", "step"),
         ("reconciler", "controller.reconciler", "Reconciler", "step"),
         ("lease", "ledger.lease", "Lease", "step"),
-        ("watch", "kube.watcher", "PodWatcher", "_take"),
+        ("watch", "kube.watcher", "PodWatcher", "apply"),
     ],
 )
 def test_a_thread_that_dies_ends_the_process_with_1_and_leaves_its_workers(
