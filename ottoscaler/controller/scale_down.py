@@ -9,49 +9,27 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 
-from ottoscaler.errors import Fenced, KubernetesError, Stopping
+from ottoscaler.controller.victims import VictimChoice
+from ottoscaler.errors import Fenced, Stopping
 from ottoscaler.events.values import told_metadata
 from ottoscaler.kube.deleter import PodDeleter
 from ottoscaler.kube.watcher import PodWatcher
 from ottoscaler.ledger.ledger import Ledger
-from ottoscaler.ledger.records import IndexStage, Record, Word
-from ottoscaler.model import PodView, ScaleDown, WorkerId
-from ottoscaler.pods.labels import pod_name
+from ottoscaler.ledger.records import Word
+from ottoscaler.model import ScaleDown, WorkerId
 from ottoscaler.retry import Retrier
-from ottoscaler.telemetry.logs import flood, get_logger
+from ottoscaler.telemetry.logs import get_logger
 from ottoscaler.telemetry.metrics import Metrics
 from ottoscaler.workers.in_hand import InHand
 
 log = get_logger(__name__)
 
-VICTIMS_A_SCRIPT = 100  # pairs of event and index in one script: this keeps Redis busy for some 3 ms
-# The most events in one script. Each may end in it, and its result carries all its metadata: a hundred events
-# with 60 KB each took Redis 0.2 to 1.1 s.
-EVENTS_A_SCRIPT = 10
 COUNT_SECONDS = 10.0  # for the ends of its victims to be recorded; victims still going then are counted
 LOOK_SECONDS = 0.1  # between two checks whether they are recorded
-ROUNDS = 3  # of choosing: workers may end or begin between the look and the choice
-
-
-_NOWHERE: Mapping[str, PodView] = {}
-Victims = list[tuple[str, int]]  # pairs of event and index
-
-
-def batches(order: Victims) -> Iterator[Victims]:
-    """Cut victims into batches that one script may cancel, in order. Without victims, one empty batch."""
-    batch: Victims = []
-    events: set[str] = set()
-    for victim in order:
-        events.add(victim[0])
-        if len(batch) == VICTIMS_A_SCRIPT or len(events) > EVENTS_A_SCRIPT:
-            yield batch
-            batch, events = [], {victim[0]}
-        batch.append(victim)
-    yield batch
 
 
 class ScaleDowns:
@@ -73,15 +51,14 @@ class ScaleDowns:
         stop: threading.Event,
         wake: Callable[[], None],
     ) -> None:
-        self._ledger = ledger
         self._steps = ledger.scale_downs
         self._in_hand = in_hand
         self._watcher = watcher
         self._deleter = deleter
-        self._instance = instance
         self._metrics = metrics
         self._stop = stop
         self._retrier = Retrier(stop)
+        self._victims = VictimChoice(ledger, watcher, self._retrier, instance)
         self._wake = wake
         self._chooser: ThreadPoolExecutor | None = None
         self._ender: ThreadPoolExecutor | None = None
@@ -129,7 +106,7 @@ class ScaleDowns:
         It does not wait for the Pods to go, so no scale_down waits for the Pods of another.
         """
         with self._told(event, epoch):
-            chosen = self._choose(event, epoch)
+            chosen = self._victims.choose(event, epoch)
             victims = self._retrier.call(
                 "reading the victims", lambda: self._steps.victims(event.event_id, epoch)
             )
@@ -160,8 +137,8 @@ class ScaleDowns:
                 self._deleter.run(then)
 
         for worker, uid in known:
-            name = pod_name(self._instance, worker.event_id, worker.index, worker.attempt)
-            view = self._view(worker, uid)
+            name = self._victims.pod_name(worker)
+            view = self._victims.view(worker, uid)
             task_id = event.task_id or (view.task_id if view is not None else None)
             about = {"event_id": worker.event_id, "task_id": task_id, "index": worker.index, "pod": name}
             log.info("pod_cancelled", "the cancelled Pod is being deleted", **about)
@@ -174,7 +151,7 @@ class ScaleDowns:
 
         Empty if it is not known yet. Then the replica that creates the Pod deletes it.
         """
-        view = self._view(worker, "")
+        view = self._victims.view(worker, "")
         return view.uid if view is not None else ""
 
     def _finish(self, event: ScaleDown, epoch: int, deadline: float) -> None:
@@ -241,82 +218,3 @@ class ScaleDowns:
                 task_id=event.task_id,
             )
             self._let_go(event, epoch)  # the takeover takes the event up again
-
-    def _choose(self, event: ScaleDown, epoch: int) -> int:
-        chosen = 0
-        for _ in range(ROUNDS):
-            records = self._retrier.call(
-                "looking for victims",
-                lambda: self._steps.candidates(event.event_id, event.task_id),
-            )
-            order = self._order(records, self._elsewhere(event, records), keep_running=event.keep_running)
-            for part in batches(order):
-                chosen = self._retrier.call(
-                    "choosing victims",
-                    lambda part=part: self._steps.cancel(event.event_id, epoch, event.pod_count, part),  # type: ignore[misc]
-                )
-                if event.pod_count is not None and chosen >= event.pod_count:
-                    return chosen
-            if not order:
-                break
-        return chosen
-
-    def _elsewhere(self, event: ScaleDown, records: list[Record]) -> dict[str, PodView] | None:
-        """Other replicas' Pods, which the watch does not show, by name.
-
-        Empty if the order does not depend on them. ``None`` if the API server does not answer.
-        """
-        if event.pod_count is None and not event.keep_running:
-            return {}
-        hidden = {
-            record.event_id
-            for record in records
-            for index, state in record.indexes.items()
-            if state.stage is IndexStage.BEGUN
-            and state.uid
-            and self._view(WorkerId(record.event_id, index, state.attempt), state.uid) is None
-        }
-        try:
-            return self._watcher.look_at_events(sorted(hidden)) if hidden else {}
-        except KubernetesError as error:
-            flood.warning("victims_unseen", f"other replicas' Pods cannot be looked at: {error}")
-            return None
-
-    def _order(
-        self, records: list[Record], elsewhere: dict[str, PodView] | None, *, keep_running: bool
-    ) -> list[tuple[str, int]]:
-        """The victims in order: without a Pod, then Pending, then Running. In each, the newest come first."""
-        ranked: list[tuple[int, tuple[int, int], int, str]] = []
-        for record in records:
-            for index in range(record.count):
-                rank = self._rank(record, index, elsewhere)
-                if rank is None or (rank == 2 and keep_running):
-                    continue
-                ms, _, seq = record.event_id.partition("-")
-                ranked.append((rank, (-int(ms), -int(seq)), -index, record.event_id))
-        return [(event_id, -index) for _, _, index, event_id in sorted(ranked)]
-
-    def _rank(self, record: Record, index: int, elsewhere: dict[str, PodView] | None) -> int | None:
-        state = record.indexes.get(index)
-        if index in record.intents or (state is not None and state.stage is IndexStage.DONE):
-            return None
-        if state is None or state.stage is IndexStage.WAITING:
-            return 0
-        view = self._view(WorkerId(record.event_id, index, state.attempt), state.uid, elsewhere or {})
-        if view is None and state.uid:
-            return 2 if elsewhere is None else 1  # it may be running
-        if view is None:
-            return 0
-        if view.ended:
-            return None  # it ended before any intent
-        return 2 if view.running else 1
-
-    def _view(
-        self, worker: WorkerId, uid: str, elsewhere: Mapping[str, PodView] = _NOWHERE
-    ) -> PodView | None:
-        name = pod_name(self._instance, worker.event_id, worker.index, worker.attempt)
-        view = self._watcher.view(name) or elsewhere.get(name)
-        if view is None or (uid and view.uid != uid):
-            return None
-        # Without a UID in the ledger, only the labels show whether a Pod of that name is ours.
-        return view if uid or view.installation == self._ledger.installation else None

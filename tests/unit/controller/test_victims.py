@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ottoscaler.controller.scale_down import EVENTS_A_SCRIPT, VICTIMS_A_SCRIPT, batches
+from ottoscaler.controller.victims import EVENTS_A_SCRIPT, VICTIMS_A_SCRIPT, batches
 
 
 def test_workers_of_one_event_are_cancelled_a_hundred_at_a_time() -> None:
