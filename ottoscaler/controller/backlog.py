@@ -47,7 +47,7 @@ class Backlog:
     def settle_unclaimed(self) -> None:
         """Settle the adopted workers whose Pods the watch has reported in ``unclaimed``."""
         while (view := self._unclaimed.take()) is not None:
-            if view.worker is not None and self._registry.knows(view.worker.event_id):
+            if view.worker is not None:
                 self._settle(view.worker)
 
     def step(self) -> None:

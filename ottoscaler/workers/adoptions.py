@@ -16,6 +16,9 @@ class Adoptions:
     def __bool__(self) -> bool:
         return bool(self._runs)
 
+    def __contains__(self, event_id: str) -> bool:
+        return event_id in self._runs
+
     def file(self, run: EventRun) -> None:
         """Update the event's place. To be called after its adoptees have changed."""
         if run.adoptees:

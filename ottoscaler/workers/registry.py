@@ -207,6 +207,11 @@ class RunRegistry:
         with self._lock:
             return self._adoptions.tasks()
 
+    def has_adoptees(self, event_id: str) -> bool:
+        """Whether an adopted worker of the event waits for a slot."""
+        with self._lock:
+            return event_id in self._adoptions
+
     def claim_adoptee(self, worker: WorkerId) -> Task | None:
         """Take an adopted worker that waits for a slot, without a slot. ``None`` if it does not wait.
 

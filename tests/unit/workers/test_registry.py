@@ -107,7 +107,9 @@ def test_adoptee_without_a_slot_may_be_claimed_and_given_back() -> None:
     assert desk.registry.claim_adoptee(waiting.worker) is None
     desk.registry.return_adoptee(task)
     assert desk.registry.adoptees() == [task]
+    assert desk.registry.has_adoptees("1-0")
     assert desk.registry.claim_adoptee(waiting.worker) is task
+    assert not desk.registry.has_adoptees("1-0")
     desk.registry.adoptee_ended(task)
     assert not desk.registry.knows("1-0")
 
