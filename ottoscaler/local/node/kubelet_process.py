@@ -26,7 +26,6 @@ from ottoscaler.model import JsonObject
 MOUNT_RETRY_SECONDS = 1.0  # a real kubelet begins with half a second, and doubles it
 PULL_RETRY_SECONDS = 1.0  # from ErrImagePull to ImagePullBackOff; some 10 with a real kubelet
 RESTART_SECONDS, MAX_RESTART_SECONDS = 1.0, 300.0  # a real kubelet begins with 10
-DEADLINE_MESSAGE = "Pod was active on the node longer than the specified deadline"
 
 
 class ProcessKubelet:
@@ -63,8 +62,7 @@ class ProcessKubelet:
         if sandbox is None:
             if terminal(pod):
                 return
-            number = next(self._addresses) % 62500
-            address = f"10.244.{number // 250}.{number % 250 + 1}"
+            address = pod_status.pod_address(next(self._addresses))
             sandbox = Sandbox(uid, event.key, node, address, self._directory / uid, pod["spec"])
             self._pods[uid] = sandbox
             self._soon(sandbox, self._begin)
@@ -269,7 +267,7 @@ class ProcessKubelet:
         entry = self._entry(sandbox)
         if entry is None or sandbox.finished or sandbox.grace is not None:
             return
-        sandbox.reason, sandbox.message = "DeadlineExceeded", DEADLINE_MESSAGE
+        sandbox.reason, sandbox.message = "DeadlineExceeded", pod_status.DEADLINE_MESSAGE
         self._kill(sandbox, signal.SIGTERM)
         grace = entry.obj["spec"].get("terminationGracePeriodSeconds", 30)
         self._later(sandbox, grace, lambda one: self._kill(one, signal.SIGKILL))

@@ -1,43 +1,24 @@
-"""A kubelet that runs nothing: timers of the event loop simulate thousands of Pods.
-
-It obeys the same annotations (``sim/...``) and variables (``SIM_...``) as the fake kubelet of the real
-control plane in ``cluster/``, so that a test runs the same against both:
-
-=================== ============================================================== =================
-start-delay         seconds from binding to Running                                0.2
-run-seconds         seconds in Running; ``inf``: until it is deleted                1
-exit-code, reason   the exit code (not 0: Failed), and the reason                   0, by the code
-waiting             never starts, for this reason, such as ImagePullBackOff; several, with a
-                    comma between them, follow each other after half a second
-waiting-message     the message of the first of these reasons                       simulated
-waiting-seconds     it starts after so long in the last of these reasons            never
-event               the kubelet's warning about it: a reason, a space, a message    none
-term-seconds        how long it takes to end when deleted (at most the grace)       0.05
-term-exit-code      exit code when it is ended by a deletion                        143
-log                 what ``kubectl logs`` shows                                     a note
-=================== ============================================================== =================
-"""
+"""A kubelet that runs nothing: timers of the event loop simulate thousands of Pods, as they ask for it."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from ottoscaler.local.apiserver import pods
 from ottoscaler.local.apiserver.core_events import CoreEvents
 from ottoscaler.local.apiserver.quota import terminal
 from ottoscaler.local.apiserver.store import Event, Store, Stored
-from ottoscaler.local.node import pod_status, trouble
+from ottoscaler.local.node import pod_status, simulation, trouble
 from ottoscaler.local.node.nodes import Nodes
 from ottoscaler.model import JsonObject
 
 START_DELAY, RUN_SECONDS, TERM_SECONDS = 0.2, 1.0, 0.05
 WAITING_STEP_SECONDS = 0.5  # from one waiting reason to the next
 BACKOFF_SECONDS, MAX_BACKOFF_SECONDS = 1.0, 300.0
-_DEADLINE_MESSAGE = "Pod was active on the node longer than the specified deadline"
 
 
 class _Simulated:
@@ -71,30 +52,6 @@ class _Simulated:
         self.deadline: asyncio.TimerHandle | None = None
 
 
-def simulated_text(pod: JsonObject, key: str, containers: Sequence[JsonObject] | None = None) -> str | None:
-    """A Pod's value for ``key``: from its annotation, or else from the first container's variable."""
-    annotations = pod["metadata"].get("annotations") or {}
-    if f"sim/{key}" in annotations:
-        text: str = annotations[f"sim/{key}"]
-        return text
-    variable = "SIM_" + key.upper().replace("-", "_")
-    for container in containers if containers is not None else pod["spec"]["containers"]:
-        for item in container.get("env") or []:
-            if item["name"] == variable and "value" in item:
-                value: str = item["value"]
-                return value
-    return None
-
-
-def _number(
-    pod: JsonObject, key: str, default: float, containers: Sequence[JsonObject] | None = None
-) -> float:
-    try:
-        return float(simulated_text(pod, key, containers) or default)
-    except ValueError:
-        return default
-
-
 class SimulatedKubelet:
     """Simulates the Pods bound to the fake nodes. Event loop thread only."""
 
@@ -123,14 +80,12 @@ class SimulatedKubelet:
             return
         known = self._pods.get(uid)
         if known is None:
-            number = next(self._addresses) % 62500
-            known = self._pods[uid] = _Simulated(
-                event.key, node, f"10.244.{number // 250}.{number % 250 + 1}"
-            )
+            address = pod_status.pod_address(next(self._addresses))
+            known = self._pods[uid] = _Simulated(event.key, node, address)
             if terminal(pod):
                 known.stage = "ended"
             elif not pod["metadata"].get("deletionTimestamp"):
-                self._after(_number(pod, "start-delay", START_DELAY), self._begin, uid)
+                self._after(simulation.number(pod, "start-delay", START_DELAY), self._begin, uid)
         if pod["metadata"].get("deletionTimestamp") and known.stage != "ending":
             self._end(uid, known, pod)
         elif terminal(pod) and known.stage not in ("ended", "ending"):
@@ -142,7 +97,7 @@ class SimulatedKubelet:
         idle = known.stage in ("new", "ended")
         known.stage, known.ran = "ending", not idle
         grace = pod["metadata"].get("deletionGracePeriodSeconds") or 0
-        seconds = 0.0 if idle else min(grace, _number(pod, "term-seconds", TERM_SECONDS))
+        seconds = 0.0 if idle else min(grace, simulation.number(pod, "term-seconds", TERM_SECONDS))
         self._after(seconds, self._remove, uid)
 
     def _forget(self, uid: str) -> None:
@@ -183,14 +138,14 @@ class SimulatedKubelet:
         if limit and known.deadline is None:
             known.deadline = asyncio.get_running_loop().call_later(limit, self._step, self._expire, uid)
         if known.waits is None:
-            known.waits = [one for one in (simulated_text(pod, "waiting") or "").split(",") if one]
+            known.waits = [one for one in (simulation.text(pod, "waiting") or "").split(",") if one]
             if known.waits:
                 known.stage = "waiting"
                 self._wait(uid, known, entry)
                 return
         known.started, known.stage = self._nodes.now(known.node), "running"
         containers = pod["spec"]["containers"]
-        seconds = max(_number(pod, "run-seconds", RUN_SECONDS, [one]) for one in containers)
+        seconds = max(simulation.number(pod, "run-seconds", RUN_SECONDS, [one]) for one in containers)
         if math.isfinite(seconds):
             self._after(seconds, self._finish, uid)
         self._report(known, entry, "Running", [pod_status.running(known.started) for _ in containers])
@@ -206,16 +161,16 @@ class SimulatedKubelet:
         pod, reason, first = entry.obj, known.waits.pop(0), known.shown == 0
         known.shown += 1
         containers = pod["spec"]["containers"]
-        given = simulated_text(pod, "waiting-message") if first else None
+        given = simulation.text(pod, "waiting-message") if first else None
         message = given or trouble.usual_words(reason, containers[0])
         entry = self._report(
             known, entry, "Pending", [pod_status.waiting(reason, message) for _ in containers]
         )
         for container in containers:
             trouble.tell_waiting(self._events, entry, container, reason, message, self._nodes.now(known.node))
-        if first and (said := simulated_text(pod, "event")):
+        if first and (said := simulation.text(pod, "event")):
             trouble.tell(self._events, entry, said, self._nodes.now(known.node))
-        seconds = WAITING_STEP_SECONDS if known.waits else _number(pod, "waiting-seconds", math.inf)
+        seconds = WAITING_STEP_SECONDS if known.waits else simulation.number(pod, "waiting-seconds", math.inf)
         if math.isfinite(seconds):
             self._after(seconds, self._wait, uid)
 
@@ -223,7 +178,7 @@ class SimulatedKubelet:
         pod = entry.obj
         if known.stage != "running":
             return
-        codes = [int(_number(pod, "exit-code", 0, [one])) for one in pod["spec"]["containers"]]
+        codes = [int(simulation.number(pod, "exit-code", 0, [one])) for one in pod["spec"]["containers"]]
         states = self._ended(known, pod, codes)
         policy, failed = pod["spec"].get("restartPolicy"), any(codes)
         if policy == "Always" or (policy == "OnFailure" and failed):  # all containers restart together
@@ -243,12 +198,14 @@ class SimulatedKubelet:
         known.stage = "ended"
         self._cancel(known)
         states = self._ended(known, entry.obj, [137 for _ in entry.obj["spec"]["containers"]], plain=True)
-        self._report(known, entry, "Failed", states, reason="DeadlineExceeded", message=_DEADLINE_MESSAGE)
+        self._report(
+            known, entry, "Failed", states, reason="DeadlineExceeded", message=pod_status.DEADLINE_MESSAGE
+        )
 
     def _remove(self, _: str, known: _Simulated, entry: Stored) -> None:
         pod = entry.obj
         if known.ran and not terminal(pod):
-            code = int(_number(pod, "term-exit-code", 143))
+            code = int(simulation.number(pod, "term-exit-code", 143))
             states = self._ended(known, pod, [code for _ in pod["spec"]["containers"]], plain=True)
             entry = self._report(known, entry, "Failed" if code else "Succeeded", states)
         pods.finish_deletion(self._store, entry)
@@ -264,7 +221,7 @@ class SimulatedKubelet:
         for container, code in zip(pod["spec"]["containers"], codes, strict=True):
             reason = "Error" if code else "Completed"
             if not plain:
-                reason = simulated_text(pod, "reason", [container]) or reason
+                reason = simulation.text(pod, "reason", [container]) or reason
             states.append(pod_status.terminated(code, reason, began, now))
         return states
 
@@ -312,4 +269,4 @@ class SimulatedKubelet:
 
     def log_text(self, pod: JsonObject, container: str) -> bytes:
         where = f"{pod['metadata']['namespace']}/{pod['metadata']['name']}/{container}"
-        return (simulated_text(pod, "log") or f"no container ran: {where}\n").encode()
+        return (simulation.text(pod, "log") or f"no container ran: {where}\n").encode()

@@ -8,7 +8,16 @@ from typing import Any
 from ottoscaler.local.apiserver.store import Store, Stored
 from ottoscaler.model import JsonObject
 
+DEADLINE_MESSAGE = "Pod was active on the node longer than the specified deadline"
+ADDRESSES = 62_500  # of Pods, before the first one comes again
+
 _DONE = {"Succeeded": "PodCompleted", "Failed": "PodFailed"}
+
+
+def pod_address(number: int) -> str:
+    """The address that a kubelet gives to its Pod of this number. It is shown only: nothing listens there."""
+    number %= ADDRESSES
+    return f"10.244.{number // 250}.{number % 250 + 1}"
 
 
 def waiting(reason: str, message: str = "") -> JsonObject:
