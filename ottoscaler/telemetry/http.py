@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import socket
-import socketserver
 import threading
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -15,6 +14,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from ottoscaler.telemetry import status_page
+from ottoscaler.telemetry.bounded_server import BoundedServer, cut, listen
 from ottoscaler.telemetry.health import Health
 from ottoscaler.telemetry.metrics import Metrics
 from ottoscaler.telemetry.status_page import Answer, NotThere, StatusPage, Unavailable, Wrong
@@ -22,7 +22,6 @@ from ottoscaler.telemetry.viewers import REQUESTS, VIEWERS, Full, Places
 
 METHODS = ("GET", "HEAD")
 CONNECTION_TIMEOUT_SECONDS = 5.0  # for one read or one write
-CONNECTIONS = 16  # at one time. Probes and one or two scrapers need three
 STOP_SECONDS = 2.0  # how long a stop waits for the accepting thread
 STOP_LOOK_SECONDS = 0.1  # how often the server's loop looks for a stop; the default, 0.5 s, would be noticed
 
@@ -50,9 +49,7 @@ class HttpServer:
         if not self._port:
             return
         try:
-            self._server = _Server(
-                _listen(self._address, self._port), self._health, self._metrics, self._page
-            )
+            self._server = _Server(listen(self._address, self._port), self._health, self._metrics, self._page)
         except OSError as error:
             where = f"{self._address or 'all addresses'}, port {self._port}"
             reason = error.strerror or str(error)
@@ -75,97 +72,23 @@ class HttpServer:
         self._server = self._thread = None
 
 
-def _listen(address: str, port: int) -> socket.socket:
-    if not address and socket.has_dualstack_ipv6():
-        try:
-            return socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=64)
-        except OSError:
-            pass  # IPv6 is switched off on this machine, or the port is taken: trying IPv4 tells which
-    family = socket.getaddrinfo(address or "0.0.0.0", port, type=socket.SOCK_STREAM)[0][0]
-    return socket.create_server((address or "0.0.0.0", port), family=family, backlog=64)
-
-
-class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
-    """Serves each connection in a thread. At most ``CONNECTIONS`` are open; a further one cuts the oldest
-    off.
-
-    So a crowd of slow clients cannot keep the kubelet's probe from its answer.
-    """
-
-    daemon_threads = True
-    block_on_close = False
+class _Server(BoundedServer):
+    """The connections of probes and scrapes are bounded here, those of the page's viewers by their places."""
 
     def __init__(
         self, listening: socket.socket, health: Health, metrics: Metrics, page: StatusPage | None
     ) -> None:
-        super().__init__(listening.getsockname(), _Request, bind_and_activate=False)
-        self.socket.close()
-        self.socket = listening
+        super().__init__(listening, _Request)
         self.health = health
         self.metrics = metrics
         self.page = page
         self.viewers = Places(VIEWERS, f"{VIEWERS} viewers look at this replica's page already")
         self.page_requests = Places(REQUESTS, "too many requests for the page at once; try again")
-        self._lock = threading.Lock()
-        self._open: dict[socket.socket, None] = {}  # the oldest first
-        self._free = threading.BoundedSemaphore(CONNECTIONS)
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        if not self._free.acquire(blocking=False):
-            self._cut_off_oldest()
-            if not self._free.acquire(timeout=1):
-                self.shutdown_request(request)
-                return
-        with self._lock:
-            self._open[request] = None
-        thread = threading.Thread(
-            target=self.process_request_thread, args=(request, client_address), name="http", daemon=True
-        )
-        try:
-            thread.start()
-        except RuntimeError:  # the process is out of threads
-            self._forget(request)
-            raise
-
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._forget(request)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Do nothing. A client that went away is not worth a line, and the library would print to stderr."""
 
     def server_close(self) -> None:
         super().server_close()
-        with self._lock:
-            left = list(self._open)
-        for each in (*left, *self.viewers.open(), *self.page_requests.open()):
-            _cut(each)
-
-    def leave(self, request: socket.socket) -> None:
-        """The connection has a viewer's place now, so it no longer takes one from the probes."""
-        self._forget(request)
-
-    def _forget(self, request: socket.socket) -> None:
-        with self._lock:
-            if request not in self._open:
-                return
-            del self._open[request]
-        self._free.release()
-
-    def _cut_off_oldest(self) -> None:
-        with self._lock:
-            oldest = next(iter(self._open), None)
-        if oldest is not None:
-            _cut(oldest)
-
-
-def _cut(connection: socket.socket) -> None:
-    try:
-        connection.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        return  # the client has closed it already
+        for each in (*self.viewers.open(), *self.page_requests.open()):
+            cut(each)
 
 
 class _Request(BaseHTTPRequestHandler):

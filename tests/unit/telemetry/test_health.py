@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from ottoscaler.telemetry import http
+from ottoscaler.telemetry.bounded_server import CONNECTIONS
 from ottoscaler.telemetry.health import STALL_SECONDS, Health, progress
-from ottoscaler.telemetry.http import CONNECTIONS, HttpServer
+from ottoscaler.telemetry.http import HttpServer
 from ottoscaler.telemetry.metrics import Metrics
 from tests.harness.waiting import wait_for
 

@@ -13,8 +13,9 @@ import pytest
 
 from ottoscaler.local.ports import free_port
 from ottoscaler.telemetry import status_page
+from ottoscaler.telemetry.bounded_server import CONNECTIONS
 from ottoscaler.telemetry.health import Health
-from ottoscaler.telemetry.http import CONNECTIONS, HttpServer
+from ottoscaler.telemetry.http import HttpServer
 from ottoscaler.telemetry.metrics import Metrics
 from ottoscaler.telemetry.status_page import FILES, NotThere, StatusPage, Unavailable, Wrong
 from ottoscaler.telemetry.viewers import VIEWERS
