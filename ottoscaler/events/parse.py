@@ -13,16 +13,13 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 from ottoscaler.errors import BadEvent
-from ottoscaler.events import field_names, quantities, values
+from ottoscaler.events import field_names, field_rules, values
 from ottoscaler.events.images import ImagePolicy
-from ottoscaler.events.values import MAX_DEDUP_KEY, MAX_TASK_ID
 from ottoscaler.model import KeepLogs, ScaleDown, ScaleUp
 
 MAX_SCALE_DOWN = 1_000_000  # workers: more than any installation runs
 PRIORITY_BOUND = 2**31 - 1  # the largest signed 32-bit number; the lowest priority is its negative
-SMALLEST = {"cpu": "1m", "memory": "1"}  # the API server would silently round finer amounts
 
-_DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _JSON_TYPE = re.compile(r'"type"\s*:')
 _SELECTS = "a scale_down selects workers by task_id, pod_count and running=keep"
 _NOT_OF_A_SCALE_DOWN = {
@@ -37,7 +34,7 @@ D = TypeVar("D")
 
 @dataclass(frozen=True)
 class Limits:
-    """The most that an event may ask for, from the operator's settings (3.1). Times are whole seconds."""
+    """The most that an event may ask for, from the operator's settings. Times are whole seconds."""
 
     max_pods_per_event: int
     max_event_bytes: int
@@ -60,7 +57,7 @@ def parse_event(event_id: str, fields: Sequence[tuple[bytes, bytes]], limits: Li
     if size > limits.max_event_bytes:
         raise BadEvent(f"the event has {size} bytes; the limit is {limits.max_event_bytes}")
     reading = _Reading(_decode(fields))
-    kind = reading.take("type", _type, None)
+    kind = reading.take("type", field_rules.event_type, None)
     if kind is None and not reading.problems:
         reading.problems.append("type: missing; expected scale_up or scale_down")
         reading.problems += _instead_of_type(reading.fields, limits)
@@ -123,29 +120,29 @@ def _scale_up(event_id: str, reading: _Reading, limits: Limits) -> ScaleUp:
     return ScaleUp(
         event_id=event_id,
         pod_count=take("pod_count", values.integer(1, limits.max_pods_per_event), 1),
-        task_id=take("task_id", _task_id, None) or event_id,
-        image=take("image", _image(limits.allowed_images), None),
+        task_id=take("task_id", field_rules.task_id, None) or event_id,
+        image=take("image", field_rules.image(limits.allowed_images), None),
         command=take("command", values.command, None),
         args=take("args", values.arguments, None),
         env=take("env", values.environment, {}),
-        cpu=take("cpu", _quantity("cpu", limits.max_cpu), None),
-        memory=take("memory", _quantity("memory", limits.max_memory), None),
-        profile=take("profile", _profile, "default"),
+        cpu=take("cpu", field_rules.quantity("cpu", limits.max_cpu), None),
+        memory=take("memory", field_rules.quantity("memory", limits.max_memory), None),
+        profile=take("profile", field_rules.profile, "default"),
         timeout_seconds=take("timeout_seconds", values.integer(1, limits.max_timeout_seconds), None),
         max_retries=take("max_retries", values.integer(0, limits.max_event_retries), None),
         priority=take("priority", values.integer(-PRIORITY_BOUND, PRIORITY_BOUND), 0),
         expires_at=take("expires_at", values.seconds, None),
-        dedup_key=take("dedup_key", _dedup_key, None),
-        logs=take("logs", _logs(limits.max_logs), None),
+        dedup_key=take("dedup_key", field_rules.dedup_key, None),
+        logs=take("logs", field_rules.logs(limits.max_logs), None),
         metadata=_metadata(reading, limits),
     )
 
 
 def _scale_down(event_id: str, reading: _Reading, limits: Limits) -> ScaleDown:
     for name, instead in _NOT_OF_A_SCALE_DOWN.items():
-        reading.take(name, _refused(instead), None)
+        reading.take(name, field_rules.refused(instead), None)
     pod_count_given, problems_before = "pod_count" in reading.fields, len(reading.problems)
-    task_id = reading.take("task_id", _task_id, None)
+    task_id = reading.take("task_id", field_rules.task_id, None)
     task_id_wrong = len(reading.problems) > problems_before
     pod_count = reading.take("pod_count", values.integer(1, MAX_SCALE_DOWN), None)
     if not (task_id or task_id_wrong or pod_count_given):
@@ -154,93 +151,10 @@ def _scale_down(event_id: str, reading: _Reading, limits: Limits) -> ScaleDown:
         event_id=event_id,
         task_id=task_id,
         pod_count=pod_count,
-        keep_running=reading.take("running", _running, False),
+        keep_running=reading.take("running", field_rules.running, False),
         expires_at=reading.take("expires_at", values.seconds, None),
         metadata=_metadata(reading, limits),
     )
-
-
-def _type(text: str) -> str:
-    if text not in ("scale_up", "scale_down"):
-        raise ValueError(f"invalid value {values.shown(text)}; expected scale_up or scale_down")
-    return text
-
-
-def _task_id(text: str) -> str | None:
-    if len(text) > MAX_TASK_ID:
-        raise ValueError(
-            f"invalid value {values.shown(text)} ({len(text)} characters); expected at most {MAX_TASK_ID}"
-        )
-    if "\0" in text:
-        raise ValueError(
-            f"invalid value {values.shown(text)}; a NUL character cannot be part of an environment variable"
-        )
-    return text or None
-
-
-def _dedup_key(text: str) -> str:
-    if not text or len(text) > MAX_DEDUP_KEY:
-        raise ValueError(
-            f"invalid value {values.shown(text)} ({len(text)} characters); expected 1 to {MAX_DEDUP_KEY}"
-        )
-    return text
-
-
-def _image(policy: ImagePolicy) -> Callable[[str], str]:
-    def read(text: str) -> str:
-        problem = policy.problem(text)
-        if problem:
-            raise ValueError(f"invalid value {values.shown(text)}{problem}")
-        return text
-
-    return read
-
-
-def _quantity(resource: str, at_most: str) -> Callable[[str], str]:
-    def read(text: str) -> str:
-        problem = quantities.problem(text, at_most=at_most, at_least=SMALLEST[resource])
-        if problem:
-            lowest, meant = SMALLEST[resource], quantities.meant(resource, text)
-            hint = f"; did you mean {meant}?" if meant and meant != text else ""
-            raise ValueError(
-                f"invalid value {values.shown(text)} ({problem}); "
-                f"expected a quantity from {lowest} to {at_most}{hint}"
-            )
-        return text
-
-    return read
-
-
-def _profile(text: str) -> str:
-    if not _DNS_LABEL.fullmatch(text):
-        raise ValueError(
-            f"invalid value {values.shown(text)}; expected a template's name: up to 63 of a-z, 0-9 and -"
-        )
-    return text
-
-
-def _logs(most: KeepLogs) -> Callable[[str], KeepLogs]:
-    def read(text: str) -> KeepLogs:
-        allowed = [each.value for each in KeepLogs if each.rank <= most.rank]
-        if text not in allowed:
-            limit = " (not allowed by the operator)" if text in list(KeepLogs) else ""
-            raise ValueError(f"invalid value {values.shown(text)}{limit}; expected {' or '.join(allowed)}")
-        return KeepLogs(text)
-
-    return read
-
-
-def _refused(instead: str) -> Callable[[str], None]:
-    def read(_text: str) -> None:
-        raise ValueError(f"not supported; {instead}")
-
-    return read
-
-
-def _running(text: str) -> bool:
-    if text != "keep":
-        raise ValueError(f"invalid value {values.shown(text)}; expected keep")
-    return True
 
 
 def _metadata(reading: _Reading, limits: Limits) -> Mapping[str, str]:
