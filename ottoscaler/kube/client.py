@@ -1,7 +1,6 @@
-"""The Pod API over raw JSON.
+"""The Pod API over raw JSON. What each call promises is said in `pod_api`.
 
-Each call is sent once and has a connect and a read timeout. It raises our own errors; the type of an error
-says whether trying again may help. Thread-safe.
+Each call is sent once and has a connect and a read timeout.
 """
 
 from __future__ import annotations
@@ -29,6 +28,7 @@ from ottoscaler.kube.credentials import Access
 from ottoscaler.kube.decoding import events, parsed, pod, slim, warnings
 from ottoscaler.kube.list_page import page
 from ottoscaler.kube.log_tail import last_bytes
+from ottoscaler.kube.pod_api import CreateTurn, PodApi
 from ottoscaler.kube.request import Observe, Requests
 from ottoscaler.kube.throttle import CREATES, DELETES, LOGS, LOOKS, Throttle, Turn
 from ottoscaler.model import JsonObject, PodView
@@ -45,10 +45,8 @@ PIECE_BYTES = 256 * 1024  # of a list's answer, decoded together
 _RUNS_ONCE = b'"restartPolicy":"Never"'
 
 
-class RequestTurn:
-    """One create: it waits for its turn among all creates, then sends the request.
-
-    One thread uses it, as a context manager."""
+class RequestTurn(CreateTurn):
+    """A create that waits in the throttle."""
 
     def __init__(self, turn: Turn, send: Callable[[], JsonObject]) -> None:
         self._turn = turn
@@ -64,18 +62,14 @@ class RequestTurn:
         self._turn.__exit__(kind, error, trace)
 
     def ready(self, seconds: float) -> bool:
-        """Wait about ``seconds`` at most for the turn. Returns whether it has come; call it again if not."""
         return self._turn.ready(seconds)
 
     def send(self) -> JsonObject:
-        """Create the Pod. Call this only after :meth:`ready` returned True.
-
-        Raises PodExists, QuotaExceeded, Refused or KubernetesUnavailable."""
         return self._send()
 
 
-class PodClient:
-    """The worker Pods of one namespace."""
+class PodClient(PodApi):
+    """The worker Pods of one namespace, and a few questions that only `check` asks."""
 
     def __init__(
         self,
@@ -97,11 +91,6 @@ class PodClient:
         self._refused_since = 0.0  # monotonic: since when a right has been missing there
 
     def in_namespace(self, namespace: str, no_right_seconds: float = math.inf) -> PodClient:
-        """A client that looks at and deletes Pods of another namespace, over the same connections and bounds.
-
-        A missing right there says nothing about a Pod, so it raises KubernetesUnavailable, which callers try
-        again. Once the right has been missing for ``no_right_seconds`` without a break, it raises NoRight.
-        """
         other = copy.copy(self)
         other.namespace = namespace
         other._path = f"/api/v1/namespaces/{quote(namespace)}/pods"
@@ -111,10 +100,7 @@ class PodClient:
     # --- one Pod
 
     def create_turn(self, body: bytes, event: str, profile: str) -> RequestTurn:
-        """A turn to create the Pod that ``body`` (JSON) describes.
-
-        Nothing is sent before ``RequestTurn.send``. Credentials are read here, because that may be slow, and
-        nothing slow may stand between the turn and the request."""
+        # Credentials are read before the turn, since that may be slow.
         headers = self._requests.headers(body)
         return RequestTurn(
             self._throttle.turn(event, profile), lambda: self._create(self._path, body, headers)
@@ -123,7 +109,7 @@ class PodClient:
     def dry_run(self, body: bytes) -> JsonObject:
         """The Pod as the API server would accept it. Nothing is created.
 
-        Raises what ``RequestTurn.send`` raises, also for an unknown field. A server older than Kubernetes
+        Raises what ``CreateTurn.send`` raises, also for an unknown field. A server older than Kubernetes
         1.25 drops unknown fields instead."""
         headers = self._requests.headers(body)
         path = f"{self._path}?dryRun=All&fieldValidation=Strict"
@@ -142,19 +128,11 @@ class PodClient:
         return pod("create", parsed("create", response.data if whole else slim(response.data)))
 
     def get(self, name: str) -> JsonObject:
-        """The Pod of that name. Raises PodGone if there is none, and KubernetesUnavailable."""
         with self._throttle.look(event_in(name)):
             return pod("get", self._call("get", "GET", f"{self._path}/{quote(name)}"))
 
     def delete(self, name: str, uid: str, *, told: bool = False) -> JsonObject:
-        """Delete this very Pod, with its own grace period. Raises PodGone if it has gone already.
-
-        With ``told``, returns the Pod as it was when the API server accepted the delete; otherwise an empty
-        object.
-
-        The UID is a precondition, so a younger Pod of the same name is never deleted. The API server itself
-        drops the grace period for Pods that are terminal or not bound to a node.
-        """
+        # The API server itself drops the grace period for Pods that are terminal or not bound to a node.
         options: JsonObject = {"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"uid": uid}}
         try:
             with self._throttle.delete(event_in(name)):
@@ -164,11 +142,8 @@ class PodClient:
             raise PodGone(str(error), status=409, reason="Conflict") from error
 
     def log(self, name: str, container: str, most: int, seconds: float) -> bytes:
-        """The last ``most`` bytes of a container's log, within about ``seconds``. Raises KubernetesError.
-
-        The Pod's node answers such a call. So its errors say nothing about the API server, and calls that
-        hang there take no place from any other kind of call.
-        """
+        # The Pod's node answers such a call. So its errors say nothing about the API server, and calls that
+        # hang there take no place from any other kind of call.
         deadline = time.monotonic() + seconds
         with self._throttle.log(event_in(name), seconds) as allowed:
             if not allowed:
@@ -184,19 +159,12 @@ class PodClient:
         return text
 
     def warnings(self, uid: str) -> list[str]:
-        """The warnings of the scheduler and the kubelets about this very Pod: "reason: message", newest last.
-
-        Raises KubernetesError, with status 403 if the Role does not allow this.
-        """
         query = {"fieldSelector": f"involvedObject.uid={uid},type=Warning", "limit": str(MOST_WARNINGS)}
         path = f"/api/v1/namespaces/{quote(self.namespace)}/events?{urlencode(query)}"
         with self._throttle.look(""):
             return warnings(self._call("get", "GET", path))
 
     def ungate(self, name: str, uid: str) -> None:
-        """Remove our scheduling gate from this very Pod; other gates stay. It may be repeated.
-
-        Raises PodGone, KubernetesUnavailable or KubernetesError."""
         gates = [{"name": START_GATE, "$patch": "delete"}]
         body = json.dumps({"metadata": {"uid": uid}, "spec": {"schedulingGates": gates}}).encode()
         headers = {**self._requests.headers(body), "Content-Type": "application/strategic-merge-patch+json"}
@@ -217,15 +185,9 @@ class PodClient:
     def list(
         self, selector: str, progress: Callable[[], None] = lambda: None, *, cached: bool = False
     ) -> tuple[list[PodView], str]:
-        """All Pods that match, and the resource version to watch from. A failure never reads as "no Pods".
-
-        Only one Pod at a time is held whole, however large the page is. ``progress`` is called for each piece
-        that comes. With ``cached``, the answer comes from the API server's cache. Raises KubernetesError:
-        VersionExpired if the API server forgot the list between two pages.
-
-        A list takes no place in the throttle. There is one such caller, and if it waited behind a thousand
-        creates that hang, it would never learn that the API server is back.
-        """
+        # A list takes no place in the throttle. There is one such caller, and if it waited behind a thousand
+        # creates that hang, it would never learn that the API server is back. Only one Pod at a time is held
+        # whole, however large the page is.
 
         def came(size: int) -> None:
             progress()
@@ -254,16 +216,6 @@ class PodClient:
     def watch(
         self, selector: str, version: str, *, seconds: int, silence: float, opened: Callable[[Any], None]
     ) -> Iterator[JsonObject]:
-        """Yield events from a version on, until the server ends the watch after ``seconds``.
-
-        ``opened`` is given the response, so that another thread can shut it down.
-
-        Raises:
-            TimeoutError: no byte came for ``silence`` seconds.
-            VersionExpired: the answer was 410, as a status or as an ERROR event.
-            KubernetesUnavailable: the stream broke.
-            UnusableAnswer: what came makes no sense.
-        """
         query = {
             "labelSelector": selector,
             "watch": "1",
@@ -303,9 +255,6 @@ class PodClient:
         return self._throttle.rate
 
     def now(self) -> float | None:
-        """Unix seconds by the API server's clock, for comparison with times that it wrote.
-
-        ``None`` while its answers do not agree on the time."""
         return self._requests.clock.now()
 
     def version(self) -> str:

@@ -44,8 +44,8 @@ class PodApi(Protocol):
     def in_namespace(self, namespace: str, no_right_seconds: float = ...) -> PodApi:
         """A client that looks at and deletes Pods of another namespace, over the same connections and bounds.
 
-        A missing right there raises KubernetesUnavailable, since it may still be granted. Once it has been
-        missing for ``no_right_seconds`` without a break, it raises NoRight."""
+        A missing right there says nothing about a Pod, so it raises KubernetesUnavailable, which callers try
+        again. Once it has been missing for ``no_right_seconds`` without a break, it raises NoRight."""
 
     def create_turn(self, body: bytes, event: str, profile: str) -> CreateTurn:
         """A turn to create the Pod that ``body`` (JSON) describes. Nothing is sent before
@@ -55,7 +55,7 @@ class PodApi(Protocol):
         """The Pod of that name. Raises PodGone if there is none, and KubernetesUnavailable."""
 
     def delete(self, name: str, uid: str, *, told: bool = ...) -> JsonObject:
-        """Delete this very Pod, with its own grace period.
+        """Delete this very Pod, with its own grace period; never a younger Pod of the same name.
 
         With ``told``, returns the Pod as it was when the API server accepted the delete; otherwise an empty
         object. Raises PodGone if it has gone already, and KubernetesUnavailable."""
@@ -80,7 +80,8 @@ class PodApi(Protocol):
         """All Pods that match, and the resource version to watch from. A failure never reads as "no Pods".
 
         ``progress`` is called for each piece that comes. With ``cached``, the answer comes from the API
-        server's cache: it may be some moments old, and costs no read of its store."""
+        server's cache: it may be some moments old, and costs no read of its store. Raises KubernetesError:
+        VersionExpired if the API server forgot the list between two pages."""
 
     def watch(
         self, selector: str, version: str, *, seconds: int, silence: float, opened: Callable[[Any], None]
