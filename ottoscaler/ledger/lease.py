@@ -16,9 +16,10 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from ottoscaler.errors import LiveTwin, RedisCluster, RedisError, Stopping, Unregistered, Wiped
-from ottoscaler.ledger.identity import has_ended, identity
+from ottoscaler.ledger.identity import identity
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.pause import Pause
+from ottoscaler.ledger.predecessor import Predecessor
 from ottoscaler.ledger.replicas import Registration
 from ottoscaler.ledger.surveys import Surveys
 from ottoscaler.telemetry.logs import flood, get_logger
@@ -137,19 +138,17 @@ class Lease(Loop):
         """
         if not self._names.incarnation:
             self._names.become()
-        seen: tuple[str, str] | None = None
-        since = 0.0
-        ended, ended_beat = "", ""
+        predecessor = Predecessor(self._names.consumer, self._process, self.seconds)
         while not stop.is_set():
             self._progress()
             sent = suspended_clock()
             try:
                 self._refuse_cluster()
                 self._join()
-                found = self._register(ended, ended_beat)
+                found = self._register(predecessor.ended, predecessor.last_beat)
             except RedisError as error:
                 self._failed(error)
-                seen = None
+                predecessor.lose_sight()
                 stop.wait(self.interval)
                 continue
             if found.entered:
@@ -157,24 +156,8 @@ class Lease(Loop):
                 self.group_pause.tell(found.paused)
                 self.registered.set()
                 return
-            if has_ended(found.info, self._process):
-                ended, ended_beat = found.incarnation, ""
-                continue
-            if seen != (found.incarnation, found.beat):
-                if seen is not None and seen[0] == found.incarnation:
-                    raise LiveTwin(
-                        f"another live process serves as consumer {self._names.consumer!r} of this group; "
-                        "give each replica its own REDIS_CONSUMER"
-                    )
-                seen, since = (found.incarnation, found.beat), sent
-                log.info(
-                    "waiting_for_lease",
-                    f"a predecessor as {self._names.consumer!r} may still be alive; observing it",
-                )
-            elif sent - since > self.seconds:
-                ended, ended_beat = found.incarnation, found.beat
-                continue
-            stop.wait(self.interval)
+            if not predecessor.has_ended(found, sent):
+                stop.wait(self.interval)
         raise Stopping("the process stops")
 
     def clock(self) -> float:
