@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 
 from ottoscaler.cli.dropped_fields import dropped
 from ottoscaler.cli.finding import Finding
+from ottoscaler.config.limits import pod_defaults
 from ottoscaler.config.settings import Settings
 from ottoscaler.errors import BadEvent, KubernetesError, KubernetesUnavailable, QuotaExceeded
 from ottoscaler.kube.client import PodClient
@@ -15,7 +17,7 @@ from ottoscaler.kube.credentials import Access, in_cluster
 from ottoscaler.kube.throttle import Throttle
 from ottoscaler.model import ScaleUp
 from ottoscaler.pods.labels import PREFIX, selector
-from ottoscaler.pods.plan import PodDefaults, plan
+from ottoscaler.pods.plan import plan
 from ottoscaler.pods.templates import Templates
 
 VERBS = ("create", "get", "list", "watch", "delete")  # all that the service does to Pods
@@ -122,17 +124,7 @@ class KubernetesCheck:
             yield Finding("warning", "templates", f"{left} more were not tested on the API server")
 
     def _dry_run(self, profile: str, templates: Templates, version: str) -> Finding:
-        settings = self._settings
-        defaults = PodDefaults(
-            instance=settings.instance,
-            installation=self._installation or "",
-            namespace=settings.namespace,
-            agent_image=settings.agent_image,
-            pending_timeout_seconds=settings.pending_timeout_seconds,
-            default_timeout_seconds=settings.worker_timeout_seconds,
-            default_max_retries=settings.max_retries,
-            start_gate=settings.start_gate == "true",
-        )
+        defaults = replace(pod_defaults(self._settings), installation=self._installation or "")
         event_id = f"{int(time.time() * 1000)}-0"
         try:
             made = plan(ScaleUp(event_id, "check", 1, profile=profile), templates, defaults)

@@ -21,6 +21,7 @@ THERE = CHROMIUM is not None and importlib.util.find_spec("playwright") is not N
 collect_ignore_glob = [] if THERE else ["test_*.py", "viewer.py"]
 
 if THERE:
+    from tests.browser.scenes import Scene, everyday
     from tests.browser.viewer import Viewer
 
     @pytest.fixture(scope="session")
@@ -39,6 +40,11 @@ if THERE:
         with sandbox() as made:
             made.start("ottoscaler-7d9f4b8c6d-x2x4k")
             yield made
+
+    @pytest.fixture(scope="module")
+    def scene(place: Sandbox) -> Scene:
+        """The page of an ordinary day."""
+        return everyday(place)
 
     @pytest.fixture
     def view(chromium: Browser, place: Sandbox) -> Iterator[Callable[..., Viewer]]:

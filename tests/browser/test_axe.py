@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib.resources import files
 from typing import Any
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.scenes import Scene, everyday
+from tests.browser.scenes import Scene
 from tests.browser.viewer import Viewer
-from tests.harness.sandbox import Sandbox, sandbox
 
 AXE = files("axe_playwright_python") / "axe.min.js"
 View = Callable[..., Viewer]
-
-
-@pytest.fixture(scope="module")
-def place() -> Iterator[Sandbox]:
-    with sandbox() as made:
-        made.start("ottoscaler-7d9f4b8c6d-x2x4k")
-        yield made
-
-
-@pytest.fixture(scope="module")
-def scene(place: Sandbox) -> Scene:
-    return everyday(place)
 
 
 @pytest.mark.parametrize(

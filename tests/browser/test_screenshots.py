@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.scenes import Scene, everyday
+from tests.browser.scenes import Scene
 from tests.browser.viewer import Viewer
 from tests.harness.sandbox import Sandbox, sandbox
 
@@ -36,11 +36,6 @@ def place() -> Iterator[Sandbox]:
         for name in ("x2x4k", "9fj2p", "m4q7z"):
             made.start(f"ottoscaler-7d9f4b8c6d-{name}")
         yield made
-
-
-@pytest.fixture(scope="module")
-def scene(place: Sandbox) -> Scene:
-    return everyday(place)
 
 
 @pytest.mark.parametrize(

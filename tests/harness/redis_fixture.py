@@ -30,6 +30,16 @@ def counts_what_is_added(client: Any) -> bool:
     return not str(client.info("server")["redis_version"]).startswith("6.")
 
 
+def ledger_on(stream: RedisClient, name: str = "a", incarnation: str = "1") -> Ledger:
+    """A replica's ledger on that client, before the replica is registered."""
+    who = ReplicaIdentity(name)
+    ledger = Ledger(stream, who)
+    who.become(incarnation)
+    who.join(ledger.join_installation("inst"))
+    ledger.upkeep.ensure_group()
+    return ledger
+
+
 class Book:
     """Ledgers of several replicas on one Redis, and a plain client to look with."""
 
@@ -44,11 +54,7 @@ class Book:
         """A replica's ledger, registered under its name."""
         stream = RedisClient(Settings(redis_url=self.url, redis_consumer=name))
         self._streams.append(stream)
-        who = ReplicaIdentity(name)
-        ledger = Ledger(stream, who)
-        who.become(incarnation)
-        who.join(ledger.join_installation("inst"))
-        ledger.upkeep.ensure_group()
+        ledger = ledger_on(stream, name, incarnation)
         ledger.replicas.register("{}", ended=self._present(name))
         return ledger
 

@@ -320,6 +320,12 @@ class Sandbox:
             pods = [(p["metadata"]["name"], p["status"]) for p in self.kube.workers(event_id)]
             raise AssertionError(f"{error}\n{told}\nPods: {pods}\npending: {self.pending()}") from None
 
+    def only_worker(self, event_id: str) -> dict[str, str]:
+        """The worker's entry of an event that has one worker, once the event has ended."""
+        self.wait_event(event_id)
+        (worker,) = self.workers(event_id)
+        return worker
+
     def wait_dead(self, event_id: str, seconds: float = 10.0) -> dict[str, str]:
         look = lambda: [f for f in self.dead() if f["event_id"] == event_id]  # noqa: E731
         return wait_for(look, f"event {event_id} is dead-lettered", seconds)[0]

@@ -20,24 +20,18 @@ def place() -> Iterator[Sandbox]:
         yield made
 
 
-def only_worker(place: Sandbox, event_id: str) -> dict[str, str]:
-    place.wait_event(event_id)
-    (worker,) = place.workers(event_id)
-    return worker
-
-
 @local_only
 def test_the_registry_s_words_are_told_and_not_the_back_off_s(place: Sandbox) -> None:
     words = "rpc error: code = NotFound desc = failed to resolve reference: a/b:1: not found"
     env = {"SIM_WAITING": "ErrImagePull,ImagePullBackOff", "SIM_WAITING_MESSAGE": words}
-    worker = only_worker(place, place.scale_up(1, env=env))
+    worker = place.only_worker(place.scale_up(1, env=env))
     assert (worker["reason"], worker["message"]) == ("ImagePull", f"ErrImagePull: {words}")
 
 
 @local_only
 def test_a_pod_that_only_says_container_creating_has_its_cause_from_its_events(place: Sandbox) -> None:
     env = {"SIM_WAITING": "ContainerCreating", "SIM_EVENT": f"FailedMount {MOUNT}"}
-    worker = only_worker(place, place.scale_up(1, env=env))
+    worker = place.only_worker(place.scale_up(1, env=env))
     assert (worker["reason"], worker["message"]) == (
         "PendingTimeout",
         f"ContainerCreating: FailedMount: {MOUNT}",
@@ -49,8 +43,8 @@ def test_without_the_right_to_read_events_it_is_said_once_and_nothing_else_chang
     assert place.cluster is not None
     place.cluster.faults.answer(403, None, None, "/events", message="events is forbidden")
     env = {"SIM_WAITING": "ContainerCreating", "SIM_EVENT": f"FailedMount {MOUNT}"}
-    worker = only_worker(place, place.scale_up(1, env=env))
-    only_worker(place, place.scale_up(1, env=env))
+    worker = place.only_worker(place.scale_up(1, env=env))
+    place.only_worker(place.scale_up(1, env=env))
     place.cluster.faults.clear()
     assert (worker["reason"], worker["message"]) == ("PendingTimeout", "ContainerCreating")
     assert len(place.replicas[-1].lines(action="events_forbidden")) == 1

@@ -41,18 +41,12 @@ def attempt(pod: dict[str, Any]) -> str:
     return str(pod["metadata"]["labels"]["ottoscaler.io/attempt"])
 
 
-def only_worker(place: Sandbox, event_id: str) -> dict[str, str]:
-    place.wait_event(event_id)
-    (worker,) = place.workers(event_id)
-    return worker
-
-
 def test_exit_codes_and_oom_are_the_workers_own_and_never_retried(one_replica: Sandbox) -> None:
     place = one_replica
     error = place.scale_up(1, env={"SIM_EXIT_CODE": "42"})
     oom = place.scale_up(1, env={"SIM_EXIT_CODE": "137", "SIM_REASON": "OOMKilled"})
     for event_id, reason, code in ((error, "Error", "42"), (oom, "OOMKilled", "137")):
-        worker = only_worker(place, event_id)
+        worker = place.only_worker(event_id)
         assert (worker["status"], worker["reason"], worker["exit_code"]) == ("failed", reason, code)
         assert worker["attempt"] == "0"
         assert worker["message"]
@@ -65,7 +59,7 @@ def test_an_image_without_a_valid_name_fails_at_once_and_one_that_does_not_come_
     place = one_replica
     invalid = place.scale_up(1, env={"SIM_WAITING": "InvalidImageName"})
     slow = place.scale_up(1, env={"SIM_WAITING": "ImagePullBackOff"}, task_id="slow")
-    worker = only_worker(place, invalid)
+    worker = place.only_worker(invalid)
     assert (worker["status"], worker["reason"], worker["attempt"]) == ("failed", "ImagePull", "0")
     assert "InvalidImageName" in worker["message"]
     stays(lambda: phases(place, slow) == {0: "Pending"}, "it did not wait for the image", 1.0)
@@ -112,7 +106,7 @@ def test_with_no_attempt_left_each_infrastructure_failure_has_its_own_reason(one
     for reason, event_id in sent.items():
         set_phase(place, running_pod(place, event_id), "Failed", **FAULTS[reason][0])
     for reason, event_id in sent.items():
-        worker = only_worker(place, event_id)
+        worker = place.only_worker(event_id)
         assert (worker["status"], worker["reason"]) == ("failed", reason)
         assert FAULTS[reason][1] in worker["message"]
         assert worker["attempt"] == "0"
@@ -134,7 +128,7 @@ def test_a_deleted_pod_without_an_attempt_left_is_told_as_deleted(one_replica: S
     place.kube.delete_pod(running_pod(place, at_once)["metadata"]["name"], grace=0)
     place.kube.delete_pod(running_pod(place, gently)["metadata"]["name"])
     for event_id in (at_once, gently):
-        worker = only_worker(place, event_id)
+        worker = place.only_worker(event_id)
         assert (worker["status"], worker["reason"], worker["attempt"]) == ("failed", "Deleted", "0")
         assert "delete" in worker["message"]
 
@@ -169,7 +163,7 @@ def test_retries_end_and_then_the_last_failure_is_told(one_replica: Sandbox) -> 
             f"attempt {number} runs",
         )[0]
         set_phase(place, pod, "Failed", reason="NodeLost", message="Node n is not heard of")
-    worker = only_worker(place, event_id)
+    worker = place.only_worker(event_id)
     assert (worker["status"], worker["reason"], worker["attempt"]) == ("failed", "NodeLost", "1")
     assert worker["pod"].endswith("-0-1")
 
@@ -208,7 +202,7 @@ def test_a_quota_that_stays_full_ends_as_quota_at_the_pending_timeout() -> None:
         counted = lambda: place.kube.request("GET", f"{path}/none")[1].get("status", {}).get("hard")  # noqa: E731
         wait_for(counted, "the quota is in force")
         event_id = place.scale_up(1)
-        worker = only_worker(place, event_id)
+        worker = place.only_worker(event_id)
         assert (worker["status"], worker["reason"], worker["pod"]) == ("failed", "Quota", "")
         assert "exceeded quota" in worker["message"]
 
@@ -226,7 +220,7 @@ def test_what_the_api_server_refuses_for_good_is_rejected_with_its_sentence(one_
         path = f"/api/v1/namespaces/{place.kube.namespace}/limitranges"
         assert place.kube.request("POST", path, limits)[0] == 201
     event_id = place.scale_up(1)
-    worker = only_worker(place, event_id)
+    worker = place.only_worker(event_id)
     if place.cluster is None:
         place.kube.request("DELETE", f"{path}/small")
     assert (worker["status"], worker["reason"]) == ("failed", "Rejected")
@@ -294,11 +288,11 @@ def test_the_last_log_lines_of_a_failed_worker_are_its_message(real_containers: 
     )
     told = place.send("scale_up", pod_count=1, command="echo to be read > /dev/termination-log; exit 4")
     silent = place.send("scale_up", pod_count=1, command="exit 5")
-    worker = only_worker(place, failed)
+    worker = place.only_worker(failed)
     assert (worker["reason"], worker["exit_code"]) == ("Error", "3")
     assert "no such file: build.xml" in worker["message"]
-    assert only_worker(place, told)["exit_code"] == "4"
-    worker = only_worker(place, silent)
+    assert place.only_worker(told)["exit_code"] == "4"
+    worker = place.only_worker(silent)
     assert worker["message"] == "it ended with exit code 5"
 
 
@@ -306,7 +300,7 @@ def test_the_last_log_lines_of_a_failed_worker_are_its_message(real_containers: 
 def test_a_worker_killed_by_a_signal_of_its_own_is_an_error_not_a_deletion(real_containers: Sandbox) -> None:
     place = real_containers
     event_id = place.send("scale_up", pod_count=1, command="kill -9 $$")
-    worker = only_worker(place, event_id)
+    worker = place.only_worker(event_id)
     assert (worker["reason"], worker["exit_code"], worker["attempt"]) == ("Error", "137", "0")
 
 
@@ -316,7 +310,7 @@ def test_a_long_message_is_cut_to_4_kib_without_halving_a_character(one_replica:
     pod = running_pod(place, event_id)
     containers = ended_container(pod, exitCode=9, message="é" * 5000)
     set_phase(place, pod, "Failed", containerStatuses=containers)
-    worker = only_worker(place, event_id)
+    worker = place.only_worker(event_id)
     assert (worker["reason"], worker["exit_code"]) == ("Error", "9")
     assert 4000 < len(worker["message"].encode()) <= 4096
     assert worker["message"].startswith("éé")

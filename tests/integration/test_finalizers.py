@@ -40,12 +40,6 @@ def held(place: Sandbox, **fields: Any) -> tuple[str, str]:
     return event_id, name
 
 
-def only_worker(place: Sandbox, event_id: str) -> dict[str, str]:
-    place.wait_event(event_id)
-    (worker,) = place.workers(event_id)
-    return worker
-
-
 def frees_the_slot(place: Sandbox, name: str) -> None:
     assert place.wait_event(place.scale_up(1))["status"] == "succeeded"
     set_finalizers(place, name)
@@ -55,14 +49,14 @@ def frees_the_slot(place: Sandbox, name: str) -> None:
 def test_a_cancelled_worker_is_recorded_when_its_pod_is_terminal(place: Sandbox) -> None:
     event_id, name = held(place, task_id="held")
     place.wait_event(place.send("scale_down", task_id="held"))
-    worker = only_worker(place, event_id)
+    worker = place.only_worker(event_id)
     assert (worker["status"], worker["reason"]) == ("cancelled", "Cancelled")
     frees_the_slot(place, name)
 
 
 def test_a_worker_that_ended_by_itself_is_recorded_all_the_same(place: Sandbox) -> None:
     event_id, name = held(place, run_seconds="1.5")
-    worker = only_worker(place, event_id)
+    worker = place.only_worker(event_id)
     assert (worker["status"], worker["reason"]) == ("succeeded", "Completed")
     frees_the_slot(place, name)
 
@@ -73,5 +67,5 @@ def test_a_worker_that_somebody_else_deleted_is_tried_again_beside_what_is_left_
     others = lambda: [p for p in place.wait_workers(event_id, "Running", 1) if p["metadata"]["name"] != name]  # noqa: E731
     wait_for(others, "another attempt of it runs")
     place.send("scale_down", pod_count="1")
-    assert only_worker(place, event_id)["attempt"] == "1"
+    assert place.only_worker(event_id)["attempt"] == "1"
     frees_the_slot(place, name)

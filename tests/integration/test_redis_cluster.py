@@ -12,10 +12,10 @@ import redis
 from ottoscaler.cli.check_redis import RedisCheck
 from ottoscaler.config import load as config
 from ottoscaler.errors import RedisUnavailable
-from ottoscaler.ledger.identity import ReplicaIdentity
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.redis_client import RedisClient
 from tests.harness.redis_cluster import NAMES, RedisClusterServers, redis_cluster
+from tests.harness.redis_fixture import ledger_on
 from tests.harness.sandbox import Sandbox
 from tests.harness.waiting import wait_for
 
@@ -34,15 +34,6 @@ def client(nodes: RedisClusterServers, seed: int, **more: str) -> RedisClient:
     return RedisClient(settings)
 
 
-def the_ledger(stream: RedisClient) -> Ledger:
-    who = ReplicaIdentity("a")
-    ledger = Ledger(stream, who)
-    who.become("1")
-    who.join(ledger.join_installation("inst"))
-    ledger.upkeep.ensure_group()
-    return ledger
-
-
 WAYS: dict[str, Callable[[RedisClient, Ledger], Any]] = {
     "command": lambda stream, _: stream.command("XLEN", STREAM),
     "pipeline": lambda stream, _: stream.pipeline([("TYPE", STREAM), ("XLEN", STREAM)]),
@@ -57,7 +48,7 @@ def test_every_way_to_ask_follows_a_slot_that_has_moved(nodes: RedisClusterServe
     seed = (nodes.owner + 1) % 3
     stream = client(nodes, seed)
     assert stream.cluster_problem() == ""
-    ledger = the_ledger(stream)
+    ledger = ledger_on(stream)
     ledger.replicas.register("{}")
     stream.command("XLEN", STREAM)  # scripts have a connection of their own
     nodes.move((nodes.owner + 1) % 3)
@@ -69,7 +60,7 @@ def test_while_a_slot_is_on_its_way_single_keys_are_asked_for_and_scripts_wait(
     nodes: RedisClusterServers,
 ) -> None:
     stream = client(nodes, 0)
-    ledger = the_ledger(stream)
+    ledger = ledger_on(stream)
     entry_id = stream.command("XADD", STREAM, "*", "type", "scale_up")
     to = (nodes.owner + 1) % 3
     source = nodes.begin_move(to)

@@ -13,11 +13,11 @@ import redis
 
 from ottoscaler.config.settings import Settings
 from ottoscaler.errors import RedisUnavailable
-from ottoscaler.ledger.identity import ReplicaIdentity
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.local.redis_server import RedisServer
 from tests.harness.proxy import Proxy
+from tests.harness.redis_fixture import ledger_on
 from tests.harness.sandbox import Sandbox
 from tests.harness.scenarios import end_workers, ends_well, running
 from tests.harness.waiting import wait_for
@@ -77,15 +77,6 @@ def pair(servers: tuple[RedisServer, RedisServer]) -> Iterator[Pair]:
     made.proxy.close()
 
 
-def the_ledger(stream: RedisClient) -> Ledger:
-    who = ReplicaIdentity("a")
-    ledger = Ledger(stream, who)
-    who.become("1")
-    who.join(ledger.join_installation("inst"))
-    ledger.upkeep.ensure_group()
-    return ledger
-
-
 def recovers(act: Callable[[], Any]) -> None:
     """It is refused once, and then works on the new master, within the time that is promised."""
     with pytest.raises(RedisUnavailable, match=r"Redis refuses for now: (READONLY|UNBLOCKED)"):
@@ -114,7 +105,7 @@ ACTS: dict[str, Callable[[RedisClient, Ledger], Any]] = {
 @pytest.mark.parametrize("way", ACTS)
 def test_every_way_to_ask_leaves_the_old_master(pair: Pair, way: str) -> None:
     stream = RedisClient(Settings(redis_url=pair.url))
-    ledger = the_ledger(stream)
+    ledger = ledger_on(stream)
     ledger.replicas.register("{}")
     stream.command("PING")  # scripts have a connection of their own
     pair.fail_over()
@@ -124,7 +115,7 @@ def test_every_way_to_ask_leaves_the_old_master(pair: Pair, way: str) -> None:
 
 def test_a_blocked_read_leaves_the_old_master(pair: Pair) -> None:
     stream = RedisClient(Settings(redis_url=pair.url), answer_seconds=90)
-    the_ledger(stream)
+    ledger_on(stream)
     old: Any = redis.Redis(port=pair.old.port, decode_responses=True)
 
     def when_it_blocks() -> None:

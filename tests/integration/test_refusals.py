@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -29,30 +30,29 @@ PASSING = {
 }
 
 
+@contextmanager
+def with_ghost(templates: Path, pending_seconds: int) -> Iterator[Sandbox]:
+    """A replica with a profile whose service account is missing."""
+    (templates / "ghost.yaml").write_text(GHOST)
+    with sandbox(
+        OTTO_TEMPLATES_DIR=str(templates), OTTO_PENDING_TIMEOUT_SECONDS=str(pending_seconds)
+    ) as made:
+        made.start()
+        yield made
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    """A replica that waits at most two seconds for a Pod, with a profile whose service account is missing."""
-    templates: Path = tmp_path_factory.mktemp("templates")
-    (templates / "ghost.yaml").write_text(GHOST)
-    with sandbox(OTTO_TEMPLATES_DIR=str(templates), OTTO_PENDING_TIMEOUT_SECONDS="2") as made:
-        made.start()
+    """It waits at most two seconds for a Pod."""
+    with with_ghost(tmp_path_factory.mktemp("templates"), 2) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
 def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    """The same, but it waits for a minute: for what must succeed, however slow the machine is."""
-    templates: Path = tmp_path_factory.mktemp("patient")
-    (templates / "ghost.yaml").write_text(GHOST)
-    with sandbox(OTTO_TEMPLATES_DIR=str(templates), OTTO_PENDING_TIMEOUT_SECONDS="60") as made:
-        made.start()
+    """It waits for a minute: for what must succeed, however slow the machine is."""
+    with with_ghost(tmp_path_factory.mktemp("patient"), 60) as made:
         yield made
-
-
-def only_worker(place: Sandbox, event_id: str) -> dict[str, str]:
-    place.wait_event(event_id)
-    (worker,) = place.workers(event_id)
-    return worker
 
 
 def phase(place: Sandbox, name: str) -> str:
@@ -71,7 +71,7 @@ def account(place: Sandbox) -> None:
 
 
 def test_a_service_account_that_does_not_come_rejects_in_the_api_server_s_words(place: Sandbox) -> None:
-    worker = only_worker(place, place.scale_up(1, profile="ghost"))
+    worker = place.only_worker(place.scale_up(1, profile="ghost"))
     assert (worker["status"], worker["reason"], worker["attempt"]) == ("failed", "Rejected", "0")
     assert 'serviceaccount "ghost" not found' in worker["message"]
 
@@ -82,7 +82,7 @@ def test_a_service_account_that_comes_in_time_costs_nothing(patient: Sandbox) ->
     wait_for(lambda: ledger(place, event_id).get("i:0"), "it was tried")
     stays(lambda: not place.workers(event_id), "it was given up", 0.5)
     account(place)
-    worker = only_worker(place, event_id)
+    worker = place.only_worker(event_id)
     assert (worker["status"], worker["attempt"]) == ("succeeded", "0")
 
 
@@ -103,7 +103,7 @@ def test_a_namespace_that_is_terminated_and_made_anew_costs_nothing() -> None:
         wait_for(lambda: place.kube.request("GET", path)[0] == 404, "the namespace is gone", 30)
         body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": place.kube.namespace}}
         assert place.kube.request("POST", "/api/v1/namespaces", body)[0] == 201
-        worker = only_worker(place, event_id)
+        worker = place.only_worker(event_id)
         assert (worker["status"], worker["attempt"]) == ("succeeded", "0")
 
 
@@ -113,7 +113,7 @@ def test_what_passes_in_seconds_is_tried_again(patient: Sandbox, words: str) -> 
     place = patient
     assert place.cluster is not None
     place.cluster.faults.answer(PASSING[words], 2, "create", r"/pods(\?|$)", message=FORBIDDEN + words)
-    worker = only_worker(place, place.scale_up(1))
+    worker = place.only_worker(place.scale_up(1))
     assert (worker["status"], worker["attempt"]) == ("succeeded", "0")
 
 
@@ -130,7 +130,7 @@ def test_what_does_not_pass_is_rejected_at_the_pending_timeout(
 ) -> None:
     assert place.cluster is not None
     place.cluster.faults.answer(status, None, "create", r"/pods(\?|$)", message=words)
-    worker = only_worker(place, place.scale_up(1))
+    worker = place.only_worker(place.scale_up(1))
     place.cluster.faults.clear()
     assert (worker["status"], worker["reason"]) == ("failed", "Rejected")
     assert words in worker["message"]
@@ -151,5 +151,5 @@ def test_an_api_server_in_trouble_fails_nobody(place: Sandbox, status: int, word
     event_id = place.scale_up(1)
     stays(lambda: not place.results("worker", event_id), "the worker failed for it", 3.0)
     place.cluster.faults.clear()
-    worker = only_worker(place, event_id)
+    worker = place.only_worker(event_id)
     assert (worker["status"], worker["attempt"]) == ("succeeded", "0")

@@ -20,12 +20,6 @@ def place() -> Iterator[Sandbox]:
         yield made
 
 
-def only_worker(place: Sandbox, event_id: str) -> dict[str, str]:
-    place.wait_event(event_id)
-    (worker,) = place.workers(event_id)
-    return worker
-
-
 def pulling(message: str, **more: str) -> dict[str, str]:
     return {"SIM_WAITING": "ErrImagePull,ImagePullBackOff", "SIM_WAITING_MESSAGE": message, **more}
 
@@ -36,7 +30,7 @@ def test_a_broken_registry_is_tried_again_with_new_attempts_one_after_the_other(
 ) -> None:
     assert place.cluster is not None
     event_id = place.scale_up(1, max_retries="1", env=pulling(BROKEN, SIM_TERM_SECONDS="3"))
-    worker = only_worker(place, event_id)
+    worker = place.only_worker(event_id)
     assert (worker["status"], worker["reason"], worker["attempt"]) == ("failed", "ImagePull", "1")
     assert worker["message"] == f"ErrImagePull: {BROKEN}"
     first, second = sorted(place.cluster.audit.lives(), key=lambda life: life.name)
@@ -47,11 +41,11 @@ def test_a_broken_registry_is_tried_again_with_new_attempts_one_after_the_other(
 @local_only
 def test_a_registry_that_heals_within_the_grace_costs_no_attempt(place: Sandbox) -> None:
     env = pulling(BROKEN, SIM_WAITING_SECONDS="0.1")
-    worker = only_worker(place, place.scale_up(1, env=env))
+    worker = place.only_worker(place.scale_up(1, env=env))
     assert (worker["status"], worker["attempt"]) == ("succeeded", "0")
 
 
 @local_only
 def test_an_image_that_is_not_found_is_final_after_the_grace(place: Sandbox) -> None:
-    worker = only_worker(place, place.scale_up(1, env=pulling("a/b:1: not found")))
+    worker = place.only_worker(place.scale_up(1, env=pulling("a/b:1: not found")))
     assert (worker["status"], worker["reason"], worker["attempt"]) == ("failed", "ImagePull", "0")

@@ -54,12 +54,6 @@ def write(place: Sandbox, pod: dict[str, Any], code: int | None, phase: str, **s
     )
 
 
-def only_worker(place: Sandbox, event_id: str) -> dict[str, str]:
-    place.wait_event(event_id)
-    (worker,) = place.workers(event_id)
-    return worker
-
-
 @pytest.mark.parametrize(
     ("code", "status", "reason"), [(0, "succeeded", "Completed"), (3, "failed", "Error")]
 )
@@ -73,7 +67,7 @@ def test_an_eviction_while_nobody_looked_changes_nothing_about_an_end_before_it(
         write(place, pod, code, "Failed", **EVICTION)
     finally:
         replica(place).thaw()
-    worker = only_worker(place, event_id)
+    worker = place.only_worker(event_id)
     assert (worker["status"], worker["reason"], worker["attempt"]) == (status, reason, "0")
     assert worker["exit_code"] == str(code)
 
@@ -83,7 +77,7 @@ def test_an_evicted_worker_that_ended_with_0_succeeded_also_for_who_sees_only_th
 ) -> None:
     event_id, pod = begin(place)
     write(place, pod, 0, "Failed", **EVICTION)  # what an old kubelet shows; a new one shows Succeeded
-    worker = only_worker(place, event_id)
+    worker = place.only_worker(event_id)
     assert (worker["status"], worker["reason"], worker["attempt"]) == ("succeeded", "Completed", "0")
 
 
@@ -97,7 +91,7 @@ def test_a_worker_that_ended_with_0_beside_a_sidecar_has_succeeded_though_its_po
         place.kube.delete_pod(pod["metadata"]["name"], grace=0)
     finally:
         replica(place).thaw()
-    worker = only_worker(place, event_id)
+    worker = place.only_worker(event_id)
     assert (worker["status"], worker["reason"], worker["attempt"]) == ("succeeded", "Completed", "0")
 
 
@@ -114,6 +108,6 @@ def test_a_sidecar_whose_image_does_not_come_fails_no_worker_however_long_it_run
     spared = place.send("scale_down", pod_count="1", running="keep")
     assert place.wait_event(spared)["cancelled"] == "0"  # it is running, whatever the Pod's phase
     write(place, {**pod, "status": {**pod["status"], "containerStatuses": containers}}, 0, "Pending")
-    worker = only_worker(place, event_id)
+    worker = place.only_worker(event_id)
     assert (worker["status"], worker["reason"]) == ("succeeded", "Completed")
     wait_for(lambda: not place.kube.workers(event_id), "its Pod is deleted")

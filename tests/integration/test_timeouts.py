@@ -21,18 +21,12 @@ def hasty() -> Iterator[Sandbox]:
         yield made
 
 
-def only_worker(place: Sandbox, event_id: str) -> dict[str, str]:
-    place.wait_event(event_id)
-    (worker,) = place.workers(event_id)
-    return worker
-
-
 def seconds(worker: dict[str, str], begin: str, end: str) -> float:
     return (datetime.fromisoformat(worker[end]) - datetime.fromisoformat(worker[begin])).total_seconds()
 
 
 def test_a_pod_that_does_not_start_in_time_ends_its_worker(hasty: Sandbox) -> None:
-    worker = only_worker(hasty, hasty.scale_up(1, env=NEVER_STARTS))
+    worker = hasty.only_worker(hasty.scale_up(1, env=NEVER_STARTS))
     assert (worker["status"], worker["reason"], worker["started_at"]) == ("failed", "PendingTimeout", "")
     assert seconds(worker, "created_at", "finished_at") >= 1
 
@@ -57,7 +51,7 @@ def test_limits_end_what_takes_too_long_and_nothing_else(brisk: Sandbox) -> None
     }
     assert deadline == {too_long: 63, own_limit: 61, longer: 120}
     for event_id, limit in ((too_long, 3), (own_limit, 1)):
-        worker = only_worker(place, event_id)
+        worker = place.only_worker(event_id)
         assert (worker["status"], worker["reason"]) == ("failed", "DeadlineExceeded")
         assert (worker["attempt"], worker["exit_code"]) == ("0", "143")  # as its container ended
         assert worker["message"]
@@ -76,7 +70,7 @@ def test_a_worker_over_its_limit_gets_its_grace_and_is_recorded_with_its_last_wo
     with sandbox(kubelet="process") as place:
         replica = place.start()
         event_id = place.send("scale_up", pod_count=1, timeout_seconds=1, command=["sh", "-c", script])
-        worker = only_worker(place, event_id)
+        worker = place.only_worker(event_id)
         assert (worker["status"], worker["reason"], worker["exit_code"]) == (
             "failed",
             "DeadlineExceeded",
@@ -105,7 +99,7 @@ def test_a_worker_over_its_limit_keeps_its_reason_when_its_owner_dies_in_its_gra
         replica.kill()
         assert place.redis.hexists(key, "t:0")
         place.start()
-        worker = only_worker(place, event_id)
+        worker = place.only_worker(event_id)
         assert (worker["status"], worker["reason"], worker["attempt"]) == ("failed", "DeadlineExceeded", "0")
         assert len(place.results("worker", event_id)) == 1
 
@@ -117,7 +111,7 @@ def test_a_start_that_fails_keeps_its_reason_where_the_pending_timeout_comes_bef
     reasons = {"ErrImagePull": "ImagePull", "CreateContainerConfigError": "ConfigError"}
     sent = {word: place.scale_up(1, env={"SIM_WAITING": word}) for word in reasons}
     for word, reason in reasons.items():
-        worker = only_worker(place, sent[word])
+        worker = place.only_worker(sent[word])
         assert (worker["status"], worker["reason"]) == ("failed", reason)
         assert word in worker["message"]
 
@@ -138,7 +132,7 @@ def test_a_pod_without_a_node_is_unschedulable_with_the_schedulers_sentence(tmp_
     with sandbox(OTTO_PENDING_TIMEOUT_SECONDS="2", OTTO_TEMPLATES_DIR=str(tmp_path)) as place:
         place.start()
         event_id = place.scale_up(1, profile="nowhere")
-        worker = only_worker(place, event_id)
+        worker = place.only_worker(event_id)
         assert (worker["status"], worker["reason"], worker["attempt"]) == ("failed", "Unschedulable", "0")
         assert "nodes are available" in worker["message"]
         assert worker["node"] == ""
@@ -154,7 +148,7 @@ def test_the_pods_own_deadline_ends_it_while_every_replica_is_gone() -> None:
         place.wait_workers(event_id, "Failed", 1)
         stays(lambda: not place.workers(event_id), "nobody is there to tell it", 0.2)
         place.start()
-        worker = only_worker(place, event_id)
+        worker = place.only_worker(event_id)
         assert (worker["status"], worker["reason"]) == ("failed", "DeadlineExceeded")
         assert len(place.results("worker", event_id)) == 1
 
@@ -166,6 +160,6 @@ def test_a_worker_adopted_after_a_kill_keeps_its_limit() -> None:
         place.wait_workers(event_id, "Running", 1)
         replica.kill()
         place.start()
-        worker = only_worker(place, event_id)
+        worker = place.only_worker(event_id)
         assert (worker["status"], worker["reason"], worker["attempt"]) == ("failed", "DeadlineExceeded", "0")
         assert seconds(worker, "started_at", "finished_at") <= 40, "the Pod's own deadline is a minute later"

@@ -163,13 +163,19 @@ def test_burst_of_deletes_takes_no_longer_than_the_burst_of_creates_before_it() 
             pass
 
 
+def overdrawn() -> Throttle:
+    """A throttle of 100 calls/s from which deletes have taken the tokens of the next half second."""
+    throttle = Throttle(100, 100)
+    for _ in range(150):
+        with throttle.delete("1-0"):
+            pass
+    return throttle
+
+
 def test_creates_wait_until_the_tokens_that_deletes_took_ahead_have_come() -> None:
     clock = Clock()
     with patch("ottoscaler.kube.throttle.time.monotonic", clock):
-        throttle = Throttle(100, 100)
-        for _ in range(150):
-            with throttle.delete("1-0"):
-                pass
+        throttle = overdrawn()
         clock.now += 0.5
         with throttle.turn("1-0", "default") as create:
             assert not create.ready(0)
@@ -180,10 +186,7 @@ def test_creates_wait_until_the_tokens_that_deletes_took_ahead_have_come() -> No
 def test_rate_that_falls_lets_creates_wait_no_longer_for_what_was_taken_ahead() -> None:
     clock = Clock()
     with patch("ottoscaler.kube.throttle.time.monotonic", clock):
-        throttle = Throttle(100, 100)
-        for _ in range(150):
-            with throttle.delete("1-0"):
-                pass
+        throttle = overdrawn()
         throttle.answered(429, 0.01)
         assert throttle.rate == 50
         clock.now += 0.53
