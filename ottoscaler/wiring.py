@@ -17,7 +17,7 @@ import time
 from functools import partial
 from typing import Any
 
-from ottoscaler.config import limits as policy
+from ottoscaler.config.limits import limits, pod_defaults
 from ottoscaler.config.settings import Settings
 from ottoscaler.controller.adoptees import Adoptees
 from ottoscaler.controller.arrivals import Arrivals
@@ -88,7 +88,8 @@ class Parts:
         self._make_state()
         self._make_workers()
         self._make_templates(templates)
-        self._make_stages()
+        self._make_dispatcher()
+        self._make_listener()
         self._make_takeover()
         self._make_reconciler()
         self._make_shutdown()
@@ -222,8 +223,8 @@ class Parts:
         if directory.path:
             self.template_watch = TemplateWatch(self._templates, self._control("templates"))
 
-    def _make_stages(self) -> None:
-        """Make the stages that an event passes, the last one first."""
+    def _make_dispatcher(self) -> None:
+        """Make the last stages that an event passes: slots for its workers, or the choice of victims."""
         s = self.settings
         self.scale_downs = ScaleDowns(
             self._ledger,
@@ -253,8 +254,12 @@ class Parts:
             self._leaving,
             self._control("dispatcher"),
         )
+
+    def _make_listener(self) -> None:
+        """Make the first stages: the reads of the stream, and the intake of what was read."""
+        s = self.settings
         self._intake = Intake(
-            EventReader(policy.limits(s), self._templates, policy.pod_defaults(s), self._ledger.identity),
+            EventReader(limits(s), self._templates, pod_defaults(s), self._ledger.identity),
             self._ledger,
             self.registry,
             self._inbox,

@@ -96,33 +96,37 @@ docs/operations.md lists the reasons.""",
     shown.add_argument(
         "--count", type=count, default=20, metavar="N", help="how many at most (default %(default)s)"
     )
-    for verb, summary, text in (
-        (
-            "replay",
-            "put an event back on the stream",
-            """\
+    _on_dead_letters(
+        verbs,
+        "replay",
+        "put an event back on the stream",
+        """\
 Puts each event back on the stream with its own fields under a new id, and removes the dead letter, in one
 step; prints "old id -> new id". An event that still breaks a rule comes back as a dead letter.
 
 example:
   ottoscaler dead replay 1717430400000-0""",
-        ),
-        (
-            "drop",
-            "remove dead letters",
-            "Removes dead letters for good.\n\nexample:\n  ottoscaler dead drop 1717430400000-0",
-        ),
-    ):
-        one = command(verbs, verb, summary, text)
-        one.add_argument(
-            "ids",
-            metavar="ID",
-            type=entry_id,
-            nargs="*",
-            default=[],
-            help="the dead letter's id, or its event's",
-        )
-        one.add_argument("--all", action="store_true", help="all dead letters")
+    )
+    _on_dead_letters(
+        verbs,
+        "drop",
+        "remove dead letters",
+        "Removes dead letters for good.\n\nexample:\n  ottoscaler dead drop 1717430400000-0",
+    )
+
+
+def _on_dead_letters(verbs: Commands, verb: str, summary: str, text: str) -> None:
+    """Add a verb that takes dead letters by their ids, or all of them."""
+    one = command(verbs, verb, summary, text)
+    one.add_argument(
+        "ids",
+        metavar="ID",
+        type=entry_id,
+        nargs="*",
+        default=[],
+        help="the dead letter's id, or its event's",
+    )
+    one.add_argument("--all", action="store_true", help="all dead letters")
 
 
 def _demo(commands: Commands) -> None:

@@ -93,11 +93,7 @@ class Requests:
         finally:
             if stream:
                 response.close()
-        after = retry_after(response.headers) if response.status in (429, 503) else 0.0
-        refusal = error_of(verb, response.status, data, after)
-        self._learn(verb, refusal, seconds, after)
-        self.judge_server(verb, response, refusal)
-        raise refusal
+        raise self._refused(verb, response, data, seconds)
 
     def read_log(self, path: str, most: int, deadline: float) -> bytes:
         """The first ``most`` bytes of a log, until ``deadline`` (monotonic). Raises KubernetesError.
@@ -139,6 +135,14 @@ class Requests:
         if timed_out and sign is ServerSign.TROUBLED:
             self._transport.wrong(None, text)
         return KubernetesUnavailable(text, unsent=unsent)
+
+    def _refused(self, verb: str, response: Any, data: bytes, seconds: float) -> KubernetesError:
+        """The error for an answer that is not a success, after everybody has learned from it."""
+        after = retry_after(response.headers) if response.status in (429, 503) else 0.0
+        refusal = error_of(verb, response.status, data, after)
+        self._learn(verb, refusal, seconds, after)
+        self.judge_server(verb, response, refusal)
+        return refusal
 
     def _learn(self, verb: str, error: KubernetesError, seconds: float, after: float) -> None:
         """Learn from an answer that is not a success.

@@ -48,22 +48,10 @@ def container_status(
     return status
 
 
-def pod_status(
-    pod: JsonObject,
-    phase: str,
-    containers: Sequence[JsonObject],
-    *,
-    began: str,
-    now: str,
-    ip: str = "",
-    init: Sequence[JsonObject] = (),
-    reason: str = "",
-    message: str = "",
-) -> JsonObject:
-    """The whole status, with the conditions that follow from the containers' states.
-
-    ``now``, ``began`` and the times in ``containers`` are times by the node's own clock.
-    """
+def _conditions(
+    pod: JsonObject, phase: str, containers: Sequence[JsonObject], init: Sequence[JsonObject], now: str
+) -> list[JsonObject]:
+    """The conditions that follow from the containers' states, then those that others have set."""
     old = {one["type"]: one for one in pod["status"].get("conditions") or []}
     ready = phase == "Running" and all(one["ready"] for one in containers)
     initialized = all("terminated" in one["state"] for one in init)
@@ -80,10 +68,28 @@ def pod_status(
         since = before["lastTransitionTime"] if before.get("status") == word else now
         times = {"lastProbeTime": None, "lastTransitionTime": since}
         conditions.append({"type": kind, "status": word, **times, **more})
-    conditions += [
-        one for kind, one in old.items() if kind not in ("Initialized", "Ready", "ContainersReady")
-    ]
-    status: JsonObject = {"phase": phase, "conditions": conditions, "hostIP": "127.0.0.1", "startTime": began}
+    told = {kind for kind, _, _ in truths}
+    return conditions + [one for kind, one in old.items() if kind not in told]
+
+
+def pod_status(
+    pod: JsonObject,
+    phase: str,
+    containers: Sequence[JsonObject],
+    *,
+    began: str,
+    now: str,
+    ip: str = "",
+    init: Sequence[JsonObject] = (),
+    reason: str = "",
+    message: str = "",
+) -> JsonObject:
+    """The whole status, with the conditions that follow from the containers' states.
+
+    ``now``, ``began`` and the times in ``containers`` are times by the node's own clock.
+    """
+    status: JsonObject = {"phase": phase, "hostIP": "127.0.0.1", "startTime": began}
+    status["conditions"] = _conditions(pod, phase, containers, init, now)
     if ip and phase != "Pending":
         status |= {"podIP": ip, "podIPs": [{"ip": ip}]}
     if reason:
