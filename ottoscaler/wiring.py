@@ -36,12 +36,12 @@ from ottoscaler.controller.reading import EventReader
 from ottoscaler.controller.reconciler import Reconciler
 from ottoscaler.controller.scale_down import ScaleDowns
 from ottoscaler.controller.shutdown import Phases, Shutdown
-from ottoscaler.controller.sights import PodSights
 from ottoscaler.controller.stream_reader import StreamReader
 from ottoscaler.controller.sweep import PodSource, Sweep
 from ottoscaler.controller.takeover import Takeover
 from ottoscaler.controller.template_watch import TemplateWatch
 from ottoscaler.controller.unwatched import Unwatched
+from ottoscaler.controller.visible_pods import VisiblePods
 from ottoscaler.kube.client import connect
 from ottoscaler.kube.deleter import PodDeleter
 from ottoscaler.kube.reflector import Reflector
@@ -309,7 +309,7 @@ class Parts:
                 self._unclaimed,
             ),
             self._sweep_of(
-                PodSights(self._ledger, self.watcher, self._pods, self.deleter, instance=s.instance),
+                VisiblePods(self._ledger, self.watcher, self._pods, self.deleter, instance=s.instance),
                 self.deleter,
             ),
             Unwatched(

@@ -48,7 +48,7 @@ class Sweep:
     def __init__(
         self,
         ledger: Ledger,
-        watcher: PodSource,
+        source: PodSource,
         lease: Lease,
         deleter: PodDeleter,
         *,
@@ -57,7 +57,7 @@ class Sweep:
         now: Callable[[], float],
     ) -> None:
         self._ledger = ledger
-        self._watcher = watcher
+        self._source = source
         self._lease = lease
         self._deleter = deleter
         self._instance = instance
@@ -72,9 +72,9 @@ class Sweep:
 
         Raises RedisError. Earlier sights still count at the next step then.
         """
-        if not self._watcher.health()[0]:
+        if not self._source.health()[0]:
             return
-        views = [v for v in self._watcher.views() if self._concerns_us(v)]
+        views = [v for v in self._source.views() if self._concerns_us(v)]
         seen: dict[str, int] = {}
         for at in range(0, len(views), STATES_A_SCRIPT):
             part = views[at : at + STATES_A_SCRIPT]
@@ -110,7 +110,7 @@ class Sweep:
             and view.installation in self._lease.held_installations
             and not view.deleting
             and view.uid not in self._going
-            and not self._watcher.claimed(view.name)
+            and not self._source.claimed(view.name)
         )
 
     def _row(self, view: PodView, event: EventState, state: IndexState | None) -> LeftoverRule:
@@ -150,7 +150,7 @@ class Sweep:
 
     def _enough(self, sights: Sights, view: PodView) -> int:
         if sights is Sights.USUAL:
-            shared = self._lease.peers and self._watcher.shared(view)
+            shared = self._lease.peers and self._source.shared(view)
             return SIGHTS_BESIDE_OTHERS if shared else USUAL_SIGHTS
         return {Sights.NONE: 0, Sights.ONE: 1, Sights.TWO: 2}[sights]
 

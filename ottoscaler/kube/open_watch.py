@@ -10,7 +10,7 @@ log = get_logger(__name__)
 
 
 class OpenWatch:
-    """The watch thread says how it goes with the watch. Any thread may ask, and may cut it."""
+    """The watch thread notes the state of its connection here. Any thread may ask for it, and may cut it."""
 
     def __init__(self) -> None:
         self.healthy = False
@@ -18,15 +18,15 @@ class OpenWatch:
         self._response: Any = None
 
     def opened(self, response: Any) -> None:
-        """The server has answered. ``response`` is what ``cut`` shuts down."""
+        """The server has answered with this response. The watch thread."""
         self._response = response
 
     def ended(self) -> None:
-        """The watch has ended, so there is nothing to cut."""
+        """The watch has ended, so there is nothing to cut. The watch thread."""
         self._response = None
 
     def broke(self, problem: str) -> None:
-        """The watch or the list before it failed, with this sentence."""
+        """The watch or the list before it failed, with this sentence. The watch thread."""
         self._problem = problem
         self.healthy = False
 

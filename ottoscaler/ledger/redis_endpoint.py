@@ -52,7 +52,7 @@ class Endpoint:
         return self._current
 
     def pause(self) -> tuple[float, str]:
-        """Seconds for which no new connection may be made (none if not above 0), and the answer that is the
+        """Seconds for which no new connection may be made (0 or less: one may be), and the answer that is the
         reason."""
         return self._no_connection_before - self._clock(), self._answer
 

@@ -16,7 +16,7 @@ from importlib import resources
 from typing import Protocol
 from urllib.parse import parse_qs
 
-from ottoscaler.telemetry.admission import OWN_SITES, admits
+from ottoscaler.telemetry.page_access import OWN_SITES, admits
 
 FILES = {
     "/": ("page.html", "text/html; charset=utf-8"),

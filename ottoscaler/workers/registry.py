@@ -213,9 +213,9 @@ class RunRegistry:
             return event_id in self._adoptions
 
     def claim_adoptee(self, worker: WorkerId) -> Task | None:
-        """Take an adopted worker that waits for a slot, without a slot. ``None`` if it does not wait.
+        """Take an adopted worker out of the wait for a slot, to settle it without one.
 
-        ``adoptee_ended`` or ``return_adoptee`` must follow.
+        ``None`` if it does not wait. ``adoptee_ended`` or ``return_adoptee`` must follow.
         """
         with self._lock:
             task = self._adoptions.take(worker)

@@ -23,7 +23,7 @@ from ottoscaler.pods.view import parse_pod
 LOOKS_AT_ONCE = 20  # GETs between two sweeps
 
 
-class PodSights:
+class VisiblePods:
     """The reconciler's thread calls it. ``views`` may wait for Redis. GETs run in the deleter's threads."""
 
     def __init__(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ottoscaler.telemetry.admission import admits
+from ottoscaler.telemetry.page_access import admits
 
 
 @pytest.mark.parametrize(
