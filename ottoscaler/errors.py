@@ -71,6 +71,10 @@ class NotPermitted(RedisUnavailable):
     """Redis answers, but its ACL forbids this user the command. The ACL may be changed: try again."""
 
 
+class BrokenKey(RedisError):
+    """A key of ours holds a value of another type, so another program wrote it: an operator must mend it."""
+
+
 class GroupMissing(RedisError):
     """The stream or its consumer group does not exist (any more): create it, then read again."""
 

@@ -10,31 +10,12 @@ from ottoscaler.client.sentences import sentence, where
 from ottoscaler.config.hash_tags import hash_tag
 from ottoscaler.config.settings import Settings
 from ottoscaler.errors import RedisError
+from ottoscaler.ledger.broken_keys import broken_keys
 from ottoscaler.ledger.identity import kept_installation
 from ottoscaler.ledger.redis_client import RedisClient
 
 MOST_EVENTS = 1000  # events in flight whose namespaces are looked at
 OLDEST_VERSION = (6, 2)  # the first with XAUTOCLAIM, and the oldest that is tested
-
-# The types of the keys below our prefix. The names of the streams are settings.
-KINDS = {
-    "installation": "string",
-    "low-water": "string",
-    "events": "set",
-    "offers": "set",
-    "replicas": "set",
-    "finished": "zset",
-    "tombstones": "hash",
-    "expired": "string",
-    "marks": "hash",
-    "account": "hash",
-    "namespaces": "hash",
-    "ahead": "set",
-    "appended": "hash",
-    "places:results": "zset",
-    "places:dead": "zset",
-    "handed": "hash",
-}
 
 
 class RedisCheck:
@@ -93,29 +74,18 @@ class RedisCheck:
 
     def _names(self) -> Iterator[Finding]:
         """Findings about keys with our names but another type: no script would write to them."""
-        settings, prefix = self._settings, self._redis.prefix
-        names = {
-            settings.redis_stream: "stream",
-            settings.redis_results_stream: "stream",
-            settings.redis_dead_stream: "stream",
-            **{prefix + name: kind for name, kind in KINDS.items()},
-        }
-        answers = self._redis.pipeline([("TYPE", name) for name in names])
-        wrong = False
-        for (name, kind), answer in zip(names.items(), answers, strict=True):
-            found = answer.decode()
-            if found not in (kind, "none"):
-                wrong = True
-                yield Finding(
-                    "problem",
-                    "keys",
-                    f"{name} is a {found}, expected a {kind}; rename it, or choose another name.",
-                )
+        wrong = broken_keys(self._redis)
+        for each in wrong:
+            yield Finding(
+                "problem",
+                "keys",
+                f"{each.key} is a {each.found}, expected a {each.wanted}; rename it, or choose another name.",
+            )
         if not wrong:
-            yield Finding("ok", "keys", f"streams and {prefix}* are free or already ours")
+            yield Finding("ok", "keys", f"streams and {self._redis.prefix}* are free or already ours")
 
     def _lost(self) -> Iterator[Finding]:
-        lost = int(self._redis.command("HGET", f"{self._redis.prefix}account", "lost") or 0)
+        lost = int(self._redis.command_or(0, "HGET", f"{self._redis.prefix}account", "lost") or 0)
         if lost:
             what = "1 entry was" if lost == 1 else f"{lost} entries were"
             yield Finding(
@@ -127,10 +97,10 @@ class RedisCheck:
 
     def _namespaces(self) -> Iterator[Finding]:
         """Findings about events in flight whose workers run in another namespace than NAMESPACE."""
-        ids = sorted(self._redis.command("SMEMBERS", f"{self._redis.prefix}events"))[:MOST_EVENTS]
+        ids = sorted(self._redis.command_or([], "SMEMBERS", f"{self._redis.prefix}events"))[:MOST_EVENTS]
         names = self._redis.pipeline([("HGET", f"{self._redis.prefix}event:{i.decode()}", "ns") for i in ids])
         counts = Counter(name.decode() for name in names if name is not None)
-        noted = self._redis.command("HKEYS", f"{self._redis.prefix}namespaces")
+        noted = self._redis.command_or([], "HKEYS", f"{self._redis.prefix}namespaces")
         counts.update({name.decode(): 0 for name in noted})
         del counts[self._settings.namespace]
         for namespace, count in sorted(counts.items()):

@@ -98,6 +98,8 @@ def render(
         yield "no replica has registered in this Redis yet"
     if snapshot["paused"]:
         yield f"PAUSED since {safe(snapshot['paused_since'])}: no worker is begun until `ottoscaler resume`"
+    for each in snapshot["broken_keys"][:most]:
+        yield f"BROKEN: {safe(each['key'])} is a {each['type']}, expected a {each['expected']}"
     yield from _replicas(snapshot["replicas"], most, own)
     yield from _backlog(snapshot["backlog"])
     yield from _events(snapshot["events"][:most_events], snapshot["events_in_flight"], own)

@@ -65,7 +65,9 @@ class Waiting:
         """The result from the ledger, if this user may read it. It is kept longer than the entries."""
         names = ("state", "status", "type", "task", "n", "ok", "bad", "cut")
         try:
-            answer = self._redis.command("HMGET", f"{self._redis.prefix}event:{self.event_id}", *names)
+            nothing = [None] * len(names)
+            key = f"{self._redis.prefix}event:{self.event_id}"
+            answer = self._redis.command_or(nothing, "HMGET", key, *names)
         except NotPermitted:
             return None
         state, status, event_type, task, *numbers = (

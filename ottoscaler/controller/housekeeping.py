@@ -6,6 +6,7 @@ import math
 import time
 from typing import Any
 
+from ottoscaler.controller.sparing import spared
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.telemetry.logs import flood, get_logger
@@ -44,16 +45,31 @@ class Housekeeping:
 
     def step(self) -> float:
         """Work through one batch. Returns the seconds until the next is due: 0 if more is left to do."""
-        upkeep = self._ledger.upkeep
-        expired = upkeep.expire(self._retention, BATCH, self._passed_over)
-        bounded = upkeep.bound(self._retention, self._dead_retention, BATCH, self._cursor)
+        more = False
+        with spared("expired data"):
+            more = self._expire()
+        with spared("the streams' bounds"):
+            self._bound()
+        with spared("lost entries"):
+            self.look_for_lost()
+        with spared("kept logs"):
+            self._let_logs_go()
+        return 0.0 if more or self._cursor != "0" else self._interval
+
+    def _bound(self) -> None:
+        bounded = self._ledger.upkeep.bound(self._retention, self._dead_retention, BATCH, self._cursor)
         self._cursor = bounded.cursor
         self._tell_trimmed("results", bounded.results)
         self._tell_trimmed("dead", bounded.dead)
-        self.look_for_lost()
+
+    def _let_logs_go(self) -> None:
         logs = self._ledger.logs.let_go(self._retention, self._logs_total_bytes)
         if logs:
             log.debug("house_kept", f"{logs} kept logs went, by their time or OTTO_LOGS_TOTAL_BYTES")
+
+    def _expire(self) -> bool:
+        """Whether more is left to do."""
+        expired = self._ledger.upkeep.expire(self._retention, BATCH, self._passed_over)
         if expired.ledgers or expired.entries:
             log.debug(
                 "house_kept",
@@ -62,7 +78,7 @@ class Housekeeping:
             )
         more = expired.looked == BATCH
         self._passed_over = self._passed_over + expired.stay if more else 0
-        return 0.0 if more or self._cursor != "0" else self._interval
+        return more
 
     def look_for_lost(self) -> None:
         """Tell of entries that were removed unread. How many is known only at moments, so it looks often."""
@@ -89,10 +105,11 @@ class Housekeeping:
             ]
         )
         self._metrics.logs_bytes.set(int(logs or 0))
-        self._metrics.dead_letters.set(int(dead))
-        self._metrics.stream_pending.set(int(pending[0]))
-        self._metrics.oldest_pending.set(_age(pending[1]))
-        self._metrics.stream_lag.set(_lag(groups, group))
+        self._metrics.dead_letters.set(math.nan if dead is None else int(dead))
+        if pending is not None and groups is not None:
+            self._metrics.stream_pending.set(int(pending[0]))
+            self._metrics.oldest_pending.set(_age(pending[1]))
+            self._metrics.stream_lag.set(_lag(groups, group))
 
 
 def _age(entry_id: bytes | None) -> float:

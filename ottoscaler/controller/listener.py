@@ -7,11 +7,12 @@ in a pause, it only looks ahead for scale_downs: these must not wait for a free 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from ottoscaler.controller.intake import Intake
 from ottoscaler.controller.reach import Reach
 from ottoscaler.controller.stream_reader import StreamReader
-from ottoscaler.errors import BadEvent, Fenced, GroupMissing, RedisError, Wiped
+from ottoscaler.errors import BadEvent, Fenced, GroupMissing, RedisError, RedisUnavailable, Wiped
 from ottoscaler.events.values import raw_task_id
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.pause import Pause
@@ -37,6 +38,7 @@ LOOK_AHEAD_PAGES = 200  # pages in one look-ahead: 100,000 unread entries
 HANDS_AHEAD = 4  # scale_downs may be taken ahead of their turn until this many times what fits is in hand
 CUT_OFF_SECONDS = 0.5  # between two checks whether Kubernetes can be reached again
 PAUSED_SECONDS = 0.5  # between two looks ahead during a pause
+AGAIN_SECONDS = 15.0  # until entries that could not be taken, as one of our keys is broken, are tried again
 ROOM_SECONDS = 1.0  # the longest wait for room before it looks ahead again
 
 
@@ -69,6 +71,7 @@ class Listener(Loop):
         self._paused = False  # nothing was to be read at the last step
         # Our own pending entries come before new ones. A lost reply or an earlier life may have left some.
         self._own_behind: str | None = "0"
+        self._again_at: float | None = None  # when pending entries that could not be taken are tried again
         self._rereads = 0  # how often reread_own was called
         self._left_by_the_dead = True  # our pending entries: not left by a lost reply
         self._looked_behind = "0-0"  # how far it looked ahead without room, for every scale_down
@@ -107,6 +110,8 @@ class Listener(Loop):
         self._cut_off = self._reach.cut_off(now)
         if self._cut_off:
             return
+        if self._again_at is not None and now >= self._again_at and self._own_behind is None:
+            self._own_behind, self._left_by_the_dead, self._again_at = "0", False, None
         try:
             room = min(self._in_hand.room(), SHARED_AT_ONCE if self._peers() else MOST_AT_ONCE)
             self._full = room == 0
@@ -114,7 +119,7 @@ class Listener(Loop):
             if self._full or self._paused:
                 self._look_ahead()
             else:
-                self._read_and_accept(room)
+                self._read_and_accept(room, now)
         except GroupMissing:
             self._make_group()
 
@@ -124,16 +129,16 @@ class Listener(Loop):
         self._reader.failed(reconnects=not isinstance(error, Wiped))
         flood.warning("read_failed", f"the stream cannot be read: {error}")
 
-    def _read_and_accept(self, room: int) -> None:
+    def _read_and_accept(self, room: int, now: float) -> None:
         fresh = self._own_behind is None
-        entries = self._read(room)
+        entries = self._read(room, now)
         if fresh and len(entries) == room:  # there may be more behind them
             self._foresee()
         for entry in entries:
             if _takes_a_task_away(entry):
                 self._accept_ahead(entry)
         for entry in entries:
-            self._accept(entry)
+            self._accept(entry, now)
 
     def _foresee(self) -> None:
         """Take unread scale_downs of a task before the scale_ups in front of them begin.
@@ -142,28 +147,55 @@ class Listener(Loop):
         """
         self._foreseen = self._walk_ahead(self._foreseen, _takes_a_task_away)
 
-    def _accept(self, entry: Entry) -> None:
+    def _accept(self, entry: Entry, now: float) -> None:
         try:
             self._intake.accept(entry)
         except Fenced:
             _left_alone(entry, "it was taken meanwhile")
+        except (RedisUnavailable, GroupMissing, Wiped):
+            raise
+        except (
+            RedisError
+        ) as error:  # of a key that this entry needs: the entries behind it may not need that key
+            self._leave_pending(entry, error, now)
 
-    def _read(self, room: int) -> list[Entry]:
+    def _leave_pending(self, entry: Entry, error: RedisError, now: float) -> None:
+        """Try an entry again later. It stays in the pending list, so a stop does not lose it."""
+        flood.warning(
+            "event_waits",
+            f"it stays pending and is tried again: {error}",
+            key=str(error),
+            event_id=entry.id,
+            task_id=raw_task_id(entry.fields or ()),
+        )
+        self._try_again(now)
+        with suppress(RedisError):
+            self._ledger.replicas.survived(entry.id)
+
+    def _try_again(self, now: float) -> None:
+        if self._again_at is None:
+            self._again_at = now + AGAIN_SECONDS
+
+    def _read(self, room: int, now: float) -> list[Entry]:
         if self._own_behind is not None:
-            return self._read_own(room, self._own_behind)
+            return self._read_own(room, self._own_behind, now)
         return self._reader.read(room)
 
-    def _read_own(self, room: int, behind: str) -> list[Entry]:
+    def _read_own(self, room: int, behind: str, now: float) -> list[Entry]:
         """Read our own pending entries. One that may have killed its reader is read alone."""
         rereads = self._rereads
-        count, given_up = self._ledger.replicas.next_pending(
+        count, given_up, start = self._ledger.replicas.next_pending(
             behind, room, left_by_the_dead=self._left_by_the_dead
         )
         for event_id in given_up:
             log.error("event_given_up", KILLED_ITS_READERS, event_id=event_id, task_id=event_id)
-        entries = self._reader.read_own(count, behind) if count else []
+        if start != behind:
+            flood.warning("event_waits", f"entries up to {start} are to be dead-lettered, and cannot be yet")
+            self._try_again(now)
+        entries = self._reader.read_own(count, start) if count else []
         if self._rereads == rereads and (entries or not given_up):  # nobody called reread_own meanwhile
-            self._own_behind = entries[-1].id if entries else None
+            passed_over = start if start != behind else None
+            self._own_behind = entries[-1].id if entries else passed_over
         return entries
 
     def _look_ahead(self) -> None:
@@ -196,6 +228,10 @@ class Listener(Loop):
             _left_alone(entry, "a bad event is dead-lettered when it is read")
         except Fenced:
             _left_alone(entry, "it was taken meanwhile")
+        except (RedisUnavailable, GroupMissing, Wiped):
+            raise
+        except RedisError as error:
+            _left_alone(entry, f"it is tried again when it is read: {error}")
 
     def _make_group(self) -> None:
         try:

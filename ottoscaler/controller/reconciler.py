@@ -9,6 +9,7 @@ from __future__ import annotations
 from ottoscaler.controller.arrivals import Arrivals
 from ottoscaler.controller.backlog import Backlog
 from ottoscaler.controller.housekeeping import Housekeeping
+from ottoscaler.controller.sparing import spared
 from ottoscaler.controller.sweep import Sweep
 from ottoscaler.controller.unwatched import Unwatched
 from ottoscaler.errors import RedisError
@@ -65,15 +66,21 @@ class Reconciler(Loop):
 
     def step(self, now: float) -> None:
         """Run each part that is due at ``now`` (monotonic seconds)."""
-        self._backlog.settle_unclaimed()
-        self._look_at_arrivals()
+        with spared("adopted workers"):
+            self._backlog.settle_unclaimed()
+        with spared("late Pods"):
+            self._look_at_arrivals()
         if now >= self._next_sweep:
             self._next_sweep = now + SWEEP_SECONDS
-            self._backlog.step()
-            self._sweep.step()
-            self._unwatched.step()
+            with spared("adopted workers"):
+                self._backlog.step()
+            with spared("leftover Pods"):
+                self._sweep.step()
+            with spared("Pods that nobody watches"):
+                self._unwatched.step()
             flood.sweep()
             self._housekeeping.measure()
-            self._housekeeping.look_for_lost()
+            with spared("lost entries"):
+                self._housekeeping.look_for_lost()
         if now >= self._next_housekeeping:
             self._next_housekeeping = now + self._housekeeping.step()

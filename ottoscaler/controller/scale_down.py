@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 
 from ottoscaler.controller.victims import VictimChoice
-from ottoscaler.errors import Fenced, Stopping
+from ottoscaler.errors import Fenced, RedisError, Stopping
 from ottoscaler.events.values import told_metadata
 from ottoscaler.kube.deleter import PodDeleter
 from ottoscaler.kube.watcher import PodWatcher
@@ -22,13 +22,14 @@ from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.records import Word
 from ottoscaler.model import ScaleDown, WorkerId
 from ottoscaler.retry import Retrier
-from ottoscaler.telemetry.logs import get_logger
+from ottoscaler.telemetry.logs import flood, get_logger
 from ottoscaler.telemetry.metrics import Metrics
 from ottoscaler.workers.in_hand import InHand
 
 log = get_logger(__name__)
 
 COUNT_SECONDS = 10.0  # for the ends of its victims to be recorded; victims still going then are counted
+FINISH_TRIES = 3  # in a row; then the thread looks after other scale_downs first
 LOOK_SECONDS = 0.1  # between two checks whether they are recorded
 
 
@@ -161,9 +162,18 @@ class ScaleDowns:
         """
         with self._told(event, epoch):
             patient = time.monotonic() < deadline
-            answer = self._retrier.call(
-                "finishing a scale_down", lambda: self._steps.finish(event.event_id, epoch, patient=patient)
-            )
+            try:
+                answer = self._retrier.call(
+                    "finishing a scale_down",
+                    lambda: self._steps.finish(event.event_id, epoch, patient=patient),
+                    tries=FINISH_TRIES,
+                )
+            except Fenced:
+                raise
+            except RedisError as error:  # other Pods must not wait in this thread until Redis is mended
+                flood.warning("scale_down_waits", f"a scale_down cannot be recorded yet: {error}")
+                self._look_again(event, epoch, deadline)
+                return
             if answer.word is Word.MORE:
                 self._look_again(event, epoch, deadline)
                 return

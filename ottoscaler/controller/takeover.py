@@ -12,7 +12,7 @@ from collections.abc import Callable
 from ottoscaler.controller.intake import Intake
 from ottoscaler.controller.leaving import Leaving
 from ottoscaler.controller.reach import Reach
-from ottoscaler.errors import BadEvent, Fenced, RedisError, RedisUnavailable, Wiped
+from ottoscaler.errors import BadEvent, BrokenKey, Fenced, RedisError, RedisUnavailable, Wiped
 from ottoscaler.ledger.lease import suspended_clock
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.records import Survey
@@ -62,6 +62,7 @@ class Takeover(Loop):
         self._reread_own = reread_own
         self._survey: Survey | None = None
         self._emptied = False
+        self._broken: frozenset[str] = frozenset()  # keys of ours, at the last full survey
         self._unknown: set[str] = set()  # ours by the ledger, but unknown here at the last look
 
     def wait(self) -> None:
@@ -71,9 +72,11 @@ class Takeover(Loop):
 
     def step(self, now: float) -> None:
         """Rewrite the ledgers that Redis lost, then take over events that no live replica holds."""
+        survey, self._survey = self._survey, None
+        if survey is not None and survey.full:
+            self._look_at_broken(frozenset(each.key for each in survey.broken))
         self._reseed(everything=self._emptied)
         self._emptied = False
-        survey, self._survey = self._survey, None
         if survey is not None:
             self._take(survey, now)
 
@@ -82,6 +85,16 @@ class Takeover(Loop):
 
     def failed(self, error: Exception) -> None:
         flood.warning("takeover_failed", f"taking over is delayed: {error}")
+
+    def _look_at_broken(self, keys: frozenset[str]) -> None:
+        """Have overwritten ledgers written anew. If a key was mended, entries that waited for it are read."""
+        ledgers = f"{self._ledger.stream.prefix}event:"
+        for key in keys:
+            if key.startswith(ledgers):
+                self._registry.lose(key.removeprefix(ledgers))
+        if self._broken - keys:
+            self._reread_own()
+        self._broken = keys
 
     def _take(self, survey: Survey, now: float) -> None:
         able = not self._reach.cut_off(time.monotonic())
@@ -189,16 +202,22 @@ class Takeover(Loop):
             self._reread_own()
 
     def _reseed(self, *, everything: bool) -> None:
-        runs = self._registry.lost(everything=everything)
-        for run in runs:
-            self._reseed_run(run)
-        self._registry.rewritten(runs)
+        rewritten = []
+        for run in self._registry.lost(everything=everything):
+            try:
+                self._reseed_run(run)
+            except BrokenKey as error:  # of one event, or of what it needs to be written
+                self._registry.lose(run.event.event_id)
+                flood.warning("ledger_not_rewritten", str(error), **run.about)
+            else:
+                rewritten.append(run)
+        self._registry.rewritten(rewritten)
 
     def _reseed_run(self, run: EventRun) -> None:
         event = self._intake.whole(run)
-        if isinstance(event, ScaleUp) and self._ledger.reseed(event, run.body, run.epoch, dict(run.states)):
-            log.warning(
-                "ledger_rewritten",
-                "Redis had lost this event's ledger; it is rewritten from memory",
-                **run.about,
-            )
+        if not isinstance(event, ScaleUp):
+            return
+        before = self._ledger.reseed(event, run.body, run.epoch, dict(run.states))
+        if before is not None:
+            why = before.partition(";")[0].removeprefix("WRONGTYPE ") or "Redis had lost this event's ledger"
+            log.warning("ledger_rewritten", f"{why}; it is rewritten from memory", **run.about)

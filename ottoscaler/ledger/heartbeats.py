@@ -102,7 +102,8 @@ class Heartbeats:
     def _read(self, *more: str) -> dict[str, Json]:
         prefix = self._redis.prefix
         names = sorted(
-            name.decode("utf-8", "replace") for name in self._redis.command("SMEMBERS", f"{prefix}replicas")
+            name.decode("utf-8", "replace")
+            for name in self._redis.command_or([], "SMEMBERS", f"{prefix}replicas")
         )
         if not names:
             return {}
@@ -119,9 +120,13 @@ class Heartbeats:
                 "sights": _object(rest[1] if rest else None),
                 "recent_ms": int(rest[2] or 0) if rest else 0,
             }
-            for name, (incarnation, beat, info, *rest) in zip(names, answers, strict=True)
+            for name, (incarnation, beat, info, *rest) in zip(names, map(_told, answers), strict=True)
             if incarnation is not None
         }
+
+
+def _told(answer: list[bytes | None] | None) -> list[Any]:
+    return answer or [None, None, None]  # a broken key tells nothing
 
 
 def retrier(info: Json) -> float:

@@ -89,6 +89,7 @@ def has_ended(info: str, me: dict[str, Any]) -> bool:
 
 
 def kept_installation(redis: RedisClient) -> str:
-    """The installation's id that Redis keeps, '' if no replica has ever registered. Raises RedisError."""
-    raw = redis.command("GET", f"{redis.prefix}installation")
+    """The installation's id that Redis keeps, '' if no replica has ever registered, or if
+    another program has overwritten it. Raises RedisError."""
+    raw = redis.command_or(None, "GET", f"{redis.prefix}installation")
     return raw.decode("utf-8", "replace") if raw else ""

@@ -44,7 +44,7 @@ def kept_logs(redis: RedisClient, event_id: str, index: int | None = None) -> It
 
 def names_of_kept_logs(redis: RedisClient, event_id: str) -> list[tuple[int, int]]:
     """The index and attempt of each kept log of an event, sorted. Raises RedisError."""
-    raw = redis.command("SMEMBERS", f"{redis.prefix}log:{event_id}")
+    raw = redis.command_or([], "SMEMBERS", f"{redis.prefix}log:{event_id}")
     return sorted((int(index), int(attempt)) for index, attempt in (each.split(b":") for each in raw))
 
 

@@ -20,6 +20,7 @@ from ottoscaler.ledger.identity import identity
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.pause import Pause
 from ottoscaler.ledger.predecessor import Predecessor
+from ottoscaler.ledger.records import Overwritten
 from ottoscaler.ledger.replicas import Registration
 from ottoscaler.ledger.surveys import Surveys
 from ottoscaler.telemetry.logs import flood, get_logger
@@ -76,6 +77,7 @@ class Lease(Loop):
         self.interval = min(LONGEST_BEAT_SECONDS, seconds / BEATS_A_LEASE)
         self._description = description
         self._viewed = False
+        self._broken: frozenset[Overwritten] = frozenset()  # keys of ours, at the last survey
         self._lost = lost
         self.group_pause = pause
         self._last_run: str | None = None
@@ -206,8 +208,20 @@ class Lease(Loop):
         if full:
             self._next_survey = sent + self.seconds / BEATS_A_LEASE
             self.peers = max(0, len(survey.replicas) - 1)
+            self._tell_broken(frozenset(survey.broken))
         same, self._last_run = run == self._last_run, run
         self._surveys.tell(survey, suspended_clock(), same_run=same)
+
+    def _tell_broken(self, broken: frozenset[Overwritten]) -> None:
+        for each in sorted(broken - self._broken, key=str):
+            log.error(
+                "key_broken",
+                f"{each}: another program has overwritten it. What needs it waits, all else goes on; "
+                "docs/operations.md says what to do",
+            )
+        for each in sorted(self._broken - broken, key=str):
+            log.info("key_mended", f"{each.key} is usable again")
+        self._broken = broken
 
     def leave(self) -> None:
         """End the lease, as the last step of a stop. The name becomes free if nothing is owned under it."""

@@ -133,8 +133,9 @@ class Ledger(Scripts):
         return Taken(how, Record.parse(record.event_id, str(record.epoch), flat))
 
     def owner_of(self, event_id: str) -> str | None:
-        """An open event's owner; '' if it was handed over, ``None`` if the event is not open."""
-        raw = self.stream.command("HMGET", f"{self.stream.prefix}event:{event_id}", "state", "owner")
+        """An open event's owner; '' if it was handed over, ``None`` if the event is not open, or broken."""
+        key = f"{self.stream.prefix}event:{event_id}"
+        raw = self.stream.command_or((None, None), "HMGET", key, "state", "owner")
         return text(raw[1] or b"") if raw[0] == b"open" else None
 
     def release(self, events: Sequence[tuple[str, int]]) -> list[str]:
@@ -265,8 +266,10 @@ class Ledger(Scripts):
             raise RedisError("the installation's id disappeared right after it was written")
         return text(kept)
 
-    def reseed(self, event: ScaleUp, body: bytes, epoch: int, indexes: dict[int, str]) -> bool:
-        """Write an event's ledger anew from memory. Returns False if it exists and is not this replica's."""
+    def reseed(self, event: ScaleUp, body: bytes, epoch: int, indexes: dict[int, str]) -> str | None:
+        """Write an event's ledger anew from memory. ``None`` if it exists and is not this replica's.
+
+        Otherwise what was there: a sentence, or '' if nothing was."""
         flat = [word for index, raw in indexes.items() for word in (str(index), raw)]
         meta = metadata_json(event.metadata).encode()
         answer = self.run(
@@ -282,7 +285,7 @@ class Ledger(Scripts):
             _dedup_key(event),
             *flat,
         )
-        return bool(answer[0] == b"ok")
+        return text(answer[1]) if answer[0] == b"ok" else None
 
 
 def _dedup_key(event: Event) -> bytes:

@@ -32,7 +32,7 @@ def paused_since(redis: RedisClient) -> str:
     """When the group was paused, in RFC 3339, by the clock of the program that paused it; '' if it is not.
 
     Raises RedisError."""
-    raw = redis.command("GET", _key(redis))
+    raw = redis.command_or(b"?", "GET", _key(redis))
     return raw.decode("utf-8", "replace") if raw else ""
 
 

@@ -250,6 +250,18 @@ class Search:
 
 
 @dataclass(frozen=True, slots=True)
+class Overwritten:
+    """A key of ours that another program has overwritten: its type, and the type that it should have."""
+
+    key: str
+    found: str
+    wanted: str
+
+    def __str__(self) -> str:
+        return f"{self.key} is a {self.found}, not a {self.wanted}"
+
+
+@dataclass(frozen=True, slots=True)
 class Survey:
     """What a heartbeat saw of the others."""
 
@@ -262,6 +274,7 @@ class Survey:
     consumers: dict[str, int] = field(default_factory=dict)  # of the group: entries pending
     paused: bool = False  # the group: no worker may be begun
     viewed: bool = False  # somebody looks at the status page
+    broken: tuple[Overwritten, ...] = ()  # some of our keys that another program has overwritten
 
 
 def outcome_words(outcome: Outcome) -> tuple[str, ...]:

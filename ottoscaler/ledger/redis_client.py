@@ -21,7 +21,7 @@ import redis
 
 from ottoscaler.config.hash_tags import cluster_problem
 from ottoscaler.config.load import Settings
-from ottoscaler.errors import NotPermitted, RedisError, RedisUnavailable
+from ottoscaler.errors import BrokenKey, NotPermitted, RedisError, RedisUnavailable
 from ottoscaler.ledger.pipelining import Beginning, Call, RoundTrips, Words, packed
 from ottoscaler.ledger.records import Entry, entries
 from ottoscaler.ledger.redis_connections import CALLS_IN_FLIGHT, connected, endpoint
@@ -109,8 +109,17 @@ class RedisClient:
         with self._place():
             return self._led(lambda: self._client.execute_command(*words), words)
 
+    def command_or(self, default: Any, *words: str | bytes | int) -> Any:
+        """Like :meth:`command`, but ``default`` for a key that another program has overwritten."""
+        try:
+            return self.command(*words)
+        except BrokenKey:
+            return default
+
     def pipeline(self, commands: Sequence[tuple[str | bytes | int, ...]]) -> list[Any]:
-        """Send several commands in one round trip, not as a transaction. They must only read."""
+        """Send several commands in one round trip, not as a transaction. They must only read.
+
+        The answer is ``None`` for a key that another program has overwritten with another type."""
         with self._place():
             return list(self._led(lambda: self._send_pipeline(commands)))
 
@@ -119,7 +128,13 @@ class RedisClient:
         pipe.response_callbacks = {}
         for words in commands:
             pipe.execute_command(*words)
-        return pipe.execute()
+        answers = pipe.execute(raise_on_error=False)
+        for at, answer in enumerate(answers):
+            if isinstance(answer, Exception):
+                if not isinstance(translated(answer), BrokenKey):
+                    raise answer
+                answers[at] = None
+        return answers
 
     def script(
         self,

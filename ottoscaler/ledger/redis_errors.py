@@ -17,7 +17,7 @@ from redis.exceptions import (
     TryAgainError,
 )
 
-from ottoscaler.errors import GroupMissing, NotPermitted, RedisError, RedisUnavailable
+from ottoscaler.errors import BrokenKey, GroupMissing, NotPermitted, RedisError, RedisUnavailable
 
 # In Redis 6.2, a script's error begins with the place in the script. The failed command's error follows.
 _IN_A_SCRIPT = r"^(?:(?:ERR )?Error running script .*[ :]-?)?"
@@ -39,6 +39,7 @@ _SENTINEL_DEMOTED = "previous master is now a slave"
 
 # Answers that pass on the same server: it is full or busy, or its password or rights are being changed.
 _PASSING = re.compile(_IN_A_SCRIPT + "(OOM|BUSY|UNKILLABLE|TRYAGAIN|NOAUTH|WRONGPASS)")
+_BROKEN = re.compile(_IN_A_SCRIPT + "WRONGTYPE")
 _NOT_PERMITTED = re.compile(_IN_A_SCRIPT + "NOPERM")
 _PASSING_TYPES = (AskError, TryAgainError, OutOfMemoryError)
 
@@ -85,4 +86,5 @@ def translated(error: Exception) -> RedisError:
         return NotPermitted(f"Redis refuses for now: {text}")
     if isinstance(error, _PASSING_TYPES) or _PASSING.match(text):
         return RedisUnavailable(f"Redis refuses for now: {text}")
-    return RedisError(f"Redis returned an error: {text}")
+    kind = BrokenKey if _BROKEN.match(text) else RedisError
+    return kind(f"Redis returned an error: {text}")

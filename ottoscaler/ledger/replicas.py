@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ottoscaler.errors import Unregistered
+from ottoscaler.ledger.broken_keys import KINDS
 from ottoscaler.ledger.fencing import Scripts, text
-from ottoscaler.ledger.records import Survey, timestamp
+from ottoscaler.ledger.records import Overwritten, Survey, timestamp
 
 KILLED_ITS_READERS = "given up unread: two replicas died, one after the other, as soon as they had read it"
+_KEYS = " ".join(f"{name}={kind}" for name, kind in KINDS.items())
 DELETED_UNREAD = "the entry was deleted from the stream before it was read"
 
 
@@ -57,10 +59,17 @@ class Replicas:
         """
         consumer, incarnation = self._scripts.owner.rsplit("/", 1)
         answer = self._scripts.run(
-            "beat", consumer, incarnation, info, "1" if survey else "0", *page, watches
+            "beat",
+            consumer,
+            incarnation,
+            info,
+            "1" if survey else "0",
+            *page,
+            watches,
+            _KEYS if survey else "",
         )
         if answer[0] == b"forgotten":
-            raise Unregistered("Redis knows no replica under this consumer name")
+            raise Unregistered(text(answer[1]) or "Redis knows no replica under this consumer name")
         if answer[0] == b"lost":
             return None
         offers = tuple(text(i) for i in answer[2])
@@ -77,6 +86,7 @@ class Replicas:
             {text(c): int(n) for c, n in answer[6]},
             paused,
             viewed,
+            tuple(Overwritten(*map(text, told)) for told in answer[7]),
         )
 
     def owned(self, owner: str, most: int) -> list[str]:
@@ -104,13 +114,17 @@ class Replicas:
             return [], []
         return [text(i) for i in answer[1]], [text(i) for i in answer[2]]
 
-    def next_pending(self, behind: str, count: int, *, left_by_the_dead: bool) -> tuple[int, list[str]]:
+    def survived(self, event_id: str) -> None:
+        """Note that an entry without a ledger did not kill its reader."""
+        self._scripts.stream.command("HDEL", f"{self._scripts.stream.prefix}handed", event_id)
+
+    def next_pending(self, behind: str, count: int, *, left_by_the_dead: bool) -> tuple[int, list[str], str]:
         """How many of our own pending entries after an id may be read next.
 
         That is a number of entries that were taken before, or 1 for an entry that was not, since it may be
         what killed its reader. Also returns the ids of entries that were dead-lettered unread, because two
-        readers died of each. Readers are counted from the first read after a reader's death or a lost
-        reply."""
+        readers died of each, and the id behind which to read. Readers are counted from the first read after a
+        reader's death or a lost reply."""
         answer = self._scripts.run(
             "next_pending",
             behind,
@@ -120,7 +134,7 @@ class Replicas:
             timestamp(),
             self._scripts.owner,
         )
-        return int(answer[1]), [text(i) for i in answer[2]]
+        return int(answer[1]), [text(i) for i in answer[2]], text(answer[3])
 
     def forget(self, consumer: str, incarnation: str, beat: str) -> bool:
         """Remove a dead replica and its consumer, if it owns nothing and has nothing pending.

@@ -29,5 +29,6 @@ class UnseenNotes:
 
     def some(self) -> dict[str, str]:
         """UIDs by name: all of them, or only some if there are more than READ_AT_ONCE."""
-        flat = self._scripts.stream.command("HSCAN", self._key, "0", "COUNT", READ_AT_ONCE)[1]
+        answer = self._scripts.stream.command_or(("0", []), "HSCAN", self._key, "0", "COUNT", READ_AT_ONCE)
+        flat = answer[1]
         return {text(name): text(uid) for name, uid in zip(flat[::2], flat[1::2], strict=True)}

@@ -21,7 +21,7 @@ def redis_ms(redis: RedisClient) -> int:
 def last_delivered(redis: RedisClient) -> str:
     """The id up to which the group has read the stream; '' if there is no group."""
     try:
-        groups = redis.command("XINFO", "GROUPS", redis.stream)
+        groups = redis.command_or([], "XINFO", "GROUPS", redis.stream)
     except RedisError as error:
         if "no such key" in str(error):
             return ""
@@ -37,14 +37,14 @@ def backlog(redis: RedisClient, settings: Settings, now_ms: int) -> Json:
     """The stream and the group's place in it, as docs/cli.md has it."""
     name, group = settings.redis_stream, settings.redis_consumer_group
     told: Json = {
-        "stream_length": int(redis.command("XLEN", name)),
+        "stream_length": int(redis.command_or(0, "XLEN", name)),
         "lag": None,
         "pending": 0,
         "oldest_pending": None,
-        "lost": int(redis.command("HGET", f"{redis.prefix}account", "lost") or 0),
+        "lost": int(redis.command_or(0, "HGET", f"{redis.prefix}account", "lost") or 0),
     }
     try:
-        groups = redis.command("XINFO", "GROUPS", name)
+        groups = redis.command_or([], "XINFO", "GROUPS", name)
     except RedisError as error:
         if "no such key" in str(error):
             return {**told, "lag": 0}

@@ -51,7 +51,7 @@ class DeadLetters:
         return [letter_of(entry) for entry in cut_entries(self._redis, "dead", "+", "-", count, down=True)]
 
     def length(self) -> int:
-        return int(self._redis.command("XLEN", self._name))
+        return int(self._redis.command_or(0, "XLEN", self._name))
 
     def everything(self) -> Iterator[str]:
         """Yield the ids of all present dead letters, the oldest first. Those that come meanwhile are left

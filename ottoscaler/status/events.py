@@ -12,7 +12,7 @@ def event_fields(redis: RedisClient, event_id: str) -> list[tuple[str, str]]:
     """The fields of an event, from its ledger, or else from the stream, where large ones are cut.
 
     Empty if neither has the event any more. Raises RedisError."""
-    body = redis.command("HGET", f"{redis.prefix}event:{event_id}", "body")
+    body = redis.command_or(None, "HGET", f"{redis.prefix}event:{event_id}", "body")
     if body:
         try:
             return [(str(name), str(value)) for name, value in json.loads(body)]

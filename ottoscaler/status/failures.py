@@ -36,7 +36,9 @@ class Failures:
         """The newest failures, the newest first. Workers of one event that failed alike are one row with
         their ``count``. A row disappears only when newer ones take its place."""
         tests = (Is("kind", "worker"), Is("status", "failed"))
-        newest = self._redis.command("XREVRANGE", self._redis.results, "+", f"({self._seen}", "COUNT", 1)
+        newest = self._redis.command_or(
+            [], "XREVRANGE", self._redis.results, "+", f"({self._seen}", "COUNT", 1
+        )
         if newest:
             found = self._finder.newest("results", tests, f"({self._seen}", FIRST_LOOKS)
             for entry in reversed(list(islice(found, MOST_LOOKED_AT))):

@@ -66,7 +66,7 @@ class Overview:
         }
 
     def _open(self) -> list[str]:
-        raw = self._redis.command("SMEMBERS", f"{self._redis.prefix}events")
+        raw = self._redis.command_or([], "SMEMBERS", f"{self._redis.prefix}events")
         return [each.decode() for each in raw]
 
     def _events(self, ids: Sequence[str], seen: PodsSeen, now_ms: int) -> list[Json]:

@@ -35,7 +35,9 @@ def search(redis: RedisClient, text: str) -> Json:
 def _by_id(redis: RedisClient, text: str) -> Iterator[Json]:
     if not _EVENT_ID.fullmatch(text):
         return
-    words = redis.command("HMGET", f"{redis.prefix}event:{text}", "state", "task", "type", "status")
+    words = redis.command_or(
+        [None] * 4, "HMGET", f"{redis.prefix}event:{text}", "state", "task", "type", "status"
+    )
     state, task, kind, status = (each.decode("utf-8", "replace") if each else "" for each in words)
     if state:
         yield _told(text, task, kind, "in flight" if state == "open" else status)
@@ -71,11 +73,14 @@ def _some(found: Iterator[Json]) -> Iterator[Json]:
 
 
 def _open(redis: RedisClient, text: str) -> Iterator[Json]:
-    ids = sorted((each.decode() for each in redis.command("SMEMBERS", f"{redis.prefix}events")), key=order)
+    ids = sorted(
+        (each.decode() for each in redis.command_or([], "SMEMBERS", f"{redis.prefix}events")), key=order
+    )
     for at in range(0, min(len(ids), MOST_OPEN), AT_ONCE):
         part = ids[at : at + AT_ONCE]
         answers = redis.pipeline([("HMGET", f"{redis.prefix}event:{i}", "task", "type") for i in part])
-        for event_id, (task, kind) in zip(part, answers, strict=True):
+        for event_id, answer in zip(part, answers, strict=True):
+            task, kind = answer or (None, None)
             name = (task or b"").decode("utf-8", "replace")
             if text.lower() in name.lower():
                 yield _told(event_id, name, (kind or b"").decode(), "in flight")

@@ -23,7 +23,7 @@ def live_workers(redis: RedisClient, consumer: str, event_id: str) -> dict[int, 
 
     Workers that the replica does not report are left out. Raises RedisError."""
     ask(redis)
-    raw = redis.command("HGET", f"{redis.prefix}replica:{consumer}", "details")
+    raw = redis.command_or(None, "HGET", f"{redis.prefix}replica:{consumer}", "details")
     try:
         told = json.loads(raw or b"{}")
         return {

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ottoscaler.config.settings import Settings
+from ottoscaler.ledger.broken_keys import broken_keys
 from ottoscaler.ledger.heartbeats import Heartbeats
 from ottoscaler.ledger.identity import kept_installation
 from ottoscaler.ledger.pause import paused_since
@@ -49,6 +50,10 @@ class SnapshotReader:
             "installation": kept_installation(self._redis),
             "paused": bool(paused),
             "paused_since": paused,
+            "broken_keys": [
+                {"key": each.key, "type": each.found, "expected": each.wanted}
+                for each in broken_keys(self._redis)
+            ],
             "backlog": backlog(self._redis, self._settings, now_ms),
             "replicas": replicas,
             "events_in_flight": total,
@@ -63,15 +68,17 @@ class SnapshotReader:
     # --- events
 
     def _events(self, now_ms: int) -> tuple[list[Json], int]:
-        ids = [_text(i) for i in self._redis.command("SMEMBERS", f"{self._prefix}events")]
+        ids = [_text(i) for i in self._redis.command_or([], "SMEMBERS", f"{self._prefix}events")]
         ids.sort(key=order)
-        offers = {_text(i) for i in self._redis.command("SMEMBERS", f"{self._prefix}offers")}
+        offers = {_text(i) for i in self._redis.command_or([], "SMEMBERS", f"{self._prefix}offers")}
         shown = ids[:MOST_EVENTS]
         found = []
         for at in range(0, len(shown), EVENTS_A_ROUND_TRIP):
             part = shown[at : at + EVENTS_A_ROUND_TRIP]
             asked: Sequence[tuple[str, ...]] = [("HGETALL", f"{self._prefix}event:{i}") for i in part]
             for event_id, flat in zip(part, self._redis.pipeline(asked), strict=True):
+                if flat is None:
+                    continue  # it is among the broken keys
                 raw = {_text(k): v for k, v in zip(flat[::2], flat[1::2], strict=True)}
                 if raw.get("state") == b"open":
                     found.append(describe(event_id, raw, offered=event_id in offers, now_ms=now_ms))
@@ -81,7 +88,8 @@ class SnapshotReader:
         """The newest failed workers among the newest results."""
         name = self._settings.redis_results_stream
         failures: list[Json] = []
-        for _, flat in self._redis.command("XREVRANGE", name, "+", "-", "COUNT", RESULTS_LOOKED_AT):
+        newest = self._redis.command_or([], "XREVRANGE", name, "+", "-", "COUNT", RESULTS_LOOKED_AT)
+        for _, flat in newest:
             text = [_text(part) for part in flat]
             entry = dict(zip(text[::2], text[1::2], strict=True))
             if entry.get("kind") == "worker" and entry.get("status") == "failed":

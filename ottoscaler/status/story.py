@@ -35,7 +35,7 @@ _FIRST = ("running", "starting", "cancelling", "retrying", "begun", "failed", "c
 def story(redis: RedisClient, settings: Settings, memory: ResultsMemory, event_id: str) -> Json | None:
     """All that Redis knows about an event; ``None`` if it knows nothing. Raises RedisError."""
     now_ms = redis_ms(redis)
-    flat = redis.command("HGETALL", f"{redis.prefix}event:{event_id}")
+    flat = redis.command_or([], "HGETALL", f"{redis.prefix}event:{event_id}")
     raw = {_text(name): _text(value) for name, value in zip(flat[::2], flat[1::2], strict=True)}
     fields = dict(event_fields(redis, event_id))
     dead = None

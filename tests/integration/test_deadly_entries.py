@@ -34,7 +34,7 @@ class Reader:
         taken: list[str] = []
         given_up: list[str] = []
         while True:
-            count, spared = self.ledger.replicas.next_pending(behind, 4, left_by_the_dead=left)
+            count, spared, _ = self.ledger.replicas.next_pending(behind, 4, left_by_the_dead=left)
             given_up += spared
             entries = self.stream.read(count=count, behind=behind) if count else []
             if deadly in [entry.id for entry in entries]:
@@ -80,7 +80,7 @@ def test_entries_that_were_taken_before_are_read_together(book: Book) -> None:
     reader = Reader(book, "1")
     reader.read_new()
     assert reader.read_own() == (ids, [])
-    assert Reader(book, "2").ledger.replicas.next_pending("0", 4, left_by_the_dead=True) == (3, [])
+    assert Reader(book, "2").ledger.replicas.next_pending("0", 4, left_by_the_dead=True) == (3, [], "0")
 
 
 def test_an_entry_that_killed_two_readers_is_dead_lettered_by_the_next_replica(place: Sandbox) -> None:

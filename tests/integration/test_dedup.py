@@ -201,7 +201,7 @@ def test_key_is_written_anew_where_redis_was_emptied(book: Book) -> None:
     take(ledger, first)
     book.redis.flushall()
     ledger.identity.join(ledger.join_installation("other"))
-    assert ledger.reseed(first, b"[]", 7, {0: "s:0:uid-0-0"})
+    assert ledger.reseed(first, b"[]", 7, {0: "s:0:uid-0-0"}) == ""
     assert again(ledger, keyed(book)).detail == first.event_id
 
 
@@ -212,7 +212,7 @@ def test_key_that_another_event_took_in_an_emptied_redis_stays_with_that_one(boo
     ledger.identity.join(ledger.join_installation("other"))
     second = keyed(book)
     take(ledger, second)
-    assert ledger.reseed(first, b"[]", 7, {0: "s:0:uid-0-0"})
+    assert ledger.reseed(first, b"[]", 7, {0: "s:0:uid-0-0"}) == ""
     assert again(ledger, keyed(book)).detail == second.event_id
 
 

@@ -1,10 +1,16 @@
 -- Renew the lease and survey the others: A = consumer, incarnation, info, survey ('1' or '0'), then for the status
--- page recent, sights and details ('' leaves what stands, '-' takes it away), and the owners whose Pods it watches.
+-- page recent, sights and details ('' leaves what stands, '-' takes it away), the owners whose Pods it watches, and
+-- with a survey each key below our prefix with its type ('name=type', with spaces between).
+-- A heartbeat needs no key but its own. A survey leaves out what is broken, and ends with up to MOST_BROKEN broken
+-- keys: of each its name, its type, and what it should be.
+local MOST_BROKEN = 16
 if wiped() then return {'wiped'} end
 local mine = P .. 'replica:' .. A[1]
+local unusable = broken(mine, 'hash')
+if unusable then return {'forgotten', unusable.err} end -- it is written anew (register.lua)
 local standing = redis.call('HGET', mine, 'incarnation')
 -- 'forgotten' means that others took us for dead, or that Redis was emptied, and that no other replica has our name.
-if not standing then return {'forgotten'} end
+if not standing then return {'forgotten', ''} end
 if standing ~= A[2] then return {'lost'} end
 redis.call('HSET', mine, 'info', A[3], 'seen', now_ms(), 'watches', A[8])
 for i, name in ipairs({'recent', 'sights', 'details'}) do
@@ -14,28 +20,40 @@ for i, name in ipairs({'recent', 'sights', 'details'}) do
 end
 if A[5] ~= '' then redis.call('HSET', mine, 'recent-at', now_ms()) end
 local beat = redis.call('HINCRBY', mine, 'beat', 1)
-local offers = redis.call('SRANDMEMBER', P .. 'offers', 64)
+local offers = intact('SRANDMEMBER', P .. 'offers', 64) or {}
 local held = (paused() and '1' or '0') .. redis.call('EXISTS', P .. 'viewed')
 if A[4] ~= '1' then return {'ok', tostring(beat), offers, held} end
-local replicas, owners, order = {}, {}, {}
-for _, consumer in ipairs(redis.call('SMEMBERS', P .. 'replicas')) do
-  local r = redis.call('HMGET', P .. 'replica:' .. consumer, 'incarnation', 'beat', 'lease')
-  replicas[#replicas + 1] = {consumer, r[1] or '', r[2] or '', r[3] or '0'}
+local damage = {}
+local function look(key, wanted)
+  local kind = redis.call('TYPE', key).ok
+  if kind ~= wanted and kind ~= 'none' and #damage < MOST_BROKEN then damage[#damage + 1] = {key, kind, wanted} end
 end
-for _, id in ipairs(redis.call('SMEMBERS', P .. 'events')) do
-  local owner = redis.call('HGET', event_key(id), 'owner')
-  if owner and not owners[owner] then
-    owners[owner] = true
-    order[#order + 1] = owner
-  end
-end
-local consumers = {}
+for _, key in ipairs({STREAM, RESULTS, DEAD}) do look(key, 'stream') end
+for name, kind in string.gmatch(A[9], '(%S+)=(%S+)') do look(P .. name, kind) end
+
+local names, consumers, replicas, owners, order = {}, {}, {}, {}, {}
 local known = redis.pcall('XINFO', 'CONSUMERS', STREAM, GROUP)
 if not known.err then
   for _, flat in ipairs(known) do
     local c = {}
     for i = 1, #flat, 2 do c[flat[i]] = flat[i + 1] end
     consumers[#consumers + 1] = {c.name, tostring(c.pending)}
+    names[#names + 1] = c.name
   end
 end
-return {'ok', tostring(beat), offers, held, replicas, order, consumers}
+redis.pcall('SADD', P .. 'replicas', A[1]) -- it may have been removed since we registered
+for _, consumer in ipairs(intact('SMEMBERS', P .. 'replicas') or names) do
+  local r = intact('HMGET', P .. 'replica:' .. consumer, 'incarnation', 'beat', 'lease')
+  if not r then look(P .. 'replica:' .. consumer, 'hash') end
+  r = r or {}
+  replicas[#replicas + 1] = {consumer, r[1] or '', r[2] or '', r[3] or '0'}
+end
+for _, id in ipairs(intact('SMEMBERS', P .. 'events') or {}) do
+  local owner = intact('HGET', event_key(id), 'owner')
+  if owner == nil then look(event_key(id), 'hash') end
+  if owner and not owners[owner] then
+    owners[owner] = true
+    order[#order + 1] = owner
+  end
+end
+return {'ok', tostring(beat), offers, held, replicas, order, consumers, damage}

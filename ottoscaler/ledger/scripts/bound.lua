@@ -1,8 +1,7 @@
 -- Keep the outgoing streams and the tombstones within their bounds: A = results' retention in ms, dead letters'
 -- retention in ms, batch, the cursor over the tombstones ('0' at first). Returns the cursor to go on with, and how
 -- many results and dead letters went for want of bytes since the last call: told to one caller once.
-local failure = check_streams()
-if failure then return failure end
+-- A stream that is broken is passed over, and so is one whose bound cannot be known.
 if wiped() then return {'wiped'} end
 local now, batch = now_ms(), tonumber(A[3])
 redis.call('DEL', P .. 'nothing') -- what frees memory must begin with a delete (expire.lua)
@@ -10,14 +9,15 @@ redis.call('DEL', P .. 'nothing') -- what frees memory must begin with a delete 
 for _, limit in ipairs({{RESULTS, A[1]}, {DEAD, A[2]}}) do
   local oldest = now - tonumber(limit[2])
   if limit[1] == RESULTS then
-    local oldest_event = redis.call('ZRANGE', P .. 'results-from', 0, 0, 'WITHSCORES')
+    local oldest_event = intact('ZRANGE', P .. 'results-from', 0, 0, 'WITHSCORES')
+    if not oldest_event then oldest, oldest_event = 0, {} end
     local first = oldest_event[2]
     if oldest_event[1] and redis.call('EXISTS', event_key(oldest_event[1])) == 0 then
       redis.call('ZREM', P .. 'results-from', oldest_event[1]) -- an operator deleted its ledger
     end
     if first and tonumber(first) < oldest then oldest = tonumber(first) end
   end
-  if oldest > 0 and redis.call('EXISTS', limit[1]) == 1 then
+  if oldest > 0 and not broken(limit[1], 'stream') and redis.call('EXISTS', limit[1]) == 1 then
     redis.call('XTRIM', limit[1], 'MINID', '=', string.format('%.0f', oldest))
   end
 end
@@ -27,15 +27,16 @@ end
 local trimmed = {}
 for i, name in ipairs({'results', 'dead'}) do
   local key = i == 1 and RESULTS or DEAD
-  local used, most = redis.pcall('MEMORY', 'USAGE', key, 'SAMPLES', 20000), MOST_BYTES[key]
+  local counted = not broken(P .. 'appended', 'hash')
+  local used, most = not broken(key, 'stream') and redis.pcall('MEMORY', 'USAGE', key, 'SAMPLES', 20000), MOST_BYTES[key]
   if type(used) == 'number' and used > most * 1.1 then
     local keep = math.floor(redis.call('XLEN', key) * most / used * 0.9)
     keep = math.max(keep, key == DEAD and LEAST_DEAD or 1)
     local gone = redis.call('XTRIM', key, 'MAXLEN', '=', string.format('%.0f', keep))
-    redis.call('HINCRBY', P .. 'appended', name .. ':trimmed', gone)
+    if counted then redis.call('HINCRBY', P .. 'appended', name .. ':trimmed', gone) end
   end
-  trimmed[i] = tonumber(redis.call('HGET', P .. 'appended', name .. ':trimmed') or '0')
-  redis.call('HDEL', P .. 'appended', name .. ':trimmed')
+  trimmed[i] = counted and tonumber(redis.call('HGET', P .. 'appended', name .. ':trimmed') or '0') or 0
+  if counted then redis.call('HDEL', P .. 'appended', name .. ':trimmed') end
 end
 
 -- A tombstone is needed as long as an older scale_up may still be taken. Such a scale_up was not delivered yet, or it
@@ -49,7 +50,9 @@ if not groups.err then
     if g.name == GROUP then taken = g['last-delivered-id'] end
   end
 end
-if not taken or redis.call('EXISTS', P .. 'tombstones') == 0 then return {'ok', '0', trimmed[1], trimmed[2]} end
+if not taken or redis.call('EXISTS', P .. 'tombstones') == 0 or broken(P .. 'tombstones', 'hash') then
+  return {'ok', '0', trimmed[1], trimmed[2]}
+end
 local from, PAGE, PAGES = '-', 100, 20
 for page = 1, PAGES do
   local pending = redis.call('XPENDING', STREAM, GROUP, from, '+', PAGE)

@@ -1,10 +1,8 @@
 -- Choose victims of a scale_down: A = its id, owner, epoch, limit ('' for all), time, then pairs of event
 -- id and index in the order of choice. The choice is durable, so a repetition chooses no further victims.
-local failure = check_streams()
-if failure then return failure end
 local key, refused = own_event()
 if refused then return refused end
-local down, now = A[1], now_ms()
+local down, now, untold = A[1], now_ms(), broken(RESULTS, 'stream') ~= nil
 local chosen = tonumber(redis.call('HGET', key, 'chosen') or '0')
 local ended = 0
 local limit = A[4] ~= '' and tonumber(A[4]) or math.huge
@@ -13,9 +11,9 @@ for i = 6, #A, 2 do
   if chosen >= limit then break end
   local id, index = A[i], A[i + 1]
   local victim = event_key(id)
-  local e = redis.call('HMGET', victim, 'state', 'type')
+  local e = intact('HMGET', victim, 'state', 'type') or {}
   if e[1] == 'open' and e[2] == 'scale_up' then
-    local cancelled = cancel_index(id, victim, index, down, 'cancelled by ' .. down, A[5], now)
+    local cancelled = cancel_index(id, victim, index, down, 'cancelled by ' .. down, A[5], now, untold)
     if cancelled then
       chosen = chosen + 1
       if cancelled[3] == false then

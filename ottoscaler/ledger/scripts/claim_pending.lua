@@ -1,22 +1,26 @@
 -- Take the entries that a dead consumer has read and nobody owns: A = our consumer, the dead one, its
 -- incarnation and beat as observed ('' where it never had any), count, the sentence of a dead letter, time.
 -- Returns the ids that came over, and those that were dead-lettered: they had been removed from the stream.
-local failure = check_streams()
-if failure then return failure end
 if wiped() then return {'wiped'} end
-local r = redis.call('HMGET', P .. 'replica:' .. A[2], 'incarnation', 'beat')
+local r = intact('HMGET', P .. 'replica:' .. A[2], 'incarnation', 'beat') or {}
 if (r[1] or '') ~= A[3] or (r[2] or '') ~= A[4] then return {'alive'} end
 local PAGE, PAGES = 100, 50 -- entries of living owners may stand before those that nobody owns
-local ids, gone, now, from = {}, {}, now_ms(), '-'
+local ids, gone, now, from, dumb = {}, {}, now_ms(), '-', broken(DEAD, 'stream')
 for _ = 1, PAGES do
   local pending = redis.pcall('XPENDING', STREAM, GROUP, from, '+', PAGE, A[2])
   if pending.err then break end
   for _, entry in ipairs(pending) do
     local id = entry[1]
     from = '(' .. id
-    local e = redis.call('HMGET', event_key(id), 'state', 'owner')
-    if e[1] == 'done' then
+    local e = intact('HMGET', event_key(id), 'state', 'owner')
+    if not e then
+      e = nil -- nobody knows what became of it: it waits until its key is mended
+    elseif e[1] == 'done' then
       acknowledge(id)
+    elseif e[1] and e[2] ~= '' then
+      redis.pcall('SADD', P .. 'events', id) -- where somebody removed the set, its owner's death is seen again
+    elseif not e[1] and dumb and #redis.call('XRANGE', STREAM, id, id) == 0 then
+      e = nil -- a claim might drop it, and no dead letter could tell of it
     elseif (not e[1] or e[2] == '') and #ids < tonumber(A[5]) then
       -- Redis 7.0 and later drop an entry here that was removed from the stream, and then nothing tells of it any
       -- more. Older versions move such an entry, and its reader finds that it is missing.

@@ -1,6 +1,6 @@
 -- Create the group where it is missing, at the low-water mark, so that finished work stays finished.
 -- A stream that was deleted and made anew may begin below the old mark: then the mark starts again.
-local failure = check_streams()
+local failure = broken(STREAM, 'stream') or broken(P .. 'low-water', 'string') or broken(P .. 'account', 'hash')
 if failure then return failure end
 if wiped() then return {'wiped'} end
 local low = low_water()

@@ -2,7 +2,7 @@
 -- oldest finished events to pass over, as an earlier call has looked at them and they had to stay.
 -- Returns the mark, how many finished events were looked at, how many of them stay, and how many ledgers and
 -- entries went.
-local failure = check_streams()
+local failure = broken(STREAM, 'stream') or broken(P .. 'events', 'set')
 if failure then return failure end
 if wiped() then return {'wiped'} end
 local retention, batch, now = tonumber(A[1]), tonumber(A[2]), now_ms()
@@ -66,10 +66,10 @@ end
 
 -- Above the mark, an event's entry and ledger are removed together. Otherwise the event would run again if its
 -- entry was delivered again. An entry that was not delivered to this group yet must not be removed.
-local due = redis.call('ZRANGEBYSCORE', P .. 'finished', '-inf', now - retention, 'LIMIT', A[3], batch)
+local due = intact('ZRANGEBYSCORE', P .. 'finished', '-inf', now - retention, 'LIMIT', A[3], batch) or {}
 local ledgers, entries, stay, highest = 0, 0, 0, nil
 for _, id in ipairs(due) do
-  redis.call('ZREM', P .. 'results-from', id)
+  redis.pcall('ZREM', P .. 'results-from', id)
   local finished = compare_ids(id, low) <= 0
   local free = keep and not needed_elsewhere(id)
   if finished or (free and handed and compare_ids(id, handed) <= 0) then
@@ -86,12 +86,13 @@ for _, id in ipairs(due) do
   end
 end
 if highest then
-  local expired = redis.call('GET', P .. 'expired')
+  local expired = intact('GET', P .. 'expired')
   if not expired or compare_ids(highest, expired) > 0 then redis.call('SET', P .. 'expired', highest) end
 end
 
 -- Entries without a ledger are trimmed with the head of the stream, a retention time after the mark has passed them
 -- and if no group needs them. The entries themselves are not read, since they may be large.
+if broken(P .. 'marks', 'hash') then redis.call('DEL', P .. 'marks') end -- then trimming begins anew
 local marks = redis.call('HMGET', P .. 'marks', 'aged', 'aging', 'since')
 if not marks[3] or now - tonumber(marks[3]) >= retention then
   marks[1] = marks[2] or '0-0'
@@ -105,5 +106,5 @@ if keep then
     entries = entries + redis.call('XTRIM', STREAM, 'MINID', '=', next_one)
   end
 end
-if entries > 0 then redis.call('HINCRBY', P .. 'account', 'own', entries) end
+if entries > 0 then redis.pcall('HINCRBY', P .. 'account', 'own', entries) end
 return {'ok', low, #due, stay, ledgers, entries}

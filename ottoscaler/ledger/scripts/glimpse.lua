@@ -4,7 +4,7 @@
 local LETTERS = {succeeded = 'o', failed = 'f', cancelled = 'k'}
 local left, told = tonumber(A[1]), {}
 for i = 2, #A do
-  local flat = redis.call('HGETALL', event_key(A[i]))
+  local flat = intact('HGETALL', event_key(A[i])) or {}
   local e, cells, intended, again = {}, {}, {}, 0
   for j = 1, #flat, 2 do
     local name, value = flat[j], flat[j + 1]

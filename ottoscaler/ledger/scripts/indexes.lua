@@ -8,7 +8,7 @@ for i = 1, #A, 3 do
     names[#names + 1] = string.format('i:%.0f', index)
     names[#names + 1] = string.format('c:%.0f', index)
   end
-  local values = redis.call('HMGET', key, unpack(names))
+  local values = intact('HMGET', key, unpack(names)) or {}
   for at, value in ipairs(values) do
     if value then
       flat[#flat + 1] = names[at]

@@ -5,6 +5,8 @@ if wiped() then return {'wiped'} end
 local OVERHEAD, GONE_AT_ONCE = 256, 2000 -- bytes; logs: some 10 ms of Redis
 local order, sizes, now = P .. 'logs', P .. 'log-sizes', now_ms()
 local id, body, retention, most = A[1], A[6], tonumber(A[7]), tonumber(A[8])
+local failure = broken(order, 'zset') or broken(sizes, 'hash') or (id ~= '' and broken(P .. 'log:' .. id, 'set'))
+if failure then return failure end
 if id ~= '' then
   local may = ownership(event_key(id), A[2], A[3])
   -- An event ends with its last worker, and that worker's log may be kept only after that.
@@ -27,7 +29,7 @@ while gone < GONE_AT_ONCE do
   local event, which = string.match(name, '^([^:]*):(.*)$')
   redis.call('ZREM', order, name)
   redis.call('DEL', P .. 'log:' .. name)
-  redis.call('SREM', P .. 'log:' .. event, which)
+  redis.pcall('SREM', P .. 'log:' .. event, which)
   total = redis.call('HINCRBY', sizes, 'total', -tonumber(redis.call('HGET', sizes, name) or '0'))
   redis.call('HDEL', sizes, name)
   gone = gone + 1

@@ -6,11 +6,13 @@
 -- Redis was emptied, only those who were there know the Pods of before.
 if wiped() then return {'wiped'} end
 local key, claim, now = P .. 'namespaces', P .. 'search:' .. A[2], now_ms()
-local holder = redis.call('GET', claim)
+local failure = broken(key, 'hash')
+if failure then return failure end
+local holder = intact('GET', claim)
 if holder and holder ~= A[1] then
   local consumer, incarnation = split_owner(holder)
   -- Who came back under the same name does not wait for what it claimed before.
-  if redis.call('HGET', P .. 'replica:' .. consumer, 'incarnation') ~= incarnation then holder = false end
+  if intact('HGET', P .. 'replica:' .. consumer, 'incarnation') ~= incarnation then holder = false end
 end
 redis.call('HSET', key, NAMESPACE, now)
 local mine = not holder or holder == A[1]
@@ -26,8 +28,8 @@ for i = 1, #noted, 2 do
   end
 end
 local replicas = {}
-for _, consumer in ipairs(mine and redis.call('SMEMBERS', P .. 'replicas') or {}) do
-  local r = redis.call('HMGET', P .. 'replica:' .. consumer, 'incarnation', 'watches', 'lease')
+for _, consumer in ipairs(mine and intact('SMEMBERS', P .. 'replicas') or {}) do
+  local r = intact('HMGET', P .. 'replica:' .. consumer, 'incarnation', 'watches', 'lease') or {}
   replicas[#replicas + 1] = {consumer, r[3] or '0', (r[1] or '') .. ' ' .. (r[2] or '')}
 end
 return {'ok', told, replicas}

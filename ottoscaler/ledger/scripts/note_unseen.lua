@@ -3,6 +3,7 @@
 if wiped() then return {'wiped'} end
 local MOST_UNSEEN = 10000
 local key = P .. 'unseen'
+if broken(key, 'hash') then return {'full'} end
 if redis.call('HLEN', key) >= MOST_UNSEEN and redis.call('HEXISTS', key, A[1]) == 0 then return {'full'} end
 redis.call('HSET', key, A[1], A[2])
 return {'ok'}

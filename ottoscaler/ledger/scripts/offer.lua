@@ -2,5 +2,5 @@
 local key, refused = own_event()
 if refused then return refused end
 if redis.call('HGET', key, 'begun') ~= '0' then return {'stale'} end
-redis.call('SADD', P .. 'offers', A[1])
+if not intact('SADD', P .. 'offers', A[1]) then return {'stale'} end
 return {'ok'}

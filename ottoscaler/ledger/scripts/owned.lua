@@ -1,8 +1,8 @@
 -- The open events of an owner: A = owner. Bounded by A[2].
 if wiped() then return {'wiped'} end
 local found = {}
-for _, id in ipairs(redis.call('SMEMBERS', P .. 'events')) do
-  if redis.call('HGET', event_key(id), 'owner') == A[1] then
+for _, id in ipairs(intact('SMEMBERS', P .. 'events') or {}) do
+  if intact('HGET', event_key(id), 'owner') == A[1] then
     found[#found + 1] = id
     if #found >= tonumber(A[2]) then break end
   end

@@ -13,6 +13,22 @@ local function paused() return redis.call('EXISTS', P .. 'paused') == 1 end
 
 local function wiped() return redis.call('GET', P .. 'installation') ~= INSTALLATION end
 
+-- Anybody may overwrite one of our keys with a value of another type. That must cost only what needs the key. So a
+-- script refuses before its first write where it needs a key that is broken, and goes on without a key that it does
+-- not need. beat.lua tells of the broken keys.
+local function broken(key, wanted)
+  local kind = redis.call('TYPE', key).ok
+  if kind == wanted or kind == 'none' then return nil end
+  return redis.error_reply('WRONGTYPE ' .. key .. ' is a ' .. kind .. ', not a ' .. wanted .. '; nothing was written')
+end
+
+-- What a key holds, or nil where it is broken.
+local function intact(...)
+  local found = redis.pcall(...)
+  if type(found) == 'table' and found.err then return nil end
+  return found
+end
+
 local function now_ms()
   local t = redis.call('TIME')
   return t[1] * 1000 + math.floor(t[2] / 1000)
@@ -21,14 +37,6 @@ end
 local function is_stream_or_none(key)
   local kind = redis.call('TYPE', key).ok
   return kind == 'stream' or kind == 'none'
-end
-
-local function check_streams()
-  for _, key in ipairs({STREAM, RESULTS, DEAD}) do
-    if not is_stream_or_none(key) then
-      return redis.error_reply('WRONGTYPE ' .. key .. ' is not a stream; nothing was written')
-    end
-  end
 end
 
 -- Stream ids are two unsigned 64-bit numbers; a Lua number holds 53 bits, so they are compared as text.
@@ -55,13 +63,14 @@ local function event_key(id) return P .. 'event:' .. id end
 
 local function acknowledge(id) redis.pcall('XACK', STREAM, GROUP, id) end
 
-local function low_water() return redis.call('GET', P .. 'low-water') or '0-0' end
+-- A broken mark counts as none. It is written anew as soon as something has ended (expire.lua).
+local function low_water() return intact('GET', P .. 'low-water') or '0-0' end
 
 -- Whether an event without a ledger has ended: it is at or below the mark, or it expired above the mark. An expired
 -- event's entry left the stream in the same step, and it is in no pending list.
 local function is_over(id)
   if compare_ids(id, low_water()) <= 0 then return true end
-  local expired = redis.call('GET', P .. 'expired')
+  local expired = intact('GET', P .. 'expired')
   if not expired or compare_ids(id, expired) > 0 then return false end
   local pending = redis.pcall('XPENDING', STREAM, GROUP, id, id, 1)
   if not pending.err and #pending > 0 then return false end
@@ -85,10 +94,10 @@ local function note_before(key, owner)
   redis.call('HSET', key, 'before', before)
 end
 
--- 'ok', or why this replica may not write.
+-- 'ok', or why this replica may not write. A ledger that was overwritten is missing: its owner writes it anew.
 local function ownership(key, owner, epoch)
-  local e = redis.call('HMGET', key, 'state', 'owner', 'epoch')
-  if not e[1] then return 'missing' end
+  local e = intact('HMGET', key, 'state', 'owner', 'epoch')
+  if not e or not e[1] then return 'missing' end
   if e[1] ~= 'open' then return 'finished' end
   if e[2] ~= owner or e[3] ~= epoch then return 'fenced' end
   return 'ok'
@@ -161,14 +170,21 @@ local function count_appended(key, entry)
   if gone > 0 then redis.call('HINCRBY', counts, name .. ':trimmed', gone) end
 end
 
+-- A stream whose bytes cannot be counted is still bounded (bound.lua).
+local function count_if_intact(key, entry)
+  local places = P .. 'places:' .. (key == DEAD and 'dead' or 'results')
+  if broken(P .. 'appended', 'hash') or broken(places, 'zset') then return end
+  count_appended(key, entry)
+end
+
 local function append_dead(entry)
   redis.call('XADD', DEAD, '*', unpack(entry))
-  count_appended(DEAD, entry)
+  count_if_intact(DEAD, entry)
 end
 
 local function append_result(...)
   redis.call('XADD', RESULTS, 'MAXLEN', '=', RESULTS_MAXLEN, '*', ...)
-  count_appended(RESULTS, {...})
+  count_if_intact(RESULTS, {...})
 end
 
 -- Metadata is written once, in the event's entry. It is in its workers' entries too if it is no larger than this.
@@ -189,10 +205,10 @@ local function close_ledger(id, key, kind, task, status, now)
   for i, name in ipairs({'taken', 'first', 'retries'}) do
     if told[i] then redis.call('HSET', key, name, told[i]) end
   end
-  redis.call('ZADD', P .. 'finished', now, id)
-  redis.call('SREM', P .. 'events', id)
-  redis.call('SREM', P .. 'offers', id)
-  redis.call('HDEL', P .. 'handed', id)
+  if not intact('ZADD', P .. 'finished', now, id) then redis.call('PEXPIRE', key, RETENTION_MS) end
+  redis.pcall('SREM', P .. 'events', id)
+  redis.pcall('SREM', P .. 'offers', id)
+  redis.pcall('HDEL', P .. 'handed', id)
   acknowledge(id)
 end
 
@@ -215,7 +231,7 @@ end
 -- A dead-lettered event gives its key up, so that it can be sent or replayed with the same key.
 local function free_dedup(id, key)
   local dedup = redis.call('HGET', key, 'dedup')
-  if dedup and redis.call('GET', dedup_name(dedup)) == id then redis.call('DEL', dedup_name(dedup)) end
+  if dedup and intact('GET', dedup_name(dedup)) == id then redis.call('DEL', dedup_name(dedup)) end
 end
 
 local function finish_event(id, key, now)
@@ -236,7 +252,7 @@ end
 -- Tell an open scale_down how its victim ended. A victim that had ended by itself is not counted.
 local function end_victim(intent, id, index, status)
   local down = event_key(string.match(intent, '^%d+:([^:]*):'))
-  if redis.call('HDEL', down, 'v:' .. id .. ':' .. index) == 0 then return end
+  if (intact('HDEL', down, 'v:' .. id .. ':' .. index) or 0) == 0 then return end
   redis.call('HINCRBY', down, 'victims', -1)
   if status == 'cancelled' then redis.call('HINCRBY', down, 'cut', 1) end
 end
@@ -254,7 +270,7 @@ local function record(id, key, index, attempt, uid, r, now)
   if e[3] then end_victim(e[3], id, index, r.status) end
   local done = redis.call('HINCRBY', key, 'done', 1)
   -- A long event's first results are kept until the retention time after its end, not after theirs.
-  if done == 1 then redis.call('ZADD', P .. 'results-from', now, id) end
+  if done == 1 then redis.pcall('ZADD', P .. 'results-from', now, id) end
   if done == tonumber(redis.call('HGET', key, 'n')) then return finish_event(id, key, now) end
   return nil
 end
@@ -265,17 +281,19 @@ local function never_ran(reason, message, at)
 end
 
 -- Intend to cancel one index; the caller has checked that the event is an open scale_up.
--- Returns nil (nothing to cancel), or its begun attempt and Pod UID ('' where it ends right here).
-local function cancel_index(id, key, index, by, why, at, now)
+-- Returns nil (nothing to cancel), or its begun attempt and Pod UID ('' where it ends right here). Where no result can
+-- be told, the intent stands for workers that have not begun too: start.lua lets none of them begin.
+local function cancel_index(id, key, index, by, why, at, now, untold)
   local state = index_state(key, index)
   if state and state.kind == 'd' then return nil end
-  if redis.call('HEXISTS', key, 'c:' .. index) == 1 then return nil end
-  if state and state.kind == 's' and overtime_since(key, index, state.attempt) then return nil end -- it ends anyway
-  if state and state.kind == 's' then
-    redis.call('HSET', key, 'c:' .. index, now .. ':' .. by .. ':' .. why)
-    return {state.attempt, state.rest, false}
-  end
+  local begun = state and state.kind == 's'
+  if redis.call('HEXISTS', key, 'c:' .. index) == 1 and (begun or untold) then return nil end
+  if begun and overtime_since(key, index, state.attempt) then return nil end -- it ends anyway
   local attempt = state and state.attempt or '0'
+  if begun or untold then
+    redis.call('HSET', key, 'c:' .. index, now .. ':' .. by .. ':' .. why)
+    return {attempt, begun and state.rest or '', false}
+  end
   local ended = record(id, key, index, attempt, '', never_ran('Cancelled', why, at), now)
   return {attempt, '', ended or true}
 end
@@ -296,7 +314,7 @@ local function cancel_doomed(id, key, at, now)
     if cancelled and cancelled[3] then count = count + 1 end
     if cancelled and type(cancelled[3]) == 'table' then ended = cancelled[3] break end -- that ended the event
   end
-  local d = redis.call('HMGET', down, 'state', 'type')
+  local d = intact('HMGET', down, 'state', 'type') or {}
   if count > 0 and d[1] == 'open' and d[2] == 'scale_down' then redis.call('HINCRBY', down, 'cut', count) end
   if ended then return ended, false end
   if to >= total then
@@ -308,7 +326,7 @@ local function cancel_doomed(id, key, at, now)
 end
 
 -- Count an entry that this group saw for the first time. lost.lua compares the count with what was added.
-local function count_taken() redis.call('HINCRBY', P .. 'account', 'taken', 1) end
+local function count_taken() redis.pcall('HINCRBY', P .. 'account', 'taken', 1) end
 
 -- Dead-letter an entry that was delivered to this group, that nobody took, and whose fields cannot be read.
 local function give_up_entry(id, error, at, now)
@@ -323,14 +341,14 @@ local function new_event(id, key, e, now)
     'ok', '0', 'bad', '0', 'cut', '0', 'body', e.body, 'before', '', 'meta', worker_metadata(e.meta))
   if #e.meta > MOST_WORKER_METADATA then redis.call('HSET', key, 'large-meta', e.meta) end
   redis.call('SADD', P .. 'events', id)
-  redis.call('HDEL', P .. 'handed', id) -- its reader lives (next_pending.lua)
+  redis.pcall('HDEL', P .. 'handed', id) -- its reader lives (next_pending.lua)
 end
 
 local function take_ownership(id, key, owner, now)
   note_before(key, redis.call('HGET', key, 'owner'))
   redis.call('HSET', key, 'owner', owner, 'since', now, 'progress', '0', 'tried', '0')
   local epoch = redis.call('HINCRBY', key, 'epoch', 1)
-  redis.call('SREM', P .. 'offers', id)
+  redis.pcall('SREM', P .. 'offers', id)
   redis.pcall('XCLAIM', STREAM, GROUP, (split_owner(owner)), '0', id, 'JUSTID')
   return epoch
 end

@@ -2,13 +2,15 @@
 -- to have ended ('' for none), its beat ('' where the proof was another than silence), and our lease in seconds.
 if wiped() then return {'wiped'} end
 local key = P .. 'replica:' .. A[1]
-local r = redis.call('HMGET', key, 'incarnation', 'beat', 'info', 'seen')
+local overwritten = broken(key, 'hash')
+local r = overwritten and {} or redis.call('HMGET', key, 'incarnation', 'beat', 'info', 'seen')
 if r[1] and r[1] ~= A[2] then
   if r[1] ~= A[4] then return {'occupied', r[1], r[2], r[3]} end
   if A[5] ~= '' and r[2] ~= A[5] then return {'occupied', r[1], r[2], r[3]} end
 end
-redis.call('SADD', P .. 'replicas', A[1])
-redis.call('HSET', P .. 'namespaces', NAMESPACE, now_ms()) -- before it creates anything there
+if overwritten then redis.call('DEL', key) end -- a heartbeat tells nothing that its replica does not know
+redis.pcall('SADD', P .. 'replicas', A[1])
+redis.pcall('HSET', P .. 'namespaces', NAMESPACE, now_ms()) -- before it creates anything there
 redis.call('HSET', key, 'incarnation', A[2], 'info', A[3], 'lease', A[6], 'seen', now_ms())
 -- When the one before was last alive tells its successors what it may have died of (takeover.lua).
 if r[1] and r[1] ~= A[2] then redis.call('HSET', key, 'before', r[1], 'before-seen', r[4] or '0') end

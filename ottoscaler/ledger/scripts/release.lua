@@ -6,7 +6,7 @@ for i = 2, #A, 2 do
   if ownership(key, A[1], A[i + 1]) == 'ok' then
     note_before(key, A[1])
     redis.call('HSET', key, 'owner', '')
-    redis.call('SADD', P .. 'offers', id)
+    redis.pcall('SADD', P .. 'offers', id) -- without it the event is found in the pending list (claim_pending.lua)
     released[#released + 1] = id
   end
 end

@@ -1,6 +1,6 @@
 -- Put a dead letter's event back on the stream and remove the dead letter: A = the dead letter's id.
 -- INSTALLATION is '' where no replica has registered; the stream needs none.
-local failure = check_streams()
+local failure = broken(STREAM, 'stream') or broken(DEAD, 'stream')
 if failure then return failure end
 if INSTALLATION ~= '' and wiped() then return {'wiped'} end
 local found = redis.call('XRANGE', DEAD, A[1], A[1])[1]

@@ -15,11 +15,13 @@ elseif state.kind == 's' then
   if state.rest == '' and redis.call('HGET', key, 'tried') == '0' then redis.call('HSET', key, 'tried', now_ms()) end
   return {'again', state.rest}
 end
+local intent = redis.call('HGET', key, 'c:' .. index) -- it stands without a result (cancel_index)
+if intent then return {'cancelling', intent, ''} end
 if paused() then return {'paused'} end
 redis.call('HSET', key, 'i:' .. index, 's:' .. attempt .. ':', 'tried', now_ms())
 note_namespace(key, index)
 if redis.call('HINCRBY', key, 'begun', 1) == 1 then
-  redis.call('SREM', P .. 'offers', id)
+  redis.pcall('SREM', P .. 'offers', id)
   redis.call('HSETNX', key, 'first', now_ms())
 end
 return {'ok', ''}

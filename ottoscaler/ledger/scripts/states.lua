@@ -4,8 +4,10 @@
 if wiped() then return {'wiped'} end
 local found = {}
 for i = 1, #A, 2 do
-  local e = redis.call('HMGET', event_key(A[i]), 'state', 'owner', 'i:' .. A[i + 1], 'c:' .. A[i + 1], 'status')
-  if not e[1] then
+  local e = intact('HMGET', event_key(A[i]), 'state', 'owner', 'i:' .. A[i + 1], 'c:' .. A[i + 1], 'status')
+  if not e then
+    found[#found + 1] = {'open', '', '', ''} -- it is overwritten, and nobody may judge its Pods
+  elseif not e[1] then
     found[#found + 1] = {is_over(A[i]) and 'below' or 'missing', '', '', ''}
   elseif e[1] == 'done' and not e[5] then
     -- Only some workers' results were recorded after Redis was emptied. The others are still to come.

@@ -1,10 +1,10 @@
 -- Own an entry that was read: A = id, owner, type, task, count, expires_at, body, metadata, time,
 -- begin ('1': begin the first worker in the same step; it saves an idle replica a round trip), dedup_key or ''.
-local failure = check_streams()
-if failure then return failure end
 if wiped() then return {'wiped'} end
 local id, owner, now = A[1], A[2], now_ms()
 local key = event_key(id)
+local failure = broken(key, 'hash')
+if failure then return failure end
 local e = redis.call('HMGET', key, 'state', 'owner')
 if e[1] == 'done' then acknowledge(id) return {'done'} end
 if e[1] then
@@ -14,8 +14,12 @@ if e[1] then
   return {'taken', tostring(epoch), redis.call('HGETALL', key)}
 end
 if is_over(id) then acknowledge(id) return {'done'} end
+failure = broken(P .. 'events', 'set') or (A[11] ~= '' and broken(dedup_name(A[11]), 'string'))
+if failure then return failure end
 local first = A[11] ~= '' and redis.call('GET', dedup_name(A[11]))
 if first and first ~= id then
+  failure = broken(RESULTS, 'stream')
+  if failure then return failure end
   append_result('kind', 'event', 'event_id', id, 'task_id', A[4], 'type', A[3], 'status', 'duplicate', 'pod_count',
   A[5],
     'succeeded', '0', 'failed', '0', 'cancelled', '0', 'duration_ms', math.max(0, lasted(id, now, now)),
@@ -25,15 +29,19 @@ if first and first ~= id then
   return {'duplicate', first}
 end
 if A[6] ~= '' and now > tonumber(A[6]) * 1000 then return {'expired'} end
-local tombstone = A[3] == 'scale_up' and redis.call('HGET', P .. 'tombstones', A[4])
+local tombstone = A[3] == 'scale_up' and intact('HGET', P .. 'tombstones', A[4])
+local doomed = tombstone and compare_ids(id, tombstone) < 0
+failure = (doomed and broken(RESULTS, 'stream'))
+  or (A[3] == 'scale_down' and A[4] ~= '' and broken(P .. 'tombstones', 'hash'))
+if failure then return failure end
 count_taken()
 if A[3] == 'scale_down' then
   local pending = redis.pcall('XPENDING', STREAM, GROUP, id, id, 1)
-  if pending.err or #pending == 0 then redis.call('SADD', P .. 'ahead', id) end
+  if pending.err or #pending == 0 then redis.pcall('SADD', P .. 'ahead', id) end
 end
 new_event(id, key, {type = A[3], task = A[4], count = A[5], owner = owner, body = A[7], meta = A[8]}, now)
 bear_dedup(id, key, A[11])
-if tombstone and compare_ids(id, tombstone) < 0 then
+if doomed then
   redis.call('HSET', key, 'doomed', tombstone .. ':cancelled by ' .. tombstone)
   local ended = cancel_doomed(id, key, A[9], now)
   if ended then return {'cancelled', ended[1], tostring(ended[2])} end

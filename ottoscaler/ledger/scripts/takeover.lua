@@ -2,22 +2,22 @@
 -- A = id, owner, old owner, old beat, how ('dead' or 'offer'), hold in ms that counts as progress, time,
 -- room ('0': leave what has not begun to replicas that have some), and in ms how long an owner that outlives
 -- a try does not die of it.
-local failure = check_streams()
-if failure then return failure end
 if wiped() then return {'wiped'} end
 local id, owner, old, now = A[1], A[2], A[3], now_ms()
 local key = event_key(id)
+local failure = broken(key, 'hash')
+if failure then return failure end
 local e = redis.call('HMGET', key, 'state', 'owner', 'strikes', 'progress', 'since', 'begun', 'tried', 'type')
 if e[1] ~= 'open' then return {'moved'} end
 if e[2] == owner then return {'mine', redis.call('HGET', key, 'epoch'), redis.call('HGETALL', key)} end
 if e[2] ~= old then return {'moved'} end
 if A[5] == 'offer' then
-  if redis.call('SISMEMBER', P .. 'offers', id) == 0 then return {'moved'} end
+  if (intact('SISMEMBER', P .. 'offers', id) or 0) == 0 then return {'moved'} end
   if old ~= '' and e[6] ~= '0' then return {'moved'} end
   if A[8] == '0' and e[6] == '0' and e[8] == 'scale_up' then return {'full'} end
 elseif old ~= '' then
   local consumer, incarnation = split_owner(old)
-  local r = redis.call('HMGET', P .. 'replica:' .. consumer, 'incarnation', 'beat', 'seen', 'before', 'before-seen')
+  local r = intact('HMGET', P .. 'replica:' .. consumer, 'incarnation', 'beat', 'seen', 'before', 'before-seen') or {}
   -- If another incarnation is registered, its registration proved that the old one had ended.
   if r[1] == incarnation and r[2] ~= A[4] then return {'alive'} end
   -- Only an owner that tried to create a Pod of the event and got none can have died of it. An event that waited

@@ -101,6 +101,7 @@ def picture(**changes: Any) -> dict[str, Any]:
         "installation": "",
         "paused": True,
         "paused_since": "2026-01-01T00:00:00.000Z",
+        "broken_keys": [{"key": "s:g:offers\x1b", "type": "string", "expected": "set"}],
         "replicas": [],
         "backlog": {
             "lag": None,

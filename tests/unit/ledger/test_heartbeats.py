@@ -29,7 +29,7 @@ class Watched:
     def sleep(self, seconds: float) -> None:
         self.now += seconds
 
-    def command(self, *words: str) -> list[bytes]:
+    def command_or(self, default: Any, *words: str) -> list[bytes]:
         return [b"a"]
 
     def pipeline(self, commands: list[Any]) -> list[Any]:

@@ -1,0 +1,46 @@
+"""The keys below our prefix with their types, and which of them another program has overwritten."""
+
+from __future__ import annotations
+
+from ottoscaler.ledger.records import Overwritten
+from ottoscaler.ledger.redis_client import RedisClient
+
+MOST_LOOKED_AT = 1000  # keys of events, and as many of replicas
+
+# The names of the streams are settings. Keys of one event, replica, log or dedup_key are not listed.
+KINDS = {
+    "installation": "string",
+    "low-water": "string",
+    "events": "set",
+    "offers": "set",
+    "replicas": "set",
+    "finished": "zset",
+    "results-from": "zset",
+    "tombstones": "hash",
+    "expired": "string",
+    "marks": "hash",
+    "account": "hash",
+    "namespaces": "hash",
+    "ahead": "set",
+    "appended": "hash",
+    "places:results": "zset",
+    "places:dead": "zset",
+    "handed": "hash",
+    "unseen": "hash",
+    "logs": "zset",
+    "log-sizes": "hash",
+}
+
+
+def broken_keys(redis: RedisClient) -> list[Overwritten]:
+    """The keys that another program has overwritten. Only reads. Raises RedisError."""
+    prefix = redis.prefix
+    names = {redis.stream: "stream", redis.results: "stream", redis.dead: "stream"}
+    names.update({prefix + name: kind for name, kind in KINDS.items()})
+    for listed, each in (("events", "event"), ("replicas", "replica")):
+        members = redis.command_or([], "SMEMBERS", prefix + listed)
+        some = sorted(each.decode("utf-8", "replace") for each in members)[:MOST_LOOKED_AT]
+        names.update({f"{prefix}{each}:{name}": "hash" for name in some})
+    found = redis.pipeline([("TYPE", name) for name in names])
+    kinds = zip(names.items(), (kind.decode() for kind in found), strict=True)
+    return [Overwritten(name, kind, wanted) for (name, wanted), kind in kinds if kind not in (wanted, "none")]

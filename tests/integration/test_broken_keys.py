@@ -1,0 +1,375 @@
+"""A key of ours that another program has overwritten costs only what needs it, and is told."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from ottoscaler.controller import listener
+from ottoscaler.errors import BrokenKey, Fenced, Unregistered
+from ottoscaler.ledger.broken_keys import KINDS, broken_keys
+from ottoscaler.ledger.ledger import Ledger
+from ottoscaler.ledger.records import Taking
+from ottoscaler.model import Outcome, Reason, Status, WorkerId
+from ottoscaler.status.snapshot import SnapshotReader
+from tests.harness.redis_fixture import Book, book, redis_server
+from tests.harness.stages import STREAM, Stages, add, dead
+
+__all__ = ["book", "redis_server"]
+
+P = f"{STREAM}:ottoscaler:"
+RESULTS, DEAD = "otto:scale:results", "otto:scale:dead"
+DONE = Outcome(Status.SUCCEEDED, Reason.COMPLETED, pod="p", finished_at="2026-01-01T00:00:00.000Z")
+# Without these two a replica cannot know whose events there are: nothing new is taken, and no Pod is touched.
+SHARED = sorted(KINDS.keys() - {"installation", "events"})
+
+
+def overwrite(book: Book, key: str) -> None:
+    """What a stranger's program does."""
+    kind = book.redis.type(key)
+    book.redis.delete(key)
+    wanted = KINDS.get(key.removeprefix(P), kind)
+    if wanted == "string":
+        book.redis.rpush(key, "a stranger's")
+    else:
+        book.redis.set(key, "a stranger's")
+
+
+def stages_of(book: Book, name: str = "a", incarnation: str = "1", **settings: Any) -> Stages:
+    made = Stages(book, name, incarnation, **settings)
+    made.listener.step(0.0)  # its own pending entries first
+    return made
+
+
+def taken(stages: Stages, **fields: Any) -> str:
+    event_id = add(stages.book, **{"pod_count": 1, **fields})
+    stages.listener.step(0.0)
+    assert event_id in stages.known()
+    return event_id
+
+
+def run_to_its_end(ledger: Ledger, event_id: str, index: int = 0) -> str:
+    worker = WorkerId(event_id, index, 0)
+    assert ledger.start(worker, 1).word == "ok"
+    assert ledger.created(worker, 1, "uid").word == "ok"
+    return ledger.record(worker, 1, "uid", DONE).word
+
+
+def survey(ledger: Ledger) -> Any:
+    found = ledger.replicas.beat("{}", survey=True)
+    assert found is not None
+    return found
+
+
+def pending(book: Book) -> int:
+    return int(book.redis.xpending(STREAM, "ottoscaler")["pending"])
+
+
+# --- keys that all events share
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_heartbeats_and_events_go_on_beside_a_broken_key(book: Book, name: str) -> None:
+    stages = stages_of(book)
+    before, handed_over = taken(stages), taken(stages)
+    overwrite(book, P + name)
+    assert [each.key for each in survey(stages.ledger).broken] == [P + name]
+    assert run_to_its_end(stages.ledger, before) == "ended"
+    assert run_to_its_end(stages.ledger, taken(stages)) == "ended"
+    assert stages.ledger.release([(handed_over, 1)]) == [handed_over]
+    with suppress(BrokenKey):  # the others of these steps are tried all the same (reconciler, housekeeping)
+        stages.ledger.upkeep.expire(60.0, 10, 0)
+    stages.ledger.upkeep.bound(60.0, 60.0, 10, "0")
+    stages.ledger.unseen.note("pod", "uid")
+    book.redis.delete(P + name)
+    assert survey(stages.ledger).broken == ()
+    assert run_to_its_end(stages.ledger, taken(stages)) == "ended"
+    assert len(book.results("event")) == 3
+
+
+def test_scale_down_finds_its_victims_beside_any_other_broken_key(book: Book) -> None:
+    stages = stages_of(book)
+    event_id = taken(stages, pod_count=2, task_id="t")
+    stages.ledger.start(WorkerId(event_id, 0, 0), 1)
+    for name in SHARED:
+        if name != "tombstones":
+            overwrite(book, P + name)
+    down = add(book, "scale_down", task_id="t")
+    stages.listener.step(0.0)
+    stages.scale_downs.apply(stages.downs.given[0], 1)
+    assert book.redis.hget(f"{P}event:{event_id}", "c:0"), "the intent to cancel the running one is durable"
+    assert [w["status"] for w in book.results("worker")] == ["cancelled"]
+    assert stages.ledger.owner_of(down) == "a/1", "it counts its victims' ends first"
+
+
+def test_nothing_new_is_taken_without_the_set_of_open_events_and_nothing_is_lost(book: Book) -> None:
+    stages = stages_of(book)
+    running = taken(stages)
+    overwrite(book, P + "events")
+    late = add(book, pod_count=1)
+    stages.listener.step(1.0)
+    assert stages.known() == [running]
+    assert not book.redis.exists(f"{P}event:{late}"), "refused before the first write"
+    assert run_to_its_end(stages.ledger, running) == "ended"
+    book.redis.delete(P + "events")
+    for _ in range(2):
+        stages.listener.step(1.0 + listener.AGAIN_SECONDS)
+    assert stages.known()[-1] == late
+
+
+def test_open_event_that_somebody_struck_off_the_set_is_taken_over_all_the_same(book: Book) -> None:
+    owner = stages_of(book, "b")
+    event_id = taken(owner)
+    book.redis.delete(P + "events")
+    heir = stages_of(book, lease_seconds=10)
+    for second in range(30):
+        heir.survey(float(second))
+        heir.takeover.wait()
+        heir.takeover.step(float(second))
+    assert heir.known() == [event_id]
+
+
+def test_dead_replicas_are_seen_without_the_set_of_replicas(book: Book) -> None:
+    owner = stages_of(book, "b")
+    event_id = taken(owner)
+    overwrite(book, P + "replicas")
+    heir = stages_of(book, lease_seconds=10)
+    for second in range(15):
+        heir.survey(float(second))
+        heir.takeover.wait()
+        heir.takeover.step(float(second))
+    assert heir.known() == [event_id]
+
+
+def test_own_broken_heartbeat_is_written_anew(book: Book) -> None:
+    ledger = book.ledger()
+    overwrite(book, P + "replica:a")
+    with pytest.raises(Unregistered, match="replica:a is a string, not a hash"):
+        ledger.replicas.beat("{}", survey=False)
+    assert ledger.replicas.register("{}").entered
+    assert survey(ledger).replicas["a"][0] == "1"
+
+
+# --- one event's ledger
+
+
+def test_overwritten_ledger_is_written_anew_by_its_owner_and_other_events_do_not_notice(book: Book) -> None:
+    stages = stages_of(book)
+    event_id, other = taken(stages, pod_count=2), taken(stages)
+    run = next(run for run in stages.registry.snapshot() if run.event.event_id == event_id)
+    assert run_to_its_end(stages.ledger, event_id) == "ok"
+    run.note_done(0, 0, "succeeded", "uid")
+    overwrite(book, f"{P}event:{event_id}")
+    with pytest.raises(Fenced):
+        stages.ledger.start(WorkerId(event_id, 1, 0), 1)
+    stages.survey(0.0)
+    assert run_to_its_end(stages.ledger, other) == "ended"
+    stages.takeover.wait()
+    stages.takeover.step(0.0)
+    assert run_to_its_end(stages.ledger, event_id, 1) == "ended"
+    assert [w["event_id"] for w in book.results("worker")].count(event_id) == 2, "each result once"
+    assert pending(book) == 0
+
+
+def test_ledger_that_nobody_remembers_stays_pending_and_is_told_until_it_is_mended(book: Book) -> None:
+    dead_owner = stages_of(book, "b")
+    event_id = taken(dead_owner)
+    overwrite(book, f"{P}event:{event_id}")
+    stages = stages_of(book, lease_seconds=10)
+    for second in range(30):
+        stages.survey(float(second))
+        stages.takeover.wait()
+        stages.takeover.step(float(second))
+    assert (pending(book), stages.known(), dead(book)) == (1, [], [])
+    assert [each.key for each in survey(stages.ledger).broken] == [f"{P}event:{event_id}"]
+    assert stages.ledger.upkeep.states([(event_id, 0)])[0][0] == "open", "no sweep touches its Pods"
+    assert run_to_its_end(stages.ledger, taken(stages)) == "ended"
+    book.redis.delete(f"{P}event:{event_id}")
+    for second in range(30, 33):
+        stages.survey(float(second))
+        stages.takeover.wait()
+        stages.takeover.step(float(second))
+        stages.listener.step(float(second))
+    assert event_id in stages.known()
+
+
+def test_broken_dedup_key_holds_up_its_own_event_only(book: Book) -> None:
+    stages = stages_of(book)
+    book.redis.rpush(f"{P}dedup:k", "a stranger's")
+    held, good = add(book, pod_count=1, dedup_key="k"), add(book, pod_count=1)
+    stages.listener.step(0.0)
+    assert stages.known() == [good]
+    assert pending(book) == 2
+    book.redis.delete(f"{P}dedup:k")
+    for _ in range(2):
+        stages.listener.step(listener.AGAIN_SECONDS)
+    assert sorted(stages.known()) == sorted([held, good])
+
+
+# --- the outgoing streams
+
+
+def test_bad_event_waits_for_a_broken_dead_letter_stream_and_good_ones_do_not(book: Book) -> None:
+    stages = stages_of(book)
+    book.redis.set(DEAD, "a stranger's")
+    bad, good = add(book, pod_count="many"), add(book, pod_count=1)
+    stages.listener.step(0.0)
+    assert stages.known() == [good]
+    assert run_to_its_end(stages.ledger, good) == "ended"
+    assert run_to_its_end(stages.ledger, taken(stages)) == "ended"
+    assert pending(book) == 1
+    book.redis.delete(DEAD)
+    for _ in range(2):
+        stages.listener.step(listener.AGAIN_SECONDS)
+    assert [letter["event_id"] for letter in dead(book)] == [bad]
+    assert pending(book) == 0
+
+
+def test_restarts_beside_a_broken_dead_letter_stream_condemn_no_event(book: Book) -> None:
+    """A reader that could not take an entry has not died of it."""
+    stages_of(book)
+    book.redis.set(DEAD, "a stranger's")
+    bad = add(book, pod_count="many")
+    for life in range(2, 6):
+        replica = Stages(book, incarnation=str(life))
+        for _ in range(3):
+            replica.listener.step(0.0)
+    book.redis.delete(DEAD)
+    replica = Stages(book, incarnation="9")
+    for _ in range(3):
+        replica.listener.step(0.0)
+    (letter,) = dead(book)
+    assert letter["event_id"] == bad
+    assert "pod_count" in letter["error"], "what is wrong with it, not that it killed its readers"
+
+
+def test_entry_that_kills_its_readers_is_passed_over_until_it_can_be_dead_lettered(book: Book) -> None:
+    deadly, behind = add(book, pod_count=1), add(book, pod_count=1)
+    first = Stages(book)
+    book.redis.xreadgroup("ottoscaler", "a", {STREAM: ">"})
+    first.ledger.replicas.next_pending("0", 4, left_by_the_dead=True)
+    book.redis.set(DEAD, "a stranger's")
+    stages = Stages(book, incarnation="2")
+    for _ in range(3):
+        stages.listener.step(0.0)
+    assert stages.known() == [behind]
+    assert pending(book) == 2
+    book.redis.delete(DEAD)
+    for _ in range(3):
+        stages.listener.step(listener.AGAIN_SECONDS)
+    assert [letter["event_id"] for letter in dead(book)] == [deadly]
+
+
+def test_entry_that_was_deleted_unread_is_told_once_a_dead_letter_can_be_written(book: Book) -> None:
+    """Redis 7 drops such an entry when it is claimed."""
+    dead_reader, heir = book.ledger("b"), book.ledger("a")
+    gone = add(book, pod_count=1)
+    book.redis.xreadgroup("ottoscaler", "b", {STREAM: ">"})
+    book.redis.xdel(STREAM, gone)
+    book.redis.set(DEAD, "a stranger's")
+    incarnation, beat = survey(heir).replicas["b"]
+    assert dead_reader.owner == f"b/{incarnation}"
+    assert heir.replicas.claim_pending("b", incarnation, beat, 10) == ([], [])
+    assert pending(book) == 1
+    book.redis.delete(DEAD)
+    claimed, told = heir.replicas.claim_pending("b", incarnation, beat, 10)
+    assert gone in claimed + told
+
+
+def test_workers_run_beside_a_broken_results_stream_and_are_told_when_it_is_mended(book: Book) -> None:
+    stages = stages_of(book)
+    book.redis.set(RESULTS, "a stranger's")
+    event_id = taken(stages)
+    worker = WorkerId(event_id, 0, 0)
+    assert stages.ledger.start(worker, 1).word == "ok"
+    assert stages.ledger.created(worker, 1, "uid").word == "ok"
+    for _ in range(2):
+        with pytest.raises(BrokenKey, match="otto:scale:results is a string, not a stream"):
+            stages.ledger.record(worker, 1, "uid", DONE)
+    assert book.redis.hget(f"{P}event:{event_id}", "i:0") == "s:0:uid", "refused before the first write"
+    book.redis.delete(RESULTS)
+    assert stages.ledger.record(worker, 1, "uid", DONE).word == "ended"
+    assert len(book.results("worker")) == 1
+
+
+def test_scale_down_cancels_beside_a_broken_results_stream(book: Book) -> None:
+    """Running workers' Pods go at once; none that has not begun begins any more; all of it is told later."""
+    stages = stages_of(book)
+    event_id = taken(stages, pod_count=3, task_id="t")
+    ledger, (first, second, third) = stages.ledger, (WorkerId(event_id, i, 0) for i in range(3))
+    ledger.start(first, 1)
+    ledger.created(first, 1, "uid")
+    book.redis.set(RESULTS, "a stranger's")
+    down = add(book, "scale_down", task_id="t")
+    stages.listener.step(0.0)
+    (event,) = stages.downs.given
+    stages.stop.set()  # the last look at the results would come again and again
+    stages.scale_downs.apply(event, 1)
+    assert len(stages.pods.deleted) == 1
+    for worker in (second, third):
+        assert ledger.start(worker, 1).word == "cancelling"
+        with pytest.raises(BrokenKey):
+            ledger.record(worker, 1, "", DONE, despite_intent=True)
+    book.redis.delete(RESULTS)
+    cancelled = Outcome(Status.CANCELLED, Reason.CANCELLED, f"cancelled by {down}")
+    for worker, uid in ((first, "uid"), (second, ""), (third, "")):
+        answer = ledger.record(worker, 1, uid, cancelled, despite_intent=True)
+        assert answer.word in ("ok", "ended")
+    assert ledger.scale_downs.finish(down, 1).word == "ok"
+    assert [(e["event_id"], e["status"], e["cancelled"]) for e in book.results("event")] == [
+        (event_id, "cancelled", "3"),
+        (down, "succeeded", "3"),
+    ]
+
+
+def test_worker_that_never_began_is_recorded_only_where_it_is_to_be_cancelled(book: Book) -> None:
+    stages = stages_of(book)
+    event_id = taken(stages)
+    worker = WorkerId(event_id, 0, 0)
+    assert stages.ledger.record(worker, 1, "", DONE, despite_intent=True).word == "stale"
+
+
+def test_cancelled_task_runs_nothing_where_its_result_cannot_be_told_yet(book: Book) -> None:
+    stages = stages_of(book)
+    unread = add(book, pod_count=1, task_id="t")
+    down = add(book, "scale_down", task_id="t")
+    book.redis.set(RESULTS, "a stranger's")
+    stages.listener.step(0.0)
+    assert stages.known() == []
+    assert [event.event_id for event in stages.downs.given] == [down]
+    book.redis.delete(RESULTS)
+    for _ in range(2):
+        stages.listener.step(listener.AGAIN_SECONDS)
+    assert [(e["event_id"], e["status"]) for e in book.results("event")] == [(unread, "cancelled")]
+
+
+# --- who looks
+
+
+def test_status_tells_the_broken_keys_and_all_else(book: Book) -> None:
+    stages = stages_of(book)
+    broken, good = taken(stages), taken(stages)
+    keys = [f"{P}event:{broken}", f"{P}offers", f"{P}account", f"{P}replica:a", RESULTS, DEAD]
+    for key in keys:
+        overwrite(book, key)
+    client = book.stream("status")
+    told = SnapshotReader(client, book.settings).read()
+    assert sorted(each["key"] for each in told["broken_keys"]) == sorted(keys)
+    assert [each["event_id"] for each in told["events"]] == [good]
+    assert sorted(each.key for each in broken_keys(client)) == sorted(keys)
+    client.close()
+
+
+def test_broken_event_is_left_out_of_every_look_at_many(book: Book) -> None:
+    stages = stages_of(book)
+    broken, good = taken(stages, task_id="t"), taken(stages, task_id="t")
+    overwrite(book, f"{P}event:{broken}")
+    down = str(book.redis.xadd(STREAM, {"type": "scale_down", "task_id": "t"}))
+    assert [r.event_id for r in stages.ledger.scale_downs.candidates(down, "t")] == [good]
+    assert stages.ledger.replicas.owned("a/1", 10) == [good]
+    assert stages.ledger.owner_of(broken) is None
+    with pytest.raises(BrokenKey, match=f"event:{broken} is a string, not a hash"):
+        stages.ledger.take_over(broken, "a/1")
+    assert stages.ledger.take_over(good, "a/1").how is Taking.MINE
