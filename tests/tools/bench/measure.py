@@ -102,11 +102,11 @@ class Lone:
         self._connection = wire.Connection(stage.where)
 
     def sample(self, number: int) -> float:
-        """Create, see it end, delete; seconds from before the create to its ADDED event."""
+        """Create, see it end, delete; seconds from the create's first byte to its ADDED event."""
         name, body = self._pods[number]
         witness, connection = self._stage.witness, self._connection
-        begun = time.monotonic()
-        status, answer = connection.request("POST", self._path, body)
+        begun = connection.send("POST", self._path, body)
+        status, answer = connection.answer()
         if status != 201:
             raise RuntimeError(f"HTTP status {status} on a lone create: {answer[:300]!r}")
         witness.wait("end of a lone Pod", lambda _: self._life(name).terminal > 0, SAMPLE_SECONDS)

@@ -154,17 +154,25 @@ class Store(AbstractContextManager["Store"]):
         return self._server.url
 
     def add(self, pods: int, run_seconds: float, *, events: int = 1) -> float:
-        """XADD so many events in one round trip; the moment before it was sent, monotonic."""
+        """XADD so many events in one round trip; the moment before its bytes left, monotonic.
+
+        What redis-py takes to pack the words, 0.2 ms after a pause, is the producer's and no service's."""
         fields = {
             "type": "scale_up",
             "pod_count": str(pods),
             "env": json.dumps({"SIM_RUN_SECONDS": f"{run_seconds:g}"}),
         }
-        pipe = self.client.pipeline(transaction=False)
-        for _ in range(events):
-            pipe.xadd(STREAM, fields)
-        now = time.monotonic()
-        pipe.execute()
+        words = ("XADD", STREAM, "*", *(word for pair in fields.items() for word in pair))
+        pool = self.client.connection_pool
+        connection = pool.get_connection()
+        try:
+            data = connection.pack_commands([words] * events)
+            now = time.monotonic()
+            connection.send_packed_command(data)
+            for _ in range(events):
+                connection.read_response()
+        finally:
+            pool.release(connection)
         return now
 
     def await_reader(self) -> float:

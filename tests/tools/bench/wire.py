@@ -10,6 +10,7 @@ import http.client
 import os
 import re
 import ssl
+import time
 from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -122,6 +123,12 @@ class Connection:
 
     def open(self, method: str, path: str, body: bytes | None = None) -> http.client.HTTPResponse:
         """The same, leaving the body to the caller: for a watch."""
+        self.send(method, path, body)
+        assert self._http is not None
+        return self._http.getresponse()
+
+    def send(self, method: str, path: str, body: bytes | None = None) -> float:
+        """Send a request; the moment before its bytes left, monotonic. ``answer`` must follow."""
         if self._http is None:
             where = self._where
             if where.tls is not None:
@@ -132,9 +139,19 @@ class Connection:
                 self._http = http.client.HTTPConnection(where.host, where.port, timeout=ANSWER_SECONDS)
         headers = self._where.headers()
         if body is not None:
-            headers["Content-Type"] = "application/json"
-        self._http.request(method, path, body, headers)
-        return self._http.getresponse()
+            headers |= {"Content-Type": "application/json", "Content-Length": str(len(body))}
+        self._http.putrequest(method, path, skip_host=True)
+        for name, value in headers.items():
+            self._http.putheader(name, value)
+        now = time.monotonic()
+        self._http.endheaders(body)
+        return now
+
+    def answer(self) -> tuple[int, bytes]:
+        """Status and body of the answer to what was sent."""
+        assert self._http is not None
+        response = self._http.getresponse()
+        return response.status, response.read()
 
     def close(self) -> None:
         if self._http is not None:
