@@ -15,8 +15,7 @@ from ottoscaler.controller.reach import Reach
 from ottoscaler.errors import BadEvent, BrokenKey, Fenced, RedisError, RedisUnavailable, Wiped
 from ottoscaler.ledger.lease import suspended_clock
 from ottoscaler.ledger.ledger import Ledger
-from ottoscaler.ledger.records import Survey
-from ottoscaler.ledger.replicas import DELETED_UNREAD
+from ottoscaler.ledger.replicas import DELETED_UNREAD, Survey
 from ottoscaler.ledger.surveys import Surveys
 from ottoscaler.model import ScaleUp
 from ottoscaler.telemetry.logs import flood, get_logger

@@ -19,8 +19,8 @@ from ottoscaler.kube.selection import MOST_OWNERS
 from ottoscaler.kube.watcher import PodWatcher
 from ottoscaler.ledger.lease import suspended_clock
 from ottoscaler.ledger.ledger import Ledger
-from ottoscaler.ledger.records import Search
 from ottoscaler.ledger.surveys import EVERYBODY, Surveys
+from ottoscaler.ledger.upkeep import Search
 from ottoscaler.model import PodView
 from ottoscaler.pods.labels import selector
 from ottoscaler.telemetry.logs import flood, get_logger

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ottoscaler.ledger.records import Overwritten
+from dataclasses import dataclass
+
 from ottoscaler.ledger.redis_client import RedisClient
 
 MOST_LOOKED_AT = 1000  # keys of events, and as many of replicas
@@ -30,6 +31,18 @@ KINDS = {
     "logs": "zset",
     "log-sizes": "hash",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Overwritten:
+    """A key of ours that another program has overwritten: its type, and the type that it should have."""
+
+    key: str
+    found: str
+    wanted: str
+
+    def __str__(self) -> str:
+        return f"{self.key} is a {self.found}, not a {self.wanted}"
 
 
 def broken_keys(redis: RedisClient) -> list[Overwritten]:

@@ -16,11 +16,11 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from ottoscaler.errors import LiveTwin, RedisCluster, RedisError, Stopping, Unregistered, Wiped
+from ottoscaler.ledger.broken_keys import Overwritten
 from ottoscaler.ledger.identity import identity
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.pause import Pause
 from ottoscaler.ledger.predecessor import Predecessor
-from ottoscaler.ledger.records import Overwritten
 from ottoscaler.ledger.replicas import Registration
 from ottoscaler.ledger.surveys import Surveys
 from ottoscaler.telemetry.logs import flood, get_logger

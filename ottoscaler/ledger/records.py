@@ -1,5 +1,4 @@
-"""The ledger's answers as data: intents, the states of indexes, an event's record, a survey of the
-replicas."""
+"""The ledger's answers about events as data: entries, an event's record, states of indexes, intents."""
 
 from __future__ import annotations
 
@@ -209,72 +208,6 @@ class Reply:
     @property
     def intent(self) -> Intent:
         return Intent.parse(self.detail)
-
-
-@dataclass(frozen=True, slots=True)
-class Expired:
-    """The result of one look at the finished events."""
-
-    low_water: str
-    looked: int  # events looked at, whose retention time is over
-    stay: int  # how many of them stay, because another group needs their entries
-    ledgers: int  # how many ledgers were removed
-    entries: int  # how many entries were removed
-
-
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """Entries that were removed from the stream before the group was handed them."""
-
-    entries: int
-    sentence: str  # the dead letter's text: how many were lost, and between which ids
-
-
-@dataclass(frozen=True, slots=True)
-class Bounded:
-    """The result of one step that keeps the outgoing streams within their bounds."""
-
-    cursor: str  # where to go on among the tombstones; "0" at the end
-    results: int  # entries that went for want of bytes since somebody was last told
-    dead: int
-
-
-@dataclass(frozen=True, slots=True)
-class Search:
-    """Where Pods that nobody watches may be. Without ``replicas``, it is another replica's turn to look."""
-
-    namespaces: tuple[str, ...]  # other ones than this replica's
-    replicas: dict[
-        str, tuple[float, frozenset[str]]
-    ]  # consumer: lease in seconds, owners whose Pods it watches
-
-
-@dataclass(frozen=True, slots=True)
-class Overwritten:
-    """A key of ours that another program has overwritten: its type, and the type that it should have."""
-
-    key: str
-    found: str
-    wanted: str
-
-    def __str__(self) -> str:
-        return f"{self.key} is a {self.found}, not a {self.wanted}"
-
-
-@dataclass(frozen=True, slots=True)
-class Survey:
-    """What a heartbeat saw of the others."""
-
-    beat: int
-    offers: tuple[str, ...]
-    full: bool = False  # with what follows; a light heartbeat only brings the offers
-    replicas: dict[str, tuple[str, str]] = field(default_factory=dict)  # consumer: (incarnation, beat)
-    leases: dict[str, float] = field(default_factory=dict)  # consumer: seconds, as it said
-    owners: tuple[str, ...] = ()
-    consumers: dict[str, int] = field(default_factory=dict)  # of the group: entries pending
-    paused: bool = False  # the group: no worker may be begun
-    viewed: bool = False  # somebody looks at the status page
-    broken: tuple[Overwritten, ...] = ()  # some of our keys that another program has overwritten
 
 
 def outcome_words(outcome: Outcome) -> tuple[str, ...]:

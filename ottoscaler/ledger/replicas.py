@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ottoscaler.errors import Unregistered
-from ottoscaler.ledger.broken_keys import KINDS
+from ottoscaler.ledger.broken_keys import KINDS, Overwritten
 from ottoscaler.ledger.fencing import Scripts, text
-from ottoscaler.ledger.records import Overwritten, Survey, timestamp
+from ottoscaler.ledger.records import timestamp
 
 KILLED_ITS_READERS = "given up unread: two replicas died, one after the other, as soon as they had read it"
 _KEYS = " ".join(f"{name}={kind}" for name, kind in KINDS.items())
@@ -27,6 +27,22 @@ class Registration:
     beat: str
     info: str
     paused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What a heartbeat saw of the others."""
+
+    beat: int
+    offers: tuple[str, ...]
+    full: bool = False  # with what follows; a light heartbeat only brings the offers
+    replicas: dict[str, tuple[str, str]] = field(default_factory=dict)  # consumer: (incarnation, beat)
+    leases: dict[str, float] = field(default_factory=dict)  # consumer: seconds, as it said
+    owners: tuple[str, ...] = ()
+    consumers: dict[str, int] = field(default_factory=dict)  # of the group: entries pending
+    paused: bool = False  # the group: no worker may be begun
+    viewed: bool = False  # somebody looks at the status page
+    broken: tuple[Overwritten, ...] = ()  # some of our keys that another program has overwritten
 
 
 class Replicas:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 
-from ottoscaler.ledger.records import Survey
+from ottoscaler.ledger.replicas import Survey
 
 EVERYBODY = "*"  # a replica that watches all Pods of the instance names this as the owners it watches
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from ottoscaler.ledger.fencing import Scripts, text
 from ottoscaler.ledger.records import (
-    Bounded,
     EventState,
-    Expired,
     IndexState,
-    Lost,
-    Search,
     Word,
     outcome_words,
     timestamp,
@@ -19,6 +16,43 @@ from ottoscaler.ledger.records import (
 from ottoscaler.model import Outcome, WorkerId
 
 MOST_HELD = 4  # installation ids in a claim; replicas with the same ids can judge the same Pods
+
+
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """The result of one look at the finished events."""
+
+    low_water: str
+    looked: int  # events looked at, whose retention time is over
+    stay: int  # how many of them stay, because another group needs their entries
+    ledgers: int  # how many ledgers were removed
+    entries: int  # how many entries were removed
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Entries that were removed from the stream before the group was handed them."""
+
+    entries: int
+    sentence: str  # the dead letter's text: how many were lost, and between which ids
+
+
+@dataclass(frozen=True, slots=True)
+class Bounded:
+    """The result of one step that keeps the outgoing streams within their bounds."""
+
+    cursor: str  # where to go on among the tombstones; "0" at the end
+    results: int  # entries that went for want of bytes since somebody was last told
+    dead: int
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Where Pods that nobody watches may be. Without ``replicas``, it is another replica's turn to look."""
+
+    namespaces: tuple[str, ...]  # other ones than this replica's
+    # consumer: lease in seconds, owners whose Pods it watches
+    replicas: dict[str, tuple[float, frozenset[str]]]
 
 
 class Upkeep:

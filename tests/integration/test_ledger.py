@@ -11,7 +11,8 @@ import pytest
 
 from ottoscaler.errors import Fenced, RedisError, RedisUnavailable, Wiped
 from ottoscaler.ledger.ledger import OUTLIVED_MS, Ledger
-from ottoscaler.ledger.records import Entry, Expired, Record, Taken
+from ottoscaler.ledger.records import Entry, Record, Taken
+from ottoscaler.ledger.upkeep import Expired
 from ottoscaler.model import Outcome, Reason, ScaleDown, ScaleUp, Status, WorkerId
 from tests.harness.redis_fixture import Book, book, redis_server
 from tests.harness.waiting import wait_for

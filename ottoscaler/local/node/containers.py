@@ -126,6 +126,20 @@ class Sandbox:
         ):
             directory.mkdir(parents=True, exist_ok=True)
 
+    def startable(self) -> list[Container]:
+        """What may start now: the next init container or, once these are done, all other containers."""
+        for container in self.init:
+            if not container.succeeded:
+                return [container] if container.idle else []
+        return [container for container in self.containers if container.idle]
+
+    def ended_to_restart(self, policy: str) -> list[Container]:
+        """The containers that have ended and must be restarted by the Pod's restart policy."""
+        of_init = "OnFailure" if policy == "Always" else policy
+        return [one for one in self.init if one.must_restart(of_init)] + [
+            one for one in self.containers if one.must_restart(policy)
+        ]
+
     def cancel_timers(self) -> None:
         for timer in self.timers:
             timer.cancel()

@@ -123,16 +123,8 @@ class ProcessKubelet:
         self._report(sandbox)
 
     def _advance(self, sandbox: Sandbox) -> None:
-        """Start what may start now: the next init container or, once these are done, all other containers."""
-        for container in sandbox.init:
-            if container.succeeded:
-                continue
-            if container.idle:
-                self._start(sandbox, container)
-            return
-        for container in sandbox.containers:
-            if container.idle:
-                self._start(sandbox, container)
+        for container in sandbox.startable():
+            self._start(sandbox, container)
 
     def _start(self, sandbox: Sandbox, container: Container) -> None:
         entry = self._entry(sandbox)
@@ -218,13 +210,10 @@ class ProcessKubelet:
             self._report(sandbox)
             return
         policy = entry.obj["spec"].get("restartPolicy", "Always")
-        for container in sandbox.all:
-            if container.must_restart(
-                "OnFailure" if container in sandbox.init and policy == "Always" else policy
-            ):
-                delay = min(RESTART_SECONDS * 2**container.restarts, MAX_RESTART_SECONDS)
-                container.back_off()
-                self._later(sandbox, delay, self._restart)
+        for container in sandbox.ended_to_restart(policy):
+            delay = min(RESTART_SECONDS * 2**container.restarts, MAX_RESTART_SECONDS)
+            container.back_off()
+            self._later(sandbox, delay, self._restart)
         self._advance(sandbox)
         self._report(sandbox)
 

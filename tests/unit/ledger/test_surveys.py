@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ottoscaler.ledger.records import Survey
+from ottoscaler.ledger.replicas import Survey
 from ottoscaler.ledger.surveys import Observations
 
 LEASE = 10.0
