@@ -105,18 +105,30 @@ class Stages:
         self.book = book
         self.granted = 0
         self.peers = 0  # other replicas, as the lease would say
-        made = Settings(redis_url=book.url, redis_consumer=name, poll_seconds=0.01, **settings)
+        self.settings = Settings(redis_url=book.url, redis_consumer=name, poll_seconds=0.01, **settings)
         self.ledger = book.ledger(name, incarnation)
+        self.client = book.stream(name)
         self.metrics = Metrics()
         self.pods = Pods()
+        self.downs = Downs()
+        self.server = ServerHealth()
         self.stop = threading.Event()
-        self.in_hand = InHand(made.max_events_in_hand, made.max_events_waiting)
-        self.registry = RunRegistry(made.max_workers, self.in_hand)
+        self._make_state()
+        self._make_dispatching()
+        self._make_reading()
+
+    def _make_state(self) -> None:
+        s = self.settings
+        self.in_hand = InHand(s.max_events_in_hand, s.max_events_waiting)
+        self.registry = RunRegistry(s.max_workers, self.in_hand)
         self.inbox = Inbox()
         self.pause = Pause(lambda _: self.inbox.wake())
-        self.surveys = Surveys(made.lease_seconds)
-        self.downs = Downs()
-        control = Control(self.stop, lambda: None)
+        self.surveys = Surveys(s.lease_seconds)
+        self.reach = Reach(cast(PodWatcher, self.pods), self.server)
+        self.leaving = Leaving(self.registry, cast(PodWatcher, self.pods), self.inbox)
+
+    def _make_dispatching(self) -> None:
+        self.head_starts = HeadStarts(self.registry, cast(Lease, _Grant(self)), self.ledger)
         self.scale_downs = ScaleDowns(
             self.ledger,
             self.in_hand,
@@ -127,9 +139,6 @@ class Stages:
             stop=self.stop,
             wake=self.inbox.wake,
         )
-        self.head_starts = HeadStarts(self.registry, cast(Lease, _Grant(self)), self.ledger)
-        self.server = ServerHealth()
-        self.reach = Reach(cast(PodWatcher, self.pods), self.server)
         self.offers = Offers(
             self.registry,
             cast(ScaleDowns, self.downs),
@@ -137,11 +146,14 @@ class Stages:
             self.ledger,
             self.reach,
             self.pause,
-            made.lease_seconds,
+            self.settings.lease_seconds,
         )
-        self.leaving = Leaving(self.registry, cast(PodWatcher, self.pods), self.inbox)
+
+    def _make_reading(self) -> None:
+        s = self.settings
+        control = Control(self.stop, lambda: None)
         self.intake = Intake(
-            EventReader(policy.limits(made), TEMPLATES, policy.pod_defaults(made), self.ledger.identity),
+            EventReader(policy.limits(s), TEMPLATES, policy.pod_defaults(s), self.ledger.identity),
             self.ledger,
             self.registry,
             self.inbox,
@@ -150,9 +162,8 @@ class Stages:
             self.metrics,
             self.pods.include,
         )
-        self.client = book.stream(name)
         self.listener = Listener(
-            StreamReader(self.client, made.poll_seconds, self.metrics),
+            StreamReader(self.client, s.poll_seconds, self.metrics),
             self.ledger,
             self.in_hand,
             self.intake,

@@ -12,11 +12,11 @@ from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.records import Taken
 from ottoscaler.model import ScaleUp
 from tests.harness.cluster_state import served
+from tests.harness.ledger_steps import DONE, add, add_down, begin, read, take
 from tests.harness.proxy import Proxy, redis_protocol
 from tests.harness.redis_fixture import Book, book, redis_server
 from tests.harness.sandbox import Sandbox
 from tests.harness.waiting import wait_for
-from tests.integration.test_ledger import DONE, add, add_down, begin, read, take
 
 __all__ = ["book", "redis_server"]
 

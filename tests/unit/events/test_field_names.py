@@ -12,7 +12,7 @@ import pytest
 from ottoscaler.errors import BadEvent
 from ottoscaler.events import field_names
 from ottoscaler.events.field_names import NO_FIELD, OTHER_WORDS
-from tests.unit.events.test_parse import LIMITS, bad, down, read, sentence, up
+from tests.harness.parsed_events import LIMITS, bad, down, read, sentence, up
 
 DOCS = Path(__file__).parents[3] / "docs"
 AS_METADATA = replace(LIMITS, unknown_fields="metadata")

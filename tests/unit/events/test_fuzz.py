@@ -20,8 +20,8 @@ from ottoscaler.pods import pod_security as restricted
 from ottoscaler.pods.plan import PodPlan, plan
 from ottoscaler.pods.templates import Templates
 from ottoscaler.pods.view import parse_pod
+from tests.harness.parsed_events import LIMITS
 from tests.harness.pod_makers import DEFAULTS, loaded, template, worker_of
-from tests.unit.events.test_parse import LIMITS
 from tests.unit.pods.test_policy_attacks import bare
 
 LABEL_VALUE = re.compile(r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?")

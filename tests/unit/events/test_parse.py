@@ -9,45 +9,9 @@ from dataclasses import replace
 import pytest
 
 from ottoscaler.errors import BadEvent
-from ottoscaler.events.images import ImagePolicy
-from ottoscaler.events.parse import Limits, parse_event
+from ottoscaler.events.parse import parse_event
 from ottoscaler.model import ScaleDown, ScaleUp
-
-LIMITS = Limits(
-    max_pods_per_event=1000,
-    max_event_bytes=65536,
-    max_timeout_seconds=86400,
-    max_event_retries=10,
-    max_cpu="8",
-    max_memory="32Gi",
-    allowed_images=ImagePolicy(["busybox:latest"]),
-)
-
-
-def read(fields: dict[str, str], limits: Limits = LIMITS) -> ScaleUp | ScaleDown:
-    return parse_event("1717-0", [(k.encode(), v.encode()) for k, v in fields.items()], limits)
-
-
-def up(**fields: str) -> ScaleUp:
-    event = read({"type": "scale_up", "pod_count": "3", **fields})
-    assert isinstance(event, ScaleUp)
-    return event
-
-
-def down(**fields: str) -> ScaleDown:
-    event = read({"type": "scale_down", **fields})
-    assert isinstance(event, ScaleDown)
-    return event
-
-
-def sentence(fields: dict[str, str], limits: Limits = LIMITS) -> str:
-    with pytest.raises(BadEvent) as caught:
-        read(fields, limits)
-    return str(caught.value)
-
-
-def bad(**fields: str) -> str:
-    return sentence({"type": "scale_up", "pod_count": "3", **fields})
+from tests.harness.parsed_events import LIMITS, bad, down, read, sentence, up
 
 
 def test_smallest_scale_up_has_the_defaults() -> None:

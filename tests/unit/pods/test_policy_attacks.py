@@ -19,8 +19,8 @@ from ottoscaler.errors import BadEvent
 from ottoscaler.events.parse import Limits, parse_event
 from ottoscaler.model import JsonObject, ScaleUp
 from ottoscaler.pods.plan import plan
+from tests.harness.parsed_events import LIMITS
 from tests.harness.pod_makers import BUILTIN, DEFAULTS, env_of, loaded, planned, scale_up, template, worker_of
-from tests.unit.events.test_parse import LIMITS
 
 LABEL_VALUE = re.compile(r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?")
 OWN_PLAIN = planned(scale_up()).pod(0, 0)

@@ -8,16 +8,15 @@ import tracemalloc
 from string import ascii_letters as letters
 
 from ottoscaler.controller.reading import EventReader
-from ottoscaler.events.images import ImagePolicy
-from ottoscaler.events.parse import Limits, parse_event
+from ottoscaler.events.parse import parse_event
 from ottoscaler.ledger.identity import ReplicaIdentity
 from ottoscaler.ledger.ledger import pack_fields
 from ottoscaler.ledger.records import Entry, IndexStage, IndexState, Record
 from ottoscaler.model import ScaleUp
 from ottoscaler.workers.run import LONGEST_RETRY_SECONDS, EventRun
+from tests.harness.parsed_events import LIMITS
 from tests.harness.pod_makers import BUILTIN, DEFAULTS, env_of, planned
 
-LIMITS = Limits(1000, 65536, 86400, 10, "8", "32Gi", ImagePolicy(("busybox:latest",)))
 READER = EventReader(LIMITS, BUILTIN, DEFAULTS, ReplicaIdentity("a"))
 BYTES = 60_000
 OVERHEAD = 8_000  # of a run; so 500 that wait for a retry (OTTO_MAX_EVENTS_WAITING) come to 35 MB at most

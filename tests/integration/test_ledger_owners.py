@@ -1,0 +1,209 @@
+"""Who owns an event, by the ledger's scripts on a real Redis: takeovers, offers, strikes, the dead."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from ottoscaler.errors import Fenced
+from ottoscaler.ledger.ledger import OUTLIVED_MS
+from ottoscaler.ledger.records import Record
+from ottoscaler.model import ScaleUp, WorkerId
+from tests.harness.ledger_steps import DONE, FAILED, add, begin, owned, read, take
+from tests.harness.redis_fixture import Book, book, redis_server
+
+__all__ = ["book", "redis_server"]
+
+
+def test_owner_that_was_taken_over_can_write_nothing(book: Book) -> None:
+    old, new, event = book.ledger("a"), book.ledger("b"), add(book)
+    owned(old, event)
+    worker = begin(old, event, 0)
+    beat = str(book.redis.hget("otto:scale:events:ottoscaler:replica:a", "beat"))
+    taken = new.take_over(event.event_id, "a/1", beat=beat)
+    assert taken.record is not None
+    assert taken.record.epoch == 2
+    assert taken.record.indexes[0].uid == "uid-0-0"
+    writes: list[Callable[[], object]] = [
+        lambda: old.start(WorkerId(event.event_id, 1, 0), 1),
+        lambda: old.created(worker, 1, "uid-0-0"),
+        lambda: old.record(worker, 1, "uid-0-0", DONE),
+        lambda: old.retry(worker, 1, "uid-0-0", 1.0, ""),
+    ]
+    for write in writes:
+        with pytest.raises(Fenced):
+            write()
+    assert new.record(worker, 2, "uid-0-0", DONE).word == "ok"
+
+
+def test_owner_whose_heart_beats_is_not_taken_over(book: Book) -> None:
+    old, new, event = book.ledger("a"), book.ledger("b"), add(book)
+    owned(old, event)
+    beat = str(book.redis.hget("otto:scale:events:ottoscaler:replica:a", "beat"))
+    old.replicas.beat("{}", survey=False)
+    assert new.take_over(event.event_id, "a/1", beat=beat).how == "alive"
+
+
+def test_earlier_incarnation_is_taken_over_at_once(book: Book) -> None:
+    old, event = book.ledger("a", "1"), add(book)
+    owned(old, event)
+    new = book.ledger("a", "2")
+    assert new.take_over(event.event_id, "a/1", beat="whatever").how == "taken"
+
+
+def test_entry_of_a_live_owner_is_left_alone_by_others(book: Book) -> None:
+    first, second, event = book.ledger("a"), book.ledger("b"), add(book)
+    owned(first, event)
+    assert (take(second, event).how, take(second, event).detail) == ("owned", "a/1")
+    assert take(first, event).how == "mine"
+
+
+def test_handed_over_event_is_taken_with_a_new_epoch(book: Book) -> None:
+    first, second, event = book.ledger("a"), book.ledger("b"), add(book)
+    owned(first, event)
+    assert first.release([(event.event_id, 1)]) == [event.event_id]
+    survey = second.replicas.beat("{}", survey=False)
+    assert survey is not None
+    assert survey.offers == (event.event_id,)
+    taken = second.take_over(event.event_id, "", offered=True)
+    assert taken.record is not None
+    assert taken.record.epoch == 2
+    assert taken.record.strikes == 0
+
+
+def test_ledger_tells_who_owned_an_event_before(book: Book) -> None:
+    """Any of them may have created Pods of it, which bear its incarnation."""
+    event = add(book)
+    owned(book.ledger("a", "a1"), event)
+    first = book.ledger("b", "b1").take_over(event.event_id, "a/a1", beat=beat_of(book, "a")).record
+    assert first is not None
+    assert first.before == ("a1",)
+    book.ledger("b", "b1").release([(event.event_id, first.epoch)])
+    for name, incarnation, before in (("c", "c1", ("a1", "b1")), ("b", "b1", ("a1", "b1", "c1"))):
+        ledger = book.ledger(name, incarnation)
+        taken = ledger.take_over(event.event_id, "", offered=True).record
+        assert taken is not None
+        assert taken.before == before
+        ledger.release([(event.event_id, taken.epoch)])
+
+
+def test_owners_of_an_event_are_not_known_where_there_were_too_many_or_an_earlier_version(book: Book) -> None:
+    key, event = "otto:scale:events:ottoscaler:event:", add(book)
+    owned(book.ledger("a", "a1"), event)
+    book.redis.hset(key + event.event_id, "before", " ".join(f"{number:016x}" for number in range(64)))
+    taken = book.ledger("b", "b1").take_over(event.event_id, "a/a1", beat=beat_of(book, "a")).record
+    assert taken is not None
+    assert taken.before is None
+    book.redis.hdel(key + event.event_id, "before")
+    taken = book.ledger("c", "c1").take_over(event.event_id, "b/b1", beat=beat_of(book, "b")).record
+    assert taken is not None
+    assert taken.before is None
+
+
+def beat_of(book: Book, name: str) -> str:
+    return str(book.redis.hget(f"otto:scale:events:ottoscaler:replica:{name}", "beat"))
+
+
+def test_offer_is_withdrawn_by_the_first_start(book: Book) -> None:
+    first, second, event = book.ledger("a"), book.ledger("b"), add(book)
+    owned(first, event)
+    assert first.offer(event.event_id, 1)
+    begin(first, event, 0)
+    assert second.take_over(event.event_id, "a/1", offered=True).how == "moved"
+
+
+def test_full_replica_leaves_an_event_that_has_not_begun(book: Book) -> None:
+    first, second, event = book.ledger("a"), book.ledger("b"), add(book)
+    owned(first, event)
+    first.release([(event.event_id, 1)])
+    assert second.take_over(event.event_id, "", offered=True, room=False).how == "full"
+
+
+def die(book: Book, event: ScaleUp, generation: int) -> Record:
+    """The owner dies while it tries to create a Pod, and its next incarnation takes over."""
+    ledger = book.ledger("a", str(generation))
+    if generation > 1:
+        ledger.skip(WorkerId(event.event_id, 1, generation - 2), generation)
+    assert ledger.start(WorkerId(event.event_id, 1, generation - 1), generation).word == "ok"
+    new = book.ledger("a", str(generation + 1))
+    record = new.take_over(event.event_id, f"a/{generation}").record
+    assert record is not None
+    return record
+
+
+def test_deaths_without_progress_are_strikes_and_progress_forgives(book: Book) -> None:
+    ledger, event = book.ledger("a", "1"), add(book)
+    owned(ledger, event)
+    assert die(book, event, 1).strikes == 1
+    record = die(book, event, 2)
+    assert record.strikes == 2
+    third = book.ledger("a", "3")
+    begin(third, event, 0, epoch=record.epoch)
+    assert die(book, event, 3).strikes == 2
+
+
+def test_create_that_its_owner_outlived_is_not_what_it_died_of(book: Book) -> None:
+    ledger, event = book.ledger("a", "1"), add(book)
+    owned(ledger, event)
+    ledger.start(WorkerId(event.event_id, 1, 0), 1)
+    key = f"otto:scale:events:ottoscaler:event:{event.event_id}"
+    book.redis.hset(key, "tried", int(book.redis.hget(key, "tried")) - OUTLIVED_MS - 1)
+    assert ledger.replicas.beat("{}", survey=False)
+    taken = book.ledger("a", "2").take_over(event.event_id, "a/1").record
+    assert taken is not None
+    assert taken.strikes == 0
+
+
+def test_look_for_a_pod_that_was_outlived_is_no_try(book: Book) -> None:
+    ledger, event = book.ledger("a", "1"), add(book)
+    owned(ledger, event)
+    assert die(book, event, 1).strikes == 1
+    ledger = book.ledger("a", "2")
+    worker = WorkerId(event.event_id, 1, 0)
+    assert ledger.start(worker, 2).word == "again"
+    assert ledger.skip(worker, 2).word == "ok"
+    taken = book.ledger("a", "3").take_over(event.event_id, "a/2").record
+    assert taken is not None
+    assert taken.strikes == 1
+
+
+def test_event_that_only_waited_is_no_suspect_when_its_owner_dies(book: Book) -> None:
+    """Its owner died of something else: of another event, or of nothing but a crash loop."""
+    ledger, event = book.ledger("a", "1"), add(book)
+    owned(ledger, event)
+    taken = book.ledger("a", "2").take_over(event.event_id, "a/1").record
+    assert taken is not None
+    assert taken.strikes == 0
+
+
+def test_poisoned_event_is_dead_lettered_with_its_history_and_cancelled(book: Book) -> None:
+    ledger, event = book.ledger("a", "1"), add(book)
+    owned(ledger, event)
+    record = die(book, event, 1)
+    ledger = book.ledger("a", "2")
+    assert ledger.poison(record, "given up")
+    (dead,) = [fields for _, fields in book.redis.xrange("otto:scale:dead")]
+    assert "given up" in dead["error"]
+    assert "died without progress" in dead["error"]
+    assert dead["field:type"] == "scale_up"
+    assert dead["task_id"] == "t"
+    assert [(w["index"], w["status"]) for w in book.results("worker")] == [("0", "cancelled")]
+    begun = WorkerId(event.event_id, 1, 0)
+    assert ledger.record(begun, record.epoch, "", FAILED).word == "cancelling"
+    assert ledger.record(begun, record.epoch, "", FAILED, despite_intent=True).word == "ended"
+
+
+def test_dead_consumers_unowned_entries_come_over_and_it_is_forgotten(book: Book) -> None:
+    ledger, event = book.ledger("a"), add(book)
+    read(book, "stranger")
+    assert ledger.replicas.claim_pending("stranger", "", "", 10) == ([event.event_id], [])
+    assert ledger.replicas.forget("stranger", "", "")
+    assert [c["name"] for c in book.redis.xinfo_consumers("otto:scale:events", "ottoscaler")] == ["a"]
+
+
+def test_replica_that_owns_something_is_not_forgotten(book: Book) -> None:
+    first, second, event = book.ledger("a"), book.ledger("b"), add(book)
+    owned(first, event)
+    beat = str(book.redis.hget("otto:scale:events:ottoscaler:replica:a", "beat"))
+    assert not second.replicas.forget("a", "1", beat)
