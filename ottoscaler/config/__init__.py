@@ -1,0 +1,1 @@
+"""The settings: what they mean, how they are read, and which values are refused."""

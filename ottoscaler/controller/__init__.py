@@ -1,0 +1,1 @@
+"""The stages of an event, one thread each: read, take, dispatch, hand over, and look after."""

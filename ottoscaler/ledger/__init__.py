@@ -1,0 +1,1 @@
+"""What is durable: events, their owners and their workers, in Redis. Nothing else speaks to Redis."""

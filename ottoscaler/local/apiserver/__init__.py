@@ -1,0 +1,1 @@
+"""The API server of the embedded cluster: Pods, watches, and faults on demand."""
