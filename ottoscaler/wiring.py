@@ -28,6 +28,7 @@ from ottoscaler.controller.head_starts import HeadStarts
 from ottoscaler.controller.housekeeping import Housekeeping
 from ottoscaler.controller.inbox import Inbox
 from ottoscaler.controller.intake import Intake
+from ottoscaler.controller.last_calls import LastCalls
 from ottoscaler.controller.leaving import Leaving
 from ottoscaler.controller.listener import Listener
 from ottoscaler.controller.offers import Offers
@@ -48,7 +49,7 @@ from ottoscaler.kube.reflector import Reflector
 from ottoscaler.kube.selection import WantedOwners
 from ottoscaler.kube.throttle import Throttle
 from ottoscaler.kube.watcher import PodWatcher
-from ottoscaler.ledger.identity import ReplicaIdentity
+from ottoscaler.ledger.identity import ReplicaIdentity, kept_installation
 from ottoscaler.ledger.lease import Lease
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.pause import Pause
@@ -346,7 +347,7 @@ class Parts:
                 self._head_starts,
                 self.watcher,
                 self._phases.abandon,
-                lambda: self.lease.redis_health()[0],
+                LastCalls(lambda: self.lease.redis_health()[0], lambda: kept_installation(self._redis)),
             ),
             self.dispatcher,
             self.lease,

@@ -32,6 +32,8 @@ LEAST_SLEEP_SECONDS = 0.001
 MOST_INTERNAL_ERRORS = 5  # on one worker, before it is recorded as failed
 ERROR_PAUSE_SECONDS = 5.0
 JOIN_LOOK_SECONDS = 0.05  # between two checks whether the workers have ended
+STILL_SECONDS = 0.5  # at a stop: if no worker has ended for so long, those that are left hang
+LEAST_LOOKS = 10  # in that time, even if this machine stands still meanwhile
 
 # The stack of each thread. A TLS handshake, getaddrinfo (which loads the system's name services) and a JSON
 # scanner at its recursion limit each need most of 256 KiB, and a stack that overflows is a segmentation
@@ -154,11 +156,23 @@ class Dispatcher(Loop):
 
     # --- the stop thread
 
-    def join(self, seconds: float) -> bool:
-        """Wait at most ``seconds`` for the pool's workers to end. True if none is left."""
+    def join(self, seconds: float, grace_ends: float) -> bool:
+        """Wait for the pool's workers to end, ``seconds`` at most. True if none is left.
+
+        Workers wait for Redis and the API server, and a request that hangs cannot be cut. So past
+        ``grace_ends`` (monotonic), those that are left are abandoned when none has ended for STILL_SECONDS.
+        What they have begun is in the ledger.
+        """
         deadline = time.monotonic() + seconds
-        while self._registry.busy and time.monotonic() < deadline:
-            threading.Event().wait(min(JOIN_LOOK_SECONDS, max(0.0, deadline - time.monotonic())))
+        before, since, looks = self._registry.busy, time.monotonic(), 0
+        while (busy := self._registry.busy) and (now := time.monotonic()) < deadline:
+            looks += 1
+            if busy != before:
+                before, since, looks = busy, now, 0
+            elif looks > LEAST_LOOKS and now > max(grace_ends, since + STILL_SECONDS):
+                log.info("workers_left", f"{busy} workers still wait for an answer, and are abandoned")
+                return False
+            threading.Event().wait(JOIN_LOOK_SECONDS)
         return self._registry.busy == 0
 
     def close(self) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from itertools import count
 
 from ottoscaler.controller.head_starts import HeadStarts
+from ottoscaler.controller.last_calls import LastCalls
 from ottoscaler.controller.scale_down import ScaleDowns
 from ottoscaler.errors import Fenced, RedisError
 from ottoscaler.kube.watcher import PodWatcher
@@ -19,7 +21,6 @@ from ottoscaler.workers.run import EventRun
 log = get_logger(__name__)
 
 HANDOVER_SECONDS = 3.0  # for the last writes of a stop, if Redis is slow or away
-OVERRUN_SECONDS = 0.5  # past the grace period, how long a Redis that does not answer is waited for
 LOOK_SECONDS = 0.05  # between two checks which events may be handed over
 AGAIN_SECONDS = 0.2  # between two tries while Redis is unavailable
 
@@ -27,8 +28,7 @@ AGAIN_SECONDS = 0.2  # between two tries while Redis is unavailable
 class Handover:
     """Hands events over to the next replica. The stop thread calls it once nothing is read or created.
 
-    ``answering`` tells whether Redis answered the last heartbeat. Each call to a Redis that hangs takes
-    seconds, so Redis is not called while it does not answer.
+    Redis is not called while it does not answer (last_calls.py).
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Handover:
         head_starts: HeadStarts,
         watcher: PodWatcher,
         abandon: threading.Event,
-        answering: Callable[[], bool],
+        calls: LastCalls,
     ) -> None:
         self._ledger = ledger
         self._registry = registry
@@ -47,7 +47,7 @@ class Handover:
         self._head_starts = head_starts
         self._watcher = watcher
         self._abandon = abandon
-        self._answering = answering
+        self.calls = calls
 
     def while_workers_run(self, deadline: float) -> None:
         """Hand over events without a running worker at once, and the others as their workers end.
@@ -56,7 +56,7 @@ class Handover:
         """
         while True:
             self._leave_what_does_not_run()
-            if self._answering():
+            if self.calls.answering:
                 self._release(run for run in self._registry.snapshot() if not run.active)
             if not self._registry.busy or self._abandon.is_set() or time.monotonic() > deadline:
                 return
@@ -80,26 +80,28 @@ class Handover:
     def everything(self, deadline: float) -> bool:
         """Hand over all events that are left. Tries for ``HANDOVER_SECONDS``.
 
-        A Redis that does not answer is given up ``OVERRUN_SECONDS`` after ``deadline`` (monotonic). Returns
-        False if events could not be handed over.
+        A Redis that does not answer is given up at ``deadline`` (monotonic). Returns False if events could
+        not be handed over.
         """
         until = time.monotonic() + HANDOVER_SECONDS
-        while True:
-            if self._answering() and self._release_all():
+        for tries in count(1):
+            if self.calls.answering and self._release_all():
                 return True
             now = time.monotonic()
-            if now > until or (now > deadline + OVERRUN_SECONDS and not self._answering()):
+            if now > until or (now > deadline and tries > 1 and not self.calls.answering):
                 log.error(
                     "handover_failed", "Redis is unavailable; others take over when the lease has expired"
                 )
-                return False
+                break
             time.sleep(AGAIN_SECONDS)
+        return False
 
     def _release_all(self) -> bool:
         if not self._release(self._registry.snapshot()):
             return False
         try:
-            self._ledger.release(self._scale_downs.owned())
+            owned = self._scale_downs.owned()
+            self.calls.make(lambda: self._ledger.release(owned))
         except RedisError as error:
             flood.warning("handover_failed", f"events could not be handed over: {error}")
             return False
@@ -110,10 +112,14 @@ class Handover:
         runs = list(which)
         if not runs:
             return True
-        try:
+
+        def release() -> None:
             for run in runs:
                 self._withdraw(run)
             self._ledger.release([(run.event.event_id, run.epoch) for run in runs])
+
+        try:
+            self.calls.make(release)
         except RedisError as error:
             flood.warning("handover_failed", f"events could not be handed over: {error}")
             return False

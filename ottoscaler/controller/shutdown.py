@@ -7,8 +7,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from ottoscaler.controller.dispatcher import Dispatcher
-from ottoscaler.controller.handover import HANDOVER_SECONDS, OVERRUN_SECONDS, Handover
+from ottoscaler.controller.dispatcher import STILL_SECONDS, Dispatcher
+from ottoscaler.controller.handover import AGAIN_SECONDS, HANDOVER_SECONDS, Handover
+from ottoscaler.controller.last_calls import CALL_SECONDS
 from ottoscaler.errors import RedisError
 from ottoscaler.kube.watcher import PodWatcher
 from ottoscaler.ledger.lease import Lease
@@ -21,7 +22,11 @@ READ_END_SECONDS = 2.0  # for the listener's blocked read to be ended from anoth
 UNBLOCK_SECONDS = 0.1  # between two tries: a try just before the read blocks ends nothing
 LEAST_TRIES = 5  # so many are made even if this machine stands still meanwhile
 JOIN_LOOK_SECONDS = 0.1  # between two checks whether Redis still answers, while threads are waited for
-WATCH_END_SECONDS = 1.0  # for an open watch to notice that it was cut
+THREADS_SECONDS = 0.3  # for threads to end, before Redis is asked whether they wait for it
+WATCH_END_SECONDS = 0.3  # for an open watch to notice that it was cut
+# What a stop may take past the grace period if Redis or the API server hangs, or both: the workers that hang,
+# one call to Redis and its repetition, and the watch.
+OVERRUN_SECONDS = STILL_SECONDS + CALL_SECONDS + AGAIN_SECONDS + WATCH_END_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,7 @@ class Shutdown:
         self._wake_ups = wake_ups
         self._end_read = end_read
         self._handover = handover
+        self._calls = handover.calls
         self._dispatcher = dispatcher
         self._lease = lease
         self._watcher = watcher
@@ -68,9 +74,12 @@ class Shutdown:
             wake()
         deadline = time.monotonic() + READ_END_SECONDS
         tries = 0
-        while (time.monotonic() < deadline or tries < LEAST_TRIES) and self._answering():
+        while (time.monotonic() < deadline or tries < LEAST_TRIES) and self._calls.answering:
             tries += 1
-            self._end_read()
+            try:
+                self._calls.make(self._end_read)
+            except RedisError as error:
+                log.debug("unblock_failed", f"the read ends by itself: {error}")
             if not self._threads.join("listener", seconds=UNBLOCK_SECONDS):
                 return
 
@@ -82,31 +91,27 @@ class Shutdown:
         stuck = self._join("listener", "takeover", "dispatcher", "reconciler", "templates", deadline=deadline)
         self._handover.while_workers_run(deadline)
         self.leave_workers()
-        self._dispatcher.join(HANDOVER_SECONDS if self._answering() else OVERRUN_SECONDS)
+        self._dispatcher.join(HANDOVER_SECONDS, deadline)
         # A replica that never registered owns nothing: it need not wait for a Redis that never answered.
         if self._lease.registered.is_set() and self._handover.everything(deadline):
             stuck += self._leave()
         return stuck
 
-    def _answering(self) -> bool:
-        return self._lease.redis_health()[0]
-
     def _join(self, *names: str, deadline: float) -> list[str]:
         """Wait for threads. Returns the names of those that did not end.
 
-        A call to a Redis that hangs cannot be cut. So while Redis does not answer, threads that still run at
-        the deadline are left to end with the process, and none is returned. That Redis hangs may be noticed
-        only while this waits.
+        A call to a Redis that hangs cannot be cut. So if Redis does not answer, threads that still run at the
+        deadline are left to end with the process, and none is returned.
         """
         begun = time.monotonic()
         while running := self._threads.join(*names, seconds=JOIN_LOOK_SECONDS):
             now = time.monotonic()
-            if self._answering():
-                if now > begun + PARTS_SECONDS:
-                    return running
-            elif now > max(deadline, begun + OVERRUN_SECONDS):
-                log.debug("thread_left", f"still waiting for Redis, and abandoned: {', '.join(running)}")
+            patience = THREADS_SECONDS if self._calls.answering else 0.0
+            if now > max(deadline, begun + patience) and not self._calls.answers_now():
+                log.info("thread_left", f"still waiting for Redis, and abandoned: {', '.join(running)}")
                 return []
+            if now > begun + PARTS_SECONDS and self._calls.answering:
+                return running
         return []
 
     def leave_workers(self) -> None:
@@ -119,7 +124,7 @@ class Shutdown:
         self._phases.ended.set()
         stuck = self._join("lease", deadline=0.0)
         try:
-            self._lease.leave()
+            self._calls.make(self._lease.leave)
         except RedisError as error:
             flood.warning("handover_failed", f"the consumer name could not be released: {error}")
         return stuck
@@ -137,5 +142,5 @@ class Shutdown:
         # A request that a hanging API server never answers cannot be cut. The watch thread only reads, so
         # leaving it does no harm.
         if self._threads.join("watch", seconds=WATCH_END_SECONDS):
-            log.debug("thread_left", "the watch thread is still waiting for an answer and is abandoned")
+            log.info("thread_left", "the watch thread is still waiting for an answer and is abandoned")
         return stuck

@@ -197,22 +197,43 @@ def test_a_stop_while_a_worker_waits_for_its_next_attempt_hands_it_over_at_once(
     assert again["metadata"]["labels"]["ottoscaler.io/attempt"] == "1"
 
 
-@pytest.mark.parametrize("how", ["stopped", "hanging"])
+@pytest.mark.parametrize("how", ["stopped", "hanging", "hanging from now on"])
 def test_a_stop_with_redis_away_keeps_its_grace_period(place: Sandbox, how: str) -> None:
-    replica = place.start(OTTO_SHUTDOWN_GRACE_SECONDS="2")
+    """A call that hangs would take 3 s, and a stop makes several: it gives one up, and makes no other."""
+    grace = "0.2" if how == "hanging from now on" else "2"  # no heartbeat can notice it in this time
+    replica = place.start(OTTO_SHUTDOWN_GRACE_SECONDS=grace)
     event_id = place.scale_up(1, run_seconds=FOREVER)
     place.wait_workers(event_id, "Running", 1)
     if how == "stopped":
         place.redis_server.stop()
     else:
         place.redis_server.freeze()
-    wait_for(lambda: replica.get("/readyz")[0] == 503, "it sees that Redis is away")
+    if how != "hanging from now on":
+        wait_for(lambda: replica.get("/readyz")[0] == 503, "it sees that Redis is away")
     replica.send(signal.SIGTERM)
     assert replica.wait() == 0, replica.log()[-4000:]
     assert not replica.lines(action="thread_stuck")
-    if how == "hanging":
+    assert replica.lines(action="handover_failed", level="ERROR")
+    if how != "stopped":
         place.redis_server.thaw()
     assert phases(place, event_id) == {0: "Running"}
+
+
+@local_only
+def test_a_stop_abandons_workers_whose_requests_hang_and_hands_their_event_over(place: Sandbox) -> None:
+    """A create may take 60 s, and cannot be cut."""
+    assert place.cluster is not None
+    replica = place.start(OTTO_SHUTDOWN_GRACE_SECONDS="0.2")
+    place.cluster.faults.hang("create", "/pods", times=None)
+    event_id = place.scale_up(3, run_seconds=FOREVER)
+    wait_for(lambda: replica.metric("ottoscaler_workers") == 3, "its creates hang")
+    wait_for(lambda: ledger(place, event_id).get("begun") == "3", "all of them")
+    assert replica.stop() == 0
+    (left,) = replica.lines(action="workers_left")
+    assert left["message"].startswith("3 workers still wait for an answer")
+    assert ledger(place, event_id)["owner"] == ""
+    assert not replica.lines(action="thread_stuck")
+    assert not replica.lines(action="handover_failed")
 
 
 @local_only

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from typing import Any, cast
@@ -9,8 +10,14 @@ from typing import Any, cast
 import pytest
 
 from ottoscaler.controller import shutdown
-from ottoscaler.controller.handover import OVERRUN_SECONDS, Handover
-from ottoscaler.controller.shutdown import JOIN_LOOK_SECONDS, Phases, Shutdown
+from ottoscaler.controller.handover import Handover
+from ottoscaler.controller.shutdown import (
+    JOIN_LOOK_SECONDS,
+    OVERRUN_SECONDS,
+    THREADS_SECONDS,
+    Phases,
+    Shutdown,
+)
 from ottoscaler.threads import PARTS_SECONDS, Threads
 
 GRACE = 2.0
@@ -22,7 +29,9 @@ class Place:
     def __init__(self, ends: dict[str, float], silence_noticed_at: float) -> None:
         self.now = 0.0
         self.ends = ends
-        self.silence_noticed_at = silence_noticed_at
+        self.silence_noticed_at = silence_noticed_at  # by the heartbeat
+        self.silent_from = math.inf  # who asks gets no answer
+        self.asked = 0
         self.registered = threading.Event()
         self.registered.set()
         self.lease_left = False
@@ -45,10 +54,20 @@ class Place:
         if self.read_ends_at_try == 0:
             self.ends["listener"] = 0.0
 
-    # --- the lease
+    # --- Redis
 
-    def redis_health(self) -> tuple[bool, str]:
-        return self.now < self.silence_noticed_at, ""
+    @property
+    def answering(self) -> bool:
+        return self.now < self.silence_noticed_at
+
+    def answers_now(self) -> bool:
+        self.asked += 1
+        return self.answering and self.now < self.silent_from
+
+    def make(self, call: Callable[[], object]) -> None:
+        call()
+
+    # --- the lease
 
     def leave(self) -> None:
         self.lease_left = True
@@ -57,20 +76,20 @@ class Place:
 class HandoverOnly:
     """Hands over as long as Redis answers."""
 
-    def __init__(self, answering: Callable[[], tuple[bool, str]]) -> None:
-        self._answering = answering
+    def __init__(self, calls: Place) -> None:
+        self.calls = calls
 
     def while_workers_run(self, deadline: float) -> None:
         pass
 
     def everything(self, deadline: float) -> bool:
-        return self._answering()[0]
+        return self.calls.answering
 
 
 class Nothing:
     """The dispatcher's pool has no workers, and the watch is not cut."""
 
-    def join(self, seconds: float) -> bool:
+    def join(self, seconds: float, grace_ends: float) -> bool:
         return True
 
     def wake_all(self) -> None:
@@ -88,7 +107,7 @@ def stop(monkeypatch: pytest.MonkeyPatch, place: Place) -> list[str]:
         cast("Threads", place),
         (),
         place.end_read,
-        cast("Handover", HandoverOnly(place.redis_health)),
+        cast("Handover", HandoverOnly(place)),
         part,
         cast("Any", place),
         part,
@@ -102,8 +121,18 @@ def test_silence_that_is_noticed_while_threads_are_waited_for_ends_the_wait(
 ) -> None:
     place = Place({"listener": 60.0, "reconciler": 60.0, "lease": 60.0}, silence_noticed_at=3.5)
     assert stop(monkeypatch, place) == []
-    assert place.now <= 3.5 + OVERRUN_SECONDS + 3 * JOIN_LOOK_SECONDS
+    assert place.now <= 3.5 + THREADS_SECONDS + 3 * JOIN_LOOK_SECONDS
     assert not place.lease_left
+
+
+def test_silence_that_no_heartbeat_has_noticed_ends_the_wait_at_the_grace_period(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    place = Place({"listener": 60.0, "reconciler": 60.0, "lease": 60.0}, silence_noticed_at=100.0)
+    place.silent_from = 0.5
+    assert stop(monkeypatch, place) == []
+    assert place.asked
+    assert place.now <= GRACE + OVERRUN_SECONDS
 
 
 def test_threads_that_wait_for_a_silent_redis_have_the_grace_period_to_end(
