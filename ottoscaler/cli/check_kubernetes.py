@@ -12,7 +12,7 @@ from ottoscaler.cli.finding import Finding
 from ottoscaler.config.limits import pod_defaults
 from ottoscaler.config.settings import Settings
 from ottoscaler.errors import BadEvent, KubernetesError, KubernetesUnavailable, QuotaExceeded
-from ottoscaler.kube.client import PodClient
+from ottoscaler.kube.check_client import CheckClient
 from ottoscaler.kube.credentials import Access, in_cluster
 from ottoscaler.kube.throttle import Throttle
 from ottoscaler.model import ScaleUp
@@ -44,7 +44,7 @@ class KubernetesCheck:
         self._templates = templates
         self._installation = installation
         self._access = Access(settings.kubeconfig, CONNECTIONS)
-        self._pods = PodClient(
+        self._pods = CheckClient(
             self._access,
             settings.namespace,
             Throttle(settings.kube_qps, settings.kube_burst),

@@ -22,7 +22,6 @@ from ottoscaler.errors import (
     NoRight,
     PodExists,
     PodGone,
-    UnusableAnswer,
 )
 from ottoscaler.kube.credentials import Access
 from ottoscaler.kube.decoding import events, parsed, pod, slim, warnings
@@ -69,7 +68,7 @@ class RequestTurn(CreateTurn):
 
 
 class PodClient(PodApi):
-    """The worker Pods of one namespace, and a few questions that only `check` asks."""
+    """The worker Pods of one namespace."""
 
     def __init__(
         self,
@@ -102,26 +101,11 @@ class PodClient(PodApi):
     def create_turn(self, body: bytes, event: str, profile: str) -> RequestTurn:
         # Credentials are read before the turn, since that may be slow.
         headers = self._requests.headers(body)
-        return RequestTurn(
-            self._throttle.turn(event, profile), lambda: self._create(self._path, body, headers)
-        )
+        return RequestTurn(self._throttle.turn(event, profile), lambda: self._create(body, headers))
 
-    def dry_run(self, body: bytes) -> JsonObject:
-        """The Pod as the API server would accept it. Nothing is created.
-
-        Raises what ``CreateTurn.send`` raises, also for an unknown field. A server older than Kubernetes
-        1.25 drops unknown fields instead."""
-        headers = self._requests.headers(body)
-        path = f"{self._path}?dryRun=All&fieldValidation=Strict"
-        with self._throttle.look(""):
-            response = self._requests.send(
-                "create", "POST", path, body, headers, self._create_seconds, stream=False
-            )
-        return parsed("create", response.data)
-
-    def _create(self, path: str, body: bytes, headers: dict[str, str]) -> JsonObject:
+    def _create(self, body: bytes, headers: dict[str, str]) -> JsonObject:
         response = self._requests.send(
-            "create", "POST", path, body, headers, self._create_seconds, stream=False
+            "create", "POST", self._path, body, headers, self._create_seconds, stream=False
         )
         # The whole answer is decoded only where admission may have changed the spec.
         whole = _RUNS_ONCE not in response.data
@@ -235,20 +219,7 @@ class PodClient(PodApi):
         finally:
             response.close()
 
-    # --- for `check` and readiness
-
-    def may(self, verb: str, resource: str = "pods") -> tuple[bool, str]:
-        """Whether we may do that in this namespace, and the reason, by a SelfSubjectAccessReview."""
-        kind, _, part = resource.partition("/")
-        asked = {"namespace": self.namespace, "verb": verb, "resource": kind, "subresource": part}
-        spec = {"resourceAttributes": asked}
-        body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": spec}
-        path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-        with self._throttle.look(""):
-            status = self._call("review", "POST", path, json.dumps(body).encode()).get("status")
-        if not isinstance(status, dict):
-            raise UnusableAnswer("review: the answer has no status")
-        return bool(status.get("allowed")), str(status.get("reason") or "")
+    # --- what its answers have taught
 
     def rate(self) -> float:
         """How many calls a second the throttle allows now."""
@@ -256,11 +227,6 @@ class PodClient(PodApi):
 
     def now(self) -> float | None:
         return self._requests.clock.now()
-
-    def version(self) -> str:
-        """The API server's version, such as v1.30.2."""
-        with self._throttle.look(""):
-            return str(self._call("get", "GET", "/version").get("gitVersion"))
 
     # --- the request
 
