@@ -1,215 +1,31 @@
 """A sandbox to run the service in: a Redis, an API server with a namespace, and replicas as real processes.
 
 The API server is the local cluster or, where ``OTTOSCALER_TEST_KUBECONFIG`` names a kubeconfig, that real
-one. Both are spoken to over HTTP, by the adapter's own connection code but with requests of our own.
+one.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import os
 import secrets
-import signal
-import subprocess
-import sys
 import tempfile
-import time
-import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import redis
 
-from ottoscaler.kube.credentials import Access
 from ottoscaler.local import LocalCluster
 from ottoscaler.local.ports import free_port
 from ottoscaler.local.redis_server import RedisServer
-from tests.harness.preloaded import Fork
-from tests.harness.waiting import LEAST_SECONDS, wait_for
+from tests.harness.observer import ANSWER_SECONDS, Json, Kube
+from tests.harness.replica import Replica
+from tests.harness.waiting import wait_for
 
 REAL = os.environ.get("OTTOSCALER_TEST_KUBECONFIG", "")
 INSTANCE = "test"
-ANSWER_SECONDS = 20.0  # for one answer to a test: of Redis, the API server or a replica
-
-Json = dict[str, Any]
-
-
-class Kube:
-    """Requests to the API server, as a test's own observer."""
-
-    def __init__(self, kubeconfig: str, namespace: str) -> None:
-        self.kubeconfig = kubeconfig
-        self.namespace = namespace
-        self._access = Access(kubeconfig, 4)
-
-    def request(self, method: str, path: str, body: Json | None = None) -> tuple[int, Json]:
-        headers = {**self._access.headers(), "Accept": "application/json"}
-        if body is not None:
-            headers["Content-Type"] = "application/json"
-        answer = self._access.pool().request(
-            method,
-            self._access.url(path),
-            body=None if body is None else json.dumps(body).encode(),
-            headers=headers,
-            timeout=ANSWER_SECONDS,
-            retries=3,
-        )
-        return answer.status, json.loads(answer.data)
-
-    def text(self, path: str) -> str:
-        """An answer that is no JSON, such as a log; empty where there is none."""
-        url, headers = self._access.url(path), self._access.headers()
-        answer = self._access.pool().request("GET", url, headers=headers, timeout=ANSWER_SECONDS, retries=3)
-        return str(answer.data.decode()) if answer.status == 200 else ""
-
-    def pods(self) -> list[Json]:
-        """All Pods of the namespace."""
-        status, answer = self.request("GET", f"/api/v1/namespaces/{self.namespace}/pods")
-        assert status == 200, answer
-        return list(answer["items"])
-
-    def workers(self, event_id: str | None = None) -> list[Json]:
-        """Worker Pods, of one event or of all, in the order of their indexes."""
-        found = [p for p in self.pods() if p["metadata"].get("labels", {}).get("app") == "otto-agent"]
-        if event_id is not None:
-            found = [p for p in found if p["metadata"]["labels"]["ottoscaler.io/event-id"] == event_id]
-        return sorted(found, key=lambda p: int(p["metadata"]["labels"]["ottoscaler.io/index"]))
-
-    def create_pod(self, pod: Json) -> Json:
-        """A Pod of the test's own. A young namespace may not have its service account's token yet."""
-
-        def create() -> Json | None:
-            status, answer = self.request("POST", f"/api/v1/namespaces/{self.namespace}/pods", pod)
-            if status == 500 and answer.get("reason") == "ServerTimeout":
-                return None
-            assert status == 201, answer
-            return answer
-
-        return wait_for(create, "the Pod is created") or {}
-
-    def delete_pod(self, name: str, grace: int | None = None) -> None:
-        body: Json = {} if grace is None else {"gracePeriodSeconds": grace}
-        self.request("DELETE", f"/api/v1/namespaces/{self.namespace}/pods/{name}", body)
-
-    def set_status(self, name: str, status: Json) -> None:
-        """Write a Pod's status as a kubelet or a controller would."""
-        path = f"/api/v1/namespaces/{self.namespace}/pods/{name}"
-        code, pod = self.request("GET", path)
-        assert code == 200, pod
-        pod["status"] = {**pod.get("status", {}), **status}
-        code, answer = self.request("PUT", f"{path}/status", pod)
-        assert code == 200, answer
-
-
-SERVICE = ("-m", "ottoscaler")
-
-
-class Replica:
-    """One process of the service, with its log in a file.
-
-    It is a fork of a process that has imported the service, or with ``program`` Python with these arguments.
-    """
-
-    def __init__(self, env: dict[str, str], log: Path, program: tuple[str, ...] = ()) -> None:
-        self.port = int(env.get("OTTO_HTTP_PORT", "0"))
-        self.log_path = log
-        log.touch()
-        self.process = _run(env, log, program) if program else Fork(env, log)
-
-    @property
-    def pid(self) -> int:
-        return self.process.pid
-
-    def log(self) -> str:
-        return self.log_path.read_text(errors="replace")
-
-    def lines(self, **fields: Any) -> list[Json]:
-        """Log lines that have these fields."""
-        found = []
-        for line in self.log().splitlines():
-            try:
-                entry = json.loads(line)
-            except ValueError:
-                continue
-            if all(entry.get(k) == v for k, v in fields.items()):
-                found.append(entry)
-        return found
-
-    def get(self, path: str) -> tuple[int, str]:
-        """A page of the health and metrics server; (0, '') where it does not answer."""
-        try:
-            url = f"http://127.0.0.1:{self.port}{path}"
-            with urllib.request.urlopen(url, timeout=ANSWER_SECONDS) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            return error.code, error.read().decode()
-        except OSError:
-            return 0, ""
-
-    def ready(self) -> bool:
-        assert self.process.poll() is None, f"it ended with {self.process.returncode}:\n{self.log()}"
-        return self.get("/readyz")[0] == 200
-
-    def wait_ready(self, seconds: float = 20.0) -> Replica:
-        wait_for(self.ready, "the service is ready", seconds)
-        return self
-
-    def metric(self, name: str, **labels: str) -> float:
-        """The sum of a metric's samples that have these labels; not a number where it does not answer."""
-        status, text = self.get("/metrics")
-        total = 0.0 if status == 200 else math.nan
-        for line in text.splitlines():
-            if line.startswith((name + "{", name + " ")) and all(
-                f'{k}="{v}"' in line for k, v in labels.items()
-            ):
-                total += float(line.rsplit(" ", 1)[1])
-        return total
-
-    def send(self, number: int) -> None:
-        """Send it a signal, if it still runs. A fork that ends by itself meanwhile is reaped at once."""
-        if self.process.poll() is None:
-            with suppress(ProcessLookupError):
-                os.kill(self.pid, number)
-
-    def kill(self) -> None:
-        """As the kernel's OOM killer does it."""
-        self.send(signal.SIGKILL)
-        self.process.wait(LEAST_SECONDS)
-
-    def freeze(self) -> None:
-        self.send(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        self.send(signal.SIGCONT)
-
-    def stop(self, seconds: float = 20.0) -> int:
-        """SIGTERM, and its exit code."""
-        self.send(signal.SIGTERM)
-        return self.wait(seconds)
-
-    def wait(self, seconds: float = LEAST_SECONDS) -> int:
-        """Its exit code. Fails after ``seconds``, and never before LEAST_SECONDS."""
-        seconds = max(seconds, LEAST_SECONDS)
-        try:
-            return self.process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            raise AssertionError(f"it did not end within {seconds:g} s:\n{self.log()[-4000:]}") from None
-
-    def close(self) -> None:
-        if self.process.poll() is None:
-            self.thaw()
-            self.process.kill()
-        self.process.wait(LEAST_SECONDS)
-
-
-def _run(env: dict[str, str], log: Path, program: tuple[str, ...]) -> subprocess.Popen[bytes]:
-    with log.open("ab") as output:
-        return subprocess.Popen(
-            [sys.executable, *program], env=env, stdout=output, stderr=output, start_new_session=True
-        )
 
 
 class Sandbox:
@@ -381,7 +197,3 @@ def sandbox(
             server.stop()
             if cluster is not None:
                 cluster.stop()
-
-
-def now_ms() -> int:
-    return int(time.time() * 1000)

@@ -7,7 +7,8 @@ from typing import Any
 from ottoscaler.pods.labels import pod_name
 from tests.harness.cluster_state import FOREVER, ledger
 from tests.harness.proxy import Proxy, redis_protocol
-from tests.harness.sandbox import INSTANCE, Replica, Sandbox
+from tests.harness.replica import Replica
+from tests.harness.sandbox import INSTANCE, Sandbox
 from tests.harness.waiting import wait_for
 
 LEASE = 1.5  # seconds; short, and long enough that a busy test machine does not lose it

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from tests.harness.cluster_state import FOREVER
-from tests.harness.sandbox import Json, Replica, Sandbox
+from tests.harness.observer import Json
+from tests.harness.replica import Replica
+from tests.harness.sandbox import Sandbox
 from tests.harness.waiting import wait_for
 
 TAKEN_UP_SECONDS = 30.0  # 5 by the contract, on a machine that is busy with other things

@@ -12,7 +12,8 @@ from ottoscaler.kube import client
 from ottoscaler.kube.client import PodClient, connect
 from ottoscaler.kube.throttle import Throttle
 from tests.harness.cluster_state import local_only
-from tests.harness.sandbox import INSTANCE, Json, Sandbox
+from tests.harness.observer import Json
+from tests.harness.sandbox import INSTANCE, Sandbox
 from tests.harness.scenarios import name_of, running
 
 SMALL_PODS = 30  # listed first, so that nothing tells how large the others are

@@ -20,8 +20,9 @@ from ottoscaler.workers.create import create
 from ottoscaler.workers.monitor import monitor
 from ottoscaler.workers.settle import settle
 from tests.harness.cluster_state import local_only
+from tests.harness.observer import Json
 from tests.harness.redis_fixture import Book, book, redis_server
-from tests.harness.sandbox import Json, Sandbox, sandbox
+from tests.harness.sandbox import Sandbox, sandbox
 from tests.harness.waiting import wait_for
 from tests.harness.worker_bench import WorkerBench
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from tests.harness.cluster_state import FOREVER, served
-from tests.harness.sandbox import Json, Sandbox
+from tests.harness.observer import Json
+from tests.harness.sandbox import Sandbox
 from tests.harness.waiting import wait_for
 
 one_replica = served(OTTO_LOG_LEVEL="DEBUG")

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.harness.cluster_state import FOREVER, local_only
-from tests.harness.sandbox import Json, Kube, Sandbox, sandbox
+from tests.harness.observer import Json, Kube
+from tests.harness.sandbox import Sandbox, sandbox
 from tests.harness.waiting import stays, wait_for
 
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.harness.cluster_state import FOREVER, ledger, local_only
-from tests.harness.sandbox import Replica, Sandbox, sandbox
+from tests.harness.replica import Replica
+from tests.harness.sandbox import Sandbox, sandbox
 from tests.harness.scenarios import LEASE, end_workers, ends_well, running, uids, wait_owner
 from tests.harness.waiting import wait_for
 

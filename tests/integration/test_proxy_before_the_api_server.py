@@ -6,7 +6,8 @@ import json
 
 from tests.harness.api_proxy import behind_api_proxy
 from tests.harness.cluster_state import local_only
-from tests.harness.sandbox import Replica, Sandbox
+from tests.harness.replica import Replica
+from tests.harness.sandbox import Sandbox
 from tests.harness.scenarios import end_workers, ends_well, running, uids
 from tests.harness.waiting import wait_for
 

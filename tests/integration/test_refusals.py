@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.harness.cluster_state import ledger, local_only
-from tests.harness.sandbox import Replica, Sandbox, sandbox
+from tests.harness.replica import Replica
+from tests.harness.sandbox import Sandbox, sandbox
 from tests.harness.waiting import stays, wait_for
 
 GHOST = """\

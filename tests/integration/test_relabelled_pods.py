@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.harness.cluster_state import FOREVER, ended_container, local_only
-from tests.harness.sandbox import Json, Sandbox
+from tests.harness.observer import Json
+from tests.harness.sandbox import Sandbox
 from tests.harness.scenarios import name_of
 from tests.harness.waiting import stays, wait_for
 

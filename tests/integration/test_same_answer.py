@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from tests.harness.cluster_state import FOREVER, ended_container
-from tests.harness.sandbox import Replica, Sandbox, sandbox
+from tests.harness.replica import Replica
+from tests.harness.sandbox import Sandbox, sandbox
 from tests.harness.waiting import stays, wait_for
 
 SIDECAR = """\

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.harness.cluster_state import FOREVER, local_only
-from tests.harness.sandbox import Json, Replica, Sandbox
+from tests.harness.observer import Json
+from tests.harness.replica import Replica
+from tests.harness.sandbox import Sandbox
 from tests.harness.scenarios import LEASE, end_workers, ends_well, name_of, owner, running, uids
 from tests.harness.waiting import stays, wait_for
 

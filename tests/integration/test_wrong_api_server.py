@@ -6,7 +6,8 @@ import pytest
 
 from tests.harness.api_proxy import ApiProxy, behind_api_proxy
 from tests.harness.cluster_state import NEVER_STARTS, local_only
-from tests.harness.sandbox import Replica, Sandbox
+from tests.harness.replica import Replica
+from tests.harness.sandbox import Sandbox
 from tests.harness.scenarios import end_workers, ends_well, running
 from tests.harness.waiting import stays, wait_for
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.harness.sandbox import SERVICE, Sandbox, sandbox
+from tests.harness.replica import SERVICE
+from tests.harness.sandbox import Sandbox, sandbox
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.harness.sandbox import REAL, SERVICE, Sandbox, sandbox
+from tests.harness.replica import SERVICE
+from tests.harness.sandbox import REAL, Sandbox, sandbox
 
 FAIL = 'echo "this is worker $OTTO_WORKER_INDEX"; exit 3'
 

@@ -14,7 +14,8 @@ from ottoscaler.config.settings import Settings
 from ottoscaler.ledger import pause
 from ottoscaler.ledger.redis_client import RedisClient
 from tests.harness.cluster_state import FOREVER, ledger
-from tests.harness.sandbox import SERVICE, Replica, Sandbox, sandbox
+from tests.harness.replica import SERVICE, Replica
+from tests.harness.sandbox import Sandbox, sandbox
 from tests.harness.waiting import LOOK_SECONDS, stays, wait_for
 
 WITHIN_SECONDS = 10.0  # every replica knows it (2 s are promised, for a machine that is not loaded)

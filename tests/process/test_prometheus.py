@@ -17,7 +17,8 @@ from typing import Any
 import yaml
 
 from ottoscaler.local.ports import free_port
-from tests.harness.sandbox import Replica, Sandbox
+from tests.harness.replica import Replica
+from tests.harness.sandbox import Sandbox
 from tests.harness.waiting import wait_for
 from tests.tools.dashboard.render import dashboard
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from tests.harness.cluster_state import FOREVER, local_only, phases
 from tests.harness.proxy import Proxy
-from tests.harness.sandbox import Replica, Sandbox
+from tests.harness.replica import Replica
+from tests.harness.sandbox import Sandbox
 from tests.harness.waiting import stays, wait_for
 
 SLOW_REDIS_SECONDS = 30.0  # twice the time in which a thread must show progress

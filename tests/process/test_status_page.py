@@ -8,7 +8,8 @@ import subprocess
 import sys
 from typing import Any
 
-from tests.harness.sandbox import Replica, Sandbox
+from tests.harness.replica import Replica
+from tests.harness.sandbox import Sandbox
 from tests.harness.waiting import wait_for
 
 SECRET = "hunter2-very-secret"

@@ -8,7 +8,8 @@ from typing import Any
 
 import yaml
 
-from tests.harness.sandbox import Kube, Sandbox
+from tests.harness.observer import Kube
+from tests.harness.sandbox import Sandbox
 from tests.unit.manifests.kustomize import OVERLAYS, find, render
 from tests.unit.manifests.overlays import settings_data
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from ottoscaler.pods.labels import pod_name
-from tests.harness.sandbox import INSTANCE, Kube, Sandbox
+from tests.harness.observer import Kube
+from tests.harness.sandbox import INSTANCE, Sandbox
 from tests.harness.waiting import wait_for
 from tests.real.manifests import Installed, Json
 from tests.unit.manifests.kustomize import find

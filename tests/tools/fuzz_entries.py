@@ -25,7 +25,8 @@ from typing import Any
 
 import redis
 
-from tests.harness.sandbox import SERVICE, Replica, Sandbox, sandbox
+from tests.harness.replica import SERVICE, Replica
+from tests.harness.sandbox import Sandbox, sandbox
 from tests.harness.waiting import wait_for
 
 MOST_BYTES = 300 << 20

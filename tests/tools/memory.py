@@ -30,7 +30,8 @@ from ottoscaler.model import Outcome, Reason, ScaleUp, Status, WorkerId
 from ottoscaler.telemetry.metrics import Metrics
 from tests.harness.cluster_state import FOREVER
 from tests.harness.redis_fixture import Book
-from tests.harness.sandbox import SERVICE, Sandbox, sandbox
+from tests.harness.replica import SERVICE
+from tests.harness.sandbox import Sandbox, sandbox
 from tests.harness.waiting import wait_for
 
 RETENTION_SECONDS = 5

@@ -18,7 +18,8 @@ import subprocess
 import threading
 import time
 
-from tests.harness.sandbox import SERVICE, Replica, Sandbox, sandbox
+from tests.harness.replica import SERVICE, Replica
+from tests.harness.sandbox import Sandbox, sandbox
 from tests.harness.waiting import wait_for
 
 EVENTS = 50

@@ -17,7 +17,8 @@ import sys
 import time
 from pathlib import Path
 
-from tests.harness.sandbox import SERVICE, Replica, sandbox
+from tests.harness.replica import SERVICE, Replica
+from tests.harness.sandbox import sandbox
 
 MOST_MIB = 250.0
 FLAT_MIB = 8.0  # of growth from the first half's most to the second half's

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from ottoscaler.ledger.replicas import DELETED_UNREAD
 from tests.harness.chaos_report import Report, left_in_redis, unnoted_second_pods
 from tests.harness.invariants import broken_invariants, lives, started_twice
-from tests.harness.sandbox import SERVICE, Sandbox, sandbox
+from tests.harness.replica import SERVICE
+from tests.harness.sandbox import Sandbox, sandbox
 from tests.harness.waiting import wait_for
 from tests.tools.chaos.moves import MOVES
 from tests.tools.chaos.producer import Producer

@@ -12,7 +12,8 @@ from ottoscaler.local.ports import free_port
 from ottoscaler.local.redis_server import RedisServer
 from tests.harness.evidence import Evidence
 from tests.harness.proxy import Proxy
-from tests.harness.sandbox import Replica, Sandbox
+from tests.harness.replica import Replica
+from tests.harness.sandbox import Sandbox
 from tests.harness.waiting import wait_for
 from tests.tools.chaos.schedule import Schedule
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from ottoscaler.local.apiserver.etcd_stall import MODES
 from tests.harness.invariants import STREAM
 from tests.harness.proxy import Proxy, ProxyAction
-from tests.harness.sandbox import Replica, Sandbox
+from tests.harness.replica import Replica
+from tests.harness.sandbox import Sandbox
 from tests.harness.waiting import wait_for
 
 TROUBLE_SECONDS = 1.0  # for which Kubernetes is away or its etcd stalls

@@ -16,7 +16,8 @@ from tests.harness.evidence import Evidence
 from tests.harness.invariants import broken_invariants, started_twice
 from tests.harness.pod_outcomes import PodOutcomes
 from tests.harness.proxy import Proxy, http_protocol, redis_protocol
-from tests.harness.sandbox import SERVICE, Sandbox, sandbox
+from tests.harness.replica import SERVICE
+from tests.harness.sandbox import Sandbox, sandbox
 from tests.harness.waiting import wait_for
 from tests.tools.crash_matrix.faults import FAULTS, Injector, Row, means_something
 
