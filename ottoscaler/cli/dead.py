@@ -12,6 +12,7 @@ from ottoscaler.client.sentences import sentence
 from ottoscaler.errors import RedisError
 from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.status.dead_letters import DeadLetters
+from ottoscaler.status.untold import letter_told
 
 SCHEMA_VERSION = 1
 DROPPED_AT_ONCE = 500
@@ -62,7 +63,7 @@ def _list(box: DeadLetters, count: int, as_json: bool) -> int:
             letter.at,
             safe(letter.field("type"), 12) or "-",
             safe(letter.field("task_id"), 30) or "-",
-            safe(letter.error, LONGEST_ERROR),
+            safe(letter_told(letter.document())["error"], LONGEST_ERROR),
         )
         for letter in letters
     ]

@@ -63,13 +63,15 @@ class EventResult:
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
     """An event that could not be carried out. ``fields`` are the event's own, as text for people: bytes that
-    are not UTF-8 are written ``\\xNN``. ``id`` is the dead letter's, ``event_id`` the event's."""
+    are not UTF-8 are written ``\\xNN``. ``id`` is the dead letter's, ``event_id`` the event's.
+
+    They may hold secrets of the producer's, such as values of ``env``, so the ``repr`` leaves them out."""
 
     id: str
     event_id: str
     at: str
     error: str
-    fields: tuple[tuple[str, str], ...]
+    fields: tuple[tuple[str, str], ...] = field(repr=False)
     task_id: str = ""
 
     @classmethod

@@ -61,9 +61,10 @@ def with_dedup_key(fields: Fields) -> Fields:
     again after an XADD without an answer. A scale_down cannot have one, so its fields are returned as they
     are."""
     given = dict(fields)
-    if given.get(b"type") != b"scale_up" or b"dedup_key" in given:
+    if given.get(b"type") != b"scale_up" or given.get(b"dedup_key"):
         return fields
-    return [*fields, (b"dedup_key", secrets.token_hex(16).encode())]
+    others = [pair for pair in fields if pair[0] != b"dedup_key"]  # an empty one is as good as none
+    return [*others, (b"dedup_key", secrets.token_hex(16).encode())]
 
 
 def flat(event_type: str, values: Mapping[str, Any], metadata: Mapping[str, str] | None) -> Fields:

@@ -38,13 +38,15 @@ def task_id(text: str) -> str | None:
     return text or None
 
 
-def dedup_key(text: str) -> str:
-    """The key by which an event that is sent twice is known."""
-    if not text or len(text) > MAX_DEDUP_KEY:
+def dedup_key(text: str) -> str | None:
+    """The key by which an event that is sent twice is known. An empty one is as good as none.
+
+    Otherwise events of a script that forgot to set its variable would all be taken for one event."""
+    if len(text) > MAX_DEDUP_KEY:
         raise ValueError(
-            f"invalid value {values.shown(text)} ({len(text)} characters); expected 1 to {MAX_DEDUP_KEY}"
+            f"invalid value {values.shown(text)} ({len(text)} characters); expected at most {MAX_DEDUP_KEY}"
         )
-    return text
+    return text or None
 
 
 def image(policy: ImagePolicy) -> Callable[[str], str]:

@@ -39,7 +39,7 @@ class Entry:
     """
 
     id: str
-    fields: tuple[tuple[bytes, bytes], ...] | None
+    fields: tuple[tuple[bytes, bytes], ...] | None = field(repr=False)  # they may hold secrets
     cut_bytes: int = 0
 
 
@@ -117,7 +117,7 @@ class Record:
     event_id: str
     epoch: int
     strikes: int
-    body: bytes
+    body: bytes = field(repr=False)  # it may hold secrets
     indexes: dict[int, IndexState] = field(default_factory=dict)
     intents: dict[int, Intent] = field(default_factory=dict)
     poisoned: bool = False

@@ -19,7 +19,6 @@ from ottoscaler.status.overview import Overview
 from ottoscaler.status.search import search
 from ottoscaler.status.snapshot import SnapshotReader
 from ottoscaler.status.story import log_text, story
-from ottoscaler.status.untold import letter_told
 from ottoscaler.telemetry.logs import flood
 from ottoscaler.telemetry.redaction import redact
 from ottoscaler.telemetry.status_page import NotThere, Unavailable, Wrong
@@ -68,11 +67,7 @@ class Page:
     def _status_document(self, _: dict[str, str]) -> bytes:
         with self._lock:
             if time.monotonic() - self._status_at > STATUS_SECONDS:
-                told = self._snapshots.read()
-                told["dead_letters"]["newest"] = [
-                    letter_told(each) for each in told["dead_letters"]["newest"]
-                ]
-                self._status = _bytes(told)
+                self._status = _bytes(self._snapshots.read())
                 self._status_at = time.monotonic()
             return self._status
 

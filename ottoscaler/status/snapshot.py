@@ -15,6 +15,7 @@ from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.status.backlog import backlog, redis_ms
 from ottoscaler.status.dead_letters import DeadLetters
 from ottoscaler.status.in_flight import describe, order
+from ottoscaler.status.untold import letter_told
 
 SCHEMA_VERSION = 1  # docs/cli.md; raised where a field is taken away or changes its meaning
 
@@ -61,7 +62,9 @@ class SnapshotReader:
             "recent_failures": self._failures(),
             "dead_letters": {
                 "total": self._dead.length(),
-                "newest": [letter.document() for letter in self._dead.newest_cut(MOST_DEAD_LETTERS)],
+                "newest": [
+                    letter_told(letter.document()) for letter in self._dead.newest_cut(MOST_DEAD_LETTERS)
+                ],
             },
         }
 

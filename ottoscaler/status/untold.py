@@ -1,4 +1,4 @@
-"""The values of an event that the status page never shows: those of ``env``, ``command`` and ``args``.
+"""The values of an event that `status` and the page never show: those of ``env``, ``command`` and ``args``.
 
 In a dead letter, every field that Ottoscaler does not know is hidden as well, since it may be a misspelt
 ``env``. In a text that quotes a hidden value, ``***`` replaces the value.
@@ -81,7 +81,7 @@ def _leaves(value: Any) -> Iterator[str]:
 
 
 def letter_told(letter: Json) -> Json:
-    """A dead letter's document (client/entries.py) as the page may show it."""
+    """A dead letter's document (client/entries.py) as `status` and the page may show it."""
     fields = [(str(name), str(value)) for name, value in letter["fields"]]
     veil = Veil(fields, told=TOLD)
     error = veil.text(letter["error"], quotes=True)

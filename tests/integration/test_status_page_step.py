@@ -13,6 +13,7 @@ from ottoscaler.model import Outcome, Reason, ScaleUp, Status, WorkerId
 from ottoscaler.status.event_results import MOST_ROWS, ResultsMemory
 from ottoscaler.status.overview import Overview
 from ottoscaler.status.search import search
+from ottoscaler.status.snapshot import SnapshotReader
 from ottoscaler.status.story import log_text, story
 from tests.harness.redis_fixture import Book, book, redis_server
 
@@ -151,6 +152,8 @@ def test_no_env_command_or_args_is_told_of_a_dead_letter(
     assert told["status"] == "dead-lettered"
     assert dict(told["dead_letter"]["fields"])["type"] == "scale_up"
     assert SECRET not in json.dumps([told, read])
+    newest = SnapshotReader(book.stream("status"), book.settings).read()["dead_letters"]["newest"]
+    assert [newest[0]["error"], SECRET in json.dumps(newest)] == [read["newest"][0]["error"], False]
     book.redis.delete("otto:scale:dead")
     assert overview.read()["dead"] == {"total": 0, "newest": []}
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from ottoscaler.client.entries import DeadLetter, EventResult, WorkerResult, result_of
-from ottoscaler.ledger.records import Entry
+from ottoscaler.client.errors import DeadLettered
+from ottoscaler.client.fields import with_dedup_key
+from ottoscaler.ledger.records import Entry, Record
 
 
 def entry(**fields: str) -> Entry:
@@ -53,3 +55,22 @@ def test_a_dead_letter_names_its_task() -> None:
     assert DeadLetter.of(entry(**fields)).task_id == "1-0"
     assert DeadLetter.of(entry(**fields, **{"field:task_id": "own"})).task_id == "own"
     assert DeadLetter.of(entry(**fields, task_id="told")).task_id == "told"
+
+
+def test_no_repr_shows_what_a_producer_sent() -> None:
+    """An exception or a log line may hold the repr; a dead letter's fields may hold secrets."""
+    fields = ((b"field:env", b'{"TOKEN": "s3cr3t"}'), (b"error", b"bad"))
+    sent = Entry("7-0", fields)
+    letter = DeadLetter.of(sent)
+    record = Record("1-0", 1, 0, b'[["env", "s3cr3t"]]')
+    assert "s3cr3t" in letter.field("env")
+    assert "s3cr3t" not in repr([letter, sent, record])
+    assert "s3cr3t" not in repr(DeadLettered("bad", letter))
+
+
+def test_empty_dedup_key_is_none_so_one_is_made() -> None:
+    fields = [(b"type", b"scale_up"), (b"dedup_key", b"")]
+    made = with_dedup_key(fields)
+    assert [name for name, _ in made] == [b"type", b"dedup_key"]
+    assert made[1][1]
+    assert with_dedup_key(made) == made

@@ -107,6 +107,11 @@ def test_empty_lists_say_that_the_image_decides() -> None:
     assert (event.command, event.args) == ((), ())
 
 
+def test_empty_dedup_key_counts_as_absent() -> None:
+    assert up(dedup_key="").dedup_key is None
+    assert up(dedup_key="k" * 256).dedup_key == "k" * 256
+
+
 def test_empty_task_id_counts_as_absent() -> None:
     assert up(task_id="").task_id == "1717-0"
 
