@@ -106,7 +106,7 @@ class ScaleDowns:
 
         It does not wait for the Pods to go, so no scale_down waits for the Pods of another.
         """
-        with self._told(event, epoch):
+        with self._errors_logged(event, epoch):
             chosen = self._victims.choose(event, epoch)
             victims = self._retrier.call(
                 "reading the victims", lambda: self._steps.victims(event.event_id, epoch)
@@ -160,7 +160,7 @@ class ScaleDowns:
 
         A victim that had ended before the intent is recorded at once by its owner, and is not counted.
         """
-        with self._told(event, epoch):
+        with self._errors_logged(event, epoch):
             patient = time.monotonic() < deadline
             try:
                 answer = self._retrier.call(
@@ -200,7 +200,7 @@ class ScaleDowns:
                 self._ender.submit(look)
 
     @contextmanager
-    def _told(self, event: ScaleDown, epoch: int) -> Iterator[None]:
+    def _errors_logged(self, event: ScaleDown, epoch: int) -> Iterator[None]:
         """Log the error of one event, so that it ends no thread. At a stop the event stays owned."""
         try:
             yield
