@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -15,7 +16,7 @@ from ottoscaler.controller.head_starts import HeadStarts
 from ottoscaler.controller.inbox import Inbox
 from ottoscaler.controller.reading import EventReader
 from ottoscaler.controller.scale_down import ScaleDowns
-from ottoscaler.errors import BadEvent, Fenced
+from ottoscaler.errors import BadEvent, Fenced, GroupMissing, RedisError, RedisUnavailable, Wiped
 from ottoscaler.events.values import raw_task_id, told_metadata
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.records import Entry, Record, Taken, Taking
@@ -31,6 +32,18 @@ from ottoscaler.workers.run import EventRun
 log = get_logger(__name__)
 
 POISONOUS_STRIKES = 5  # owners of an event that died before it made progress; then the event is given up
+
+
+Failure = RedisError | Fenced
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """An entry that makes sense, and the plan of its Pods (a scale_down has none)."""
+
+    entry: Entry
+    event: Event
+    plan: PodPlan | None
 
 
 class Intake:
@@ -60,26 +73,68 @@ class Intake:
         """Whether the event is in this replica's hands."""
         return self._registry.knows(event_id) or self._scale_downs.knows(event_id)
 
-    def accept(self, entry: Entry) -> bool:
-        """Take an entry that was read, and hand it on. True if it was handed on."""
-        if entry.fields is None:
-            return self._refuse(entry.id, DELETED_UNREAD, ())
+    def accept(self, entries: Sequence[Entry]) -> list[tuple[Entry, Failure]]:
+        """Take entries that were read, in one round trip, and hand them on.
+
+        Returns those that could not be taken. Raises RedisUnavailable, GroupMissing and Wiped after it has
+        gone through all entries.
+        """
+        failures: list[tuple[Entry, Failure]] = []
+        read = [one for entry in entries if (one := self._read(entry, failures)) is not None]
+        if read:
+            self._take(read, failures)
+        for _, error in failures:
+            if isinstance(error, (RedisUnavailable, GroupMissing, Wiped)):
+                raise error
+        return failures
+
+    def _read(self, entry: Entry, failures: list[tuple[Entry, Failure]]) -> _Read | None:
+        """An entry's event and plan. ``None`` if it was refused."""
         try:
-            event = self._reader.event(entry)
-            pod_plan = self._reader.plan(event)
-        except BadEvent as error:
-            return self._refuse(entry.id, str(error), entry.fields)
-        except Exception as error:  # noqa: BLE001 - otherwise one event would take down replica after replica
-            task_id = raw_task_id(entry.fields)
-            log.error("event_error", "internal error", exc=error, event_id=entry.id, task_id=task_id)
-            return self._refuse(
-                entry.id, f"Ottoscaler could not read it: {type(error).__name__}", entry.fields
-            )
-        head_start = self._head_starts.offer()
-        prepare = partial(_prepare, pod_plan) if head_start is not None else None
-        taken = self._ledger.take(event, entry, begin=head_start is not None, meanwhile=prepare)
+            if entry.fields is None:
+                self._refuse(entry.id, DELETED_UNREAD, ())
+                return None
+            try:
+                event = self._reader.event(entry)
+                return _Read(entry, event, self._reader.plan(event))
+            except BadEvent as error:
+                why = str(error)
+            except Exception as error:  # noqa: BLE001 - otherwise one event would take down replica after replica
+                task_id = raw_task_id(entry.fields)
+                log.error("event_error", "internal error", exc=error, event_id=entry.id, task_id=task_id)
+                why = f"Ottoscaler could not read it: {type(error).__name__}"
+            self._refuse(entry.id, why, entry.fields)
+        except (RedisError, Fenced) as error:
+            failures.append((entry, error))
+        return None
+
+    def _take(self, read: list[_Read], failures: list[tuple[Entry, Failure]]) -> None:
+        first = next((one for one in read if one.plan is not None), None)
+        head_start = self._head_starts.offer() if first is not None else None
+        begin, prepare = None, None
+        if first is not None and head_start is not None:
+            begin, prepare = first.event, partial(_prepare, first.plan)
+        answers = self._ledger.take_all(
+            [(one.event, one.entry) for one in read], begin=begin, meanwhile=prepare
+        )
+        runs: list[EventRun] = []
+        for one, answer in zip(read, answers, strict=True):
+            try:
+                if not isinstance(answer, Taken):
+                    raise answer
+                self._taken(one, answer, head_start if answer.began else None, runs.append)
+            except (RedisError, Fenced) as error:
+                failures.append((one.entry, error))
+        for run in runs:  # together, so that the dispatcher wakes once
+            self._inbox.put(run)
+
+    def _taken(
+        self, one: _Read, taken: Taken, head_start: HeadStart | None, put: Callable[[EventRun], None]
+    ) -> None:
+        entry, event = one.entry, one.event
         if taken.how is Taking.EXPIRED:
-            self._dead_letter(entry.id, f"expired: expires_at={event.expires_at:.0f} is over", entry.fields)
+            fields = entry.fields or ()
+            self._dead_letter(entry.id, f"expired: expires_at={event.expires_at:.0f} is over", fields)
         elif taken.how is Taking.CANCELLED:
             log.info("event_cancelled", "cancelled before it was read", **_about(event))
             self._metrics.events_total.inc(event.type, "cancelled")
@@ -93,8 +148,8 @@ class Intake:
                 "event_left_alone", f"owned by {taken.detail}", event_id=entry.id, task_id=event.task_id
             )
         if taken.record is None or (taken.how is Taking.MINE and self.knows(entry.id)):
-            return False
-        return self._start(event, pod_plan, taken.record, head_start if taken.began else None)
+            return
+        self._start(event, one.plan, taken.record, head_start, put)
 
     def accept_down(self, entry: Entry) -> bool:
         """Take a scale_down that has not been read yet, and hand it on. True if it was handed on.
@@ -139,7 +194,12 @@ class Intake:
         return self._reader.again(run.record()).event
 
     def _start(
-        self, event: Event, pod_plan: PodPlan | None, record: Record, head_start: HeadStart | None = None
+        self,
+        event: Event,
+        pod_plan: PodPlan | None,
+        record: Record,
+        head_start: HeadStart | None = None,
+        put: Callable[[EventRun], None] | None = None,
     ) -> bool:
         if isinstance(event, ScaleDown):
             if not self._scale_downs.submit(event, record.epoch):
@@ -151,9 +211,11 @@ class Intake:
         run = EventRun(event, pod_plan, record, head_start=head_start, planner=self._reader.planned)
         if not self._registry.add(run):
             return False
-        self._inbox.put(run)
         if head_start is not None:
+            self._inbox.put(run)
             self._head_starts.step_aside()
+        else:
+            (put or self._inbox.put)(run)
         log.info("event_taken", f"a scale_up of {event.pod_count} was taken", **_about(event))
         return True
 

@@ -24,7 +24,7 @@ from ottoscaler.workers.in_hand import InHand
 
 log = get_logger(__name__)
 
-MOST_AT_ONCE = 4  # entries in one read: with 16, the first replicas to wake took everything
+MOST_AT_ONCE = 8  # entries in one read of a replica alone: they are taken in one round trip
 # How long a replica alone waits for room for a whole read. Otherwise a burst of small events takes a read for
 # each place that becomes free.
 GATHER_SECONDS = 0.02
@@ -137,8 +137,11 @@ class Listener(Loop):
         for entry in entries:
             if _takes_a_task_away(entry):
                 self._accept_ahead(entry)
-        for entry in entries:
-            self._accept(entry, now)
+        for entry, error in self._intake.accept(entries):
+            if isinstance(error, Fenced):
+                _left_alone(entry, "it was taken meanwhile")
+            else:  # of a key that this entry needs: the entries behind it may not need that key
+                self._leave_pending(entry, error, now)
 
     def _foresee(self) -> None:
         """Take unread scale_downs of a task before the scale_ups in front of them begin.
@@ -146,18 +149,6 @@ class Listener(Loop):
         These scale_ups had not been read when their scale_down came, so they must never run.
         """
         self._foreseen = self._walk_ahead(self._foreseen, _takes_a_task_away)
-
-    def _accept(self, entry: Entry, now: float) -> None:
-        try:
-            self._intake.accept(entry)
-        except Fenced:
-            _left_alone(entry, "it was taken meanwhile")
-        except (RedisUnavailable, GroupMissing, Wiped):
-            raise
-        except (
-            RedisError
-        ) as error:  # of a key that this entry needs: the entries behind it may not need that key
-            self._leave_pending(entry, error, now)
 
     def _leave_pending(self, entry: Entry, error: RedisError, now: float) -> None:
         """Try an entry again later. It stays in the pending list, so a stop does not lose it."""

@@ -12,11 +12,12 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from ottoscaler.errors import RedisError, Wiped
+from ottoscaler.errors import Fenced, RedisError, Wiped
 from ottoscaler.events.values import metadata_json, raw_task_id
 from ottoscaler.ledger.fencing import Scripts, text
 from ottoscaler.ledger.identity import ReplicaIdentity
 from ottoscaler.ledger.kept_logs import LogKeeping
+from ottoscaler.ledger.pipelining import Words
 from ottoscaler.ledger.records import Entry, Record, Reply, Taken, Taking, Word, outcome_words, timestamp
 from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.ledger.replicas import Replicas
@@ -63,16 +64,38 @@ class Ledger(Scripts):
         begin: bool = False,
         meanwhile: Callable[[], object] | None = None,
     ) -> Taken:
-        """Take ownership of an entry that was read, if nobody owns it: when it is new, or after a handover.
+        """Take ownership of one entry, as ``take_all`` does. Raises RedisError and Fenced."""
+        (taken,) = self.take_all([(event, entry)], begin=event if begin else None, meanwhile=meanwhile)
+        if not isinstance(taken, Taken):
+            raise taken
+        return taken
 
-        With ``begin``, the same step also begins the first worker of an event that is new. The result's
-        ``began`` says whether it did. ``meanwhile`` is called while Redis works. It must be short and must
-        not raise.
+    def take_all(
+        self,
+        read: Sequence[tuple[Event, Entry]],
+        *,
+        begin: Event | None = None,
+        meanwhile: Callable[[], object] | None = None,
+    ) -> list[Taken | RedisError | Fenced]:
+        """Take ownership of entries that were read, where nobody owns them: new ones, or after a handover.
+
+        All take one round trip. The same step begins the first worker of the event ``begin`` if it is new.
+        Its result's ``began`` says whether it did. ``meanwhile`` is called while Redis works. It must be
+        short and must not raise. The result is an error for an entry that could not be taken.
         """
-        assert entry.fields is not None
-        body = pack_fields(entry.fields)
-        answer = self.run(
-            "take",
+        bodies = [pack_fields(entry.fields or ()) for _, entry in read]
+        calls = [
+            self._take_words(event, body, begin=event is begin)
+            for (event, _), body in zip(read, bodies, strict=True)
+        ]
+        answers = self.run_all("take", calls, meanwhile)
+        return [
+            answer if isinstance(answer, RedisError) else self._told(event, body, answer)
+            for (event, _), body, answer in zip(read, bodies, answers, strict=True)
+        ]
+
+    def _take_words(self, event: Event, body: bytes, *, begin: bool) -> Words:
+        return (
             event.event_id,
             self.owner,
             event.type,
@@ -84,12 +107,16 @@ class Ledger(Scripts):
             timestamp(),
             "1" if begin else "0",
             _dedup_key(event),
-            meanwhile=meanwhile,
         )
+
+    def _told(self, event: Event, body: bytes, answer: list[Any]) -> Taken | RedisError | Fenced:
         if answer[0] == b"new":  # the ledger knows no more than the entry says
             record = Record(event.event_id, 1, 0, body, count=event.pod_count or 0)
             return Taken(Taking.TAKEN, record, began=answer[1] == b"1")
-        return self._taken(event.event_id, answer)
+        try:
+            return self._taken(event.event_id, answer)
+        except (RedisError, Fenced) as error:
+            return error
 
     def take_over(
         self, event_id: str, old_owner: str, *, beat: str = "", offered: bool = False, room: bool = True

@@ -53,13 +53,18 @@ class Overdue(OSError):
 
 
 class Call:
-    """One packed command and its result. The exchange sets ``answer`` or ``error``."""
+    """One packed command and its result. The exchange sets ``answer`` or ``error``.
 
-    __slots__ = ("answer", "appointed", "data", "error", "meanwhile", "over", "turn")
+    With ``commands``, the data is so many commands, and ``answer`` lists their answers and errors."""
 
-    def __init__(self, data: bytes, meanwhile: Callable[[], object] | None = None) -> None:
+    __slots__ = ("answer", "appointed", "commands", "data", "error", "meanwhile", "over", "turn")
+
+    def __init__(
+        self, data: bytes, meanwhile: Callable[[], object] | None = None, commands: int | None = None
+    ) -> None:
         self.data = data
         self.meanwhile = meanwhile
+        self.commands = commands
         self.answer: Any = NONE_YET
         self.error: BaseException | None = None
         self.over = False
@@ -83,12 +88,16 @@ class RoundTrips:
         self._queue: deque[Call] = deque()
         self._led = False  # somebody sends, or has been appointed to
 
-    def send(self, data: bytes, meanwhile: Callable[[], object] | None = None) -> Any:
+    def send(
+        self, data: bytes, meanwhile: Callable[[], object] | None = None, commands: int | None = None
+    ) -> Any:
         """A packed command's answer. Raises Overdue if it was never sent, and what the exchange raised.
 
-        ``meanwhile`` is called after the command was sent and before its answer is read, maybe by another
-        thread. It must be short, since others wait too, and must not raise."""
-        call = Call(data, meanwhile)
+        With ``commands``, ``data`` is so many commands, a few at most. Then a list of their answers is
+        returned, in which a refusal by Redis is an exception. ``meanwhile`` is called after the command was
+        sent and before its answer is read, maybe by another thread. It must be short, since others wait too,
+        and must not raise."""
+        call = Call(data, meanwhile, commands)
         with self._lock:
             self._queue.append(call)
             leads = not self._led

@@ -46,6 +46,14 @@ def _script(name: str) -> tuple[str, str]:
     return text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 
+def _answer(connection: Any) -> Any:
+    """The next answer, or the refusal that Redis answered with."""
+    try:
+        return connection.read_response()
+    except redis.ResponseError as error:
+        return error
+
+
 class RedisClient:
     """One user's connections to Redis. Thread-safe; it connects at the first command.
 
@@ -149,20 +157,57 @@ class RedisClient:
         RedisUnavailable (may be tried again) or another RedisError."""
         return self._led(lambda: self._send_script(name, installation, args, meanwhile))
 
+    def scripts(
+        self,
+        name: str,
+        installation: str,
+        calls: Sequence[Words],
+        meanwhile: Callable[[], object] | None = None,
+    ) -> list[Any]:
+        """Run a script once for each of these arguments, in this order, in one round trip.
+
+        Otherwise the same as ``script``, but where Redis refuses one call, its answer is a RedisError."""
+        return list(self._led(lambda: self._send_scripts(name, installation, calls, meanwhile)))
+
+    def _send_scripts(
+        self, name: str, installation: str, calls: Sequence[Words], meanwhile: Callable[[], object] | None
+    ) -> list[Any]:
+        beginning = self._beginning(name, installation)
+        data = b"".join([packed(args, beginning) for args in calls])
+        answers: list[Any] = self._round_trips.send(data, meanwhile, len(calls))
+        for at, args in enumerate(calls):
+            if isinstance(answers[at], redis.exceptions.NoScriptError):
+                answers[at] = self._sent_alone(name, installation, args)
+            if isinstance(answers[at], (redis.exceptions.MovedError, redis.exceptions.AskError)):
+                raise answers[at]
+            if isinstance(answers[at], redis.RedisError):
+                answers[at] = translated(answers[at])
+        return answers
+
+    def _sent_alone(self, name: str, installation: str, args: Words) -> Any:
+        try:
+            return self._send_script(name, installation, args, None)
+        except redis.ResponseError as error:
+            return error
+
     def _send_script(
         self, name: str, installation: str, args: Words, meanwhile: Callable[[], object] | None
     ) -> Any:
+        beginning = self._beginning(name, installation)
+        try:
+            return self._round_trips.send(packed(args, beginning), meanwhile)
+        except redis.exceptions.NoScriptError:
+            text = _script(name)[0]
+            return self._round_trips.send(packed(("EVAL", text, *self._script_words(installation, *args))))
+
+    def _beginning(self, name: str, installation: str) -> Beginning:
         beginning = self._beginnings.get((name, installation))
         if beginning is None:
             if len(self._beginnings) >= MOST_BEGINNINGS:  # an installation's id changes with a wiped Redis
                 self._beginnings.clear()
             beginning = Beginning("EVALSHA", _script(name)[1], *self._script_words(installation))
             self._beginnings[name, installation] = beginning
-        try:
-            return self._round_trips.send(packed(args, beginning), meanwhile)
-        except redis.exceptions.NoScriptError:
-            text = _script(name)[0]
-            return self._round_trips.send(packed(("EVAL", text, *self._script_words(installation, *args))))
+        return beginning
 
     def _led(self, send: Callable[[], Any], words: Words | None = None) -> Any:
         """What ``send`` returns, following the redirections of a Redis Cluster.
@@ -258,10 +303,13 @@ class RedisClient:
                 if call.meanwhile is not None:
                     call.meanwhile()
             for call in calls:
-                try:
-                    call.answer = connection.read_response()
-                except redis.ResponseError as error:
-                    call.error = error
+                answers = [_answer(connection) for _ in range(call.commands or 1)]
+                if call.commands is not None:
+                    call.answer = answers
+                elif isinstance(answers[0], redis.ResponseError):
+                    call.error = answers[0]
+                else:
+                    call.answer = answers[0]
         except BaseException:
             connection.disconnect()
             self._give_back()

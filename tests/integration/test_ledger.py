@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ottoscaler.errors import RedisError, Wiped
-from ottoscaler.ledger.records import Entry
+from ottoscaler.ledger.records import Entry, Taken
 from ottoscaler.model import ScaleDown, ScaleUp, WorkerId
 from tests.harness.ledger_steps import DONE, FAILED, add, add_down, begin, owned, read, take
 from tests.harness.redis_fixture import Book, book, redis_server
@@ -180,6 +180,25 @@ def test_first_worker_may_be_begun_as_the_event_is_taken(book: Book) -> None:
     assert ledger.start(WorkerId(event.event_id, 0, 0), 1).word == "again"
     assert ledger.start(WorkerId(event.event_id, 1, 0), 1).word == "ok"
     assert not ledger.take(event, entry, begin=True).began
+
+
+def test_entries_are_taken_in_one_round_trip_and_a_broken_one_spoils_no_other(book: Book) -> None:
+    ledger = book.ledger()
+    events = [add(book) for _ in range(4)]
+    assert take(ledger, events[3]).how == "taken"
+    book.redis.set(f"otto:scale:events:ottoscaler:event:{events[1].event_id}", "overwritten")
+    book.redis.script_flush()  # as after a restart: Redis knows no script yet
+    read_together = [(event, Entry(event.event_id, ((b"type", b"scale_up"),))) for event in events]
+    first, second, third, fourth = ledger.take_all(read_together, begin=events[2])
+    assert isinstance(second, RedisError)
+    assert isinstance(first, Taken)
+    assert isinstance(third, Taken)
+    assert isinstance(fourth, Taken)
+    assert [(each.how, each.began) for each in (first, third, fourth)] == [
+        ("taken", False),
+        ("taken", True),
+        ("mine", False),
+    ]
 
 
 def test_what_can_be_done_while_redis_takes_an_event_is_done_then(book: Book) -> None:

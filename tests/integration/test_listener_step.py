@@ -133,6 +133,19 @@ def test_idle_replica_gives_the_first_worker_a_head_start(stages: Stages, book: 
     assert task.head_start.grant == 7
 
 
+def test_entries_of_one_read_are_taken_together_and_a_bad_one_is_refused(stages: Stages, book: Book) -> None:
+    stages.in_hand.most = 16
+    good = [add(book, pod_count=1), add(book, pod_count=2)]
+    bad = add(book, pod_count="many")
+    good.append(add(book, pod_count=1))
+    stages.listener.step(0.0)
+    assert stages.known() == good
+    assert [letter["event_id"] for letter in dead(book)] == [bad]
+    stages.admit()
+    starts = [task for _ in range(5) if (task := stages.registry.next_task(0.0)) is not None]
+    assert sorted(task.run.event.event_id for task in starts) == [good[0], good[1], good[1], good[2]]
+
+
 def test_event_of_another_live_replica_is_left_alone(stages: Stages, book: Book) -> None:
     event_id = add(book, pod_count=1)
     other = Stages(book, "b")
