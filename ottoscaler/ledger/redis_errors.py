@@ -16,6 +16,7 @@ from redis.exceptions import (
     ReadOnlyError,
     TryAgainError,
 )
+from redis.sentinel import MasterNotFoundError
 
 from ottoscaler.errors import BrokenKey, GroupMissing, NotPermitted, RedisError, RedisUnavailable
 
@@ -36,6 +37,9 @@ _WRONG_SERVER_TYPES = (
 )
 # redis-py's connection to a Sentinel's master turns READONLY into this text, and closes itself.
 _SENTINEL_DEMOTED = "previous master is now a slave"
+
+# redis-py shows a Sentinel that it could not ask as its whole connection pool, followed by the error's type.
+_UNASKED_SENTINEL = re.compile(r"host=([^,]+),port=(\d+),.*?\)>\)>\)> - (?:\w+:)?(\w+)")
 
 # Answers that pass on the same server: it is full or busy, or its password or rights are being changed.
 _PASSING = re.compile(_IN_A_SCRIPT + "(OOM|BUSY|UNKILLABLE|TRYAGAIN|NOAUTH|WRONGPASS)")
@@ -72,7 +76,7 @@ def translated(error: Exception) -> RedisError:
     """Our error for one of redis-py's, or for an OSError."""
     if isinstance(error, redis.WatchError):  # or the connection broke while the keys were watched
         return RedisUnavailable(f"a transaction was not carried out: {error}")
-    text = str(error) or type(error).__name__
+    text = _no_master(error) if isinstance(error, MasterNotFoundError) else str(error) or type(error).__name__
     if word := wrong_server(error):
         shown = text if text.startswith(word) else f"{word} {text}"
         return RedisUnavailable(f"Redis refuses for now: {shown}")
@@ -88,3 +92,9 @@ def translated(error: Exception) -> RedisError:
         return RedisUnavailable(f"Redis refuses for now: {text}")
     kind = BrokenKey if _BROKEN.match(text) else RedisError
     return kind(f"Redis returned an error: {text}")
+
+
+def _no_master(error: MasterNotFoundError) -> str:
+    said, _, unasked = str(error).partition(" : ")
+    places = ", ".join(f"{host}:{port} ({kind})" for host, port, kind in _UNASKED_SENTINEL.findall(unasked))
+    return f"{said}; these Sentinels could not be asked: {places}" if places else said
