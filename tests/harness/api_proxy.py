@@ -19,7 +19,7 @@ import yaml
 from tests.harness.sandbox import Sandbox
 from tests.harness.waiting import wait_for
 
-SECONDS = 20.0
+SECONDS = 60.0  # for the server's answer; more than any machine stands still
 NO_LEADER = (
     b'{"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 500,'
     b' "message": "etcdserver: no leader"}'
@@ -33,6 +33,7 @@ class ApiProxy:
         self.target = target
         self.pool = urllib3.PoolManager(maxsize=20, retries=False)
         self.answers: deque[tuple[str, int, bytes, bool]] = deque()
+        self._taking = threading.Lock()
         self.watches: set[_Handler] = set()
         self.connections: set[_Handler] = set()  # that are open
         self.clock_ahead = 0.0  # seconds that the Date header of answers is wrong by
@@ -50,6 +51,14 @@ class ApiProxy:
         """Answer the next requests of that method so; ``late``: after they were carried out."""
         self.answers.extend([(method, code, body, late)] * times)
 
+    def take_answer(self, method: str) -> tuple[str, int, bytes, bool] | None:
+        """What the next request of that method is to be answered with, if not by the server."""
+        with self._taking:
+            told = next((a for a in self.answers if a[0] == method), None)
+            if told is not None:
+                self.answers.remove(told)
+            return told
+
     def lose_leader(self) -> None:
         """There are two servers behind this name. The one behind the open connections loses its etcd: it
         keeps them, answers 500, and its watches say nothing more. New connections reach the other one."""
@@ -57,10 +66,13 @@ class ApiProxy:
 
     def say(self, line: bytes) -> None:
         """One more line in the open watches, or the next one; each is talked to once."""
-        wait_for(lambda: self.watches, "a watch is open")
-        watches, self.watches = self.watches, set()
-        for watch in watches:
-            watch.say(line + b"\n")
+
+        def said() -> bool:
+            watches, self.watches = self.watches, set()
+            told = [watch.say(line + b"\n") for watch in list(watches)]
+            return any(told)
+
+        wait_for(said, "a watch is open, and does not end just now")
 
     def close(self) -> None:
         self._server.shutdown()
@@ -73,6 +85,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def setup(self) -> None:
         super().setup()
+        self._writing = threading.Lock()  # a test may say something while the server does
+        self._over = False  # the watch: nothing more can be said
         self.api_proxy.made += 1
         self.api_proxy.connections.add(self)
 
@@ -94,10 +108,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_POST = do_DELETE = lambda self: self._pass()
 
-    def say(self, piece: bytes) -> None:
-        with contextlib.suppress(OSError):
-            self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
-            self.wfile.flush()
+    def say(self, piece: bytes) -> bool:
+        """Whether it was said: not if the watch has ended."""
+        with self._writing, contextlib.suppress(OSError):
+            if not self._over:
+                self._over = not piece
+                self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+                return True
+        return False
 
     def _ask(self, *, stream: bool = False) -> urllib3.BaseHTTPResponse:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -112,12 +130,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
             self._send(500, NO_LEADER)
             return
-        told = next((a for a in self.api_proxy.answers if a[0] == self.command), None)
+        told = self.api_proxy.take_answer(self.command)
         if told is None:
             real = self._ask()
             self._send(real.status, real.data)
             return
-        self.api_proxy.answers.remove(told)
         _, code, body, late = told
         if late:
             self._ask()
@@ -147,10 +164,14 @@ class _Handler(BaseHTTPRequestHandler):
             for piece in real.stream(65536):
                 if self not in self.api_proxy.ill:
                     self.say(piece)
+            self.say(b"")
+        except urllib3.exceptions.HTTPError:  # the server was ended, or cut the watch: so does this proxy
+            self.close_connection = True
         finally:
             self.api_proxy.watches.discard(self)
+            with self._writing:
+                self._over = True
             real.close()
-        self.say(b"")
 
     def log_message(self, format: str, *args: object) -> None:
         """Nothing: the tests look at the service's log."""
