@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from ottoscaler.ledger.records import timestamp
 from ottoscaler.pods.labels import pod_name
 from tests.harness.cluster_state import FOREVER, ledger
 from tests.harness.proxy import Proxy, redis_protocol
@@ -24,10 +27,46 @@ def wait_owner(place: Sandbox, event_id: str, name: str, seconds: float) -> None
 
 
 def running(place: Sandbox, count: int = 1, **fields: Any) -> str:
-    """A scale_up whose workers all run, and will run until they are ended; its id."""
+    """A scale_up whose workers all run, and will run until they are ended; its id.
+
+    Its Pods are noted in the ledger, so whoever is killed now is not taken to have died of it."""
     event_id = place.scale_up(count, run_seconds=FOREVER, **fields)
     place.wait_workers(event_id, "Running", count)
+
+    def noted() -> bool:
+        held = ledger(place, event_id)
+        states = [held.get(f"i:{index}", "").split(":", 2) for index in range(count)]
+        return all(len(state) == 3 and state[0] == "s" and state[2] for state in states)
+
+    wait_for(noted, f"the Pods of {event_id} are noted")
     return event_id
+
+
+def wait_started(place: Sandbox, event_id: str) -> None:
+    """Its one worker runs. Where its limit is short and this machine stands still, it may have ended."""
+
+    def started() -> bool:
+        phases = [pod["status"].get("phase") for pod in place.kube.workers(event_id)]
+        return phases == ["Running"] or bool(place.workers(event_id))
+
+    wait_for(started, f"{event_id} has started")
+
+
+def lose_pods(place: Sandbox, event_id: str) -> None:
+    """Somebody deletes its Pods by force."""
+    for pod in place.kube.workers(event_id):
+        place.kube.delete_pod(pod["metadata"]["name"], grace=0)
+
+
+@contextmanager
+def paused(place: Sandbox) -> Iterator[None]:
+    """The group is paused: what waits to begin goes on waiting."""
+    key = "otto:scale:events:ottoscaler:paused"
+    place.redis.set(key, timestamp())
+    try:
+        yield
+    finally:
+        place.redis.delete(key)
 
 
 def end_workers(place: Sandbox, event_id: str) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.harness.cluster_state import FOREVER, ended_container, intents, local_only, set_phase
 from tests.harness.sandbox import Sandbox, sandbox
+from tests.harness.scenarios import wait_started
 from tests.harness.waiting import stays, wait_for
 
 AHEAD = [-5.0, -1.0, -0.3, 5.0]  # seconds; negative: the nodes' clocks lag
@@ -100,7 +101,7 @@ def test_an_adopted_worker_s_limit_is_not_taken_from_its_nodes_clock(place: Sand
     long = place.scale_up(1, run_seconds=FOREVER, timeout_seconds="600", task_id=f"adopted {ahead}")
     short = place.scale_up(1, run_seconds=FOREVER, timeout_seconds="3")
     for event_id in (long, short):
-        place.wait_workers(event_id, "Running", 1)
+        wait_started(place, event_id)
     place.replicas[-1].kill()
     place.start()
     assert ends(place, short) == [("failed", "DeadlineExceeded")]

@@ -9,6 +9,7 @@ import pytest
 
 from tests.harness.cluster_state import FOREVER, NEVER_STARTS, deleting, intents, ledger, phases, served
 from tests.harness.sandbox import Sandbox, sandbox
+from tests.harness.scenarios import lose_pods, paused, running
 from tests.harness.waiting import stays, wait_for
 
 one_replica = served()
@@ -95,12 +96,12 @@ def test_nothing_to_take_is_a_success_and_later_events_are_spared(one_replica: S
 
 def test_a_worker_that_waits_for_its_next_attempt_is_cancelled_without_a_pod(one_replica: Sandbox) -> None:
     place = one_replica
-    event_id = place.scale_up(1, run_seconds=FOREVER, task_id="waits")
-    pod = place.wait_workers(event_id, "Running", 1)[0]
-    place.kube.delete_pod(pod["metadata"]["name"], grace=0)
-    wait_for(lambda: ledger(place, event_id).get("i:0", "").startswith("w:1:"), "the retry is planned")
-    place.send("scale_down", task_id="waits")
-    assert place.wait_event(event_id)["status"] == "cancelled"
+    event_id = running(place, task_id="waits")
+    with paused(place):  # or the retry might begin before it is seen to be planned
+        lose_pods(place, event_id)
+        wait_for(lambda: ledger(place, event_id).get("i:0", "").startswith("w:1:"), "the retry is planned")
+        place.send("scale_down", task_id="waits")
+        assert place.wait_event(event_id)["status"] == "cancelled"
     assert [(w["status"], w["attempt"], w["pod"]) for w in place.workers(event_id)] == [
         ("cancelled", "1", "")
     ]

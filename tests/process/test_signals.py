@@ -25,7 +25,7 @@ from tests.harness.cluster_state import (
 )
 from tests.harness.proxy import ProxyAction
 from tests.harness.sandbox import Sandbox
-from tests.harness.scenarios import behind_proxy, end_workers, owner, running
+from tests.harness.scenarios import behind_proxy, end_workers, lose_pods, owner, paused, running
 from tests.harness.waiting import stays, wait_for
 
 # The real service. Its read of the stream lasts for ten minutes, unless somebody ends it or something comes.
@@ -187,11 +187,11 @@ def test_a_second_signal_skips_the_wait(place: Sandbox, second_signal: int) -> N
 
 def test_a_stop_while_a_worker_waits_for_its_next_attempt_hands_it_over_at_once(place: Sandbox) -> None:
     replica = place.start(OTTO_SHUTDOWN_GRACE_SECONDS="600")
-    event_id = place.scale_up(1, run_seconds=FOREVER)
-    pod = place.wait_workers(event_id, "Running", 1)[0]
-    place.kube.delete_pod(pod["metadata"]["name"], grace=0)
-    wait_for(lambda: ledger(place, event_id)["i:0"].startswith("w:1:"), "the retry is planned")
-    assert replica.stop(3) == 0
+    event_id = running(place)
+    with paused(place):  # or the retry might begin before it is seen to be planned
+        lose_pods(place, event_id)
+        wait_for(lambda: ledger(place, event_id)["i:0"].startswith("w:1:"), "the retry is planned")
+        assert replica.stop() == 0
     place.start(OTTO_SHUTDOWN_GRACE_SECONDS="0")
     again = place.wait_workers(event_id, "Running", 1)[0]
     assert again["metadata"]["labels"]["ottoscaler.io/attempt"] == "1"
