@@ -168,7 +168,7 @@ def test_the_examples_of_the_page_run_as_they_are_written() -> None:
         place.start()
         code = code.replace("redis://localhost:6379/0", place.redis_server.url)
         told = StringIO()
-        names: dict[str, Any] = {"WorkerResult": WorkerResult, "DeadLettered": DeadLettered}
+        names: dict[str, Any] = {}
         with redirect_stdout(told):
             exec(compile(code, "docs/python.md", "exec"), names)
     lines = told.getvalue().splitlines()
