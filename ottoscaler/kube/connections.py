@@ -15,7 +15,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
-from ottoscaler.kube.gathering import GatheringSocket
 from ottoscaler.kube.http1 import Head, pieces, read_head, whole
 from ottoscaler.kube.renewal import Loss, Renewal
 
@@ -59,7 +58,7 @@ class ResponseStream:
     def __init__(self, owner: Connections, link: Link, method: str, head: Head) -> None:
         self.status, self.headers, self.link = head.status, head.headers, link
         self._owner, self._head = owner, head
-        self._parts = pieces(GatheringSocket(link.sock), method, head)
+        self._parts = pieces(link.sock, method, head)
         self._ended = False
 
     def stream(self) -> Iterator[bytes]:
