@@ -44,7 +44,10 @@ _UNASKED_SENTINEL = re.compile(r"host=([^,]+),port=(\d+),.*?\)>\)>\)> - (?:\w+:)
 # Answers that pass on the same server: it is full or busy, or its password or rights are being changed.
 _PASSING = re.compile(_IN_A_SCRIPT + "(OOM|BUSY|UNKILLABLE|TRYAGAIN|NOAUTH|WRONGPASS)")
 _BROKEN = re.compile(_IN_A_SCRIPT + "WRONGTYPE")
-_NOT_PERMITTED = re.compile(_IN_A_SCRIPT + "NOPERM")
+# A script's own commands are refused in these words: 6.2 and 7.0 say the first, 7.2 and newer the second.
+_NOT_PERMITTED = re.compile(
+    _IN_A_SCRIPT + "(?:ERR )?(?:NOPERM|The user executing the script can't |ACL failure in script)"
+)
 _PASSING_TYPES = (AskError, TryAgainError, OutOfMemoryError)
 
 
@@ -87,7 +90,8 @@ def translated(error: Exception) -> RedisError:
     if "NOGROUP" in text:
         return GroupMissing(text)
     if isinstance(error, NoPermissionError) or _NOT_PERMITTED.match(text):
-        return NotPermitted(f"Redis refuses for now: {text}")
+        hint = "" if "permissions" in text else " (ACL LOG names the command)"
+        return NotPermitted(f"Redis refuses for now: {text}{hint}")
     if isinstance(error, _PASSING_TYPES) or _PASSING.match(text):
         return RedisUnavailable(f"Redis refuses for now: {text}")
     kind = BrokenKey if _BROKEN.match(text) else RedisError

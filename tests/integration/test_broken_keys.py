@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
 
 from ottoscaler.controller import listener
-from ottoscaler.errors import BrokenKey, Fenced, Unregistered
+from ottoscaler.errors import BrokenKey, Fenced, NotPermitted, Unregistered
 from ottoscaler.ledger.broken_keys import KINDS, broken_keys
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.records import Taking
@@ -373,3 +374,49 @@ def test_broken_event_is_left_out_of_every_look_at_many(book: Book) -> None:
     with pytest.raises(BrokenKey, match=f"event:{broken} is a string, not a hash"):
         stages.ledger.take_over(broken, "a/1")
     assert stages.ledger.take_over(good, "a/1").how is Taking.MINE
+
+
+# --- an ACL without a command that our scripts need
+
+
+@contextmanager
+def forbidden(book: Book, command: str) -> Iterator[None]:
+    book.redis.execute_command("ACL", "SETUSER", "default", f"-{command}")
+    try:
+        yield
+    finally:
+        book.redis.execute_command("ACL", "SETUSER", "default", "+@all")
+
+
+@pytest.mark.parametrize("command", ["xadd", "hset", "hdel", "del", "zadd"])
+def test_result_that_the_acl_forbids_to_write_is_told_once_it_may_be_written(
+    book: Book, command: str
+) -> None:
+    ledger, event_id = (stages := stages_of(book)).ledger, taken(stages)
+    worker = WorkerId(event_id, 0, 0)
+    ledger.start(worker, 1)
+    ledger.created(worker, 1, "uid")
+    with forbidden(book, command):
+        for _ in range(2):  # the second try must not take the first one's half for a whole
+            with pytest.raises(NotPermitted):
+                ledger.record(worker, 1, "uid", DONE)
+        assert (book.results("worker"), book.results("event")) == ([], [])
+    assert ledger.record(worker, 1, "uid", DONE).word == "ended"
+    assert [len(book.results(kind)) for kind in ("worker", "event")] == [1, 1]
+    assert pending(book) == 0
+
+
+@pytest.mark.parametrize("command", ["xadd", "del", "zadd"])
+def test_dead_letter_that_the_acl_forbids_to_write_is_written_once(book: Book, command: str) -> None:
+    stages = stages_of(book)
+    bad = add(book, pod_count="many")
+    book.redis.xreadgroup("ottoscaler", "a", {STREAM: ">"})
+    fields = [(b"pod_count", b"many")]
+    with forbidden(book, command):
+        for _ in range(2):
+            with pytest.raises(NotPermitted):
+                stages.ledger.dead_letter(bad, "pod_count: invalid value 'many'", fields)
+        assert (dead(book), pending(book)) == ([], 1)
+    stages.ledger.dead_letter(bad, "pod_count: invalid value 'many'", fields)
+    assert [each["event_id"] for each in dead(book)] == [bad]
+    assert pending(book) == 0

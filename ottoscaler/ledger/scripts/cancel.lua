@@ -2,7 +2,7 @@
 -- id and index in the order of choice. The choice is durable, so a repetition chooses no further victims.
 local key, refused = own_event()
 if refused then return refused end
-local down, now, untold = A[1], now_ms(), broken(RESULTS, 'stream') ~= nil
+local down, now, untold = A[1], now_ms(), untellable(RESULTS) ~= nil
 local chosen = tonumber(redis.call('HGET', key, 'chosen') or '0')
 local ended = 0
 local limit = A[4] ~= '' and tonumber(A[4]) or math.huge

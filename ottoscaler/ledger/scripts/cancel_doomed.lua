@@ -1,6 +1,6 @@
 -- Cancel the next workers of a doomed event: A = id, owner, epoch, time. Returns 'more' where some are left,
 -- 'ended' where that ended the event, else 'ok': what had begun ends when its Pods have gone.
-local failure = broken(RESULTS, 'stream')
+local failure = untellable(RESULTS)
 if failure then return failure end
 local key, refused = own_event()
 if refused then return refused end

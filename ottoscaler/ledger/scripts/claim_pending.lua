@@ -5,7 +5,7 @@ if wiped() then return {'wiped'} end
 local r = intact('HMGET', P .. 'replica:' .. A[2], 'incarnation', 'beat') or {}
 if (r[1] or '') ~= A[3] or (r[2] or '') ~= A[4] then return {'alive'} end
 local PAGE, PAGES = 100, 50 -- entries of living owners may stand before those that nobody owns
-local ids, gone, now, from, dumb = {}, {}, now_ms(), '-', broken(DEAD, 'stream')
+local ids, gone, now, from, dumb = {}, {}, now_ms(), '-', untellable(DEAD)
 for _ = 1, PAGES do
   local pending = redis.pcall('XPENDING', STREAM, GROUP, from, '+', PAGE, A[2])
   if pending.err then break end

@@ -1,7 +1,7 @@
 -- Dead-letter an entry: A = step, id, owner, task, error, time, then its fields, prefixed. The step is 'whole'; or,
 -- for more fields than unpack can take, 'look' (may it be done?) and, behind the XADD of the same transaction,
 -- 'close'.
-local failure = broken(event_key(A[2]), 'hash') or broken(DEAD, 'stream')
+local failure = broken(event_key(A[2]), 'hash') or untellable(DEAD)
 if failure then return failure end
 if wiped() then return {'wiped'} end
 local step, id, now = A[1], A[2], now_ms()

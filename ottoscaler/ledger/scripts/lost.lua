@@ -1,7 +1,7 @@
 -- Whether entries were removed from the stream before this group was handed them: A = time. docs/reliability.md has
 -- the reasoning. Returns how many are known to be lost since the last call, and the sentence by which they are
 -- dead-lettered in the same step.
-local failure = broken(DEAD, 'stream') or broken(P .. 'account', 'hash') or broken(P .. 'ahead', 'set')
+local failure = untellable(DEAD) or broken(P .. 'account', 'hash') or broken(P .. 'ahead', 'set')
 if failure then return failure end
 if wiped() then return {'wiped'} end
 local function fields_of(flat)

@@ -7,7 +7,7 @@
 if wiped() then return {'wiped'} end
 local consumer, incarnation = split_owner(A[6])
 local MOST_DEATHS, now, known, given_up, behind = 2, now_ms(), 0, {}, A[1]
-local dumb = broken(DEAD, 'stream')
+local dumb = untellable(DEAD)
 for _, entry in ipairs(redis.call('XPENDING', STREAM, GROUP, '(' .. A[1], '+', A[2], consumer)) do
   local id = entry[1]
   if redis.call('EXISTS', event_key(id)) == 1 or is_over(id) then

@@ -1,6 +1,6 @@
 -- Give an event up: dead-letter it with its history, and doom it (cancel_doomed.lua cancels what has not ended).
 -- A = id, owner, epoch, error, time, then the event's fields for the dead letter.
-local failure = broken(DEAD, 'stream')
+local failure = untellable(DEAD)
 if failure then return failure end
 local key, refused = own_event()
 if refused then return refused end

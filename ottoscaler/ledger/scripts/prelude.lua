@@ -22,6 +22,20 @@ local function broken(key, wanted)
   return redis.error_reply('WRONGTYPE ' .. key .. ' is a ' .. kind .. ', not a ' .. wanted .. '; nothing was written')
 end
 
+-- Why nothing can be told in an outgoing stream, or nil. An ACL without one of the commands would end the script
+-- between two writes, and the next try would take the result for told. So each is tried first, on a key that is not
+-- there, in a form that writes nothing.
+local function untellable(key)
+  local failure, none = broken(key, 'stream'), P .. 'none'
+  if failure then return failure end
+  for _, command in ipairs({{'XADD', none, 'NOMKSTREAM', '*', 'x', ''}, {'HDEL', none, 'x'}, {'DEL', none},
+    {'ZADD', none, 'XX', '0', 'x'}}) do
+    local answer = redis.pcall(unpack(command))
+    if type(answer) == 'table' and answer.err then return answer end
+  end
+  return nil
+end
+
 -- What a key holds, or nil where it is broken.
 local function intact(...)
   local found = redis.pcall(...)

@@ -1,6 +1,6 @@
 -- Record an index's result: A = id, owner, epoch, index, attempt, uid, own ('1': also against an intent to
 -- cancel it, or to end it for its time limit), then pod, node, status, reason, exit_code, message, created_at, started_at, finished_at.
-local failure = broken(RESULTS, 'stream')
+local failure = untellable(RESULTS)
 if failure then return failure end
 local key, refused = own_event()
 if refused then return refused end

@@ -4,7 +4,7 @@
 if wiped() then return {'wiped'} end
 local id, now = A[1], now_ms()
 local key = event_key(id)
-local failure = broken(RESULTS, 'stream') or broken(key, 'hash')
+local failure = untellable(RESULTS) or broken(key, 'hash')
 if failure then return failure end
 local state = redis.call('HGET', key, 'state')
 if state == 'open' then return {'owned'} end

@@ -9,7 +9,7 @@ for i = 10, #A, 2 do
 end
 local overwritten = broken(key, 'hash')
 local may_end = ended == tonumber(A[5]) or (not overwritten and redis.call('EXISTS', key) == 1)
-local failure = broken(P .. 'events', 'set') or (may_end and broken(RESULTS, 'stream'))
+local failure = broken(P .. 'events', 'set') or (may_end and untellable(RESULTS))
 if failure then return failure end
 local e = overwritten and {} or redis.call('HMGET', key, 'owner', 'epoch')
 if e[1] == A[2] and e[2] == A[8] then return {'ok', ''} end -- a reply that was lost

@@ -18,7 +18,7 @@ failure = broken(P .. 'events', 'set') or (A[11] ~= '' and broken(dedup_name(A[1
 if failure then return failure end
 local first = A[11] ~= '' and redis.call('GET', dedup_name(A[11]))
 if first and first ~= id then
-  failure = broken(RESULTS, 'stream')
+  failure = untellable(RESULTS)
   if failure then return failure end
   append_result('kind', 'event', 'event_id', id, 'task_id', A[4], 'type', A[3], 'status', 'duplicate', 'pod_count',
   A[5],
@@ -31,7 +31,7 @@ end
 if A[6] ~= '' and now > tonumber(A[6]) * 1000 then return {'expired'} end
 local tombstone = A[3] == 'scale_up' and intact('HGET', P .. 'tombstones', A[4])
 local doomed = tombstone and compare_ids(id, tombstone) < 0
-failure = (doomed and broken(RESULTS, 'stream'))
+failure = (doomed and untellable(RESULTS))
   or (A[3] == 'scale_down' and A[4] ~= '' and broken(P .. 'tombstones', 'hash'))
 if failure then return failure end
 count_taken()

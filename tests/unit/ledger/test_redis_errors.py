@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+import redis
 from redis.sentinel import MasterNotFoundError, Sentinel
 
-from ottoscaler.errors import RedisUnavailable
+from ottoscaler.errors import NotPermitted, RedisUnavailable
 from ottoscaler.ledger.redis_errors import translated
 
 
@@ -28,3 +30,22 @@ def test_a_master_that_no_sentinel_knows_is_named() -> None:
     error = translated(MasterNotFoundError("No master found for 'otto'"))
 
     assert str(error) == "Redis is unavailable: No master found for 'otto'"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "The user executing the script can't run this command or subcommand",
+        "Error running script (call to f_1): @user_script:6: The user executing the script can't run this "
+        "command or subcommand",
+        "ACL failure in script: User otto has no permissions to run the 'xadd' command",
+        "The user executing the script can't access at least one of the keys mentioned in the command "
+        "arguments",
+        "NOPERM this user has no permissions to run the 'evalsha' command",
+    ],
+)
+def test_a_command_that_the_acl_forbids_inside_a_script_is_forbidden_and_tried_again(words: str) -> None:
+    error = translated(redis.ResponseError(words))
+
+    assert isinstance(error, NotPermitted)
+    assert ("ACL LOG" in str(error)) is ("permissions" not in words)
