@@ -19,5 +19,6 @@ def main(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     if ended is None or ended.status != "succeeded":
         return 1
     if not ended.cancelled:
-        print(f"task {safe(arguments.task)} has no worker left to cancel", flush=True)
+        spared = " but those that run" if arguments.keep_running else ""
+        print(f"task {safe(arguments.task)} has no worker left to cancel{spared}", flush=True)
     return 0

@@ -23,7 +23,7 @@ with --remote, only the rules that hold for every service are checked. An event 
 becomes a dead letter, and --wait prints its sentence.
 
 Exit code without --wait: 0 once the event is on the stream. With --wait: 0 if the event succeeded; 1 if it
-failed, was cancelled in part or in whole, became a dead letter, or is still running after the time limit.
+failed, was cancelled in part or in whole, became a dead letter, or has not ended within the time limit.
 2: the event breaks a rule and was not sent.
 
 examples:

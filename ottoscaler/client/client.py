@@ -186,7 +186,7 @@ class Client:
                 return end
         away = f"; {problem}" if problem else ""
         raise WaitTimeout(
-            f"event {waiting.event_id} has not ended within {seconds:g} s; it is still running{away}"
+            f"event {waiting.event_id} has not ended within {seconds:g} s; it waits or runs{away}"
         )
 
     def results(
