@@ -130,7 +130,16 @@ def test_bookmark_comes_with_a_version_and_no_pod(namespace: Namespace) -> None:
     """A real server sends one some seconds before the end of a watch that has a timeout."""
     namespace.create(pod("a", **ALONE))
     version = namespace.list()["metadata"]["resourceVersion"]
-    events = namespace.watch(resourceVersion=version, allowWatchBookmarks="true", timeoutSeconds="4")
+    # Before 1.27, a server sends none if no Pod of the cluster has changed meanwhile.
+    change = threading.Timer(0.5, lambda: namespace.create(pod("b", **ALONE)))
+    change.start()
+    events = namespace.watch(
+        resourceVersion=version,
+        allowWatchBookmarks="true",
+        timeoutSeconds="4",
+        fieldSelector="metadata.name=a",
+    )
+    change.join()
     marks = [event for event in events if event["type"] == "BOOKMARK"]
     assert marks
     assert [event for event in events if event not in marks] == []
