@@ -19,7 +19,7 @@ from typing import Any
 
 from ottoscaler.config.limits import limits, pod_defaults
 from ottoscaler.config.settings import Settings
-from ottoscaler.controller.adoptees import Adoptees
+from ottoscaler.controller.adoptees import Adoptees, EndedPods
 from ottoscaler.controller.arrivals import Arrivals
 from ottoscaler.controller.backlog import Backlog
 from ottoscaler.controller.dispatcher import Dispatcher
@@ -118,12 +118,6 @@ class Parts:
             self.metrics.watch_bytes.inc,
         )
 
-    def _note_unclaimed(self, view: PodView) -> None:
-        """Leave the Pod to the reconciler if a worker without a slot may wait for it. Otherwise the delete of
-        each worker's Pod would wake the reconciler for nothing."""
-        if view.worker is not None and self.registry.has_adoptees(view.worker.event_id):
-            self._unclaimed.put(view)
-
     def _observe(self, verb: str, code: int, seconds: float) -> None:
         self.metrics.kube_request.observe(seconds, verb, str(code) if code else "none")
 
@@ -143,7 +137,7 @@ class Parts:
         self.watcher = PodWatcher(
             self._pods,
             WantedOwners(s.instance, lambda: identity.incarnations),
-            unclaimed=self._note_unclaimed,
+            unclaimed=EndedPods(self.registry, self._unclaimed).note,
             arrived=self._arrivals.note,
         )
         self.reflector = Reflector(

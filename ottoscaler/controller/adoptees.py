@@ -5,14 +5,31 @@ from __future__ import annotations
 from ottoscaler.controller.inbox import Inbox
 from ottoscaler.controller.leaving import Leaving
 from ottoscaler.errors import Fenced, OttoscalerError
-from ottoscaler.model import WorkerId
+from ottoscaler.model import PodView, WorkerId
 from ottoscaler.telemetry.logs import get_logger
+from ottoscaler.threads import Mailbox
 from ottoscaler.workers.attempt import Ended
 from ottoscaler.workers.registry import RunRegistry
 from ottoscaler.workers.run import Task
 from ottoscaler.workers.worker import Workers
 
 log = get_logger(__name__)
+
+
+class EndedPods:
+    """Leaves a Pod that has ended to the reconciler if a worker without a slot may wait for it.
+
+    Otherwise the delete of each worker's Pod would wake the reconciler for nothing.
+    """
+
+    def __init__(self, registry: RunRegistry, unclaimed: Mailbox[PodView]) -> None:
+        self._registry = registry
+        self._unclaimed = unclaimed
+
+    def note(self, view: PodView) -> None:
+        """Note a Pod that has ended or gone, and that no thread here waits for. Any thread; never waits."""
+        if view.worker is not None and self._registry.has_adoptees(view.worker.event_id):
+            self._unclaimed.put(view)
 
 
 class Adoptees:

@@ -21,7 +21,7 @@ from ottoscaler.events.values import raw_task_id, told_metadata
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.records import Entry, Record, Taken, Taking
 from ottoscaler.ledger.replicas import DELETED_UNREAD
-from ottoscaler.model import Event, ScaleDown, Status
+from ottoscaler.model import Event, ScaleDown, ScaleUp, Status
 from ottoscaler.pods.plan import PodPlan
 from ottoscaler.telemetry.logs import get_logger
 from ottoscaler.telemetry.metrics import Metrics
@@ -32,7 +32,6 @@ from ottoscaler.workers.run import EventRun
 log = get_logger(__name__)
 
 POISONOUS_STRIKES = 5  # owners of an event that died before it made progress; then the event is given up
-
 
 Failure = RedisError | Fenced
 
@@ -122,15 +121,17 @@ class Intake:
             try:
                 if not isinstance(answer, Taken):
                     raise answer
-                self._taken(one, answer, head_start if answer.began else None, runs.append)
+                run = self._taken(one, answer, head_start if answer.began else None)
             except (RedisError, Fenced) as error:
                 failures.append((one.entry, error))
+            else:
+                if run is not None:
+                    runs.append(run)
         for run in runs:  # together, so that the dispatcher wakes once
             self._inbox.put(run)
 
-    def _taken(
-        self, one: _Read, taken: Taken, head_start: HeadStart | None, put: Callable[[EventRun], None]
-    ) -> None:
+    def _taken(self, one: _Read, taken: Taken, head_start: HeadStart | None) -> EventRun | None:
+        """The run of an entry that was taken, if it has still to be handed on."""
         entry, event = one.entry, one.event
         if taken.how is Taking.EXPIRED:
             fields = entry.fields or ()
@@ -148,8 +149,18 @@ class Intake:
                 "event_left_alone", f"owned by {taken.detail}", event_id=entry.id, task_id=event.task_id
             )
         if taken.record is None or (taken.how is Taking.MINE and self.knows(entry.id)):
-            return
-        self._start(event, one.plan, taken.record, head_start, put)
+            return None
+        if isinstance(event, ScaleDown):
+            self._submit(event, taken.record)
+            return None
+        run = self._run(event, one.plan, taken.record, head_start)
+        if run is None:
+            return None
+        if head_start is not None:
+            self._inbox.put(run)
+            self._head_starts.step_aside()
+        log.info("event_taken", f"a scale_up of {event.pod_count} was taken", **_about(event))
+        return run if head_start is None else None
 
     def accept_down(self, entry: Entry) -> bool:
         """Take a scale_down that has not been read yet, and hand it on. True if it was handed on.
@@ -162,7 +173,7 @@ class Intake:
         taken = self._ledger.take(event, entry)
         if taken.record is None or self.knows(entry.id):
             return False
-        return self._start(event, None, taken.record)
+        return self._submit(event, taken.record)
 
     def adopt(self, taken: Taken) -> bool:
         """Hand on an event that was taken over. True if it was handed on."""
@@ -187,37 +198,34 @@ class Intake:
             strikes=record.strikes,
             **_about(event),
         )
-        return self._start(event, read.plan, record)
+        if isinstance(event, ScaleDown):
+            return self._submit(event, record)
+        run = self._run(event, read.plan, record)
+        if run is None:
+            return False
+        self._inbox.put(run)
+        log.info("event_taken", f"a scale_up of {event.pod_count} was taken", **_about(event))
+        return True
 
     def whole(self, run: EventRun) -> Event:
         """A run's event with all its fields, including those that the run itself does not keep."""
         return self._reader.again(run.record()).event
 
-    def _start(
-        self,
-        event: Event,
-        pod_plan: PodPlan | None,
-        record: Record,
-        head_start: HeadStart | None = None,
-        put: Callable[[EventRun], None] | None = None,
-    ) -> bool:
-        if isinstance(event, ScaleDown):
-            if not self._scale_downs.submit(event, record.epoch):
-                return False
-            log.info("event_taken", "a scale_down was taken", **_about(event))
-            return True
+    def _submit(self, event: ScaleDown, record: Record) -> bool:
+        """Hand on a scale_down. False if it is here already."""
+        if not self._scale_downs.submit(event, record.epoch):
+            return False
+        log.info("event_taken", "a scale_down was taken", **_about(event))
+        return True
+
+    def _run(
+        self, event: ScaleUp, pod_plan: PodPlan | None, record: Record, head_start: HeadStart | None = None
+    ) -> EventRun | None:
+        """A new run, in the registry but not in the inbox. ``None`` if the event is here already."""
         if record.indexes:  # an earlier owner may have created Pods of it
             self._watch(record.before)
         run = EventRun(event, pod_plan, record, head_start=head_start, planner=self._reader.planned)
-        if not self._registry.add(run):
-            return False
-        if head_start is not None:
-            self._inbox.put(run)
-            self._head_starts.step_aside()
-        else:
-            (put or self._inbox.put)(run)
-        log.info("event_taken", f"a scale_up of {event.pod_count} was taken", **_about(event))
-        return True
+        return run if self._registry.add(run) else None
 
     def _give_up(self, record: Record, reason: str) -> Record:
         """Dead-letter an owned event. Returns its record, with the workers that are still to be ended."""

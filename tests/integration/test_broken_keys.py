@@ -120,28 +120,28 @@ def test_nothing_new_is_taken_without_the_set_of_open_events_and_nothing_is_lost
     assert stages.known()[-1] == late
 
 
+def heir_after(book: Book, seconds: int) -> Stages:
+    """Another replica, with a lease of 10 s, that has looked for dead ones for so many seconds."""
+    heir = stages_of(book, lease_seconds=10)
+    for second in range(seconds):
+        heir.survey(float(second))
+        heir.takeover.wait()
+        heir.takeover.step(float(second))
+    return heir
+
+
 def test_open_event_that_somebody_struck_off_the_set_is_taken_over_all_the_same(book: Book) -> None:
     owner = stages_of(book, "b")
     event_id = taken(owner)
     book.redis.delete(P + "events")
-    heir = stages_of(book, lease_seconds=10)
-    for second in range(30):
-        heir.survey(float(second))
-        heir.takeover.wait()
-        heir.takeover.step(float(second))
-    assert heir.known() == [event_id]
+    assert heir_after(book, 30).known() == [event_id]
 
 
 def test_dead_replicas_are_seen_without_the_set_of_replicas(book: Book) -> None:
     owner = stages_of(book, "b")
     event_id = taken(owner)
     overwrite(book, P + "replicas")
-    heir = stages_of(book, lease_seconds=10)
-    for second in range(15):
-        heir.survey(float(second))
-        heir.takeover.wait()
-        heir.takeover.step(float(second))
-    assert heir.known() == [event_id]
+    assert heir_after(book, 15).known() == [event_id]
 
 
 def test_own_broken_heartbeat_is_written_anew(book: Book) -> None:

@@ -6,7 +6,7 @@
 local SHORT = 200
 local KEYS_OF = {results = RESULTS, dead = DEAD, events = STREAM}
 local key, up = KEYS_OF[A[1]], A[4] == 'up'
-if not is_stream_or_none(key) then return {'ok', {}} end
+if broken(key, 'stream') then return {'ok', {}} end
 local found, from = {}, A[2]
 while #found < tonumber(A[5]) do
   local entry = redis.call(up and 'XRANGE' or 'XREVRANGE', key, from, A[3], 'COUNT', 1)[1]

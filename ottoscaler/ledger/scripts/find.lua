@@ -7,7 +7,7 @@
 local MOST_FIELDS, LONGEST, MOST_BYTES_A_LOOK, SMALL, MOST_STEP = 40, 8192, 4194304, 32768, 8
 local KEYS_OF = {results = RESULTS, dead = DEAD, events = STREAM}
 local key, command = KEYS_OF[A[1]], A[4] == 'up' and 'XRANGE' or 'XREVRANGE'
-if not is_stream_or_none(key) then return {'ok', '', '0', {}} end
+if broken(key, 'stream') then return {'ok', '', '0', {}} end
 
 local wanted = {}
 for i = 6, #A, 3 do wanted[A[i]] = true end

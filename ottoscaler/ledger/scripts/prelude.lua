@@ -48,11 +48,6 @@ local function now_ms()
   return t[1] * 1000 + math.floor(t[2] / 1000)
 end
 
-local function is_stream_or_none(key)
-  local kind = redis.call('TYPE', key).ok
-  return kind == 'stream' or kind == 'none'
-end
-
 -- Stream ids are two unsigned 64-bit numbers; a Lua number holds 53 bits, so they are compared as text.
 local function split_id(id)
   local ms, seq = string.match(id, '^(%d+)%-(%d+)$')
