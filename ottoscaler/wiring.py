@@ -21,7 +21,6 @@ from ottoscaler.config.limits import limits, pod_defaults
 from ottoscaler.config.settings import Settings
 from ottoscaler.controller.adoptees import Adoptees, EndedPods
 from ottoscaler.controller.arrivals import Arrivals
-from ottoscaler.controller.backlog import Backlog
 from ottoscaler.controller.dispatcher import Dispatcher
 from ottoscaler.controller.handover import Handover
 from ottoscaler.controller.head_starts import HeadStarts
@@ -43,6 +42,7 @@ from ottoscaler.controller.takeover import Takeover
 from ottoscaler.controller.template_watch import TemplateWatch
 from ottoscaler.controller.unwatched import Unwatched
 from ottoscaler.controller.visible_pods import VisiblePods
+from ottoscaler.controller.waiting_workers import WaitingWorkers
 from ottoscaler.kube.client import connect
 from ottoscaler.kube.deleter import PodDeleter
 from ottoscaler.kube.reflector import Reflector
@@ -294,7 +294,7 @@ class Parts:
         self.reconciler = Reconciler(
             self._unclaimed,
             self._arrivals,
-            Backlog(
+            WaitingWorkers(
                 self._ledger,
                 self.registry,
                 self.watcher,

@@ -75,7 +75,7 @@ class Listener(Loop):
         self._rereads = 0  # how often reread_own was called
         self._left_by_the_dead = True  # our pending entries: not left by a lost reply
         self._looked_behind = "0-0"  # how far it looked ahead without room, for every scale_down
-        self._foreseen = "0-0"  # how far it looked ahead after a full read, for scale_downs of a task
+        self._looked_for_tasks = "0-0"  # and after a full read, for scale_downs of a task
         self._most_ahead = in_hand.most * HANDS_AHEAD
 
     def reread_own(self) -> None:
@@ -133,7 +133,7 @@ class Listener(Loop):
         fresh = self._own_behind is None
         entries = self._read(room, now)
         if fresh and len(entries) == room:  # there may be more behind them
-            self._foresee()
+            self._take_scale_downs_behind()
         for entry in entries:
             if _takes_a_task_away(entry):
                 self._accept_ahead(entry)
@@ -143,12 +143,12 @@ class Listener(Loop):
             else:  # of a key that this entry needs: the entries behind it may not need that key
                 self._leave_pending(entry, error, now)
 
-    def _foresee(self) -> None:
+    def _take_scale_downs_behind(self) -> None:
         """Take unread scale_downs of a task before the scale_ups in front of them begin.
 
         These scale_ups had not been read when their scale_down came, so they must never run.
         """
-        self._foreseen = self._walk_ahead(self._foreseen, _takes_a_task_away)
+        self._looked_for_tasks = self._walk_ahead(self._looked_for_tasks, _takes_a_task_away)
 
     def _leave_pending(self, entry: Entry, error: RedisError, now: float) -> None:
         """Try an entry again later. It stays in the pending list, so a stop does not lose it."""
@@ -228,7 +228,7 @@ class Listener(Loop):
         try:
             if self._ledger.upkeep.ensure_group():
                 log.info("group_created", "the consumer group was missing and has been created")
-            self._own_behind, self._looked_behind, self._foreseen = "0", "0-0", "0-0"
+            self._own_behind, self._looked_behind, self._looked_for_tasks = "0", "0-0", "0-0"
         except RedisError as error:
             flood.warning("read_failed", f"the consumer group cannot be created: {error}")
             self._stop.wait(self.longest_pause)

@@ -1,17 +1,17 @@
 """The reconciler thread: it looks after what no other thread looks after.
 
-That is workers that wait for a slot (backlog), Pods that nobody waits for (sweep, unwatched), and data in
-Redis that has expired (housekeeping).
+That is workers that wait for a slot (waiting_workers), Pods that nobody waits for (sweep, unwatched), and
+data in Redis that has expired (housekeeping).
 """
 
 from __future__ import annotations
 
 from ottoscaler.controller.arrivals import Arrivals
-from ottoscaler.controller.backlog import Backlog
 from ottoscaler.controller.housekeeping import Housekeeping
 from ottoscaler.controller.sparing import spared
 from ottoscaler.controller.sweep import Sweep
 from ottoscaler.controller.unwatched import Unwatched
+from ottoscaler.controller.waiting_workers import WaitingWorkers
 from ottoscaler.errors import RedisError
 from ottoscaler.model import PodView
 from ottoscaler.telemetry.logs import flood
@@ -31,7 +31,7 @@ class Reconciler(Loop):
         self,
         unclaimed: Mailbox[PodView],
         arrivals: Arrivals,
-        backlog: Backlog,
+        waiting_workers: WaitingWorkers,
         sweep: Sweep,
         unwatched: Unwatched,
         housekeeping: Housekeeping,
@@ -40,7 +40,7 @@ class Reconciler(Loop):
         super().__init__(control)
         self._unclaimed = unclaimed
         self._arrivals = arrivals
-        self._backlog = backlog
+        self._waiting_workers = waiting_workers
         self._sweep = sweep
         self._unwatched = unwatched
         self._housekeeping = housekeeping
@@ -67,13 +67,13 @@ class Reconciler(Loop):
     def step(self, now: float) -> None:
         """Run each part that is due at ``now`` (monotonic seconds)."""
         with spared("adopted workers"):
-            self._backlog.settle_unclaimed()
+            self._waiting_workers.settle_unclaimed()
         with spared("late Pods"):
             self._look_at_arrivals()
         if now >= self._next_sweep:
             self._next_sweep = now + SWEEP_SECONDS
             with spared("adopted workers"):
-                self._backlog.step()
+                self._waiting_workers.step()
             with spared("leftover Pods"):
                 self._sweep.step()
             with spared("Pods that nobody watches"):

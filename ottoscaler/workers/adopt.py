@@ -17,7 +17,7 @@ from ottoscaler.pods.view import parse_pod
 from ottoscaler.telemetry.logs import flood
 from ottoscaler.workers.attempt import Attempt, Ended, Next
 from ottoscaler.workers.removal import delete
-from ottoscaler.workers.settle import cancel, cancel_unborn, end_overtime, settle
+from ottoscaler.workers.settle import cancel, cancel_without_pod, end_overtime, settle
 
 GATE_PAUSE_SECONDS = 0.2  # doubled up to the longest, with jitter, while a start gate cannot be opened
 LONGEST_GATE_PAUSE_SECONDS = 3.0
@@ -42,7 +42,7 @@ def adopt_or_skip(a: Attempt) -> Ended | None:
             "skipping an attempt", lambda: deps.ledger.skip(a.worker, a.run.epoch)
         )
         if answer.word is Word.CANCELLING:
-            return cancel_unborn(a, answer.intent)
+            return cancel_without_pod(a, answer.intent)
         if answer.word is not Word.OK:
             return Ended(Next.DONE)
         a.run.note_waiting(a.task.index, a.task.attempt + 1, 0, a.task.avoid_node)

@@ -39,7 +39,7 @@ from ottoscaler.workers.adopt import (
     note_pod,
 )
 from ottoscaler.workers.attempt import Attempt, Ended, Next
-from ottoscaler.workers.settle import cancel_unborn, end_overtime, settle
+from ottoscaler.workers.settle import cancel_without_pod, end_overtime, settle
 
 ONCE = "Never"  # the restartPolicy of every worker's Pod
 CREATE_PAUSE_SECONDS = 0.2  # doubled up to the longest, with jitter, while a create is refused for now
@@ -110,7 +110,7 @@ def _put_back(a: Attempt) -> Ended | None:
     if a.begun:
         answer = _take_back(a)
         if answer is not None and answer.word is Word.CANCELLING:
-            return cancel_unborn(a, answer.intent)
+            return cancel_without_pod(a, answer.intent)
         a.run.note_not_begun(a.task.index, a.task.attempt)
     return Ended(Next.NOT_BEGUN)
 
@@ -273,7 +273,7 @@ def _follow(a: Attempt, told: Reply) -> Ended | None:
     if told.word in (Word.RECORDED, Word.FINISHED, Word.STALE):
         return Ended(Next.DONE)
     if told.word is Word.CANCELLING:
-        return cancel_unborn(a, told.intent)
+        return cancel_without_pod(a, told.intent)
     if not told.detail:
         return adopt_or_skip(a)
     adopted = adopt_by_uid(a, told.detail)

@@ -153,7 +153,7 @@ def _outcome(a: Attempt, found: Judgement) -> Outcome:
     )
 
 
-def cancel_unborn(a: Attempt, intent: Intent) -> Ended:
+def cancel_without_pod(a: Attempt, intent: Intent) -> Ended:
     """Cancel a worker of which no Pod was noted. A create may have made one all the same."""
     deps = a.deps
     try:

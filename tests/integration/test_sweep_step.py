@@ -1,4 +1,4 @@
-"""The sweep and the backlog, step by step: a real Redis, Pods as the watch would show them, no threads."""
+"""The sweep and the waiting workers, step by step: real Redis, Pods as the watch shows them, no threads."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ STATES_A_SCRIPT = 500
 STEPS_BETWEEN_LIMITS = 10  # how often adopted workers that still run are checked against their limits
 
 
-class Backlog:
+class WaitingWorkers:
     """Called by the reconciler's thread. ``unclaimed`` brings Pods that have ended or gone and that no worker
     here waits for."""
 
