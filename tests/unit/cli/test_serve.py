@@ -1,0 +1,29 @@
+"""How the service's process is set up before its threads start."""
+
+import os
+
+import pytest
+
+from ottoscaler.cli.serve import wake_without_preempting
+
+
+def test_threads_that_wake_do_not_preempt_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, int, int]] = []
+    monkeypatch.setattr(
+        os, "sched_setscheduler", lambda pid, policy, param: asked.append((pid, policy, param.sched_priority))
+    )
+    wake_without_preempting()
+    assert asked == [(0, os.SCHED_BATCH, 0)]
+
+
+def test_a_system_that_refuses_the_policy_is_no_reason_not_to_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError("a seccomp profile without it")
+
+    monkeypatch.setattr(os, "sched_setscheduler", refuse)
+    wake_without_preempting()
+
+
+def test_a_system_without_the_policy_is_no_reason_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "SCHED_BATCH")
+    wake_without_preempting()
