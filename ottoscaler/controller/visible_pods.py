@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 
 from ottoscaler.errors import KubernetesError, PodGone, RedisError
@@ -83,6 +82,6 @@ class VisiblePods:
             with suppress(RedisError):  # the next call tries again
                 self._ledger.unseen.forget(name)
             return
-        ours = replace(view, instance=self._instance, installation=self._ledger.installation)
+        ours = view._replace(instance=self._instance, installation=self._ledger.installation)
         with self._lock:
             self._looked[name] = ours

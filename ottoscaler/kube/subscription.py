@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import replace
 
 from ottoscaler.model import PodView
 from ottoscaler.pods.verdict import is_telling, trouble
@@ -140,7 +139,7 @@ def _most_telling(old: PodView, new: PodView) -> PodView:
     For example, ErrImagePull has the registry's message, and ImagePullBackOff, which follows it, hides it."""
     if is_telling(new) or not is_telling(old) or trouble(new) != trouble(old):
         return new
-    return replace(new, waiting_reason=old.waiting_reason, waiting_message=old.waiting_message)
+    return new._replace(waiting_reason=old.waiting_reason, waiting_message=old.waiting_message)
 
 
 def _matters(old: PodView, new: PodView) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 
 from ottoscaler.kube.places import Place, Places
@@ -90,17 +90,13 @@ class Throttle:
         """A turn for a create of that event, whose Pod uses that profile."""
         return Turn(self, event, profile)
 
-    @contextmanager
-    def delete(self, event: str) -> Iterator[None]:
+    def delete(self, event: str) -> AbstractContextManager[None]:
         """Wait for a place and a token for a delete, and hold the place."""
-        with self._call(self._deletes, event):
-            yield
+        return self._call(self._deletes, event)
 
-    @contextmanager
-    def look(self, event: str) -> Iterator[None]:
+    def look(self, event: str) -> AbstractContextManager[None]:
         """The same for a call that only reads."""
-        with self._call(self._looks, event):
-            yield
+        return self._call(self._looks, event)
 
     @contextmanager
     def log(self, event: str, seconds: float) -> Iterator[bool]:

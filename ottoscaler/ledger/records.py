@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from ottoscaler.model import Outcome
@@ -19,6 +20,7 @@ def timestamp(seconds: float | None = None) -> str:
     return moment.isoformat(timespec="milliseconds")[: -len("+00:00")] + "Z"
 
 
+@lru_cache(64)  # the times of many Pods lie within a few seconds
 def millis(moment: str) -> str:
     """The API server's time with milliseconds added; '' if it is empty or not a time.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import cache
 
@@ -69,7 +68,7 @@ def vanished(view: PodView | None) -> Judgement:
     """
     if view is not None and view.ended:
         # None of its containers runs any more, so it is judged as a failed Pod whose worker ended like this.
-        gone = view if view.terminal else replace(view, phase=Phase.FAILED)
+        gone = view if view.terminal else view._replace(phase=Phase.FAILED)
         return judge(gone, age_seconds=0.0, waiting_seconds=0.0)
     if view is not None and view.disruption:
         return _judgement(next(row for row in DISRUPTIONS if _fits(row, view)), view)

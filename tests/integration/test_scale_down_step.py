@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from ottoscaler.errors import KubernetesUnavailable
@@ -30,7 +28,7 @@ def running(stages: Stages, event_id: str, index: int, phase: Phase = Phase.RUNN
     stages.ledger.start(worker, 1)
     stages.ledger.created(worker, 1, f"uid-{index}")
     name = pod_name("test", event_id, index, 0)
-    view = replace(parse_pod({}), name=name, uid=f"uid-{index}", worker=worker, phase=phase)
+    view = parse_pod({})._replace(name=name, uid=f"uid-{index}", worker=worker, phase=phase)
     stages.pods.views[name] = view
     return name
 

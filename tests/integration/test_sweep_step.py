@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -73,7 +73,7 @@ def stage(book: Book) -> Stage:
 
 def pod(worker: WorkerId, uid: str = "u", phase: Phase = Phase.SUCCEEDED, **other: Any) -> PodView:
     facts: dict[str, Any] = {"instance": "one", "installation": "inst", "exit_code": 0, "task_id": "t"}
-    return replace(parse_pod({}), name=f"pod-{uid}", uid=uid, worker=worker, phase=phase, **facts | other)
+    return parse_pod({})._replace(name=f"pod-{uid}", uid=uid, worker=worker, phase=phase, **facts | other)
 
 
 def begun(stage: Stage, book: Book, count: int = 1, uid: str = "u") -> WorkerId:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ BLANK = parse_pod({})
 
 
 def view(**fields: Any) -> PodView:
-    return replace(BLANK, **fields)
+    return BLANK._replace(**fields)
 
 
 def failed(**fields: Any) -> PodView:
@@ -74,7 +73,7 @@ def test_failed_worker_without_words_is_told_by_its_exit_code() -> None:
     ],
 )
 def test_failure_of_the_worker_s_own_is_finished(shown: dict[str, Any], reason: Reason) -> None:
-    found = now(replace(failed(), **shown))
+    found = now(failed()._replace(**shown))
     assert (found.verdict, found.status, found.reason) == (Verdict.FINISHED, Status.FAILED, reason)
 
 
@@ -122,7 +121,7 @@ def test_failure_of_the_worker_s_own_is_finished(shown: dict[str, Any], reason: 
 def test_failure_of_the_infrastructure_is_retried(
     shown: dict[str, Any], reason: Reason, avoid_node: bool
 ) -> None:
-    found = now(replace(failed(), **shown))
+    found = now(failed()._replace(**shown))
     assert (found.verdict, found.status, found.reason) == (Verdict.RETRY, Status.FAILED, reason)
     assert found.avoid_node is avoid_node
     assert found.message
@@ -273,7 +272,7 @@ def test_worker_that_ended_with_0_has_succeeded_whatever_befell_its_pod(befell: 
 def test_failure_that_eviction_may_have_caused_waits_for_what_the_pod_shows_in_the_end() -> None:
     seen = view(phase=Phase.RUNNING, started_at="T1", exit_code=3, disruption="TerminationByKubelet")
     assert verdict(seen)[0] is Verdict.WAIT
-    assert verdict(replace(seen, phase=Phase.FAILED)) == (Verdict.RETRY, Reason.EVICTED)
+    assert verdict(seen._replace(phase=Phase.FAILED)) == (Verdict.RETRY, Reason.EVICTED)
 
 
 @pytest.mark.parametrize(
@@ -325,7 +324,7 @@ def test_vanished_pod_that_was_seen_to_end_keeps_its_end() -> None:
 )
 def test_image_that_seems_to_need_root_is_told_the_way_out(seen: PodView) -> None:
     assert "needs an operator's template" in now(seen, waiting_seconds=60).message
-    long = replace(seen, container_message="permission denied " * 1000)
+    long = seen._replace(container_message="permission denied " * 1000)
     assert len(now(long, waiting_seconds=60).message.encode()) <= 4096
 
 

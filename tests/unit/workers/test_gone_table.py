@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from ottoscaler.model import Phase
 from ottoscaler.pods.view import parse_pod
 from ottoscaler.workers.gone_table import TABLE, Gone, LastSeen, Sight, last_seen, look_up, render_table
 
-POD = replace(parse_pod({}), node="node-1")
+POD = parse_pod({})._replace(node="node-1")
 
 
 def test_every_sight_has_a_row_and_every_row_decides_some_sight() -> None:
@@ -27,10 +26,10 @@ def test_only_the_api_server_tells_that_a_pod_that_may_run_is_gone() -> None:
 def test_how_a_pod_was_last_seen() -> None:
     assert last_seen(None) is LastSeen.ALIVE
     assert last_seen(POD) is LastSeen.ALIVE
-    assert last_seen(replace(POD, phase=Phase.FAILED)) is LastSeen.ENDED
-    assert last_seen(replace(POD, deleting=True)) is LastSeen.GOING_UNSTARTED
-    assert last_seen(replace(POD, deleting=True, node="")) is LastSeen.GOING_UNBOUND
-    assert last_seen(replace(POD, deleting=True, started_at="2026-01-01T00:00:00Z")) is LastSeen.ALIVE
+    assert last_seen(POD._replace(phase=Phase.FAILED)) is LastSeen.ENDED
+    assert last_seen(POD._replace(deleting=True)) is LastSeen.GOING_UNSTARTED
+    assert last_seen(POD._replace(deleting=True, node="")) is LastSeen.GOING_UNBOUND
+    assert last_seen(POD._replace(deleting=True, started_at="2026-01-01T00:00:00Z")) is LastSeen.ALIVE
 
 
 def test_documented_table_is_the_table() -> None:

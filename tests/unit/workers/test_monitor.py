@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, cast
@@ -25,7 +24,7 @@ def ran(now: float, **shown: Any) -> float:
         pods=SimpleNamespace(now=lambda: NOON + now), limits=SimpleNamespace(pending_timeout=900.0)
     )
     attempt = cast(Any, SimpleNamespace(deps=deps, created_at=0.0, born_at=float("-inf")))
-    view = replace(parse_pod({}), phase=Phase.RUNNING, **shown)
+    view = parse_pod({})._replace(phase=Phase.RUNNING, **shown)
     return _ran_before_adoption(attempt, view, NOON + now)
 
 
