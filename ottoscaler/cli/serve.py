@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import random
 import signal
 import sys
 import threading
@@ -73,6 +74,8 @@ def serve(environ: Mapping[str, str]) -> int:
 
     threading.stack_size(STACK_BYTES)
     wake_without_preempting()
+    if settings.one_cpu == "true":
+        keep_to_one_cpu()
     app = App(settings, templates)
     # Imported modules are never freed, so the collector need not visit them again.
     gc.collect()
@@ -95,6 +98,17 @@ def wake_without_preempting() -> None:
     """
     with suppress(AttributeError, OSError):
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+
+
+def keep_to_one_cpu() -> None:
+    """Run on one of the CPUs that this process may use. Threads started later inherit it.
+
+    Only one thread at a time holds the interpreter. On a CPU of its own, a thread that another one wakes does
+    not run before that one waits, so it finds the interpreter free (docs/scaling.md). It is chosen at random,
+    so that several replicas on one node spread. A system that lacks or refuses this works as well.
+    """
+    with suppress(AttributeError, OSError):
+        os.sched_setaffinity(0, {random.choice(sorted(os.sched_getaffinity(0)))})
 
 
 def _wait(app: App) -> int:

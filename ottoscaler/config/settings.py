@@ -260,6 +260,12 @@ class Settings:
         "false",
         "`true`: no container starts before Redis knows its Pod; needs Kubernetes 1.27 and the verb `patch`",
     )
+    one_cpu: str = setting(
+        kinds.choice("true", "false"),
+        "false",
+        "`true`: the service keeps to one CPU, chosen at random at its start; large bursts then cost less "
+        "(docs/scaling.md)",
+    )
     image_pull_grace_seconds: float = setting(
         kinds.seconds(0, 86400),
         30.0,

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from ottoscaler.cli.serve import wake_without_preempting
+from ottoscaler.cli.serve import keep_to_one_cpu, wake_without_preempting
 
 
 def test_threads_that_wake_do_not_preempt_others(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,3 +27,19 @@ def test_a_system_that_refuses_the_policy_is_no_reason_not_to_start(monkeypatch:
 def test_a_system_without_the_policy_is_no_reason_either(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "SCHED_BATCH")
     wake_without_preempting()
+
+
+def test_the_one_cpu_is_one_that_the_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, set[int]]] = []
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3, 5})
+    monkeypatch.setattr(os, "sched_setaffinity", lambda pid, cpus: asked.append((pid, cpus)))
+    keep_to_one_cpu()
+    assert asked in ([(0, {3})], [(0, {5})])
+
+
+def test_a_system_that_refuses_one_cpu_is_no_reason_not_to_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError("a seccomp profile without it")
+
+    monkeypatch.setattr(os, "sched_setaffinity", refuse)
+    keep_to_one_cpu()
