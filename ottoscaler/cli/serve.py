@@ -94,10 +94,12 @@ def wake_without_preempting() -> None:
 
     Only one thread at a time holds the interpreter. A woken thread that preempts its holder waits for the
     interpreter at once, so both switches are for nothing. In a burst, that was a quarter of a worker's CPU
-    (docs/scaling.md). Threads started later inherit it. A system that lacks or refuses it works as well.
+    (docs/scaling.md). Threads started later inherit it. A system that lacks or refuses it works as well. A
+    policy that the operator chose stays.
     """
     with suppress(AttributeError, OSError):
-        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+        if os.sched_getscheduler(0) == os.SCHED_OTHER:
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 def keep_to_one_cpu() -> None:

@@ -7,19 +7,22 @@ import pytest
 from ottoscaler.cli.serve import keep_to_one_cpu, wake_without_preempting
 
 
-def test_threads_that_wake_do_not_preempt_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[int, int, int]] = []
-    monkeypatch.setattr(
-        os, "sched_setscheduler", lambda pid, policy, param: asked.append((pid, policy, param.sched_priority))
-    )
+@pytest.mark.parametrize(("before", "asked_for"), [(os.SCHED_OTHER, [os.SCHED_BATCH]), (os.SCHED_IDLE, [])])
+def test_threads_that_wake_do_not_preempt_others_unless_the_operator_chose_a_policy(
+    monkeypatch: pytest.MonkeyPatch, before: int, asked_for: list[int]
+) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(os, "sched_getscheduler", lambda _: before)
+    monkeypatch.setattr(os, "sched_setscheduler", lambda pid, policy, param: asked.append(policy))
     wake_without_preempting()
-    assert asked == [(0, os.SCHED_BATCH, 0)]
+    assert asked == asked_for
 
 
 def test_a_system_that_refuses_the_policy_is_no_reason_not_to_start(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise PermissionError("a seccomp profile without it")
 
+    monkeypatch.setattr(os, "sched_getscheduler", lambda _: os.SCHED_OTHER)
     monkeypatch.setattr(os, "sched_setscheduler", refuse)
     wake_without_preempting()
 
