@@ -207,7 +207,7 @@ class Parts:
         )
         self._workers = Workers(deps)
         self.deleter = PodDeleter(self._pods, phases.abandon)
-        self._head_starts = HeadStarts(self.registry, self.lease, self._ledger)
+        self._head_starts = HeadStarts(self.registry, self.lease, self._ledger, self._inbox)
 
     def _make_templates(self, first: Templates) -> None:
         """Make the templates of Pods, and the thread that watches their files if there are any."""

@@ -7,9 +7,7 @@ here as a dead letter that says what is wrong, and affects no other event.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from ottoscaler.controller.head_starts import HeadStarts
@@ -18,7 +16,7 @@ from ottoscaler.controller.reading import EventReader
 from ottoscaler.controller.scale_down import ScaleDowns
 from ottoscaler.errors import BadEvent, Fenced, GroupMissing, RedisError, RedisUnavailable, Wiped
 from ottoscaler.events.values import raw_task_id, told_metadata
-from ottoscaler.ledger.ledger import Ledger
+from ottoscaler.ledger.ledger import Ledger, new_record, pack_fields
 from ottoscaler.ledger.records import Entry, Record, Taken, Taking
 from ottoscaler.ledger.replicas import DELETED_UNREAD
 from ottoscaler.model import Event, ScaleDown, ScaleUp, Status
@@ -108,20 +106,13 @@ class Intake:
         return None
 
     def _take(self, read: list[_Read], failures: list[tuple[Entry, Failure]]) -> None:
-        first = next((one for one in read if one.plan is not None), None)
-        head_start = self._head_starts.offer() if first is not None else None
-        begin, prepare = None, None
-        if first is not None and head_start is not None:
-            begin, prepare = first.event, partial(_prepare, first.plan)
-        answers = self._ledger.take_all(
-            [(one.event, one.entry) for one in read], begin=begin, meanwhile=prepare
-        )
+        answers, begun = self._ask(read)
         runs: list[EventRun] = []
         for one, answer in zip(read, answers, strict=True):
             try:
                 if not isinstance(answer, Taken):
                     raise answer
-                run = self._taken(one, answer, head_start if answer.began else None)
+                run = self._taken(one, answer, begun=one is begun)
             except (RedisError, Fenced) as error:
                 failures.append((one.entry, error))
             else:
@@ -130,7 +121,36 @@ class Intake:
         for run in runs:  # together, so that the dispatcher wakes once
             self._inbox.put(run)
 
-    def _taken(self, one: _Read, taken: Taken, head_start: HeadStart | None) -> EventRun | None:
+    def _ask(self, read: list[_Read]) -> tuple[list[Taken | Failure], _Read | None]:
+        """Take entries in the ledger. Returns its answers, and the entry that was handed on meanwhile.
+
+        An idle replica hands the first event on before Redis has answered: see
+        :mod:`ottoscaler.workers.head_start`.
+        """
+        entries = [(one.event, one.entry) for one in read]
+        first = next((one for one in read if one.plan is not None), None)
+        run = self._handed_on(first) if first is not None else None
+        if first is None or run is None:
+            return self._ledger.take_all(entries), None
+        began = kept = False
+        try:
+            answers = self._ledger.take_all(entries, begin=first.event)
+            answer = answers[read.index(first)]
+            began = isinstance(answer, Taken) and answer.began
+        finally:
+            kept = self._head_starts.settle(run, began=began)
+        return answers, first if kept else None
+
+    def _handed_on(self, one: _Read) -> EventRun | None:
+        """The run of an event that is handed on before Redis takes it, if it is given a head start."""
+        head_start = self._head_starts.offer()
+        if head_start is None or not isinstance(one.event, ScaleUp):
+            return None
+        record = new_record(one.event, pack_fields(one.entry.fields or ()))
+        run = self._new_run(one.event, one.plan, record, head_start)
+        return run if self._head_starts.hand_on(run) else None
+
+    def _taken(self, one: _Read, taken: Taken, *, begun: bool) -> EventRun | None:
         """The run of an entry that was taken, if it has still to be handed on."""
         entry, event = one.entry, one.event
         if taken.how is Taking.EXPIRED:
@@ -153,14 +173,11 @@ class Intake:
         if isinstance(event, ScaleDown):
             self._submit(event, taken.record)
             return None
-        run = self._run(event, one.plan, taken.record, head_start)
-        if run is None:
+        run = None if begun else self._run(event, one.plan, taken.record)
+        if run is None and not begun:
             return None
-        if head_start is not None:
-            self._inbox.put(run)
-            self._head_starts.step_aside()
         log.info("event_taken", f"a scale_up of {event.pod_count} was taken", **_about(event))
-        return run if head_start is None else None
+        return run
 
     def accept_down(self, entry: Entry) -> bool:
         """Take a scale_down that has not been read yet, and hand it on. True if it was handed on.
@@ -218,14 +235,17 @@ class Intake:
         log.info("event_taken", "a scale_down was taken", **_about(event))
         return True
 
-    def _run(
-        self, event: ScaleUp, pod_plan: PodPlan | None, record: Record, head_start: HeadStart | None = None
-    ) -> EventRun | None:
+    def _run(self, event: ScaleUp, pod_plan: PodPlan | None, record: Record) -> EventRun | None:
         """A new run, in the registry but not in the inbox. ``None`` if the event is here already."""
         if record.indexes:  # an earlier owner may have created Pods of it
             self._watch(record.before)
-        run = EventRun(event, pod_plan, record, head_start=head_start, planner=self._reader.planned)
+        run = self._new_run(event, pod_plan, record)
         return run if self._registry.add(run) else None
+
+    def _new_run(
+        self, event: ScaleUp, pod_plan: PodPlan | None, record: Record, head_start: HeadStart | None = None
+    ) -> EventRun:
+        return EventRun(event, pod_plan, record, head_start=head_start, planner=self._reader.planned)
 
     def _give_up(self, record: Record, reason: str) -> Record:
         """Dead-letter an owned event. Returns its record, with the workers that are still to be ended."""
@@ -254,13 +274,6 @@ class Intake:
     def _dead_letter(self, event_id: str, error: str, fields: tuple[tuple[bytes, bytes], ...]) -> None:
         if self._ledger.dead_letter(event_id, error, fields):
             log.warning("event_dead_lettered", error, event_id=event_id, task_id=raw_task_id(fields))
-
-
-def _prepare(pod_plan: PodPlan | None) -> None:
-    """Do what the first create needs, while Redis takes the event."""
-    if pod_plan is not None:
-        with suppress(Exception):  # the worker's thread does it again, and reports what is wrong
-            _ = pod_plan.pieces
 
 
 def _about(event: Event) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from functools import cached_property
+from typing import Any, Literal, TypeVar
 
 from ottoscaler.errors import BadEvent
 from ottoscaler.events import field_names, field_rules, values
@@ -45,6 +46,27 @@ class Limits:
     allowed_images: ImagePolicy
     unknown_fields: Literal["suspect", "metadata", "refuse"] = "suspect"
     max_logs: KeepLogs = KeepLogs.ALL
+
+    @cached_property
+    def scale_up_fields(self) -> Mapping[str, Callable[[str], object]]:
+        """The readers of a scale_up's fields, in the order in which problems are told."""
+        return {
+            "pod_count": values.integer(1, self.max_pods_per_event),
+            "task_id": field_rules.task_id,
+            "image": field_rules.image(self.allowed_images),
+            "command": values.command,
+            "args": values.arguments,
+            "env": values.environment,
+            "cpu": field_rules.quantity("cpu", self.max_cpu),
+            "memory": field_rules.quantity("memory", self.max_memory),
+            "profile": field_rules.profile,
+            "timeout_seconds": values.integer(1, self.max_timeout_seconds),
+            "max_retries": values.integer(0, self.max_event_retries),
+            "priority": values.integer(-PRIORITY_BOUND, PRIORITY_BOUND),
+            "expires_at": values.seconds,
+            "dedup_key": field_rules.dedup_key,
+            "logs": field_rules.logs(self.max_logs),
+        }
 
 
 def parse_event(event_id: str, fields: Sequence[tuple[bytes, bytes]], limits: Limits) -> ScaleUp | ScaleDown:
@@ -112,30 +134,18 @@ def _decode(fields: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
 
 
 def _scale_up(event_id: str, reading: _Reading, limits: Limits) -> ScaleUp:
-    take = reading.take
     if "pod_count" not in reading.fields:
         reading.problems.append(
             f"pod_count: missing; expected an integer from 1 to {limits.max_pods_per_event}"
         )
-    return ScaleUp(
-        event_id=event_id,
-        pod_count=take("pod_count", values.integer(1, limits.max_pods_per_event), 1),
-        task_id=take("task_id", field_rules.task_id, None) or event_id,
-        image=take("image", field_rules.image(limits.allowed_images), None),
-        command=take("command", values.command, None),
-        args=take("args", values.arguments, None),
-        env=take("env", values.environment, {}),
-        cpu=take("cpu", field_rules.quantity("cpu", limits.max_cpu), None),
-        memory=take("memory", field_rules.quantity("memory", limits.max_memory), None),
-        profile=take("profile", field_rules.profile, "default"),
-        timeout_seconds=take("timeout_seconds", values.integer(1, limits.max_timeout_seconds), None),
-        max_retries=take("max_retries", values.integer(0, limits.max_event_retries), None),
-        priority=take("priority", values.integer(-PRIORITY_BOUND, PRIORITY_BOUND), 0),
-        expires_at=take("expires_at", values.seconds, None),
-        dedup_key=take("dedup_key", field_rules.dedup_key, None),
-        logs=take("logs", field_rules.logs(limits.max_logs), None),
-        metadata=_metadata(reading, limits),
-    )
+    given: dict[str, Any] = {"pod_count": 1}
+    for name, read in limits.scale_up_fields.items():
+        if name not in reading.fields:  # as most of them
+            reading.asked.append(name)
+        elif (value := reading.take(name, read, None)) is not None:
+            given[name] = value
+    given.setdefault("task_id", event_id)
+    return ScaleUp(event_id=event_id, metadata=_metadata(reading, limits), **given)
 
 
 def _scale_down(event_id: str, reading: _Reading, limits: Limits) -> ScaleDown:
@@ -159,6 +169,8 @@ def _scale_down(event_id: str, reading: _Reading, limits: Limits) -> ScaleDown:
 
 def _metadata(reading: _Reading, limits: Limits) -> Mapping[str, str]:
     """The fields that no rule uses. Their JSON must fit into one environment variable, ``OTTO_METADATA``."""
+    if not reading.fields:
+        return {}
     reading.problems += field_names.mark_problems(reading.fields, reading.given)
     if limits.unknown_fields != "metadata":
         reading.problems += field_names.problems(

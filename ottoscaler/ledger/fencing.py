@@ -38,13 +38,9 @@ class Scripts:
         """The installation's id."""
         return self.identity.installation
 
-    def run(
-        self, script: str, *args: str | bytes | int, meanwhile: Callable[[], object] | None = None
-    ) -> list[Any]:
-        """The script's answer. Raises Wiped if Redis no longer knows the installation.
-
-        ``meanwhile`` is called while Redis works. It must be short and must not raise."""
-        answer = self.stream.script(script, self.identity.installation, *args, meanwhile=meanwhile)
+    def run(self, script: str, *args: str | bytes | int) -> list[Any]:
+        """The script's answer. Raises Wiped if Redis no longer knows the installation."""
+        answer = self.stream.script(script, self.identity.installation, *args)
         if answer[0] == b"wiped":
             raise Wiped("Redis no longer knows this installation")
         return answer  # type: ignore[no-any-return]
@@ -53,12 +49,11 @@ class Scripts:
         self,
         script: str,
         calls: Sequence[Words],
-        meanwhile: Callable[[], object] | None = None,
     ) -> list[list[Any] | RedisError]:
         """The same as ``run`` once for each of these arguments, in one round trip.
 
         Where Redis refuses one call, its answer is the RedisError."""
-        answers = self.stream.scripts(script, self.identity.installation, calls, meanwhile)
+        answers = self.stream.scripts(script, self.identity.installation, calls)
         if any(not isinstance(answer, RedisError) and answer[0] == b"wiped" for answer in answers):
             raise Wiped("Redis no longer knows this installation")
         return answers

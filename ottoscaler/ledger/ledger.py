@@ -41,6 +41,11 @@ def pack_fields(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
     return _JSON.encode([[k.decode(), v.decode()] for k, v in fields]).encode()
 
 
+def new_record(event: Event, body: bytes) -> Record:
+    """The record of an event that is taken for the first time. ``body``: its fields, as JSON."""
+    return Record(event.event_id, 1, 0, body, count=event.pod_count or 0)
+
+
 class Ledger(Scripts):
     """Events and their workers. Other durable state has its own classes, which are attributes of this one."""
 
@@ -62,10 +67,9 @@ class Ledger(Scripts):
         entry: Entry,
         *,
         begin: bool = False,
-        meanwhile: Callable[[], object] | None = None,
     ) -> Taken:
         """Take ownership of one entry, as ``take_all`` does. Raises RedisError and Fenced."""
-        (taken,) = self.take_all([(event, entry)], begin=event if begin else None, meanwhile=meanwhile)
+        (taken,) = self.take_all([(event, entry)], begin=event if begin else None)
         if not isinstance(taken, Taken):
             raise taken
         return taken
@@ -75,20 +79,19 @@ class Ledger(Scripts):
         read: Sequence[tuple[Event, Entry]],
         *,
         begin: Event | None = None,
-        meanwhile: Callable[[], object] | None = None,
     ) -> list[Taken | RedisError | Fenced]:
         """Take ownership of entries that were read, where nobody owns them: new ones, or after a handover.
 
         All take one round trip. The same step begins the first worker of the event ``begin`` if it is new.
-        Its result's ``began`` says whether it did. ``meanwhile`` is called while Redis works. It must be
-        short and must not raise. The result is an error for an entry that could not be taken.
+        Its result's ``began`` says whether it did. The result is an error for an entry that could not be
+        taken.
         """
         bodies = [pack_fields(entry.fields or ()) for _, entry in read]
         calls = [
             self._take_words(event, body, begin=event is begin)
             for (event, _), body in zip(read, bodies, strict=True)
         ]
-        answers = self.run_all("take", calls, meanwhile)
+        answers = self.run_all("take", calls)
         return [
             answer if isinstance(answer, RedisError) else self._told(event, body, answer)
             for (event, _), body, answer in zip(read, bodies, answers, strict=True)
@@ -111,8 +114,7 @@ class Ledger(Scripts):
 
     def _told(self, event: Event, body: bytes, answer: list[Any]) -> Taken | RedisError | Fenced:
         if answer[0] == b"new":  # the ledger knows no more than the entry says
-            record = Record(event.event_id, 1, 0, body, count=event.pod_count or 0)
-            return Taken(Taking.TAKEN, record, began=answer[1] == b"1")
+            return Taken(Taking.TAKEN, new_record(event, body), began=answer[1] == b"1")
         try:
             return self._taken(event.event_id, answer)
         except (RedisError, Fenced) as error:

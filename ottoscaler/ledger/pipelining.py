@@ -57,13 +57,10 @@ class Call:
 
     With ``commands``, the data is so many commands, and ``answer`` lists their answers and errors."""
 
-    __slots__ = ("answer", "appointed", "commands", "data", "error", "meanwhile", "over", "turn")
+    __slots__ = ("answer", "appointed", "commands", "data", "error", "over", "turn")
 
-    def __init__(
-        self, data: bytes, meanwhile: Callable[[], object] | None = None, commands: int | None = None
-    ) -> None:
+    def __init__(self, data: bytes, commands: int | None = None) -> None:
         self.data = data
-        self.meanwhile = meanwhile
         self.commands = commands
         self.answer: Any = NONE_YET
         self.error: BaseException | None = None
@@ -76,9 +73,8 @@ class Call:
 class RoundTrips:
     """Gathers the commands of several threads into round trips. Thread-safe.
 
-    ``exchange`` sends the calls that it is given, once, calls each one's ``meanwhile``, and sets each call's
-    answer or error. If it raises, that is the error of every call that has neither. Only one thread at a time
-    calls it.
+    ``exchange`` sends the calls that it is given, once, and sets each call's answer or error. If it raises,
+    that is the error of every call that has neither. Only one thread at a time calls it.
     """
 
     def __init__(self, exchange: Callable[[Sequence[Call]], None], *, wait_seconds: float) -> None:
@@ -88,16 +84,12 @@ class RoundTrips:
         self._queue: deque[Call] = deque()
         self._led = False  # somebody sends, or has been appointed to
 
-    def send(
-        self, data: bytes, meanwhile: Callable[[], object] | None = None, commands: int | None = None
-    ) -> Any:
+    def send(self, data: bytes, commands: int | None = None) -> Any:
         """A packed command's answer. Raises Overdue if it was never sent, and what the exchange raised.
 
         With ``commands``, ``data`` is so many commands, a few at most. Then a list of their answers is
-        returned, in which a refusal by Redis is an exception. ``meanwhile`` is called after the command was
-        sent and before its answer is read, maybe by another thread. It must be short, since others wait too,
-        and must not raise."""
-        call = Call(data, meanwhile, commands)
+        returned, in which a refusal by Redis is an exception."""
+        call = Call(data, commands)
         with self._lock:
             self._queue.append(call)
             leads = not self._led

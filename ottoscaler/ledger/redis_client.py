@@ -149,32 +149,27 @@ class RedisClient:
         name: str,
         installation: str,
         *args: str | bytes | int,
-        meanwhile: Callable[[], object] | None = None,
     ) -> Any:
         """Run ``scripts/<name>.lua``. Takes one round trip, or two if Redis does not know the script yet.
 
-        ``meanwhile`` is called while Redis works. It must be short and must not raise. Raises
-        RedisUnavailable (may be tried again) or another RedisError."""
-        return self._led(lambda: self._send_script(name, installation, args, meanwhile))
+        Raises RedisUnavailable (may be tried again) or another RedisError."""
+        return self._led(lambda: self._send_script(name, installation, args))
 
     def scripts(
         self,
         name: str,
         installation: str,
         calls: Sequence[Words],
-        meanwhile: Callable[[], object] | None = None,
     ) -> list[Any]:
         """Run a script once for each of these arguments, in this order, in one round trip.
 
         Otherwise the same as ``script``, but where Redis refuses one call, its answer is a RedisError."""
-        return list(self._led(lambda: self._send_scripts(name, installation, calls, meanwhile)))
+        return list(self._led(lambda: self._send_scripts(name, installation, calls)))
 
-    def _send_scripts(
-        self, name: str, installation: str, calls: Sequence[Words], meanwhile: Callable[[], object] | None
-    ) -> list[Any]:
+    def _send_scripts(self, name: str, installation: str, calls: Sequence[Words]) -> list[Any]:
         beginning = self._beginning(name, installation)
         data = b"".join([packed(args, beginning) for args in calls])
-        answers: list[Any] = self._round_trips.send(data, meanwhile, len(calls))
+        answers: list[Any] = self._round_trips.send(data, len(calls))
         for at, args in enumerate(calls):
             if isinstance(answers[at], redis.exceptions.NoScriptError):
                 answers[at] = self._sent_alone(name, installation, args)
@@ -186,16 +181,14 @@ class RedisClient:
 
     def _sent_alone(self, name: str, installation: str, args: Words) -> Any:
         try:
-            return self._send_script(name, installation, args, None)
+            return self._send_script(name, installation, args)
         except redis.ResponseError as error:
             return error
 
-    def _send_script(
-        self, name: str, installation: str, args: Words, meanwhile: Callable[[], object] | None
-    ) -> Any:
+    def _send_script(self, name: str, installation: str, args: Words) -> Any:
         beginning = self._beginning(name, installation)
         try:
-            return self._round_trips.send(packed(args, beginning), meanwhile)
+            return self._round_trips.send(packed(args, beginning))
         except redis.exceptions.NoScriptError:
             text = _script(name)[0]
             return self._round_trips.send(packed(("EVAL", text, *self._script_words(installation, *args))))
@@ -299,9 +292,6 @@ class RedisClient:
         connection = self._connection()
         try:
             connection.send_packed_command([b"".join([call.data for call in calls])])
-            for call in calls:
-                if call.meanwhile is not None:
-                    call.meanwhile()
             for call in calls:
                 answers = [_answer(connection) for _ in range(call.commands or 1)]
                 if call.commands is not None:

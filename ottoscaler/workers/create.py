@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import time
+from contextlib import suppress
 from dataclasses import replace
 
 from ottoscaler.errors import (
@@ -24,6 +25,7 @@ from ottoscaler.errors import (
     Stopping,
     UnusableAnswer,
 )
+from ottoscaler.kube.pod_api import CreateTurn
 from ottoscaler.ledger.records import Reply, Word
 from ottoscaler.model import JsonObject, Judgement, Reason, Status, Verdict
 from ottoscaler.pods.plan import PodPlan
@@ -46,6 +48,13 @@ CREATE_PAUSE_SECONDS = 0.2  # doubled up to the longest, with jitter, while a cr
 LONGEST_CREATE_PAUSE_SECONDS = 3.0
 PREDECESSOR_LOOK_SECONDS = 1.0  # between two looks at the earlier attempt's Pod, which is being deleted
 TURN_LOOK_SECONDS = 0.25  # between two checks of the lease while a create waits for its turn
+
+
+def prepare(a: Attempt) -> None:
+    """Make the request of a create that may have to be sent soon. It takes no turn and sends nothing."""
+    with suppress(Exception):  # the create does it again, and reports what is wrong
+        plan = a.run.planned()
+        a.prepared = (plan, _turn(a, plan))
 
 
 def create(a: Attempt) -> Ended | None:
@@ -218,8 +227,10 @@ def _send(a: Attempt, plan: PodPlan, generation: int) -> JsonObject | Reply:
     The ledger is asked directly before the request. If it were asked earlier, a kill would leave many
     attempts of which nobody knows whether a create was sent. The lease is checked last, after that wait.
     """
-    body = plan.body(a.task.index, a.task.attempt, avoid_node=a.task.avoid_node)
-    with a.deps.pods.create_turn(body, a.worker.event_id, a.run.event.profile) as turn:
+    prepared, a.prepared = a.prepared, None
+    # One of another plan was made for an earlier installation.
+    made = prepared[1] if prepared is not None and prepared[0] is plan else _turn(a, plan)
+    with made as turn:
         while not turn.ready(TURN_LOOK_SECONDS):
             _check_lease(a, generation)  # the lease must hold all the time that it waits
         a.turn_at = time.monotonic()
@@ -236,6 +247,11 @@ def _send(a: Attempt, plan: PodPlan, generation: int) -> JsonObject | Reply:
             if latency is not None:
                 # An id has at most 41 characters; OpenMetrics allows 128 with the label's name.
                 a.deps.metrics.event_latency.observe(latency, {"event_id": a.worker.event_id})
+
+
+def _turn(a: Attempt, plan: PodPlan) -> CreateTurn:
+    body = plan.body(a.task.index, a.task.attempt, avoid_node=a.task.avoid_node)
+    return a.deps.pods.create_turn(body, a.worker.event_id, a.run.event.profile)
 
 
 def _check_lease(a: Attempt, generation: int) -> None:

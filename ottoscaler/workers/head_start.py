@@ -2,10 +2,18 @@
 
 A replica that has nothing else to do creates an event's first worker as soon as it has read the event. Two
 things would delay that worker so much that the producer notices. One is a second round trip to Redis, to
-begin the worker in the ledger after the event was taken there. The other is the listener's own next step,
+begin the worker in the ledger after the event was taken there. The other is what the listener does next,
 which holds the interpreter while the worker's thread needs it. So the script that takes the event also begins
-its first worker in the ledger, and the listener sleeps for a millisecond. The Pod's JSON is made while Redis
-runs that script.
+its first worker in the ledger, and the listener sleeps for a millisecond after it.
+
+The event is also handed on before Redis has answered. While Redis runs the script, the dispatcher starts the
+first worker's thread, and that thread makes its create ready: the Pod's JSON and the request's headers. Then
+it waits for the answer, in ``Workers.work``. Before the answer it calls neither Redis nor the API server, and
+takes no turn. If the answer is anything but "new, and its first worker has begun", the run is dropped, the
+thread gives its slot back, and the answer is followed as if nothing had been handed on. Until the answer, the
+registry does not know the event. So the event is in no list of runs that are handed over, offered, cancelled
+or written anew, and it never takes the place of a known one. The lease is checked directly before the create,
+as for any other.
 
 Such a begin counts only under the same grant of the lease and for half a second after the event was taken,
 since a scale_down may come later. A replica that gives the event away before it has started that worker takes
@@ -14,18 +22,37 @@ the begin back. Otherwise the next owner would have to skip the attempt.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import threading
 
 LASTS_SECONDS = 0.5  # after the event was taken; later, its first worker asks the ledger like any other
 STEP_ASIDE_SECONDS = 0.001  # the listener sleeps: its log line and next read would delay the create by 0.2 ms
 
 
-@dataclass(frozen=True, slots=True)
 class HeadStart:
-    """The ledger began an event's first worker when it took the event, under this grant of the lease."""
+    """The ledger is to begin an event's first worker when it takes the event, under this grant of the lease.
 
-    grant: int
-    taken_at: float  # monotonic
+    The intake tells what Redis answered. The worker's thread waits for that, and asks whether it counts.
+    """
+
+    def __init__(self, grant: int, taken_at: float) -> None:
+        self.grant = grant
+        self.taken_at = taken_at  # monotonic, of the moment before the ledger was asked
+        self._stands = False
+        self._unanswered = threading.Lock()  # a bare lock wakes its waiter sooner than an Event
+        self._unanswered.acquire()
+
+    def tell(self, *, stands: bool) -> None:
+        """Say whether the event was taken and its first worker begun. To be called once."""
+        self._stands = stands
+        self._unanswered.release()
+
+    def stands(self) -> bool:
+        """Wait for Redis's answer. Returns whether the event was taken and its first worker begun.
+
+        The Redis client bounds this wait: it gives up any command after some seconds.
+        """
+        with self._unanswered:
+            return self._stands
 
     def counts(self, grant: int, now: float) -> bool:
         """Whether the begin still counts at ``now`` (monotonic seconds), under the present ``grant``."""

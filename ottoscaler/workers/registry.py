@@ -41,6 +41,34 @@ class RunRegistry:
 
     # --- events come and go
 
+    def expect(self, run: EventRun) -> bool:
+        """Let the first worker of an event start that Redis is taking now (:mod:`.head_start`).
+
+        The intake calls this. The event is not here before ``keep``, so nothing but its first worker's thread
+        sees it until then. ``keep`` or ``drop`` must follow. False if the event is here already.
+        """
+        with self._lock:
+            if run.event.event_id in self._runs:
+                return False
+            run.expected = True
+            run.fresh = deque([0])
+            self._admitting += 1
+            return True
+
+    def keep(self, run: EventRun) -> bool:
+        """Add an event that was expected. False if it has come here on another way meanwhile."""
+        event_id = run.event.event_id
+        with self._lock:
+            if event_id in self._runs:
+                return False
+            self._runs[event_id] = run
+            run.expected = False
+            run.fresh.extend(range(1, run.event.pod_count))
+            if run.fresh:
+                self.in_hand.enter(event_id)
+                self._file(run)
+            return True
+
     def add(self, run: EventRun) -> bool:
         """Add an event and count it as in hand. No worker of it starts before ``admit``.
 
@@ -79,6 +107,8 @@ class RunRegistry:
     def _forget(self, run: EventRun) -> None:
         run.dropped = True
         event_id = run.event.event_id
+        if run.expected and run in self._startable.runs():
+            self._startable.forget(event_id)
         if self._runs.get(event_id) is run:
             del self._runs[event_id]
             self.in_hand.leave(event_id)
@@ -244,7 +274,7 @@ class RunRegistry:
             return [
                 run
                 for run in self._startable.runs()
-                if not run.begun and not run.offered and now - run.taken_at > seconds
+                if not (run.begun or run.offered or run.expected) and now - run.taken_at > seconds
             ]
 
     def without_pods(self) -> list[EventRun]:
@@ -266,7 +296,8 @@ class RunRegistry:
         """Workers that have not begun: all of an event, or the first of every event if none is given."""
         with self._lock:
             if event_id is None:
-                return [(run.event.event_id, run.fresh[0]) for run in self._startable.runs() if run.fresh]
+                runs = [run for run in self._startable.runs() if run.fresh and not run.expected]
+                return [(run.event.event_id, run.fresh[0]) for run in runs]
             run = self._runs.get(event_id)
             return [(event_id, index) for index in run.fresh] if run is not None else []
 

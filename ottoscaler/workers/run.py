@@ -83,6 +83,7 @@ class EventRun:
         self.epoch = record.epoch
         self.strikes = record.strikes
         self.taken_at = time.monotonic()
+        self.expected = False  # Redis has not answered yet whether this replica owns it
         self.dropped = False  # another replica owns it, or it has ended: touch nothing of it any more
         self.leaving = False  # its threads are to leave it to other replicas
         self.lost = False  # Redis has lost its ledger

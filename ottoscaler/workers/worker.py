@@ -12,8 +12,8 @@ from dataclasses import replace
 from ottoscaler.errors import NoRight
 from ottoscaler.model import Judgement, Reason, Status, Verdict
 from ottoscaler.retry import Retrier
-from ottoscaler.workers.attempt import Attempt, Ended, WorkerDeps
-from ottoscaler.workers.create import create
+from ottoscaler.workers.attempt import Attempt, Ended, Next, WorkerDeps
+from ottoscaler.workers.create import create, prepare
 from ottoscaler.workers.monitor import CANCELLED, cancelled_elsewhere, is_gone, judgement, monitor
 from ottoscaler.workers.run import Task
 from ottoscaler.workers.settle import out_of_sight, settle
@@ -38,6 +38,10 @@ class Workers:
         subscription = self._deps.watcher.subscribe(self._deps.name(task))
         try:
             attempt = Attempt(self._deps.where(task), task, subscription, under_way=under_way)
+            if task.head_start is not None:
+                prepare(attempt)
+                if not task.head_start.stands():
+                    return Ended(Next.DROPPED)
             ended = create(attempt)
             under_way()
             return ended if ended is not None else settle(attempt, monitor(attempt))

@@ -33,6 +33,7 @@ from ottoscaler.telemetry.metrics import Metrics
 from ottoscaler.threads import Control
 from ottoscaler.workers.in_hand import InHand
 from ottoscaler.workers.registry import RunRegistry
+from ottoscaler.workers.run import EventRun
 from tests.harness.redis_fixture import Book
 
 STREAM = "otto:scale:events"
@@ -128,7 +129,7 @@ class Stages:
         self.leaving = Leaving(self.registry, cast(PodWatcher, self.pods), self.inbox)
 
     def _make_dispatching(self) -> None:
-        self.head_starts = HeadStarts(self.registry, cast(Lease, _Grant(self)), self.ledger)
+        self.head_starts = HeadStarts(self.registry, cast(Lease, _Grant(self)), self.ledger, self.inbox)
         self.scale_downs = ScaleDowns(
             self.ledger,
             self.in_hand,
@@ -187,10 +188,14 @@ class Stages:
         """The events in this replica's hands."""
         return [run.event.event_id for run in self.registry.snapshot()]
 
+    def handed_on(self) -> list[EventRun]:
+        """What the dispatcher finds in its inbox."""
+        self.inbox.wake()
+        return self.inbox.take(1.0)
+
     def admit(self) -> None:
         """What the dispatcher does with what was handed to it."""
-        self.inbox.wake()
-        for run in self.inbox.take(1.0):
+        for run in self.handed_on():
             self.registry.admit(run)
 
     def survey(self, now: float) -> None:

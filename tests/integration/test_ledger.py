@@ -9,7 +9,6 @@ from ottoscaler.ledger.records import Entry, Taken
 from ottoscaler.model import ScaleDown, ScaleUp, WorkerId
 from tests.harness.ledger_steps import DONE, FAILED, add, add_down, begin, owned, read, take
 from tests.harness.redis_fixture import Book, book, redis_server
-from tests.harness.waiting import wait_for
 
 __all__ = ["book", "redis_server"]
 
@@ -199,15 +198,3 @@ def test_entries_are_taken_in_one_round_trip_and_a_broken_one_spoils_no_other(bo
         ("taken", True),
         ("mine", False),
     ]
-
-
-def test_what_can_be_done_while_redis_takes_an_event_is_done_then(book: Book) -> None:
-    ledger, event = book.ledger(), add(book)
-    seen: list[bool] = []
-
-    def meanwhile() -> None:
-        wait_for(lambda: book.redis.exists(f"otto:scale:events:ottoscaler:event:{event.event_id}"), "taken")
-        seen.append(True)
-
-    assert ledger.take(event, Entry(event.event_id, ((b"type", b"scale_up"),)), meanwhile=meanwhile).record
-    assert seen == [True]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from ottoscaler.errors import RedisUnavailable
+from ottoscaler.ledger.records import Entry
 from ottoscaler.ledger.redis_client import RedisClient
+from ottoscaler.model import ScaleUp
 from tests.harness.redis_fixture import Book, book, redis_server
 from tests.harness.stages import STREAM, Stages, add, dead
 from tests.harness.waiting import wait_for
@@ -131,6 +134,59 @@ def test_idle_replica_gives_the_first_worker_a_head_start(stages: Stages, book: 
     assert task is not None
     assert task.head_start is not None
     assert task.head_start.grant == 7
+    assert task.head_start.stands()
+    others = [other for _ in range(3) if (other := stages.registry.next_task(0.0)) is not None]
+    assert sorted((other.run.event.event_id, other.index) for other in others) == [(first, 1), (second, 0)]
+    assert not any(other.head_start for other in others)
+
+
+def owned(book: Book, event_id: str) -> None:
+    other = book.ledger("b", "1")
+    assert other.take(ScaleUp(event_id, "t", 1), Entry(event_id, ((b"type", b"scale_up"),))).record
+
+
+def handed_over(book: Book, event_id: str) -> None:
+    owned(book, event_id)
+    assert book.ledger("b", "1").release([(event_id, 1)]) == [event_id]
+
+
+def duplicate(book: Book, _event_id: str) -> None:
+    book.redis.set(f"{STREAM}:ottoscaler:dedup:k", "1-0")
+
+
+def cancelled(book: Book, _event_id: str) -> None:
+    book.redis.hset(f"{STREAM}:ottoscaler:tombstones", "t", "9999999999999-0")
+
+
+def paused(book: Book, _event_id: str) -> None:
+    book.redis.set(f"{STREAM}:ottoscaler:paused", "1")
+
+
+def broken(book: Book, event_id: str) -> None:
+    book.redis.set(f"{STREAM}:ottoscaler:event:{event_id}", "not a hash")
+
+
+def expired(book: Book, event_id: str) -> None:
+    """Its own fields say so."""
+
+
+@pytest.mark.parametrize("hinder", [owned, handed_over, duplicate, cancelled, paused, broken, expired])
+def test_event_that_was_handed_on_begins_only_if_redis_took_it_and_began_its_worker(
+    stages: Stages, book: Book, hinder: Callable[[Book, str], None]
+) -> None:
+    stages.granted = 7
+    fields = {"dedup_key": "k"} if hinder is duplicate else {}
+    fields |= {"expires_at": "1"} if hinder is expired else {}
+    event_id = add(book, pod_count=1, task_id="t", **fields)
+    hinder(book, event_id)
+    stages.listener.step(0.0)
+    (early, *later) = stages.handed_on()
+    assert early.dropped
+    assert early.head_start is not None
+    assert not early.head_start.stands()
+    goes_on = [event_id] if hinder in (handed_over, paused) else []
+    assert stages.known() == [run.event.event_id for run in later] == goes_on
+    assert not any(run.head_start for run in later)
 
 
 def test_entries_of_one_read_are_taken_together_and_a_bad_one_is_refused(stages: Stages, book: Book) -> None:

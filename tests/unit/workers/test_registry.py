@@ -164,6 +164,68 @@ def test_head_start_is_withdrawn_once_and_only_before_its_worker_started() -> No
     assert not desk.registry.withdraw_head_start(started)
 
 
+def expected(desk: Desk, event_id: str, count: int = 1) -> EventRun:
+    """An event that was handed on, and that Redis has not answered for yet."""
+    run = EventRun(
+        ScaleUp(event_id, event_id, count), None, Record(event_id, 1, 0, b"[]"), head_start=HeadStart(3, 0.0)
+    )
+    assert desk.registry.expect(run)
+    return run
+
+
+def test_expected_event_starts_its_first_worker_and_is_not_here_before_it_is_kept() -> None:
+    desk = Desk()
+    run = expected(desk, "1-0", 3)
+    desk.registry.admit(run)
+    assert desk.registry.late(run.taken_at + 60, 5) == []
+    assert desk.registry.fresh() == []
+    assert desk.starts() == ["1-0/0"]
+    assert not desk.registry.knows("1-0")
+    assert not desk.registry.lose("1-0")
+    assert desk.registry.lost(everything=True) == desk.registry.snapshot() == []
+    assert desk.in_hand.count() == 0
+    assert desk.registry.keep(run)
+    assert desk.registry.snapshot() == [run]
+    assert desk.in_hand.count() == 1
+    assert desk.starts() == ["1-0/1", "1-0/2"]
+
+
+def test_expected_event_that_is_not_taken_leaves_nothing_behind() -> None:
+    desk = Desk()
+    started, admitted, on_its_way = (expected(desk, f"{number}-0", 2) for number in (1, 2, 3))
+    desk.registry.admit(started)
+    task = desk.start()
+    assert task is not None
+    desk.registry.admit(admitted)
+    for run in (started, admitted, on_its_way):
+        desk.registry.drop(run)
+    desk.registry.admit(on_its_way)
+    assert desk.starts() == []
+    desk.registry.under_way(task)
+    desk.registry.ended(task)
+    assert desk.registry.idle
+    assert not any(desk.registry.knew(f"{number}-0") for number in (1, 2, 3))
+    desk.add("1-0", 2)
+    assert desk.starts() == ["1-0/0", "1-0/1"]
+
+
+def test_expected_event_never_replaces_one_that_is_here() -> None:
+    desk = Desk()
+    here = desk.add("1-0")
+    again = EventRun(here.event, None, Record("1-0", 1, 0, b"[]"), head_start=HeadStart(3, 0.0))
+    assert not desk.registry.expect(again)
+    late = expected(desk, "2-0")
+    taken_over = EventRun(late.event, None, Record("2-0", 4, 0, b"[]"))
+    assert desk.registry.add(taken_over)
+    desk.registry.admit(taken_over)
+    assert not desk.registry.keep(late)
+    desk.registry.drop(late)
+    assert desk.registry.snapshot() == [here, taken_over]
+    assert not here.dropped
+    assert not taken_over.dropped
+    assert desk.starts() == ["1-0/0", "2-0/0"]
+
+
 def waiting(desk: Desk, event_id: str) -> Task:
     """An event whose one worker has failed and waits to be tried again."""
     desk.add(event_id)
