@@ -183,7 +183,7 @@ class Status(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     PARTIAL = "partial"
-    DUPLICATE = "duplicate"  # an earlier event had its dedup_key, so it ran nothing
+    DUPLICATE = "duplicate"  # an event taken before it had its dedup_key, so it ran nothing
 
     @property
     def words(self) -> str:

@@ -21,7 +21,7 @@ STATUSES: Mapping[Status, tuple[str, str]] = {
     Status.PARTIAL: ("", "its workers ended in more than one way"),
     Status.DUPLICATE: (
         "",
-        "an earlier event bore its `dedup_key`, so it ran nothing; `of` is that event's id",
+        "another event with its `dedup_key` was taken before it, so it ran nothing; `of` is that event's id",
     ),
 }
 

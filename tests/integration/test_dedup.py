@@ -131,6 +131,17 @@ def test_first_that_is_delivered_again_or_taken_over_is_no_duplicate_of_itself(b
     assert again(ledger, keyed(book)).detail == event.event_id
 
 
+def test_of_two_that_two_replicas_read_at_once_the_one_taken_first_runs_whichever_was_added_first(
+    book: Book,
+) -> None:
+    ledger, one, other = book.ledger(), keyed(book), keyed(book)
+    read(book)
+    assert take(book.ledger("b"), other).how == "taken"
+    told = again(ledger, one)
+    assert (told.how, told.detail) == ("duplicate", other.event_id)
+    assert [(e["event_id"], e["of"]) for e in book.results("event")] == [(one.event_id, other.event_id)]
+
+
 def test_duplicate_that_is_delivered_again_is_told_once(book: Book) -> None:
     ledger, first, second = book.ledger(), keyed(book), keyed(book)
     read(book)
