@@ -27,7 +27,7 @@ from ottoscaler.errors import (
 )
 from ottoscaler.kube.pod_api import CreateTurn
 from ottoscaler.ledger.records import Reply, Word
-from ottoscaler.model import JsonObject, Judgement, Reason, Status, Verdict
+from ottoscaler.model import JsonObject, Judgement, PodView, Reason, Status, Verdict
 from ottoscaler.pods.plan import PodPlan
 from ottoscaler.pods.verdict import refused
 from ottoscaler.pods.view import parse_pod
@@ -41,6 +41,7 @@ from ottoscaler.workers.adopt import (
     note_pod,
 )
 from ottoscaler.workers.attempt import Attempt, Ended, Next
+from ottoscaler.workers.removal import delete
 from ottoscaler.workers.settle import cancel_without_pod, end_overtime, settle
 
 ONCE = "Never"  # the restartPolicy of every worker's Pod
@@ -199,6 +200,8 @@ def _post(a: Attempt, generation: int) -> Ended | None:
     a.log.info("pod_created", "the Pod was created")
     _tell_changes(a, plan, sent)
     view = parse_pod(sent)
+    if view.name != a.subscription.name:
+        return _refuse_renamed(a, view)
     policy = sent.get("spec", {}).get("restartPolicy", ONCE)
     if policy != ONCE:
         a.under_way()
@@ -206,6 +209,17 @@ def _post(a: Attempt, generation: int) -> Ended | None:
         message = f"an admission webhook set its restartPolicy to {policy}: its command could run twice"
         return settle(a, Judgement(Verdict.FINISHED, Status.FAILED, Reason.REJECTED, message))
     return note_pod(a, view.uid, view)
+
+
+def _refuse_renamed(a: Attempt, view: PodView) -> Ended:
+    """Fail a worker whose Pod got another name than asked for: calls by the worker's name do not find it."""
+    a.under_way()
+    message = (
+        f"an admission webhook renamed its Pod to {view.name}: Ottoscaler finds a Pod by its own name only"
+    )
+    ended = settle(a, Judgement(Verdict.FINISHED, Status.FAILED, Reason.REJECTED, message))
+    delete(a, view.uid, name=view.name)
+    return ended
 
 
 def _tell_changes(a: Attempt, plan: PodPlan, sent: JsonObject) -> None:

@@ -35,10 +35,11 @@ def _forget_unseen(a: Attempt) -> None:
             a.deps.ledger.unseen.forget(a.subscription.name)
 
 
-def delete(a: Attempt, uid: str, *, kept_seconds: float = 0.0) -> None:
+def delete(a: Attempt, uid: str, *, kept_seconds: float = 0.0, name: str = "") -> None:
     """Delete the Pod, unless it is being deleted, has gone, or is kept for ``kept_seconds`` after its end.
 
-    A delete that fails is logged, and the reconciler deletes the Pod later.
+    ``name`` is the Pod's, if it is not the worker's own. A delete that fails is logged, and the reconciler
+    deletes the Pod later.
     """
     deps, subscription = a.deps, a.subscription
     if not uid or subscription.certain:
@@ -52,7 +53,9 @@ def delete(a: Attempt, uid: str, *, kept_seconds: float = 0.0) -> None:
         deps.metrics.pod_reaction.observe(time.monotonic() - subscription.seen_at)
     tries = None if subscription.looked_at else DELETE_TRIES  # the sweep may not see it
     try:
-        deps.retrier.call("deleting a Pod", lambda: deps.pods.delete(subscription.name, uid), tries=tries)
+        deps.retrier.call(
+            "deleting a Pod", lambda: deps.pods.delete(name or subscription.name, uid), tries=tries
+        )
         a.log.debug("pod_deleted", "the Pod was deleted")
         _forget_unseen(a)
     except PodGone:

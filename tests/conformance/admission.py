@@ -28,6 +28,9 @@ class Admission(Protocol):
         """It does not answer in time."""
 
     def relabel(self, labels: dict[str, str | None]) -> None: ...
+    def rename(self, name: str, prefix: str) -> None:
+        """The Pod ``name`` is called ``prefix`` and ``name`` instead."""
+
     def delay(self, seconds: float) -> None: ...
 
 
@@ -50,6 +53,9 @@ class LocalAdmission:
 
     def relabel(self, labels: dict[str, str | None]) -> None:
         self._post("relabel", labels=labels)
+
+    def rename(self, name: str, prefix: str) -> None:
+        self._post("rename", prefix=prefix)
 
     def delay(self, seconds: float) -> None:
         self._post("slow_admission", seconds=seconds)
@@ -96,8 +102,13 @@ class RealAdmission:
                 else {"op": "add", "path": path, "value": value}
             )
 
-        patch = json.dumps([operation(*item) for item in labels.items()]).encode()
-        coded = base64.b64encode(patch).decode()
+        self._patch([operation(*item) for item in labels.items()])
+
+    def rename(self, name: str, prefix: str) -> None:
+        self._patch([{"op": "replace", "path": "/metadata/name", "value": prefix + name}])
+
+    def _patch(self, operations: list[dict[str, Any]]) -> None:
+        coded = base64.b64encode(json.dumps(operations).encode()).decode()
         self.answer = {"allowed": True, "patchType": "JSONPatch", "patch": coded}
         self._register("Mutating")
 

@@ -77,6 +77,13 @@ def test_rewritten_labels_show_in_the_creates_reply(namespace: Namespace, webhoo
     assert namespace.names(labelSelector="managed-by=helm") == ["a"]
 
 
+def test_pod_that_a_webhook_renamed_has_the_new_name_only(namespace: Namespace, webhook: Admission) -> None:
+    webhook.rename("a", "x-")
+    reply = namespace.create(pod("a", **ALONE))
+    assert (reply.code, reply["metadata"]["name"]) == (201, "x-a")
+    assert namespace.names() == ["x-a"]
+
+
 def test_slow_webhook_delays_a_create(namespace: Namespace, webhook: Admission) -> None:
     webhook.delay(0.5)
     began = time.monotonic()

@@ -176,6 +176,23 @@ def test_restart_policy_that_a_webhook_changed_fails_the_worker(place: Sandbox) 
 
 
 @local_only
+def test_pod_that_a_webhook_renamed_fails_its_worker_and_is_deleted(place: Sandbox) -> None:
+    """No call by the worker's name would find it: its end was waited for until the time limit."""
+    assert place.cluster is not None
+    replica = place.start()
+    place.cluster.faults.rename("x-")
+    event_id = place.scale_up(1, run_seconds=FOREVER)
+    place.wait_event(event_id, 30)
+    (worker,) = place.workers(event_id)
+    assert (worker["status"], worker["reason"], worker["attempt"]) == ("failed", "Rejected", "0")
+    renamed = f"x-{name_of(event_id)}"
+    assert f"an admission webhook renamed its Pod to {renamed}" in worker["message"]
+    wait_for(lambda: not place.kube.pods(), "no Pod is left, whatever its name", 30)
+    place.wait_nothing_pending()
+    assert not replica.lines(level="ERROR")
+
+
+@local_only
 def test_sidecar_that_a_webhook_put_first_changes_no_result(place: Sandbox) -> None:
     assert place.cluster is not None
     place.start()

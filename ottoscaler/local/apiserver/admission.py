@@ -22,8 +22,14 @@ class Admission:
         self._plan = plan
 
     def mutated(self, obj: JsonObject, request: Request) -> JsonObject:
-        """The object as the mutating webhooks leave it: its spec changed, labels rewritten or dropped."""
-        return self._relabelled(self._respecified(obj, request), request)
+        """The object as the mutating webhooks leave it: another spec, other labels, another name."""
+        return self._renamed(self._relabelled(self._respecified(obj, request), request), request)
+
+    def _renamed(self, obj: JsonObject, request: Request) -> JsonObject:
+        rule = self._plan.take("rename", request)
+        if rule is None:
+            return obj
+        return {**obj, "metadata": {**obj["metadata"], "name": rule.prefix + obj["metadata"]["name"]}}
 
     def _respecified(self, obj: JsonObject, request: Request) -> JsonObject:
         rule = self._plan.take("respec", request)

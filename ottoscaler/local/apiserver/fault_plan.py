@@ -47,6 +47,7 @@ class Rule:
     labels: dict[str, str | None] = field(default_factory=dict)
     spec: JsonObject = field(default_factory=dict)
     sidecar: JsonObject | None = None
+    prefix: str = ""
 
     def takes(self, request: Request) -> bool:
         """Whether it applies to this request. If so, the request is counted."""

@@ -83,6 +83,7 @@ class Objects:
         if namespace is not None:
             self._namespaces.admit(namespace, kind.resource, name)
         obj = self._admitted(kind, namespace or "", {**obj, "metadata": metadata}, request)
+        name = obj["metadata"].get("name") or ""  # a webhook may have changed it
         key = (namespace or "", name)
         if self._store.get(kind.resource, *key) is not None:
             raise already_exists(kind.resource, name)

@@ -119,6 +119,10 @@ class RequestFaults:
         """A mutating webhook gives new Pods these labels, and removes each label whose value is None."""
         self._add(Rule("relabel", times, "create", path, labels=dict(labels)))
 
+    def rename(self, prefix: str, times: int | None = None, path: str | None = PODS_PATH) -> None:
+        """A mutating webhook puts ``prefix`` before new Pods' names."""
+        self._add(Rule("rename", times, "create", path, prefix=prefix))
+
     def respec(
         self,
         spec: JsonObject,
