@@ -11,7 +11,7 @@ from ottoscaler.cli.dropped_fields import dropped
 from ottoscaler.cli.finding import Finding
 from ottoscaler.config.limits import pod_defaults
 from ottoscaler.config.settings import Settings
-from ottoscaler.errors import BadEvent, KubernetesError, KubernetesUnavailable, QuotaExceeded
+from ottoscaler.errors import BadEvent, KubernetesError, KubernetesUnavailable, QuotaExceeded, RefusedForNow
 from ottoscaler.kube.check_client import CheckClient
 from ottoscaler.kube.credentials import Access, in_cluster
 from ottoscaler.kube.throttle import Throttle
@@ -119,7 +119,10 @@ class KubernetesCheck:
 
     def _dry_runs(self, templates: Templates, version: str) -> Iterator[Finding]:
         for profile in templates.names[:DRY_RUNS]:
-            yield self._dry_run(profile, templates, version)
+            found = self._dry_run(profile, templates, version)
+            yield found
+            if found.subject == "namespace":
+                return  # every template would say the same
         left = len(templates.names) - DRY_RUNS
         if left > 0:
             yield Finding("warning", "templates", f"{left} more were not tested on the API server")
@@ -135,6 +138,10 @@ class KubernetesCheck:
         except KubernetesUnavailable as error:
             if error.status in (0, 401):
                 raise
+            if error.status == 404 and isinstance(error, RefusedForNow):
+                name = self._settings.namespace
+                text = f"namespace {name} (NAMESPACE) does not exist: kubectl create namespace {name}"
+                return Finding("problem", "namespace", text)
             return Finding("problem", "templates", f"{profile}: {error}")
         except (KubernetesError, BadEvent) as error:
             return Finding("problem", "templates", f"{profile}: the API server refuses its Pod: {error}")

@@ -120,10 +120,14 @@ def test_a_wrong_password_is_told_with_what_to_set(place: Sandbox) -> None:
     assert ":right@" not in again.stdout
 
 
-def test_a_missing_namespace_is_a_problem_of_the_templates(place: Sandbox) -> None:
+def test_a_missing_namespace_is_told_once_with_the_command_that_makes_it(place: Sandbox) -> None:
     ran = check(place, NAMESPACE="nonesuch")
     assert ran.returncode == 1
-    assert any("nonesuch" in line for line in findings(ran, "problem"))
+    (problem,) = findings(ran, "problem")
+    assert problem.split(maxsplit=1) == [
+        "namespace",
+        "namespace nonesuch (NAMESPACE) does not exist: kubectl create namespace nonesuch",
+    ]
 
 
 def test_a_pod_that_the_api_server_refuses_is_named_by_its_template(place: Sandbox, tmp_path: Path) -> None:
