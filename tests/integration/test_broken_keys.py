@@ -388,7 +388,7 @@ def forbidden(book: Book, command: str) -> Iterator[None]:
         book.redis.execute_command("ACL", "SETUSER", "default", "+@all")
 
 
-@pytest.mark.parametrize("command", ["xadd", "hset", "hdel", "del", "zadd"])
+@pytest.mark.parametrize("command", ["xadd", "hset", "hincrby", "hdel", "del", "zadd"])
 def test_result_that_the_acl_forbids_to_write_is_told_once_it_may_be_written(
     book: Book, command: str
 ) -> None:
@@ -406,7 +406,7 @@ def test_result_that_the_acl_forbids_to_write_is_told_once_it_may_be_written(
     assert pending(book) == 0
 
 
-@pytest.mark.parametrize("command", ["xadd", "del", "zadd"])
+@pytest.mark.parametrize("command", ["xadd", "hset", "hincrby", "del", "zadd"])
 def test_dead_letter_that_the_acl_forbids_to_write_is_written_once(book: Book, command: str) -> None:
     stages = stages_of(book)
     bad = add(book, pod_count="many")
