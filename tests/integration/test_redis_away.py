@@ -52,6 +52,23 @@ def test_killed_redis_comes_back_from_its_append_only_file_and_nothing_is_lost(p
     assert warnings(replica) <= FEW_LINES, replica.log()
 
 
+def test_worker_in_flight_at_the_time_of_a_backup_keeps_its_pod_after_the_restore(place: Sandbox) -> None:
+    replica = place.start("one")
+    event_id = running(place)
+    before = uids(place, event_id)
+    backup = {key: place.redis.dump(key) for key in place.redis.scan_iter()}
+    replica.kill()
+    place.redis.flushall()
+    for key, value in backup.items():
+        place.redis.restore(key, 0, value)
+    place.start("one")
+    assert uids(place, event_id) == before
+    end_workers(place, event_id)
+    assert place.wait_event(event_id, 30)["status"] == "succeeded"
+    assert [(w["attempt"], w["status"]) for w in place.workers(event_id)] == [("0", "succeeded")]
+    wait_for(lambda: not place.kube.pods(), "no Pod is left")
+
+
 def test_half_open_connections_are_given_up_and_made_anew(place: Sandbox) -> None:
     proxy, through = behind_proxy(place)
     place.start(**through)

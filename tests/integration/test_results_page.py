@@ -1,4 +1,4 @@
-"""docs/results.md: its shell and Python examples follow an event to its end, as they stand there."""
+"""docs/results.md: its examples in shell and Python do what it says, as they stand there."""
 
 from __future__ import annotations
 
@@ -69,3 +69,30 @@ def test_python_example_waits_for_the_end(one_replica: Sandbox) -> None:
     ]
     dead = python(one_replica, "\nprint(run(pod_count=0)['error'])")
     assert dead.stdout.startswith("pod_count: invalid value '0'"), dead.stderr
+
+
+def test_python_reader_of_everything_gets_each_entry_and_again_what_it_had_not_finished(
+    one_replica: Sandbox,
+) -> None:
+    """The first reader dies as it handles the first entry; the next one handles all, then stops."""
+    event_id = one_replica.scale_up(1)
+    one_replica.wait_event(event_id)
+    bad = one_replica.send("scale_up", pod_count=0)
+    one_replica.wait_dead(bad)
+    text = example("py").replace("redis.Redis(", f"redis.Redis(port={one_replica.redis_server.port}, ")
+    assert run(sys.executable, "-c", text + "\nread_all(lambda stream, entry: exit(7))").returncode == 7
+    wanted = sum(one_replica.redis.xlen(f"otto:scale:{name}") for name in ("results", "dead"))
+    last = f"""
+seen = []
+
+def handle(stream, entry):
+    seen.append(entry["event_id"])
+    if len(seen) == {wanted}:
+        print(*seen)
+        exit()
+
+read_all(handle)
+"""
+    ran = run(sys.executable, "-c", text + last)
+    told = ran.stdout.split()
+    assert (told.count(event_id), told.count(bad), len(told)) == (2, 1, wanted), ran.stderr
