@@ -205,9 +205,9 @@ class Lease(Loop):
         self._renewed(sent)
         self.group_pause.tell(survey.paused)
         self._viewed = survey.viewed
+        self.peers = survey.others  # with each heartbeat, so that replicas that start together soon share
         if full:
             self._next_survey = sent + self.seconds / BEATS_A_LEASE
-            self.peers = max(0, len(survey.replicas) - 1)
             self._tell_broken(frozenset(survey.broken))
         same, self._last_run = run == self._last_run, run
         self._surveys.tell(survey, suspended_clock(), same_run=same)

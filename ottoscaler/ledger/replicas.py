@@ -35,7 +35,7 @@ class Survey:
 
     beat: int
     offers: tuple[str, ...]
-    full: bool = False  # with what follows; a light heartbeat only brings the offers
+    full: bool = False  # with what follows; a light heartbeat only brings offers, flags and ``others``
     replicas: dict[str, tuple[str, str]] = field(default_factory=dict)  # consumer: (incarnation, beat)
     leases: dict[str, float] = field(default_factory=dict)  # consumer: seconds, as it said
     owners: tuple[str, ...] = ()
@@ -43,6 +43,7 @@ class Survey:
     paused: bool = False  # the group: no worker may be begun
     viewed: bool = False  # somebody looks at the status page
     broken: tuple[Overwritten, ...] = ()  # some of our keys that another program has overwritten
+    others: int = 0  # other replicas with a heartbeat, alive or not
 
 
 class Replicas:
@@ -90,19 +91,21 @@ class Replicas:
             return None
         offers = tuple(text(i) for i in answer[2])
         paused, viewed = (flag == "1" for flag in text(answer[3]))
+        others = max(0, int(answer[4]) - 1)
         if not survey:
-            return Survey(int(answer[1]), offers, paused=paused, viewed=viewed)
+            return Survey(int(answer[1]), offers, paused=paused, viewed=viewed, others=others)
         return Survey(
             int(answer[1]),
             offers,
             True,
-            {text(c): (text(i), text(b)) for c, i, b, _ in answer[4]},
-            {text(c): float(lease) for c, _, _, lease in answer[4]},
-            tuple(text(o) for o in answer[5]),
-            {text(c): int(n) for c, n in answer[6]},
+            {text(c): (text(i), text(b)) for c, i, b, _ in answer[5]},
+            {text(c): float(lease) for c, _, _, lease in answer[5]},
+            tuple(text(o) for o in answer[6]),
+            {text(c): int(n) for c, n in answer[7]},
             paused,
             viewed,
-            tuple(Overwritten(*map(text, told)) for told in answer[7]),
+            tuple(Overwritten(*map(text, told)) for told in answer[8]),
+            others,
         )
 
     def owned(self, owner: str, most: int) -> list[str]:

@@ -202,6 +202,13 @@ def test_heartbeats_bring_surveys_of_the_others(beating: Beating, book: Book) ->
     survey, _ = beating.surveys.take(0.0)
     assert survey is not None
     assert set(survey.replicas) == {"a", "b"}
+
+
+def test_each_heartbeat_brings_how_many_others_there_are(beating: Beating, book: Book) -> None:
+    beating.beat()
+    assert beating.lease.peers == 0
+    book.ledger("b")  # it starts together with this one, long before the next survey
+    beating.beat()
     assert beating.lease.peers == 1
 
 

@@ -22,7 +22,9 @@ if A[5] ~= '' then redis.call('HSET', mine, 'recent-at', now_ms()) end
 local beat = redis.call('HINCRBY', mine, 'beat', 1)
 local offers = intact('SRANDMEMBER', P .. 'offers', 64) or {}
 local held = (paused() and '1' or '0') .. redis.call('EXISTS', P .. 'viewed')
-if A[4] ~= '1' then return {'ok', tostring(beat), offers, held} end
+redis.pcall('SADD', P .. 'replicas', A[1]) -- it may have been removed since we registered
+local registered = intact('SCARD', P .. 'replicas') or 2 -- if it is broken, there may be others
+if A[4] ~= '1' then return {'ok', tostring(beat), offers, held, registered} end
 local damage = {}
 local function look(key, wanted)
   local kind = redis.call('TYPE', key).ok
@@ -41,7 +43,6 @@ if not known.err then
     names[#names + 1] = c.name
   end
 end
-redis.pcall('SADD', P .. 'replicas', A[1]) -- it may have been removed since we registered
 for _, consumer in ipairs(intact('SMEMBERS', P .. 'replicas') or names) do
   local r = intact('HMGET', P .. 'replica:' .. consumer, 'incarnation', 'beat', 'lease')
   if not r then look(P .. 'replica:' .. consumer, 'hash') end
@@ -56,4 +57,4 @@ for _, id in ipairs(intact('SMEMBERS', P .. 'events') or {}) do
     order[#order + 1] = owner
   end
 end
-return {'ok', tostring(beat), offers, held, replicas, order, consumers, damage}
+return {'ok', tostring(beat), offers, held, registered, replicas, order, consumers, damage}
