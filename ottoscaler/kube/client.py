@@ -23,7 +23,6 @@ from ottoscaler.errors import (
     PodExists,
     PodGone,
 )
-from ottoscaler.kube.connections import ResponseStream
 from ottoscaler.kube.credentials import Access
 from ottoscaler.kube.decoding import events, parsed, pod, slim, warnings
 from ottoscaler.kube.list_page import page
@@ -213,8 +212,6 @@ class PodClient(PodApi):
         response = self._requests.send("watch", "GET", path, None, None, silence, stream=True)
         try:
             opened(response)
-            if isinstance(response, ResponseStream):  # not the general client's
-                response.gather()
             yield from events(response, self._received)
         except KubernetesError as error:
             self._requests.judge_server("watch", response, error)

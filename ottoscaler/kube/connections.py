@@ -7,6 +7,7 @@ takes 0.14 ms, measured with py-spy. That was the largest single cost of a worke
 
 from __future__ import annotations
 
+import select
 import socket
 import time
 from collections import deque
@@ -14,7 +15,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
-from ottoscaler.kube.gathering import GATHER_SECONDS, Gathering, readable
 from ottoscaler.kube.http1 import Head, pieces, read_head, whole
 from ottoscaler.kube.renewal import Loss, Renewal
 
@@ -58,13 +58,8 @@ class ResponseStream:
     def __init__(self, owner: Connections, link: Link, method: str, head: Head) -> None:
         self.status, self.headers, self.link = head.status, head.headers, link
         self._owner, self._head = owner, head
-        self._gathering = Gathering(link.sock)
-        self._parts = pieces(self._gathering, method, head)
+        self._parts = pieces(link.sock, method, head)
         self._ended = False
-
-    def gather(self) -> None:
-        """From now on, read what keeps coming in larger parts. The reading thread calls this."""
-        self._gathering.seconds = GATHER_SECONDS
 
     def stream(self) -> Iterator[bytes]:
         """Yield the pieces of the body. Raises TimeoutError and other OSErrors."""
@@ -178,7 +173,7 @@ class Connections:
                 break
             usable = not link.doomed and link.opened_at >= self._renewal.stale_before
             fresh = time.monotonic() - link.used_at < FRESH_SECONDS
-            if usable and (fresh or not readable(link.sock)):
+            if usable and (fresh or not _readable(link.sock)):
                 return link
             link.close()
         connection = self._pool._new_conn()
@@ -189,3 +184,10 @@ class Connections:
             connection.close()
             raise
         return Link(connection)
+
+
+def _readable(sock: Any) -> bool:
+    """Whether an idle connection has something to read. That can only be its end."""
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(0))

@@ -15,7 +15,7 @@ from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.records import Taking
 from ottoscaler.model import Outcome, Reason, Status, WorkerId
 from ottoscaler.status.snapshot import SnapshotReader
-from tests.harness.redis_fixture import Book, book, redis_server
+from tests.harness.redis_fixture import Book, book, counts_what_is_added, redis_server
 from tests.harness.stages import STREAM, Stages, add, dead
 
 __all__ = ["book", "redis_server"]
@@ -381,6 +381,8 @@ def test_broken_event_is_left_out_of_every_look_at_many(book: Book) -> None:
 
 @contextmanager
 def forbidden(book: Book, command: str) -> Iterator[None]:
+    if command in ("hset", "hincrby") and not counts_what_is_added(book.redis):
+        pytest.skip("a script can ask for these two from Redis 7.0 on")
     book.redis.execute_command("ACL", "SETUSER", "default", f"-{command}")
     try:
         yield
