@@ -93,9 +93,9 @@ def wake_without_preempting() -> None:
     """Have the kernel let running threads go on when one of this process's threads wakes (SCHED_BATCH).
 
     Only one thread at a time holds the interpreter. A woken thread that preempts its holder waits for the
-    interpreter at once, so both switches are for nothing. In a burst, that was a quarter of a worker's CPU
-    (docs/scaling.md). Threads started later inherit it. A system that lacks or refuses it works as well. A
-    policy that the operator chose stays.
+    interpreter at once, so both switches are for nothing. They were a tenth to a quarter of a burst's CPU
+    (docs/performance.md). Threads started later inherit the policy. A system that lacks or refuses it works
+    as well. A policy that the operator chose stays.
     """
     with suppress(AttributeError, OSError):
         if os.sched_getscheduler(0) == os.SCHED_OTHER:
@@ -106,8 +106,8 @@ def keep_to_one_cpu() -> None:
     """Run on one of the CPUs that this process may use. Threads started later inherit it.
 
     Only one thread at a time holds the interpreter. On a CPU of its own, a thread that another one wakes does
-    not run before that one waits, so it finds the interpreter free (docs/scaling.md). It is chosen at random,
-    so that several replicas on one node spread. A system that lacks or refuses this works as well.
+    not run before that one waits, so it finds the interpreter free (docs/performance.md). It is chosen at
+    random, so that several replicas on one node spread. A system that lacks or refuses this works as well.
     """
     with suppress(AttributeError, OSError):
         os.sched_setaffinity(0, {random.choice(sorted(os.sched_getaffinity(0)))})
