@@ -73,7 +73,6 @@ def serve(environ: Mapping[str, str]) -> int:
     from ottoscaler.controller.dispatcher import STACK_BYTES
 
     threading.stack_size(STACK_BYTES)
-    wake_without_preempting()
     if settings.one_cpu == "true":
         keep_to_one_cpu()
     app = App(settings, templates)
@@ -87,19 +86,6 @@ def serve(environ: Mapping[str, str]) -> int:
         complain([str(error)])
         return 2
     return _wait(app)
-
-
-def wake_without_preempting() -> None:
-    """Have the kernel let running threads go on when one of this process's threads wakes (SCHED_BATCH).
-
-    Only one thread at a time holds the interpreter. A woken thread that preempts its holder waits for the
-    interpreter at once, so both switches are for nothing. They were a tenth to a quarter of a burst's CPU
-    (docs/performance.md). Threads started later inherit the policy. A system that lacks or refuses it works
-    as well. A policy that the operator chose stays.
-    """
-    with suppress(AttributeError, OSError):
-        if os.sched_getscheduler(0) == os.SCHED_OTHER:
-            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 def keep_to_one_cpu() -> None:

@@ -19,7 +19,7 @@ from ottoscaler.controller.reach import Reach
 from ottoscaler.errors import Fenced, OttoscalerError, Stopping
 from ottoscaler.ledger.pause import Pause
 from ottoscaler.telemetry.logs import get_logger
-from ottoscaler.threads import Control, Loop
+from ottoscaler.threads import Control, Loop, wake_without_preempting
 from ottoscaler.workers.attempt import Ended, Next, Once
 from ottoscaler.workers.registry import RunRegistry
 from ottoscaler.workers.run import Task
@@ -68,7 +68,9 @@ class Dispatcher(Loop):
 
     def start(self) -> None:
         """Make the pool. Its threads start with the first tasks."""
-        self._pool = ThreadPoolExecutor(self._registry.slots, thread_name_prefix="worker")
+        self._pool = ThreadPoolExecutor(
+            self._registry.slots, thread_name_prefix="worker", initializer=wake_without_preempting
+        )
 
     # --- the dispatcher thread
 

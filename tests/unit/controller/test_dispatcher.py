@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
+
+import pytest
 
 from ottoscaler.controller.dispatcher import Dispatcher
 from ottoscaler.controller.inbox import Inbox
@@ -197,4 +200,15 @@ def test_event_whose_creates_hang_keeps_no_other_from_starting() -> None:
     bench.step(ALONE)
     bench.add("2-0", 1)
     assert ("2-0", 0) in bench.step(ALONE + 1)
+    bench.close()
+
+
+def test_each_thread_of_the_pool_wakes_without_preempting(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(os, "sched_getscheduler", lambda _: os.SCHED_OTHER)
+    monkeypatch.setattr(os, "sched_setscheduler", lambda *_: asked.append(threading.current_thread().name))
+    bench = Bench(3)
+    bench.add("1-0", 3)
+    bench.step(3)
+    assert sorted(asked) == ["worker_0", "worker_1", "worker_2"]
     bench.close()
