@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import ClassVar, Generic, TypeVar
 
@@ -99,20 +97,6 @@ class Loop(ABC):
     def pause(self, seconds: float) -> float:
         """How many seconds to pause after an error. ``seconds`` is what the back-off has come to."""
         return seconds
-
-
-def wake_without_preempting() -> None:
-    """Let the thread that runs go on when the calling thread wakes, from now on (SCHED_BATCH).
-
-    Each thread of the worker pool calls this first. Only one thread at a time holds the interpreter, so a
-    woken thread that preempts its holder only waits for the interpreter: both switches are for nothing. They
-    were a tenth to a quarter of a burst's CPU (docs/performance.md). All other threads preempt as usual, so
-    that an event that comes to an idle replica does not wait for a CPU. A system that lacks or refuses it
-    works as well. A policy that the operator chose stays.
-    """
-    with suppress(AttributeError, OSError):
-        if os.sched_getscheduler(0) == os.SCHED_OTHER:
-            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 class Mailbox(Generic[T]):

@@ -5,18 +5,17 @@ from __future__ import annotations
 import gc
 import logging
 import os
-import random
 import signal
 import sys
 import threading
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ottoscaler.config import load as config
 from ottoscaler.config.settings import Settings
 from ottoscaler.errors import BadSettings, BadTemplate
 from ottoscaler.pods.templates import Templates, load_templates
+from ottoscaler.scheduling import keep_to_one_cpu
 from ottoscaler.telemetry import logs
 
 if TYPE_CHECKING:
@@ -86,17 +85,6 @@ def serve(environ: Mapping[str, str]) -> int:
         complain([str(error)])
         return 2
     return _wait(app)
-
-
-def keep_to_one_cpu() -> None:
-    """Run on one of the CPUs that this process may use. Threads started later inherit it.
-
-    Only one thread at a time holds the interpreter. On a CPU of its own, a thread that another one wakes does
-    not run before that one waits, so it finds the interpreter free (docs/performance.md). It is chosen at
-    random, so that several replicas on one node spread. A system that lacks or refuses this works as well.
-    """
-    with suppress(AttributeError, OSError):
-        os.sched_setaffinity(0, {random.choice(sorted(os.sched_getaffinity(0)))})
 
 
 def _wait(app: App) -> int:

@@ -18,8 +18,9 @@ from ottoscaler.controller.offers import Offers
 from ottoscaler.controller.reach import Reach
 from ottoscaler.errors import Fenced, OttoscalerError, Stopping
 from ottoscaler.ledger.pause import Pause
+from ottoscaler.scheduling import wake_without_preempting
 from ottoscaler.telemetry.logs import get_logger
-from ottoscaler.threads import Control, Loop, wake_without_preempting
+from ottoscaler.threads import Control, Loop
 from ottoscaler.workers.attempt import Ended, Next, Once
 from ottoscaler.workers.registry import RunRegistry
 from ottoscaler.workers.run import Task

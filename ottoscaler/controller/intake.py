@@ -36,10 +36,11 @@ Failure = RedisError | Fenced
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """An entry that makes sense, and the plan of its Pods (a scale_down has none)."""
+    """An entry that makes sense: its event, its fields as JSON, and the plan of its Pods, if it has any."""
 
     entry: Entry
     event: Event
+    body: bytes
     plan: PodPlan | None
 
 
@@ -93,7 +94,8 @@ class Intake:
                 return None
             try:
                 event = self._reader.event(entry)
-                return _Read(entry, event, self._reader.plan(event))
+                body = pack_fields(entry.fields)
+                return _Read(entry, event, body, self._reader.plan(event))
             except BadEvent as error:
                 why = str(error)
             except Exception as error:  # noqa: BLE001 - otherwise one event would take down replica after replica
@@ -127,7 +129,7 @@ class Intake:
         An idle replica hands the first event on before Redis has answered: see
         :mod:`ottoscaler.workers.head_start`.
         """
-        entries = [(one.event, one.entry) for one in read]
+        entries = [(one.event, one.body) for one in read]
         first = next((one for one in read if one.plan is not None), None)
         run = self._handed_on(first) if first is not None else None
         if first is None or run is None:
@@ -146,8 +148,7 @@ class Intake:
         head_start = self._head_starts.offer()
         if head_start is None or not isinstance(one.event, ScaleUp):
             return None
-        record = new_record(one.event, pack_fields(one.entry.fields or ()))
-        run = self._new_run(one.event, one.plan, record, head_start)
+        run = self._new_run(one.event, one.plan, new_record(one.event, one.body), head_start)
         return run if self._head_starts.hand_on(run) else None
 
     def _taken(self, one: _Read, taken: Taken, *, begun: bool) -> EventRun | None:

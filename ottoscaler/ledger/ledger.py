@@ -61,40 +61,28 @@ class Ledger(Scripts):
 
     # --- owning events
 
-    def take(
-        self,
-        event: Event,
-        entry: Entry,
-        *,
-        begin: bool = False,
-    ) -> Taken:
+    def take(self, event: Event, entry: Entry, *, begin: bool = False) -> Taken:
         """Take ownership of one entry, as ``take_all`` does. Raises RedisError and Fenced."""
-        (taken,) = self.take_all([(event, entry)], begin=event if begin else None)
+        read = [(event, pack_fields(entry.fields or ()))]
+        (taken,) = self.take_all(read, begin=event if begin else None)
         if not isinstance(taken, Taken):
             raise taken
         return taken
 
     def take_all(
-        self,
-        read: Sequence[tuple[Event, Entry]],
-        *,
-        begin: Event | None = None,
+        self, read: Sequence[tuple[Event, bytes]], *, begin: Event | None = None
     ) -> list[Taken | RedisError | Fenced]:
         """Take ownership of entries that were read, where nobody owns them: new ones, or after a handover.
 
-        All take one round trip. The same step begins the first worker of the event ``begin`` if it is new.
-        Its result's ``began`` says whether it did. The result is an error for an entry that could not be
-        taken.
+        Each event comes with its fields as JSON (``pack_fields``). All take one round trip. The same step
+        begins the first worker of the event ``begin`` if it is new. Its result's ``began`` says whether it
+        did. The result is an error for an entry that could not be taken.
         """
-        bodies = [pack_fields(entry.fields or ()) for _, entry in read]
-        calls = [
-            self._take_words(event, body, begin=event is begin)
-            for (event, _), body in zip(read, bodies, strict=True)
-        ]
+        calls = [self._take_words(event, body, begin=event is begin) for event, body in read]
         answers = self.run_all("take", calls)
         return [
             answer if isinstance(answer, RedisError) else self._told(event, body, answer)
-            for (event, _), body, answer in zip(read, bodies, answers, strict=True)
+            for (event, body), answer in zip(read, answers, strict=True)
         ]
 
     def _take_words(self, event: Event, body: bytes, *, begin: bool) -> Words:

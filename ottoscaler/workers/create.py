@@ -27,7 +27,7 @@ from ottoscaler.errors import (
 )
 from ottoscaler.kube.pod_api import CreateTurn
 from ottoscaler.ledger.records import Reply, Word
-from ottoscaler.model import JsonObject, Judgement, PodView, Reason, Status, Verdict
+from ottoscaler.model import JsonObject, Judgement, Reason, Status, Verdict
 from ottoscaler.pods.plan import PodPlan
 from ottoscaler.pods.verdict import refused
 from ottoscaler.pods.view import parse_pod
@@ -38,13 +38,11 @@ from ottoscaler.workers.adopt import (
     adopt_found,
     adopt_or_skip,
     adopt_seen,
-    note_pod,
 )
 from ottoscaler.workers.attempt import Attempt, Ended, Next
-from ottoscaler.workers.removal import delete
+from ottoscaler.workers.created import judge_created
 from ottoscaler.workers.settle import cancel_without_pod, end_overtime, settle
 
-ONCE = "Never"  # the restartPolicy of every worker's Pod
 CREATE_PAUSE_SECONDS = 0.2  # doubled up to the longest, with jitter, while a create is refused for now
 LONGEST_CREATE_PAUSE_SECONDS = 3.0
 PREDECESSOR_LOOK_SECONDS = 1.0  # between two looks at the earlier attempt's Pod, which is being deleted
@@ -198,41 +196,7 @@ def _post(a: Attempt, generation: int) -> Ended | None:
     a.maybe_sent = True
     deps.metrics.pod_create.observe(time.monotonic() - a.created_at)
     a.log.info("pod_created", "the Pod was created")
-    _tell_changes(a, plan, sent)
-    view = parse_pod(sent)
-    if view.name != a.subscription.name:
-        return _refuse_renamed(a, view)
-    policy = sent.get("spec", {}).get("restartPolicy", ONCE)
-    if policy != ONCE:
-        a.under_way()
-        deps.watcher.identify(a.subscription, view.uid, view, looked_up=not a.is_watched(view))
-        message = f"an admission webhook set its restartPolicy to {policy}: its command could run twice"
-        return settle(a, Judgement(Verdict.FINISHED, Status.FAILED, Reason.REJECTED, message))
-    return note_pod(a, view.uid, view)
-
-
-def _refuse_renamed(a: Attempt, view: PodView) -> Ended:
-    """Fail a worker whose Pod got another name than asked for: calls by the worker's name do not find it."""
-    a.under_way()
-    message = (
-        f"an admission webhook renamed its Pod to {view.name}: Ottoscaler finds a Pod by its own name only"
-    )
-    ended = settle(a, Judgement(Verdict.FINISHED, Status.FAILED, Reason.REJECTED, message))
-    delete(a, view.uid, name=view.name)
-    return ended
-
-
-def _tell_changes(a: Attempt, plan: PodPlan, sent: JsonObject) -> None:
-    """Warn of labels that admission webhooks changed: a create's answer shows that first."""
-    names = plan.changed_labels(a.task.index, a.task.attempt, sent)
-    if names:
-        flood.warning(
-            "labels_changed",
-            f"an admission webhook changed or took off {', '.join(names)} of a new Pod; where the watch "
-            "selects by one of them, its worker looks at it itself, every 5 s",
-            key=",".join(names),
-            **a.about,
-        )
+    return judge_created(a, plan, sent)
 
 
 def _send(a: Attempt, plan: PodPlan, generation: int) -> JsonObject | Reply:

@@ -273,9 +273,13 @@ class RunRegistry:
         with self._lock:
             return [
                 run
-                for run in self._startable.runs()
-                if not (run.begun or run.offered or run.expected) and now - run.taken_at > seconds
+                for run in self._startable_here()
+                if not (run.begun or run.offered) and now - run.taken_at > seconds
             ]
+
+    def _startable_here(self) -> list[EventRun]:
+        """Events that have a worker to start, but none that Redis is still taking. Called under the lock."""
+        return [run for run in self._startable.runs() if not run.expected]
 
     def without_pods(self) -> list[EventRun]:
         """Events of which no worker has a Pod now, as far as this process knows."""
@@ -296,8 +300,7 @@ class RunRegistry:
         """Workers that have not begun: all of an event, or the first of every event if none is given."""
         with self._lock:
             if event_id is None:
-                runs = [run for run in self._startable.runs() if run.fresh and not run.expected]
-                return [(run.event.event_id, run.fresh[0]) for run in runs]
+                return [(run.event.event_id, run.fresh[0]) for run in self._startable_here() if run.fresh]
             run = self._runs.get(event_id)
             return [(event_id, index) for index in run.fresh] if run is not None else []
 

@@ -187,7 +187,7 @@ def test_entries_are_taken_in_one_round_trip_and_a_broken_one_spoils_no_other(bo
     assert take(ledger, events[3]).how == "taken"
     book.redis.set(f"otto:scale:events:ottoscaler:event:{events[1].event_id}", "overwritten")
     book.redis.script_flush()  # as after a restart: Redis knows no script yet
-    read_together = [(event, Entry(event.event_id, ((b"type", b"scale_up"),))) for event in events]
+    read_together = [(event, b'[["type","scale_up"]]') for event in events]
     first, second, third, fourth = ledger.take_all(read_together, begin=events[2])
     assert isinstance(second, RedisError)
     assert isinstance(first, Taken)

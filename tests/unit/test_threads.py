@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import threading
 
 import pytest
 
-from ottoscaler.threads import Control, Loop, Mailbox, wake_without_preempting
+from ottoscaler.threads import Control, Loop, Mailbox
 
 
 class Rounds(Loop):
@@ -86,28 +85,3 @@ def test_mailbox_wait_ends_at_once_where_something_was_left() -> None:
     box.wait(60)
     box.wake()
     box.wait(60)
-
-
-@pytest.mark.parametrize(("before", "asked_for"), [(os.SCHED_OTHER, [os.SCHED_BATCH]), (os.SCHED_IDLE, [])])
-def test_threads_that_wake_do_not_preempt_others_unless_the_operator_chose_a_policy(
-    monkeypatch: pytest.MonkeyPatch, before: int, asked_for: list[int]
-) -> None:
-    asked: list[int] = []
-    monkeypatch.setattr(os, "sched_getscheduler", lambda _: before)
-    monkeypatch.setattr(os, "sched_setscheduler", lambda pid, policy, param: asked.append(policy))
-    wake_without_preempting()
-    assert asked == asked_for
-
-
-def test_a_system_that_refuses_the_policy_is_no_reason_not_to_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
-        raise PermissionError("a seccomp profile without it")
-
-    monkeypatch.setattr(os, "sched_getscheduler", lambda _: os.SCHED_OTHER)
-    monkeypatch.setattr(os, "sched_setscheduler", refuse)
-    wake_without_preempting()
-
-
-def test_a_system_without_the_policy_is_no_reason_either(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(os, "SCHED_BATCH")
-    wake_without_preempting()

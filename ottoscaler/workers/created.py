@@ -1,0 +1,52 @@
+"""What the answer to a create shows: the Pod as the API server made it, after its admission webhooks."""
+
+from __future__ import annotations
+
+from ottoscaler.model import JsonObject, Judgement, Reason, Status, Verdict
+from ottoscaler.pods.plan import PodPlan
+from ottoscaler.pods.view import parse_pod
+from ottoscaler.telemetry.logs import flood
+from ottoscaler.workers.adopt import note_pod
+from ottoscaler.workers.attempt import Attempt, Ended
+from ottoscaler.workers.removal import delete
+from ottoscaler.workers.settle import settle
+
+ONCE = "Never"  # the restartPolicy of every worker's Pod
+
+
+def judge_created(a: Attempt, plan: PodPlan, sent: JsonObject) -> Ended | None:
+    """Note the created Pod in the ledger, or fail its worker where a webhook changed what it depends on.
+
+    ``None`` if there is a Pod to monitor. Raises Stopping and Fenced. The worker's thread calls this.
+    """
+    _tell_changed_labels(a, plan, sent)
+    view = parse_pod(sent)
+    if view.name != a.subscription.name:
+        # Calls by the worker's name do not find it, so it is deleted here, by its own.
+        ended = _refuse(a, f"renamed its Pod to {view.name}: Ottoscaler finds a Pod by its own name only")
+        delete(a, view.uid, name=view.name)
+        return ended
+    policy = sent.get("spec", {}).get("restartPolicy", ONCE)
+    if policy != ONCE:
+        a.deps.watcher.identify(a.subscription, view.uid, view, looked_up=not a.is_watched(view))
+        return _refuse(a, f"set its restartPolicy to {policy}: its command could run twice")
+    return note_pod(a, view.uid, view)
+
+
+def _refuse(a: Attempt, what: str) -> Ended:
+    a.under_way()
+    message = f"an admission webhook {what}"
+    return settle(a, Judgement(Verdict.FINISHED, Status.FAILED, Reason.REJECTED, message))
+
+
+def _tell_changed_labels(a: Attempt, plan: PodPlan, sent: JsonObject) -> None:
+    """Warn of labels that admission webhooks changed: a create's answer shows that first."""
+    names = plan.changed_labels(a.task.index, a.task.attempt, sent)
+    if names:
+        flood.warning(
+            "labels_changed",
+            f"an admission webhook changed or took off {', '.join(names)} of a new Pod; where the watch "
+            "selects by one of them, its worker looks at it itself, every 5 s",
+            key=",".join(names),
+            **a.about,
+        )
