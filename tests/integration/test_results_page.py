@@ -96,3 +96,6 @@ read_all(handle)
     ran = run(sys.executable, "-c", text + last)
     told = ran.stdout.split()
     assert (told.count(event_id), told.count(bad), len(told)) == (2, 1, wanted), ran.stderr
+    streams = ("otto:scale:results", "otto:scale:dead")
+    groups = [group for stream in streams for group in one_replica.redis.xinfo_groups(stream)]
+    assert sum(group["pending"] for group in groups) == 1  # the last one, in which the reader stopped

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -10,7 +11,7 @@ from ottoscaler.errors import Fenced, KubernetesUnavailable, QuotaExceeded, Refu
 from ottoscaler.kube.server_health import ServerSign
 from ottoscaler.model import JsonObject, Judgement, Reason, Status, Verdict, WorkerId
 from ottoscaler.workers.attempt import Ended, Next
-from ottoscaler.workers.create import create
+from ottoscaler.workers.create import create, prepare
 from ottoscaler.workers.monitor import monitor
 from ottoscaler.workers.settle import settle
 from tests.harness.redis_fixture import Book, book, redis_server  # noqa: F401 - fixtures
@@ -67,6 +68,20 @@ def test_lease_is_looked_at_last_after_the_attempt_began(
     assert bench.pods.asked("create") == [a.subscription.name]
     assert len(waits) == 1
     assert a.begun
+
+
+def test_request_that_was_made_ready_is_sent_only_if_its_plan_is_still_the_one(bench: WorkerBench) -> None:
+    """Redis may be emptied while the lease is waited for: then the Pod belongs to another installation."""
+    for anew in (False, True):
+        a = bench.attempt(run := bench.take())
+        prepare(a)
+        assert a.subscription.name not in bench.pods.asked("create")
+        if anew:
+            plan = run.planned()
+            run.plan = replace(plan, defaults=replace(plan.defaults, installation="anew"))
+        assert create(a) is None
+        created = bench.pods.view(a.subscription.name)
+        assert created.installation == ("anew" if anew else bench.ledger.installation)
 
 
 def test_retry_waits_for_the_earlier_pod_in_the_namespace_in_which_that_is(bench: WorkerBench) -> None:
