@@ -8,7 +8,7 @@ from enum import IntEnum
 from ottoscaler.errors import KubernetesError
 from ottoscaler.kube.watcher import PodWatcher
 from ottoscaler.ledger.ledger import Ledger
-from ottoscaler.ledger.records import IndexStage, Record
+from ottoscaler.ledger.records import IndexStage, IndexState, Record
 from ottoscaler.model import PodView, ScaleDown, WorkerId
 from ottoscaler.pods.labels import pod_name
 from ottoscaler.retry import Retrier
@@ -67,80 +67,108 @@ class VictimChoice:
                 "looking for victims",
                 lambda: steps.candidates(event.event_id, event.task_id),
             )
-            order = self._order(records, self._elsewhere(event, records), keep_running=event.keep_running)
-            for part in batches(order):
+            unbegun, begun = self._order(records, self._listed(event, records), keep=event.keep_running)
+            # Of workers that begin after the records were read, some may run by now: the next round looks.
+            parts = [(part, event.keep_running) for part in batches(unbegun)]
+            parts += [(part, False) for part in batches(begun) if part]
+            for part, spare_begun in parts:
                 chosen = self._retrier.call(
                     "choosing victims",
-                    lambda part=part: steps.cancel(event.event_id, epoch, event.pod_count, part),  # type: ignore[misc]
+                    lambda part=part, spare=spare_begun: steps.cancel(  # type: ignore[misc]
+                        event.event_id, epoch, event.pod_count, part, spare_begun=spare
+                    ),
                 )
                 if event.pod_count is not None and chosen >= event.pod_count:
                     return chosen
-            if not order:
+            if not unbegun and not begun:
                 break
         return chosen
 
-    def view(self, worker: WorkerId, uid: str, elsewhere: Mapping[str, PodView] = _NOWHERE) -> PodView | None:
-        """The worker's Pod as the watch, or else ``elsewhere``, shows it. ``uid`` is '' if it is unknown."""
+    def view(self, worker: WorkerId, uid: str, listed: Mapping[str, PodView] = _NOWHERE) -> PodView | None:
+        """The worker's Pod as the watch or ``listed`` shows it, whichever shows it farther along.
+
+        Either may be older than the other. ``uid`` is '' if it is unknown."""
         name = self.pod_name(worker)
-        view = self._watcher.view(name) or elsewhere.get(name)
-        if view is None or (uid and view.uid != uid):
-            return None
-        # Without a UID in the ledger, only the labels show whether a Pod of that name is ours.
-        return view if uid or view.installation == self._ledger.installation else None
+        shown = [
+            view
+            for view in (self._watcher.view(name), listed.get(name))
+            # Without a UID in the ledger, only the labels show whether a Pod of that name is ours.
+            if view is not None
+            and (view.uid == uid if uid else view.installation == self._ledger.installation)
+        ]
+        return max(shown, key=lambda view: (view.ended, view.running), default=None)
 
     def pod_name(self, worker: WorkerId) -> str:
         """The name of the worker's Pod."""
         return pod_name(self._instance, worker.event_id, worker.index, worker.attempt)
 
-    def _elsewhere(self, event: ScaleDown, records: list[Record]) -> dict[str, PodView] | None:
-        """Other replicas' Pods, which the watch does not show, by name.
+    def _listed(self, event: ScaleDown, records: list[Record]) -> dict[str, PodView] | None:
+        """The Pods that the watch does not show or, to keep running ones, not as running, by name.
 
-        Empty if the order does not depend on them. ``None`` if the API server does not answer.
+        Empty if the choice does not depend on them. ``None`` if the API server does not answer.
         """
-        if event.pod_count is None and not event.keep_running:
+        keep = event.keep_running
+        if event.pod_count is None and not keep:
             return {}
-        hidden = {
+        doubtful = {
             record.event_id
             for record in records
             for index, state in record.indexes.items()
-            if state.stage is IndexStage.BEGUN
-            and state.uid
-            and self.view(WorkerId(record.event_id, index, state.attempt), state.uid) is None
+            if index not in record.intents and self._doubtful(record.event_id, index, state, keep=keep)
         }
         try:
-            return self._watcher.look_at_events(sorted(hidden)) if hidden else {}
+            # The API server's cache may be older than the start of a worker that is to be kept.
+            return self._watcher.look_at_events(sorted(doubtful), cached=not keep) if doubtful else {}
         except KubernetesError as error:
-            flood.warning("victims_unseen", f"other replicas' Pods cannot be looked at: {error}")
+            flood.warning("victims_unseen", f"the Pods that it may take cannot be looked at: {error}")
             return None
 
+    def _doubtful(self, event_id: str, index: int, state: IndexState, *, keep: bool) -> bool:
+        """Whether a list may tell more of that worker than the watch does."""
+        if state.stage is not IndexStage.BEGUN or self._abroad(state):
+            return False
+        view = self.view(WorkerId(event_id, index, state.attempt), state.uid)
+        if keep:  # a Pod may run before the watch shows that, and before the ledger knows its UID
+            return view is None or not (view.running or view.ended)
+        return view is None and bool(state.uid)
+
+    def _abroad(self, state: IndexState) -> bool:
+        """Whether the worker's Pod is in another namespace, which neither watch nor list shows."""
+        return state.namespace not in ("", self._watcher.namespace)
+
     def _order(
-        self, records: list[Record], elsewhere: Mapping[str, PodView] | None, *, keep_running: bool
-    ) -> Victims:
-        """The victims by their rank. In each rank, the newest come first."""
+        self, records: list[Record], listed: Mapping[str, PodView] | None, *, keep: bool
+    ) -> tuple[Victims, Victims]:
+        """The victims that have not begun, and the others by their rank. In each rank, the newest come
+        first."""
         ranked: list[tuple[Rank, tuple[int, int], int, str]] = []
         for record in records:
+            ms, _, seq = record.event_id.partition("-")
             for index in range(record.count):
-                rank = self._rank(record, index, elsewhere)
-                if rank is None or (rank is Rank.RUNNING and keep_running):
+                rank = self._rank(record, index, listed, keep=keep)
+                if rank is None or (rank is Rank.RUNNING and keep):
                     continue
-                ms, _, seq = record.event_id.partition("-")
                 ranked.append((rank, (-int(ms), -int(seq)), -index, record.event_id))
-        return [(event_id, -index) for _, _, index, event_id in sorted(ranked)]
+        unbegun: Victims = []
+        begun: Victims = []
+        for rank, _, index, event_id in sorted(ranked):
+            (unbegun if rank is Rank.NOT_CREATED else begun).append((event_id, -index))
+        return unbegun, begun
 
-    def _rank(self, record: Record, index: int, elsewhere: Mapping[str, PodView] | None) -> Rank | None:
+    def _rank(
+        self, record: Record, index: int, listed: Mapping[str, PodView] | None, *, keep: bool
+    ) -> Rank | None:
         """``None`` if the worker has ended or is being cancelled already."""
         state = record.indexes.get(index)
         if index in record.intents or (state is not None and state.stage is IndexStage.DONE):
             return None
         if state is None or state.stage is IndexStage.WAITING:
             return Rank.NOT_CREATED
-        view = self.view(WorkerId(record.event_id, index, state.attempt), state.uid, elsewhere or {})
-        if view is None and state.uid:
-            return (
-                Rank.RUNNING if elsewhere is None else Rank.PENDING
-            )  # if nobody could look, it may be running
-        if view is None:
-            return Rank.NOT_CREATED
-        if view.ended:
+        view = self.view(WorkerId(record.event_id, index, state.attempt), state.uid, listed or {})
+        if view is not None and view.ended:
             return None  # it ended before any intent
-        return Rank.RUNNING if view.running else Rank.PENDING
+        if view is not None and view.running:
+            return Rank.RUNNING
+        if (listed is None or self._abroad(state)) and (keep or (view is None and state.uid)):
+            return Rank.RUNNING  # if nobody could look, it may be running
+        return Rank.PENDING if keep or state.uid or view is not None else Rank.NOT_CREATED

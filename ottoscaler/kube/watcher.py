@@ -148,14 +148,19 @@ class PodWatcher:
         Returns whether it does."""
         return self._caught_up.wait(seconds)
 
-    def look_at_events(self, event_ids: Sequence[str]) -> dict[str, PodView]:
+    @property
+    def namespace(self) -> str:
+        """Where the Pods are that it shows."""
+        return self._pods.namespace
+
+    def look_at_events(self, event_ids: Sequence[str], *, cached: bool) -> dict[str, PodView]:
         """The Pods of these events by name, whichever replica owns them. Raises KubernetesError.
 
-        Makes one list call, which the API server answers from its cache."""
+        Makes one list call. With ``cached``, the API server answers it from its cache, and else as of now."""
         instance = self._wanted.instance
         few = len(event_ids) <= MOST_OWNERS
         text = selector_of_events(instance, event_ids) if few else selector(instance)
-        return {view.name: view for view in self._pods.list(text, cached=True)[0]}
+        return {view.name: view for view in self._pods.list(text, cached=cached)[0]}
 
     def claimed(self, name: str) -> bool:
         """Whether a worker of this process waits for that Pod."""

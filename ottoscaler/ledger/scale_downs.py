@@ -47,13 +47,29 @@ class ScaleDownSteps:
                 told[text(victim)] += flat
         return [Record.parse(victim, "0", flat) for victim, flat in told.items()]
 
-    def cancel(self, event_id: str, epoch: int, limit: int | None, order: Sequence[tuple[str, int]]) -> int:
+    def cancel(
+        self,
+        event_id: str,
+        epoch: int,
+        limit: int | None,
+        order: Sequence[tuple[str, int]],
+        *,
+        spare_begun: bool = False,
+    ) -> int:
         """Make the intent to cancel durable, for at most ``limit`` victims in this order.
 
-        Returns how many victims are chosen in all, those of earlier calls included."""
+        With ``spare_begun``, those that have begun are left out. Returns how many victims are chosen in all,
+        those of earlier calls included."""
         flat = [word for victim, index in order for word in (victim, str(index))]
         answer = self._scripts.fenced(
-            "cancel", event_id, self._scripts.owner, epoch, "" if limit is None else limit, timestamp(), *flat
+            "cancel",
+            event_id,
+            self._scripts.owner,
+            epoch,
+            "" if limit is None else limit,
+            timestamp(),
+            int(spare_begun),
+            *flat,
         )
         return int(answer[1]) if answer[0] == b"ok" else 0
 

@@ -65,6 +65,8 @@ class Pods:
     elsewhere: dict[str, PodView] = field(default_factory=dict)  # other replicas' Pods
     list_error: KubernetesError | None = None  # for who looks at them
     lists: list[list[str]] = field(default_factory=list)  # the events whose Pods were looked for
+    cached: bool = False  # whether the last list might come from the API server's cache
+    namespace: str = ""  # where the watch shows Pods
     deleted: list[str] = field(default_factory=list)
     included: list[Any] = field(default_factory=list)  # owners whose Pods are to be seen
     woken: int = 0
@@ -73,8 +75,9 @@ class Pods:
     def view(self, name: str) -> PodView | None:
         return self.views.get(name)
 
-    def look_at_events(self, event_ids: list[str]) -> dict[str, PodView]:
+    def look_at_events(self, event_ids: list[str], *, cached: bool) -> dict[str, PodView]:
         self.lists.append(list(event_ids))
+        self.cached = cached
         if self.list_error is not None:
             raise self.list_error
         return self.elsewhere
@@ -110,7 +113,7 @@ class Stages:
         self.ledger = book.ledger(name, incarnation)
         self.client = book.stream(name)
         self.metrics = Metrics()
-        self.pods = Pods()
+        self.pods = Pods(namespace=self.settings.namespace)
         self.downs = Downs()
         self.server = ServerHealth()
         self.stop = threading.Event()

@@ -7,7 +7,17 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.harness.cluster_state import FOREVER, NEVER_STARTS, deleting, intents, ledger, phases, served
+from tests.harness.cluster_state import (
+    FOREVER,
+    NEVER_STARTS,
+    deleting,
+    intents,
+    ledger,
+    local_only,
+    phases,
+    served,
+    set_phase,
+)
 from tests.harness.sandbox import Sandbox, sandbox
 from tests.harness.scenarios import lose_pods, paused, running
 from tests.harness.waiting import stays, wait_for
@@ -83,6 +93,24 @@ def test_running_keep_spares_those_that_run(one_replica: Sandbox) -> None:
     assert phases(place, running) == {0: "Running", 1: "Running"}
     assert place.wait_event(place.send("scale_down", task_id="keep"))["cancelled"] == "2"
     place.wait_event(running)
+
+
+@local_only
+def test_running_keep_spares_a_worker_whose_start_the_watch_has_not_shown(one_replica: Sandbox) -> None:
+    place = one_replica
+    assert place.cluster is not None
+    event_id = place.scale_up(2, env=NEVER_STARTS, task_id="unseen")
+    first = place.wait_workers(event_id, "Pending", 2)[0]
+    index = int(first["metadata"]["labels"]["ottoscaler.io/index"])
+    place.cluster.faults.silence_watches()
+    set_phase(place, first, "Running")
+    down = place.send("scale_down", task_id="unseen", running="keep")
+    wait_for(lambda: len(phases(place, event_id)) < 2, "one is asked to go")
+    place.cluster.faults.expire_watches()
+    assert place.wait_event(down)["cancelled"] == "1"
+    assert phases(place, event_id) == {index: "Running"}
+    assert place.wait_event(place.send("scale_down", task_id="unseen"))["cancelled"] == "1"
+    place.wait_event(event_id)
 
 
 def test_nothing_to_take_is_a_success_and_later_events_are_spared(one_replica: Sandbox) -> None:

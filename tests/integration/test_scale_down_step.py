@@ -6,7 +6,7 @@ import pytest
 
 from ottoscaler.errors import KubernetesUnavailable
 from ottoscaler.ledger.records import IndexStage, Word
-from ottoscaler.model import Outcome, Phase, Reason, ScaleDown, ScaleUp, Status, WorkerId
+from ottoscaler.model import Outcome, Phase, PodView, Reason, ScaleDown, ScaleUp, Status, WorkerId
 from ottoscaler.pods.labels import pod_name
 from ottoscaler.pods.view import parse_pod
 from tests.harness.redis_fixture import Book, book, redis_server
@@ -77,6 +77,7 @@ def test_running_ones_are_spared_where_it_says_so(stages: Stages, book: Book) ->
     carry_out(stages, book, task_id="t", running="keep")
     assert stages.pods.deleted == []
     assert cancelled(book) == [("1", "cancelled")]
+    assert stages.pods.lists == [], "the watch shows that it runs"
 
 
 def elsewhere(stages: Stages, name: str) -> None:
@@ -92,6 +93,7 @@ def test_other_replicas_workers_are_chosen_by_how_far_they_are(stages: Stages, b
     carry_out(stages, book, pod_count=1)
     assert stages.pods.deleted == [pending]
     assert stages.pods.lists == [[event_id]]
+    assert stages.pods.cached
 
 
 def test_other_replicas_running_workers_are_spared_also_where_they_cannot_be_seen(
@@ -104,6 +106,68 @@ def test_other_replicas_running_workers_are_spared_also_where_they_cannot_be_see
     carry_out(stages, book, task_id="t", running="keep")
     assert stages.pods.deleted == []
     assert cancelled(book) == [("1", "cancelled")]
+
+
+def starts_unseen(stages: Stages, name: str) -> None:
+    """Its Pod runs, and the watch has not shown that yet."""
+    stages.pods.elsewhere[name] = stages.pods.views[name]._replace(phase=Phase.RUNNING)
+
+
+def test_worker_is_kept_that_runs_although_the_watch_does_not_show_it_yet(stages: Stages, book: Book) -> None:
+    event_id = taken(stages, book, 3, task_id="t")
+    starts_unseen(stages, running(stages, event_id, 0, Phase.PENDING))
+    pending = running(stages, event_id, 1, Phase.PENDING)
+    carry_out(stages, book, task_id="t", running="keep")
+    assert stages.pods.deleted == [pending]
+    assert not stages.pods.cached, "the API server's cache may be behind as well"
+
+
+def test_worker_is_kept_that_runs_before_the_ledger_knows_its_pod(stages: Stages, book: Book) -> None:
+    event_id = taken(stages, book, 1, task_id="t")
+    name = running(stages, event_id, 0)
+    view = stages.pods.views.pop(name)._replace(installation=stages.ledger.installation)
+    stages.pods.elsewhere[name] = view
+    key = f"otto:scale:events:ottoscaler:event:{event_id}"
+    book.redis.hset(key, "i:0", "s:0:")
+    carry_out(stages, book, task_id="t", running="keep")
+    assert not book.redis.hexists(key, "c:0")
+
+
+def test_worker_that_begins_during_the_choice_is_looked_at_in_the_next_round(
+    stages: Stages, book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event_id = taken(stages, book, 3, task_id="t")
+    pending = running(stages, event_id, 0, Phase.PENDING)
+    looking = stages.pods.look_at_events
+
+    def slow(event_ids: list[str], *, cached: bool) -> dict[str, PodView]:
+        found = dict(looking(event_ids, cached=cached))
+        if len(stages.pods.lists) == 1:
+            starts_unseen(stages, running(stages, event_id, 1, Phase.PENDING))
+        return found
+
+    monkeypatch.setattr(stages.pods, "look_at_events", slow)
+    carry_out(stages, book, task_id="t", running="keep")
+    assert stages.pods.deleted == [pending]
+    assert cancelled(book) == [("2", "cancelled")]
+
+
+def test_workers_that_have_begun_are_kept_where_nobody_can_look(stages: Stages, book: Book) -> None:
+    event_id = taken(stages, book, 2, task_id="t")
+    running(stages, event_id, 0, Phase.PENDING)
+    stages.pods.list_error = KubernetesUnavailable("list: no answer within 10 s")
+    carry_out(stages, book, task_id="t", running="keep")
+    assert stages.pods.deleted == []
+    assert cancelled(book) == [("1", "cancelled")]
+
+
+def test_worker_in_a_former_namespace_is_kept_since_no_list_shows_it(stages: Stages, book: Book) -> None:
+    event_id = taken(stages, book, 1, task_id="t")
+    elsewhere(stages, running(stages, event_id, 0))
+    stages.pods.elsewhere.clear()
+    stages.pods.namespace = "another"
+    carry_out(stages, book, task_id="t", running="keep")
+    assert stages.pods.deleted == []
 
 
 def test_whole_task_is_cancelled_without_a_list(stages: Stages, book: Book) -> None:

@@ -1,5 +1,6 @@
--- Choose victims of a scale_down: A = its id, owner, epoch, limit ('' for all), time, then pairs of event
--- id and index in the order of choice. The choice is durable, so a repetition chooses no further victims.
+-- Choose victims of a scale_down: A = its id, owner, epoch, limit ('' for all), time, whether to leave out what has
+-- begun ('1'), then pairs of event id and index in the order of choice. The choice is durable, so a repetition chooses
+-- no further victims.
 local key, refused = own_event()
 if refused then return refused end
 local down, now, untold = A[1], now_ms(), untellable(RESULTS) ~= nil
@@ -7,12 +8,13 @@ local chosen = tonumber(redis.call('HGET', key, 'chosen') or '0')
 local ended = 0
 local limit = A[4] ~= '' and tonumber(A[4]) or math.huge
 local before = chosen
-for i = 6, #A, 2 do
+for i = 7, #A, 2 do
   if chosen >= limit then break end
   local id, index = A[i], A[i + 1]
   local victim = event_key(id)
   local e = intact('HMGET', victim, 'state', 'type') or {}
-  if e[1] == 'open' and e[2] == 'scale_up' then
+  local state = A[6] == '1' and index_state(victim, index)
+  if e[1] == 'open' and e[2] == 'scale_up' and not (state and state.kind == 's') then
     local cancelled = cancel_index(id, victim, index, down, 'cancelled by ' .. down, A[5], now, untold)
     if cancelled then
       chosen = chosen + 1
