@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import select
 import socket
+import ssl
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -16,6 +17,7 @@ from contextlib import suppress
 from typing import Any
 
 from ottoscaler.kube.http1 import Head, pieces, read_head, whole
+from ottoscaler.kube.paced_reads import PacedReads
 from ottoscaler.kube.renewal import Loss, Renewal
 
 MOST_IDLE = 32  # idle connections kept. Calls that hang may open some 150, of 100 KiB each with TLS
@@ -55,10 +57,11 @@ class Response:
 class ResponseStream:
     """An answer whose body is read as it comes. One thread reads and closes it; any may shut it down."""
 
-    def __init__(self, owner: Connections, link: Link, method: str, head: Head) -> None:
+    def __init__(self, owner: Connections, link: Link, method: str, head: Head, *, paced: bool) -> None:
         self.status, self.headers, self.link = head.status, head.headers, link
         self._owner, self._head = owner, head
-        self._parts = pieces(link.sock, method, head)
+        sock = PacedReads(link.sock, tls=isinstance(link.sock, ssl.SSLSocket)) if paced else link.sock
+        self._parts = pieces(sock, method, head)
         self._ended = False
 
     def stream(self) -> Iterator[bytes]:
@@ -114,11 +117,13 @@ class Connections:
         return Response(head.status, head.headers, data, link)
 
     def stream(
-        self, method: str, path: str, headers: Mapping[str, str], read_seconds: float
+        self, method: str, path: str, headers: Mapping[str, str], read_seconds: float, *, paced: bool = False
     ) -> ResponseStream:
-        """Like :meth:`request`, for an answer that the caller reads as it comes. The caller closes it."""
+        """Like :meth:`request`, for an answer that the caller reads as it comes. The caller closes it.
+
+        With ``paced``, it comes in larger parts while it is busy, up to PAUSE_SECONDS late."""
         link, head = self._ask(method, path, None, headers, read_seconds)
-        stream = ResponseStream(self, link, method, head)
+        stream = ResponseStream(self, link, method, head, paced=paced)
         self._streams.add(stream)
         return stream
 

@@ -69,7 +69,7 @@ class Requests:
             response = (
                 self._transport.page(path, headers, read_seconds)
                 if verb == "list"
-                else self._transport.stream(method, path, headers, read_seconds)
+                else self._transport.stream(method, path, headers, read_seconds, paced=verb == "watch")
                 if stream
                 else self._transport.send(method, path, body, headers, read_seconds)
             )

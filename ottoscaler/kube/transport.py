@@ -61,12 +61,16 @@ class Transport:
         a large chunk in pieces."""
         return self._general("GET", path, None, headers, read_seconds, stream=True)
 
-    def stream(self, method: str, path: str, headers: dict[str, str], read_seconds: float) -> Any:
-        """An answer that the caller reads as it comes, and closes. Any thread may shut it down."""
+    def stream(
+        self, method: str, path: str, headers: dict[str, str], read_seconds: float, *, paced: bool = False
+    ) -> Any:
+        """An answer that the caller reads as it comes, and closes. Any thread may shut it down.
+
+        With ``paced``, a direct connection is read in larger parts while it is busy."""
         direct = self._current()
         if direct.connections is None:
             return self._general(method, path, None, headers, read_seconds, stream=True)
-        return direct.connections.stream(method, direct.prefix + path, headers, read_seconds)
+        return direct.connections.stream(method, direct.prefix + path, headers, read_seconds, paced=paced)
 
     def well(self) -> None:
         """Note that a server did what it cannot do without its etcd."""

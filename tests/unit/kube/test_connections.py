@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 import urllib3
@@ -214,6 +215,20 @@ def test_a_stream_comes_in_the_servers_own_pieces() -> None:
         answer.close()
         assert ask(connections).data == b"one\n" + b"t" * 100_000 + b"three\n"
         assert server.connections == 1  # a stream that came to its end leaves its connection to others
+
+
+def test_only_a_stream_that_is_paced_is_read_with_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    clock = SimpleNamespace(sleep=pauses.append, monotonic=lambda: 0.0)
+    monkeypatch.setattr("ottoscaler.kube.paced_reads.time", clock)
+    monkeypatch.setattr("ottoscaler.kube.paced_reads.READS_AHEAD", 0)
+    parts = [b"one\n", b"t" * 100_000, b"three\n"]
+    with serving(always(chunked(*parts))) as (connections, _):
+        for paced in (False, True):
+            answer = connections.stream("GET", "/watch", {}, SECONDS, paced=paced)
+            assert list(answer.stream()) == parts
+            answer.close()
+            assert bool(pauses) is paced
 
 
 def test_a_stream_that_was_left_in_the_middle_leaves_its_connection_to_nobody() -> None:
