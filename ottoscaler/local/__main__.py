@@ -18,6 +18,7 @@ from ottoscaler.local import shell
 from ottoscaler.local.cluster import LocalCluster
 from ottoscaler.local.node.machine import ServerOptions
 from ottoscaler.local.service import Service, ServiceFailed
+from ottoscaler.local.short_collections import shorten_collections
 
 _DESCRIPTION = """\
 Start a small Kubernetes cluster and Redis on loopback, and the service on both, and keep them until Ctrl-C
@@ -118,6 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         redis_port=options.redis_port,
         nodes=options.nodes,
     )
+    shorten_collections()
     try:
         cluster.start()
     except (OSError, OttoscalerError) as error:
