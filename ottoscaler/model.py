@@ -91,17 +91,20 @@ class PodView(NamedTuple):
     name: str
     uid: str
     resource_version: str
-    worker: WorkerId | None
-    instance: str
-    installation: str
-    task_id: str
-    metadata: str  # the annotation: a JSON object; only its length if it is long
-    phase: Phase
+    created_at: str  # by the API server's clock
     deleting: bool  # it has a deletionTimestamp
     grace_seconds: int  # of its delete: 0 if it had ended by then, or is not being deleted
     node: str
-    created_at: str  # by the API server's clock
-    bound_at: str  # to its node, by the API server's clock
+    worker: WorkerId | None
+    gated: bool  # it was created with our scheduling gate, and still has one
+    instance: str
+    installation: str
+    owner: str  # the incarnation that created it, by its label
+    managed: bool  # its labels say that it is ours, so our watch shows it
+    task_id: str
+    metadata: str  # the annotation: a JSON object; only its length if it is long
+    annotated: str  # its installation again, in an annotation: labels may be rewritten
+    phase: Phase
     accepted_at: str  # by its kubelet; this time and the next two are by the node's clock
     started_at: str  # the worker container's start, or empty
     finished_at: str
@@ -112,13 +115,10 @@ class PodView(NamedTuple):
     container_message: str  # the termination message
     waiting_reason: str  # such as ImagePullBackOff, from the worker or any other container that waits
     waiting_message: str
+    bound_at: str  # to its node, by the API server's clock
     unschedulable: str  # the scheduler's message, or empty
     disruption: str  # the DisruptionTarget condition's reason, or empty
     disruption_message: str
-    managed: bool = True  # its labels say that it is ours, so our watch shows it
-    owner: str = ""  # the incarnation that created it, by its label
-    gated: bool = False  # it was created with our scheduling gate, and still has one
-    annotated: str = ""  # its installation again, in an annotation: labels may be rewritten
 
     @property
     def terminal(self) -> bool:

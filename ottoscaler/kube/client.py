@@ -24,12 +24,13 @@ from ottoscaler.errors import (
     PodGone,
 )
 from ottoscaler.kube.credentials import Access
-from ottoscaler.kube.decoding import events, parsed, pod, slim, warnings
+from ottoscaler.kube.decoding import parsed, pod, slim, warnings
 from ottoscaler.kube.list_page import page
 from ottoscaler.kube.log_tail import last_bytes
-from ottoscaler.kube.pod_api import CreateTurn, PodApi
+from ottoscaler.kube.pod_api import CreateTurn, PodApi, WatchEvent
 from ottoscaler.kube.request import Observe, Requests
 from ottoscaler.kube.throttle import CREATES, DELETES, LOGS, LOOKS, Throttle, Turn
+from ottoscaler.kube.watch_events import events
 from ottoscaler.model import JsonObject, PodView
 from ottoscaler.pods.labels import START_GATE, event_in
 from ottoscaler.pods.view import parse_pod
@@ -199,7 +200,7 @@ class PodClient(PodApi):
 
     def watch(
         self, selector: str, version: str, *, seconds: int, silence: float, opened: Callable[[Any], None]
-    ) -> Iterator[JsonObject]:
+    ) -> Iterator[WatchEvent]:
         query = {
             "labelSelector": selector,
             "watch": "1",

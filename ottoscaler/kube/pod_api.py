@@ -8,10 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from ottoscaler.kube.server_health import ServerHealth
 from ottoscaler.model import JsonObject, PodView
+
+
+class WatchEvent(NamedTuple):
+    """What a watch shows: a change of a Pod, or a bookmark, which has no view."""
+
+    kind: str  # ADDED, MODIFIED, DELETED or BOOKMARK
+    version: str  # to watch from after it; empty if it tells none
+    view: PodView | None
 
 
 class CreateTurn(Protocol):
@@ -85,7 +93,7 @@ class PodApi(Protocol):
 
     def watch(
         self, selector: str, version: str, *, seconds: int, silence: float, opened: Callable[[Any], None]
-    ) -> Iterator[JsonObject]:
+    ) -> Iterator[WatchEvent]:
         """Yield events from a version on, until the server ends the watch after ``seconds``.
 
         ``opened`` is given the response, so that another thread can shut it down.

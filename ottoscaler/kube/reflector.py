@@ -111,7 +111,8 @@ class Reflector(Loop):
                 self._silent = empty = self._resumed = False
                 watch.healthy = True
                 self._progress()
-                self._version = watcher.apply(event) or self._version
+                watcher.apply(event)
+                self._version = event.version or self._version
         except KubernetesError:
             if watcher.caught_up:
                 raise

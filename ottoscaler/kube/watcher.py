@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
 
 from ottoscaler.kube.open_watch import OpenWatch
-from ottoscaler.kube.pod_api import PodApi
+from ottoscaler.kube.pod_api import PodApi, WatchEvent
 from ottoscaler.kube.selection import MOST_OWNERS, UNLABELLED, Selection, WantedOwners
 from ottoscaler.kube.subscription import Subscription
 from ottoscaler.model import JsonObject, PodView
@@ -225,15 +224,14 @@ class PodWatcher:
         self.synced.set()
         return before != views
 
-    def apply(self, event: Mapping[str, Any]) -> str:
-        """Take in one event of the watch, and return its version, or "". The watch thread calls this."""
-        kind, obj = event["type"], event["object"]
-        if kind == "BOOKMARK":
-            return obj["metadata"].get("resourceVersion") or ""
-        view = parse_pod(obj)
+    def apply(self, event: WatchEvent) -> None:
+        """Take in one event of the watch. The watch thread calls this."""
+        view = event.view
+        if view is None:
+            return
         now = time.monotonic()
         with self._lock:
-            if kind == "DELETED":
+            if event.kind == "DELETED":
                 known = self._views.get(view.name)
                 if known is not None and known.uid == view.uid:
                     del self._views[view.name]
@@ -242,7 +240,6 @@ class PodWatcher:
                 new = view.name not in self._views
                 self._views[view.name] = view
                 self._tell(view, now, new=new)
-        return view.resource_version
 
     def narrow(self, now: float) -> None:
         """Stop watching owners whose Pods have all ended and have no worker here.

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from ottoscaler.model import JsonObject, Phase, PodView, WorkerId
 from ottoscaler.pods.labels import GATED, OWN_LABELS, OWNER, PREFIX, worker_in
@@ -21,6 +21,7 @@ MOST_METADATA = 2048  # characters of a Pod's metadata that are kept: it may hav
 MOST_WORKERS = 4096  # workers whose parsed names and labels are kept
 
 _INSTANCE, _INSTALLATION = PREFIX + "instance", PREFIX + "installation"
+_EVENT_ID, _INDEX, _ATTEMPT = PREFIX + "event-id", PREFIX + "index", PREFIX + "attempt"
 _TASK_ID, _METADATA = PREFIX + "task-id", PREFIX + "metadata"
 _EMPTY: JsonObject = {}
 _PHASES = {phase.value: phase for phase in Phase}
@@ -28,61 +29,117 @@ _BENIGN = ("", "ContainerCreating", "PodInitializing")  # waiting reasons of a s
 _CALM = ("", "")
 _NEVER = "1970-01-01T00:00:00Z"  # what runtimes report for a container that they could not start
 _KILLED = (137, 143)  # exit codes of SIGKILL and SIGTERM, which end the other containers once one has failed
-_EVENT_ID = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
+_EVENT = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
 _COUNT = re.compile(r"[0-9]{1,9}")
+
+
+class Labelled(NamedTuple):
+    """What labels and annotations tell. It is the same in nearly all events of one Pod."""
+
+    numbers: tuple[str, str, str]  # event id, index and attempt: they count if the name does not tell them
+    gated: bool  # it was created with our scheduling gate
+    instance: str
+    installation: str
+    owner: str
+    managed: bool
+    task_id: str
+    metadata: str
+    annotated: str
+
+
+class Told(NamedTuple):
+    """What the status tells. Several events of one Pod have the same, and Pods that begin have the same."""
+
+    phase: Phase
+    accepted_at: str
+    started_at: str
+    finished_at: str
+    exit_code: int | None
+    pod_reason: str
+    pod_message: str
+    container_reason: str
+    container_message: str
+    waiting_reason: str
+    waiting_message: str
+    bound_at: str
+    unschedulable: str
+    disruption: str
+    disruption_message: str
+    gated: bool  # a scheduling gate holds it
 
 
 def parse_pod(obj: JsonObject) -> PodView:
     """What the Pod ``obj`` shows. Any thread; some 10 microseconds. Never raises."""
     obj = _object(obj)
-    meta, spec, status = _object(obj.get("metadata")), _object(obj.get("spec")), _object(obj.get("status"))
-    name = _text(meta, "name")
+    meta = _object(obj.get("metadata"))
+    deleted_at = meta.get("deletionTimestamp")
+    grace = meta.get("deletionGracePeriodSeconds") if deleted_at else 0
+    return view_of(
+        (_text(meta, "name"), _text(meta, "uid"), _text(meta, "resourceVersion")),
+        _text(meta, "creationTimestamp"),
+        bool(deleted_at),
+        grace if isinstance(grace, int) else 0,
+        _text(_object(obj.get("spec")), "nodeName"),
+        labelled(meta),
+        told(_object(obj.get("status"))),
+    )
+
+
+def view_of(
+    named: tuple[str, str, str],
+    created_at: str,
+    deleting: bool,
+    grace_seconds: int,
+    node: str,
+    labels: Labelled,
+    status: Told,
+) -> PodView:
+    """The view that these parts make. ``named`` has the name, the UID and the resource version."""
+    worker = _named(named[0]) or _worker(*labels.numbers)
+    gated = labels.gated and status.gated
+    return PodView._make(
+        (*named, created_at, deleting, grace_seconds, node, worker, gated, *labels[2:], *status[:-1])
+    )
+
+
+def labelled(meta: JsonObject) -> Labelled:
+    """What a Pod's metadata tell by labels and annotations. Never raises."""
     labels, annotations = _object(meta.get("labels")), _object(meta.get("annotations"))
+    return Labelled(
+        numbers=(_text(labels, _EVENT_ID), _text(labels, _INDEX), _text(labels, _ATTEMPT)),
+        gated=annotations.get(GATED) == "true",
+        instance=_text(labels, _INSTANCE),
+        installation=_text(labels, _INSTALLATION),
+        owner=_text(labels, OWNER),
+        managed=_text(labels, "managed-by") == OWN_LABELS["managed-by"],
+        task_id=_text(annotations, _TASK_ID) or _text(labels, _TASK_ID),
+        metadata=_metadata(_text(annotations, _METADATA)),
+        annotated=_text(annotations, _INSTALLATION),
+    )
+
+
+def told(status: JsonObject) -> Told:
+    """What a Pod's status tells. Never raises."""
     containers = _objects(status.get("containerStatuses"))
     worker = _worker_of(containers)
     state = _object(worker.get("state"))
     ended = _object(state.get("terminated"))
     failed_beside = _failed_beside(status, containers, worker) if status.get("phase") == "Failed" else _CALM
-    waiting, waiting_message = _waiting(status, worker, state)
-    bound_at, unschedulable, disruption, disruption_message = _conditions(status)
-    return PodView(
-        name=name,
-        uid=_text(meta, "uid"),
-        resource_version=_text(meta, "resourceVersion"),
-        worker=_named(name) or _worker_id(labels),
-        instance=_text(labels, _INSTANCE),
-        installation=_text(labels, _INSTALLATION),
-        task_id=_text(annotations, _TASK_ID) or _text(labels, _TASK_ID),
-        metadata=_metadata(_text(annotations, _METADATA)),
-        phase=_PHASES.get(_text(status, "phase") or "Pending", Phase.UNKNOWN),
-        deleting=bool(meta.get("deletionTimestamp")),
-        grace_seconds=_grace(meta),
-        node=_text(spec, "nodeName"),
-        created_at=_text(meta, "creationTimestamp"),
-        bound_at=bound_at,
-        accepted_at=_time(status, "startTime"),
-        started_at=_time(ended or _object(state.get("running")), "startedAt"),
-        finished_at=_time(ended, "finishedAt"),
-        exit_code=_exit_code(ended),
-        pod_reason=_text(status, "reason"),
-        pod_message=_text(status, "message"),
-        container_reason=failed_beside[0] or _text(ended, "reason"),
-        container_message=failed_beside[1] or _text(ended, "message"),
-        waiting_reason=waiting,
-        waiting_message=waiting_message,
-        unschedulable=unschedulable,
-        disruption=disruption,
-        disruption_message=disruption_message,
-        managed=_text(labels, "managed-by") == OWN_LABELS["managed-by"],
-        owner=_text(labels, OWNER),
-        gated=annotations.get(GATED) == "true" and _is_gated(status),
-        annotated=_text(annotations, PREFIX + "installation"),
+    return Told._make(
+        (
+            _PHASES.get(_text(status, "phase") or "Pending", Phase.UNKNOWN),
+            _time(status, "startTime"),
+            _time(ended or _object(state.get("running")), "startedAt"),
+            _time(ended, "finishedAt"),
+            _exit_code(ended),
+            _text(status, "reason"),
+            _text(status, "message"),
+            failed_beside[0] or _text(ended, "reason"),
+            failed_beside[1] or _text(ended, "message"),
+            *_waiting(status, worker, state),
+            *_conditions(status),
+        )
     )
-
-
-def _grace(meta: JsonObject) -> int:
-    seconds = meta.get("deletionGracePeriodSeconds") if meta.get("deletionTimestamp") else 0
-    return seconds if isinstance(seconds, int) else 0
 
 
 def _object(value: Any) -> JsonObject:
@@ -126,14 +183,9 @@ def _worker_of(containers: Sequence[JsonObject]) -> JsonObject:
 _named = lru_cache(MOST_WORKERS)(worker_in)  # each Pod is seen some seven times
 
 
-def _worker_id(labels: JsonObject) -> WorkerId | None:
-    event_id = _text(labels, PREFIX + "event-id")
-    return _worker(event_id, _text(labels, PREFIX + "index"), _text(labels, PREFIX + "attempt"))
-
-
 @lru_cache(MOST_WORKERS)
 def _worker(event_id: str, index: str, attempt: str) -> WorkerId | None:
-    if _EVENT_ID.fullmatch(event_id) and _COUNT.fullmatch(index) and _COUNT.fullmatch(attempt):
+    if _EVENT.fullmatch(event_id) and _COUNT.fullmatch(index) and _COUNT.fullmatch(attempt):
         return WorkerId(event_id, int(index), int(attempt))
     return None
 
@@ -179,24 +231,19 @@ def _waiting(status: JsonObject, worker: JsonObject, state: JsonObject) -> tuple
     return calm
 
 
-def _is_gated(status: JsonObject) -> bool:
-    return any(
-        one.get("type") == "PodScheduled" and one.get("reason") == "SchedulingGated"
-        for one in _objects(status.get("conditions"))
-    )
-
-
-def _conditions(status: JsonObject) -> tuple[str, str, str, str]:
+def _conditions(status: JsonObject) -> tuple[str, str, str, str, bool]:
     bound_at = unschedulable = disruption = message = ""
+    gated = False
     for condition in _objects(status.get("conditions")):
         kind = condition.get("type")
         if kind == "PodScheduled":
-            holds = condition.get("status")
+            holds, reason = condition.get("status"), _text(condition, "reason")
+            gated |= reason == "SchedulingGated"
             if holds == "True":
                 bound_at = _text(condition, "lastTransitionTime")
-            elif holds == "False" and _text(condition, "reason") == "Unschedulable":
+            elif holds == "False" and reason == "Unschedulable":
                 unschedulable = _text(condition, "message") or "Unschedulable"
         elif kind == "DisruptionTarget" and condition.get("status") == "True":
             disruption = _text(condition, "reason") or "DisruptionTarget"
             message = _text(condition, "message")
-    return bound_at, unschedulable, disruption, message
+    return bound_at, unschedulable, disruption, message, gated

@@ -89,9 +89,9 @@ def test_watch_tells_what_happened_since_its_version(api: PodApi) -> None:
     _, version = api.list(SELECTOR)
     create(api, "a")
     seen = [
-        (event["type"], parse_pod(event["object"]).name)
+        (event.kind, event.view.name)
         for event in api.watch(SELECTOR, version, seconds=1, silence=5, opened=lambda _: None)
-        if event["type"] != "BOOKMARK"
+        if event.view is not None
     ]
     assert seen[0] == ("ADDED", "a")
 
@@ -144,5 +144,5 @@ def test_watch_goes_on_from_a_version_with_another_selector(api: PodApi) -> None
         create(api, name, labels={**common, OWNER: owner})
     narrow = selector("i", owners=("one",))
     events = api.watch(narrow, version, seconds=1, silence=5, opened=lambda _: None)
-    added = [e["object"]["metadata"]["name"] for e in events if e["type"] == "ADDED"]
+    added = [event.view.name for event in events if event.view is not None and event.kind == "ADDED"]
     assert added == ["c"]

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any
 
 from ottoscaler.errors import PodExists, PodGone, VersionExpired
+from ottoscaler.kube.pod_api import WatchEvent
 from ottoscaler.kube.server_health import ServerHealth
 from ottoscaler.local.apiserver.selectors import label_selector
 from ottoscaler.model import JsonObject, PodView
@@ -175,7 +176,7 @@ class FakePods:
 
     def watch(
         self, selector: str, version: str, *, seconds: int, silence: float, opened: Callable[[Any], None]
-    ) -> Iterator[JsonObject]:
+    ) -> Iterator[WatchEvent]:
         """What has happened since that version, and the bookmark with which a server ends the watch."""
         self._note("watch", version)
         if int(version) < self.expired:
@@ -186,8 +187,8 @@ class FakePods:
             return
         for at, event in self.events:
             if at > int(version) and _matches(event["object"], selector):
-                yield event
-        yield {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": str(self._last)}}}
+                yield WatchEvent(event["type"], str(at), parse_pod(event["object"]))
+        yield WatchEvent("BOOKMARK", str(self._last), None)
 
     def now(self) -> float | None:
         return time.time()

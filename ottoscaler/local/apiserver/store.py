@@ -21,6 +21,19 @@ from ottoscaler.model import JsonObject
 # per resource, and etcd those of five minutes. 5,000 Pods cause some 25,000 events in all.
 HISTORY_LIMIT = 50_000
 
+# The fields that an API server writes before the labels, in its order: clients may look for them there.
+FIRST_FIELDS = (
+    "name",
+    "generateName",
+    "namespace",
+    "uid",
+    "resourceVersion",
+    "generation",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+)
+
 Key = tuple[str, str]  # namespace ("" for cluster-scoped) and name
 EventType = Literal["ADDED", "MODIFIED", "DELETED"]
 
@@ -153,7 +166,9 @@ class Store:
 
     def _write(self, kind: EventType, resource: str, key: Key, obj: JsonObject) -> Stored:
         self.version += 1
-        obj["metadata"]["resourceVersion"] = str(self.version)
+        metadata = {**obj["metadata"], "resourceVersion": str(self.version)}
+        first = {name: metadata[name] for name in FIRST_FIELDS if name in metadata}
+        obj["metadata"] = first | metadata
         entry = Stored(obj, self.version)
         objects = self._objects.setdefault(resource, {})
         previous = objects.get(key)
