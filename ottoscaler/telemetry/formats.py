@@ -26,6 +26,11 @@ _RESET = "\x1b[0m"
 
 LogFields = dict[str, Any]
 
+_FIRST: LogFields = dict.fromkeys(("event_id", "task_id", "pod", "index"))
+
+# ``json.dumps`` is the same, but looks for circles, which a line's plain values cannot have.
+_json = json.JSONEncoder(check_circular=False).encode
+
 
 def log_fields(record: logging.LogRecord, traceback: str) -> LogFields:
     """A record's fields, in the order in which people read them. Any thread."""
@@ -37,10 +42,7 @@ def log_fields(record: logging.LogRecord, traceback: str) -> LogFields:
         "message": _bounded(record.getMessage()),
     }
     fields: LogFields = getattr(record, "fields", {})
-    for name in ("event_id", "task_id", "pod", "index"):
-        if fields.get(name) is not None:
-            found[name] = _bounded(fields[name])
-    for name, value in fields.items():
+    for name, value in {**_FIRST, **fields}.items():
         if value is not None and name not in found:
             found[name] = _bounded(value)
     found["logger"] = record.name
@@ -59,17 +61,13 @@ def _clock(seconds: int) -> str:
 
 
 def _bounded(value: object) -> object:
-    if type(value) is str:  # nearly all of them
-        return _cut(value)
-    if isinstance(value, float):
-        return value if math.isfinite(value) else str(value)  # JSON has no word for the others
-    if value is None or (isinstance(value, int) and value.bit_length() < 64):
-        return value
-    return _cut(str(value))
-
-
-def _cut(text: str) -> str:
-    text = redact(text)  # before it is cut: half a secret would no longer be known as one
+    if type(value) is not str:  # few are not
+        if isinstance(value, float):
+            return value if math.isfinite(value) else str(value)  # JSON has no word for the others
+        if value is None or (isinstance(value, int) and value.bit_length() < 64):
+            return value
+        value = str(value)
+    text = redact(value)  # before it is cut: half a secret would no longer be known as one
     return text if len(text) <= VALUE_CHARACTERS else text[: VALUE_CHARACTERS - 1] + "…"
 
 
@@ -80,15 +78,15 @@ class JsonLine(JsonFormatter):
         log_data.update(log_fields(record, message_dict.get("exc_info", "")))
 
     def jsonify_log_record(self, log_data: LogFields) -> str:
-        line = json.dumps(log_data)
+        line = _json(log_data)
         while len(line) >= LINE_BYTES:
             texts = {name: text for name, text in log_data.items() if isinstance(text, str)}
-            longest = max(texts, key=lambda name: len(json.dumps(texts[name])))
+            longest = max(texts, key=lambda name: len(_json(texts[name])))
             if len(texts[longest]) > 32:
                 log_data[longest] = texts[longest][: len(texts[longest]) // 2] + "…"
             else:  # there are so many fields that their names alone are too long: drop the last one
                 log_data.popitem()
-            line = json.dumps(log_data)
+            line = _json(log_data)
         return line
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import json
 import logging
+import math
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -182,6 +184,100 @@ def test_stream_that_is_closed_disturbs_nobody(capsys: pytest.CaptureFixture[str
     stream.close()
     tell.error("a", "b")
     assert capsys.readouterr().err == ""
+
+
+class Listener(logging.Handler):
+    """Somebody else's handler."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.heard.append(record)
+
+
+class Mute:
+    """A value that cannot be made into text."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+@contextmanager
+def listening(place: str) -> Iterator[Listener]:
+    listener, logger = Listener(), logging.getLogger(place)
+    logger.addHandler(listener)
+    try:
+        yield listener
+    finally:
+        logger.removeHandler(listener)
+
+
+def leave_our_handler_alone() -> None:
+    """As in the service. Pytest adds handlers of its own before each call."""
+    root = logging.getLogger()
+    root.handlers[:] = [each for each in root.handlers if isinstance(each, logs._Lines)]
+
+
+def say_all_kinds() -> None:
+    bound = tell.bind(index=3, event_id="1717-0", other=None)
+    values: list[object] = [None, True, 7, 2**70, 0.5, math.nan, b"\xff", ["l"], "k\x1b\u202e\n", "é" * 2000]
+    for value in values:
+        bound.info("a", "mé %s", value=value, pod="p", task_id="s3cret!")
+    bound.warning("b", "s3cret!", level="x", time="y", logger="z", thread="t")
+    bound.info("c", "m", **{f"name{number}" * 5: "v" * 500 for number in range(100)})
+    try:
+        raise RuntimeError("with s3cret!" + "x" * 5000)
+    except RuntimeError as error:
+        bound.error("d", "m", exc=error)
+
+
+@pytest.mark.parametrize("fmt", ["json", "text"])
+@pytest.mark.parametrize("place", ["", "ottoscaler", "ottoscaler.tests"])
+def test_another_handler_hears_our_records_and_changes_no_byte_of_our_lines(fmt: str, place: str) -> None:
+    logs.hide("s3cret!")
+    written = []
+    for heard_by in (None, place):
+        stream = Terminal()
+        logs.configure("INFO", fmt, stream)
+        leave_our_handler_alone()
+        if heard_by is None:
+            say_all_kinds()
+        else:
+            with listening(heard_by) as listener:
+                say_all_kinds()
+        text = stream.getvalue()
+        assert "s3cret!" not in text
+        written.append(re.sub(r"(\d{4}-\d\d-\d\dT)?\d\d:\d\d:\d\d\.\d{3}", "T", text))
+    assert written[0] == written[1] != ""
+    assert [each.levelname for each in listener.heard] == ["INFO"] * 10 + ["WARNING", "INFO", "ERROR"]
+
+
+def test_value_without_a_text_loses_its_line_and_raises_nothing(
+    stream: io.StringIO, capsys: pytest.CaptureFixture[str]
+) -> None:
+    leave_our_handler_alone()
+    tell.info("a", "b", value=Mute())
+    tell.info("c", "d")
+    assert [line["action"] for line in lines(stream)] == ["c"]
+    assert capsys.readouterr().err == ""
+
+
+def test_level_changed_at_run_time_counts_from_the_next_line(stream: io.StringIO) -> None:
+    leave_our_handler_alone()
+    tell.debug("a", "b")
+    logging.getLogger(logs.ROOT).setLevel("DEBUG")
+    tell.debug("c", "d")
+    logging.getLogger(logs.ROOT).setLevel("ERROR")
+    tell.warning("e", "f")
+    assert [line["action"] for line in lines(stream)] == ["c"]
+
+
+def test_warning_before_configure_is_printed_as_logging_does(capsys: pytest.CaptureFixture[str]) -> None:
+    leave_our_handler_alone()
+    tell.warning("a", "said early")
+    assert capsys.readouterr().err == "said early\n"
 
 
 class Clock:
