@@ -60,24 +60,23 @@ class VictimChoice:
         """Make the intents to cancel the victims durable. Returns how many victims there are.
 
         Raises Fenced or Stopping."""
+        # What was seen grows old while Redis is away, so then all is looked at and chosen anew.
+        return self._retrier.call("choosing victims", lambda: self._choose(event, epoch))
+
+    def _choose(self, event: ScaleDown, epoch: int) -> int:
         steps = self._ledger.scale_downs
+        listed: Mapping[str, PodView] | None = _NOWHERE
         chosen = 0
         for _ in range(ROUNDS):
-            records = self._retrier.call(
-                "looking for victims",
-                lambda: steps.candidates(event.event_id, event.task_id),
-            )
-            unbegun, begun = self._order(records, self._listed(event, records), keep=event.keep_running)
+            records = steps.candidates(event.event_id, event.task_id)
+            if listed is not None:  # a server that did not answer is not waited for again
+                listed = self._listed(event, records)
+            unbegun, begun = self._order(records, listed, keep=event.keep_running)
             # Of workers that begin after the records were read, some may run by now: the next round looks.
             parts = [(part, event.keep_running) for part in batches(unbegun)]
             parts += [(part, False) for part in batches(begun) if part]
             for part, spare_begun in parts:
-                chosen = self._retrier.call(
-                    "choosing victims",
-                    lambda part=part, spare=spare_begun: steps.cancel(  # type: ignore[misc]
-                        event.event_id, epoch, event.pod_count, part, spare_begun=spare
-                    ),
-                )
+                chosen = steps.cancel(event.event_id, epoch, event.pod_count, part, spare_begun=spare_begun)
                 if event.pod_count is not None and chosen >= event.pod_count:
                     return chosen
             if not unbegun and not begun:
@@ -103,7 +102,7 @@ class VictimChoice:
         return pod_name(self._instance, worker.event_id, worker.index, worker.attempt)
 
     def _listed(self, event: ScaleDown, records: list[Record]) -> dict[str, PodView] | None:
-        """The Pods that the watch does not show or, to keep running ones, not as running, by name.
+        """By name, the Pods of the events with a worker of which the watch may not tell how far it is.
 
         Empty if the choice does not depend on them. ``None`` if the API server does not answer.
         """
@@ -139,8 +138,9 @@ class VictimChoice:
     def _order(
         self, records: list[Record], listed: Mapping[str, PodView] | None, *, keep: bool
     ) -> tuple[Victims, Victims]:
-        """The victims that have not begun, and the others by their rank. In each rank, the newest come
-        first."""
+        """The victims without a Pod as far as is known, and the others by their rank.
+
+        In each rank, the newest come first."""
         ranked: list[tuple[Rank, tuple[int, int], int, str]] = []
         for record in records:
             ms, _, seq = record.event_id.partition("-")

@@ -170,9 +170,9 @@ class PodClient(PodApi):
     def list(
         self, selector: str, progress: Callable[[], None] = lambda: None, *, cached: bool = False
     ) -> tuple[list[PodView], str]:
-        # A list takes no place in the throttle. There is one such caller, and if it waited behind a thousand
-        # creates that hang, it would never learn that the API server is back. Only one Pod at a time is held
-        # whole, however large the page is.
+        # A list takes no place in the throttle. Its callers are few, such as the watch and a scale_down's
+        # choice. If they waited behind a thousand creates that hang, they would never learn that the API
+        # server is back. Only one Pod at a time is held whole, however large the page is.
 
         def came(size: int) -> None:
             progress()

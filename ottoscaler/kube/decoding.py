@@ -65,5 +65,7 @@ def slim(text: bytes) -> bytes:
     managed = text.find(MANAGED, 0, spec)
     head = text[:managed] if managed > 0 and text[spec - 1 : spec] == b"]" else text[:spec]
     node = text.find(NODE, spec, status)
+    if text.find(NODE, node + 1, status) > node > 0:  # one of them may be a node selector's
+        return text
     kept = text[node : text.find(b'"', node + len(NODE)) + 1] if node > 0 else b""
     return b"".join((head, SPEC, kept, text[status:]))

@@ -7,7 +7,6 @@ one replica and of ten (docs/performance.md).
 
 from __future__ import annotations
 
-import ssl
 import time
 from typing import Any
 
@@ -36,7 +35,7 @@ class Pace:
         if self._ahead:
             self._ahead -= 1
         else:
-            seconds = max(0.0, PAUSE_SECONDS - passed)
+            seconds = min(PAUSE_SECONDS, max(0.0, PAUSE_SECONDS - passed))
         self._last = now + seconds
         return seconds
 
@@ -71,8 +70,8 @@ class PacedReads:
                 piece = self._sock.recv(size)
                 parts.append(piece)
                 have += len(piece)
-        except (BlockingIOError, ssl.SSLWantReadError):
-            pass  # nothing more has come
+        except OSError:
+            pass  # nothing more has come, or the next read tells what is wrong
         finally:
             self._sock.settimeout(timeout)
         self._more = have >= MOST_BYTES

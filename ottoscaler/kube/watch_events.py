@@ -78,10 +78,11 @@ def whole(line: bytes) -> WatchEvent:
 
 
 def quick(line: bytes) -> WatchEvent | None:
-    """The same event, from the parts of its text; ``None`` if that has another layout, or is not JSON.
+    """The same event, from the parts of its text; ``None`` if that has another layout.
 
     Labels and status are parsed by themselves, so each begins and ends where its field does: a text that
-    looks like a field cannot come from inside a string, where quotes are escaped. Nothing else is looked at.
+    looks like a field cannot come from inside a string, where quotes are escaped. The spec is searched for
+    the node's name and is not parsed, as in ``slim``.
     """
     head = _HEAD.match(line)
     if head is None or not line.endswith(b"}}"):
@@ -95,7 +96,8 @@ def quick(line: bytes) -> WatchEvent | None:
     node = line.find(NODE, spec, status)
     kind, name, uid, version, created_at, deleted_at, grace = head.groups(b"")
     place = b"" if node < 0 else line[node + len(NODE) : line.find(b'"', node + len(NODE))]
-    if not (name and uid) or b"\\" in place:
+    twice = node > 0 and line.find(NODE, node + 1, status) > 0  # one may be a node selector's
+    if twice or not (name and uid) or b"\\" in place:
         return None
     try:
         labels = _once(_labels, line[begin:end])
@@ -115,7 +117,10 @@ def _once(read: Any, text: bytes) -> Any:
 
 @lru_cache(MOST_LABELS)
 def _labels(fields: bytes) -> Labelled:
-    return labelled(json.loads(f"{{{fields.decode()}}}"))
+    meta = json.loads(f"{{{fields.decode()}}}")
+    if "deletionTimestamp" in meta or "deletionGracePeriodSeconds" in meta:
+        raise ValueError("another layout: these come before the labels")
+    return labelled(meta)
 
 
 @lru_cache(MOST_STATUSES)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from ottoscaler.errors import KubernetesUnavailable
+from ottoscaler.errors import KubernetesUnavailable, RedisUnavailable
 from ottoscaler.ledger.records import IndexStage, Word
 from ottoscaler.model import Outcome, Phase, PodView, Reason, ScaleDown, ScaleUp, Status, WorkerId
 from ottoscaler.pods.labels import pod_name
@@ -150,6 +152,36 @@ def test_worker_that_begins_during_the_choice_is_looked_at_in_the_next_round(
     carry_out(stages, book, task_id="t", running="keep")
     assert stages.pods.deleted == [pending]
     assert cancelled(book) == [("2", "cancelled")]
+
+
+def test_worker_is_kept_that_began_to_run_while_redis_was_away(
+    stages: Stages, book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event_id = taken(stages, book, 1, task_id="t")
+    name = running(stages, event_id, 0, Phase.PENDING)
+    steps = stages.ledger.scale_downs
+    cancel, tries = steps.cancel, []
+
+    def away(*words: Any, **more: Any) -> int:
+        tries.append(words[3])
+        if len(tries) == 2:  # the first one is of workers that have not begun
+            starts_unseen(stages, name)
+            raise RedisUnavailable("the connection was refused")
+        return cancel(*words, **more)
+
+    monkeypatch.setattr(steps, "cancel", away)
+    carry_out(stages, book, task_id="t", running="keep")
+    assert tries[1] == [(event_id, 0)]
+    assert stages.pods.deleted == []
+
+
+def test_api_server_that_does_not_answer_is_waited_for_once(stages: Stages, book: Book) -> None:
+    event_id = taken(stages, book, 3, task_id="t")
+    running(stages, event_id, 0, Phase.PENDING)
+    stages.pods.list_error = KubernetesUnavailable("list: no answer within 10 s")
+    carry_out(stages, book, task_id="t", running="keep")
+    assert cancelled(book) == [("2", "cancelled"), ("1", "cancelled")]
+    assert stages.pods.lists == [[event_id]]
 
 
 def test_workers_that_have_begun_are_kept_where_nobody_can_look(stages: Stages, book: Book) -> None:

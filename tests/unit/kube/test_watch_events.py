@@ -136,7 +136,7 @@ def test_users_text_cannot_pass_for_a_part(evil: str) -> None:
     assert read.view.pod_message == evil
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(data=st.data())
 def test_changed_event_is_left_to_the_whole_parse_or_read_alike(data: st.DataObject) -> None:
     event = json.loads(data.draw(st.sampled_from(RECORDED)))
@@ -174,6 +174,32 @@ def test_text_with_another_layout_is_parsed_whole() -> None:
         for other in (spaced, compact(event), line + b"\r", line.replace(b'"uid":"', b'"uid":"\\u0061')):
             assert quick(other) is None
             assert whole(other).view == shown(other)
+
+
+@pytest.mark.parametrize("line", RECORDED[4:])
+def test_delete_that_is_told_behind_the_labels_is_parsed_whole(line: bytes) -> None:
+    event = json.loads(line)
+    meta = event["object"]["metadata"]
+    for name in ("deletionTimestamp", "deletionGracePeriodSeconds"):
+        meta[name] = meta.pop(name)
+    other = compact(event)
+    assert quick(other) is None
+    assert whole(other).view == shown(other) == shown(line)
+
+
+@pytest.mark.parametrize("beside", ["nodeSelector", "affinity"])  # before the Pod's node, and behind it
+def test_node_name_of_a_selector_is_not_taken_for_the_pods_node(beside: str) -> None:
+    event = json.loads(RECORDED[3])
+    spec = event["object"]["spec"]
+    node, spec[beside] = spec.pop("nodeName"), {"nodeName": "evil"}
+    spec["nodeName"] = node
+    if beside == "affinity":
+        spec[beside] = spec.pop(beside)
+    line = compact(event)
+    assert quick(line) is None
+    view = whole(line).view
+    assert view is not None
+    assert view.node == node
 
 
 def test_broken_text_is_not_read_by_its_parts() -> None:

@@ -7,6 +7,7 @@ import json
 import logging
 import math
 import re
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -187,14 +188,16 @@ def test_stream_that_is_closed_disturbs_nobody(capsys: pytest.CaptureFixture[str
 
 
 class Listener(logging.Handler):
-    """Somebody else's handler."""
+    """Somebody else's handler. It remembers what the test's own thread tells."""
 
     def __init__(self) -> None:
         super().__init__()
         self.heard: list[logging.LogRecord] = []
+        self._thread = threading.get_ident()
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.heard.append(record)
+        if threading.get_ident() == self._thread:
+            self.heard.append(record)
 
 
 class Mute:
