@@ -129,7 +129,8 @@ class VictimChoice:
         view = self.view(WorkerId(event_id, index, state.attempt), state.uid)
         if keep:  # a Pod may run before the watch shows that, and before the ledger knows its UID
             return view is None or not (view.running or view.ended)
-        return view is None and bool(state.uid)
+        # Their order depends on it, and the watch may be 20 ms behind (kube/paced_reads.py).
+        return not (view.running or view.ended) if view is not None else bool(state.uid)
 
     def _abroad(self, state: IndexState) -> bool:
         """Whether the worker's Pod is in another namespace, which neither watch nor list shows."""
