@@ -58,14 +58,27 @@ def is_pod(value: Any) -> bool:
 
 def slim(text: bytes) -> bytes:
     """A Pod's or a watch event's text without ``managedFields``, and with only ``nodeName`` of the spec."""
-    spec = text.find(SPEC)
-    status = text.rfind(STATUS)
-    if spec < 0 or status < spec:
+    parts = cut(text)
+    if parts is None:
         return text
-    managed = text.find(MANAGED, 0, spec)
-    head = text[:managed] if managed > 0 and text[spec - 1 : spec] == b"]" else text[:spec]
-    node = text.find(NODE, spec, status)
-    if text.find(NODE, node + 1, status) > node > 0:  # one of them may be a node selector's
-        return text
-    kept = text[node : text.find(b'"', node + len(NODE)) + 1] if node > 0 else b""
-    return b"".join((head, SPEC, kept, text[status:]))
+    end, node, status = parts
+    return b"".join((text[:end], SPEC, node, text[status:]))
+
+
+def cut(text: bytes, begin: int = 0) -> tuple[int, bytes, int] | None:
+    """Where the part of the metadata that is used ends, the spec's ``nodeName``, and where STATUS stands.
+
+    The node's name comes with the field's name and its quotes, or is empty. The search for the metadata's
+    end starts at ``begin``. ``None`` for a text with another layout, or with two names of nodes: one of them
+    may be a node selector's.
+    """
+    spec, status = text.find(SPEC, begin), text.rfind(STATUS)
+    if not 0 <= spec < status:
+        return None
+    node, named = text.find(NODE, spec, status), b""
+    if node > 0:
+        if text.find(NODE, node + 1, status) > 0:
+            return None
+        named = text[node : text.find(b'"', node + len(NODE)) + 1]
+    managed = text.find(MANAGED, begin, spec)
+    return (managed if managed > 0 and text[spec - 1 : spec] == b"]" else spec), named, status

@@ -16,7 +16,7 @@ from typing import Any
 import urllib3
 
 from ottoscaler.errors import KubernetesUnavailable, UnusableAnswer
-from ottoscaler.kube.decoding import MANAGED, NODE, SPEC, STATUS, is_pod, parsed, slim
+from ottoscaler.kube.decoding import NODE, STATUS, cut, is_pod, parsed, slim
 from ottoscaler.kube.http1 import MOST_ANSWER
 from ottoscaler.kube.pod_api import WatchEvent
 from ottoscaler.kube.status import plain, watch_error
@@ -88,16 +88,13 @@ def quick(line: bytes) -> WatchEvent | None:
     if head is None or not line.endswith(b"}}"):
         return None
     begin = head.end()
-    spec, status = line.find(SPEC, begin), line.rfind(STATUS)
-    if not 0 < spec < status:
+    parts = cut(line, begin)
+    if parts is None:
         return None
-    managed = line.find(MANAGED, begin, spec)
-    end = managed if managed > 0 and line[spec - 1 : spec] == b"]" else spec
-    node = line.find(NODE, spec, status)
+    end, node, status = parts
     kind, name, uid, version, created_at, deleted_at, grace = head.groups(b"")
-    place = b"" if node < 0 else line[node + len(NODE) : line.find(b'"', node + len(NODE))]
-    twice = node > 0 and line.find(NODE, node + 1, status) > 0  # one may be a node selector's
-    if twice or not (name and uid) or b"\\" in place:
+    place = node[len(NODE) : -1]
+    if not (name and uid) or b"\\" in place:
         return None
     try:
         labels = _once(_labels, line[begin:end])
