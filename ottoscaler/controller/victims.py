@@ -127,10 +127,9 @@ class VictimChoice:
         if state.stage is not IndexStage.BEGUN or self._abroad(state):
             return False
         view = self.view(WorkerId(event_id, index, state.attempt), state.uid)
-        if keep:  # a Pod may run before the watch shows that, and before the ledger knows its UID
-            return view is None or not (view.running or view.ended)
-        # Their order depends on it, and the watch may be 20 ms behind (kube/paced_reads.py).
-        return not (view.running or view.ended) if view is not None else bool(state.uid)
+        if view is None:  # a Pod may run before the ledger knows its UID, which matters only to keep it
+            return keep or bool(state.uid)
+        return not (view.running or view.ended)  # the watch may be 20 ms behind (kube/paced_reads.py)
 
     def _abroad(self, state: IndexState) -> bool:
         """Whether the worker's Pod is in another namespace, which neither watch nor list shows."""

@@ -124,6 +124,16 @@ def test_worker_is_kept_that_runs_although_the_watch_does_not_show_it_yet(stages
     assert not stages.pods.cached, "the API server's cache may be behind as well"
 
 
+def test_worker_whose_start_the_watch_has_not_shown_yet_is_counted_among_the_running(
+    stages: Stages, book: Book
+) -> None:
+    event_id = taken(stages, book, 2, task_id="t")
+    starts_unseen(stages, running(stages, event_id, 0, Phase.PENDING))
+    newest = running(stages, event_id, 1)
+    carry_out(stages, book, task_id="t", pod_count=1)
+    assert stages.pods.deleted == [newest]
+
+
 def test_worker_is_kept_that_runs_before_the_ledger_knows_its_pod(stages: Stages, book: Book) -> None:
     event_id = taken(stages, book, 1, task_id="t")
     name = running(stages, event_id, 0)
