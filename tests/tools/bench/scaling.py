@@ -11,7 +11,7 @@ from tests.tools.bench.contest import retrier
 from tests.tools.bench.noise import Noise
 from tests.tools.bench.report import fairness
 from tests.tools.bench.stage import Service, Stage, Store
-from tests.tools.bench.verdicts import Ratio, another_round, rounds_that_count
+from tests.tools.bench.verdicts import UNCLEAR, Ratio, another_round, rounds_that_count
 
 PODS = (100, 1000, 5000)
 QUICK_PODS = (100, 1000)
@@ -25,16 +25,22 @@ LEAST_FAIRNESS, LEAST_FAIRNESS_OF_FEW = 0.95, 0.9  # Jain's index
 
 
 def points(stage: Stage, pods: Sequence[int], *, quick: bool) -> Iterator[dict[str, Any]]:
-    """One point for each number of Pods, round and number of replicas. A round in which others used the
-    machine is replaced, as far as ``another_round`` allows. Replicas are ready before the first XADD."""
+    """One point for each number of Pods, round and number of replicas. There are as many rounds as
+    ``another_round`` wants, one if ``quick``. Replicas are ready before the first XADD."""
     for count in pods:
         noises: list[float] = []
+        found: list[dict[str, Any]] = []
+
+        def unclear(found: Sequence[dict[str, Any]] = found) -> bool:
+            return any(ratio.verdict == UNCLEAR for ratio in compared(found))
+
         begun = time.monotonic()
-        while not noises if quick else another_round(noises, time.monotonic() - begun):
-            found = [_fresh_point(stage, replicas, count) for replicas in REPLICAS]
-            noises.append(max(point["noise"] for point in found))
-            for point in found:
-                yield {"round": len(noises), **point}
+        while not noises if quick else another_round(noises, time.monotonic() - begun, unclear):
+            number = len(noises) + 1
+            both = [{"round": number, **_fresh_point(stage, replicas, count)} for replicas in REPLICAS]
+            noises.append(max(point["noise"] for point in both))
+            found += both
+            yield from both
 
 
 def _fresh_point(stage: Stage, replicas: int, count: int) -> dict[str, Any]:

@@ -21,6 +21,10 @@ def ratio(*rounds: float, noise: float = 0.0, limit: float = 1.8, at_least: bool
         (ratio(1.7, 1.6, 1.8), "yes"),
         (ratio(1.9, 2.0, 2.1), "NO"),
         (ratio(1.7, 1.6, 1.9), "unclear: the rounds disagree"),
+        (ratio(1.7, 1.6, 1.7, 1.6, 1.9), "unclear: the rounds disagree"),
+        (ratio(1.7, 1.6, 1.7, 1.6, 1.9, 1.7), "yes"),
+        (ratio(1.9, 2.0, 2.1, 1.7, 1.9, 2.0), "NO"),
+        (ratio(1.7, 1.6, 1.7, 1.6, 1.9, 1.7, 1.9), "unclear: the rounds disagree"),
         (ratio(1.7, 1.6), "too few: 2 rounds of 3"),
         (ratio(0.95, 0.99, 1.1, limit=0.95, at_least=True), "yes"),
         (ratio(0.5, 0.6, 0.94, limit=0.95, at_least=True), "NO"),
@@ -35,15 +39,22 @@ def test_verdict_is_refused_where_it_could_be_wrong(made: Ratio, verdict: str) -
 
 def test_noisy_round_is_replaced_and_does_not_count() -> None:
     noises = [0.1, 0.7, 0.0]
-    assert another_round(noises, 100.0)
-    assert not another_round([*noises, 0.1], 100.0)
+    assert another_round(noises, 100.0, lambda: False)
+    assert not another_round([*noises, 0.1], 100.0, lambda: False)
     assert rounds_that_count([*noises, 0.1]) == [0, 2, 3]
 
 
+def test_rounds_are_added_while_they_disagree() -> None:
+    assert another_round([0.1] * 3, 100.0, lambda: True)
+    assert not another_round([0.1] * 3, 100.0, lambda: False)
+    assert not another_round([0.1] * 7, 100.0, lambda: True)
+    assert not another_round([0.1] * 3, 300.0, lambda: True)
+
+
 def test_run_ends_where_the_machine_stays_noisy() -> None:
-    assert another_round([], 1000.0)
-    assert not another_round([0.5, 0.5, 0.1], 1000.0)
-    assert not another_round([0.5] * 6, 100.0)
+    assert another_round([], 1000.0, lambda: False)
+    assert not another_round([0.5, 0.5, 0.1], 1000.0, lambda: False)
+    assert not another_round([0.5] * 7, 100.0, lambda: False)
     assert rounds_that_count([0.5, 0.5, 0.1]) == [0, 1, 2]
 
 
