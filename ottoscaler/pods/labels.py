@@ -52,7 +52,7 @@ def pod_name(instance: str, event_id: str, index: int, attempt: int) -> str:
 
 
 def worker_in(name: str) -> WorkerId | None:
-    """The worker in a Pod's name; ``None`` if Ottoscaler did not give the name. No webhook can change it."""
+    """The worker in a Pod's name; ``None`` if Ottoscaler did not give the name."""
     parts = name.rsplit("-", 4)
     if len(parts) != 5 or not name.startswith(APP + "-"):
         return None

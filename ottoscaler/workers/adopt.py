@@ -51,16 +51,6 @@ def adopt_or_skip(a: Attempt) -> Ended | None:
     return adopt_found(a, view)
 
 
-def adopt_by_name(a: Attempt) -> Ended | None:
-    """Look at the Pod because of which the API server refused a create: it has our name."""
-    a.created_at = 0.0  # our last create did not make it
-    try:
-        view = parse_pod(a.deps.pods.get(a.subscription.name))
-    except PodGone:
-        raise KubernetesUnavailable("the Pod of that name has just gone") from None
-    return adopt_found(a, view)
-
-
 def adopt_found(a: Attempt, view: PodView) -> Ended | None:
     """Adopt a Pod of our name if it is this very attempt's. Otherwise fail the worker."""
     if a.is_ours(view):

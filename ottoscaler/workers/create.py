@@ -33,14 +33,13 @@ from ottoscaler.pods.verdict import refused
 from ottoscaler.pods.view import parse_pod
 from ottoscaler.telemetry.logs import flood
 from ottoscaler.workers.adopt import (
-    adopt_by_name,
     adopt_by_uid,
     adopt_found,
     adopt_or_skip,
     adopt_seen,
 )
 from ottoscaler.workers.attempt import Attempt, Ended, Next
-from ottoscaler.workers.created import judge_created
+from ottoscaler.workers.created import judge_created, judge_taken
 from ottoscaler.workers.settle import cancel_without_pod, end_overtime, settle
 
 CREATE_PAUSE_SECONDS = 0.2  # doubled up to the longest, with jitter, while a create is refused for now
@@ -187,7 +186,7 @@ def _post(a: Attempt, generation: int) -> Ended | None:
         sent = _send(a, plan, generation)
     except PodExists:
         a.maybe_sent = True
-        return adopt_by_name(a)
+        return judge_taken(a)
     except KubernetesUnavailable as error:
         a.maybe_sent = a.maybe_sent or not error.unsent
         raise

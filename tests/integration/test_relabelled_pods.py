@@ -176,11 +176,17 @@ def test_restart_policy_that_a_webhook_changed_fails_the_worker(place: Sandbox) 
 
 
 @local_only
-def test_pod_that_a_webhook_renamed_fails_its_worker_and_is_deleted(place: Sandbox) -> None:
-    """No call by the worker's name would find it: its end was waited for until the time limit."""
+@pytest.mark.parametrize("answers_lost", [0, 1])
+def test_pod_that_a_webhook_renamed_fails_its_worker_and_is_deleted(
+    place: Sandbox, answers_lost: int
+) -> None:
+    """No call by the worker's name would find it: its end was waited for until the time limit. Without an
+    answer to the create, creates were tried until the pending timeout, and its command ran meanwhile."""
     assert place.cluster is not None
     replica = place.start()
     place.cluster.faults.rename("x-")
+    if answers_lost:
+        place.cluster.faults.lose_create_replies(answers_lost)
     event_id = place.scale_up(1, run_seconds=FOREVER)
     place.wait_event(event_id, 30)
     (worker,) = place.workers(event_id)
@@ -189,6 +195,7 @@ def test_pod_that_a_webhook_renamed_fails_its_worker_and_is_deleted(place: Sandb
     assert f"an admission webhook renamed its Pod to {renamed}" in worker["message"]
     wait_for(lambda: not place.kube.pods(), "no Pod is left, whatever its name", 30)
     place.wait_nothing_pending()
+    assert [life.name for life in place.cluster.audit.lives()] == [renamed]
     assert not replica.lines(level="ERROR")
 
 
