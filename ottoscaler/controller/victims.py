@@ -34,7 +34,7 @@ class Rank(IntEnum):
 
 
 def batches(order: Victims) -> Iterator[Victims]:
-    """Cut victims into batches that one script may cancel, in order. Without victims, one empty batch."""
+    """Cut victims into batches that one script may cancel, in order."""
     batch: Victims = []
     events: set[str] = set()
     for victim in order:
@@ -43,7 +43,8 @@ def batches(order: Victims) -> Iterator[Victims]:
             yield batch
             batch, events = [], {victim[0]}
         batch.append(victim)
-    yield batch
+    if batch:
+        yield batch
 
 
 class VictimChoice:
@@ -74,12 +75,12 @@ class VictimChoice:
             unbegun, begun = self._order(records, listed, keep=event.keep_running)
             # Of workers that begin after the records were read, some may run by now: the next round looks.
             parts = [(part, event.keep_running) for part in batches(unbegun)]
-            parts += [(part, False) for part in batches(begun) if part]
-            for part, spare_begun in parts:
+            parts += [(part, False) for part in batches(begun)]
+            for part, spare_begun in parts or [([], False)]:  # without victims, it counts those of before
                 chosen = steps.cancel(event.event_id, epoch, event.pod_count, part, spare_begun=spare_begun)
                 if event.pod_count is not None and chosen >= event.pod_count:
                     return chosen
-            if not unbegun and not begun:
+            if not parts:
                 break
         return chosen
 

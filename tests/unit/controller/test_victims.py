@@ -28,8 +28,8 @@ def test_few_events_at_a_time_end_so_that_no_script_tells_the_metadata_of_many()
     assert [victim for batch in batches(order) for victim in batch] == order
 
 
-def test_without_victims_the_choice_is_written_down_all_the_same() -> None:
-    assert list(batches([])) == [[]]
+def test_no_victims_make_no_batch() -> None:
+    assert list(batches([])) == []
 
 
 WORKER = WorkerId("1-0", 0, 0)
