@@ -91,11 +91,15 @@ class KubernetesCheck:
         allowed = {verb: self._pods.may(verb)[0] for verb in verbs}
         missing = [verb for verb, may in allowed.items() if not may]
         if missing:
+            # So answers the API server of a missing namespace, to users with rights in single namespaces.
+            asked = (
+                " Is NAMESPACE right, and does that namespace exist?" if len(missing) == len(verbs) else ""
+            )
             yield Finding(
                 "problem",
                 "permissions",
                 f"may not {', '.join(missing)} pods in namespace {namespace}; the Role in manifests/base "
-                "grants it.",
+                f"grants it.{asked}",
             )
         else:
             yield Finding("ok", "permissions", f"may {', '.join(verbs)} pods in namespace {namespace}")

@@ -18,9 +18,9 @@ SOON_SECONDS = 90.0  # the connect and read timeouts of both sides, and the inte
 
 
 class ApiServer(BaseHTTPRequestHandler):
-    """Knows its version, allows only to get and list, and has no Pods."""
+    """Knows its version, allows only these verbs, and has no Pods."""
 
-    allowed = ("get", "list")
+    allowed: tuple[str, ...] = ()
 
     def do_GET(self) -> None:
         self._answer({"gitVersion": "v1.99.0"} if self.path == "/version" else {"items": [], "metadata": {}})
@@ -42,8 +42,9 @@ class ApiServer(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def api_server() -> Iterator[int]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), ApiServer)
+def api_server(*allowed: str) -> Iterator[int]:
+    served = type("Allowing", (ApiServer,), {"allowed": allowed})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), served)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield server.server_port
@@ -89,11 +90,20 @@ def check(tmp_path: Path, redis_port: int, kube_port: int) -> subprocess.Complet
 
 
 def test_permissions_that_are_missing_are_named(tmp_path: Path) -> None:
-    with api_server() as kube, silence() as nothing:
+    with api_server("get", "list") as kube, silence() as nothing:
         ran = check(tmp_path, nothing, kube)
     assert ran.returncode == 1
     assert "may not create, watch, delete pods" in ran.stdout
     assert "v1.99.0" in ran.stdout
+    assert "Is NAMESPACE right" not in ran.stdout
+
+
+def test_user_without_any_right_is_asked_whether_the_namespace_exists(tmp_path: Path) -> None:
+    """The API server does not tell such a user that a namespace is missing."""
+    with api_server() as kube:
+        ran = check(tmp_path, kube, kube)
+    assert "may not create, get, list, watch, delete pods in namespace default" in ran.stdout
+    assert "Is NAMESPACE right, and does that namespace exist?" in ran.stdout
 
 
 def test_servers_that_never_answer_are_given_up_within_their_timeouts(tmp_path: Path) -> None:
