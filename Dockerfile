@@ -1,6 +1,6 @@
 # make image, or: docker build --tag ottoscaler .
 # The base can be pinned further, such as --build-arg PYTHON_IMAGE=python:3.11-slim-bookworm@sha256:...
-# 3.11: no newer Python took clearly less CPU a worker, as the official image builds it (docs/scaling.md, "What was tried").
+# 3.11: no newer Python took clearly less CPU a worker, as the official image builds it (docs/performance.md, "The interpreter").
 ARG PYTHON_IMAGE=python:3.11.13-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS build
