@@ -69,16 +69,18 @@ def cut(text: bytes, begin: int = 0) -> tuple[int, bytes, int] | None:
     """Where the part of the metadata that is used ends, the spec's ``nodeName``, and where STATUS stands.
 
     The node's name comes with the field's name and its quotes, or is empty. The search for the metadata's
-    end starts at ``begin``. ``None`` for a text with another layout, or with two names of nodes: one of them
-    may be a node selector's.
+    end starts at ``begin``. ``None`` for a text with another layout, or if the name may be another field's,
+    such as a node selector's: if there are two, or it is in an object inside the spec, or has an escape.
     """
     spec, status = text.find(SPEC, begin), text.rfind(STATUS)
     if not 0 <= spec < status:
         return None
     node, named = text.find(NODE, spec, status), b""
     if node > 0:
-        if text.find(NODE, node + 1, status) > 0:
-            return None
         named = text[node : text.find(b'"', node + len(NODE)) + 1]
+        # The spec's own name of a node follows its containers, so the last brace before it is a closing one.
+        inside = text.rfind(b"{", spec, node) > text.rfind(b"}", spec, node)
+        if inside or b"\\" in named or text.find(NODE, node + 1, status) > 0:
+            return None
     managed = text.find(MANAGED, begin, spec)
     return (managed if managed > 0 and text[spec - 1 : spec] == b"]" else spec), named, status

@@ -94,7 +94,7 @@ def quick(line: bytes) -> WatchEvent | None:
     end, node, status = parts
     kind, name, uid, version, created_at, deleted_at, grace = head.groups(b"")
     place = node[len(NODE) : -1]
-    if not (name and uid) or b"\\" in place:
+    if not (name and uid):
         return None
     try:
         labels = _once(_labels, line[begin:end])

@@ -59,7 +59,7 @@ def test_a_text_laid_out_otherwise_stays_whole() -> None:
 def test_users_text_cannot_pass_for_any_of_it() -> None:
     evil = ',"managedFields":[{}]},"spec":{"evil":true},"status":{"phase":"Succeeded"'
     words = {"annotation": evil, "name": "a"}
-    env = {"env": '"nodeName":"evil"},"status":{"phase":"Succeeded"', "nodeName": "node-7"}
+    env = {"containers": [{"env": '"nodeName":"evil"},"status":{"phase":"Succeeded"'}], "nodeName": "node-7"}
     pod = slimmed(line({**words, "managedFields": MANAGED}, env))
     assert pod == {"kind": "Pod", "metadata": words, "spec": {"nodeName": "node-7"}, "status": STATUS}
     told = {"phase": "Failed", "message": '},"status":{"phase":"Succeeded"}'}

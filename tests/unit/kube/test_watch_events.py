@@ -202,6 +202,19 @@ def test_node_name_of_a_selector_is_not_taken_for_the_pods_node(beside: str) -> 
     assert view.node == node
 
 
+@pytest.mark.parametrize("value", ["evil", 'a "quoted" one'])
+@pytest.mark.parametrize("options", [{}, {"z": "}"}])
+def test_name_that_an_unbound_pod_gives_for_something_else_is_not_taken_for_its_node(
+    options: dict[str, str], value: str
+) -> None:
+    event = json.loads(RECORDED[0])
+    volumes = event["object"]["spec"].setdefault("volumes", [])
+    volumes.append({"name": "v", "csi": {"driver": "d", "volumeAttributes": {"nodeName": value, **options}}})
+    line = compact(event)
+    assert quick(line) is None
+    assert whole(line).view == shown(line)
+
+
 def test_broken_text_is_not_read_by_its_parts() -> None:
     line = RECORDED[3]
     at = line.rindex(b'"phase"')
