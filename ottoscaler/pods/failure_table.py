@@ -222,7 +222,13 @@ TABLE: tuple[FailureRule, ...] = (
 WITHOUT_A_POD = (
     (Reason.DELETED, "failed", "retry", "its Pod vanished without a record: somebody else deleted it"),
     (Reason.QUOTA, "failed", "finished", "the namespace's quota left no room within the pending timeout"),
-    (Reason.REJECTED, "failed", "finished", "the API server refuses to create its Pod"),
+    (
+        Reason.REJECTED,
+        "failed",
+        "finished",
+        "the API server refuses to create its Pod; a webhook changed the name "
+        "or restartPolicy of its Pod; another Pod has its name",
+    ),
     (Reason.PENDING_TIMEOUT, "failed", "finished", "no create of it was answered within the pending timeout"),
     (Reason.CANCELLED, "cancelled", "finished", "a scale_down took it away"),
 )

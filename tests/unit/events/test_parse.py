@@ -10,6 +10,7 @@ import pytest
 
 from ottoscaler.errors import BadEvent
 from ottoscaler.events.parse import parse_event
+from ottoscaler.events.values import raw_task_id
 from ottoscaler.model import ScaleDown, ScaleUp
 from tests.harness.parsed_events import LIMITS, bad, down, read, sentence, up
 
@@ -114,6 +115,9 @@ def test_empty_dedup_key_counts_as_absent() -> None:
 
 def test_empty_task_id_counts_as_absent() -> None:
     assert up(task_id="").task_id == "1717-0"
+    assert raw_task_id([(b"task_id", b"")]) is None
+    assert raw_task_id([(b"a", b"b"), (b"task_id", b"t" * 300)]) == "t" * 256
+    assert raw_task_id([(b"task_id", b"\xff")]) is None
 
 
 def test_task_id_keeps_every_character_that_an_environment_can_hold() -> None:
@@ -266,6 +270,12 @@ def test_single_string_longer_than_the_kernel_takes_is_refused() -> None:
     limits = replace(LIMITS, max_event_bytes=10**6)
     told = sentence({"type": "scale_up", "pod_count": "1", "command": "x" * 131_072}, limits)
     assert "command: contains a string of 131072 bytes" in told
+    fits, too_long = (
+        {"type": "scale_up", "pod_count": "1", "env": f'{{"A": "{"x" * n}"}}'} for n in (131_069, 131_070)
+    )
+    assert read(fits, limits)
+    assert "env: contains a string of 131072 bytes" in sentence(too_long, limits), "with A="
+    assert "NUL" in bad(env='{"A": "\\u0000"}')
 
 
 def test_scale_down_by_task_by_count_and_by_both() -> None:
