@@ -35,6 +35,7 @@ def test_each_pattern_says_which_tags_and_digests_it_allows() -> None:
         ("busybox", f"busybox@{SHA}"),
         ("busybox*", "busybox-extra:1"),
         ("busybox:1.*", "busybox:1.36.1"),
+        ("busybox:*1*", "busybox:1.36"),
         (f"busybox@{SHA}", f"busybox@{SHA}"),
         (f"busybox@{SHA}", f"busybox:whatever@{SHA}"),
         (f"busybox:1.36@{SHA}", f"busybox:1.36@{SHA}"),

@@ -111,6 +111,7 @@ def test_empty_lists_say_that_the_image_decides() -> None:
 def test_empty_dedup_key_counts_as_absent() -> None:
     assert up(dedup_key="").dedup_key is None
     assert up(dedup_key="k" * 256).dedup_key == "k" * 256
+    assert "(257 characters); expected at most 256" in bad(dedup_key="k" * 257)
 
 
 def test_empty_task_id_counts_as_absent() -> None:

@@ -72,6 +72,7 @@ def test_what_the_api_server_would_not_take_is_refused(text: str) -> None:
 def test_limits_are_compared_by_value_not_by_spelling() -> None:
     assert problem("8000m", at_most="8", at_least="1m") is None
     assert problem("8001m", at_most="8", at_least="1m") == "above the operator's limit of 8"
+    assert problem("1m", at_most="8", at_least="0.001") is None
     assert problem("32769Mi", at_most="32Gi", at_least="1") == "above the operator's limit of 32Gi"
     assert problem("0", at_most="8", at_least="1m") == "not above 0"
     assert problem("-1", at_most="8", at_least="1m") == "not above 0"
