@@ -63,6 +63,8 @@ def test_second_pod_of_an_attempt_is_told_from_the_first(book: Book) -> None:
     answer = ledger.created(worker, 1, "another-uid")
     assert (answer.word, answer.detail) == ("duplicate", "uid-0-0")
     assert ledger.record(worker, 1, "another-uid", DONE).word == "stale"
+    assert ledger.retry(worker, 1, "another-uid", 0.0, "").word == "stale"
+    assert ledger.overtime(worker, 1, "another-uid").word == "stale"
     assert book.results("worker") == []
 
 
