@@ -109,6 +109,10 @@ def test_streams_that_the_count_knows_nothing_of_are_brought_below_their_bound(b
     assert MIB / 2 < kept_bytes(book, RESULTS) <= MIB * 1.1
     assert kept_bytes(book, DEAD) <= MIB * 1.1
     assert book.redis.xlen(DEAD) >= 100
+    for _ in range(120):
+        book.redis.xadd(DEAD, {"event_id": "1-0", "error": "m" * 20_000})
+    ledger.upkeep.bound(3600, 3600, 10, "0")
+    assert book.redis.xlen(DEAD) == 100, "though these are 2 MB"
 
 
 def test_dead_letters_that_an_operator_dropped_make_no_others_go(book: Book) -> None:

@@ -65,6 +65,7 @@ def test_second_pod_of_an_attempt_is_told_from_the_first(book: Book) -> None:
     assert ledger.record(worker, 1, "another-uid", DONE).word == "stale"
     assert ledger.retry(worker, 1, "another-uid", 0.0, "").word == "stale"
     assert ledger.overtime(worker, 1, "another-uid").word == "stale"
+    assert ledger.skip(worker, 1).word == "stale", "its first Pod is known"
     assert book.results("worker") == []
 
 

@@ -14,7 +14,7 @@ from ottoscaler.model import Judgement, Reason, ScaleDown, Status, Verdict, Work
 from ottoscaler.workers.attempt import Attempt, Ended, Next
 from ottoscaler.workers.create import create
 from ottoscaler.workers.monitor import monitor
-from ottoscaler.workers.settle import settle
+from ottoscaler.workers.settle import USUAL_GRACE_SECONDS, settle
 from tests.harness.redis_fixture import Book, book, redis_server
 from tests.harness.worker_bench import WorkerBench
 
@@ -137,6 +137,15 @@ def test_lost_node_holds_no_worker_past_its_grace(bench: WorkerBench) -> None:
         )
     ]
     assert bench.pods.view(a.subscription.name).deleting
+
+
+def test_node_has_a_minute_after_the_grace_to_report_the_end(bench: WorkerBench) -> None:
+    a = overtime(bench)
+    seconds, _ = bench.book.redis.time()
+    bench.book.redis.hset(key_of(bench, a), "t:0", f"0:{(seconds - USUAL_GRACE_SECONDS - 5) * 1000}")
+    with pytest.raises(NotYet):
+        settle(a, OVER)
+    assert told(bench) == []
 
 
 def test_kubelets_own_deadline_is_recorded_when_the_container_has_ended(bench: WorkerBench) -> None:

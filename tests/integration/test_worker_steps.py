@@ -258,6 +258,17 @@ def test_pending_pod_ends_at_the_pending_timeout(start: Start) -> None:
     assert (found.status, found.reason) == (Status.FAILED, Reason.PENDING_TIMEOUT)
 
 
+def test_end_that_the_watch_has_not_shown_is_found_before_a_limit_ends_the_worker(start: Start) -> None:
+    bench = start(pending_timeout=0.05)
+    a = bench.attempt(bench.take())
+    create(a)
+    bench.pods.run(a.subscription.name)
+    bench.pods.end(a.subscription.name, 3)
+    found = monitor(a)
+    assert (found.reason, found.exit_code) == (Reason.ERROR, 3)
+    assert bench.pods.asked("get") == [a.subscription.name]
+
+
 # --- settle
 
 
@@ -286,6 +297,16 @@ def test_retry_is_planned_before_the_pod_is_deleted_and_leaves_no_entry(start: S
     assert ended.delay > 0
     assert bench.results() == []
     assert a.subscription.name not in bench.pods.pods
+
+
+def test_second_retry_waits_for_longer_than_the_first(start: Start) -> None:
+    bench = start(retries=2)
+    run, delays = bench.take(), []
+    for number in range(2):
+        a = bench.attempt(run, number=number)
+        assert create(a) is None
+        delays.append(settle(a, LOST).delay)
+    assert 0.5 <= delays[0] <= 1.0 <= delays[1] <= 2.0
 
 
 def test_delete_that_never_succeeds_leaves_the_result_and_the_pod_to_the_sweep(

@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 import pytest
 
-from ottoscaler.kube.places import Place
+from ottoscaler.kube.places import Place, Places
 from ottoscaler.kube.rate import LEAST_RATE
 from ottoscaler.kube.throttle import CREATES, LOGS, PROGRESS_SECONDS, Throttle, Turn
 from ottoscaler.telemetry.health import STALL_SECONDS, Health
@@ -33,6 +33,16 @@ def turns(throttle: Throttle, event: str, count: int, profile: str = "default") 
 def ready(asked: list[Turn]) -> int:
     """How many of them may be sent now."""
     return sum(turn.ready(0) for turn in asked)
+
+
+def test_creates_of_one_event_that_wait_all_have_their_turn() -> None:
+    places = Places(3)
+    first, second, third = (places.ask("1-0") for _ in range(3))
+    assert (first.held, second.held, third.held) == (True, False, False)
+    places.leave(first)
+    assert (second.held, third.held) == (True, False)
+    places.leave(second)
+    assert third.held
 
 
 def test_429_halves_the_rate_once_however_many_answers_bring_it() -> None:
