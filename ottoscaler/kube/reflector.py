@@ -53,7 +53,7 @@ class Reflector(Loop):
         self._listed_at = -RELIST_SECONDS  # monotonic
         self._version = ""
         self._silent = False  # the last watch sent nothing at all, so the next one is short
-        self._resumed = False  # a broken watch was resumed, and nothing has come since
+        self._resumed = False  # a broken watch was resumed, and since then none has ended in order
         self._cut_short = 0  # watches in a row that ended long before their time and sent nothing
         self._quiet = 0  # watches in a row that lasted and sent nothing
         self._list_after = 1  # so many of them
@@ -75,7 +75,10 @@ class Reflector(Loop):
         return seconds * random.uniform(0.5, 1.0)
 
     def failed(self, error: Exception) -> None:
-        """The watch broke. A cut stream is resumed once from its version; anything else makes a new list."""
+        """The watch broke. A cut stream is resumed once from its version; anything else makes a new list.
+
+        If each watch breaks behind its first events, every second one is listed for: what is shown would else
+        stay ever farther behind."""
         if self._watch.healthy:
             self._restarted()
             log.warning("watch_restarted", f"the Pod watch was interrupted and restarts: {error}")
@@ -94,6 +97,7 @@ class Reflector(Loop):
         asked_at = self._listed_at = time.monotonic()
         selection = self._watcher.wanted()
         found, version = self._pods.list(selection.text, self._progress)
+        self._resumed = False
         if self._watcher.replace(found, selection, asked_at):
             self._quiet, self._list_after = 0, 1
         self._version = version
@@ -108,7 +112,7 @@ class Reflector(Loop):
         began, empty = time.monotonic(), True  # empty: neither an event nor a bookmark came
         try:
             for event in events:
-                self._silent = empty = self._resumed = False
+                self._silent = empty = False
                 watch.healthy = True
                 self._progress()
                 watcher.apply(event)
@@ -119,7 +123,8 @@ class Reflector(Loop):
             # The watch was cut to list more owners' Pods. That list shows whatever the watch did not.
         finally:
             watch.ended()
-        self._silent = False  # it ended when the server was asked to end it, so the namespace was just quiet
+        # It ended when the server was asked to end it, so the namespace was just quiet.
+        self._silent = self._resumed = False
         watch.healthy = True
         if empty and watcher.caught_up:
             self._doubt(time.monotonic() - began, seconds)

@@ -188,6 +188,7 @@ class FakePods:
         for at, event in self.events:
             if at > int(version) and _matches(event["object"], selector):
                 yield WatchEvent(event["type"], str(at), parse_pod(event["object"]))
+                self._raise("rest")
         yield WatchEvent("BOOKMARK", str(self._last), None)
 
     def now(self) -> float | None:

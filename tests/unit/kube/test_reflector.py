@@ -56,6 +56,20 @@ def test_watch_that_breaks_again_before_it_has_shown_anything_is_not_resumed() -
     assert bench.names() == ["a"]
 
 
+def test_watch_that_breaks_behind_each_event_is_resumed_once_between_two_lists() -> None:
+    bench = WatchBench()
+    bench.step()
+    for name in "abcdef":
+        bench.create(name)
+    bench.pods.fail("rest", BROKEN, BROKEN)
+    for _ in range(2):
+        bench.fail(BROKEN)
+    assert bench.names() == ["a", "b"]
+    bench.step()  # a list shows all at once
+    assert bench.names() == list("abcdef")
+    assert len(bench.pods.asked("list")) == 2
+
+
 def test_watch_that_ends_at_once_without_a_word_is_followed_by_a_pause_and_a_list(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
