@@ -84,8 +84,8 @@ local function low_water() return intact('GET', P .. 'low-water') or '0-0' end
 -- Whether an event without a ledger has ended: it is at or below the mark, or it expired above the mark. An expired
 -- event's entry left the stream in the same step, and it is in no pending list.
 local function is_over(id)
-  if compare_ids(id, low_water()) <= 0 then return true end
-  local expired = intact('GET', P .. 'expired')
+  local low, expired = unpack(redis.call('MGET', P .. 'low-water', P .. 'expired')) -- a broken one counts as none
+  if compare_ids(id, low or '0-0') <= 0 then return true end
   if not expired or compare_ids(id, expired) > 0 then return false end
   local pending = redis.pcall('XPENDING', STREAM, GROUP, id, id, 1)
   if not pending.err and #pending > 0 then return false end
@@ -350,10 +350,10 @@ local function give_up_entry(id, error, at, now)
   close_ledger(id, event_key(id), '', '', 'dead', now)
 end
 
-local function new_event(id, key, e, now)
+local function new_event(id, key, e, now, ...)
   redis.call('HSET', key, 'state', 'open', 'type', e.type, 'task', e.task, 'n', e.count, 'owner', e.owner,
     'epoch', '1', 'since', now, 'taken', now, 'strikes', '0', 'progress', '0', 'tried', '0', 'begun', '0', 'done', '0',
-    'ok', '0', 'bad', '0', 'cut', '0', 'body', e.body, 'before', '', 'meta', worker_metadata(e.meta))
+    'ok', '0', 'bad', '0', 'cut', '0', 'body', e.body, 'before', '', 'meta', worker_metadata(e.meta), ...)
   if #e.meta > MOST_WORKER_METADATA then redis.call('HSET', key, 'large-meta', e.meta) end
   redis.call('SADD', P .. 'events', id)
   redis.pcall('HDEL', P .. 'handed', id) -- its reader lives (next_pending.lua)

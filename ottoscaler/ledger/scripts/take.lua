@@ -3,9 +3,8 @@
 if wiped() then return {'wiped'} end
 local id, owner, now = A[1], A[2], now_ms()
 local key = event_key(id)
-local failure = broken(key, 'hash')
-if failure then return failure end
-local e = redis.call('HMGET', key, 'state', 'owner')
+local e = intact('HMGET', key, 'state', 'owner')
+if not e then return broken(key, 'hash') end
 if e[1] == 'done' then acknowledge(id) return {'done'} end
 if e[1] then
   if e[2] == owner then return {'mine', redis.call('HGET', key, 'epoch'), redis.call('HGETALL', key)} end
@@ -14,7 +13,7 @@ if e[1] then
   return {'taken', tostring(epoch), redis.call('HGETALL', key)}
 end
 if is_over(id) then acknowledge(id) return {'done'} end
-failure = broken(P .. 'events', 'set') or (A[11] ~= '' and broken(dedup_name(A[11]), 'string'))
+local failure = broken(P .. 'events', 'set') or (A[11] ~= '' and broken(dedup_name(A[11]), 'string'))
 if failure then return failure end
 local first = A[11] ~= '' and redis.call('GET', dedup_name(A[11]))
 if first and first ~= id then
@@ -39,7 +38,10 @@ if A[3] == 'scale_down' then
   local pending = redis.pcall('XPENDING', STREAM, GROUP, id, id, 1)
   if pending.err or #pending == 0 then redis.pcall('SADD', P .. 'ahead', id) end
 end
-new_event(id, key, {type = A[3], task = A[4], count = A[5], owner = owner, body = A[7], meta = A[8]}, now)
+local begins = A[10] == '1' and A[3] == 'scale_up' and not doomed and not paused()
+local beginning = begins and {'i:0', 's:0:', 'begun', '1', 'tried', now, 'first', now, 'ns', NAMESPACE} or {}
+new_event(id, key, {type = A[3], task = A[4], count = A[5], owner = owner, body = A[7], meta = A[8]}, now,
+  unpack(beginning))
 bear_dedup(id, key, A[11])
 if doomed then
   redis.call('HSET', key, 'doomed', tombstone .. ':cancelled by ' .. tombstone)
@@ -53,9 +55,4 @@ if A[3] == 'scale_down' and A[4] ~= '' then
   local standing = redis.call('HGET', P .. 'tombstones', A[4])
   if not standing or compare_ids(standing, id) < 0 then redis.call('HSET', P .. 'tombstones', A[4], id) end
 end
-if A[10] == '1' and A[3] == 'scale_up' and not paused() then
-  redis.call('HSET', key, 'i:0', 's:0:', 'begun', '1', 'tried', now, 'first', now)
-  note_namespace(key, 0)
-  return {'new', '1'}
-end
-return {'new', '0'}
+return {'new', begins and '1' or '0'}
