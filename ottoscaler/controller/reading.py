@@ -59,9 +59,14 @@ class EventReader:
     def _plan(self, event: Event, templates: TemplateSource) -> PodPlan | None:
         if not isinstance(event, ScaleUp):
             return None
-        me = self._identity
-        defaults = replace(self._defaults, installation=me.installation, owner=me.incarnation)
-        return plan(event, templates, defaults)
+        return plan(event, templates, self._own_defaults())
+
+    def _own_defaults(self) -> PodDefaults:
+        """The defaults of this incarnation and the present installation. They rarely change."""
+        me, kept = self._identity, self._defaults
+        if (kept.installation, kept.owner) != (me.installation, me.incarnation):
+            self._defaults = kept = replace(kept, installation=me.installation, owner=me.incarnation)
+        return kept
 
     def again(self, record: Record) -> Reread:
         """Read an event that was taken before, maybe under other limits or templates. Raises no BadEvent."""

@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 MAX_LENGTH = 512  # characters of a whole reference: 255 of name, 128 of tag, 136 of a sha512 digest
 MAX_NAME = 255  # characters of registry and repository, as the registries' reference grammar has it
@@ -69,6 +70,7 @@ def parse(image: str) -> Reference:
     return reference
 
 
+@lru_cache(64)  # templates and events name few images, and to parse one takes 50 us after a pause
 def repository(image: str) -> str:
     """Registry, namespace and name of ``image``, without tag and digest; empty if ``image`` is malformed."""
     try:

@@ -159,10 +159,13 @@ def _string(text: str, beside: int = 0) -> str:
 
 
 def _json(text: str) -> Any:
-    outside = _JSON_STRING.sub("", text)
-    if outside.count("[") + outside.count("{") > MAX_NESTED:
+    if _opened(text) > MAX_NESTED and _opened(_JSON_STRING.sub("", text)) > MAX_NESTED:
         raise ValueError("contains nested lists or objects; expected only strings")
-    return json.loads(text, object_pairs_hook=_once_each, parse_constant=_no_constant)
+    return _STRICT.decode(text)
+
+
+def _opened(text: str) -> int:
+    return text.count("[") + text.count("{")
 
 
 def _not_json(error: json.JSONDecodeError) -> str:
@@ -179,3 +182,6 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> Any:
     raise ValueError(f"invalid JSON: {name} is not a JSON value")
+
+
+_STRICT = json.JSONDecoder(object_pairs_hook=_once_each, parse_constant=_no_constant)
