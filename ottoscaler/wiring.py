@@ -207,7 +207,6 @@ class Parts:
         )
         self._workers = Workers(deps)
         self.deleter = PodDeleter(self._pods, phases.abandon)
-        self._head_starts = HeadStarts(self.registry, self.lease, self._ledger, self._inbox)
 
     def _make_templates(self, first: Templates) -> None:
         """Make the templates of Pods, and the thread that watches their files if there are any."""
@@ -238,7 +237,6 @@ class Parts:
             Offers(
                 self.registry,
                 self.scale_downs,
-                self._head_starts,
                 self._ledger,
                 self._reach,
                 self._pause,
@@ -259,7 +257,7 @@ class Parts:
             self.registry,
             self._inbox,
             self.scale_downs,
-            self._head_starts,
+            HeadStarts(self.registry, self.lease, self._inbox),
             self.metrics,
             self.watcher.include,
         )
@@ -338,7 +336,6 @@ class Parts:
                 self._ledger,
                 self.registry,
                 self.scale_downs,
-                self._head_starts,
                 self.watcher,
                 self._phases.abandon,
                 LastCalls(lambda: self.lease.redis_health()[0], lambda: kept_installation(self._redis)),

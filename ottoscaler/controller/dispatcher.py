@@ -76,11 +76,27 @@ class Dispatcher(Loop):
     # --- the dispatcher thread
 
     def wait(self) -> None:
-        """Wait for an event, a wake-up or the next retry, at most IDLE_SECONDS. Admit events that came."""
+        """Wait for an event, a wake-up or the next retry, at most IDLE_SECONDS. Take what came.
+
+        After a worker with a head start it waits on: a step would hold the interpreter for 0.2 ms, which
+        that worker's thread and the listener need.
+        """
+        while self._take(self._idle_seconds()):
+            pass
+
+    def _idle_seconds(self) -> float:
         due = self._registry.due_in(time.monotonic())
-        seconds = IDLE_SECONDS if due is None else max(LEAST_SLEEP_SECONDS, min(IDLE_SECONDS, due))
-        for run in self._inbox.take(seconds):
-            self._registry.admit(run)
+        return IDLE_SECONDS if due is None else max(LEAST_SLEEP_SECONDS, min(IDLE_SECONDS, due))
+
+    def _take(self, seconds: float) -> bool:
+        """Admit the events that came, and start a worker with a head start. True if only that came."""
+        found = self._inbox.take(seconds)
+        for one in found:
+            if isinstance(one, Task):
+                self._submit(one)
+            elif one is not None:
+                self._registry.admit(one)
+        return len(found) == 1 and isinstance(found[0], Task)
 
     def step(self, now: float) -> None:
         """Start every worker that may start now. Offer events that cannot begin here to other replicas.
@@ -158,6 +174,14 @@ class Dispatcher(Loop):
         return None
 
     # --- the stop thread
+
+    def take_rest(self) -> None:
+        """Take what came after the dispatcher's thread had ended.
+
+        A worker with a head start holds a slot, and must give it and its begin back.
+        """
+        while self._take(0.0):
+            pass
 
     def join(self, seconds: float, grace_ends: float) -> bool:
         """Wait for the pool's workers to end, ``seconds`` at most. True if none is left.

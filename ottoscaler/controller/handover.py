@@ -8,10 +8,9 @@ import time
 from collections.abc import Iterable
 from itertools import count
 
-from ottoscaler.controller.head_starts import HeadStarts
 from ottoscaler.controller.last_calls import LastCalls
 from ottoscaler.controller.scale_down import ScaleDowns
-from ottoscaler.errors import Fenced, RedisError
+from ottoscaler.errors import RedisError
 from ottoscaler.kube.watcher import PodWatcher
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.telemetry.logs import flood, get_logger
@@ -36,7 +35,6 @@ class Handover:
         ledger: Ledger,
         registry: RunRegistry,
         scale_downs: ScaleDowns,
-        head_starts: HeadStarts,
         watcher: PodWatcher,
         abandon: threading.Event,
         calls: LastCalls,
@@ -44,7 +42,6 @@ class Handover:
         self._ledger = ledger
         self._registry = registry
         self._scale_downs = scale_downs
-        self._head_starts = head_starts
         self._watcher = watcher
         self._abandon = abandon
         self.calls = calls
@@ -112,14 +109,9 @@ class Handover:
         runs = list(which)
         if not runs:
             return True
-
-        def release() -> None:
-            for run in runs:
-                self._withdraw(run)
-            self._ledger.release([(run.event.event_id, run.epoch) for run in runs])
-
+        owned = [(run.event.event_id, run.epoch) for run in runs]
         try:
-            self.calls.make(release)
+            self.calls.make(lambda: self._ledger.release(owned))
         except RedisError as error:
             flood.warning("handover_failed", f"events could not be handed over: {error}")
             return False
@@ -127,9 +119,3 @@ class Handover:
             self._registry.drop(run)
             log.info("event_handed_over", "handed over to the next replica", **run.about)
         return True
-
-    def _withdraw(self, run: EventRun) -> None:
-        try:
-            self._head_starts.withdraw(run)
-        except Fenced:  # an event that another replica owns already must not hold up the rest
-            log.debug("event_left_alone", "another replica owns it already", **run.about)

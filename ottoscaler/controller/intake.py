@@ -7,6 +7,7 @@ here as a dead letter that says what is wrong, and affects no other event.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,7 @@ from ottoscaler.events.values import raw_task_id, told_metadata
 from ottoscaler.ledger.ledger import Ledger, new_record, pack_fields
 from ottoscaler.ledger.records import Entry, Record, Taken, Taking
 from ottoscaler.ledger.replicas import DELETED_UNREAD
-from ottoscaler.model import Event, ScaleDown, ScaleUp, Status
+from ottoscaler.model import Event, ScaleDown, ScaleUp, Status, WorkerId
 from ottoscaler.pods.plan import PodPlan
 from ottoscaler.telemetry.logs import get_logger
 from ottoscaler.telemetry.metrics import Metrics
@@ -124,32 +125,45 @@ class Intake:
             self._inbox.put(run)
 
     def _ask(self, read: list[_Read]) -> tuple[list[Taken | Failure], _Read | None]:
-        """Take entries in the ledger. Returns its answers, and the entry that was handed on meanwhile.
+        """Take entries in the ledger. Returns its answers, and the entry whose run was handed on meanwhile.
 
-        An idle replica hands the first event on before Redis has answered: see
+        An idle replica hands on the first event's worker before Redis has answered: see
         :mod:`ottoscaler.workers.head_start`.
         """
         entries = [(one.event, one.body) for one in read]
         first = next((one for one in read if one.plan is not None), None)
-        run = self._handed_on(first) if first is not None else None
-        if first is None or run is None:
+        head_start = self._head_starts.offer() if first is not None else None
+        if first is None or head_start is None:
             return self._ledger.take_all(entries), None
+        early: list[EventRun] = []
         began = kept = False
         try:
-            answers = self._ledger.take_all(entries, begin=first.event)
+            answers = self._ledger.take_all(
+                entries, begin=first.event, meanwhile=lambda: self._hand_on(first, head_start, early)
+            )
             answer = answers[read.index(first)]
             began = isinstance(answer, Taken) and answer.began
         finally:
-            kept = self._head_starts.settle(run, began=began)
+            for run in early:
+                kept = self._head_starts.settle(run, head_start, began=began)
+        if began and not kept:
+            self._take_back(first.event)
         return answers, first if kept else None
 
-    def _handed_on(self, one: _Read) -> EventRun | None:
-        """The run of an event that is handed on before Redis takes it, if it is given a head start."""
-        head_start = self._head_starts.offer()
-        if head_start is None or not isinstance(one.event, ScaleUp):
-            return None
-        run = self._new_run(one.event, one.plan, new_record(one.event, one.body), head_start)
-        return run if self._head_starts.hand_on(run) else None
+    def _hand_on(self, one: _Read, head_start: HeadStart, early: list[EventRun]) -> None:
+        """Hand on the first worker of an event that Redis is taking now. ``early`` gets its run.
+
+        Called again, if the event had to be sent again, it does nothing: the replica is not idle any more.
+        """
+        assert isinstance(one.event, ScaleUp)  # it has a plan
+        run = self._new_run(one.event, one.plan, new_record(one.event, one.body))
+        if self._head_starts.hand_on(run, head_start):
+            early.append(run)
+
+    def _take_back(self, event: Event) -> None:
+        """Take the begin of a worker back that was not handed on."""
+        with suppress(RedisError, Fenced):  # then its start is answered as if a reply had been lost
+            self._ledger.unstart(WorkerId(event.event_id, 0, 0), 1)
 
     def _taken(self, one: _Read, taken: Taken, *, begun: bool) -> EventRun | None:
         """The run of an entry that was taken, if it has still to be handed on."""
@@ -243,10 +257,8 @@ class Intake:
         run = self._new_run(event, pod_plan, record)
         return run if self._registry.add(run) else None
 
-    def _new_run(
-        self, event: ScaleUp, pod_plan: PodPlan | None, record: Record, head_start: HeadStart | None = None
-    ) -> EventRun:
-        return EventRun(event, pod_plan, record, head_start=head_start, planner=self._reader.planned)
+    def _new_run(self, event: ScaleUp, pod_plan: PodPlan | None, record: Record) -> EventRun:
+        return EventRun(event, pod_plan, record, planner=self._reader.planned)
 
     def _give_up(self, record: Record, reason: str) -> Record:
         """Dead-letter an owned event. Returns its record, with the workers that are still to be ended."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ottoscaler.controller.head_starts import HeadStarts
 from ottoscaler.controller.reach import Reach
 from ottoscaler.controller.scale_down import ScaleDowns
 from ottoscaler.errors import Fenced, RedisError
@@ -30,7 +29,6 @@ class Offers:
         self,
         registry: RunRegistry,
         scale_downs: ScaleDowns,
-        head_starts: HeadStarts,
         ledger: Ledger,
         reach: Reach,
         pause: Pause,
@@ -38,7 +36,6 @@ class Offers:
     ) -> None:
         self._registry = registry
         self._scale_downs = scale_downs
-        self._head_starts = head_starts
         self._ledger = ledger
         self._reach = reach
         self._pause = pause
@@ -61,7 +58,6 @@ class Offers:
 
     def _offer(self, run: EventRun) -> None:
         try:
-            self._head_starts.withdraw(run)
             run.offered = self._ledger.offer(run.event.event_id, run.epoch)
         except Fenced:
             self._registry.drop(run)
@@ -81,11 +77,6 @@ class Offers:
         idle = [run for run in self._going if not run.active]
         if not idle and not downs:
             return
-        for run in idle:
-            try:
-                self._head_starts.withdraw(run)
-            except Fenced:
-                log.debug("event_left_alone", "another replica owns it already", **run.about)
         self._ledger.release([(run.event.event_id, run.epoch) for run in idle] + list(downs))
         for run in idle:
             self._registry.drop(run)

@@ -89,6 +89,7 @@ class Shutdown:
         Returns the names of threads that did not end.
         """
         stuck = self._join("listener", "takeover", "dispatcher", "reconciler", "templates", deadline=deadline)
+        self._dispatcher.take_rest()
         self._handover.while_workers_run(deadline)
         self.leave_workers()
         self._dispatcher.join(HANDOVER_SECONDS, deadline)

@@ -49,11 +49,12 @@ class Scripts:
         self,
         script: str,
         calls: Sequence[Words],
+        meanwhile: Callable[[], None] | None = None,
     ) -> list[list[Any] | RedisError]:
         """The same as ``run`` once for each of these arguments, in one round trip.
 
         Where Redis refuses one call, its answer is the RedisError."""
-        answers = self.stream.scripts(script, self.identity.installation, calls)
+        answers = self.stream.scripts(script, self.identity.installation, calls, meanwhile)
         if any(not isinstance(answer, RedisError) and answer[0] == b"wiped" for answer in answers):
             raise Wiped("Redis no longer knows this installation")
         return answers

@@ -70,16 +70,21 @@ class Ledger(Scripts):
         return taken
 
     def take_all(
-        self, read: Sequence[tuple[Event, bytes]], *, begin: Event | None = None
+        self,
+        read: Sequence[tuple[Event, bytes]],
+        *,
+        begin: Event | None = None,
+        meanwhile: Callable[[], None] | None = None,
     ) -> list[Taken | RedisError | Fenced]:
         """Take ownership of entries that were read, where nobody owns them: new ones, or after a handover.
 
         Each event comes with its fields as JSON (``pack_fields``). All take one round trip. The same step
         begins the first worker of the event ``begin`` if it is new. Its result's ``began`` says whether it
-        did. The result is an error for an entry that could not be taken.
+        did. The result is an error for an entry that could not be taken. ``meanwhile`` is as in
+        :class:`~ottoscaler.ledger.pipelining.RoundTrips`.
         """
         calls = [self._take_words(event, body, begin=event is begin) for event, body in read]
-        answers = self.run_all("take", calls)
+        answers = self.run_all("take", calls, meanwhile)
         return [
             answer if isinstance(answer, RedisError) else self._told(event, body, answer)
             for (event, body), answer in zip(read, answers, strict=True)

@@ -55,13 +55,17 @@ class Overdue(OSError):
 class Call:
     """One packed command and its result. The exchange sets ``answer`` or ``error``.
 
-    With ``commands``, the data is so many commands, and ``answer`` lists their answers and errors."""
+    With ``commands``, the data is so many commands, and ``answer`` lists their answers and errors. The
+    exchange calls ``meanwhile`` of its first call, which is its thread's own, once all has been sent."""
 
-    __slots__ = ("answer", "appointed", "commands", "data", "error", "over", "turn")
+    __slots__ = ("answer", "appointed", "commands", "data", "error", "meanwhile", "over", "turn")
 
-    def __init__(self, data: bytes, commands: int | None = None) -> None:
+    def __init__(
+        self, data: bytes, commands: int | None = None, meanwhile: Callable[[], None] | None = None
+    ) -> None:
         self.data = data
         self.commands = commands
+        self.meanwhile = meanwhile
         self.answer: Any = NONE_YET
         self.error: BaseException | None = None
         self.over = False
@@ -84,12 +88,15 @@ class RoundTrips:
         self._queue: deque[Call] = deque()
         self._led = False  # somebody sends, or has been appointed to
 
-    def send(self, data: bytes, commands: int | None = None) -> Any:
+    def send(
+        self, data: bytes, commands: int | None = None, meanwhile: Callable[[], None] | None = None
+    ) -> Any:
         """A packed command's answer. Raises Overdue if it was never sent, and what the exchange raised.
 
         With ``commands``, ``data`` is so many commands, a few at most. Then a list of their answers is
-        returned, in which a refusal by Redis is an exception."""
-        call = Call(data, commands)
+        returned, in which a refusal by Redis is an exception. ``meanwhile`` is called while Redis works on
+        the command, so it must not wait. It is not called if another thread leads the round trip."""
+        call = Call(data, commands, meanwhile)
         with self._lock:
             self._queue.append(call)
             leads = not self._led

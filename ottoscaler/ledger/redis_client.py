@@ -160,16 +160,19 @@ class RedisClient:
         name: str,
         installation: str,
         calls: Sequence[Words],
+        meanwhile: Callable[[], None] | None = None,
     ) -> list[Any]:
         """Run a script once for each of these arguments, in this order, in one round trip.
 
         Otherwise the same as ``script``, but where Redis refuses one call, its answer is a RedisError."""
-        return list(self._led(lambda: self._send_scripts(name, installation, calls)))
+        return list(self._led(lambda: self._send_scripts(name, installation, calls, meanwhile)))
 
-    def _send_scripts(self, name: str, installation: str, calls: Sequence[Words]) -> list[Any]:
+    def _send_scripts(
+        self, name: str, installation: str, calls: Sequence[Words], meanwhile: Callable[[], None] | None
+    ) -> list[Any]:
         beginning = self._beginning(name, installation)
         data = b"".join([packed(args, beginning) for args in calls])
-        answers: list[Any] = self._round_trips.send(data, len(calls))
+        answers: list[Any] = self._round_trips.send(data, len(calls), meanwhile)
         for at, args in enumerate(calls):
             if isinstance(answers[at], redis.exceptions.NoScriptError):
                 answers[at] = self._sent_alone(name, installation, args)
@@ -292,6 +295,8 @@ class RedisClient:
         connection = self._connection()
         try:
             connection.send_packed_command([b"".join([call.data for call in calls])])
+            if calls[0].meanwhile is not None:
+                calls[0].meanwhile()
             for call in calls:
                 answers = [_answer(connection) for _ in range(call.commands or 1)]
                 if call.commands is not None:

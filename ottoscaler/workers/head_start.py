@@ -6,18 +6,19 @@ begin the worker in the ledger after the event was taken there. The other is wha
 which holds the interpreter while the worker's thread needs it. So the script that takes the event also begins
 its first worker in the ledger, and the listener sleeps for a millisecond after it.
 
-The event is also handed on before Redis has answered. While Redis runs the script, the dispatcher starts the
-first worker's thread, and that thread makes its create ready: the Pod's JSON and the request's headers. Then
-it waits for the answer, in ``Workers.work``. Before the answer it calls neither Redis nor the API server, and
-takes no turn. If the answer is anything but "new, and its first worker has begun", the run is dropped, the
-thread gives its slot back, and the answer is followed as if nothing had been handed on. Until the answer, the
-registry does not know the event. So the event is in no list of runs that are handed over, offered, cancelled
-or written anew, and it never takes the place of a known one. The lease is checked directly before the create,
-as for any other.
+That worker is also handed on before Redis has answered. As soon as the script's words are sent, a slot is
+reserved for the worker and the dispatcher starts its thread, which makes its create ready: the Pod's JSON and
+the request's headers. Then it waits for the answer, in ``Workers.work``. Before the answer it calls neither
+Redis nor the API server, and takes no turn. If the answer is anything but "new, and its first worker has
+begun", the run is dropped, the thread gives its slot back, and the answer is followed as if nothing had been
+handed on. Until the answer, the registry does not know the event: it only counts the slot. So the event is in
+no list of runs that are handed over, offered, cancelled or written anew, and it never takes the place of a
+known one. After the answer, the run goes the way of any other, with its other workers. The lease is checked
+directly before the create, as for any worker.
 
 Such a begin counts only under the same grant of the lease and for half a second after the event was taken,
-since a scale_down may come later. A replica that gives the event away before it has started that worker takes
-the begin back. Otherwise the next owner would have to skip the attempt.
+since a scale_down may come later. Where the worker could not be handed on after all, or stops before its
+create was sent, the begin is taken back. Otherwise the next owner would have to skip the attempt.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from ottoscaler.model import WorkerId
 from ottoscaler.workers.adoptions import Adoptions
 from ottoscaler.workers.beginning import Beginning
+from ottoscaler.workers.head_start import HeadStart
 from ottoscaler.workers.in_hand import InHand
 from ottoscaler.workers.retries import Retries
 from ottoscaler.workers.run import EventRun, Task
@@ -41,32 +42,27 @@ class RunRegistry:
 
     # --- events come and go
 
-    def expect(self, run: EventRun) -> bool:
-        """Let the first worker of an event start that Redis is taking now (:mod:`.head_start`).
+    def expect(self, run: EventRun, head_start: HeadStart, now: float) -> Task | None:
+        """Reserve a slot for the first worker of an event that Redis is taking now (:mod:`.head_start`).
 
-        The intake calls this. The event is not here before ``keep``, so nothing but its first worker's thread
-        sees it until then. ``keep`` or ``drop`` must follow. False if the event is here already.
+        The intake calls this. The event is not here before ``keep``, so nothing but that worker's thread sees
+        it until then. ``keep`` or ``drop`` must follow. The slot is held as after ``next_task``. ``None`` if
+        the replica is not idle, or the event is here already.
         """
         with self._lock:
-            if run.event.event_id in self._runs:
-                return False
-            run.expected = True
-            run.fresh = deque([0])
-            self._admitting += 1
-            return True
+            if not self._idle or run.event.event_id in self._runs:
+                return None
+            task = Task(run, run.fresh.popleft(), 0, head_start=head_start)
+            run.note_begun(task.index, task.attempt)
+            self._hold_slot(task, now)
+            return task
 
     def keep(self, run: EventRun) -> bool:
         """Add an event that was expected. False if it has come here on another way meanwhile."""
-        event_id = run.event.event_id
         with self._lock:
-            if event_id in self._runs:
+            if run.event.event_id in self._runs:
                 return False
-            self._runs[event_id] = run
-            run.expected = False
-            run.fresh.extend(range(1, run.event.pod_count))
-            if run.fresh:
-                self.in_hand.enter(event_id)
-                self._file(run)
+            self._add(run)
             return True
 
     def add(self, run: EventRun) -> bool:
@@ -81,14 +77,18 @@ class RunRegistry:
                 return False
             if known is not None:
                 self._forget(known)
-            self._runs[event_id] = run
-            if run.fresh:
-                self.in_hand.enter(event_id)
-            self._admitting += 1
+            self._add(run)
             return True
 
+    def _add(self, run: EventRun) -> None:
+        event_id = run.event.event_id
+        self._runs[event_id] = run
+        if run.fresh:
+            self.in_hand.enter(event_id)
+        self._admitting += 1
+
     def admit(self, run: EventRun) -> None:
-        """Let an event's workers start from now on. The dispatcher calls this."""
+        """Let an event's workers start from now on. The dispatcher or the intake calls this."""
         with self._lock:
             self._admitting -= 1
             if run.dropped:
@@ -107,8 +107,6 @@ class RunRegistry:
     def _forget(self, run: EventRun) -> None:
         run.dropped = True
         event_id = run.event.event_id
-        if run.expected and run in self._startable.runs():
-            self._startable.forget(event_id)
         if self._runs.get(event_id) is run:
             del self._runs[event_id]
             self.in_hand.leave(event_id)
@@ -165,11 +163,14 @@ class RunRegistry:
                 if task is not None:
                     self._file(task.run)
             if task is not None:
-                task.run.active.add(task.index)
-                task.run.begun = True
-                self._busy += 1
-                self._beginning.start(task, now)
+                self._hold_slot(task, now)
             return task
+
+    def _hold_slot(self, task: Task, now: float) -> None:
+        task.run.active.add(task.index)
+        task.run.begun = True
+        self._busy += 1
+        self._beginning.start(task, now)
 
     def due_in(self, now: float) -> float | None:
         """Seconds until the first retry is due. ``None`` if none waits."""
@@ -273,34 +274,20 @@ class RunRegistry:
         with self._lock:
             return [
                 run
-                for run in self._startable_here()
+                for run in self._startable.runs()
                 if not (run.begun or run.offered) and now - run.taken_at > seconds
             ]
-
-    def _startable_here(self) -> list[EventRun]:
-        """Events that have a worker to start, but none that Redis is still taking. Called under the lock."""
-        return [run for run in self._startable.runs() if not run.expected]
 
     def without_pods(self) -> list[EventRun]:
         """Events of which no worker has a Pod now, as far as this process knows."""
         with self._lock:
             return [run for run in self._runs.values() if not run.has_pods]
 
-    def withdraw_head_start(self, run: EventRun) -> bool:
-        """Let an event's first worker begin like any other from now on.
-
-        True if the ledger had begun it and it has not been started here.
-        """
-        with self._lock:
-            stood = run.head_start is not None and 0 in run.fresh
-            run.head_start = None
-            return stood
-
     def fresh(self, event_id: str | None = None) -> list[tuple[str, int]]:
         """Workers that have not begun: all of an event, or the first of every event if none is given."""
         with self._lock:
             if event_id is None:
-                return [(run.event.event_id, run.fresh[0]) for run in self._startable_here() if run.fresh]
+                return [(run.event.event_id, run.fresh[0]) for run in self._startable.runs() if run.fresh]
             run = self._runs.get(event_id)
             return [(event_id, index) for index in run.fresh] if run is not None else []
 
@@ -331,7 +318,11 @@ class RunRegistry:
     def idle(self) -> bool:
         """Whether a worker that came now would start at once."""
         with self._lock:
-            return not (self._busy or self._startable or self._adoptions or self._admitting)
+            return self._idle
+
+    @property
+    def _idle(self) -> bool:
+        return not (self._busy or self._startable or self._adoptions or self._admitting)
 
     # --- ledgers that Redis has lost
 

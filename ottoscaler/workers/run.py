@@ -72,7 +72,6 @@ class EventRun:
         plan: PodPlan | None,
         record: Record,
         *,
-        head_start: HeadStart | None = None,
         planner: Planner | None = None,
     ) -> None:
         self.event = replace(event, command=None, args=None, env={}, metadata={})
@@ -83,7 +82,6 @@ class EventRun:
         self.epoch = record.epoch
         self.strikes = record.strikes
         self.taken_at = time.monotonic()
-        self.expected = False  # Redis has not answered yet whether this replica owns it
         self.dropped = False  # another replica owns it, or it has ended: touch nothing of it any more
         self.leaving = False  # its threads are to leave it to other replicas
         self.lost = False  # Redis has lost its ledger
@@ -91,7 +89,6 @@ class EventRun:
         self.begun = any(state.stage is not IndexStage.WAITING for state in record.indexes.values())
         self.offered = False
         self.told_latency = bool(record.indexes) or record.epoch > 1
-        self.head_start = head_start  # of the task of index 0
         self.turn = 0  # the number of its last turn; at first, of its arrival
         self.fresh: deque[int] = deque(i for i in range(event.pod_count) if i not in record.indexes)
         self.adoptees: deque[Task] = deque()
@@ -100,8 +97,6 @@ class EventRun:
         self.waiting: dict[int, tuple[float, Task]] = {}  # index: (monotonic due time, task)
         self.active: set[int] = set()
         self.states: dict[int, str] = {}  # index: its state in the ledger, for writing the ledger anew
-        if head_start is not None:
-            self.note_begun(0, 0)
         now_ms = time.time() * 1000
         for index, state in sorted(record.indexes.items()):
             self._remember(index, state, now_ms)

@@ -77,8 +77,7 @@ class Startable:
             task = run.ready.popleft()
             run.due_turns.popleft()
         else:
-            index = run.fresh.popleft()
-            task = Task(run, index, 0, head_start=run.head_start if index == 0 else None)
+            task = Task(run, run.fresh.popleft(), 0)
         return task
 
     def put_back(self, task: Task) -> None:
@@ -89,7 +88,6 @@ class Startable:
             run.due_turns.appendleft(self._turn)
         else:
             run.fresh.appendleft(task.index)
-            run.head_start = None  # it was taken back
         run.begun = bool(run.states)
 
     def _may_start(self, beginning: Beginning, now: float) -> list[EventRun]:

@@ -33,7 +33,7 @@ from ottoscaler.telemetry.metrics import Metrics
 from ottoscaler.threads import Control
 from ottoscaler.workers.in_hand import InHand
 from ottoscaler.workers.registry import RunRegistry
-from ottoscaler.workers.run import EventRun
+from ottoscaler.workers.run import EventRun, Task
 from tests.harness.redis_fixture import Book
 
 STREAM = "otto:scale:events"
@@ -132,7 +132,6 @@ class Stages:
         self.leaving = Leaving(self.registry, cast(PodWatcher, self.pods), self.inbox)
 
     def _make_dispatching(self) -> None:
-        self.head_starts = HeadStarts(self.registry, cast(Lease, _Grant(self)), self.ledger, self.inbox)
         self.scale_downs = ScaleDowns(
             self.ledger,
             self.in_hand,
@@ -146,7 +145,6 @@ class Stages:
         self.offers = Offers(
             self.registry,
             cast(ScaleDowns, self.downs),
-            self.head_starts,
             self.ledger,
             self.reach,
             self.pause,
@@ -162,7 +160,7 @@ class Stages:
             self.registry,
             self.inbox,
             cast(ScaleDowns, self.downs),
-            self.head_starts,
+            HeadStarts(self.registry, cast(Lease, _Grant(self)), self.inbox),
             self.metrics,
             self.pods.include,
         )
@@ -191,15 +189,23 @@ class Stages:
         """The events in this replica's hands."""
         return [run.event.event_id for run in self.registry.snapshot()]
 
-    def handed_on(self) -> list[EventRun]:
+    def handed_on(self) -> list[EventRun | Task]:
         """What the dispatcher finds in its inbox."""
+        found: list[EventRun | Task | None] = []
         self.inbox.wake()
-        return self.inbox.take(1.0)
+        while None not in found:
+            found += self.inbox.take(1.0)
+        return [one for one in found if one is not None]
 
-    def admit(self) -> None:
-        """What the dispatcher does with what was handed to it."""
-        for run in self.handed_on():
-            self.registry.admit(run)
+    def admit(self) -> list[Task]:
+        """What the dispatcher does with what was handed to it. Returns the workers that start at once."""
+        early = []
+        for one in self.handed_on():
+            if isinstance(one, Task):
+                early.append(one)
+            else:
+                self.registry.admit(one)
+        return early
 
     def survey(self, now: float) -> None:
         """What the lease's thread does at a heartbeat, at a time that the test says."""

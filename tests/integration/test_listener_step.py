@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
+from ottoscaler.controller.head_starts import HeadStarts
 from ottoscaler.errors import RedisUnavailable
 from ottoscaler.ledger.records import Entry
 from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.model import ScaleUp
+from ottoscaler.workers.run import EventRun, Task
 from tests.harness.redis_fixture import Book, book, redis_server
 from tests.harness.stages import STREAM, Stages, add, dead
 from tests.harness.waiting import wait_for
@@ -129,15 +132,29 @@ def test_idle_replica_gives_the_first_worker_a_head_start(stages: Stages, book: 
     prefix = f"{STREAM}:ottoscaler:event:"
     assert book.redis.hget(prefix + first, "i:0") == "s:0:"
     assert book.redis.hget(prefix + second, "i:0") is None
-    stages.admit()
-    task = stages.registry.next_task(0.0)
-    assert task is not None
+    (task,) = stages.admit()
+    assert (task.worker.event_id, task.index) == (first, 0)
     assert task.head_start is not None
     assert task.head_start.grant == 7
     assert task.head_start.stands()
     others = [other for _ in range(3) if (other := stages.registry.next_task(0.0)) is not None]
     assert sorted((other.run.event.event_id, other.index) for other in others) == [(first, 1), (second, 0)]
     assert not any(other.head_start for other in others)
+
+
+def test_dispatcher_is_not_woken_again_for_an_event_whose_only_worker_had_a_head_start(
+    stages: Stages, book: Book
+) -> None:
+    stages.granted = 7
+    event_id = add(book, pod_count=1)
+    stages.listener.step(0.0)
+    assert stages.known() == [event_id]
+    (task,) = stages.handed_on()
+    assert isinstance(task, Task)
+    stages.registry.under_way(task)
+    stages.registry.ended(task)
+    assert stages.registry.idle
+    assert stages.known() == []
 
 
 def owned(book: Book, event_id: str) -> None:
@@ -181,12 +198,32 @@ def test_event_that_was_handed_on_begins_only_if_redis_took_it_and_began_its_wor
     hinder(book, event_id)
     stages.listener.step(0.0)
     (early, *later) = stages.handed_on()
-    assert early.dropped
+    assert isinstance(early, Task)
+    assert early.run.dropped
     assert early.head_start is not None
     assert not early.head_start.stands()
     goes_on = [event_id] if hinder in (handed_over, paused) else []
-    assert stages.known() == [run.event.event_id for run in later] == goes_on
-    assert not any(run.head_start for run in later)
+    assert stages.known() == [run.event.event_id for run in later if isinstance(run, EventRun)] == goes_on
+
+
+def test_first_worker_is_handed_on_while_redis_takes_the_event_and_else_its_begin_is_taken_back(
+    stages: Stages, book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Something else came at that moment, so the worker goes the ordinary way."""
+    stages.granted = 7
+
+    def not_idle_any_more(*_: Any) -> bool:
+        wait_for(lambda: book.redis.exists(f"{STREAM}:ottoscaler:event:{event_id}"), "Redis has taken it")
+        return False
+
+    monkeypatch.setattr(HeadStarts, "hand_on", not_idle_any_more)
+    event_id = add(book, pod_count=1)
+    stages.listener.step(0.0)
+    assert stages.admit() == []
+    assert book.redis.hget(f"{STREAM}:ottoscaler:event:{event_id}", "i:0") is None
+    task = stages.registry.next_task(0.0)
+    assert task is not None
+    assert task.head_start is None
 
 
 def test_entries_of_one_read_are_taken_together_and_a_bad_one_is_refused(stages: Stages, book: Book) -> None:

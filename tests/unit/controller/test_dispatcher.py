@@ -23,6 +23,7 @@ from ottoscaler.model import ScaleUp
 from ottoscaler.threads import Control
 from ottoscaler.workers.attempt import Ended, Next
 from ottoscaler.workers.beginning import MORE
+from ottoscaler.workers.head_start import HeadStart
 from ottoscaler.workers.in_hand import InHand
 from ottoscaler.workers.registry import RunRegistry
 from ottoscaler.workers.run import EventRun, Task
@@ -200,6 +201,56 @@ def test_event_whose_creates_hang_keeps_no_other_from_starting() -> None:
     bench.step(ALONE)
     bench.add("2-0", 1)
     assert ("2-0", 0) in bench.step(ALONE + 1)
+    bench.close()
+
+
+def expect(bench: Bench, event_id: str) -> Task:
+    """What the intake does with the first worker of an event that Redis is taking."""
+    run = EventRun(ScaleUp(event_id, event_id, 2), None, Record(event_id, 1, 0, b"[]"))
+    task = bench.registry.expect(run, HeadStart(3, 0.0), 0.0)
+    assert task is not None
+    bench.inbox.put(task)
+    return task
+
+
+def test_worker_with_a_head_start_begins_before_its_event_is_here_and_the_others_after() -> None:
+    bench = Bench(4)
+    task = expect(bench, "1-0")
+    assert bench.step(1) == [("1-0", 0)]
+    assert bench.registry.snapshot() == []
+    assert bench.registry.keep(task.run)
+    bench.inbox.put(task.run)
+    assert bench.step(2) == [("1-0", 0), ("1-0", 1)]
+    bench.close()
+
+
+def test_wake_up_that_came_with_a_worker_with_a_head_start_is_not_lost() -> None:
+    """After such a worker alone, the dispatcher waits on without a step."""
+    bench = Bench(4)
+    bench.inbox.wake()
+    task = expect(bench, "1-0")
+    run = bench.add("2-0", 1)
+    assert bench.inbox.take(0.0) == [None, task]
+    assert bench.inbox.take(0.0) == [run]
+    bench.close()
+
+
+def test_worker_whose_event_was_not_taken_before_its_thread_began_only_gives_its_slot_back() -> None:
+    bench = Bench(4)
+    task = expect(bench, "1-0")
+    bench.registry.drop(task.run)
+    bench.dispatch()
+    wait_for(lambda: bench.registry.idle, "the slot is free")
+    assert bench.workers.order() == []
+    bench.close()
+
+
+def test_worker_with_a_head_start_that_came_after_the_dispatchers_end_is_started_by_the_stop() -> None:
+    """Otherwise it would hold its slot, and the stop would wait for it until the end of the grace period."""
+    bench = Bench(4)
+    expect(bench, "1-0")
+    bench.dispatcher.take_rest()
+    wait_for(lambda: bench.workers.order() == [("1-0", 0)], "it has begun")
     bench.close()
 
 

@@ -35,6 +35,8 @@ class Place:
         self.registered = threading.Event()
         self.registered.set()
         self.lease_left = False
+        self.joined: set[str] = set()
+        self.rest_taken = False  # what came after the dispatcher's thread had ended
         self.read_ends_at_try = 0  # the listener's read; 0: no try ends it
         self.stands_still = 0.0  # seconds that the machine stands still at each look at the threads
 
@@ -44,6 +46,7 @@ class Place:
     # --- the threads
 
     def join(self, *names: str, seconds: float) -> list[str]:
+        self.joined.update(names)
         self.now += self.stands_still
         last = max(self.ends.get(name, 0.0) for name in names)
         self.now = max(self.now, min(last, self.now + seconds))
@@ -80,7 +83,7 @@ class HandoverOnly:
         self.calls = calls
 
     def while_workers_run(self, deadline: float) -> None:
-        pass
+        assert self.calls.rest_taken, "a worker in the inbox would hold its slot until the deadline"
 
     def everything(self, deadline: float) -> bool:
         return self.calls.answering
@@ -88,6 +91,13 @@ class HandoverOnly:
 
 class Nothing:
     """The dispatcher's pool has no workers, and the watch is not cut."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+
+    def take_rest(self) -> None:
+        assert "dispatcher" in self.place.joined
+        self.place.rest_taken = True
 
     def join(self, seconds: float, grace_ends: float) -> bool:
         return True
@@ -101,7 +111,7 @@ class Nothing:
 
 def stop(monkeypatch: pytest.MonkeyPatch, place: Place) -> list[str]:
     monkeypatch.setattr(shutdown, "time", place)
-    part: Any = Nothing()
+    part: Any = Nothing(place)
     made = Shutdown(
         Phases(),
         cast("Threads", place),

@@ -29,6 +29,8 @@ class Redis:
         self.trips.append([call.data.decode() for call in calls])
         self.under_way.release()
         assert self.line.acquire(timeout=SECONDS)
+        if calls[0].meanwhile is not None:
+            calls[0].meanwhile()
         for call in calls:
             if call.data == b"bad":
                 call.error = ValueError("bad")
@@ -90,6 +92,20 @@ def test_whoever_sent_is_free_after_one_round_trip(pool: ThreadPoolExecutor) -> 
     assert not other.done()
     redis.line.release()
     assert other.result(SECONDS) == "other"
+
+
+def test_only_the_thread_that_leads_does_something_while_redis_works(pool: ThreadPoolExecutor) -> None:
+    redis, did = Redis(), list[str]()
+    trips = RoundTrips(redis.exchange, wait_seconds=SECONDS)
+    first = first_under_way(trips, redis, pool)
+    (leads,) = begin(trips, pool, "leads")
+    follows = pool.submit(trips.send, b"follows", None, lambda: did.append("follows"))
+    wait_for(lambda: len(trips._queue) == 2, "it waits for its turn", SECONDS)
+    redis.line.release(3)
+    assert [sent.result(SECONDS) for sent in (first, leads, follows)] == ["first", "leads", "follows"]
+    assert did == []
+    trips.send(b"alone", None, lambda: did.append("alone"))
+    assert did == ["alone"]
 
 
 def test_one_commands_error_is_its_own(pool: ThreadPoolExecutor) -> None:

@@ -22,12 +22,10 @@ class Desk:
         self.registry = RunRegistry(slots, self.in_hand)
         self.now = 0.0
 
-    def add(
-        self, event_id: str, count: int = 1, head_start: HeadStart | None = None, **record: Any
-    ) -> EventRun:
+    def add(self, event_id: str, count: int = 1, **record: Any) -> EventRun:
         event = ScaleUp(event_id, event_id, count)
         facts = Record(event_id, 1, record.pop("strikes", 0), b"[]", **record)
-        run = EventRun(event, None, facts, head_start=head_start)
+        run = EventRun(event, None, facts)
         assert self.registry.add(run)
         self.registry.admit(run)
         return run
@@ -154,76 +152,95 @@ def test_skipped_workers_leave_the_hand() -> None:
     assert not desk.registry.knows("1-0")
 
 
-def test_head_start_is_withdrawn_once_and_only_before_its_worker_started() -> None:
+def expected(desk: Desk, event_id: str, count: int = 1) -> Task | None:
+    """The first worker of an event that Redis has not answered for yet."""
+    run = EventRun(ScaleUp(event_id, event_id, count), None, Record(event_id, 1, 0, b"[]"))
+    return desk.registry.expect(run, HeadStart(3, 0.0), desk.now)
+
+
+def test_expected_event_holds_a_slot_for_its_first_worker_and_is_not_here_before_it_is_kept() -> None:
     desk = Desk()
-    run = desk.add("1-0", 2, head_start=HeadStart(3, 0.0))
-    assert desk.registry.withdraw_head_start(run)
-    assert not desk.registry.withdraw_head_start(run)
-    started = desk.add("2-0", 1, head_start=HeadStart(3, 0.0))
-    desk.starts()
-    assert not desk.registry.withdraw_head_start(started)
-
-
-def expected(desk: Desk, event_id: str, count: int = 1) -> EventRun:
-    """An event that was handed on, and that Redis has not answered for yet."""
-    run = EventRun(
-        ScaleUp(event_id, event_id, count), None, Record(event_id, 1, 0, b"[]"), head_start=HeadStart(3, 0.0)
-    )
-    assert desk.registry.expect(run)
-    return run
-
-
-def test_expected_event_starts_its_first_worker_and_is_not_here_before_it_is_kept() -> None:
-    desk = Desk()
-    run = expected(desk, "1-0", 3)
-    desk.registry.admit(run)
-    assert desk.registry.late(run.taken_at + 60, 5) == []
+    task = expected(desk, "1-0", 3)
+    assert task is not None
+    assert (task.index, task.attempt, task.head_start is not None) == (0, 0, True)
+    assert (desk.registry.busy, desk.registry.idle) == (1, False)
+    assert desk.registry.late(task.run.taken_at + 60, 5) == []
     assert desk.registry.fresh() == []
-    assert desk.starts() == ["1-0/0"]
     assert not desk.registry.knows("1-0")
     assert not desk.registry.lose("1-0")
     assert desk.registry.lost(everything=True) == desk.registry.snapshot() == []
     assert desk.in_hand.count() == 0
-    assert desk.registry.keep(run)
-    assert desk.registry.snapshot() == [run]
+    assert desk.starts() == []
+    assert desk.registry.keep(task.run)
+    desk.registry.admit(task.run)
+    assert desk.registry.snapshot() == [task.run]
+    assert task.run.states == {0: "s:0:"}
     assert desk.in_hand.count() == 1
     assert desk.starts() == ["1-0/1", "1-0/2"]
 
 
 def test_expected_event_that_is_not_taken_leaves_nothing_behind() -> None:
     desk = Desk()
-    started, admitted, on_its_way = (expected(desk, f"{number}-0", 2) for number in (1, 2, 3))
-    desk.registry.admit(started)
-    task = desk.start()
+    task = expected(desk, "1-0", 2)
     assert task is not None
-    desk.registry.admit(admitted)
-    for run in (started, admitted, on_its_way):
-        desk.registry.drop(run)
-    desk.registry.admit(on_its_way)
+    desk.registry.drop(task.run)
+    assert task.run.dropped
     assert desk.starts() == []
     desk.registry.under_way(task)
     desk.registry.ended(task)
     assert desk.registry.idle
-    assert not any(desk.registry.knew(f"{number}-0") for number in (1, 2, 3))
+    assert not desk.registry.knew("1-0")
     desk.add("1-0", 2)
     assert desk.starts() == ["1-0/0", "1-0/1"]
 
 
 def test_expected_event_never_replaces_one_that_is_here() -> None:
     desk = Desk()
-    here = desk.add("1-0")
-    again = EventRun(here.event, None, Record("1-0", 1, 0, b"[]"), head_start=HeadStart(3, 0.0))
-    assert not desk.registry.expect(again)
     late = expected(desk, "2-0")
-    taken_over = EventRun(late.event, None, Record("2-0", 4, 0, b"[]"))
-    assert desk.registry.add(taken_over)
-    desk.registry.admit(taken_over)
-    assert not desk.registry.keep(late)
-    desk.registry.drop(late)
-    assert desk.registry.snapshot() == [here, taken_over]
-    assert not here.dropped
+    assert late is not None
+    taken_over = desk.add("2-0")
+    assert not desk.registry.keep(late.run)
+    desk.registry.drop(late.run)
+    assert desk.registry.snapshot() == [taken_over]
     assert not taken_over.dropped
-    assert desk.starts() == ["1-0/0", "2-0/0"]
+    assert desk.starts() == ["2-0/0"]
+    assert desk.in_hand.count() == 0
+
+
+def test_only_an_idle_replica_expects_an_event_and_one_at_a_time() -> None:
+    desk = Desk()
+    assert expected(desk, "1-0") is not None
+    assert expected(desk, "2-0") is None
+    desk = Desk()
+    desk.add("1-0")
+    assert expected(desk, "2-0") is None
+    suspect = Desk()
+    suspect.add("1-0", strikes=2)
+    assert suspect.start() is not None
+    assert expected(suspect, "2-0") is None
+
+
+def test_event_that_is_here_is_not_expected_again() -> None:
+    """All its workers wait for their retries, so the replica is idle."""
+    desk = Desk()
+    waiting(desk, "1-0")
+    assert desk.registry.idle
+    assert expected(desk, "1-0") is None
+
+
+def test_worker_with_a_head_start_that_was_put_back_in_a_pause_begins_like_any_other() -> None:
+    desk = Desk()
+    task = expected(desk, "1-0", 2)
+    assert task is not None
+    assert desk.registry.keep(task.run)
+    task.run.note_not_begun(0, 0)
+    desk.registry.under_way(task)
+    desk.registry.put_back(task)
+    desk.registry.admit(task.run)
+    again = desk.start()
+    assert again is not None
+    assert (again.index, again.head_start) == (0, None)
+    assert desk.starts() == ["1-0/1"]
 
 
 def waiting(desk: Desk, event_id: str) -> Task:
