@@ -11,12 +11,11 @@ from ottoscaler.ledger.records import timestamp
 from ottoscaler.ledger.redis_client import RedisClient
 
 MOST_REPLICAS = 1000
-# A heartbeat is sent every second, or every sixth of a lease if that is shorter (lease.py). A replica is
-# called silent when its counter has stood still for so many intervals. Others take its events after a whole
-# lease.
+LONGEST_BEAT_SECONDS = 1.0  # a heartbeat notices a handover, which must take 2 s at most
+BEATS_A_LEASE = 6  # also full surveys a lease; each makes Redis look at every open event
+# A replica is called silent when its counter has stood still for so many intervals. Others take its events
+# after a whole lease.
 BEATS_MISSED = 2.5
-LONGEST_BEAT_SECONDS = 1.0
-BEATS_A_LEASE = 6
 DEFAULT_LEASE_SECONDS = 30.0  # for a replica whose heartbeat does not say
 LOOK_SECONDS = 0.1  # between two reads of the heartbeats
 LONGEST_LOOK_SECONDS = 5.0  # reached only if replicas come and go all the time
@@ -64,7 +63,7 @@ class Heartbeats:
             open_questions = [
                 consumer
                 for consumer, each in found.items()
-                if consumer not in moving and now - self._seen[consumer][2] < retrier(each["info"])
+                if consumer not in moving and now - self._seen[consumer][2] < silent_after(each["info"])
             ]
             if not open_questions or now - begun > LONGEST_LOOK_SECONDS:
                 silent = found.keys() - moving - set(open_questions)
@@ -83,7 +82,7 @@ class Heartbeats:
         self._seen = {consumer: self._seen[consumer] for consumer in found}
         return [
             Glance(
-                describe(c, each, silent=now - self._seen[c][2] > retrier(each["info"])),
+                describe(c, each, silent=now - self._seen[c][2] > silent_after(each["info"])),
                 str(each["info"].get("machine") or ""),
                 each["recent"],
                 each["recent_ms"],
@@ -129,10 +128,15 @@ def _told(answer: list[bytes | None] | None) -> list[Any]:
     return answer or [None, None, None]  # a broken key tells nothing
 
 
-def retrier(info: Json) -> float:
+def beat_seconds(lease: float) -> float:
+    """Seconds between two heartbeats of a replica whose lease is that long."""
+    return min(LONGEST_BEAT_SECONDS, lease / BEATS_A_LEASE)
+
+
+def silent_after(info: Json) -> float:
     """Seconds without a heartbeat after which the replica that sent this ``info`` is called silent."""
     lease = _number(info.get("lease_seconds"), DEFAULT_LEASE_SECONDS)
-    return max(2 * LOOK_SECONDS, BEATS_MISSED * min(LONGEST_BEAT_SECONDS, lease / BEATS_A_LEASE))
+    return max(2 * LOOK_SECONDS, BEATS_MISSED * beat_seconds(lease))
 
 
 def describe(consumer: str, each: Json, *, silent: bool) -> Json:

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from ottoscaler.errors import LiveTwin, RedisCluster, RedisError, Stopping, Unregistered, Wiped
 from ottoscaler.ledger.broken_keys import Overwritten
+from ottoscaler.ledger.heartbeats import BEATS_A_LEASE, beat_seconds
 from ottoscaler.ledger.identity import identity
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.pause import Pause
@@ -29,10 +30,6 @@ from ottoscaler.threads import Control, Loop
 log = get_logger(__name__)
 
 SHARE_TO_CREATE_IN = 0.8  # of the lease. The rest is for a create that is on its way, and for clock drift
-LONGEST_BEAT_SECONDS = (
-    1.0  # a heartbeat notices a handover, which must take 2 s at most (docs/reliability.md)
-)
-BEATS_A_LEASE = 6  # also full surveys a lease; each makes Redis look at every open event
 
 
 def suspended_clock() -> float:
@@ -74,7 +71,7 @@ class Lease(Loop):
         self._surveys = surveys
         self._process = identity(pod_uid)
         self.seconds = seconds
-        self.interval = min(LONGEST_BEAT_SECONDS, seconds / BEATS_A_LEASE)
+        self.interval = beat_seconds(seconds)
         self._description = description
         self._viewed = False
         self._broken: frozenset[Overwritten] = frozenset()  # keys of ours, at the last survey

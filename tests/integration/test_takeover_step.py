@@ -188,12 +188,36 @@ def beats(book: Book, name: str = "a") -> int:
     return int(book.redis.hget(f"otto:scale:events:ottoscaler:replica:{name}", "beat"))
 
 
-def test_heartbeat_renews_the_lease_for_four_fifths_of_it(beating: Beating, book: Book) -> None:
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The lease's clock, which stands still unless the test moves it."""
+    now = [suspended_clock()]
+    monkeypatch.setattr("ottoscaler.ledger.lease.suspended_clock", lambda: now[0])
+    return now
+
+
+def test_heartbeat_renews_the_lease_for_four_fifths_of_it_from_when_it_was_sent(
+    beating: Beating, book: Book, clock: list[float]
+) -> None:
     before = beats(book)
-    beating.beat()
+    beating.lease.step(clock[0] - 1.0)
     assert beats(book) == before + 1
-    assert 3.5 < beating.lease.remaining() <= 4.0
+    assert beating.lease.remaining() == pytest.approx(3.0)
     assert beating.lease.health()[0]
+
+
+def test_grant_of_before_a_gap_holds_no_more_when_the_lease_is_back(
+    beating: Beating, clock: list[float]
+) -> None:
+    """What was checked under it may have changed: others may have taken the event over meanwhile."""
+    beating.lease.step(clock[0])
+    before = beating.lease.granted()
+    assert beating.lease.holds(before)
+    clock[0] += 4.1
+    assert not beating.lease.holds(before)
+    beating.lease.step(clock[0])
+    assert beating.lease.granted()
+    assert not beating.lease.holds(before)
 
 
 def test_heartbeats_bring_surveys_of_the_others(beating: Beating, book: Book) -> None:
