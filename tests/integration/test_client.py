@@ -73,6 +73,8 @@ def test_an_event_is_sent_and_waited_for_with_xadd_xrange_and_xread_alone(place:
         assert user.wait(event_id, timeout=30) == result
         assert [type(each) for each in user.results(task_id="t")] == [WorkerResult, WorkerResult, EventResult]
         assert list(user.results(task_id="other")) == []
+        first, again = (user.scale_up(1, dedup_key="once", env=QUICK) for _ in range(2))
+        assert user.wait(again, timeout=30).event_id == first, "a duplicate runs nothing"
 
 
 def test_a_dead_letter_ends_the_waiting_with_its_sentence(place: Sandbox) -> None:

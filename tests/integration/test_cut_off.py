@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ottoscaler.controller.offers import OFFER_AFTER_SECONDS
 from ottoscaler.kube.server_health import ServerSign
 from tests.harness.cluster_state import ledger, local_only
 from tests.harness.proxy import Proxy
@@ -155,3 +156,19 @@ def test_while_only_creates_fail_one_event_is_kept_to_see_when_they_work_again(b
     stages.offers.step(stages.server.trouble_since() + 2)
     assert stages.known() == [first]
     assert stages.ledger.owner_of(second) == ""
+
+
+def test_event_that_has_begun_no_worker_in_time_is_offered_to_others_unless_in_a_pause(book: Book) -> None:
+    stages = Stages(book, lease_seconds=LEASE)
+    add(book, pod_count=1)
+    for _ in range(2):
+        stages.listener.step(0.0)
+    stages.admit()
+    (run,) = stages.registry.snapshot()
+    late = run.taken_at + OFFER_AFTER_SECONDS + 1
+    stages.pause.tell(True)
+    stages.offers.step(late)
+    assert not run.offered
+    stages.pause.tell(False)
+    stages.offers.step(late)
+    assert run.offered
