@@ -202,6 +202,10 @@ def test_event_that_was_handed_on_begins_only_if_redis_took_it_and_began_its_wor
     assert early.run.dropped
     assert early.head_start is not None
     assert not early.head_start.stands()
+    if hinder is broken:
+        assert not book.redis.hexists(f"{STREAM}:ottoscaler:account", "taken"), (
+            "refused before the first write"
+        )
     goes_on = [event_id] if hinder in (handed_over, paused) else []
     assert stages.known() == [run.event.event_id for run in later if isinstance(run, EventRun)] == goes_on
 
