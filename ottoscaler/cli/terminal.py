@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
 import sys
 import unicodedata
@@ -15,6 +16,9 @@ from typing import Any, Self, TextIO
 LONGEST_TEXT = 300  # columns of an event's own text in one line; the rest is in --json
 
 _COLOURS = {"ok": "32", "warning": "33", "problem": "31"}
+# What JSON leaves as it is, and a terminal takes for a command, a new direction or a line's end, as may
+# programs that read line by line.
+_UNSEEN = re.compile("[\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _TRIAL = "…\udc80\U0001f600é\n"  # difficult characters that a message may hold
 
 ENTER = "\x1b[?1049h\x1b[?25l"  # the alternate screen, without the cursor
@@ -45,7 +49,8 @@ def say(text: str) -> None:
 def json_text(document: Any, indent: int | None = None) -> str:
     """``document`` as JSON for standard output's encoding: an escape by the stream would break it."""
     unicode = (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")
-    return json.dumps(document, ensure_ascii=not unicode, indent=indent)
+    text = json.dumps(document, ensure_ascii=not unicode, indent=indent)
+    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def lively(stream: TextIO) -> bool:

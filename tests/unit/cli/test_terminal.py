@@ -119,6 +119,14 @@ def test_any_text_can_be_written_whatever_the_encoding(
     assert json.loads(told) == {"task": text}
 
 
+@pytest.mark.parametrize("unseen", ["\x85", "\x9b31m", "\u2028", "\u2029", "\u202e", "\x7f", "\n\x1b[31m"])
+def test_json_text_is_one_line_and_no_command_to_a_terminal(unseen: str) -> None:
+    told = json_text({"task": f"é{unseen}\U0001f600"})
+    assert told.isprintable()
+    assert told.splitlines() == [told]
+    assert json.loads(told) == {"task": f"é{unseen}\U0001f600"}
+
+
 def test_a_screen_leaves_the_scrollback_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "4")
     monkeypatch.setenv("LINES", "2")
