@@ -39,6 +39,7 @@ HANDS_AHEAD = 4  # scale_downs may be taken ahead of their turn until this many 
 CUT_OFF_SECONDS = 0.5  # between two checks whether Kubernetes can be reached again
 PAUSED_SECONDS = 0.5  # between two looks ahead during a pause
 AGAIN_SECONDS = 15.0  # until entries that could not be taken, as one of our keys is broken, are tried again
+STALE_SECONDS = 1.0  # past its block, a read whose connection broke on our side alone has ended in Redis too
 ROOM_SECONDS = 1.0  # the longest wait for room before it looks ahead again
 
 
@@ -72,6 +73,7 @@ class Listener(Loop):
         # Our own pending entries come before new ones. A lost reply or an earlier life may have left some.
         self._own_behind: str | None = "0"
         self._again_at: float | None = None  # when pending entries that could not be taken are tried again
+        self._broke = False  # a read failed, and no step has begun since
         self._rereads = 0  # how often reread_own was called
         self._left_by_the_dead = True  # our pending entries: not left by a lost reply
         self._looked_behind = "0-0"  # how far it looked ahead without room, for every scale_down
@@ -110,6 +112,8 @@ class Listener(Loop):
         self._cut_off = self._reach.cut_off(now)
         if self._cut_off:
             return
+        if self._broke:  # Redis may still give that read an entry, after our pending entries were read again
+            self._broke, self._again_at = False, now + self._reader.poll_seconds + STALE_SECONDS
         if self._again_at is not None and now >= self._again_at and self._own_behind is None:
             self._own_behind, self._left_by_the_dead, self._again_at = "0", False, None
         try:
@@ -125,7 +129,7 @@ class Listener(Loop):
 
     def failed(self, error: Exception) -> None:
         """Read our own pending entries next: the entries of a lost reply are among them."""
-        self._own_behind, self._left_by_the_dead = "0", False
+        self._own_behind, self._left_by_the_dead, self._broke = "0", False, True
         self._reader.failed(reconnects=not isinstance(error, Wiped))
         flood.warning("read_failed", f"the stream cannot be read: {error}")
 

@@ -102,6 +102,15 @@ def test_after_an_error_the_own_pending_entries_are_read_again(stages: Stages, b
     assert stages.known() == [lost]
 
 
+def test_entry_that_redis_gave_to_a_broken_read_afterwards_is_found(stages: Stages, book: Book) -> None:
+    stages.listener.failed(RedisUnavailable("the connection broke"))
+    stages.listener.step(0.0)  # there is nothing yet
+    event_id = add(book, pod_count=1)
+    book.redis.xreadgroup("ottoscaler", "a", {STREAM: ">"})  # the broken read, which Redis still served
+    stages.listener.step(60.0)
+    assert stages.known() == [event_id]
+
+
 def test_with_too_many_events_that_wait_for_a_retry_nothing_is_read(book: Book) -> None:
     stages = Stages(book, max_events_waiting=1)
     stages.listener.step(0.0)
