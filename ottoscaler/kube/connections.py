@@ -20,7 +20,10 @@ from ottoscaler.kube.http1 import Head, pieces, read_head, whole
 from ottoscaler.kube.paced_reads import PacedReads
 from ottoscaler.kube.renewal import Loss, Renewal
 
-MOST_IDLE = 32  # idle connections kept. Calls that hang may open some 150, of 100 KiB each with TLS
+# Idle connections kept. With 32, small events opened one for every sixth worker, each 1 to 1.5 ms of CPU with
+# TLS (docs/performance.md).
+MOST_IDLE = 96  # of 100 KiB each with TLS. Calls that hang may open some 150
+IDLE_SECONDS = 60.0  # then the one that has been idle for longest is closed, one with each answer
 FRESH_SECONDS = 0.5  # a connection used within this time is not checked for having been closed by the server
 
 
@@ -129,11 +132,15 @@ class Connections:
 
     def done(self, link: Link, *, keep: bool) -> None:
         """Take back a connection whose request is over. It is closed unless ``keep``."""
+        now = time.monotonic()
         if keep and not link.doomed and len(self._idle) < MOST_IDLE:
-            link.used_at = time.monotonic()
+            link.used_at = now
             self._idle.append(link)
         else:
             link.close()
+        with suppress(IndexError):  # another thread may take them meanwhile
+            if now - self._idle[0].used_at > IDLE_SECONDS:
+                self._idle.popleft().close()
 
     def ended(self, stream: ResponseStream) -> None:
         """Nobody reads that stream any more."""

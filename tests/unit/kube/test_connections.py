@@ -107,6 +107,22 @@ def test_no_more_idle_connections_are_kept_than_are_ever_busy() -> None:
         assert not server.closed.acquire(timeout=0.05)
 
 
+def test_idle_connections_that_nobody_needs_are_closed_after_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with serving(always(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")) as (connections, server):
+        streams = [connections.stream("GET", "/pods", {}, SECONDS) for _ in range(3)]
+        for stream in streams:
+            assert stream.data == b"ok"
+            stream.close()
+        ask(connections)
+        assert not server.closed.acquire(timeout=0.05)
+        monkeypatch.setattr("ottoscaler.kube.connections.IDLE_SECONDS", 0.0)
+        ask(connections)
+        assert server.closed.acquire(timeout=SECONDS)
+        assert server.connections == 3
+
+
 def test_answer_in_chunks_comes_whole_and_the_next_begins_behind_it() -> None:
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     reply = head + b"4\r\nabcd\r\nA;note=1\r\n0123456789\r\n0\r\n\r\n"
