@@ -84,8 +84,8 @@ local function low_water() return intact('GET', P .. 'low-water') or '0-0' end
 -- Whether an event without a ledger has ended: it is at or below the mark, or it expired above the mark. An expired
 -- event's entry left the stream in the same step, and it is in no pending list.
 local function is_over(id)
-  local low, expired = unpack(redis.call('MGET', P .. 'low-water', P .. 'expired')) -- a broken one counts as none
-  if compare_ids(id, low or '0-0') <= 0 then return true end
+  if compare_ids(id, low_water()) <= 0 then return true end
+  local expired = intact('GET', P .. 'expired')
   if not expired or compare_ids(id, expired) > 0 then return false end
   local pending = redis.pcall('XPENDING', STREAM, GROUP, id, id, 1)
   if not pending.err and #pending > 0 then return false end

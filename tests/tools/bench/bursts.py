@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from ottoscaler.cli.check_kubernetes import GATES_SINCE, is_at_least
-from tests.tools.bench.contest import Run, retrier, run_bare, run_naive, run_service, serving
+from tests.tools.bench.contest import Run, longest_seconds, run_bare, run_naive, run_service, serving
 from tests.tools.bench.plan import Plan
 from tests.tools.bench.report import Bar, Figure, median, milliseconds
 from tests.tools.bench.stage import Service, Stage, Store
@@ -140,13 +140,13 @@ def parked(stage: Stage, plan: Plan) -> list[Figure]:
         stage.witness.forget()
         before, asked = service.usage(), service.requests()
         begun = store.add(PARKED, run_seconds)
-        stage.witness.wait("1,000 running", stage.witness.all_running(PARKED), retrier(PARKED, 0))
+        stage.witness.wait("1,000 running", stage.witness.all_running(PARKED), longest_seconds(PARKED, 0))
         time.sleep(SETTLE_SECONDS)
         first, at = service.usage(), time.monotonic()
         time.sleep(plan.parked_seconds)
         last, looked = service.usage(), time.monotonic() - at
         still = PARKED - stage.witness.ended
-        stage.witness.wait("end of all", stage.witness.all_gone(PARKED), retrier(PARKED, run_seconds))
+        stage.witness.wait("end of all", stage.witness.all_gone(PARKED), longest_seconds(PARKED, run_seconds))
         requests = {verb: n - asked.get(verb, 0) for verb, n in service.requests().items()}
         cpu = service.usage().cpu_seconds - before.cpu_seconds
         made.ours.append(Run(PARKED, stage.witness.last_gone - begun, cpu, requests, ()))

@@ -40,7 +40,7 @@ class Run:
         return sum(self.requests.get(verb, 0) for verb in chosen) / self.workers
 
 
-def retrier(workers: int, run_seconds: float) -> float:
+def longest_seconds(workers: int, run_seconds: float) -> float:
     return LEAST_SECONDS + workers * SECONDS_PER_WORKER + run_seconds
 
 
@@ -101,7 +101,7 @@ def serving(stage: Stage, *, start_gate: bool = False) -> Iterator[tuple[Service
 
 
 def _until_gone(stage: Stage, count: int, run_seconds: float, begun: float) -> float:
-    seconds = retrier(count, run_seconds)
+    seconds = longest_seconds(count, run_seconds)
     stage.witness.wait(f"end of {count} workers", stage.witness.all_gone(count), seconds)
     return stage.witness.last_gone - begun
 

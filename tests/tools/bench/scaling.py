@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any
 
-from tests.tools.bench.contest import retrier
+from tests.tools.bench.contest import longest_seconds
 from tests.tools.bench.noise import Noise
 from tests.tools.bench.report import fairness
 from tests.tools.bench.stage import Service, Stage, Store
@@ -65,7 +65,7 @@ def _point(stage: Stage, store: Store, services: list[Service], count: int) -> d
     asked = [service.requests() for service in services]
     got = [service.watch_bytes() for service in services]
     begun = store.add(PODS_PER_EVENT, 1.0, events=count // PODS_PER_EVENT)
-    stage.witness.wait(f"end of {count}", stage.witness.all_gone(count), retrier(count, 1.0))
+    stage.witness.wait(f"end of {count}", stage.witness.all_gone(count), longest_seconds(count, 1.0))
     seconds = stage.witness.last_gone - begun
     after = [service.usage() for service in services]
     told = [service.requests() for service in services]
