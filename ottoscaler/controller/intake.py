@@ -17,7 +17,7 @@ from ottoscaler.controller.reading import EventReader
 from ottoscaler.controller.scale_down import ScaleDowns
 from ottoscaler.errors import BadEvent, Fenced, GroupMissing, RedisError, RedisUnavailable, Wiped
 from ottoscaler.events.values import raw_task_id, told_metadata
-from ottoscaler.ledger.ledger import Ledger, new_record, pack_fields
+from ottoscaler.ledger.ledger import FIRST_EPOCH, Ledger, new_record, pack_fields
 from ottoscaler.ledger.records import Entry, Record, Taken, Taking
 from ottoscaler.ledger.replicas import DELETED_UNREAD
 from ottoscaler.model import Event, ScaleDown, ScaleUp, Status, WorkerId
@@ -163,7 +163,7 @@ class Intake:
     def _take_back(self, event: Event) -> None:
         """Take the begin of a worker back that was not handed on."""
         with suppress(RedisError, Fenced):  # then its start is answered as if a reply had been lost
-            self._ledger.unstart(WorkerId(event.event_id, 0, 0), 1)
+            self._ledger.unstart(WorkerId(event.event_id, 0, 0), FIRST_EPOCH)
 
     def _taken(self, one: _Read, taken: Taken, *, begun: bool) -> EventRun | None:
         """The run of an entry that was taken, if it has still to be handed on."""

@@ -41,9 +41,12 @@ def pack_fields(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
     return _JSON.encode([[k.decode(), v.decode()] for k, v in fields]).encode()
 
 
+FIRST_EPOCH = 1  # of an event that is taken for the first time (new_event in prelude.lua)
+
+
 def new_record(event: Event, body: bytes) -> Record:
     """The record of an event that is taken for the first time. ``body``: its fields, as JSON."""
-    return Record(event.event_id, 1, 0, body, count=event.pod_count or 0)
+    return Record(event.event_id, FIRST_EPOCH, 0, body, count=event.pod_count or 0)
 
 
 class Ledger(Scripts):
