@@ -17,7 +17,7 @@ Against = Literal["itself", "at least", "share of bare", "over bare"]
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A limit of docs/scaling.md.
+    """A limit of docs/performance.md.
 
     ``itself``: the service's figure is at most ``limit``; ``at least``: no less. ``over bare``: at most
     ``limit`` above bare's. ``share of bare``: at least that share of bare's.

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from ottoscaler.ledger.broken_keys import KINDS
 from tests.tools.modules_page import PAGE, render
 from tests.unit.manifests.kustomize import ROOT
 
@@ -43,3 +44,12 @@ def test_every_module_and_script_is_in_the_list_of_modules() -> None:
         for page in (PAGE.read_text(encoding="utf-8"), render())
     )
     assert listed == written
+
+
+@pytest.mark.parametrize("page", ["architecture.md", "operations.md"])
+def test_every_key_in_redis_is_explained(page: str) -> None:
+    """What each holds, and what it costs where another program has overwritten it."""
+    rows = re.findall(r"^\| (`[^|]*) \|", (ROOT / "docs" / page).read_text(encoding="utf-8"), re.MULTILINE)
+    explained = {name.replace("*", "results") for row in rows for name in re.findall("`([^`]+)`", row)}
+    explained |= {"places:dead"} if "places:results" in explained else set()
+    assert set(KINDS) - explained == set()
