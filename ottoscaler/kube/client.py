@@ -10,24 +10,17 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from types import TracebackType
 from typing import Any
 from urllib.parse import quote, urlencode
 
 import urllib3
 
-from ottoscaler.errors import (
-    KubernetesError,
-    KubernetesUnavailable,
-    NoRight,
-    PodExists,
-    PodGone,
-)
+from ottoscaler.errors import KubernetesError, KubernetesUnavailable, NoRight, PodExists, PodGone
 from ottoscaler.kube.credentials import Access
 from ottoscaler.kube.decoding import parsed, pod, slim, warnings
 from ottoscaler.kube.list_page import page
 from ottoscaler.kube.log_tail import last_bytes
-from ottoscaler.kube.pod_api import CreateTurn, PodApi, WatchEvent
+from ottoscaler.kube.pod_api import PodApi, WatchEvent
 from ottoscaler.kube.request import Observe, Requests
 from ottoscaler.kube.throttle import CREATES, DELETES, LOGS, LOOKS, Throttle, Turn
 from ottoscaler.kube.watch_events import events
@@ -45,24 +38,12 @@ PIECE_BYTES = 256 * 1024  # of a list's answer, decoded together
 _RUNS_ONCE = b'"restartPolicy":"Never"'
 
 
-class RequestTurn(CreateTurn):
+class RequestTurn(Turn):
     """A create that waits in the throttle."""
 
-    def __init__(self, turn: Turn, send: Callable[[], JsonObject]) -> None:
-        self._turn = turn
+    def __init__(self, throttle: Throttle, event: str, profile: str, send: Callable[[], JsonObject]) -> None:
+        super().__init__(throttle, event, profile)
         self._send = send
-
-    def __enter__(self) -> RequestTurn:
-        self._turn.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._turn.__exit__(kind, error, trace)
-
-    def ready(self, seconds: float) -> bool:
-        return self._turn.ready(seconds)
 
     def send(self) -> JsonObject:
         return self._send()
@@ -102,7 +83,7 @@ class PodClient(PodApi):
     def create_turn(self, body: bytes, event: str, profile: str) -> RequestTurn:
         # Credentials are read before the turn, since that may be slow.
         headers = self._requests.headers(body)
-        return RequestTurn(self._throttle.turn(event, profile), lambda: self._create(body, headers))
+        return RequestTurn(self._throttle, event, profile, lambda: self._create(body, headers))
 
     def _create(self, body: bytes, headers: dict[str, str]) -> JsonObject:
         response = self._requests.send(
@@ -232,13 +213,7 @@ class PodClient(PodApi):
     # --- the request
 
     def _call(
-        self,
-        verb: str,
-        method: str,
-        path: str,
-        body: bytes | None = None,
-        *,
-        parse: bool = True,
+        self, verb: str, method: str, path: str, body: bytes | None = None, *, parse: bool = True
     ) -> JsonObject:
         try:
             response = self._requests.send(verb, method, path, body, None, READ_SECONDS, stream=False)

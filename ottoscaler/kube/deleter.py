@@ -129,9 +129,7 @@ class PodDeleter:
     ) -> None:
         try:
             reply = self._retrier.call(
-                "deleting a Pod",
-                lambda: self._pods.delete(name, uid, told=told is not None),
-                tries=TRIES,
+                "deleting a Pod", lambda: self._pods.delete(name, uid, told=told is not None), tries=TRIES
             )
         except PodGone:
             gone()

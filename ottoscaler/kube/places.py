@@ -98,11 +98,8 @@ class Places:
         return False
 
     def _is_free(self, place: Place) -> bool:
-        return event_may_take(
-            self._most - self._held,
-            self._profiles.get(place.profile, 0),
-            self._events.get(place.event, 0),
-        )
+        of_profile, of_event = self._profiles.get(place.profile, 0), self._events.get(place.event, 0)
+        return event_may_take(self._most - self._held, of_profile, of_event)
 
     def _grant(self, place: Place) -> None:
         self._held += 1

@@ -131,7 +131,7 @@ class Requests:
         timed_out = isinstance(error, _TIMED_OUT) and not unsent
         text = f"{verb}: no answer within {read_seconds:g} s" if timed_out else f"{verb}: {plain(error)}"
         sign = sign_of(verb, 0, text, unsent=unsent)
-        self.health.note(verb, sign, text)
+        self.health.note(verb, sign)
         if timed_out and sign is ServerSign.TROUBLED:
             self._transport.wrong(None, text)
         return KubernetesUnavailable(text, unsent=unsent)
@@ -156,7 +156,7 @@ class Requests:
             if error.status == 401:
                 self._access.reload()
         sign = sign_of(verb, error.status, text)
-        self.health.note(verb, ServerSign.TROUBLED if isinstance(error, UnusableAnswer) else sign, text)
+        self.health.note(verb, ServerSign.TROUBLED if isinstance(error, UnusableAnswer) else sign)
 
     def judge_server(self, verb: str, response: Any, error: KubernetesError) -> None:
         """Tell the transport if another server behind the same name might do better than this one."""

@@ -20,9 +20,7 @@ log = get_logger(__name__)
 
 FIRST_AGREE = 2  # answers that must agree before the first time is believed
 STEP_AGREE = 3  # answers in a row that must agree before a new time is believed
-SLACK_SECONDS = (
-    1.0  # two answers may be so far apart and still agree: drift, and a clock that is being slewed
-)
+SLACK_SECONDS = 1.0  # by which two answers may differ and agree: drift, and a clock that is being slewed
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +42,7 @@ class ServerClock:
         self._lock = threading.Lock()
         self._date = ""  # the last answer's
         self._believed: Reading | None = None
-        self._others: tuple[
-            Reading, ...
-        ] = ()  # the latest readings in a row that contradict the believed one
+        self._others: tuple[Reading, ...] = ()  # the latest in a row that contradict the believed one
 
     def now(self) -> float | None:
         """Unix seconds by the API server's clock, at most one second late; ``None`` while unknown."""

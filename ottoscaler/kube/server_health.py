@@ -72,10 +72,8 @@ class ServerHealth:
         self._clock = clock
         self._lock = threading.Lock()
         self._streaks = {kind: _Streak() for kind in ("write", "look", "list")}
-        self._problem = ""
         self._doubtful = False  # some streak has a length. While False, good calls need no lock
         self._begun = 0.0  # when the present trouble began, monotonic
-        self._over = 0.0  # seconds of all trouble that is over
 
     @property
     def healthy(self) -> bool:
@@ -89,19 +87,7 @@ class ServerHealth:
             self._update(self._clock())
             return self._begun
 
-    def trouble_seconds(self) -> float:
-        """Total seconds of trouble since this process began. Any thread."""
-        with self._lock:
-            now = self._clock()
-            self._update(now)
-            return self._over + (now - self._begun if self._begun else 0.0)
-
-    def state(self) -> tuple[bool, str]:
-        """For readiness and logs: whether the server is healthy, and the text of the last trouble if not."""
-        well = self.healthy
-        return well, "" if well else self._problem
-
-    def note(self, verb: str, sign: ServerSign, problem: str = "") -> None:
+    def note(self, verb: str, sign: ServerSign) -> None:
         """Count the sign of a call. Any thread. Costs nothing while all is well."""
         if sign is ServerSign.NOTHING or (sign is ServerSign.WELL and not self._doubtful):
             return
@@ -118,18 +104,13 @@ class ServerHealth:
                 since = streak.since if streak.length else now
                 reached = sign is not ServerSign.UNREACHED
                 self._streaks[kind] = _Streak(streak.length + 1, since, now, reached)
-                self._problem = problem
             self._update(now)
 
     def _update(self, now: float) -> None:
         """Under the lock: forget streaks that nothing has confirmed, and judge whether there is trouble."""
-        ended = now
         for kind, streak in self._streaks.items():
             if streak.length and now - streak.last > FORGET_SECONDS:
                 self._streaks[kind] = _Streak()
-                ended = streak.last + FORGET_SECONDS
         self._doubtful = any(streak.length for streak in self._streaks.values())
         begun = [streak.since for streak in self._streaks.values() if streak.counts]
-        if not begun and self._begun:
-            self._over += max(0.0, ended - self._begun)
         self._begun = min([*begun, self._begun] if self._begun else begun) if begun else 0.0

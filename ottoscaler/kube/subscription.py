@@ -38,9 +38,7 @@ class Subscription:
         self.uid_known_at = 0.0
         self.view: PodView | None = None
         self.end: PodView | None = None  # the first view that shows the worker ended by itself
-        self.gone = (
-            False  # according to the watch, which says the same of a Pod that lost a label we select by
-        )
+        self.gone = False  # by the watch, which says the same of a Pod that lost a label we select by
         self.certain = False  # the API server itself said that the Pod is gone
         self.looked_at = 0.0  # monotonic, of the last look at a Pod that the watch does not show; else 0
         self.seen_at = 0.0  # monotonic, of the last change

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
+from typing import Self
 
 from ottoscaler.kube.places import Place, Places
 from ottoscaler.kube.rate import Rate
@@ -31,9 +32,9 @@ PROGRESS_SECONDS = STALL_SECONDS / 3
 
 
 class Turn:
-    """A create's turn: it waits for a place, then for a token. One thread uses it, as a context manager.
+    """A create's turn: it waits for a place for its event and its profile, then for a token.
 
-    Leaving the context gives the place back, whether or not anything was sent."""
+    One thread uses it, as a context manager. Leaving it gives the place back, whether anything was sent or not."""
 
     def __init__(self, throttle: Throttle, event: str, profile: str) -> None:
         self._throttle = throttle
@@ -41,7 +42,7 @@ class Turn:
         self._place: Place | None = None
         self._has_token = False
 
-    def __enter__(self) -> Turn:
+    def __enter__(self) -> Self:
         self._place = self._throttle.creates.ask(self._event, self._profile)
         return self
 
@@ -85,10 +86,6 @@ class Throttle:
     def rate(self) -> float:
         """How many calls a second are allowed now."""
         return self._rate.per_second
-
-    def turn(self, event: str, profile: str) -> Turn:
-        """A turn for a create of that event, whose Pod uses that profile."""
-        return Turn(self, event, profile)
 
     def delete(self, event: str) -> AbstractContextManager[None]:
         """Wait for a place and a token for a delete, and hold the place."""

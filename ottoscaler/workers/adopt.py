@@ -16,6 +16,7 @@ from ottoscaler.pods.verdict import refused
 from ottoscaler.pods.view import parse_pod
 from ottoscaler.telemetry.logs import flood
 from ottoscaler.workers.attempt import Attempt, Ended, Next
+from ottoscaler.workers.monitor import look_at_pod
 from ottoscaler.workers.removal import delete
 from ottoscaler.workers.settle import cancel, cancel_without_pod, end_overtime, settle
 
@@ -66,15 +67,8 @@ def adopt_by_uid(a: Attempt, uid: str) -> Ended | None:
     deps.watcher.identify(subscription, uid)
     if subscription.view is None and not deps.elsewhere:
         deps.watcher.catch_up(ONE_LIST_SECONDS)
-    if subscription.view is None and not subscription.gone:
-        try:
-            view = deps.retrier.call("looking for a Pod", lambda: parse_pod(deps.pods.get(subscription.name)))
-            if view.uid == uid:
-                deps.watcher.identify(subscription, uid, view, looked_up=True)
-            else:
-                subscription.lost()
-        except PodGone:
-            subscription.lost()
+    if subscription.view is None and not subscription.gone and (view := look_at_pod(a)) is not None:
+        deps.watcher.identify(subscription, uid, view, looked_up=True)
     a.run.note_begun(a.task.index, a.task.attempt, uid)
     if subscription.gone:
         return None

@@ -32,12 +32,7 @@ from ottoscaler.pods.plan import PodPlan
 from ottoscaler.pods.verdict import refused
 from ottoscaler.pods.view import parse_pod
 from ottoscaler.telemetry.logs import flood
-from ottoscaler.workers.adopt import (
-    adopt_by_uid,
-    adopt_found,
-    adopt_or_skip,
-    adopt_seen,
-)
+from ottoscaler.workers.adopt import adopt_by_uid, adopt_found, adopt_or_skip, adopt_seen
 from ottoscaler.workers.attempt import Attempt, Ended, Next
 from ottoscaler.workers.created import judge_created, judge_taken
 from ottoscaler.workers.settle import cancel_without_pod, end_overtime, settle

@@ -63,7 +63,7 @@ def is_gone(a: Attempt, *, cancelled: bool = False) -> bool:
         return False
     if gone is Gone.YES or (gone is Gone.IF_CANCELLED and (cancelled or _is_cancelled(a))):
         return True
-    view = _get(a)
+    view = look_at_pod(a)
     if view is not None:
         if subscription.gone and not a.deps.elsewhere:
             a.log.warning("pod_unseen", "the Pod is still there but lost a label of the watch; it is polled")
@@ -93,18 +93,17 @@ def _is_cancelled(a: Attempt) -> bool:
     return states[0][3]
 
 
-def _get(a: Attempt) -> PodView | None:
+def look_at_pod(a: Attempt) -> PodView | None:
     """The Pod by the API server's own word; ``None`` where that very Pod is gone."""
     deps, subscription = a.deps, a.subscription
     try:
         view = deps.retrier.call("looking at a Pod", lambda: parse_pod(deps.pods.get(subscription.name)))
+        if view.uid == subscription.uid:
+            return view
     except PodGone:
-        subscription.lost()
-        return None
-    if view.uid != subscription.uid:
-        subscription.lost()
-        return None
-    return view
+        pass
+    subscription.lost()
+    return None
 
 
 def until_next_look(a: Attempt, seconds: float) -> float:
@@ -197,7 +196,7 @@ def _time_left(a: Attempt) -> float:
 def _look_again(a: Attempt) -> PodView | None:
     """Ask the API server for the Pod before a limit ends the worker, as the watch may be behind."""
     subscription = a.subscription
-    before, view = subscription.view, _get(a)
+    before, view = subscription.view, look_at_pod(a)
     if view is None:
         return None
     if before is not None and view.resource_version == before.resource_version:

@@ -95,7 +95,7 @@ def test_where_every_replica_is_cut_off_work_goes_on_when_one_is_not(place: Sand
 
 
 def cut(stages: Stages) -> None:
-    stages.server.note("list", ServerSign.UNREACHED, "refused")
+    stages.server.note("list", ServerSign.UNREACHED)
 
 
 def test_cut_off_listener_reads_nothing(book: Book) -> None:
@@ -152,7 +152,7 @@ def test_while_only_creates_fail_one_event_is_kept_to_see_when_they_work_again(b
     for _ in range(3):
         stages.listener.step(0.0)
     for _ in range(2):
-        stages.server.note("create", ServerSign.TROUBLED, "no leader")
+        stages.server.note("create", ServerSign.TROUBLED)
     stages.offers.step(stages.server.trouble_since() + 2)
     assert stages.known() == [first]
     assert stages.ledger.owner_of(second) == ""

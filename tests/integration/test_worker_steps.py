@@ -189,7 +189,7 @@ def test_pod_that_an_unanswered_create_made_is_found_before_the_worker_is_failed
 def test_server_in_trouble_fails_no_worker(start: Start) -> None:
     bench = start(pending_timeout=0)
     for _ in range(2):
-        bench.pods.health.note("get", ServerSign.TROUBLED, "etcdserver: no leader")
+        bench.pods.health.note("get", ServerSign.TROUBLED)
     bench.pods.fail("create", *[SEALED] * 10)
     assert create(bench.attempt(bench.take())) is None
     assert bench.pods.asked("get") == []

@@ -27,7 +27,7 @@ class Clock:
 
 def turns(throttle: Throttle, event: str, count: int, profile: str = "default") -> list[Turn]:
     """So many creates of one event that have asked for their turn."""
-    return [throttle.turn(event, profile).__enter__() for _ in range(count)]
+    return [Turn(throttle, event, profile).__enter__() for _ in range(count)]
 
 
 def ready(asked: list[Turn]) -> int:
@@ -66,7 +66,7 @@ def test_rate_rises_beyond_its_setting_while_creates_wait_for_it() -> None:
     assert throttle.rate == 0.1
     with ExitStack() as held:
         for turn in range(10):
-            assert held.enter_context(throttle.turn(f"{turn}-0", "default")).ready(1)
+            assert held.enter_context(Turn(throttle, f"{turn}-0", "default")).ready(1)
         throttle.answered(201, 0.01)
     assert throttle.rate > 0.1
 
@@ -153,9 +153,9 @@ def test_create_that_gives_up_its_turn_leaves_no_gap() -> None:
 def test_delete_goes_at_once_while_creates_wait_for_a_token() -> None:
     throttle = Throttle(0.1, 20)
     with ExitStack() as held:
-        asked = [held.enter_context(throttle.turn(f"{turn}-0", "default")) for turn in range(20)]
+        asked = [held.enter_context(Turn(throttle, f"{turn}-0", "default")) for turn in range(20)]
         assert ready(asked) == 20
-        asked.append(held.enter_context(throttle.turn("99-0", "default")))
+        asked.append(held.enter_context(Turn(throttle, "99-0", "default")))
         with throttle.delete("1-0"), throttle.delete("2-0"):
             assert not asked[-1].ready(0)
 
@@ -164,7 +164,7 @@ def test_burst_of_deletes_takes_no_longer_than_the_burst_of_creates_before_it() 
     throttle = Throttle(0.001, 500)
     with patch("ottoscaler.kube.throttle.time.sleep", side_effect=AssertionError("it waited for a token")):
         for turn in range(500):
-            with throttle.turn(f"{turn}-0", "default") as create:
+            with Turn(throttle, f"{turn}-0", "default") as create:
                 assert create.ready(0)
         for turn in range(500):
             with throttle.delete(f"{turn}-0"):
@@ -187,7 +187,7 @@ def test_creates_wait_until_the_tokens_that_deletes_took_ahead_have_come() -> No
     with patch("ottoscaler.kube.throttle.time.monotonic", clock):
         throttle = overdrawn()
         clock.now += 0.5
-        with throttle.turn("1-0", "default") as create:
+        with Turn(throttle, "1-0", "default") as create:
             assert not create.ready(0)
             clock.now += 0.02
             assert create.ready(0)
@@ -200,7 +200,7 @@ def test_rate_that_falls_lets_creates_wait_no_longer_for_what_was_taken_ahead() 
         throttle.answered(429, 0.01)
         assert throttle.rate == 50
         clock.now += 0.53
-        with throttle.turn("1-0", "default") as create:
+        with Turn(throttle, "1-0", "default") as create:
             assert create.ready(0)
 
 
@@ -208,7 +208,7 @@ def test_retry_after_holds_creates_back_and_not_deletes() -> None:
     throttle = Throttle(1000, 1000)
     throttle.answered(429, 0.01, retry_after=60)
     begun = time.monotonic()
-    with throttle.delete("1-0"), throttle.turn("1-0", "default") as turn:
+    with throttle.delete("1-0"), Turn(throttle, "1-0", "default") as turn:
         assert not turn.ready(0.01)
     assert time.monotonic() - begun < 30
 
@@ -217,7 +217,7 @@ def test_creates_go_on_after_retry_after() -> None:
     throttle = Throttle(1000, 1000)
     begun = time.monotonic()
     throttle.answered(429, 0.01, retry_after=0.3)
-    with throttle.turn("1-0", "default") as turn:
+    with Turn(throttle, "1-0", "default") as turn:
         wait_for(lambda: turn.ready(0.05), "the create's turn")
     assert time.monotonic() - begun >= 0.25
 
@@ -236,7 +236,7 @@ def test_create_that_waits_can_be_looked_at_in_between() -> None:
     throttle = Throttle(1000, 1000)
     throttle.answered(429, 0.01, retry_after=60)
     begun = time.monotonic()
-    with throttle.turn("1-0", "default") as turn:
+    with Turn(throttle, "1-0", "default") as turn:
         assert not turn.ready(0.01)
     assert time.monotonic() - begun < 30
 
