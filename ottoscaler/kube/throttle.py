@@ -34,7 +34,7 @@ PROGRESS_SECONDS = STALL_SECONDS / 3
 class Turn:
     """A create's turn: it waits for a place for its event and its profile, then for a token.
 
-    One thread uses it, as a context manager. Leaving it gives the place back, whether anything was sent or not."""
+    One thread uses it, as a context manager. Leaving it gives the place back, whether or not it was sent."""
 
     def __init__(self, throttle: Throttle, event: str, profile: str) -> None:
         self._throttle = throttle

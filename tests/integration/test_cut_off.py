@@ -88,7 +88,6 @@ def test_where_every_replica_is_cut_off_work_goes_on_when_one_is_not(place: Sand
     place.cluster.faults.come_back()
     for event_id in (running, waits):
         assert place.wait_event(event_id, 15)["status"] == "succeeded"
-    assert [w["attempt"] for w in place.workers(waits)] == ["0", "0"]
 
 
 # --- step by step
