@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -55,6 +56,8 @@ class ScaleDown:
 
 
 Event = ScaleUp | ScaleDown
+
+EVENT_ID = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")  # two numbers below 2**64, as Redis writes them
 
 
 @dataclass(frozen=True, slots=True)

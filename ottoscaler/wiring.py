@@ -364,7 +364,7 @@ class Parts:
             s.http_port,
             self.health,
             self.metrics,
-            StatusPage(s.status_page, Page(self._page_redis, s)),
+            StatusPage(s.status_page, Page(self._page_redis, s.instance)),
         )
         self.metrics.workers_max.set(s.max_workers)
         self.metrics.template_problems.set_function(lambda: len(self._templates.current.problems))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import re
 import textwrap
 from itertools import groupby
 from typing import TypeAlias
 
+from ottoscaler.model import EVENT_ID
+
 LONGEST_WORD_SHOWN = 80  # characters of a wrong word that an error repeats
 MOST_DIGITS = 9  # digits of an index or of a number of entries
-_ID = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")  # two numbers below 2**64, as Redis writes them
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -67,14 +67,14 @@ def index(text: str) -> int:
 
 def entry_id(text: str) -> str:
     """Reads an entry's id, in the form that Redis writes."""
-    if not _ID.fullmatch(text):
+    if not EVENT_ID.fullmatch(text):
         raise argparse.ArgumentTypeError(f"{_shown(text)} is not an id such as 1717430400000-0")
     return text
 
 
 def event_id(text: str) -> str:
     """Reads an event's id. People often type the task instead, so the error says where to find the id."""
-    if not _ID.fullmatch(text):
+    if not EVENT_ID.fullmatch(text):
         raise argparse.ArgumentTypeError(
             f"{_shown(text)} is not an event's id such as 1717430400000-0; "
             "`ottoscaler results --task TASK` and `ottoscaler status` show the ids of a task's events"

@@ -6,7 +6,6 @@ import argparse
 import sys
 import threading
 from collections.abc import Mapping
-from typing import Any
 
 from ottoscaler.cli.finding import Finding, Level
 from ottoscaler.cli.serve import check_kubeconfig, complain, end
@@ -15,15 +14,13 @@ from ottoscaler.config import load as config
 from ottoscaler.config.settings import Settings
 from ottoscaler.errors import BadSettings, BadTemplate
 from ottoscaler.events.images import ImagePolicy
+from ottoscaler.model import JsonObject
 from ottoscaler.pods.templates import Templates, load_templates
 
 # Each request has its own timeout. This one is for a name server or a credential plugin that hangs.
 WHOLE_CHECK_SECONDS = 90.0
 SCHEMA_VERSION = 1
 LONGEST_LINE = 1000  # characters of one finding
-
-
-Json = dict[str, Any]
 
 
 class Report:
@@ -43,7 +40,7 @@ class Report:
         word = paint(finding.level, sys.stdout) + " " * (len("problem") - len(finding.level))
         print(f"  {word}  {finding.subject:<11}  {safe(finding.text, LONGEST_LINE)}", flush=True)
 
-    def document(self, settings: Settings | None) -> Json:
+    def document(self, settings: Settings | None) -> JsonObject:
         """The whole report, as docs/cli.md describes it. ``settings`` is None if they cannot be read."""
         rows = [] if settings is None else config.describe(settings)
         defaults = _defaults()

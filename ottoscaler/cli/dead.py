@@ -30,7 +30,7 @@ _WORDS = {
 def main(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Returns 0 if all is done, and 1 if Redis is unavailable or some ids could not be processed."""
     settings = redis_settings(environ)
-    box = DeadLetters(RedisClient(settings), settings)
+    box = DeadLetters(RedisClient(settings))
     try:
         if arguments.verb == "list":
             return _list(box, arguments.count, arguments.json)

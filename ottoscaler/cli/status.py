@@ -15,6 +15,7 @@ from ottoscaler.cli.terminal import Screen, age, columns, json_text, lively, saf
 from ottoscaler.client.sentences import sentence
 from ottoscaler.errors import RedisError
 from ottoscaler.ledger.redis_client import RedisClient
+from ottoscaler.model import JsonObject
 from ottoscaler.status.snapshot import SnapshotReader
 
 EVENTS_SHOWN = 40  # lines of a table; --json has up to snapshot.MOST_EVENTS
@@ -27,8 +28,6 @@ LONGEST_OWN = 30  # columns of a task's id or a consumer's name
 LONGEST_CONSUMER = 26  # the usual length of the names of a Deployment's Pods
 NARROW = 120  # on a screen with fewer columns, those names get half as many
 
-Json = dict[str, Any]
-
 
 def main(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Returns 0. With ``--watch``, it goes on until Ctrl-C."""
@@ -38,7 +37,7 @@ def main(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
             return print_address(RedisClient(settings))
         except RedisError as error:
             raise Failed(sentence(settings, error)) from error
-    reader = SnapshotReader(RedisClient(settings), settings)
+    reader = SnapshotReader(RedisClient(settings))
     if arguments.watch is None:
         try:
             _print(reader.read(), arguments.json)
@@ -63,7 +62,7 @@ def main(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
             time.sleep(arguments.watch)
 
 
-def _print(snapshot: Json, as_json: bool, *, watching: bool = False) -> None:
+def _print(snapshot: JsonObject, as_json: bool, *, watching: bool = False) -> None:
     if as_json:
         print(json_text(snapshot, indent=None if watching else 2), flush=True)
         return
@@ -76,7 +75,7 @@ def _wrapped(text: str, wide: int) -> list[str]:
     return [text[at : at + wide] for at in range(0, len(text), wide)]
 
 
-def fitting(snapshot: Json, wide: int, high: int) -> list[str]:
+def fitting(snapshot: JsonObject, wide: int, high: int) -> list[str]:
     """The lines for a screen of this size. If not all fits, the tables are shorter. The events come last."""
     own = LONGEST_OWN if wide >= NARROW else LONGEST_OWN // 2
     lines: list[str] = []
@@ -89,7 +88,7 @@ def fitting(snapshot: Json, wide: int, high: int) -> list[str]:
 
 
 def render(
-    snapshot: Json, most: int = EVENTS_SHOWN, most_events: int = EVENTS_SHOWN, own: int = LONGEST_OWN
+    snapshot: JsonObject, most: int = EVENTS_SHOWN, most_events: int = EVENTS_SHOWN, own: int = LONGEST_OWN
 ) -> Iterator[str]:
     """A snapshot as lines for people. A table has at most ``most`` lines (that of the events
     ``most_events``), and a name at most ``own`` columns."""
@@ -107,7 +106,7 @@ def render(
     yield from _dead(snapshot["dead_letters"], most, own)
 
 
-def _replicas(replicas: list[Json], most: int, own: int) -> Iterator[str]:
+def _replicas(replicas: list[JsonObject], most: int, own: int) -> Iterator[str]:
     alive = sum(each["state"] != "silent" for each in replicas)
     yield ""
     yield f"Replicas: {alive} alive, {len(replicas) - alive} silent"
@@ -134,7 +133,7 @@ def _left_out(number: int, which: str = "more") -> Iterator[str]:
         yield f"  … and {number} {which}"
 
 
-def _backlog(backlog: Json) -> Iterator[str]:
+def _backlog(backlog: JsonObject) -> Iterator[str]:
     lag = "an unknown number" if backlog["lag"] is None else backlog["lag"]
     yield ""
     yield f"Stream: {lag} not read yet, {backlog['pending']} read but not finished"
@@ -146,7 +145,7 @@ def _backlog(backlog: Json) -> Iterator[str]:
         yield f"  oldest: {oldest['event_id']}, {age(oldest['age_seconds'])}, read by {reader}"
 
 
-def _events(events: Sequence[Json], total: int, own: int) -> Iterator[str]:
+def _events(events: Sequence[JsonObject], total: int, own: int) -> Iterator[str]:
     yield ""
     yield f"Events in flight: {total}"
     rows = [
@@ -165,7 +164,7 @@ def _events(events: Sequence[Json], total: int, own: int) -> Iterator[str]:
     yield from _left_out(total - len(rows), "younger ones")
 
 
-def _workers(event: Json) -> str:
+def _workers(event: JsonObject) -> str:
     counts = [f"{count} {word.replace('_', ' ')}" for word, count in event["counts"].items() if count]
     text = ", ".join(counts) or "none"
     later = sum(worker["attempt"] > 0 for worker in event["workers"])
@@ -176,7 +175,7 @@ def _workers(event: Json) -> str:
     return text
 
 
-def _failures(failures: Sequence[Json], own: int) -> Iterator[str]:
+def _failures(failures: Sequence[JsonObject], own: int) -> Iterator[str]:
     if not failures:
         return
     yield ""
@@ -196,7 +195,7 @@ def _failures(failures: Sequence[Json], own: int) -> Iterator[str]:
     yield from columns(("at", "event", "index", "task", "reason", "exit", "message"), rows)
 
 
-def _dead(letters: Json, most: int, own: int) -> Iterator[str]:
+def _dead(letters: JsonObject, most: int, own: int) -> Iterator[str]:
     yield ""
     yield f"Dead letters: {letters['total']}"
     rows = [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
@@ -21,10 +20,10 @@ from ottoscaler.client.streams import BLOCK_MS
 from ottoscaler.client.waiting import Waiting
 from ottoscaler.errors import RedisError
 from ottoscaler.ledger.kept_logs import KeptLog, kept_logs
+from ottoscaler.model import EVENT_ID
 
 LONGEST_WAIT_SECONDS = 86_400.0  # without a time limit: the default of OTTO_MAX_TIMEOUT_SECONDS
 
-_ID = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
 _NAMES = {
     "REDIS_URL": "url",
     "REDIS_STREAM": "stream",
@@ -167,8 +166,8 @@ class Client:
             UnknownEvent: no stream and no ledger knows it. Only a user who may read both can get this.
             RedisFailed: Redis cannot be read.
         """
-        seconds = _seconds("timeout", LONGEST_WAIT_SECONDS if timeout is None else timeout)
-        waiting = Waiting(self._connection.redis, self._connection.settings, _id(event_id), on_worker)
+        seconds = _seconds(LONGEST_WAIT_SECONDS if timeout is None else timeout)
+        waiting = Waiting(self._connection.redis, _id(event_id), on_worker)
         deadline = time.monotonic() + seconds
         problem = ""
         while (left := deadline - time.monotonic()) > 0:
@@ -258,18 +257,18 @@ class Client:
         if not isinstance(task_id, str) or not task_id:
             raise BadRequest("task_id: expected a string that is not empty")
         if timeout is not None:
-            _seconds("timeout", timeout)
+            _seconds(timeout)
         event_id = self.scale_down(task_id=task_id, keep_running=keep_running)
         return self.wait(event_id, timeout) if wait else event_id
 
 
 def _id(text: Any) -> str:
-    if not isinstance(text, str) or not _ID.fullmatch(text):
+    if not isinstance(text, str) or not EVENT_ID.fullmatch(text):
         raise BadRequest(f"event_id: {str(text)[:80]!r} is not an id such as 1717430400000-0")
     return text
 
 
-def _seconds(name: str, value: Any) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < 1e9:
-        raise BadRequest(f"{name}: {str(value)[:80]!r} is not a positive number of seconds")
-    return float(value)
+def _seconds(timeout: Any) -> float:
+    if not isinstance(timeout, int | float) or isinstance(timeout, bool) or not 0 < timeout < 1e9:
+        raise BadRequest(f"timeout: {str(timeout)[:80]!r} is not a positive number of seconds")
+    return float(timeout)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from ottoscaler.ledger.records import Entry
-
-Json: TypeAlias = "dict[str, Any]"
+from ottoscaler.model import JsonObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +31,7 @@ class WorkerResult:
     finished_at: str
     metadata: Mapping[str, str] = field(default_factory=dict)
 
-    def document(self) -> Json:
+    def document(self) -> JsonObject:
         """For JSON, with ``kind``."""
         return {"kind": "worker", **_document(self)}
 
@@ -55,7 +54,7 @@ class EventResult:
     of: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
 
-    def document(self) -> Json:
+    def document(self) -> JsonObject:
         """For JSON, with ``kind``."""
         return {"kind": "event", **_document(self)}
 
@@ -87,16 +86,14 @@ class DeadLetter:
                 fields += _packed(text)
             else:
                 own.setdefault(word, text)
-        event_id = own.get("event_id", "")
-        # Dead letters of an older version have no task_id of their own.
-        task_id = own.get("task_id") or dict(reversed(fields)).get("task_id") or event_id
-        return cls(entry.id, event_id, own.get("at", ""), own.get("error", ""), tuple(fields), task_id)
+        event_id, at, error = (own.get(name, "") for name in ("event_id", "at", "error"))
+        return cls(entry.id, event_id, at, error, tuple(fields), own.get("task_id", event_id))
 
     def field(self, name: str) -> str:
         """The value of the first field of that name, or ''."""
         return next((value for known, value in self.fields if known == name), "")
 
-    def document(self) -> Json:
+    def document(self) -> JsonObject:
         """For JSON."""
         pairs = [list(pair) for pair in self.fields]
         return {
@@ -145,7 +142,7 @@ def result_of(entry: Entry) -> WorkerResult | EventResult | None:
     return None
 
 
-def _document(result: WorkerResult | EventResult) -> Json:
+def _document(result: WorkerResult | EventResult) -> JsonObject:
     told = {name: getattr(result, name) for name in result.__dataclass_fields__}
     told["metadata"] = dict(result.metadata)
     return told

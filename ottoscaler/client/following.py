@@ -18,13 +18,13 @@ LONGEST_AWAY_SECONDS = 300.0  # how long it goes on trying
 def past(connection: Connection) -> Iterator[Result]:
     """The results that are there now, oldest first. Raises RedisFailed."""
     with connection.told():
-        yield from Streams(connection.redis, connection.settings).past()
+        yield from Streams(connection.redis).past()
 
 
 def follow(connection: Connection) -> Iterator[Result]:
     """The results that are there now, oldest first, and then those that come later; it never ends. Raises
     RedisFailed, in an outage after at most five minutes."""
-    streams = Streams(connection.redis, connection.settings)
+    streams = Streams(connection.redis)
     with connection.told():
         yield from streams.past()
     connection.answered()

@@ -6,8 +6,7 @@ import heapq
 from collections.abc import Iterator
 
 from ottoscaler.client.entries import DeadLetter, Result, result_of
-from ottoscaler.config.settings import Settings
-from ottoscaler.ledger.records import Entry, entries
+from ottoscaler.ledger.records import Entry, entries, order
 from ottoscaler.ledger.redis_client import RedisClient
 
 ENTRIES_A_READ = 500  # of one stream at a time; a dead letter may hold OTTO_MAX_EVENT_BYTES
@@ -21,14 +20,13 @@ class Streams:
     Reading begins with the first entry after the id ``behind``.
     """
 
-    def __init__(self, redis: RedisClient, settings: Settings, behind: str = "0-0") -> None:
+    def __init__(self, redis: RedisClient, behind: str = "0-0") -> None:
         self._redis = redis
-        self._dead = settings.redis_dead_stream
-        self._behind = {settings.redis_results_stream: behind, self._dead: behind}
+        self._behind = {redis.results: behind, redis.dead: behind}
 
     def past(self) -> Iterator[Result]:
         """The results that are there now, oldest first."""
-        for name, entry in heapq.merge(*map(self._pages, self._behind), key=lambda pair: _order(pair[1].id)):
+        for name, entry in heapq.merge(*map(self._pages, self._behind), key=lambda pair: order(pair[1].id)):
             self._behind[name] = entry.id
             if (result := self._read(name, entry)) is not None:
                 yield result
@@ -56,15 +54,10 @@ class Streams:
             behind = page[-1].id
 
     def _read(self, name: str, entry: Entry) -> Result | None:
-        return DeadLetter.of(entry) if name == self._dead else result_of(entry)
+        return DeadLetter.of(entry) if name == self._redis.dead else result_of(entry)
 
 
 def before(event_id: str, now_ms: int) -> str:
     """An id below those of all results of the event. Producers may choose event ids that are not times."""
     written = int(event_id.partition("-")[0])
     return f"{max(0, written - CLOCK_STEP_MS)}-0" if written <= now_ms + CLOCK_STEP_MS else "0-0"
-
-
-def _order(entry_id: str) -> tuple[int, int]:
-    ms, _, seq = entry_id.partition("-")
-    return int(ms), int(seq)

@@ -9,7 +9,6 @@ from typing import TypeAlias
 from ottoscaler.client.entries import DeadLetter, EventResult, Result, WorkerResult
 from ottoscaler.client.errors import DeadLettered, UnknownEvent
 from ottoscaler.client.streams import Streams, before
-from ottoscaler.config.settings import Settings
 from ottoscaler.errors import NotPermitted
 from ottoscaler.ledger.redis_client import RedisClient
 
@@ -20,18 +19,15 @@ class Waiting:
     """The wait for one event's end. For one thread; ``step`` raises RedisError, DeadLettered and
     UnknownEvent."""
 
-    def __init__(
-        self, redis: RedisClient, settings: Settings, event_id: str, on_worker: OnWorker | None = None
-    ) -> None:
+    def __init__(self, redis: RedisClient, event_id: str, on_worker: OnWorker | None) -> None:
         self._redis = redis
-        self._settings = settings
         self._on_worker = on_worker
         self._looked = False  # whether the check that the event is known was done
         self._begin(event_id)
 
     def _begin(self, event_id: str) -> None:
         self.event_id = event_id
-        self._streams = Streams(self._redis, self._settings, before(event_id, int(time.time() * 1000)))
+        self._streams = Streams(self._redis, before(event_id, int(time.time() * 1000)))
 
     def step(self, block_ms: int) -> EventResult | None:
         """The event's result, if it came within ``block_ms``. For a duplicate, the first event's result."""

@@ -8,7 +8,7 @@ from enum import IntEnum
 from ottoscaler.errors import KubernetesError
 from ottoscaler.kube.watcher import PodWatcher
 from ottoscaler.ledger.ledger import Ledger
-from ottoscaler.ledger.records import IndexStage, IndexState, Record
+from ottoscaler.ledger.records import IndexStage, IndexState, Record, order
 from ottoscaler.model import PodView, ScaleDown, WorkerId
 from ottoscaler.pods.labels import pod_name
 from ottoscaler.retry import Retrier
@@ -144,12 +144,12 @@ class VictimChoice:
         In each rank, the newest come first."""
         ranked: list[tuple[Rank, tuple[int, int], int, str]] = []
         for record in records:
-            ms, _, seq = record.event_id.partition("-")
+            ms, seq = order(record.event_id)
             for index in range(record.count):
                 rank = self._rank(record, index, listed, keep=keep)
                 if rank is None or (rank is Rank.RUNNING and keep):
                     continue
-                ranked.append((rank, (-int(ms), -int(seq)), -index, record.event_id))
+                ranked.append((rank, (-ms, -seq), -index, record.event_id))
         unbegun: Victims = []
         begun: Victims = []
         for rank, _, index, event_id in sorted(ranked):

@@ -8,12 +8,8 @@ from typing import Any
 from ottoscaler.errors import Fenced, RedisError, Wiped
 from ottoscaler.ledger.identity import ReplicaIdentity
 from ottoscaler.ledger.pipelining import Words
+from ottoscaler.ledger.records import text
 from ottoscaler.ledger.redis_client import RedisClient
-
-
-def text(value: Any) -> str:
-    """A value from a script's answer, as text."""
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
 class Scripts:
@@ -46,10 +42,7 @@ class Scripts:
         return answer  # type: ignore[no-any-return]
 
     def run_all(
-        self,
-        script: str,
-        calls: Sequence[Words],
-        meanwhile: Callable[[], None] | None = None,
+        self, script: str, calls: Sequence[Words], meanwhile: Callable[[], None] | None
     ) -> list[list[Any] | RedisError]:
         """The same as ``run`` once for each of these arguments, in one round trip.
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from ottoscaler.ledger.records import timestamp
 from ottoscaler.ledger.redis_client import RedisClient
+from ottoscaler.model import JsonObject
 
 MOST_REPLICAS = 1000
 LONGEST_BEAT_SECONDS = 1.0  # a heartbeat notices a handover, which must take 2 s at most
@@ -23,18 +24,16 @@ LONGEST_LOOK_SECONDS = 5.0  # reached only if replicas come and go all the time
 GAP_SECONDS = 1.0
 MOST_GAPS = 3  # in one look; with more, it is Redis that is slow
 
-Json = dict[str, Any]
-
 
 @dataclass(frozen=True, slots=True)
 class Glance:
     """One replica at one look: what ``describe`` returns, and what the replica sends for the status page."""
 
-    told: Json
+    told: JsonObject
     machine: str  # where its process runs (identity.py)
-    recent: Json  # its last hour (telemetry/recent.py)
+    recent: JsonObject  # its last hour (telemetry/recent.py)
     recent_ms: int  # when it sent ``recent``, by Redis's clock; 0 if it did not
-    sights: Json  # its workers' Pods, while somebody looks at the page (workers/sights.py)
+    sights: JsonObject  # its workers' Pods, while somebody looks at the page (workers/sights.py)
 
 
 class Heartbeats:
@@ -44,7 +43,7 @@ class Heartbeats:
         self._redis = redis
         self._seen: dict[str, tuple[str, str, float]] = {}  # consumer: incarnation, beat, since when
 
-    def look(self) -> list[Json]:
+    def look(self) -> list[JsonObject]:
         """Every replica, sorted by name. Raises RedisError.
 
         Waits until each heartbeat has moved or is overdue, at most LONGEST_LOOK_SECONDS."""
@@ -91,14 +90,14 @@ class Heartbeats:
             for c, each in sorted(found.items())
         ]
 
-    def _moved(self, consumer: str, each: Json, now: float) -> bool:
+    def _moved(self, consumer: str, each: JsonObject, now: float) -> bool:
         known = self._seen.get(consumer)
         if known is not None and known[:2] == (each["incarnation"], each["beat"]):
             return False
         self._seen[consumer] = (each["incarnation"], each["beat"], now)
         return known is not None
 
-    def _read(self, *more: str) -> dict[str, Json]:
+    def _read(self, *more: str) -> dict[str, JsonObject]:
         prefix = self._redis.prefix
         names = sorted(
             name.decode("utf-8", "replace")
@@ -133,13 +132,13 @@ def beat_seconds(lease: float) -> float:
     return min(LONGEST_BEAT_SECONDS, lease / BEATS_A_LEASE)
 
 
-def silent_after(info: Json) -> float:
+def silent_after(info: JsonObject) -> float:
     """Seconds without a heartbeat after which the replica that sent this ``info`` is called silent."""
     lease = _number(info.get("lease_seconds"), DEFAULT_LEASE_SECONDS)
     return max(2 * LOOK_SECONDS, BEATS_MISSED * beat_seconds(lease))
 
 
-def describe(consumer: str, each: Json, *, silent: bool) -> Json:
+def describe(consumer: str, each: JsonObject, *, silent: bool) -> JsonObject:
     """A replica in the form that docs/cli.md describes."""
     info = each["info"]
     at = _number(info.get("at"), 0.0)
@@ -161,7 +160,7 @@ def _number(value: Any, default: float) -> float:
     return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else default
 
 
-def _object(raw: bytes | None) -> Json:
+def _object(raw: bytes | None) -> JsonObject:
     try:
         value = json.loads(raw or b"{}")
     except ValueError:

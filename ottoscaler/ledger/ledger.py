@@ -14,11 +14,21 @@ from typing import Any
 
 from ottoscaler.errors import Fenced, RedisError, Wiped
 from ottoscaler.events.values import metadata_json, raw_task_id
-from ottoscaler.ledger.fencing import Scripts, text
+from ottoscaler.ledger.fencing import Scripts
 from ottoscaler.ledger.identity import ReplicaIdentity
 from ottoscaler.ledger.kept_logs import LogKeeping
 from ottoscaler.ledger.pipelining import Words
-from ottoscaler.ledger.records import Entry, Record, Reply, Taken, Taking, Word, outcome_words, timestamp
+from ottoscaler.ledger.records import (
+    Entry,
+    Record,
+    Reply,
+    Taken,
+    Taking,
+    Word,
+    outcome_words,
+    text,
+    timestamp,
+)
 from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.ledger.replicas import Replicas
 from ottoscaler.ledger.scale_downs import ScaleDownSteps

@@ -14,6 +14,17 @@ from typing import Any
 from ottoscaler.model import Outcome
 
 
+def text(raw: Any) -> str:
+    """What Redis sent, as text; '' for nothing."""
+    return raw.decode("utf-8", "replace") if isinstance(raw, bytes) else "" if raw is None else str(raw)
+
+
+def order(entry_id: str) -> tuple[int, int]:
+    """The key that sorts ids as Redis does."""
+    ms, _, seq = entry_id.partition("-")
+    return int(ms), int(seq)
+
+
 def timestamp(seconds: float | None = None) -> str:
     """A time (Unix seconds; now by default) as RFC 3339 in UTC with milliseconds."""
     moment = datetime.fromtimestamp(time.time() if seconds is None else seconds, UTC)
@@ -125,8 +136,8 @@ class Record:
     poisoned: bool = False
     count: int = 0
     doomed: bool = False  # nothing more of it may begin, and some of it is yet to be cancelled
-    # The incarnations that owned the event before. Any of them may have created Pods of it. None: they are
-    # not known, or they ran a version that did not label Pods.
+    # The incarnations that owned the event before. Any of them may have created Pods of it. None: there were
+    # too many to be kept.
     before: tuple[str, ...] | None = ()
 
     @classmethod

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from ottoscaler.errors import Unregistered
 from ottoscaler.ledger.broken_keys import KINDS, Overwritten
-from ottoscaler.ledger.fencing import Scripts, text
-from ottoscaler.ledger.records import timestamp
+from ottoscaler.ledger.fencing import Scripts
+from ottoscaler.ledger.records import text, timestamp
 
 KILLED_ITS_READERS = "given up unread: two replicas died, one after the other, as soon as they had read it"
 _KEYS = " ".join(f"{name}={kind}" for name, kind in KINDS.items())

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ottoscaler.ledger.bounded_replies import MOST_BYTES
-from ottoscaler.ledger.fencing import Scripts, text
-from ottoscaler.ledger.records import Entry, Record, Reply, Word, entries, timestamp
+from ottoscaler.ledger.fencing import Scripts
+from ottoscaler.ledger.records import Entry, Record, Reply, Word, entries, text, timestamp
 from ottoscaler.model import WorkerId
 
 INDEXES_A_SCRIPT = 1000  # whose states one script returns; that takes Redis some 2 ms

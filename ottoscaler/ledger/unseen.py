@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ottoscaler.ledger.fencing import Scripts, text
+from ottoscaler.ledger.fencing import Scripts
+from ottoscaler.ledger.records import text
 
 READ_AT_ONCE = 200  # names read in one call; there are rarely more
 

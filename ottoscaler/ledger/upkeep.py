@@ -5,14 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ottoscaler.ledger.fencing import Scripts, text
-from ottoscaler.ledger.records import (
-    EventState,
-    IndexState,
-    Word,
-    outcome_words,
-    timestamp,
-)
+from ottoscaler.ledger.fencing import Scripts
+from ottoscaler.ledger.records import EventState, IndexState, Word, outcome_words, text, timestamp
 from ottoscaler.model import Outcome, WorkerId
 
 MOST_HELD = 4  # installation ids in a claim; replicas with the same ids can judge the same Pods

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from ottoscaler.model import JsonObject, Phase, PodView, WorkerId
+from ottoscaler.model import EVENT_ID, JsonObject, Phase, PodView, WorkerId
 from ottoscaler.pods.labels import GATED, OWN_LABELS, OWNER, PREFIX, worker_in
 
 WORKER = "worker"  # the container that an event is about (docs/templates.md)
@@ -29,7 +29,6 @@ _BENIGN = ("", "ContainerCreating", "PodInitializing")  # waiting reasons of a s
 _CALM = ("", "")
 _NEVER = "1970-01-01T00:00:00Z"  # what runtimes report for a container that they could not start
 _KILLED = (137, 143)  # exit codes of SIGKILL and SIGTERM, which end the other containers once one has failed
-_EVENT = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
 _COUNT = re.compile(r"[0-9]{1,9}")
 
 
@@ -185,7 +184,7 @@ _named = lru_cache(MOST_WORKERS)(worker_in)  # each Pod is seen some seven times
 
 @lru_cache(MOST_WORKERS)
 def _worker(event_id: str, index: str, attempt: str) -> WorkerId | None:
-    if _EVENT.fullmatch(event_id) and _COUNT.fullmatch(index) and _COUNT.fullmatch(attempt):
+    if EVENT_ID.fullmatch(event_id) and _COUNT.fullmatch(index) and _COUNT.fullmatch(attempt):
         return WorkerId(event_id, int(index), int(attempt))
     return None
 

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any
+
+from ottoscaler.model import JsonObject
 
 UNTOLD = "p"  # the ledger knows that there is a Pod, but not whether it runs
 _RANGE = re.compile(r"(\d+)(?:-(\d+))?([sre])")
-
-Json = dict[str, Any]
 
 
 class PodsSeen:
     """The sights of all replicas together. ``running`` is ``None`` if no replica reports any."""
 
-    def __init__(self, sights: Iterable[Json]) -> None:
+    def __init__(self, sights: Iterable[JsonObject]) -> None:
         self.running: int | None = None
         self._ranges: dict[str, str] = {}
         for each in sights:

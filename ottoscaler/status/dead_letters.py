@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 from ottoscaler.client.entries import DeadLetter
-from ottoscaler.config.settings import Settings
 from ottoscaler.ledger.identity import kept_installation
 from ottoscaler.ledger.records import Entry, entries
 from ottoscaler.ledger.redis_client import RedisClient
@@ -29,9 +28,9 @@ def letter_of(entry: Entry) -> DeadLetter:
 class DeadLetters:
     """The dead-letter stream. Every method raises RedisError."""
 
-    def __init__(self, redis: RedisClient, settings: Settings) -> None:
+    def __init__(self, redis: RedisClient) -> None:
         self._redis = redis
-        self._name = settings.redis_dead_stream
+        self._name = redis.dead
 
     def newest(self, count: int) -> list[DeadLetter]:
         """The newest dead letters, the newest first, as many as asked for."""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import Any
 
 from ottoscaler.client.entries import WorkerResult, result_of
-from ottoscaler.config.settings import Settings
 from ottoscaler.ledger.records import Entry
 from ottoscaler.ledger.redis_client import RedisClient
+from ottoscaler.model import JsonObject
 from ottoscaler.status.dead_letters import DeadLetters
 from ottoscaler.status.events import event_fields
 from ottoscaler.status.streams import Finder, Is, cut_entries
@@ -18,9 +17,14 @@ MOST_FAILURES = 20  # kinds of failures that are shown
 MOST_LOOKED_AT = 200  # new failures at one look. When there are many, they are of few kinds
 MOST_LETTERS = 20
 FIRST_LOOKS = 4  # how many pages of results are read, from the newest back, when the first viewer comes
+FAILED = (Is("kind", "worker"), Is("status", "failed"))
 LONGEST_MESSAGE = 500  # characters; the event's own page has all of it
 
-Json = dict[str, Any]
+
+def told_failure(result: WorkerResult) -> JsonObject:
+    """A failed worker in the form that docs/cli.md describes."""
+    names = ("event_id", "task_id", "index", "attempt", "pod", "node", "reason", "exit_code", "message")
+    return {name: getattr(result, name) for name in (*names, "finished_at")}
 
 
 class Failures:
@@ -30,17 +34,16 @@ class Failures:
         self._redis = redis
         self._finder = Finder(redis)
         self._seen = "0-0"  # the newest result that was looked at
-        self._kinds: dict[tuple[str, ...], Json] = {}  # the newest last
+        self._kinds: dict[tuple[str, ...], JsonObject] = {}  # the newest last
 
-    def read(self) -> list[Json]:
+    def read(self) -> list[JsonObject]:
         """The newest failures, the newest first. Workers of one event that failed alike are one row with
         their ``count``. A row disappears only when newer ones take its place."""
-        tests = (Is("kind", "worker"), Is("status", "failed"))
         newest = self._redis.command_or(
             [], "XREVRANGE", self._redis.results, "+", f"({self._seen}", "COUNT", 1
         )
         if newest:
-            found = self._finder.newest("results", tests, f"({self._seen}", FIRST_LOOKS)
+            found = self._finder.newest("results", FAILED, f"({self._seen}", FIRST_LOOKS)
             for entry in reversed(list(islice(found, MOST_LOOKED_AT))):
                 self._note(entry)
             self._seen = newest[0][0].decode()
@@ -55,33 +58,21 @@ class Failures:
         if len(self._kinds) > MOST_FAILURES:
             del self._kinds[next(iter(self._kinds))]
 
-    def _told(self, result: WorkerResult) -> Json:
+    def _told(self, result: WorkerResult) -> JsonObject:
         veil = Veil(event_fields(self._redis, result.event_id))
-        names = (
-            "event_id",
-            "task_id",
-            "index",
-            "attempt",
-            "pod",
-            "node",
-            "reason",
-            "exit_code",
-            "finished_at",
-        )
-        message = veil.text(result.message)[-LONGEST_MESSAGE:]
-        return {**{name: getattr(result, name) for name in names}, "message": message}
+        return told_failure(result) | {"message": veil.text(result.message)[-LONGEST_MESSAGE:]}
 
 
 class Letters:
     """The newest dead letters. One thread; ``read`` raises RedisError."""
 
-    def __init__(self, redis: RedisClient, settings: Settings) -> None:
+    def __init__(self, redis: RedisClient) -> None:
         self._redis = redis
-        self._box = DeadLetters(redis, settings)
+        self._box = DeadLetters(redis)
         self._known: tuple[int, str] = (-1, "")
-        self._told: Json = {}
+        self._told: JsonObject = {}
 
-    def read(self) -> Json:
+    def read(self) -> JsonObject:
         """``total``, and the ``newest`` dead letters without the values that are never shown."""
         newest = cut_entries(self._redis, "dead", "+", "-", 1, down=True)
         known = (self._box.length(), newest[0].id if newest else "")

@@ -11,9 +11,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from ottoscaler.errors import RedisError
+from ottoscaler.model import JsonObject
 from ottoscaler.telemetry.logs import flood
 from ottoscaler.telemetry.redaction import redact
 
@@ -21,8 +21,6 @@ LEAST_SECONDS = 1.0  # between two snapshots
 MOST_SECONDS = 10.0
 SHARE = 0.012  # of a core, for reading; sending takes some of the 2 % too
 LINGER_SECONDS = 2.0  # the thread goes on for so long without viewers, so that a reload finds its memory
-
-Json = dict[str, Any]
 
 
 def pause(cost: float) -> float:
@@ -34,7 +32,7 @@ class Feed:
     """The feed. Any thread. ``read`` returns a snapshot or raises RedisError; one thread at a time calls
     it."""
 
-    def __init__(self, read: Callable[[], Json]) -> None:
+    def __init__(self, read: Callable[[], JsonObject]) -> None:
         self._read = read
         self._condition = threading.Condition()
         self._viewers = 0

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from ottoscaler.ledger.records import IndexStage, IndexState, Intent
+from ottoscaler.model import JsonObject
 
 LONGEST_PLAUSIBLE_AGE_MS = 10 * 365 * 86_400_000  # ids that producers choose need not be times
 
-Json = dict[str, Any]
 
-
-def describe(event_id: str, raw: Mapping[str, bytes], *, offered: bool, now_ms: int) -> Json:
+def describe(event_id: str, raw: Mapping[str, bytes], *, offered: bool, now_ms: int) -> JsonObject:
     """The event with its workers, as docs/cli.md has it. ``raw`` is its hash, ``now_ms`` Redis's clock."""
     words = {name: value.decode("utf-8", "replace") for name, value in raw.items() if name != "body"}
     states = {int(k[2:]): IndexState.parse(v) for k, v in words.items() if k.startswith("i:")}
@@ -37,7 +35,7 @@ def describe(event_id: str, raw: Mapping[str, bytes], *, offered: bool, now_ms: 
 
 
 def _counts(
-    words: Mapping[str, str], workers: list[Json], states: Mapping[int, IndexState], count: int
+    words: Mapping[str, str], workers: list[JsonObject], states: Mapping[int, IndexState], count: int
 ) -> dict[str, int]:
     counts = dict.fromkeys(("not_begun", "begun", "cancelling", "retrying"), 0)
     for each in workers:
@@ -49,12 +47,14 @@ def _counts(
     return counts
 
 
-def _workers(states: Mapping[int, IndexState], intents: Mapping[int, Intent], now_ms: int) -> Iterator[Json]:
+def _workers(
+    states: Mapping[int, IndexState], intents: Mapping[int, Intent], now_ms: int
+) -> Iterator[JsonObject]:
     """The workers that have begun and not ended. Of the others, only the number is shown."""
     for index, state in sorted(states.items()):
         if state.stage is IndexStage.DONE:
             continue
-        worker: Json = {"index": index, "attempt": state.attempt, "state": "begun"}
+        worker: JsonObject = {"index": index, "attempt": state.attempt, "state": "begun"}
         if state.stage is IndexStage.WAITING:
             worker["state"] = "retrying"
             worker["due_in_seconds"] = round(max(0, state.due_ms - now_ms) / 1000, 3)
@@ -72,9 +72,3 @@ def age_of(event_id: str, now_ms: int) -> float | None:
     if 0 <= now_ms - written < LONGEST_PLAUSIBLE_AGE_MS:
         return (now_ms - written) / 1000
     return None
-
-
-def order(event_id: str) -> tuple[int, int]:
-    """The key that sorts ids as Redis does."""
-    ms, _, seq = event_id.partition("-")
-    return int(ms), int(seq or 0)

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
 
-from ottoscaler.config.settings import Settings
 from ottoscaler.ledger.heartbeats import Glance, Heartbeats
 from ottoscaler.ledger.pause import paused_since
-from ottoscaler.ledger.records import timestamp
+from ottoscaler.ledger.records import order, timestamp
 from ottoscaler.ledger.redis_client import RedisClient
+from ottoscaler.model import JsonObject
 from ottoscaler.status.backlog import backlog, redis_ms
 from ottoscaler.status.cells import PodsSeen, merged
 from ottoscaler.status.failures import Failures, Letters
-from ottoscaler.status.in_flight import age_of, order
+from ottoscaler.status.in_flight import age_of
 from ottoscaler.status.sights import ask
 from ottoscaler.telemetry.recent import hour_of
 
@@ -27,20 +26,18 @@ MOST_WORKERS = 20_000  # drawn one by one; of the events behind them only the nu
 COUNTED_A_LOOK = 500
 EVENTS_A_LOOK = 50  # in one script, which holds Redis for about a millisecond
 
-Json = dict[str, Any]
-
 
 class Overview:
     """Reads the picture, and remembers what only grows. One thread uses it. ``read`` raises RedisError."""
 
-    def __init__(self, redis: RedisClient, settings: Settings) -> None:
+    def __init__(self, redis: RedisClient, instance: str) -> None:
         self._redis = redis
-        self._settings = settings
+        self._instance = instance
         self._heartbeats = Heartbeats(redis)
         self._failures = Failures(redis)
-        self._letters = Letters(redis, settings)
+        self._letters = Letters(redis)
 
-    def read(self) -> Json:
+    def read(self) -> JsonObject:
         ask(self._redis)
         replicas = self._heartbeats.glance()
         seen = PodsSeen(each.sights for each in replicas)
@@ -50,11 +47,11 @@ class Overview:
         events = self._events(ids[:MOST_EVENTS], seen, now_ms)
         return {
             "at": timestamp(now_ms / 1000),
-            "stream": self._settings.redis_stream,
-            "group": self._settings.redis_consumer_group,
-            "instance": self._settings.instance,
+            "stream": self._redis.stream,
+            "group": self._redis.group,
+            "instance": self._instance,
             "paused": paused,
-            "backlog": backlog(self._redis, self._settings, now_ms),
+            "backlog": backlog(self._redis, now_ms),
             "replicas": [each.told for each in replicas],
             "running": seen.running,
             "total": len(ids),
@@ -69,7 +66,7 @@ class Overview:
         raw = self._redis.command_or([], "SMEMBERS", f"{self._redis.prefix}events")
         return [each.decode() for each in raw]
 
-    def _events(self, ids: Sequence[str], seen: PodsSeen, now_ms: int) -> list[Json]:
+    def _events(self, ids: Sequence[str], seen: PodsSeen, now_ms: int) -> list[JsonObject]:
         left, told = MOST_WORKERS, []
         for at in range(0, len(ids), EVENTS_A_LOOK):
             _, found = self._redis.script("glimpse", "", left, *ids[at : at + EVENTS_A_LOOK])
@@ -78,7 +75,7 @@ class Overview:
                 left -= len(each["cells"])
         return told
 
-    def _waiting(self, ids: Sequence[str], events: Sequence[Json], replicas: Sequence[Glance]) -> int:
+    def _waiting(self, ids: Sequence[str], events: Sequence[JsonObject], replicas: Sequence[Glance]) -> int:
         """The number of workers that hold no slot: from the letters if all are drawn, else from the
         counts."""
         if len(ids) <= MOST_EVENTS and all(each["cells"] or not each["n"] for each in events):
@@ -89,7 +86,7 @@ class Overview:
         return max(0, unended - sum(each.told["workers"] or 0 for each in replicas))
 
 
-def _event(each: Json, seen: str, now_ms: int) -> Json:
+def _event(each: JsonObject, seen: str, now_ms: int) -> JsonObject:
     """An event as the page draws it.
 
     ``cells`` has one letter for each worker, as in glimpse.lua. If its replica reports the Pod, the letter is

@@ -8,11 +8,10 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any
 
-from ottoscaler.config.settings import Settings
 from ottoscaler.errors import RedisError
 from ottoscaler.ledger.redis_client import RedisClient
+from ottoscaler.model import EVENT_ID, JsonObject
 from ottoscaler.status.event_results import ResultsMemory
 from ottoscaler.status.feed import Feed, Viewer
 from ottoscaler.status.overview import Overview
@@ -25,21 +24,18 @@ from ottoscaler.telemetry.status_page import NotThere, Unavailable, Wrong
 
 STATUS_SECONDS = 1.0  # everybody gets the same answer for so long
 LONGEST_QUERY = 256  # characters, as a task's id
-_EVENT_ID = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
 _NUMBER = re.compile(r"[0-9]{1,8}")
-
-Json = dict[str, Any]
 
 
 class Page:
     """Implements :class:`ottoscaler.telemetry.status_page.PageSource`. Any thread."""
 
-    def __init__(self, redis: RedisClient, settings: Settings) -> None:
+    def __init__(self, redis: RedisClient, instance: str) -> None:
         self._redis = redis
-        self._settings = settings
-        self._feed = Feed(Overview(redis, settings).read)
+        self._instance = instance
+        self._feed = Feed(Overview(redis, instance).read)
         self._results = ResultsMemory(redis)
-        self._snapshots = SnapshotReader(redis, settings)
+        self._snapshots = SnapshotReader(redis)
         self._lock = threading.Lock()  # of the snapshot reader, which is for one thread
         self._status = b""
         self._status_at = 0.0
@@ -72,7 +68,7 @@ class Page:
             return self._status
 
     def _event(self, query: dict[str, str]) -> bytes:
-        found = story(self._redis, self._settings, self._results, _event_id(query))
+        found = story(self._redis, self._instance, self._results, _event_id(query))
         if found is None:
             raise NotThere(f"nothing is known of event {query['id']}: it was never sent, or its time is over")
         return _bytes(found)
@@ -91,7 +87,7 @@ class Page:
         return _bytes(search(self._redis, text))
 
 
-def _bytes(told: Json) -> bytes:
+def _bytes(told: JsonObject) -> bytes:
     return (
         redact(json.dumps(told, ensure_ascii=False, separators=(",", ":"))).encode("utf-8", "replace") + b"\n"
     )
@@ -99,7 +95,7 @@ def _bytes(told: Json) -> bytes:
 
 def _event_id(query: dict[str, str]) -> str:
     text = query.get("id", "")
-    if not _EVENT_ID.fullmatch(text):
+    if not EVENT_ID.fullmatch(text):
         raise Wrong("id: expected an event's id, such as 1717000000000-0")
     return text
 

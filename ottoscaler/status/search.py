@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from typing import Any
 
-from ottoscaler.ledger.records import Entry
+from ottoscaler.ledger.records import Entry, order
 from ottoscaler.ledger.redis_client import RedisClient
+from ottoscaler.model import EVENT_ID, JsonObject
 from ottoscaler.status.backlog import last_delivered
-from ottoscaler.status.in_flight import order
 from ottoscaler.status.streams import Finder, Has, cut_entries
 
 MOST_FOUND = 50
 MOST_OPEN = 5000  # events in flight that are looked at
 AT_ONCE = 500
-_EVENT_ID = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
-
-Json = dict[str, Any]
 
 
-def search(redis: RedisClient, text: str) -> Json:
+def search(redis: RedisClient, text: str) -> JsonObject:
     """Events whose id is the text, or whose task's id contains it. Raises RedisError.
 
     Exact matches come first, then the newest."""
-    found: dict[str, Json] = {}
+    found: dict[str, JsonObject] = {}
     for each in (*_by_id(redis, text), *_by_task(redis, text)):
         found.setdefault(each["event_id"], each)
     exact = sorted(found.values(), key=lambda each: order(each["event_id"]), reverse=True)
@@ -32,8 +27,8 @@ def search(redis: RedisClient, text: str) -> Json:
     return {"q": text, "found": exact[:MOST_FOUND], "more": len(exact) > MOST_FOUND}
 
 
-def _by_id(redis: RedisClient, text: str) -> Iterator[Json]:
-    if not _EVENT_ID.fullmatch(text):
+def _by_id(redis: RedisClient, text: str) -> Iterator[JsonObject]:
+    if not EVENT_ID.fullmatch(text):
         return
     words = redis.command_or(
         [None] * 4, "HMGET", f"{redis.prefix}event:{text}", "state", "task", "type", "status"
@@ -47,7 +42,7 @@ def _by_id(redis: RedisClient, text: str) -> Iterator[Json]:
         yield _told(text, "", "", "not read yet")
 
 
-def _by_task(redis: RedisClient, text: str) -> Iterator[Json]:
+def _by_task(redis: RedisClient, text: str) -> Iterator[JsonObject]:
     """At most one event more of each kind than is shown, so that the page can say that there are more."""
     yield from _some(_open(redis, text))
     finder = Finder(redis)
@@ -65,14 +60,14 @@ def _unread_from(redis: RedisClient) -> str:
     return f"({last}" if last else "-"
 
 
-def _some(found: Iterator[Json]) -> Iterator[Json]:
+def _some(found: Iterator[JsonObject]) -> Iterator[JsonObject]:
     for number, each in enumerate(found):
         if number > MOST_FOUND:
             return
         yield each
 
 
-def _open(redis: RedisClient, text: str) -> Iterator[Json]:
+def _open(redis: RedisClient, text: str) -> Iterator[JsonObject]:
     ids = sorted(
         (each.decode() for each in redis.command_or([], "SMEMBERS", f"{redis.prefix}events")), key=order
     )
@@ -86,19 +81,19 @@ def _open(redis: RedisClient, text: str) -> Iterator[Json]:
                 yield _told(event_id, name, (kind or b"").decode(), "in flight")
 
 
-def _ended(entry: Entry) -> Json:
+def _ended(entry: Entry) -> JsonObject:
     told = _fields(entry)
     return _told(
         told.get("event_id", ""), told.get("task_id", ""), told.get("type", ""), told.get("status", "")
     )
 
 
-def _dead(entry: Entry) -> Json:
+def _dead(entry: Entry) -> JsonObject:
     told = _fields(entry)
     return _told(told.get("event_id", ""), told.get("task_id", ""), "", "dead-lettered")
 
 
-def _unread(entry: Entry) -> Json:
+def _unread(entry: Entry) -> JsonObject:
     told = _fields(entry)
     return _told(entry.id, told.get("task_id", ""), told.get("type", ""), "not read yet")
 
@@ -107,5 +102,5 @@ def _fields(entry: Entry) -> dict[str, str]:
     return {k.decode("utf-8", "replace"): v.decode("utf-8", "replace") for k, v in entry.fields or ()}
 
 
-def _told(event_id: str, task: str, kind: str, status: str) -> Json:
+def _told(event_id: str, task: str, kind: str, status: str) -> JsonObject:
     return {"event_id": event_id, "task_id": task or event_id, "type": kind, "status": status}

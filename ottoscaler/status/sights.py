@@ -4,13 +4,11 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from ottoscaler.ledger.redis_client import RedisClient
+from ottoscaler.model import JsonObject
 
 ASKED_MS = 5000  # so long after the last viewer, the replicas stop reporting
-
-Json = dict[str, Any]
 
 
 def ask(redis: RedisClient) -> None:
@@ -18,7 +16,7 @@ def ask(redis: RedisClient) -> None:
     redis.command("SET", f"{redis.prefix}viewed", "1", "PX", ASKED_MS)
 
 
-def live_workers(redis: RedisClient, consumer: str, event_id: str) -> dict[int, Json]:
+def live_workers(redis: RedisClient, consumer: str, event_id: str) -> dict[int, JsonObject]:
     """An event's workers at this replica, by index: ``created_at``, ``started_at``, ``node``.
 
     Workers that the replica does not report are left out. Raises RedisError."""

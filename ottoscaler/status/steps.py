@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from ottoscaler.client.entries import EventResult
 from ottoscaler.ledger.records import Intent, timestamp
+from ottoscaler.model import JsonObject
 from ottoscaler.status.in_flight import age_of
 from ottoscaler.status.untold import Veil
 
@@ -27,8 +27,6 @@ WORDS = (
 )
 SECOND_MS = 1000
 
-Json = dict[str, Any]
-
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -44,11 +42,11 @@ def steps(
     event_id: str,
     raw: Mapping[str, str],
     result: EventResult | None,
-    workers: Iterable[Json],
-    dead: Json | None,
+    workers: Iterable[JsonObject],
+    dead: JsonObject | None,
     now_ms: int,
     veil: Veil,
-) -> list[Json]:
+) -> list[JsonObject]:
     """``raw`` is the event's ledger, ``workers`` and ``dead`` as in its story. Each step has ``at``, ``what``
     (of WORDS), ``text``, and ``after``, the seconds since the first."""
     found = [*_of_event(event_id, raw, result, now_ms), *_of_workers(list(workers)), *_of_ledger(raw, veil)]
@@ -109,7 +107,7 @@ def _of_ledger(raw: Mapping[str, str], veil: Veil) -> Iterator[Step]:
         yield Step(since, "cancelling", f"{_workers(sorted(indexes))}, by {by}")
 
 
-def _of_workers(workers: list[Json]) -> Iterator[Step]:
+def _of_workers(workers: list[JsonObject]) -> Iterator[Step]:
     """The first and the last of what each worker goes through; of one worker, each is one."""
     for name, word in (("created_at", "created"), ("started_at", "running"), ("finished_at", "worker ended")):
         times = sorted((ms, each["index"], each) for each in workers if (ms := _ms(each[name])) is not None)
@@ -120,7 +118,7 @@ def _of_workers(workers: list[Json]) -> Iterator[Step]:
             yield Step(at, word, f"worker {index}{which}{how}", whole=at % SECOND_MS == 0)
 
 
-def _end_of(worker: Json) -> str:
+def _end_of(worker: JsonObject) -> str:
     reason = worker["reason"] if worker["state"] == "failed" else ""
     by = worker["cancelled_by"]
     return f": {worker['state']}" + (f", {reason}" if reason else "") + (f" by {by}" if by else "")

@@ -8,10 +8,10 @@ from typing import Any
 
 from ottoscaler.client.entries import EventResult, WorkerResult
 from ottoscaler.client.streams import before
-from ottoscaler.config.settings import Settings
 from ottoscaler.ledger.kept_logs import kept_logs, names_of_kept_logs
-from ottoscaler.ledger.records import IndexStage, IndexState, Intent
+from ottoscaler.ledger.records import IndexStage, IndexState, Intent, text
 from ottoscaler.ledger.redis_client import RedisClient
+from ottoscaler.model import JsonObject
 from ottoscaler.pods.labels import pod_name
 from ottoscaler.status.backlog import redis_ms
 from ottoscaler.status.dead_letters import letter_of
@@ -25,18 +25,16 @@ from ottoscaler.status.untold import Veil, letter_told
 MOST_WORKERS = 1000  # listed one by one. Those in flight and those that failed come first
 CLOCK_MS = 5000  # how far an entry's id may be behind the time at which the ledger says that it was written
 LONGEST_LOG = 1 << 20  # bytes; of a longer log, only the end is shown
-
-Json = dict[str, Any]
 _BY = re.compile(r"cancelled by ([0-9]+-[0-9]+)")
 # What is told first, where not all of an event's workers are.
 _FIRST = ("running", "starting", "cancelling", "retrying", "begun", "failed", "cancelled", "succeeded")
 
 
-def story(redis: RedisClient, settings: Settings, memory: ResultsMemory, event_id: str) -> Json | None:
+def story(redis: RedisClient, instance: str, memory: ResultsMemory, event_id: str) -> JsonObject | None:
     """All that Redis knows about an event; ``None`` if it knows nothing. Raises RedisError."""
     now_ms = redis_ms(redis)
     flat = redis.command_or([], "HGETALL", f"{redis.prefix}event:{event_id}")
-    raw = {_text(name): _text(value) for name, value in zip(flat[::2], flat[1::2], strict=True)}
+    raw = {text(name): text(value) for name, value in zip(flat[::2], flat[1::2], strict=True)}
     fields = dict(event_fields(redis, event_id))
     dead = None
     if raw.get("status", "dead") == "dead" and raw.get("state") != "open":
@@ -47,7 +45,7 @@ def story(redis: RedisClient, settings: Settings, memory: ResultsMemory, event_i
     end = str(int(raw["ended"]) + CLOCK_MS) if raw.get("ended", "").isdigit() else "+"
     results = memory.of(event_id, raw.get("taken") or before(event_id, now_ms), end)
     result = results.event
-    workers = {each["index"]: each for each in _in_flight(redis, settings, event_id, raw, now_ms)}
+    workers = {each["index"]: each for each in _in_flight(redis, instance, event_id, raw, now_ms)}
     workers |= {each.index: _ended(each, veil) for each in results.workers}
     for index, attempt in names_of_kept_logs(redis, event_id):
         if index in workers:
@@ -81,7 +79,7 @@ def log_text(redis: RedisClient, event_id: str, index: int, attempt: int) -> str
     return None
 
 
-def _status(raw: Mapping[str, str], result: EventResult | None, dead: Json | None) -> str:
+def _status(raw: Mapping[str, str], result: EventResult | None, dead: JsonObject | None) -> str:
     if raw.get("state") == "open":
         return "in flight"
     if dead is not None:
@@ -89,7 +87,7 @@ def _status(raw: Mapping[str, str], result: EventResult | None, dead: Json | Non
     return raw.get("status") or (result.status if result else "not read yet")
 
 
-def _counts(raw: Mapping[str, str], result: EventResult | None) -> Json:
+def _counts(raw: Mapping[str, str], result: EventResult | None) -> JsonObject:
     if result is not None:
         return {"succeeded": result.succeeded, "failed": result.failed, "cancelled": result.cancelled}
     names = {"succeeded": "ok", "failed": "bad", "cancelled": "cut"}
@@ -99,7 +97,7 @@ def _counts(raw: Mapping[str, str], result: EventResult | None) -> Json:
 # --- its entries in the streams
 
 
-def _dead_letter(redis: RedisClient, event_id: str, begin: str) -> Json | None:
+def _dead_letter(redis: RedisClient, event_id: str, begin: str) -> JsonObject | None:
     found = next(Finder(redis).newest("dead", (Is("event_id", event_id),), begin), None)
     if found is None:
         return None
@@ -110,13 +108,13 @@ def _dead_letter(redis: RedisClient, event_id: str, begin: str) -> Json | None:
 # --- its workers
 
 
-def _worker(index: int, attempt: int, state: str, **more: Any) -> Json:
+def _worker(index: int, attempt: int, state: str, **more: Any) -> JsonObject:
     empty = dict.fromkeys(("pod", "node", "created_at", "started_at", "finished_at", "reason", "message"), "")
-    rest: Json = {"exit_code": None, "cancelled_by": "", "logs": []}
+    rest: JsonObject = {"exit_code": None, "cancelled_by": "", "logs": []}
     return {"index": index, "attempt": attempt, "state": state, **empty, **rest, **more}
 
 
-def _ended(result: WorkerResult, veil: Veil) -> Json:
+def _ended(result: WorkerResult, veil: Veil) -> JsonObject:
     names = ("pod", "node", "created_at", "started_at", "finished_at", "reason", "exit_code")
     by = _BY.search(result.message) if result.status == "cancelled" else None
     return _worker(
@@ -130,8 +128,8 @@ def _ended(result: WorkerResult, veil: Veil) -> Json:
 
 
 def _in_flight(
-    redis: RedisClient, settings: Settings, event_id: str, raw: Mapping[str, str], now_ms: int
-) -> Iterator[Json]:
+    redis: RedisClient, instance: str, event_id: str, raw: Mapping[str, str], now_ms: int
+) -> Iterator[JsonObject]:
     """The workers that have begun and not ended, with node and times if their replica reports them."""
     if raw.get("state") != "open":
         return
@@ -142,20 +140,16 @@ def _in_flight(
         if state is None or state.stage is IndexStage.DONE:
             continue
         index = int(name[2:])
-        more: Json = {}
+        more: JsonObject = {}
         if state.stage is IndexStage.WAITING:
             word = "retrying"
             more["due_in_seconds"] = round(max(0, state.due_ms - now_ms) / 1000, 1)
         else:
             word = "starting" if state.uid else "begun"
-            more["pod"] = pod_name(settings.instance, event_id, index, state.attempt) if state.uid else ""
+            more["pod"] = pod_name(instance, event_id, index, state.attempt) if state.uid else ""
             if state.uid and index in live:
                 more |= live[index]
                 word = "running" if live[index]["started_at"] else word
         if index in intents:
             word, more["cancelled_by"] = "cancelling", intents[index].by
         yield _worker(index, state.attempt, word, **more)
-
-
-def _text(raw: Any) -> str:
-    return raw.decode("utf-8", "replace") if isinstance(raw, bytes) else str(raw or "")

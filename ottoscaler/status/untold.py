@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ottoscaler.events.values import shown
+from ottoscaler.model import JsonObject
 from ottoscaler.telemetry.redaction import MASK
 
 UNTOLD = ("env", "command", "args")
@@ -25,8 +26,6 @@ SHORTEST_PIECE = 6
 MOST_PIECES = 1000  # of one event
 
 _QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'(?:\.\.\.)?|\"(?:[^\"\\]|\\.)*\"(?:\.\.\.)?")
-
-Json = dict[str, Any]
 
 
 class Veil:
@@ -80,7 +79,7 @@ def _leaves(value: Any) -> Iterator[str]:
             yield from _leaves(each)
 
 
-def letter_told(letter: Json) -> Json:
+def letter_told(letter: JsonObject) -> JsonObject:
     """A dead letter's document (client/entries.py) as `status` and the page may show it."""
     fields = [(str(name), str(value)) for name, value in letter["fields"]]
     veil = Veil(fields, told=TOLD)

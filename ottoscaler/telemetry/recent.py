@@ -13,6 +13,7 @@ from typing import Any
 
 from prometheus_client import Histogram
 
+from ottoscaler.model import JsonObject
 from ottoscaler.telemetry.metrics import Metrics
 
 MINUTES = 60
@@ -23,8 +24,6 @@ COUNTS = ("begun", "succeeded", "failed", "cancelled")
 LATENCY = (0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300)
 REACTION = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60)
 WIDTH = len(COUNTS) + len(LATENCY) + 1 + len(REACTION) + 1
-
-Json = dict[str, Any]
 
 
 class Recent:
@@ -57,7 +56,7 @@ class Recent:
         return json.dumps({"minutes": _sparse(self._minutes)}, separators=(",", ":"))
 
 
-def hour_of(told: Iterable[tuple[Json, float]]) -> Json:
+def hour_of(told: Iterable[tuple[JsonObject, float]]) -> JsonObject:
     """The sum of several replicas' hours, each given with its age in seconds.
 
     ``minutes`` has the newest minute first. Each minute has COUNTS, then the numbers of events' latencies up

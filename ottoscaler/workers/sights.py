@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from ottoscaler.model import PodView
+from ottoscaler.model import JsonObject, PodView
 from ottoscaler.telemetry.recent import Recent
 
 MOST_DETAILED = 1000  # workers that are told with node and times; of the others, only whether they run
@@ -19,15 +19,13 @@ SHARE = 0.005  # of a core: if the texts take more, they are made less often
 RUNNING, STARTING = "r", "s"
 KEEP, CLEAR = "", "-"
 
-Json = dict[str, Any]
-
 
 class ReplicaDescription:
     """Implements :class:`ottoscaler.ledger.lease.Description`. ``views`` gives the Pods that workers of this
     replica wait for."""
 
     def __init__(
-        self, info: Callable[[], Json], recent: Recent, views: Callable[[], Iterable[PodView]]
+        self, info: Callable[[], JsonObject], recent: Recent, views: Callable[[], Iterable[PodView]]
     ) -> None:
         self.info = info
         self._recent = recent

@@ -356,7 +356,7 @@ def test_status_tells_the_broken_keys_and_all_else(book: Book) -> None:
     for key in keys:
         overwrite(book, key)
     client = book.stream("status")
-    told = SnapshotReader(client, book.settings).read()
+    told = SnapshotReader(client).read()
     assert sorted(each["key"] for each in told["broken_keys"]) == sorted(keys)
     assert [each["event_id"] for each in told["events"]] == [good]
     assert sorted(each.key for each in broken_keys(client)) == sorted(keys)

@@ -34,7 +34,7 @@ def ledger(book: Book) -> Ledger:
 
 @pytest.fixture
 def overview(book: Book) -> Overview:
-    return Overview(book.stream(), book.settings)
+    return Overview(book.stream(), book.settings.instance)
 
 
 def taken(book: Book, ledger: Ledger, count: int = 1, task: str = "build-17", **fields: str) -> ScaleUp:
@@ -64,7 +64,7 @@ SUCCEEDED = outcome(Status.SUCCEEDED, Reason.COMPLETED)
 
 
 def story_of(book: Book, event_id: str) -> Json | None:
-    return story(book.stream(), book.settings, ResultsMemory(book.stream()), event_id)
+    return story(book.stream(), book.settings.instance, ResultsMemory(book.stream()), event_id)
 
 
 def told_story(book: Book, event: ScaleUp) -> Json:
@@ -152,7 +152,7 @@ def test_no_env_command_or_args_is_told_of_a_dead_letter(
     assert told["status"] == "dead-lettered"
     assert dict(told["dead_letter"]["fields"])["type"] == "scale_up"
     assert SECRET not in json.dumps([told, read])
-    newest = SnapshotReader(book.stream("status"), book.settings).read()["dead_letters"]["newest"]
+    newest = SnapshotReader(book.stream("status")).read()["dead_letters"]["newest"]
     assert [newest[0]["error"], SECRET in json.dumps(newest)] == [read["newest"][0]["error"], False]
     book.redis.delete("otto:scale:dead")
     assert overview.read()["dead"] == {"total": 0, "newest": []}

@@ -39,7 +39,7 @@ def test_large_unread_entry_is_found_and_told_by_its_beginning(book: Book, page:
     assert (fields["task_id"], fields["note"], fields["profile"]) == ("build-17", "x" * 200, "gpu")
     for text in (event_id, "BUILD"):
         assert [each["event_id"] for each in search(page, text)["found"]] == [event_id]
-    told = story(page, book.settings, ResultsMemory(page), event_id)
+    told = story(page, book.settings.instance, ResultsMemory(page), event_id)
     assert told is not None
     assert told["status"] == "not read yet"
     assert len(json.dumps(told)) < MOST_TOLD
@@ -60,7 +60,7 @@ def test_large_dead_letter_says_that_it_was_cut(book: Book, page: RedisClient) -
     small = {"field:type": "scale_up", "field:note": "short"}
     for more in (large, small):
         book.redis.xadd(DEAD, {**about, **more})
-    newest, cut = DeadLetters(page, book.settings).newest_cut(20)
+    newest, cut = DeadLetters(page).newest_cut(20)
     assert [name for name, _ in newest.fields] == ["type", "note"]
     assert cut.fields[0] == ("type", "scale_up")
     assert cut.field("ottoscaler.io/omitted").startswith("5000")
@@ -76,5 +76,5 @@ def test_quotation_in_a_cut_letter_is_hidden_as_its_value_may_be_what_was_left_o
     many = {f"field:n{number}": "" for number in range(MOST_FIELDS)}
     error = {"event_id": "1-0", "error": "last: invalid value 's3cr3t'"}
     book.redis.xadd(DEAD, {**error, **many, "field:last": "s3cr3t"})
-    (cut,) = DeadLetters(page, book.settings).newest_cut(1)
+    (cut,) = DeadLetters(page).newest_cut(1)
     assert letter_told(cut.document())["error"] == "last: invalid value '***'"

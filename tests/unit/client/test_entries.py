@@ -53,7 +53,6 @@ def test_metadata_that_is_no_object_is_none() -> None:
 def test_a_dead_letter_names_its_task() -> None:
     fields = {"event_id": "1-0", "error": "e", "at": "now", "field:type": "scale_up"}
     assert DeadLetter.of(entry(**fields)).task_id == "1-0"
-    assert DeadLetter.of(entry(**fields, **{"field:task_id": "own"})).task_id == "own"
     assert DeadLetter.of(entry(**fields, task_id="told")).task_id == "told"
 
 
