@@ -15,9 +15,25 @@ exit codes:
   0    success, or a requested stop
   1    the command failed; of run: a thread died, or a part did not stop
   2    wrong usage or settings, or another live process with this consumer name
-  130  Ctrl-C
+  130  Ctrl-C (143: SIGTERM); of run, both are a requested stop
 
 Settings come from the environment: `check` lists them with their values."""
+
+
+def _run(commands: Commands) -> None:
+    command(
+        commands,
+        "run",
+        "serve until SIGTERM or SIGINT (the default)",
+        """\
+Runs the service until SIGTERM or SIGINT. A stop hands over what has no running worker, and waits for running
+workers for OTTO_SHUTDOWN_GRACE_SECONDS at most; a second signal hands over everything at once.
+
+Exit code 0: a requested stop. 1: a thread died, or a part did not stop. 2: wrong settings, or another live
+process with this consumer name.
+
+docs/settings.md lists the settings.""",
+    )
 
 
 def _check(commands: Commands) -> None:
@@ -202,9 +218,8 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"ottoscaler {__version__}")
     top.set_defaults(complain=top.error)
     commands = top.add_subparsers(dest="command", metavar="COMMAND")
-    serving = commands.add_parser("run", help="serve until SIGTERM or SIGINT (the default)")
-    serving.set_defaults(complain=serving.error)
     for add in (
+        _run,
         _check,
         producers.send,
         producers.wait,

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeAlias
 
@@ -53,7 +54,16 @@ def check(fields: Fields) -> Event:
     try:
         return parse_event("0-1", fields, LOOSEST)
     except BadEvent as error:
-        raise BadRequest(str(error)) from None
+        raise BadRequest(_with_misspelt(fields) or str(error)) from None
+
+
+def _with_misspelt(fields: Fields) -> str:
+    """What is wrong with an event that every service refuses, with the fields that are probably misspelt."""
+    try:
+        parse_event("0-1", fields, replace(LOOSEST, unknown_fields="suspect"))
+    except BadEvent as error:
+        return str(error)
+    return ""
 
 
 def with_dedup_key(fields: Fields) -> Fields:

@@ -50,10 +50,10 @@ _PAGE = """\
 # Metrics
 
 Every replica answers `/metrics` on `OTTO_HTTP_PORT`: in the text format, or in OpenMetrics where the
-Accept header asks for it (Prometheus does). What is told of the stream and of dead letters is the same
-from every replica, so take it once (`max`); what is told of a replica is summed. Beside these there are
-`process_*` and `python_info` of the client library. `manifests/monitoring` has a PodMonitor, alerts and a
-Grafana dashboard made of these metrics ([operations.md](operations.md#alerts)).
+Accept header asks for it (Prometheus does). Every replica says the same of the stream and of dead letters, so
+take their maximum (`max`); what a replica says of itself is summed. The client library adds `process_*` and
+`python_info`. `manifests/monitoring` has a PodMonitor, alerts and a Grafana dashboard made of these metrics
+([operations.md](operations.md#alerts)).
 
 | name | type | labels | what it tells | a bad value, and what it means |
 |---|---|---|---|---|

@@ -33,6 +33,7 @@ NOWHERE = "redis://127.0.0.1:1/0"
         (lambda c: c.scale_up(1, metadata={"a": 1}), "metadata: 'a' is not a string with a string"),
         (lambda c: c.scale_up(1, task_id="\udc80"), "unpaired surrogate"),
         (lambda c: c.scale_down(), "task_id and pod_count: both missing"),
+        (lambda c: c.send([(b"type", b"scale_up"), (b"pods", b"3")]), "did you mean pod_count?"),
         (lambda c: c.scale_down(pod_count=-1), "pod_count: invalid value '-1'"),
         (lambda c: c.cancel(""), "task_id: expected a string that is not empty"),
         (lambda c: c.cancel("t", timeout=0), "timeout: '0' is not a positive number of seconds"),
