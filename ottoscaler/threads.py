@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Generic, TypeVar
 
 from ottoscaler.errors import LiveTwin, RedisCluster, Stopping
+from ottoscaler.telemetry.health import ended
 from ottoscaler.telemetry.logs import get_logger
 
 log = get_logger(__name__)
@@ -151,7 +152,9 @@ class Threads:
     def _guard(self, name: str, run: Callable[[], None]) -> None:
         try:
             run()
+            ended()
         except Stopping:
+            ended()
             log.debug("thread_stopped", f"{name} stopped")
         except LiveTwin as error:
             log.error("live_twin", str(error))

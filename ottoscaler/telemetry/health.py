@@ -31,8 +31,16 @@ def progress() -> None:
         beacon.progress()
 
 
+def ended() -> None:
+    """Note that the calling thread, if it has a beacon, ends because it was asked to: it is not dead."""
+    beacon: Beacon | None = getattr(_own, "beacon", None)
+    if beacon is not None:
+        beacon.end()
+
+
 class Beacon:
-    """A thread's sign of life. Only that thread calls ``progress``; the first call binds it."""
+    """A thread's sign of life. Only that thread calls ``progress`` and ``end``; the first call of
+    ``progress`` binds it."""
 
     def __init__(self, name: str, stall_seconds: float, clock: Callable[[], float]) -> None:
         self.name = name
@@ -40,6 +48,7 @@ class Beacon:
         self._clock = clock
         self._last = clock()
         self._thread: threading.Thread | None = None
+        self._ended = False
 
     def progress(self) -> None:
         """Note progress. A failed try counts too. Never waits.
@@ -50,8 +59,14 @@ class Beacon:
             _own.beacon = self
         self._last = self._clock()
 
+    def end(self) -> None:
+        """Note that the thread's work is done, as a stop asked. It is healthy from now on."""
+        self._ended = True
+
     def look(self) -> tuple[bool, str]:
         """Whether the thread is healthy, and a detail for people. Any thread."""
+        if self._ended:
+            return True, "ended, as the process is being stopped"
         silent = self._clock() - self._last
         if self._thread is not None and not self._thread.is_alive():
             return False, "the thread is dead"
@@ -92,7 +107,10 @@ class Health:
             self._conditions[name] = look
 
     def healthz(self) -> Report:
-        """Whether every thread is alive and makes progress, whatever Redis and Kubernetes do."""
+        """Whether every thread is alive and makes progress, whatever Redis and Kubernetes do.
+
+        During a stop, a thread that has ended as it was asked to counts as alive: a replica that waits for
+        its running workers is no reason to kill it."""
         with self._lock:
             beacons = list(self._beacons.values())
         return _report("threads", {each.name: each.look() for each in beacons})

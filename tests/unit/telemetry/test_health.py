@@ -12,11 +12,13 @@ from typing import Any
 
 import pytest
 
+from ottoscaler.errors import Stopping
 from ottoscaler.telemetry import http
 from ottoscaler.telemetry.bounded_server import CONNECTIONS
 from ottoscaler.telemetry.health import STALL_SECONDS, Health, progress
 from ottoscaler.telemetry.http import HttpServer
 from ottoscaler.telemetry.metrics import Metrics
+from ottoscaler.threads import Threads
 from tests.harness.waiting import wait_for
 
 SECONDS = 30.0  # for anything that a test waits for
@@ -82,6 +84,26 @@ def test_dead_thread_turns_health_red_at_once() -> None:
     beacon = health.beacon("listener")
     run(beacon.progress)
     assert part(health.healthz(), "threads", "listener") == (False, "the thread is dead")
+
+
+@pytest.mark.parametrize(
+    ("error", "well"), [(None, True), (Stopping(), True), (RuntimeError("bug"), False)], ids=["return", "stop", "bug"]
+)
+def test_thread_that_ended_as_a_stop_asked_is_not_dead(error: Exception | None, well: bool) -> None:
+    clock = Clock()
+    health = Health(clock=clock)
+    beacon = health.beacon("listener")
+
+    def work() -> None:
+        beacon.progress()
+        if error is not None:
+            raise error
+
+    threads = Threads(lambda code: None)
+    threads.start("listener", work)
+    assert not threads.join("listener", seconds=SECONDS)
+    clock.now += STALL_SECONDS * 2  # a stop waits long for running workers
+    assert health.healthz()[0] is well
 
 
 def test_thread_that_never_started_turns_health_red() -> None:
