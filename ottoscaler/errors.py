@@ -52,6 +52,11 @@ class LiveTwin(OttoscalerError):
     """Another live process uses the same consumer name (exit code 2)."""
 
 
+class InstanceChanged(OttoscalerError):
+    """This replica's OTTO_INSTANCE is not the one by which the Pods of events in flight are found (exit code
+    2)."""
+
+
 # --- Redis
 
 

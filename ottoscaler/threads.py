@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Generic, TypeVar
 
-from ottoscaler.errors import LiveTwin, RedisCluster, Stopping
+from ottoscaler.errors import InstanceChanged, LiveTwin, RedisCluster, Stopping
 from ottoscaler.telemetry.health import ended
 from ottoscaler.telemetry.logs import get_logger
 
@@ -161,6 +161,9 @@ class Threads:
             self._died(2)
         except RedisCluster as error:
             log.error("redis_cluster", str(error))
+            self._died(2)
+        except InstanceChanged as error:
+            log.error("instance_changed", str(error))
             self._died(2)
         except BaseException as error:  # noqa: BLE001 - a thread that dies ends the process
             log.error("thread_died", f"the {name} thread died: {error}", exc=error)

@@ -13,6 +13,7 @@ from ottoscaler.errors import RedisError
 from ottoscaler.ledger.broken_keys import broken_keys
 from ottoscaler.ledger.identity import kept_installation
 from ottoscaler.ledger.redis_client import RedisClient
+from ottoscaler.ledger.replicas import instance_differs
 
 MOST_EVENTS = 1000  # events in flight whose namespaces are looked at
 OLDEST_VERSION = (6, 2)  # the first with XAUTOCLAIM, and the oldest that is tested
@@ -113,6 +114,11 @@ class RedisCheck:
             )
 
     def _installation(self) -> Finding:
+        prefix, ours = self._redis.prefix, self._settings.instance
+        known = (self._redis.command_or(None, "GET", f"{prefix}instance") or ours.encode()).decode()
+        in_use = any(self._redis.command_or(0, "SCARD", f"{prefix}{name}") for name in ("events", "replicas"))
+        if known != ours and in_use:
+            return Finding("problem", "keys", instance_differs(ours, known))
         if self.installation:
             return Finding(
                 "ok", "keys", f"installation {self.installation}, instance {self._settings.instance}"

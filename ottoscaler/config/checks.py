@@ -17,6 +17,10 @@ from ottoscaler.config.redis_url import mask, mask_address, secrets
 if TYPE_CHECKING:
     from ottoscaler.config.settings import Settings
 
+# Characters of an instance that a Pod's name of 63 holds beside an event id of 13 and 4 digits, an index of 4
+# and an attempt of 2.
+WHOLE_INSTANCE = 25
+
 Check = Callable[["Settings"], str]  # returns the problem's sentence, or an empty text
 
 # A worker's environment (docs/templates.md): Ottoscaler may be tried out inside one of its own workers.
@@ -133,6 +137,11 @@ def value_warnings(environ: Mapping[str, str]) -> tuple[str, ...]:
         value = environ.get(name, "")
         if has_url and value and not service_link_port(value):
             found.append(f"{name}: ignored because REDIS_URL is set.")
+    if len(instance := environ.get("OTTO_INSTANCE", "").strip()) > WHOLE_INSTANCE:
+        found.append(
+            f"OTTO_INSTANCE: Pods' names hold only the beginning of {instance!r}, at times no more than "
+            f"{instance[:WHOLE_INSTANCE]!r}; no other instance in this namespace may begin alike."
+        )
     if environ.get("REDIS_PASSWORD_FILE", "").strip():
         if environ.get("REDIS_PASSWORD") and not has_url:
             found.append("REDIS_PASSWORD: ignored because REDIS_PASSWORD_FILE is set.")

@@ -11,6 +11,7 @@ MOST_LOOKED_AT = 1000  # keys of events, and as many of replicas
 # The names of the streams are settings. Keys of one event, replica, log or dedup_key are not listed.
 KINDS = {
     "installation": "string",
+    "instance": "string",
     "low-water": "string",
     "events": "set",
     "offers": "set",

@@ -133,6 +133,7 @@ class Lease(Loop):
         Raises:
             LiveTwin: another process sends heartbeats under this name.
             RedisCluster: this Redis is a Redis Cluster that the settings do not fit.
+            InstanceChanged: events in flight have Pods of another OTTO_INSTANCE.
             Stopping: the process stops.
         """
         if not self._names.incarnation:

@@ -85,6 +85,7 @@ class RedisClient:
         self.stream = settings.redis_stream
         self.group = settings.redis_consumer_group
         self.consumer = settings.redis_consumer
+        self.instance = settings.instance
         self.prefix = f"{self.stream}:{self.group}:"
         self._keys = (
             self.prefix,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ottoscaler.errors import Unregistered
+from ottoscaler.errors import InstanceChanged, Unregistered
 from ottoscaler.ledger.broken_keys import KINDS, Overwritten
 from ottoscaler.ledger.fencing import Scripts
 from ottoscaler.ledger.records import text, timestamp
@@ -46,6 +46,14 @@ class Survey:
     others: int = 0  # other replicas with a heartbeat, alive or not
 
 
+def instance_differs(ours: str, theirs: str) -> str:
+    """The sentence for an operator who changed OTTO_INSTANCE, or what it is derived from, too early."""
+    return (
+        f"OTTO_INSTANCE: invalid value {ours!r} (events in flight or replicas of this stream and group have "
+        f"{theirs!r}, and Pods are found by it); set it to {theirs!r}, or drain and stop every replica first."
+    )
+
+
 class Replicas:
     """The replicas as Redis knows them. Each method runs one script. Any thread may call them."""
 
@@ -58,9 +66,15 @@ class Replicas:
         """Register under the consumer name.
 
         ``ended`` is an incarnation that is known to have ended. ``beat`` is its last heartbeat if silence
-        proved that."""
+        proved that. Raises InstanceChanged if events in flight, or replicas that live, have another
+        OTTO_INSTANCE: this replica would not find their Pods, and would run their workers again."""
         consumer, incarnation = self._scripts.owner.rsplit("/", 1)
-        answer = self._scripts.run("register", consumer, incarnation, info, ended, beat, repr(lease_seconds))
+        instance = self._scripts.stream.instance
+        answer = self._scripts.run(
+            "register", consumer, incarnation, info, ended, beat, repr(lease_seconds), instance
+        )
+        if answer[0] == b"instance":
+            raise InstanceChanged(instance_differs(instance, text(answer[1])))
         if answer[0] == b"occupied":
             return Registration(False, text(answer[1]), text(answer[2]), text(answer[3]))
         return Registration(True, incarnation, text(answer[1]), info, paused=answer[2] == b"1")

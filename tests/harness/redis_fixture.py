@@ -61,8 +61,10 @@ class Book:
     def _present(self, name: str) -> str:
         return self.redis.hget(f"otto:scale:events:ottoscaler:replica:{name}", "incarnation") or ""
 
-    def stream(self, name: str = "a") -> RedisClient:
-        return RedisClient(Settings(redis_url=self.url, redis_consumer=name))
+    def stream(self, name: str = "a", *, instance: str = "") -> RedisClient:
+        stream = RedisClient(Settings(redis_url=self.url, redis_consumer=name, instance=instance))
+        self._streams.append(stream)
+        return stream
 
     def results(self, kind: str) -> list[dict[str, str]]:
         entries = self.redis.xrange("otto:scale:results")

@@ -7,19 +7,19 @@ from typing import Any
 
 import pytest
 
-from ottoscaler.errors import LiveTwin
+from ottoscaler.errors import InstanceChanged, LiveTwin
 from ottoscaler.ledger import pause
 from ottoscaler.ledger.identity import ReplicaIdentity
 from ottoscaler.ledger.lease import Lease, suspended_clock
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.pause import Pause
-from ottoscaler.ledger.replicas import DELETED_UNREAD
+from ottoscaler.ledger.replicas import DELETED_UNREAD, Registration
 from ottoscaler.ledger.surveys import Surveys
 from ottoscaler.telemetry.metrics import Metrics
 from ottoscaler.telemetry.recent import Recent
 from ottoscaler.threads import Control
 from ottoscaler.workers.sights import ReplicaDescription
-from tests.harness.redis_fixture import Book, book, redis_server
+from tests.harness.redis_fixture import Book, book, ledger_on, redis_server
 from tests.harness.stages import STREAM, Stages, add
 
 __all__ = ["book", "redis_server"]
@@ -182,6 +182,27 @@ def test_replica_that_starts_in_a_pause_knows_of_it_before_it_may_read(book: Boo
     made.lease.register(threading.Event())
     assert made.lease.registered.is_set()
     assert made.pause.on
+
+
+def test_replica_of_another_instance_is_refused_while_pods_are_found_by_the_first(book: Book) -> None:
+    """It would not find the Pods of events that it takes over, and would run their workers again."""
+    prefix = "otto:scale:events:ottoscaler:"
+
+    def enter(name: str, instance: str) -> Registration:
+        return ledger_on(book.stream(name, instance=instance), name).replicas.register("{}", lease_seconds=60)
+
+    assert enter("a", "one").entered
+    with pytest.raises(InstanceChanged, match=r"'two'.*'one'"):  # a lives
+        enter("b", "two")
+    assert enter("b", "one").entered
+    for name in "ab":  # both were silent for longer than their leases
+        book.redis.hset(f"{prefix}replica:{name}", "seen", "1")
+    book.redis.sadd(f"{prefix}events", "1-0")
+    with pytest.raises(InstanceChanged):  # an event is in flight
+        enter("c", "two")
+    book.redis.delete(f"{prefix}events")
+    assert enter("c", "two").entered
+    assert book.redis.get(f"{prefix}instance") == "two"
 
 
 def beats(book: Book, name: str = "a") -> int:

@@ -6,7 +6,8 @@ import threading
 
 import pytest
 
-from ottoscaler.threads import Control, Loop, Mailbox
+from ottoscaler.errors import InstanceChanged, LiveTwin, RedisCluster, Stopping
+from ottoscaler.threads import Control, Loop, Mailbox, Threads
 
 
 class Rounds(Loop):
@@ -70,6 +71,25 @@ def test_error_while_stopping_is_not_told() -> None:
     loop = Rounds([KeyError()])
     loop.run()
     assert (loop.told, loop.pauses) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(LiveTwin(), 2), (RedisCluster(), 2), (InstanceChanged(), 2), (ValueError(), 1), (Stopping(), None)],
+    ids=lambda value: type(value).__name__,
+)
+def test_exit_code_of_a_thread_that_dies_says_whether_to_start_again(
+    error: Exception, code: int | None
+) -> None:
+    codes: list[int] = []
+
+    def work() -> None:
+        raise error
+
+    threads = Threads(codes.append)
+    threads.start("lease", work)
+    assert not threads.join("lease", seconds=30)
+    assert codes == [code] * (code is not None)
 
 
 def test_mailbox_drops_the_oldest_above_its_bound() -> None:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ottoscaler.config import redis_url, settings
+from ottoscaler.config.checks import WHOLE_INSTANCE
 from ottoscaler.config.load import (
     Settings,
     describe,
@@ -22,6 +23,7 @@ from ottoscaler.config.load import (
     variable,
 )
 from ottoscaler.errors import BadSettings
+from ottoscaler.pods.labels import pod_name
 
 ROOT = Path(__file__).parents[3]
 
@@ -254,6 +256,14 @@ def test_parts_beside_a_url_are_warned_about_without_their_values() -> None:
     assert len(loaded.warnings) == 1
     assert "REDIS_PASSWORD" in loaded.warnings[0]
     assert "hunter2" not in loaded.warnings[0]
+
+
+@pytest.mark.parametrize(("length", "warned"), [(WHOLE_INSTANCE, False), (WHOLE_INSTANCE + 1, True)])
+def test_an_instance_that_no_pods_name_holds_whole_is_warned_about(length: int, warned: bool) -> None:
+    name = pod_name("i" * length, "1767225600000-9999", 9999, 99)
+    assert (f"-{'i' * length}-" in name) is not warned
+    warnings = load({"OTTO_INSTANCE": "i" * length}).warnings
+    assert [line.partition(":")[0] for line in warnings] == ["OTTO_INSTANCE"] * warned
 
 
 def test_a_password_beside_a_passwords_file_is_warned_about_without_its_value(tmp_path: Path) -> None:

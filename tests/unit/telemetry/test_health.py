@@ -87,7 +87,9 @@ def test_dead_thread_turns_health_red_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "well"), [(None, True), (Stopping(), True), (RuntimeError("bug"), False)], ids=["return", "stop", "bug"]
+    ("error", "well"),
+    [(None, True), (Stopping(), True), (RuntimeError("bug"), False)],
+    ids=["return", "stop", "bug"],
 )
 def test_thread_that_ended_as_a_stop_asked_is_not_dead(error: Exception | None, well: bool) -> None:
     clock = Clock()
