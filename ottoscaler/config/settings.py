@@ -159,8 +159,8 @@ class Settings:
     max_events_waiting: int = setting(
         kinds.whole(1, 100_000),
         500,
-        "events of this replica that wait for a retry: with so many, nothing more is read, nor taken from "
-        "replicas that live",
+        "the most events of this replica that wait for a retry; with so many, it reads nothing more and "
+        "takes over only what dead replicas leave",
     )
     poll_seconds: float = setting(
         # Above 10 s a healthy listener would look stuck to /healthz, which allows 15 s.
@@ -210,7 +210,7 @@ class Settings:
     logs_total_bytes: int = setting(
         kinds.whole(65_536, 1 << 40),
         64 << 20,
-        "the most bytes of all kept logs, compressed, each with 256 for its key; the oldest go first",
+        "the most bytes of all kept logs, compressed, and 256 for the key of each; the oldest go first",
     )
     lease_seconds: float = setting(
         kinds.seconds(0.5, 3600), 30.0, "how long a replica without heartbeats keeps its events"
@@ -242,13 +242,14 @@ class Settings:
     kube_qps: float = setting(
         kinds.decimal(0.1, 100_000),
         KUBE_QPS,
-        "the most API server calls in a second; fewer while it answers 429, 503 or slowly. Left at the "
-        "default, the rate begins there: up to eight times as many while they wait and answers are quick",
+        "the most API server calls in a second; fewer while it answers 429, 503 or slowly. If it is not set, "
+        "the rate begins at the default, and rises to eight times as much while calls wait and answers are "
+        "quick",
     )
     kube_burst: int = setting(
         kinds.whole(1, 100_000),
         1000,
-        "the most API server calls in a burst after idle time; deletes and reads may go as far ahead again",
+        "the most API server calls in a burst after idle time; deletes and reads may exceed it by as much",
     )
     kube_create_seconds: float = setting(
         kinds.seconds(1, 600),

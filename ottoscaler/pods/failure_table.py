@@ -229,6 +229,11 @@ WITHOUT_A_POD = (
         "the API server refuses to create its Pod; a webhook changed the name "
         "or restartPolicy of its Pod; another Pod has its name",
     ),
-    (Reason.PENDING_TIMEOUT, "failed", "finished", "no create of it was answered within the pending timeout"),
+    (
+        Reason.PENDING_TIMEOUT,
+        "failed",
+        "finished",
+        "the API server answered no create of its Pod within the pending timeout",
+    ),
     (Reason.CANCELLED, "cancelled", "finished", "a scale_down took it away"),
 )
