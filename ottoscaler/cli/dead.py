@@ -21,7 +21,8 @@ LONGEST_ERROR = 120  # characters of an error in the table; --json has all of it
 _WORDS = {
     "gone": "no longer exists",
     "unreadable": "cannot be replayed: its fields cannot be read",
-    "empty": "cannot be replayed: its entry was deleted before it was read, so its fields are lost",
+    "empty": "cannot be replayed: nobody read the fields of its event",
+    "cut": "cannot be replayed: only the first fields of its event were read",
     "large": "cannot be replayed: it has more fields than one command can carry",
     "wiped": "was not replayed: Redis was emptied or failed over meanwhile; try again",
 }

@@ -170,7 +170,8 @@ class Intake:
         entry, event = one.entry, one.event
         if taken.how is Taking.EXPIRED:
             fields = entry.fields or ()
-            self._dead_letter(entry.id, f"expired: expires_at={event.expires_at:.0f} is over", fields)
+            sent = dict(fields)[b"expires_at"].decode()
+            self._dead_letter(entry.id, f"expired: expires_at={sent} is over", fields)
         elif taken.how is Taking.CANCELLED:
             log.info("event_cancelled", "cancelled before it was read", **_about(event))
             self._metrics.events_total.inc(event.type, "cancelled")

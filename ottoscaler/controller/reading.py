@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from ottoscaler.errors import BadEvent
 from ottoscaler.events.parse import Limits, parse_event
-from ottoscaler.ledger.bounded_replies import MOST_BYTES
+from ottoscaler.ledger.bounded_replies import FIRST_FIELDS_ONLY, MOST_STRINGS
 from ottoscaler.ledger.identity import ReplicaIdentity
 from ottoscaler.ledger.records import Entry, Record
 from ottoscaler.model import Event, ScaleUp
@@ -43,10 +43,11 @@ class EventReader:
     def event(self, entry: Entry, limits: Limits | None = None) -> Event:
         """The event in an entry, checked against ``limits``, by default this replica's. Raises BadEvent."""
         if entry.cut_bytes:
-            raise BadEvent(
-                f"the event has {entry.cut_bytes} bytes; the limit is {self._limits.max_event_bytes}. "
-                f"Only its first fields, up to {MOST_BYTES} bytes, were read"
-            )
+            most = self._limits.max_event_bytes
+            size = f"has {entry.cut_bytes} bytes; the limit is {most}"
+            if entry.cut_bytes <= most:
+                size = f"has more than {MOST_STRINGS // 2} fields, which is the limit"
+            raise BadEvent(f"the event {size}. {FIRST_FIELDS_ONLY}")
         return parse_event(entry.id, entry.fields or (), limits or self._limits)
 
     def plan(self, event: Event) -> PodPlan | None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from ottoscaler.client.entries import DeadLetter
+from ottoscaler.ledger.bounded_replies import FIRST_FIELDS_ONLY
 from ottoscaler.ledger.identity import kept_installation
 from ottoscaler.ledger.records import Entry, entries
 from ottoscaler.ledger.redis_client import RedisClient
@@ -81,7 +82,8 @@ class DeadLetters:
         """Put a dead letter's event back on the stream.
 
         Returns (``ok``, the event's old id, its new id), or a word that says why it was not done."""
-        answer = self._redis.script("replay", kept_installation(self._redis), letter_id)
+        installation = kept_installation(self._redis)
+        answer = self._redis.script("replay", installation, letter_id, FIRST_FIELDS_ONLY)
         words = [_text(part) for part in answer] + ["", ""]
         return words[0], words[1], words[2]
 

@@ -68,8 +68,13 @@ def test_second_event_with_a_key_runs_nothing_and_tells_the_first_ones_id(one_re
 
 def test_bad_and_expired_events_bear_no_key(one_replica: Sandbox) -> None:
     place = one_replica
-    for wrong in ({"cpu": "much"}, {"expires_at": "1000"}, {"profile": "unknown"}):
-        place.wait_dead(place.send("scale_up", pod_count=1, dedup_key="k", command="true", **wrong))
+    for wrong, why in (
+        ({"cpu": "much"}, "cpu: invalid value"),
+        ({"expires_at": "1000.5"}, "expired: expires_at=1000.5 is over"),
+        ({"profile": "unknown"}, "unknown profile"),
+    ):
+        bad = place.send("scale_up", pod_count=1, dedup_key="k", command="true", **wrong)
+        assert why in place.wait_dead(bad)["error"]
     assert not place.redis.exists(KEY)
     good = place.send("scale_up", pod_count=1, dedup_key="k", command="true")
     assert place.wait_event(good)["status"] == "succeeded"

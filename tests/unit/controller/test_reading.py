@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
 
 from ottoscaler.controller.reading import EventReader
+from ottoscaler.errors import BadEvent
 from ottoscaler.events.images import ImagePolicy
 from ottoscaler.events.parse import Limits
 from ottoscaler.ledger.identity import ReplicaIdentity
-from ottoscaler.ledger.records import Record
+from ottoscaler.ledger.records import Entry, Record
 from ottoscaler.model import ScaleUp
 from tests.harness.pod_makers import BUILTIN, DEFAULTS
 
@@ -59,6 +61,16 @@ def test_lowered_limit_leaves_running_workers_their_timeout_retries_and_metadata
         3,
     )
     assert event.metadata == {"branch": "main"}
+
+
+@pytest.mark.parametrize(
+    ("bytes_", "why"),
+    [(65537, "the event has 65537 bytes; the limit is 65536."), (65536, "the event has more than 32768 fields")],
+)
+def test_event_that_was_not_read_whole_is_told_which_limit_it_broke(bytes_: int, why: str) -> None:
+    reader = EventReader(LIMITS, BUILTIN, DEFAULTS, ReplicaIdentity("a"))
+    with pytest.raises(BadEvent, match=re.escape(why)):
+        reader.event(Entry("1717-0", ((b"type", b"scale_up"),), bytes_))
 
 
 def test_event_within_the_rules_is_planned_again() -> None:
