@@ -57,7 +57,16 @@ class ScaleDown:
 
 Event = ScaleUp | ScaleDown
 
-EVENT_ID = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")  # two numbers below 2**64, as Redis writes them
+_ENTRY_ID = re.compile(r"(0|[1-9][0-9]{0,19})-(0|[1-9][0-9]{0,19})")
+_MOST = 2**64 - 1
+
+
+def is_entry_id(text: str) -> bool:
+    """Whether ``text`` is the id of a stream's entry in the form that Redis writes: two numbers of 64 bits.
+
+    Redis takes 007-0 for 7-0, but no result bears the first form, so who waits for it would wait for ever."""
+    found = _ENTRY_ID.fullmatch(text)
+    return found is not None and all(int(number) <= _MOST for number in found.groups())
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import textwrap
 from itertools import groupby
 from typing import TypeAlias
 
-from ottoscaler.model import EVENT_ID
+from ottoscaler.model import is_entry_id
 
 LONGEST_WORD_SHOWN = 80  # characters of a wrong word that an error repeats
 MOST_DIGITS = 9  # digits of an index or of a number of entries
@@ -67,14 +67,14 @@ def index(text: str) -> int:
 
 def entry_id(text: str) -> str:
     """Reads an entry's id, in the form that Redis writes."""
-    if not EVENT_ID.fullmatch(text):
+    if not is_entry_id(text):
         raise argparse.ArgumentTypeError(f"{_shown(text)} is not an id such as 1717430400000-0")
     return text
 
 
 def event_id(text: str) -> str:
     """Reads an event's id. People often type the task instead, so the error says where to find the id."""
-    if not EVENT_ID.fullmatch(text):
+    if not is_entry_id(text):
         raise argparse.ArgumentTypeError(
             f"{_shown(text)} is not an event's id such as 1717430400000-0; "
             "`ottoscaler results --task TASK` and `ottoscaler status` show the ids of a task's events"

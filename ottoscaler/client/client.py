@@ -20,7 +20,7 @@ from ottoscaler.client.streams import BLOCK_MS
 from ottoscaler.client.waiting import Waiting
 from ottoscaler.errors import RedisError
 from ottoscaler.ledger.kept_logs import KeptLog, kept_logs
-from ottoscaler.model import EVENT_ID
+from ottoscaler.model import is_entry_id
 
 LONGEST_WAIT_SECONDS = 86_400.0  # without a time limit: the default of OTTO_MAX_TIMEOUT_SECONDS
 
@@ -263,7 +263,7 @@ class Client:
 
 
 def _id(text: Any) -> str:
-    if not isinstance(text, str) or not EVENT_ID.fullmatch(text):
+    if not isinstance(text, str) or not is_entry_id(text):
         raise BadRequest(f"event_id: {str(text)[:80]!r} is not an id such as 1717430400000-0")
     return text
 

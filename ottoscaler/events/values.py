@@ -184,6 +184,6 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"invalid JSON: {name} is not a JSON value")
 
 
-# A number is refused, whatever it is: only strings are expected. int() refuses one of more than 4,300 digits with
-# words that mean nothing to a producer.
+# A number is refused, whatever it is: only strings are expected. int() refuses one of more than 4,300 digits
+# with words that mean nothing to a producer.
 _STRICT = json.JSONDecoder(object_pairs_hook=_once_each, parse_constant=_no_constant, parse_int=float)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from ottoscaler.model import EVENT_ID, JsonObject, Phase, PodView, WorkerId
+from ottoscaler.model import JsonObject, Phase, PodView, WorkerId, is_entry_id
 from ottoscaler.pods.labels import GATED, OWN_LABELS, OWNER, PREFIX, worker_in
 
 WORKER = "worker"  # the container that an event is about (docs/templates.md)
@@ -184,7 +184,7 @@ _named = lru_cache(MOST_WORKERS)(worker_in)  # each Pod is seen some seven times
 
 @lru_cache(MOST_WORKERS)
 def _worker(event_id: str, index: str, attempt: str) -> WorkerId | None:
-    if EVENT_ID.fullmatch(event_id) and _COUNT.fullmatch(index) and _COUNT.fullmatch(attempt):
+    if is_entry_id(event_id) and _COUNT.fullmatch(index) and _COUNT.fullmatch(attempt):
         return WorkerId(event_id, int(index), int(attempt))
     return None
 

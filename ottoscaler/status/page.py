@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 
 from ottoscaler.errors import RedisError
 from ottoscaler.ledger.redis_client import RedisClient
-from ottoscaler.model import EVENT_ID, JsonObject
+from ottoscaler.model import JsonObject, is_entry_id
 from ottoscaler.status.event_results import ResultsMemory
 from ottoscaler.status.feed import Feed, Viewer
 from ottoscaler.status.overview import Overview
@@ -95,7 +95,7 @@ def _bytes(told: JsonObject) -> bytes:
 
 def _event_id(query: dict[str, str]) -> str:
     text = query.get("id", "")
-    if not EVENT_ID.fullmatch(text):
+    if not is_entry_id(text):
         raise Wrong("id: expected an event's id, such as 1717000000000-0")
     return text
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ottoscaler.ledger.records import Entry, order
 from ottoscaler.ledger.redis_client import RedisClient
-from ottoscaler.model import EVENT_ID, JsonObject
+from ottoscaler.model import JsonObject, is_entry_id
 from ottoscaler.status.backlog import last_delivered
 from ottoscaler.status.streams import Finder, Has, cut_entries
 
@@ -28,7 +28,7 @@ def search(redis: RedisClient, text: str) -> JsonObject:
 
 
 def _by_id(redis: RedisClient, text: str) -> Iterator[JsonObject]:
-    if not EVENT_ID.fullmatch(text):
+    if not is_entry_id(text):
         return
     words = redis.command_or(
         [None] * 4, "HMGET", f"{redis.prefix}event:{text}", "state", "task", "type", "status"

@@ -31,6 +31,8 @@ WRONG = (
     ["dead", "drop", "1-1-1"],
     ["wait"],
     ["wait", "17"],
+    ["wait", "007-0"],  # Redis takes it for 7-0, and no result bears it
+    ["wait", "18446744073709551616-0"],  # Redis refuses it, as if Redis were at fault
     ["wait", "1-0", "--timeout", "-1"],
     ["results", "extra"],
     ["results", "--task", ""],

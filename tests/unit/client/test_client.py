@@ -38,6 +38,8 @@ NOWHERE = "redis://127.0.0.1:1/0"
         (lambda c: c.cancel(""), "task_id: expected a string that is not empty"),
         (lambda c: c.cancel("t", timeout=0), "timeout: '0' is not a positive number of seconds"),
         (lambda c: c.wait("17"), "'17' is not an id such as"),
+        (lambda c: c.wait("1-18446744073709551616"), "'1-18446744073709551616' is not an id"),
+        (lambda c: c.wait("1-00"), "'1-00' is not an id"),
         (lambda c: c.wait("1-0", timeout=-1), "timeout: '-1' is not a positive"),
         (lambda c: c.results(task_id=""), "task_id: expected a string that is not empty"),
         (lambda c: c.results(event_id="x"), "'x' is not an id"),

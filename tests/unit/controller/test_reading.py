@@ -65,7 +65,10 @@ def test_lowered_limit_leaves_running_workers_their_timeout_retries_and_metadata
 
 @pytest.mark.parametrize(
     ("bytes_", "why"),
-    [(65537, "the event has 65537 bytes; the limit is 65536."), (65536, "the event has more than 32768 fields")],
+    [
+        (65537, "the event has 65537 bytes; the limit is 65536."),
+        (65536, "the event has more than 32768 fields"),
+    ],
 )
 def test_event_that_was_not_read_whole_is_told_which_limit_it_broke(bytes_: int, why: str) -> None:
     reader = EventReader(LIMITS, BUILTIN, DEFAULTS, ReplicaIdentity("a"))
