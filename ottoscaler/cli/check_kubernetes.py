@@ -158,7 +158,7 @@ class KubernetesCheck:
     def _others(self) -> Iterator[Finding]:
         """Findings about Pods with our instance's labels that an installation on another Redis created."""
         pods, _ = self._pods.list(selector(self._settings.instance))
-        if self._installation is None:
+        if pods and self._installation is None:
             yield Finding(
                 "warning", "pods", f"{len(pods)} with our labels; their owner is unknown without Redis"
             )

@@ -113,6 +113,7 @@ def test_a_wrong_password_is_told_with_what_to_set(place: Sandbox) -> None:
     ran = check(place)
     assert ran.returncode == 1
     assert "REDIS_PASSWORD" in findings(ran, "problem")[0]
+    assert not findings(ran, "warning"), "where no Pod is, nobody asks whose it is"
     right = place.redis_server.url.replace("redis://", "redis://:right@")
     again = check(place, REDIS_URL=right)
     assert again.returncode == 0, again.stdout
