@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -23,14 +24,17 @@ SERVICE = ("-m", "ottoscaler")
 class Replica:
     """One process of the service, with its log in a file.
 
-    It is a fork of a process that has imported the service, or with ``program`` Python with these arguments.
+    It is a fork of a process that has imported the service, with these ``bounds`` in place of its own
+    constants, or with ``program`` Python with these arguments.
     """
 
-    def __init__(self, env: dict[str, str], log: Path, program: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, env: dict[str, str], log: Path, program: tuple[str, ...], bounds: Mapping[str, float]
+    ) -> None:
         self.port = int(env.get("OTTO_HTTP_PORT", "0"))
         self.log_path = log
         log.touch()
-        self.process = _run(env, log, program) if program else Fork(env, log)
+        self.process = _run(env, log, program) if program else Fork(env, log, bounds)
 
     @property
     def pid(self) -> int:

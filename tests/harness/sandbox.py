@@ -10,7 +10,7 @@ import json
 import os
 import secrets
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -37,10 +37,12 @@ class Sandbox:
         redis_server: RedisServer,
         directory: Path,
         program: tuple[str, ...],
+        bounds: Mapping[str, float],
         **settings: str,
     ) -> None:
         self.cluster = cluster
         self.program = program
+        self.bounds = dict(bounds)
         self.redis_server = redis_server
         self.directory = directory
         kubeconfig = str(cluster.kubeconfig_path) if cluster is not None else REAL
@@ -98,7 +100,9 @@ class Sandbox:
         settings.setdefault("OTTO_HTTP_PORT", free_port())
         settings.setdefault("REDIS_CONSUMER", name)
         log = self.directory / f"{name}.log"
-        replica = Replica(self.environment(**settings), log, self.program if program is None else program)
+        replica = Replica(
+            self.environment(**settings), log, self.program if program is None else program, self.bounds
+        )
         self.replicas.append(replica)
         return replica.wait_ready() if ready else replica
 
@@ -174,11 +178,16 @@ class Sandbox:
 
 @contextmanager
 def sandbox(
-    *, kubelet: str = "simulated", program: tuple[str, ...] = (), **settings: str
+    *,
+    kubelet: str = "simulated",
+    program: tuple[str, ...] = (),
+    bounds: Mapping[str, float] | None = None,
+    **settings: str,
 ) -> Iterator[Sandbox]:
     """A sandbox of its own: a fresh Redis, and the local cluster or a namespace of the real one.
 
-    Its replicas are forks (see Replica), or with SERVICE as ``program`` the command itself.
+    Its replicas are forks with these ``bounds`` (see Replica and tests.harness.preloaded; named as in
+    "workers.monitor.UNSEEN_LOOK_SECONDS"), or with SERVICE as ``program`` the command itself.
     """
     with tempfile.TemporaryDirectory(prefix="ottoscaler-test-") as name:
         directory = Path(name)
@@ -189,7 +198,7 @@ def sandbox(
         server.start()
         made: Sandbox | None = None
         try:
-            made = Sandbox(cluster, server, directory, program, **settings)
+            made = Sandbox(cluster, server, directory, program, bounds or {}, **settings)
             yield made
         finally:
             if made is not None:

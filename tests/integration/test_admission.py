@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.harness.cluster_state import local_only
-from tests.harness.sandbox import Sandbox
-from tests.harness.scenarios import ends_well, running
+from tests.harness.sandbox import Sandbox, sandbox
+from tests.harness.scenarios import SHORT_PAUSES, ends_well, running
 from tests.harness.waiting import wait_for
 
 CREATES = r"/pods(\?|$)"
 HANGING: dict[str, Any] = {"OTTO_KUBE_CREATE_SECONDS": 60, "OTTO_PENDING_TIMEOUT_SECONDS": 900}
+
+
+@pytest.fixture
+def place() -> Iterator[Sandbox]:
+    with sandbox(bounds=SHORT_PAUSES) as made:
+        yield made
 
 
 def worker(place: Sandbox, event_id: str, seconds: float = 15.0) -> dict[str, str]:

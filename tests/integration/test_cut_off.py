@@ -15,6 +15,7 @@ from tests.harness.cluster_state import ledger, local_only
 from tests.harness.proxy import Proxy
 from tests.harness.redis_fixture import Book, book, redis_server
 from tests.harness.sandbox import Sandbox
+from tests.harness.scenarios import SHORT_WATCHES
 from tests.harness.stages import STREAM, Stages, add
 from tests.harness.waiting import wait_for
 
@@ -43,7 +44,9 @@ def behind_proxy(place: Sandbox) -> Iterator[tuple[Proxy, str]]:
 @pytest.mark.parametrize("how", ["refused", "hanging"])
 def test_events_of_a_replica_that_is_cut_off_end_at_the_others(place: Sandbox, how: str) -> None:
     with behind_proxy(place) as (proxy, kubeconfig):
+        place.bounds.update(SHORT_WATCHES)  # a call that hangs is noticed when it times out
         cut = place.start("cut", KUBECONFIG=kubeconfig, OTTO_KUBE_CREATE_SECONDS=2)
+        place.bounds.clear()
         for name in ("second", "third"):
             place.start(name)
         if how == "refused":
@@ -52,7 +55,7 @@ def test_events_of_a_replica_that_is_cut_off_end_at_the_others(place: Sandbox, h
         else:
             proxy.hang()
         events = [place.scale_up() for _ in range(20)]
-        allowance = 2 * LEASE if how == "refused" else 45.0  # a call that hangs is noticed when it times out
+        allowance = 2 * LEASE if how == "refused" else 45.0
         for event_id in events:
             assert place.wait_event(event_id, allowance)["status"] == "succeeded"
         assert cut.get("/healthz")[0] == 200

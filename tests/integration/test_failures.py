@@ -20,6 +20,7 @@ from tests.harness.cluster_state import (
 )
 from tests.harness.invariants import lives
 from tests.harness.sandbox import Sandbox, sandbox
+from tests.harness.scenarios import SHORT_PAUSES
 from tests.harness.waiting import stays, wait_for
 
 one_replica = served(OTTO_PENDING_TIMEOUT_SECONDS="60")
@@ -191,7 +192,7 @@ def test_a_full_quota_is_waited_for_and_disturbs_nobody() -> None:
 
 
 def test_a_quota_that_stays_full_ends_as_quota_at_the_pending_timeout() -> None:
-    with sandbox(OTTO_PENDING_TIMEOUT_SECONDS="1") as place:
+    with sandbox(OTTO_PENDING_TIMEOUT_SECONDS="1", bounds=SHORT_PAUSES) as place:
         place.start()
         path = f"/api/v1/namespaces/{place.kube.namespace}/resourcequotas"
         quota = {

@@ -6,7 +6,7 @@ import pytest
 
 from tests.harness.cluster_state import local_only
 from tests.harness.sandbox import Sandbox
-from tests.harness.scenarios import end_workers, ends_well, running, uids, warnings
+from tests.harness.scenarios import SHORT_WATCHES, end_workers, ends_well, running, uids, warnings
 from tests.harness.waiting import stays, wait_for
 
 AWAY_SECONDS = 1.5  # short; nothing in the service counts an outage's seconds
@@ -63,6 +63,8 @@ def test_errors_of_the_server_are_tried_again(place: Sandbox) -> None:
 @pytest.mark.parametrize("fault", ["cut_watches", "end_watches", "expire_watches", "silence_watches"])
 def test_watch_that_breaks_in_mid_flight_costs_no_result(place: Sandbox, fault: str) -> None:
     assert place.cluster is not None
+    if fault == "silence_watches":  # noticed only at the watch's end
+        place.bounds.update(SHORT_WATCHES)
     place.start()
     event_id = running(place, 2)
     getattr(place.cluster.faults, fault)()

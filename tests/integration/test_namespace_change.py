@@ -9,12 +9,13 @@ import pytest
 from tests.harness.cluster_state import FOREVER, local_only
 from tests.harness.observer import Json, Kube
 from tests.harness.sandbox import Sandbox, sandbox
+from tests.harness.scenarios import OFTEN, SWEPT_OFTEN, end_workers
 from tests.harness.waiting import stays, wait_for
 
 
 @pytest.fixture
 def place() -> Iterator[Sandbox]:
-    with sandbox(OTTO_LEASE_SECONDS="1") as made:
+    with sandbox(OTTO_LEASE_SECONDS="1", bounds={**OFTEN, **SWEPT_OFTEN}) as made:
         yield made
 
 
@@ -43,9 +44,10 @@ def taken_over(place: Sandbox, other: Kube, event_id: str, count: int) -> list[J
 def test_workers_in_the_former_namespace_end_there_and_nothing_runs_twice(
     place: Sandbox, other: Kube
 ) -> None:
-    event_id = place.scale_up(2, run_seconds=8)
+    event_id = place.scale_up(2, run_seconds=FOREVER)
     pods = taken_over(place, other, event_id, 2)
-    stays(lambda: not other.workers(), "an attempt runs a second time", 3)
+    stays(lambda: not other.workers(), "an attempt runs a second time", 1.5)
+    end_workers(place, event_id)
     assert place.wait_event(event_id)["status"] == "succeeded"
     told = [(w["attempt"], w["status"], w["pod"]) for w in place.workers(event_id)]
     assert told == [("0", "succeeded", name) for name in sorted(p["metadata"]["name"] for p in pods)]
@@ -56,9 +58,11 @@ def test_workers_in_the_former_namespace_end_there_and_nothing_runs_twice(
 
 def test_what_has_not_begun_runs_in_the_new_namespace(place: Sandbox, other: Kube) -> None:
     place.settings["OTTO_MAX_WORKERS"] = "1"
-    event_id = place.scale_up(2, run_seconds=6)
+    event_id = place.scale_up(2, run_seconds=FOREVER)
     taken_over(place, other, event_id, 1)
-    wait_for(lambda: other.workers(event_id), "the second worker runs in the new namespace")
+    end_workers(place, event_id)
+    (pod,) = wait_for(lambda: other.workers(event_id), "the second worker runs in the new namespace")
+    other.set_status(pod["metadata"]["name"], {"phase": "Succeeded"})
     assert place.wait_event(event_id)["status"] == "succeeded"
     assert {w["attempt"] for w in place.workers(event_id)} == {"0"}
 

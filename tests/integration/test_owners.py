@@ -9,7 +9,16 @@ import pytest
 from tests.harness.cluster_state import FOREVER, ledger, local_only
 from tests.harness.replica import Replica
 from tests.harness.sandbox import Sandbox, sandbox
-from tests.harness.scenarios import LEASE, end_workers, ends_well, running, uids, wait_owner
+from tests.harness.scenarios import (
+    LEASE,
+    OFFERED_SOON,
+    SWEPT_OFTEN,
+    end_workers,
+    ends_well,
+    running,
+    uids,
+    wait_owner,
+)
 from tests.harness.waiting import wait_for
 
 OWNER = "ottoscaler.io/owner"
@@ -81,6 +90,7 @@ def test_killed_replicas_pods_are_adopted_by_one_list_and_no_look(place: Sandbox
 
 
 def test_pods_of_owners_before_the_last_are_adopted_too(place: Sandbox) -> None:
+    place.settings["OTTO_SHUTDOWN_GRACE_SECONDS"] = "0.5"
     first = place.start("first")
     event_id = running(place, 1)
     for name in ("second", "third"):
@@ -138,6 +148,7 @@ def test_label_that_is_lost_before_the_owner_dies_costs_neither_result_nor_pod(p
 def test_scale_down_spares_the_running_workers_of_other_replicas(place: Sandbox) -> None:
     """Its replica's watch does not show them."""
     place.settings["OTTO_MAX_WORKERS"] = "2"
+    place.bounds.update(OFFERED_SOON)
     place.start("first")
     busy = running(place, 2, task_id="t")
     place.start("second")
@@ -155,6 +166,7 @@ def test_scale_down_spares_the_running_workers_of_other_replicas(place: Sandbox)
 def test_leftover_of_a_replica_that_left_no_event_is_found_by_the_others(place: Sandbox) -> None:
     """Its result stands, and it died before the delete: nothing is left to be taken over."""
     assert place.cluster is not None
+    place.bounds.update(SWEPT_OFTEN)
     first = place.start("first")
     event_id = place.scale_up(1, run_seconds=FOREVER)
     place.wait_workers(event_id, "Running", 1)

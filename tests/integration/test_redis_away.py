@@ -12,6 +12,7 @@ from tests.harness.cluster_state import ledger
 from tests.harness.sandbox import Sandbox
 from tests.harness.scenarios import (
     LEASE,
+    SWEPT_OFTEN,
     behind_proxy,
     end_workers,
     ends_well,
@@ -119,6 +120,7 @@ def test_emptied_redis_kills_no_worker_and_what_is_known_is_reported(place: Sand
 
 def test_pods_whose_owner_died_with_redis_are_reported_and_leak_not(place: Sandbox) -> None:
     """Nobody alive knew the event: a replica that held the installation tells it from labels."""
+    place.bounds.update(SWEPT_OFTEN)
     first = place.start("first", OTTO_LEASE_SECONDS=LEASE)
     event_id = running(place, 2, task_id="build-9")
     place.start("second", OTTO_LEASE_SECONDS=LEASE)

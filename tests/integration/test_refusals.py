@@ -11,6 +11,7 @@ import pytest
 from tests.harness.cluster_state import ledger, local_only
 from tests.harness.replica import Replica
 from tests.harness.sandbox import Sandbox, sandbox
+from tests.harness.scenarios import SHORT_PAUSES
 from tests.harness.waiting import stays, wait_for
 
 GHOST = """\
@@ -36,7 +37,9 @@ def with_ghost(templates: Path, pending_seconds: int) -> Iterator[Sandbox]:
     """A replica with a profile whose service account is missing."""
     (templates / "ghost.yaml").write_text(GHOST)
     with sandbox(
-        OTTO_TEMPLATES_DIR=str(templates), OTTO_PENDING_TIMEOUT_SECONDS=str(pending_seconds)
+        OTTO_TEMPLATES_DIR=str(templates),
+        OTTO_PENDING_TIMEOUT_SECONDS=str(pending_seconds),
+        bounds=SHORT_PAUSES,
     ) as made:
         made.start()
         yield made

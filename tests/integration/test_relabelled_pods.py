@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from tests.harness.cluster_state import FOREVER, ended_container, local_only
 from tests.harness.observer import Json
-from tests.harness.sandbox import Sandbox
-from tests.harness.scenarios import name_of
+from tests.harness.sandbox import Sandbox, sandbox
+from tests.harness.scenarios import OFTEN, SWEPT_OFTEN, name_of
 from tests.harness.waiting import stays, wait_for
 
 PREFIX = "ottoscaler.io/"
 ANY_POD = r"/pods/"
 UNSEEN = "otto:scale:events:ottoscaler:unseen"
+
+
+@pytest.fixture
+def place() -> Iterator[Sandbox]:
+    with sandbox(bounds={**OFTEN, **SWEPT_OFTEN}) as made:
+        yield made
 
 
 def pods(place: Sandbox) -> list[Json]:
@@ -215,7 +223,7 @@ def test_sidecar_that_a_webhook_put_first_changes_no_result(place: Sandbox) -> N
 def test_label_taken_off_by_hand_costs_neither_result_nor_pod(place: Sandbox) -> None:
     """On the real cluster too."""
     replica = place.start()
-    event_id = place.scale_up(1, run_seconds=6)
+    event_id = place.scale_up(1, run_seconds=FOREVER)
     (pod,) = place.wait_workers(event_id, "Running", 1)
     path = f"/api/v1/namespaces/{place.kube.namespace}/pods/{pod['metadata']['name']}"
 
@@ -228,6 +236,7 @@ def test_label_taken_off_by_hand_costs_neither_result_nor_pod(place: Sandbox) ->
 
     wait_for(unlabel, "its labels are off")
     wait_for(lambda: replica.lines(action="pod_unseen", event_id=event_id), "it is noticed")
+    place.kube.set_status(pod["metadata"]["name"], {"phase": "Succeeded"})
     assert place.wait_event(event_id, 20)["status"] == "succeeded"
     nothing_left(place)
     assert [w["attempt"] for w in place.workers(event_id)] == ["0"]

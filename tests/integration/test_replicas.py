@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from tests.harness.sandbox import Sandbox
-from tests.harness.scenarios import end_workers, ends_well, owner, running, wait_owner
+from tests.harness.scenarios import OFFERED_SOON, end_workers, ends_well, owner, running, wait_owner
 from tests.harness.waiting import stays
-
-OFFER_SECONDS = 5.0  # docs/reliability.md: by then an event that has begun no worker is offered
 
 
 def test_event_behind_a_full_replica_is_offered_and_taken(place: Sandbox) -> None:
+    place.bounds.update(OFFERED_SOON)
     place.start("full", OTTO_MAX_WORKERS=1)
     busy = running(place)
     waiting = place.scale_up()
@@ -22,7 +21,7 @@ def test_event_behind_a_full_replica_is_offered_and_taken(place: Sandbox) -> Non
 
 
 def ends_well_elsewhere(place: Sandbox, event_id: str) -> None:
-    assert place.wait_event(event_id, OFFER_SECONDS + 4)["status"] == "succeeded"
+    assert place.wait_event(event_id, 9)["status"] == "succeeded"
 
 
 def test_replica_with_no_room_leaves_events_unread(place: Sandbox) -> None:

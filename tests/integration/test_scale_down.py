@@ -19,7 +19,7 @@ from tests.harness.cluster_state import (
     set_phase,
 )
 from tests.harness.sandbox import Sandbox, sandbox
-from tests.harness.scenarios import lose_pods, paused, running
+from tests.harness.scenarios import COUNTED_SOON, lose_pods, paused, running
 from tests.harness.waiting import stays, wait_for
 
 one_replica = served()
@@ -33,7 +33,7 @@ def blocked_reads(place: Sandbox) -> int:
 @pytest.fixture
 def two_slots() -> Iterator[Sandbox]:
     """One replica with two slots, which reads no more than two events ahead."""
-    with sandbox(OTTO_MAX_WORKERS="2", OTTO_MAX_EVENTS_IN_HAND="2") as made:
+    with sandbox(OTTO_MAX_WORKERS="2", OTTO_MAX_EVENTS_IN_HAND="2", bounds=COUNTED_SOON) as made:
         made.start()
         yield made
 
@@ -249,7 +249,7 @@ def test_a_full_pool_and_a_thousand_unread_events_delay_it_less_than_5_seconds(t
 
 
 def test_victims_may_belong_to_another_replica_that_is_frozen_even() -> None:
-    with sandbox(OTTO_LEASE_SECONDS="20") as place:
+    with sandbox(OTTO_LEASE_SECONDS="20", bounds=COUNTED_SOON) as place:
         owner = place.start(OTTO_POLL_SECONDS="0.1")
         event_id = place.scale_up(2, run_seconds=FOREVER, task_id="elsewhere")
         place.wait_workers(event_id, "Running", 2)

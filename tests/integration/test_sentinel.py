@@ -45,6 +45,7 @@ def test_failover_to_a_replica_loses_nothing_that_was_replicated(place: Sandbox)
     follower = RedisServer(place.directory / "follower", fsync="always")
     follower.start()
     second: Any = redis.Redis(port=follower.port, decode_responses=True)
+    place.redis.config_set("repl-diskless-sync-delay", 0)  # for other followers, which do not come
     second.execute_command("REPLICAOF", "127.0.0.1", str(place.redis_server.port))
     wait_for(lambda: second.info("replication")["master_link_status"] == "up", "the follower follows", 10)
     with sentinel(place) as port:

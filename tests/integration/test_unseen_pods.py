@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from tests.harness.cluster_state import FOREVER, local_only
 from tests.harness.observer import Json
 from tests.harness.replica import Replica
-from tests.harness.sandbox import Sandbox
-from tests.harness.scenarios import LEASE, end_workers, ends_well, name_of, owner, running, uids
+from tests.harness.sandbox import Sandbox, sandbox
+from tests.harness.scenarios import LEASE, OFTEN, end_workers, ends_well, name_of, owner, running, uids
 from tests.harness.waiting import stays, wait_for
 
 INSTANCE_LABEL = "ottoscaler.io/instance"
+
+
+@pytest.fixture
+def place() -> Iterator[Sandbox]:
+    with sandbox(bounds=OFTEN) as made:
+        yield made
 
 
 def relabel(place: Sandbox, name: str, label: str, value: str | None) -> None:
@@ -50,7 +58,7 @@ def test_worker_that_lost_a_label_runs_on_alone_and_is_deleted_at_its_end(place:
     replica = place.start()
     event_id = unseen(place, replica, label)
     place.cluster.faults.expire_watches()  # nor does a list show it
-    stays(lambda: only_one_pod_ever(place, event_id), "no other attempt begins", 2.5)
+    stays(lambda: only_one_pod_ever(place, event_id), "no other attempt begins", 1.2)
     end_workers(place, event_id)
     ends_well(place, event_id)
     assert [w["attempt"] for w in place.workers(event_id)] == ["0"]
@@ -59,11 +67,12 @@ def test_worker_that_lost_a_label_runs_on_alone_and_is_deleted_at_its_end(place:
 
 @local_only
 def test_label_that_is_put_back_brings_the_worker_back_to_the_watch(place: Sandbox) -> None:
+    """No look at it would notice its end in time."""
+    place.bounds["workers.monitor.UNSEEN_LOOK_SECONDS"] = 600.0
     replica = place.start()
     event_id = unseen(place, replica)
     relabel(place, name_of(event_id), "managed-by", "ottoscaler")
     end_workers(place, event_id)
-    place.wait_event(event_id, 4)
     ends_well(place, event_id)
 
 

@@ -83,7 +83,7 @@ def measure(events: int, *, behind_open: bool = False) -> list[Sample]:
     samples = []
     settings = {"OTTO_RETENTION_SECONDS": str(RETENTION_SECONDS), "OTTO_MAX_WORKERS": "300"}
     settings |= {"OTTO_LOG_LEVEL": "WARNING", "OTTO_LEASE_SECONDS": "30", "OTTO_MAX_EVENTS_IN_HAND": "300"}
-    with sandbox(program=SERVICE, **settings) as place:
+    with sandbox(program=SERVICE, bounds={}, **settings) as place:
         assert place.cluster is not None
         place.start()
         if behind_open:

@@ -197,7 +197,7 @@ def chaos(
     """One run of so many seconds of moves, in a sandbox of its own."""
     base = {"OTTO_LEASE_SECONDS": str(LEASE_SECONDS), "OTTO_SHUTDOWN_GRACE_SECONDS": "1"}
     base["OTTO_ALLOWED_IMAGES"] = "busybox,registry.example.com/*"
-    with sandbox(program=SERVICE, **{**base, **settings}) as place:
+    with sandbox(program=SERVICE, bounds={}, **{**base, **settings}) as place:
         report = Chaos(place, seed, moves).run(seconds, events)
         if report.problems:
             for replica in place.replicas:
