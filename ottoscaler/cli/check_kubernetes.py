@@ -135,7 +135,7 @@ class KubernetesCheck:
         defaults = replace(pod_defaults(self._settings), installation=self._installation or "")
         event_id = f"{int(time.time() * 1000)}-0"
         try:
-            made = plan(ScaleUp(event_id, "check", 1, profile=profile), templates, defaults)
+            made = plan(ScaleUp(event_id, "check", 1, profile=profile), templates.get(profile), defaults)
             kept = self._pods.dry_run(made.body(0, 0))
         except QuotaExceeded as error:
             return Finding("warning", "templates", f"{profile}: workers would wait for now: {error}")

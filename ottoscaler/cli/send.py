@@ -75,5 +75,5 @@ def accept(fields: Pairs, settings: Settings) -> Event:
     )
     if isinstance(event, ScaleUp):
         templates = load_templates(settings.templates_dir or None, agent_image=settings.agent_image)
-        plan(event, templates, policy.pod_defaults(settings))
+        plan(event, templates.get(event.profile), policy.pod_defaults(settings))
     return event

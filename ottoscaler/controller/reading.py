@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ottoscaler.errors import BadEvent
@@ -11,8 +12,9 @@ from ottoscaler.ledger.bounded_replies import FIRST_FIELDS_ONLY, MOST_STRINGS
 from ottoscaler.ledger.identity import ReplicaIdentity
 from ottoscaler.ledger.records import Entry, Record
 from ottoscaler.model import Event, ScaleUp
+from ottoscaler.pods.live_templates import LiveTemplates
 from ottoscaler.pods.plan import PodDefaults, PodPlan, plan
-from ottoscaler.pods.templates import TemplateChoice, TemplateSource
+from ottoscaler.pods.templates import Template
 from ottoscaler.workers.run import EventRun
 
 
@@ -33,7 +35,7 @@ class EventReader:
     """Any thread. A BadEvent that it raises tells the producer what is wrong."""
 
     def __init__(
-        self, limits: Limits, templates: TemplateChoice, defaults: PodDefaults, identity: ReplicaIdentity
+        self, limits: Limits, templates: LiveTemplates, defaults: PodDefaults, identity: ReplicaIdentity
     ) -> None:
         self._limits = limits
         self._templates = templates
@@ -55,12 +57,12 @@ class EventReader:
 
         The Pods belong to this incarnation and the present installation.
         """
-        return self._plan(event, self._templates)
+        return self._plan(event, self._templates.get)
 
-    def _plan(self, event: Event, templates: TemplateSource) -> PodPlan | None:
+    def _plan(self, event: Event, template_of: Callable[[str], Template]) -> PodPlan | None:
         if not isinstance(event, ScaleUp):
             return None
-        return plan(event, templates, self._own_defaults())
+        return plan(event, template_of(event.profile), self._own_defaults())
 
     def _own_defaults(self) -> PodDefaults:
         """The defaults of this incarnation and the present installation. They rarely change."""
@@ -77,7 +79,7 @@ class EventReader:
         except BadEvent as error:
             return Reread(self._without_limits(record), None, str(error), within_limits=False)
         try:
-            return Reread(event, self._plan(event, self._templates.in_flight))
+            return Reread(event, self._plan(event, self._templates.last_known))
         except BadEvent as error:
             return Reread(event, None, str(error))
 

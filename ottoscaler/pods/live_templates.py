@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from ottoscaler.errors import BadEvent, BadTemplate
 from ottoscaler.pods.template_files import MAX_FILES
-from ottoscaler.pods.templates import Template, TemplateDirectory, Templates, TemplateSource
+from ottoscaler.pods.templates import Template, TemplateDirectory, Templates
 
 MOST_REMOVED = MAX_FILES  # removed profiles whose last templates are remembered for events in flight
 
@@ -31,11 +31,6 @@ class LiveTemplates:
         self.current = first
         self._removed: dict[str, Template] = {}  # by profile, in the order of removal
 
-    @property
-    def in_flight(self) -> TemplateSource:
-        """The templates that events in flight may use; they include removed ones."""
-        return _LastKnown(self)
-
     def get(self, profile: str) -> Template:
         """The template of a profile. If it is unknown, the directory is read first. Raises BadEvent."""
         current = self.current
@@ -44,7 +39,7 @@ class LiveTemplates:
         return current.get(profile)
 
     def last_known(self, profile: str) -> Template:
-        """The template of a profile, or its last one if it was removed. Raises BadEvent if there was none."""
+        """For events in flight: a profile's template, or its last one if it was removed. Raises BadEvent."""
         try:
             return self.get(profile)
         except BadEvent:
@@ -81,11 +76,3 @@ class LiveTemplates:
         while len(self._removed) > MOST_REMOVED:
             del self._removed[next(iter(self._removed))]
         self.current = replace(found, by_profile=templates, broken=MappingProxyType(broken))
-
-
-class _LastKnown:
-    def __init__(self, templates: LiveTemplates) -> None:
-        self._templates = templates
-
-    def get(self, profile: str) -> Template:
-        return self._templates.last_known(profile)

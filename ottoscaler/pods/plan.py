@@ -22,8 +22,7 @@ from ottoscaler.model import JsonObject, ScaleUp, WorkerId
 from ottoscaler.pods.labels import GATED, PREFIX, START_GATE, changed, label_value, labels, pod_name
 from ottoscaler.pods.overlay import lay_over, literal
 from ottoscaler.pods.template_checks import ACCEPTS, ENV, PREFERRED
-from ottoscaler.pods.templates import Template, TemplateSource
-from ottoscaler.pods.view import WORKER
+from ottoscaler.pods.templates import Template
 
 MAX_ANNOTATIONS = 256 * 1024  # bytes of all names and values: the API server's TotalAnnotationSizeLimitB
 MAX_BODY = 1024 * 1024  # bytes: etcd takes 1.5 MiB, and the Pod's status needs room too
@@ -64,7 +63,6 @@ class PodPlan:
     event: ScaleUp
     defaults: PodDefaults
     task_label: str
-    timeout_seconds: float  # the run limit, from the container's start
     max_retries: int
     skeleton: JsonObject  # the Pod without what differs between workers; shared, never changed
     position: int  # the index of the worker's container in the list of containers
@@ -151,55 +149,48 @@ class PodPlan:
 
 def plan(
     event: ScaleUp,
-    templates: TemplateSource,
+    template: Template,
     defaults: PodDefaults,
     *,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> PodPlan:
     """Merge ``event`` into its profile's template. Any thread; linear in the event's and the template's size.
 
-    Raises ``BadEvent`` for an unknown profile, for fields that its template does not accept, and if the
-    resulting Pod is too large or otherwise invalid for every API server.
+    Raises ``BadEvent`` for fields that the template does not accept, and if the resulting Pod is too large or
+    otherwise invalid for every API server.
     """
-    template = templates.get(event.profile)
     timeout = event.timeout_seconds if event.timeout_seconds is not None else defaults.default_timeout_seconds
     retries = event.max_retries if event.max_retries is not None else defaults.default_max_retries
     made = PodPlan(
         event=event,
         defaults=defaults,
         task_label=label_value(event.task_id),
-        timeout_seconds=timeout,
         max_retries=retries,
-        skeleton=_skeleton(
-            event,
-            template,
-            math.ceil(defaults.pending_timeout_seconds + timeout),
-            gated=defaults.start_gate,
-        ),
-        position=[c["name"] for c in template.pod["spec"]["containers"]].index(WORKER),
+        skeleton=_skeleton(event, template, defaults, timeout),
+        position=template.position,
         clock=clock,
     )
     _check_size(made, template)
     return made
 
 
-def _skeleton(event: ScaleUp, template: Template, deadline: int, *, gated: bool) -> JsonObject:
+def _skeleton(event: ScaleUp, template: Template, defaults: PodDefaults, timeout: float) -> JsonObject:
     # What changes is made anew, and the rest is the template's own, shared by all plans: a deep copy was a
     # quarter of what an event of one worker cost its listener.
     meta, spec = template.pod.get("metadata") or {}, dict(template.pod["spec"])
     annotations = {k: v for k, v in meta.get("annotations", {}).items() if k not in (ACCEPTS, ENV)}
     annotations[PREFIX + "task-id"] = event.task_id
     annotations[PREFIX + "metadata"] = metadata_json(event.metadata)
-    if gated:
+    if defaults.start_gate:
         annotations[GATED] = "true"
         spec["schedulingGates"] = [*(spec.get("schedulingGates") or []), {"name": START_GATE}]
     spec["restartPolicy"] = "Never"
-    spec["activeDeadlineSeconds"] = deadline
+    spec["activeDeadlineSeconds"] = math.ceil(defaults.pending_timeout_seconds + timeout)
     # A template may switch these on. They are off if it does not mention them.
     spec.setdefault("automountServiceAccountToken", False)
     spec.setdefault("enableServiceLinks", False)
-    at = next(i for i, container in enumerate(spec["containers"]) if container["name"] == WORKER)
-    worker = lay_over(spec["containers"][at], event, template)
+    at = template.position
+    worker = lay_over(template.worker, event, template)
     worker["env"] = _env(OTTO_METADATA=literal(metadata_json(event.metadata))) + worker["env"]
     spec["containers"] = [*spec["containers"][:at], worker, *spec["containers"][at + 1 :]]
     return {"metadata": {"labels": meta.get("labels", {}), "annotations": annotations}, "spec": spec}

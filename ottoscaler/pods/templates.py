@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import resources
 from types import MappingProxyType
-from typing import Protocol
 
 from ottoscaler.errors import BadEvent, BadTemplate
 from ottoscaler.model import JsonObject
@@ -42,10 +41,15 @@ class Template:
         """Bytes of the Pod as JSON."""
         return len(json.dumps(self.pod))
 
+    @cached_property
+    def position(self) -> int:
+        """The index of the container named ``worker`` in the list of containers."""
+        return [container["name"] for container in self.pod["spec"]["containers"]].index(WORKER)
+
     @property
     def worker(self) -> JsonObject:
         """The template's container named ``worker``."""
-        found: JsonObject = next(c for c in self.pod["spec"]["containers"] if c["name"] == WORKER)
+        found: JsonObject = self.pod["spec"]["containers"][self.position]
         return found
 
     def accepts_env(self, name: str) -> bool:
@@ -55,20 +59,6 @@ class Template:
         return any(
             name == each or (each.endswith("*") and name.startswith(each[:-1])) for each in self.env_names
         )
-
-
-class TemplateSource(Protocol):
-    """Has the templates of profiles."""
-
-    def get(self, profile: str) -> Template:
-        """The template of a profile. Raises ``BadEvent`` with the reason if there is none. Any thread."""
-
-
-class TemplateChoice(TemplateSource, Protocol):
-    """Templates for new events, and those for events in flight."""
-
-    @property
-    def in_flight(self) -> TemplateSource: ...
 
 
 @dataclass(frozen=True)
@@ -84,17 +74,10 @@ class Templates:
     def names(self) -> tuple[str, ...]:
         return tuple(sorted(self.by_profile))
 
-    @property
-    def in_flight(self) -> Templates:
-        """The templates for events in flight: the same ones, since they do not change."""
-        return self
-
     def get(self, profile: str) -> Template:
         """The template of a profile. Raises ``BadEvent`` with the reason if there is none. Any thread."""
-        try:
+        if profile in self.by_profile:
             return self.by_profile[profile]
-        except KeyError:
-            pass
         if profile in self.broken:
             raise BadEvent(f"profile: the template of {profile!r} is invalid: {self.broken[profile]}")
         raise BadEvent(f"profile: unknown profile {profile!r}; expected one of {', '.join(self.names)}")
@@ -194,7 +177,7 @@ def _warnings(template: Template, namespace: str) -> list[str]:
         if ENV in annotations:
             found.append(f"annotation {ENV} has no effect: this template accepts every name")
     elif asks and ENV not in annotations:
-        # Such a profile accepted env before there was this annotation. An empty one silences the warning.
+        # An empty annotation, for a profile that is to accept none, silences the warning.
         found.append(f"events with env are refused: list the accepted names in the annotation {ENV}")
     elif template.env_names and not asks:
         found.append(f"annotation {ENV} has no effect: {ACCEPTS} does not list env")

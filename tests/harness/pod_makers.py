@@ -9,8 +9,9 @@ from typing import Any
 import yaml
 
 from ottoscaler.model import JsonObject, ScaleUp
+from ottoscaler.pods.live_templates import LiveTemplates
 from ottoscaler.pods.plan import PodDefaults, PodPlan, plan
-from ottoscaler.pods.templates import Templates, load_templates
+from ottoscaler.pods.templates import TemplateDirectory, Templates, load_templates
 
 DEFAULTS = PodDefaults(
     instance="ci",
@@ -22,6 +23,7 @@ DEFAULTS = PodDefaults(
     owner="4d5e6f7a",
 )
 BUILTIN = load_templates(None, agent_image="busybox:latest")
+LIVE = LiveTemplates(TemplateDirectory("", "busybox:latest"), BUILTIN)
 
 
 def scale_up(**fields: Any) -> ScaleUp:
@@ -33,7 +35,7 @@ def noon() -> datetime:
 
 
 def planned(event: ScaleUp, templates: Templates = BUILTIN) -> PodPlan:
-    return plan(event, templates, DEFAULTS, clock=noon)
+    return plan(event, templates.get(event.profile), DEFAULTS, clock=noon)
 
 
 def worker_of(pod: JsonObject) -> JsonObject:

@@ -28,16 +28,15 @@ from ottoscaler.ledger.lease import Lease
 from ottoscaler.ledger.pause import Pause
 from ottoscaler.ledger.surveys import Surveys
 from ottoscaler.model import PodView, ScaleDown
-from ottoscaler.pods.templates import load_templates
 from ottoscaler.telemetry.metrics import Metrics
 from ottoscaler.threads import Control
 from ottoscaler.workers.in_hand import InHand
 from ottoscaler.workers.registry import RunRegistry
 from ottoscaler.workers.run import EventRun, Task
+from tests.harness.pod_makers import LIVE
 from tests.harness.redis_fixture import Book
 
 STREAM = "otto:scale:events"
-TEMPLATES = load_templates(None, agent_image="busybox:latest")
 
 
 class Downs:
@@ -155,7 +154,7 @@ class Stages:
         s = self.settings
         control = Control(self.stop, lambda: None)
         self.intake = Intake(
-            EventReader(policy.limits(s), TEMPLATES, policy.pod_defaults(s), self.ledger.identity),
+            EventReader(policy.limits(s), LIVE, policy.pod_defaults(s), self.ledger.identity),
             self.ledger,
             self.registry,
             self.inbox,

@@ -99,7 +99,7 @@ class WorkerBench:
         defaults = PodDefaults(
             INSTANCE, me.installation, "workers", "busybox:latest", 900, 3600, owner=me.incarnation
         )
-        return EventRun(event, plan(event, TEMPLATES, defaults), record)
+        return EventRun(event, plan(event, TEMPLATES.get(event.profile), defaults), record)
 
     def attempt(
         self, run: EventRun, index: int = 0, *, number: int = 0, adopt: bool = False, former: str = ""

@@ -42,7 +42,7 @@ def bodies(namespace: str, instance: str, count: int, run_seconds: float) -> lis
         pending_timeout_seconds=900,
         default_timeout_seconds=3600,
     )
-    made = plan(event, load_templates(None, agent_image=IMAGE), defaults)
+    made = plan(event, load_templates(None, agent_image=IMAGE).get("default"), defaults)
     return [(made.name(i, 0), made.body(i, 0)) for i in range(count)]
 
 

@@ -15,7 +15,7 @@ from ottoscaler.events.parse import Limits
 from ottoscaler.ledger.identity import ReplicaIdentity
 from ottoscaler.ledger.records import Entry, Record
 from ottoscaler.model import ScaleUp
-from tests.harness.pod_makers import BUILTIN, DEFAULTS
+from tests.harness.pod_makers import DEFAULTS, LIVE
 
 LIMITS = Limits(10, 65536, 86400, 10, "8", "32Gi", ImagePolicy(["busybox"]))
 FIELDS = {
@@ -31,7 +31,7 @@ FIELDS = {
 
 def again(limits: Limits, **fields: str) -> tuple[ScaleUp, str]:
     body = json.dumps(list({**FIELDS, **fields}.items())).encode()
-    read = EventReader(limits, BUILTIN, DEFAULTS, ReplicaIdentity("a")).again(
+    read = EventReader(limits, LIVE, DEFAULTS, ReplicaIdentity("a")).again(
         Record("1717-0", 1, 0, body, count=5)
     )
     assert (read.plan is None) == bool(read.problem)

@@ -113,7 +113,7 @@ def templates() -> Templates:
 
 @cache
 def plain(profile: str) -> JsonObject:
-    return bare(plan(ScaleUp("1-0", "t", 1, profile=profile), templates(), DEFAULTS).pod(0, 0))
+    return bare(plan(ScaleUp("1-0", "t", 1, profile=profile), templates().get(profile), DEFAULTS).pod(0, 0))
 
 
 @settings(deadline=None, max_examples=500)
@@ -140,7 +140,9 @@ def test_every_event_is_a_pod_within_policy_or_a_bad_event(fields: list[tuple[by
 def outcome_of(fields: list[tuple[bytes, bytes]]) -> PodPlan | ScaleDown | BadEvent:
     try:
         event = parse_event("1717171717171-0", fields, LIMITS)
-        return event if isinstance(event, ScaleDown) else plan(event, templates(), DEFAULTS)
+        return (
+            event if isinstance(event, ScaleDown) else plan(event, templates().get(event.profile), DEFAULTS)
+        )
     except BadEvent as error:
         return error
 

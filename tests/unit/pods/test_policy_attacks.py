@@ -18,9 +18,8 @@ import pytest
 from ottoscaler.errors import BadEvent
 from ottoscaler.events.parse import Limits, parse_event
 from ottoscaler.model import JsonObject, ScaleUp
-from ottoscaler.pods.plan import plan
 from tests.harness.parsed_events import LIMITS
-from tests.harness.pod_makers import BUILTIN, DEFAULTS, env_of, loaded, planned, scale_up, template, worker_of
+from tests.harness.pod_makers import env_of, loaded, planned, scale_up, template, worker_of
 
 LABEL_VALUE = re.compile(r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?")
 OWN_PLAIN = planned(scale_up()).pod(0, 0)
@@ -39,7 +38,7 @@ def read_by(limits: Limits, fields: dict[str, str]) -> ScaleUp:
 
 def refused(**fields: str) -> str:
     with pytest.raises(BadEvent) as caught:
-        plan(read(**fields), BUILTIN, DEFAULTS)
+        planned(read(**fields))
     return str(caught.value)
 
 

@@ -15,9 +15,9 @@ from ottoscaler.ledger.records import Entry, IndexStage, IndexState, Record
 from ottoscaler.model import ScaleUp
 from ottoscaler.workers.run import LONGEST_RETRY_SECONDS, EventRun
 from tests.harness.parsed_events import LIMITS
-from tests.harness.pod_makers import BUILTIN, DEFAULTS, env_of, planned
+from tests.harness.pod_makers import DEFAULTS, LIVE, env_of, planned
 
-READER = EventReader(LIMITS, BUILTIN, DEFAULTS, ReplicaIdentity("a"))
+READER = EventReader(LIMITS, LIVE, DEFAULTS, ReplicaIdentity("a"))
 BYTES = 60_000
 OVERHEAD = 8_000  # of a run; so 500 that wait for a retry (OTTO_MAX_EVENTS_WAITING) come to 35 MB at most
 
@@ -77,7 +77,7 @@ def test_control_characters_cost_a_waiting_event_no_more_than_letters_do() -> No
 def test_plan_is_built_for_the_installation_of_the_moment() -> None:
     """Redis was emptied, and has another one now."""
     identity = ReplicaIdentity("a")
-    reader = EventReader(LIMITS, BUILTIN, DEFAULTS, identity)
+    reader = EventReader(LIMITS, LIVE, DEFAULTS, identity)
     identity.join("first")
     entry = Entry("1-0", ((b"type", b"scale_up"), (b"pod_count", b"1")))
     event = reader.event(entry)
