@@ -132,7 +132,6 @@ class Parts:
         self._unclaimed: Mailbox[PodView] = Mailbox(UNCLAIMED_AT_ONCE)
         self._arrivals = Arrivals(self.registry, self._unclaimed.wake)
         identity = ReplicaIdentity(s.redis_consumer)
-        identity.become()
         self._ledger = Ledger(self._redis, identity, self.registry.lose)
         self.watcher = PodWatcher(
             self._pods,
@@ -316,7 +315,6 @@ class Parts:
             ),
             Housekeeping(
                 self._ledger,
-                self._redis,
                 self.metrics,
                 retention=s.retention_seconds,
                 dead_retention=s.dead_retention_seconds,

@@ -8,7 +8,6 @@ from typing import Any
 
 from ottoscaler.controller.sparing import spared
 from ottoscaler.ledger.ledger import Ledger
-from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.telemetry.logs import flood, get_logger
 from ottoscaler.telemetry.metrics import Metrics
 
@@ -25,7 +24,6 @@ class Housekeeping:
     def __init__(
         self,
         ledger: Ledger,
-        stream: RedisClient,
         metrics: Metrics,
         *,
         retention: float,
@@ -33,7 +31,6 @@ class Housekeeping:
         logs_total_bytes: int,
     ) -> None:
         self._ledger = ledger
-        self._stream = stream
         self._metrics = metrics
         self._retention = retention
         self._dead_retention = dead_retention
@@ -95,13 +92,13 @@ class Housekeeping:
 
     def measure(self) -> None:
         """Set the gauges of the streams. Scrapes see these values until the next call."""
-        stream, group = self._stream.stream, self._stream.group
-        dead, pending, groups, logs = self._stream.pipeline(
+        redis = self._ledger.redis
+        dead, pending, groups, logs = redis.pipeline(
             [
-                ("XLEN", self._stream.dead),
-                ("XPENDING", stream, group),
-                ("XINFO", "GROUPS", stream),
-                ("HGET", f"{self._stream.prefix}log-sizes", "total"),
+                ("XLEN", redis.dead),
+                ("XPENDING", redis.stream, redis.group),
+                ("XINFO", "GROUPS", redis.stream),
+                ("HGET", f"{redis.prefix}log-sizes", "total"),
             ]
         )
         self._metrics.logs_bytes.set(int(logs or 0))
@@ -109,7 +106,7 @@ class Housekeeping:
         if pending is not None and groups is not None:
             self._metrics.stream_pending.set(int(pending[0]))
             self._metrics.oldest_pending.set(_age(pending[1]))
-            self._metrics.stream_lag.set(_lag(groups, group))
+            self._metrics.stream_lag.set(_lag(groups, redis.group))
 
 
 def _age(entry_id: bytes | None) -> float:

@@ -14,9 +14,9 @@ log = get_logger(__name__)
 class StreamReader:
     """The listener's thread calls all but ``unblock``. A read blocks for ``poll_seconds`` at most."""
 
-    def __init__(self, stream: RedisClient, poll_seconds: float, metrics: Metrics) -> None:
+    def __init__(self, redis: RedisClient, poll_seconds: float, metrics: Metrics) -> None:
         self.poll_seconds = poll_seconds
-        self._stream = stream
+        self._redis = redis
         self._metrics = metrics
         self._client_id: int | None = None  # of the connection that reads; ``None`` if it is not known
 
@@ -26,14 +26,14 @@ class StreamReader:
         Raises RedisError.
         """
         if self._client_id is None:
-            self._client_id = self._stream.client_id()
-        entries = self._stream.read(count=count, block_ms=int(self.poll_seconds * 1000))
+            self._client_id = self._redis.client_id()
+        entries = self._redis.read(count=count, block_ms=int(self.poll_seconds * 1000))
         self._metrics.redis_polls.inc("events" if entries else "empty")
         return entries
 
     def read_own(self, count: int, behind: str) -> list[Entry]:
         """Entries after the id ``behind`` that this replica has read, not acknowledged. Raises RedisError."""
-        return self._stream.read(count=count, behind=behind)
+        return self._redis.read(count=count, behind=behind)
 
     def failed(self, *, reconnects: bool) -> None:
         """Note that a read failed. With ``reconnects``, the next read needs a new connection."""

@@ -12,7 +12,7 @@ from ottoscaler.controller.leftovers import EventSays, Fate, IndexSays, Leftover
 from ottoscaler.kube.deleter import PodDeleter
 from ottoscaler.ledger.lease import Lease
 from ottoscaler.ledger.ledger import Ledger
-from ottoscaler.ledger.records import EventState, IndexStage, IndexState, Word, millis, timestamp
+from ottoscaler.ledger.records import EventState, IndexStage, IndexState, Word, outcome_of
 from ottoscaler.model import Outcome, Phase, PodView
 from ottoscaler.pods.verdict import judge, vanished
 from ottoscaler.telemetry.logs import get_logger
@@ -194,14 +194,4 @@ def _outcome(view: PodView) -> Outcome:
         if view.terminal
         else vanished(view)
     )
-    return Outcome(
-        judgement.status,
-        judgement.reason,
-        judgement.message,
-        judgement.exit_code,
-        view.name,
-        view.node,
-        millis(view.created_at),
-        millis(view.started_at),
-        millis(view.finished_at) or timestamp(),
-    )
+    return outcome_of(judgement, view)

@@ -87,7 +87,7 @@ class Takeover(Loop):
 
     def _look_at_broken(self, keys: frozenset[str]) -> None:
         """Have overwritten ledgers written anew. If a key was mended, entries that waited for it are read."""
-        ledgers = f"{self._ledger.stream.prefix}event:"
+        ledgers = f"{self._ledger.redis.prefix}event:"
         for key in keys:
             if key.startswith(ledgers):
                 self._registry.lose(key.removeprefix(ledgers))

@@ -68,8 +68,7 @@ class WantedOwners:
 
     def selection(self) -> Selection:
         """What is to be selected now."""
-        own = self._own()
-        owners = frozenset(own) | self._since.keys()
-        if not own or UNLABELLED in owners or len(owners) > MOST_OWNERS:
+        owners = frozenset(self._own()) | self._since.keys()
+        if UNLABELLED in owners or len(owners) > MOST_OWNERS:
             return Selection(self.instance)
         return Selection(self.instance, owners)

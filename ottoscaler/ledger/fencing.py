@@ -19,8 +19,8 @@ class Scripts:
     ledger will be written anew, so that the call may be tried again.
     """
 
-    def __init__(self, stream: RedisClient, identity: ReplicaIdentity, lose: Callable[[str], bool]) -> None:
-        self.stream = stream
+    def __init__(self, redis: RedisClient, identity: ReplicaIdentity, lose: Callable[[str], bool]) -> None:
+        self.redis = redis
         self.identity = identity
         self._lose = lose
 
@@ -36,7 +36,7 @@ class Scripts:
 
     def run(self, script: str, *args: str | bytes | int) -> list[Any]:
         """The script's answer. Raises Wiped if Redis no longer knows the installation."""
-        answer = self.stream.script(script, self.identity.installation, *args)
+        answer = self.redis.script(script, self.identity.installation, *args)
         if answer[0] == b"wiped":
             raise Wiped("Redis no longer knows this installation")
         return answer  # type: ignore[no-any-return]
@@ -47,7 +47,7 @@ class Scripts:
         """The same as ``run`` once for each of these arguments, in one round trip.
 
         Where Redis refuses one call, its answer is the RedisError."""
-        answers = self.stream.scripts(script, self.identity.installation, calls, meanwhile)
+        answers = self.redis.scripts(script, self.identity.installation, calls, meanwhile)
         if any(not isinstance(answer, RedisError) and answer[0] == b"wiped" for answer in answers):
             raise Wiped("Redis no longer knows this installation")
         return answers

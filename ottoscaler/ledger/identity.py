@@ -24,19 +24,18 @@ class ReplicaIdentity:
     has the incarnation that created it as a label.
     """
 
-    def __init__(self, consumer: str) -> None:
+    def __init__(self, consumer: str, incarnation: str = "") -> None:
         self.consumer = consumer
-        self.incarnation = ""
         self.incarnations: tuple[str, ...] = ()
-        self.owner = ""  # consumer/incarnation
         self.installation = ""
         self.held_installations: frozenset[str] = frozenset()
+        self.become(incarnation)
 
     def become(self, incarnation: str = "") -> None:
         """Become another owner, with this incarnation or a random one."""
         self.incarnation = incarnation or secrets.token_hex(8)
         self.incarnations = (*self.incarnations, self.incarnation)[-MOST_INCARNATIONS:]
-        self.owner = f"{self.consumer}/{self.incarnation}"
+        self.owner = f"{self.consumer}/{self.incarnation}"  # the name under which it owns events
 
     def join(self, installation: str) -> None:
         """Belong to this installation from now on."""

@@ -136,8 +136,6 @@ class Lease(Loop):
             InstanceChanged: events in flight have Pods of another OTTO_INSTANCE.
             Stopping: the process stops.
         """
-        if not self._names.incarnation:
-            self._names.become()
         predecessor = Predecessor(self._names.consumer, self._process, self.seconds)
         while not stop.is_set():
             self._progress()
@@ -185,7 +183,7 @@ class Lease(Loop):
                 page=self._description.page(sent, viewed=self._viewed),
                 watches=str(told.get("watches", "")),
             )
-            run = self._ledger.stream.run_id()
+            run = self._ledger.redis.run_id()
         except Wiped:
             self._redis_was_emptied()
             return
@@ -266,7 +264,7 @@ class Lease(Loop):
             self._failed(error)
 
     def _refuse_cluster(self) -> None:
-        if problem := self._ledger.stream.cluster_problem():
+        if problem := self._ledger.redis.cluster_problem():
             raise RedisCluster(problem)
 
     def _join(self) -> None:

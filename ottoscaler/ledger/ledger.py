@@ -63,9 +63,9 @@ class Ledger(Scripts):
     """Events and their workers. Other durable state has its own classes, which are attributes of this one."""
 
     def __init__(
-        self, stream: RedisClient, identity: ReplicaIdentity, lose: Callable[[str], bool] = lambda _: False
+        self, redis: RedisClient, identity: ReplicaIdentity, lose: Callable[[str], bool] = lambda _: False
     ) -> None:
-        super().__init__(stream, identity, lose)
+        super().__init__(redis, identity, lose)
         self.scale_downs = ScaleDownSteps(self)
         self.replicas = Replicas(self)
         self.upkeep = Upkeep(self)
@@ -164,13 +164,13 @@ class Ledger(Scripts):
             word = Word(text(answer[0]))
         if word is not Word.OK:
             return Taken(Taking.CANCELLED)
-        flat = self.stream.command("HGETALL", f"{self.stream.prefix}event:{record.event_id}")
+        flat = self.redis.command("HGETALL", f"{self.redis.prefix}event:{record.event_id}")
         return Taken(how, Record.parse(record.event_id, str(record.epoch), flat))
 
     def owner_of(self, event_id: str) -> str | None:
         """An open event's owner; '' if it was handed over, ``None`` if the event is not open, or broken."""
-        key = f"{self.stream.prefix}event:{event_id}"
-        raw = self.stream.command_or((None, None), "HMGET", key, "state", "owner")
+        key = f"{self.redis.prefix}event:{event_id}"
+        raw = self.redis.command_or((None, None), "HMGET", key, "state", "owner")
         return text(raw[1] or b"") if raw[0] == b"open" else None
 
     def release(self, events: Sequence[tuple[str, int]]) -> list[str]:
@@ -264,15 +264,15 @@ class Ledger(Scripts):
     def _dead_letter_by_transaction(
         self, event_id: str, error: str, fields: Sequence[tuple[bytes, bytes]]
     ) -> bool:
-        stream = self.stream
+        redis = self.redis
         task_id = raw_task_id(fields) or event_id
         about = ("event_id", event_id, "task_id", task_id, "error", error, "at", timestamp())
-        answer = stream.transaction(
+        answer = redis.transaction(
             "dead",
             self.installation,
             (event_id, self.owner),
-            ("XADD", stream.dead, "*", *about, *_each_prefixed(fields)),
-            watched=[stream.prefix + name for name in (f"event:{event_id}", "installation", "low-water")],
+            ("XADD", redis.dead, "*", *about, *_each_prefixed(fields)),
+            watched=[redis.prefix + name for name in (f"event:{event_id}", "installation", "low-water")],
         )
         if answer[0] == b"wiped":
             raise Wiped("Redis no longer knows this installation")
@@ -294,9 +294,9 @@ class Ledger(Scripts):
 
     def join_installation(self, fresh: str) -> str:
         """The installation's id in Redis. If there is none, ``fresh`` becomes the id."""
-        key = f"{self.stream.prefix}installation"
-        self.stream.command("SET", key, fresh, "NX")
-        kept = self.stream.command("GET", key)
+        key = f"{self.redis.prefix}installation"
+        self.redis.command("SET", key, fresh, "NX")
+        kept = self.redis.command("GET", key)
         if kept is None:
             raise RedisError("the installation's id disappeared right after it was written")
         return text(kept)

@@ -11,7 +11,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
-from ottoscaler.model import Outcome
+from ottoscaler.model import Judgement, Outcome, PodView
 
 
 def text(raw: Any) -> str:
@@ -221,6 +221,21 @@ class Reply:
     @property
     def intent(self) -> Intent:
         return Intent.parse(self.detail)
+
+
+def outcome_of(found: Judgement, view: PodView) -> Outcome:
+    """How a worker ended, by the judgement on its Pod and what the Pod showed last."""
+    return Outcome(
+        found.status,
+        found.reason,
+        found.message,
+        found.exit_code,
+        view.name,
+        view.node,
+        millis(view.created_at),
+        millis(view.started_at),
+        millis(view.finished_at) or timestamp(),
+    )
 
 
 def outcome_words(outcome: Outcome) -> tuple[str, ...]:

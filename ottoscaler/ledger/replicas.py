@@ -135,7 +135,7 @@ class Replicas:
         stream."""
         answer = self._scripts.run(
             "claim_pending",
-            self._scripts.stream.consumer,
+            self._scripts.redis.consumer,
             consumer,
             incarnation,
             beat,
@@ -149,7 +149,7 @@ class Replicas:
 
     def survived(self, event_id: str) -> None:
         """Note that an entry without a ledger did not kill its reader."""
-        self._scripts.stream.command("HDEL", f"{self._scripts.stream.prefix}handed", event_id)
+        self._scripts.redis.command("HDEL", f"{self._scripts.redis.prefix}handed", event_id)
 
     def next_pending(self, behind: str, count: int, *, left_by_the_dead: bool) -> tuple[int, list[str], str]:
         """How many of our own pending entries after an id may be read next.

@@ -18,7 +18,7 @@ class UnseenNotes:
 
     @property
     def _key(self) -> str:
-        return f"{self._scripts.stream.prefix}unseen"
+        return f"{self._scripts.redis.prefix}unseen"
 
     def note(self, name: str, uid: str) -> None:
         """Remember a Pod, unless there are 10,000 already."""
@@ -26,10 +26,10 @@ class UnseenNotes:
 
     def forget(self, name: str) -> None:
         """Forget a Pod that has gone or is being deleted."""
-        self._scripts.stream.command("HDEL", self._key, name)
+        self._scripts.redis.command("HDEL", self._key, name)
 
     def some(self) -> dict[str, str]:
         """UIDs by name: all of them, or only some if there are more than READ_AT_ONCE."""
-        answer = self._scripts.stream.command_or(("0", []), "HSCAN", self._key, "0", "COUNT", READ_AT_ONCE)
+        answer = self._scripts.redis.command_or(("0", []), "HSCAN", self._key, "0", "COUNT", READ_AT_ONCE)
         flat = answer[1]
         return {text(name): text(uid) for name, uid in zip(flat[::2], flat[1::2], strict=True)}

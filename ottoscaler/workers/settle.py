@@ -11,7 +11,7 @@ import time
 from dataclasses import replace
 
 from ottoscaler.errors import PodGone
-from ottoscaler.ledger.records import Intent, Reply, Word, millis, timestamp
+from ottoscaler.ledger.records import Intent, Reply, Word, millis, outcome_of, timestamp
 from ottoscaler.model import JsonObject, Judgement, Outcome, PodView, Reason, Status, Verdict
 from ottoscaler.pods.verdict import cut, vanished
 from ottoscaler.pods.view import parse_pod
@@ -139,18 +139,10 @@ def _tell(a: Attempt, outcome: Outcome, answer: Reply) -> None:
 
 def _outcome(a: Attempt, found: Judgement) -> Outcome:
     view = (a.subscription.end or a.subscription.view) if a.subscription.uid else None
-    base = Outcome(found.status, found.reason, found.message, found.exit_code)
-    if view is None:
-        pod = a.subscription.name if a.subscription.uid else ""
-        return replace(base, pod=pod, finished_at=timestamp())
-    return replace(
-        base,
-        pod=view.name,
-        node=view.node,
-        created_at=millis(view.created_at),
-        started_at=millis(view.started_at),
-        finished_at=millis(view.finished_at) or timestamp(),
-    )
+    if view is not None:
+        return outcome_of(found, view)
+    pod = a.subscription.name if a.subscription.uid else ""
+    return Outcome(found.status, found.reason, found.message, found.exit_code, pod, finished_at=timestamp())
 
 
 def cancel_without_pod(a: Attempt, intent: Intent) -> Ended:

@@ -32,9 +32,8 @@ def counts_what_is_added(client: Any) -> bool:
 
 def ledger_on(stream: RedisClient, name: str = "a", incarnation: str = "1") -> Ledger:
     """A replica's ledger on that client, before the replica is registered."""
-    who = ReplicaIdentity(name)
+    who = ReplicaIdentity(name, incarnation)
     ledger = Ledger(stream, who)
-    who.become(incarnation)
     who.join(ledger.join_installation("inst"))
     ledger.upkeep.ensure_group()
     return ledger

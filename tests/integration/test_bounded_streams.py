@@ -88,9 +88,7 @@ def test_what_went_for_want_of_bytes_is_counted_by_one_replica(book: Book) -> No
     shown = []
     for _ in range(2):
         metrics = Metrics()
-        Housekeeping(
-            ledger, ledger.stream, metrics, retention=60.0, dead_retention=60.0, logs_total_bytes=65536
-        ).step()
+        Housekeeping(ledger, metrics, retention=60.0, dead_retention=60.0, logs_total_bytes=65536).step()
         shown.append(metrics.exposition()[0].decode())
     line = 'ottoscaler_entries_trimmed_total{stream="results"}'
     assert f"\n{line} {gone}.0\n" in shown[0]

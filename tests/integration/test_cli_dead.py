@@ -30,9 +30,8 @@ class Desk:
     def __init__(self, server: RedisServer) -> None:
         self.server = server
         self.redis: Any = redis.Redis.from_url(server.url, socket_timeout=20)
-        who = ReplicaIdentity("replica")
+        who = ReplicaIdentity("replica", "one")
         self.ledger = Ledger(RedisClient(Settings(redis_url=server.url)), who)
-        who.become("one")
         who.join(self.ledger.join_installation("f00d"))
 
     def run(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -29,7 +29,7 @@ def ledger(book: Book) -> Ledger:
 def housekeeping(book: Book, ledger: Ledger, **bounds: Any) -> Housekeeping:
     """With a retention time of nothing, so that what has ended is out of its time."""
     facts = {"retention": 0.0, "dead_retention": 3600.0, "logs_total_bytes": 65536} | bounds
-    return Housekeeping(ledger, book.stream("a"), Metrics(), **facts)
+    return Housekeeping(ledger, Metrics(), **facts)
 
 
 def deliver(book: Book, count: int = 1, task: str = "t") -> list[ScaleUp]:
@@ -210,9 +210,7 @@ def test_gauges_tell_of_the_streams(book: Book, ledger: Ledger) -> None:
     book.redis.xadd(STREAM, {"type": "scale_up"})
     ledger.dead_letter(ids(book)[0], "it is bad", [])
     metrics = Metrics()
-    Housekeeping(
-        ledger, book.stream("a"), metrics, retention=1.0, dead_retention=1.0, logs_total_bytes=65536
-    ).measure()
+    Housekeeping(ledger, metrics, retention=1.0, dead_retention=1.0, logs_total_bytes=65536).measure()
     shown = metrics.exposition()[0].decode()
     lag = "1.0" if counts_what_is_added(book.redis) else "NaN"
     for line in (

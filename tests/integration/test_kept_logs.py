@@ -48,11 +48,11 @@ def test_kept_logs_are_read_back_by_index_and_attempt(book: Book) -> None:
     for index, attempt in ((10, 0), (2, 1), (2, 0)):
         text = f"{index}/{attempt}\n".encode()
         assert ledger.logs.keep(WorkerId(event_id, index, attempt), 1, text, 60, 65536)
-    assert list(kept_logs(ledger.stream, event_id)) == [
+    assert list(kept_logs(ledger.redis, event_id)) == [
         KeptLog(2, 0, b"2/0\n"), KeptLog(2, 1, b"2/1\n"), KeptLog(10, 0, b"10/0\n"),
     ]  # fmt: skip
-    assert [log.attempt for log in kept_logs(ledger.stream, event_id, 2)] == [0, 1]
-    assert list(kept_logs(ledger.stream, "9-9")) == []
+    assert [log.attempt for log in kept_logs(ledger.redis, event_id, 2)] == [0, 1]
+    assert list(kept_logs(ledger.redis, "9-9")) == []
     assert 0 < book.redis.pttl(f"{PREFIX}log:{event_id}:10:0") <= 60_000
 
 
@@ -61,7 +61,7 @@ def test_log_that_is_kept_again_replaces_the_first(book: Book) -> None:
     worker = WorkerId(taken(book, ledger), 0, 0)
     for text in (b"some of it", b"some of it, and more"):
         ledger.logs.keep(worker, 1, text, 60, 65536)
-    assert [log.text for log in kept_logs(ledger.stream, worker.event_id)] == [b"some of it, and more"]
+    assert [log.text for log in kept_logs(ledger.redis, worker.event_id)] == [b"some of it, and more"]
     size = book.redis.strlen(f"{PREFIX}log:{worker.event_id}:0:0")
     assert int(book.redis.hget(f"{PREFIX}log-sizes", "total")) == size + 256
 
@@ -75,7 +75,7 @@ def test_oldest_logs_go_past_the_bound_of_all(book: Book) -> None:
         assert ledger.logs.keep(WorkerId(event_id, index, 0), 1, text, 60, 65536)
         total = sum(book.redis.strlen(key) for key in book.redis.scan_iter(f"{PREFIX}log:*:*"))
         assert total <= 65536
-    left = [log.index for log in kept_logs(ledger.stream, event_id)]
+    left = [log.index for log in kept_logs(ledger.redis, event_id)]
     assert left == list(range(100 - len(left), 100))
     assert len(left) > 15
     assert book.redis.zcard(f"{PREFIX}logs") == len(left)
@@ -99,7 +99,7 @@ def test_replica_that_lost_the_event_keeps_no_log_of_it(book: Book) -> None:
     event_id = taken(book, ledger)
     with pytest.raises(Fenced):
         ledger.logs.keep(WorkerId(event_id, 0, 0), 7, b"text", 60, 65536)
-    assert list(kept_logs(ledger.stream, event_id)) == []
+    assert list(kept_logs(ledger.redis, event_id)) == []
 
 
 # --- by a worker's steps
@@ -123,7 +123,7 @@ def ended(bench: WorkerBench, exit_code: int, logs: KeepLogs | None = None) -> A
 
 
 def kept(bench: WorkerBench, a: Attempt) -> list[bytes]:
-    return [log.text for log in kept_logs(bench.ledger.stream, a.worker.event_id)]
+    return [log.text for log in kept_logs(bench.ledger.redis, a.worker.event_id)]
 
 
 def steps(bench: WorkerBench) -> list[str]:
@@ -155,7 +155,7 @@ def test_log_is_kept_where_operator_and_event_want_it(
 def test_log_of_an_attempt_that_is_tried_again_is_kept(bench: WorkerBench) -> None:
     a = ended(bench, 1)
     assert settle(a, LOST).next is Next.RETRY
-    assert [(log.index, log.attempt) for log in kept_logs(bench.ledger.stream, a.worker.event_id)] == [(0, 0)]
+    assert [(log.index, log.attempt) for log in kept_logs(bench.ledger.redis, a.worker.event_id)] == [(0, 0)]
 
 
 def test_log_that_fails_at_first_is_read_after_the_result(bench: WorkerBench) -> None:

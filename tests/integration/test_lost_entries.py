@@ -153,9 +153,7 @@ def test_entry_that_was_handed_out_and_removed_is_told_by_its_own_id(book: Book,
 
 
 def test_finished_entry_that_was_handed_out_again_and_removed_is_no_loss(book: Book, either: Ledger) -> None:
-    keeper = Housekeeping(
-        either, book.stream("a"), Metrics(), retention=0.0, dead_retention=3600.0, logs_total_bytes=65536
-    )
+    keeper = Housekeeping(either, Metrics(), retention=0.0, dead_retention=3600.0, logs_total_bytes=65536)
     (over,) = add(book)
     book.redis.xgroup_create(STREAM, "others", "0")  # keeps the entry on the stream
     finish(either, *read(book))
@@ -173,9 +171,7 @@ def test_range_of_what_a_group_made_anew_was_to_read_again_begins_at_its_mark(
 ) -> None:
     others = add(book, 3)
     finish(ledger, *read(book))
-    Housekeeping(
-        ledger, book.stream("a"), Metrics(), retention=60.0, dead_retention=3600.0, logs_total_bytes=65536
-    ).step()
+    Housekeeping(ledger, Metrics(), retention=60.0, dead_retention=3600.0, logs_total_bytes=65536).step()
     fresh = add(book, 2)
     read(book)  # and its reader never takes them
     assert lost(ledger) == 0
@@ -215,9 +211,7 @@ def test_entries_that_were_read_may_be_trimmed_at_any_time(book: Book, either: L
 
 def test_own_housekeeping_is_no_loss(book: Book, either: Ledger) -> None:
     metrics = Metrics()
-    keeper = Housekeeping(
-        either, book.stream("a"), metrics, retention=0.0, dead_retention=3600.0, logs_total_bytes=65536
-    )
+    keeper = Housekeeping(either, metrics, retention=0.0, dead_retention=3600.0, logs_total_bytes=65536)
     add(book, 10)
     first, *rest = read(book, 8)
     take(either, first)
@@ -242,9 +236,7 @@ def goes_on(book: Book, ledger: Ledger, keeper: Housekeeping) -> None:
 
 
 def test_group_made_anew_or_set_back_raises_no_alarm(book: Book, either: Ledger) -> None:
-    keeper = Housekeeping(
-        either, book.stream("a"), Metrics(), retention=0.0, dead_retention=3600.0, logs_total_bytes=65536
-    )
+    keeper = Housekeeping(either, Metrics(), retention=0.0, dead_retention=3600.0, logs_total_bytes=65536)
     add(book, 6)
     first, *rest = read(book)
     take(either, first)

@@ -59,7 +59,7 @@ def adopted(bench: WorkerBench, a: Attempt) -> Attempt:
 
 
 def key_of(bench: WorkerBench, a: Attempt) -> str:
-    return f"{bench.ledger.stream.prefix}event:{a.worker.event_id}"
+    return f"{bench.ledger.redis.prefix}event:{a.worker.event_id}"
 
 
 def told(bench: WorkerBench) -> list[tuple[str, str, str, str]]:
@@ -86,7 +86,7 @@ def test_worker_is_recorded_with_its_last_words_and_log_when_its_container_has_e
     assert told(bench) == [("failed", "DeadlineExceeded", "143", "saving... saved")]
     (entry,) = bench.book.results("worker")
     assert entry["finished_at"][:19] == bench.pods.view(a.subscription.name).finished_at[:19]
-    assert [log.text for log in kept_logs(bench.ledger.stream, a.worker.event_id)] == [b"saving... saved\n"]
+    assert [log.text for log in kept_logs(bench.ledger.redis, a.worker.event_id)] == [b"saving... saved\n"]
     assert not bench.book.redis.hexists(key_of(bench, a), "t:0")
 
 

@@ -339,7 +339,7 @@ def pause_meanwhile(bench: WorkerBench, first: Callable[[], None] = lambda: None
 
 def test_paused_group_begins_no_attempt(bench: WorkerBench) -> None:
     a = bench.attempt(bench.take())
-    bench.book.redis.set(f"{bench.ledger.stream.prefix}paused", "now")
+    bench.book.redis.set(f"{bench.ledger.redis.prefix}paused", "now")
     assert create(a) == Ended(Next.NOT_BEGUN)
     assert (bench.pods.calls, a.begun) == ([], False)
     assert bench.pause.on  # so that the next one does not ask
@@ -362,7 +362,7 @@ def test_cancelled_attempt_that_was_not_sent_ends_in_a_pause(bench: WorkerBench)
 
     def cancel() -> None:
         bench.book.redis.hset(
-            f"{bench.ledger.stream.prefix}event:{run.event.event_id}", "c:0", "1:9-0:cancelled by 9-0"
+            f"{bench.ledger.redis.prefix}event:{run.event.event_id}", "c:0", "1:9-0:cancelled by 9-0"
         )
 
     pause_meanwhile(bench, cancel)

@@ -104,9 +104,7 @@ def measure_ledger(url: str, events: int, *, behind_open: bool = False) -> list[
     samples = []
     with _book(url) as book:
         ledger = book.ledger()
-        keeper = Housekeeping(
-            ledger, book.stream("a"), Metrics(), retention=0.0, dead_retention=0.0, logs_total_bytes=65536
-        )
+        keeper = Housekeeping(ledger, Metrics(), retention=0.0, dead_retention=0.0, logs_total_bytes=65536)
         if behind_open:
             _through(book, ledger, 1, finish=False)
         for batch in range(1, BATCHES + 1):
