@@ -10,7 +10,6 @@ from ottoscaler.telemetry.logs import get_logger
 from ottoscaler.threads import Mailbox
 from ottoscaler.workers.attempt import Ended
 from ottoscaler.workers.registry import RunRegistry
-from ottoscaler.workers.run import Task
 from ottoscaler.workers.worker import Workers
 
 log = get_logger(__name__)
@@ -40,10 +39,6 @@ class Adoptees:
         self._workers = workers
         self._leaving = leaving
         self._inbox = inbox
-
-    def waiting(self) -> list[Task]:
-        """The adopted workers that wait for a slot."""
-        return self._registry.adoptees()
 
     def end_if_over(self, worker: WorkerId) -> None:
         """Settle the worker if it waits for a slot and its Pod has ended. Otherwise do nothing."""

@@ -6,7 +6,6 @@ reserved before a task is submitted, since the executor's own queue has no bound
 
 from __future__ import annotations
 
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -199,7 +198,7 @@ class Dispatcher(Loop):
             elif looks > LEAST_LOOKS and now > max(grace_ends, since + STILL_SECONDS):
                 log.info("workers_left", f"{busy} workers still wait for an answer, and are abandoned")
                 return False
-            threading.Event().wait(JOIN_LOOK_SECONDS)
+            time.sleep(JOIN_LOOK_SECONDS)
         return self._registry.busy == 0
 
     def close(self) -> None:

@@ -94,28 +94,25 @@ class Handover:
         return False
 
     def _release_all(self) -> bool:
-        if not self._release(self._registry.snapshot()):
-            return False
-        try:
-            owned = self._scale_downs.owned()
-            self.calls.make(lambda: self._ledger.release(owned))
-        except RedisError as error:
-            flood.warning("handover_failed", f"events could not be handed over: {error}")
-            return False
-        return not self._registry.snapshot()
+        handed_over = self._release(self._registry.snapshot()) and self._hand_over(self._scale_downs.owned())
+        return handed_over and not self._registry.snapshot()
 
     def _release(self, which: Iterable[EventRun]) -> bool:
         """Hand these events over. False if Redis raised an error."""
         runs = list(which)
-        if not runs:
-            return True
-        owned = [(run.event.event_id, run.epoch) for run in runs]
-        try:
-            self.calls.make(lambda: self._ledger.release(owned))
-        except RedisError as error:
-            flood.warning("handover_failed", f"events could not be handed over: {error}")
+        if not self._hand_over([(run.event.event_id, run.epoch) for run in runs]):
             return False
         for run in runs:
             self._registry.drop(run)
             log.info("event_handed_over", "handed over to the next replica", **run.about)
+        return True
+
+    def _hand_over(self, events: list[tuple[str, int]]) -> bool:
+        """Hand over events in the ledger, given as (id, epoch). False if Redis raised an error."""
+        try:
+            if events:
+                self.calls.make(lambda: self._ledger.release(events))
+        except RedisError as error:
+            flood.warning("handover_failed", f"events could not be handed over: {error}")
+            return False
         return True

@@ -195,24 +195,22 @@ class Intake:
         log.info("event_taken", f"a scale_up of {event.pod_count} was taken", **_about(event))
         return run
 
-    def accept_down(self, entry: Entry) -> bool:
-        """Take a scale_down that has not been read yet, and hand it on. True if it was handed on.
+    def accept_down(self, entry: Entry) -> None:
+        """Take a scale_down that has not been read yet, and hand it on.
 
         Raises BadEvent for a bad one: it is dead-lettered later, when it is read.
         """
         event = self._reader.event(entry)
-        if not isinstance(event, ScaleDown):
-            return False
-        taken = self._ledger.take(event, entry)
-        if taken.record is None or self.knows(entry.id):
-            return False
-        return self._submit(event, taken.record)
+        if isinstance(event, ScaleDown):
+            taken = self._ledger.take(event, entry)
+            if taken.record is not None and not self.knows(entry.id):
+                self._submit(event, taken.record)
 
-    def adopt(self, taken: Taken) -> bool:
-        """Hand on an event that was taken over. True if it was handed on."""
+    def adopt(self, taken: Taken) -> None:
+        """Hand on an event that was taken over."""
         record = taken.record
         if record is None or (taken.how is Taking.MINE and self.knows(record.event_id)):
-            return False
+            return
         if record.strikes >= POISONOUS_STRIKES and not record.poisoned:
             reason = f"given up: its owners died {record.strikes} times without progress."
             record = self._give_up(record, reason)
@@ -232,24 +230,19 @@ class Intake:
             **_about(event),
         )
         if isinstance(event, ScaleDown):
-            return self._submit(event, record)
-        run = self._run(event, read.plan, record)
-        if run is None:
-            return False
-        self._inbox.put(run)
-        log.info("event_taken", f"a scale_up of {event.pod_count} was taken", **_about(event))
-        return True
+            self._submit(event, record)
+        elif (run := self._run(event, read.plan, record)) is not None:
+            self._inbox.put(run)
+            log.info("event_taken", f"a scale_up of {event.pod_count} was taken", **_about(event))
 
     def whole(self, run: EventRun) -> Event:
         """A run's event with all its fields, including those that the run itself does not keep."""
         return self._reader.again(run.record()).event
 
-    def _submit(self, event: ScaleDown, record: Record) -> bool:
-        """Hand on a scale_down. False if it is here already."""
-        if not self._scale_downs.submit(event, record.epoch):
-            return False
-        log.info("event_taken", "a scale_down was taken", **_about(event))
-        return True
+    def _submit(self, event: ScaleDown, record: Record) -> None:
+        """Hand on a scale_down, unless it is here already."""
+        if self._scale_downs.submit(event, record.epoch):
+            log.info("event_taken", "a scale_down was taken", **_about(event))
 
     def _run(self, event: ScaleUp, pod_plan: PodPlan | None, record: Record) -> EventRun | None:
         """A new run, in the registry but not in the inbox. ``None`` if the event is here already."""
@@ -271,7 +264,7 @@ class Intake:
             raise Fenced(f"event {record.event_id} has ended")
         return taken.record
 
-    def _refuse(self, event_id: str, error: str, fields: tuple[tuple[bytes, bytes], ...]) -> bool:
+    def _refuse(self, event_id: str, error: str, fields: tuple[tuple[bytes, bytes], ...]) -> None:
         """Dead-letter an event that cannot begin. An event that has begun already is taken over instead.
 
         Such an event has its body in the ledger and may have Pods. Its entry was trimmed since, or it was
@@ -280,10 +273,8 @@ class Intake:
         owner = self._ledger.owner_of(event_id)
         if owner is None:
             self._dead_letter(event_id, error, fields)
-            return False
-        if owner not in ("", self._ledger.owner):
-            return False
-        return self.adopt(self._ledger.take_over(event_id, owner))
+        elif owner in ("", self._ledger.owner):
+            self.adopt(self._ledger.take_over(event_id, owner))
 
     def _dead_letter(self, event_id: str, error: str, fields: tuple[tuple[bytes, bytes], ...]) -> None:
         if self._ledger.dead_letter(event_id, error, fields):

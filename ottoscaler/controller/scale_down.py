@@ -20,7 +20,7 @@ from ottoscaler.kube.deleter import PodDeleter
 from ottoscaler.kube.watcher import PodWatcher
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.records import Word
-from ottoscaler.model import ScaleDown, WorkerId
+from ottoscaler.model import JsonObject, ScaleDown, WorkerId
 from ottoscaler.retry import Retrier
 from ottoscaler.telemetry.logs import flood, get_logger
 from ottoscaler.telemetry.metrics import Metrics
@@ -114,8 +114,7 @@ class ScaleDowns:
             log.info(
                 "scale_down_chosen",
                 f"{chosen} workers are cancelled, {len(victims)} of them with Pods",
-                event_id=event.event_id,
-                task_id=event.task_id,
+                **_about(event),
             )
             self._in_hand.leave(event.event_id)
             self._wake()
@@ -183,8 +182,7 @@ class ScaleDowns:
                 log.info(
                     "event_ended",
                     "the scale_down succeeded",
-                    event_id=event.event_id,
-                    task_id=event.task_id,
+                    **_about(event),
                     metadata=told_metadata(event.metadata),
                     status="succeeded",
                 )
@@ -205,26 +203,14 @@ class ScaleDowns:
         try:
             yield
         except Fenced:
-            log.info(
-                "event_left_alone",
-                "another replica owns the scale_down now",
-                event_id=event.event_id,
-                task_id=event.task_id,
-            )
+            log.info("event_left_alone", "another replica owns the scale_down now", **_about(event))
             self._let_go(event, epoch)
         except Stopping:
-            log.debug(
-                "event_left_alone",
-                "the scale_down is left to the next replica",
-                event_id=event.event_id,
-                task_id=event.task_id,
-            )
+            log.debug("event_left_alone", "the scale_down is left to the next replica", **_about(event))
         except BaseException as error:  # noqa: BLE001 - an error of one event must not affect another
-            log.error(
-                "scale_down_failed",
-                "internal error",
-                exc=error,
-                event_id=event.event_id,
-                task_id=event.task_id,
-            )
+            log.error("scale_down_failed", "internal error", exc=error, **_about(event))
             self._let_go(event, epoch)  # the takeover takes the event up again
+
+
+def _about(event: ScaleDown) -> JsonObject:
+    return {"event_id": event.event_id, "task_id": event.task_id}

@@ -74,7 +74,7 @@ class WaitingWorkers:
 
         With ``running_too``, check the others as well, since they may be over a limit.
         """
-        waiting = self._adoptees.waiting()
+        waiting = self._registry.adoptees()
         if not waiting:
             return
         views = {view.worker: view for view in self._watcher.views()}

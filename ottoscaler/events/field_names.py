@@ -46,6 +46,8 @@ OTHER_WORDS: Mapping[str, tuple[str, ...]] = {
     "running": ("keep_running",),
 }  # fmt: skip
 
+SELECTS = "a scale_down selects workers by task_id, pod_count and running=keep"
+
 NO_FIELD: Mapping[str, tuple[str, ...]] = {
     "where its workers run is the operator's setting NAMESPACE": ("namespace",),
     "the operator's template sets those of the Pod; what is to be told about an event is metadata": (
@@ -59,7 +61,7 @@ NO_FIELD: Mapping[str, tuple[str, ...]] = {
         "service_account", "service_account_name", "sidecars", "tolerations", "volume_mounts", "volumes",
     ),
     "use cpu and memory": ("limits", "requests", "resources"),
-    "a scale_down selects workers by task_id, pod_count and running=keep": ("label_selector", "selector"),
+    SELECTS: ("label_selector", "selector"),
     "begin the command with cd": ("work_dir", "working_dir", "working_directory"),
     "an event is carried out as soon as there is room": ("cron", "delay", "delay_seconds", "schedule"),
 }  # fmt: skip

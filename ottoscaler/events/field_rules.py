@@ -27,10 +27,7 @@ def event_type(text: str) -> str:
 
 def task_id(text: str) -> str | None:
     """A task's id. An empty one is as good as none."""
-    if len(text) > MAX_TASK_ID:
-        raise ValueError(
-            f"invalid value {values.shown(text)} ({len(text)} characters); expected at most {MAX_TASK_ID}"
-        )
+    _check_length(text, MAX_TASK_ID)
     if "\0" in text:
         raise ValueError(
             f"invalid value {values.shown(text)}; a NUL character cannot be part of an environment variable"
@@ -42,11 +39,15 @@ def dedup_key(text: str) -> str | None:
     """The key by which an event that is sent twice is known. An empty one is as good as none.
 
     Otherwise events of a script that forgot to set its variable would all be taken for one event."""
-    if len(text) > MAX_DEDUP_KEY:
-        raise ValueError(
-            f"invalid value {values.shown(text)} ({len(text)} characters); expected at most {MAX_DEDUP_KEY}"
-        )
+    _check_length(text, MAX_DEDUP_KEY)
     return text or None
+
+
+def _check_length(text: str, most: int) -> None:
+    if len(text) > most:
+        raise ValueError(
+            f"invalid value {values.shown(text)} ({len(text)} characters); expected at most {most}"
+        )
 
 
 def image(policy: ImagePolicy) -> Callable[[str], str]:

@@ -89,20 +89,15 @@ class ImagePolicy:
         self.patterns = tuple(patterns)
         self._parts = tuple(_pattern(text) for text in self.patterns)
 
-    def __repr__(self) -> str:
-        return f"ImagePolicy({list(self.patterns)!r})"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, ImagePolicy) and other.patterns == self.patterns
-
-    def __hash__(self) -> int:
-        return hash(self.patterns)
-
     def told(self) -> list[str]:
         """Each pattern with the tags and digests that it allows: without a tag, it allows all of them."""
         return [
             f"{text} ({_which(pattern)})" for text, pattern in zip(self.patterns, self._parts, strict=True)
         ]
+
+    def allows(self, reference: Reference) -> bool:
+        """Whether some pattern matches it."""
+        return any(_matches(pattern, reference) for pattern in self._parts)
 
     def problem(self, image: str) -> str | None:
         """Why ``image`` is refused: the words after its value in an error. ``None`` if it is allowed."""
@@ -110,7 +105,7 @@ class ImagePolicy:
             reference = parse(image)
         except ValueError as error:
             return f" ({error}); expected an image reference, such as busybox:latest"
-        if any(_matches(pattern, reference) for pattern in self._parts):
+        if self.allows(reference):
             return None
         allowed = ", ".join(self.patterns) or "none"
         return f" (not allowed by the operator); expected an image that matches: {allowed}"

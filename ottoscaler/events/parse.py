@@ -22,10 +22,9 @@ MAX_SCALE_DOWN = 1_000_000  # workers: more than any installation runs
 PRIORITY_BOUND = 2**31 - 1  # the largest signed 32-bit number; the lowest priority is its negative
 
 _JSON_TYPE = re.compile(r'"type"\s*:')
-_SELECTS = "a scale_down selects workers by task_id, pod_count and running=keep"
 _NOT_OF_A_SCALE_DOWN = {
-    "image": _SELECTS,  # a producer may take image and profile for a filter
-    "profile": _SELECTS,
+    "image": field_names.SELECTS,  # a producer may take image and profile for a filter
+    "profile": field_names.SELECTS,
     "dedup_key": "only a scale_up can be sent twice and run once",
 }
 

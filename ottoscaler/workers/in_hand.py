@@ -56,16 +56,12 @@ class InHand:
             return 0
         return max(0, self.most - len(self._events))
 
-    def wait_for_fewer(self, most: int, seconds: float) -> bool:
-        """Sleep until fewer than ``most`` are counted. False if they are not after ``seconds``.
-
-        The listener calls this.
-        """
-        if len(self._events) < most:
-            return True
-        with self._room:
-            self._least = 1
-            return self._room.wait_for(lambda: len(self._events) < most, seconds)
+    def wait_for_fewer(self, most: int, seconds: float) -> None:
+        """Sleep until fewer than ``most`` are counted, ``seconds`` at most. The listener calls this."""
+        if len(self._events) >= most:
+            with self._room:
+                self._least = 1
+                self._room.wait_for(lambda: len(self._events) < most, seconds)
 
     def wait_for_room(self, seconds: float, least: int = 1) -> bool:
         """Sleep until there is room for ``least`` events. False if there is not after ``seconds``.
