@@ -69,7 +69,7 @@ class Replicas:
         proved that. Raises InstanceChanged if events in flight, or replicas that live, have another
         OTTO_INSTANCE: this replica would not find their Pods, and would run their workers again."""
         consumer, incarnation = self._scripts.owner.rsplit("/", 1)
-        instance = self._scripts.stream.instance
+        instance = self._scripts.redis.instance
         answer = self._scripts.run(
             "register", consumer, incarnation, info, ended, beat, repr(lease_seconds), instance
         )

@@ -71,7 +71,7 @@ def test_lowered_limit_leaves_running_workers_their_timeout_retries_and_metadata
     ],
 )
 def test_event_that_was_not_read_whole_is_told_which_limit_it_broke(bytes_: int, why: str) -> None:
-    reader = EventReader(LIMITS, BUILTIN, DEFAULTS, ReplicaIdentity("a"))
+    reader = EventReader(LIMITS, LIVE, DEFAULTS, ReplicaIdentity("a"))
     with pytest.raises(BadEvent, match=re.escape(why)):
         reader.event(Entry("1717-0", ((b"type", b"scale_up"),), bytes_))
 
