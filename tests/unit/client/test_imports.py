@@ -19,3 +19,18 @@ ottoscaler.client.Client()
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False
     )
     assert (ran.returncode, ran.stderr) == (0, "")
+
+
+def test_command_line_says_which_package_it_lacks_where_only_the_client_is_installed() -> None:
+    program = f"""
+import sys
+sys.modules.update(dict.fromkeys({ABSENT!r}))
+from ottoscaler.__main__ import main
+main()
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", program, "status"], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert ran.returncode == 2
+    assert "needs the package" in ran.stderr
+    assert "Traceback" not in ran.stderr
