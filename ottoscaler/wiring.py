@@ -101,10 +101,7 @@ class Parts:
         self._redis = RedisClient(s)
         self._lease_redis = RedisClient(s, self._redis.endpoint)
         self._listener_redis = RedisClient(
-            s,
-            self._redis.endpoint,
-            answer_seconds=s.poll_seconds + READ_ANSWER_SECONDS,
-            bounded_entries=True,
+            s, self._redis.endpoint, answer_seconds=s.poll_seconds + READ_ANSWER_SECONDS, bounded_entries=True
         )
         self._page_redis = RedisClient(s, self._redis.endpoint)
         self.redis_clients = (self._redis, self._lease_redis, self._listener_redis, self._page_redis)
@@ -233,14 +230,7 @@ class Parts:
             self.registry,
             self._inbox,
             self._workers,
-            Offers(
-                self.registry,
-                self.scale_downs,
-                self._ledger,
-                self._reach,
-                self._pause,
-                s.lease_seconds,
-            ),
+            Offers(self.registry, self.scale_downs, self._ledger, self._reach, self._pause, s.lease_seconds),
             self._reach,
             self._pause,
             self._leaving,

@@ -46,10 +46,7 @@ class KubernetesCheck:
         self._installation = installation
         self._access = Access(settings.kubeconfig, CONNECTIONS)
         self._pods = CheckClient(
-            self._access,
-            settings.namespace,
-            Throttle(CALLS_PER_SECOND, CALLS_PER_SECOND),
-            lambda *_: None,
+            self._access, settings.namespace, Throttle(CALLS_PER_SECOND, CALLS_PER_SECOND), lambda *_: None
         )
 
     def findings(self) -> Iterator[Finding]:

@@ -13,9 +13,9 @@ from ottoscaler.client import Client
 from ottoscaler.config import load as config
 from ottoscaler.errors import KubernetesError
 from ottoscaler.model import PodView
+from ottoscaler.pods.view import WORKER
 
 CONNECTIONS = 2
-CONTAINER = "worker"
 _NEEDED = ("KUBECONFIG", "NAMESPACE")
 # Sequences for colours stay. All others, which could change more on a terminal, are shown as escapes.
 _STEERS = re.compile(r"\x1b(?!\[[0-9;]{0,40}m)|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f]")
@@ -56,7 +56,7 @@ def _followed(event_id: str, index: int | None, environ: Mapping[str, str]) -> b
         pod = _chosen(views, index)
         if pod is None:
             return False
-        _write(follow_log(access, settings.namespace, pod.name, CONTAINER))
+        _write(follow_log(access, settings.namespace, pod.name, WORKER))
     except KubernetesError as error:
         raise Failed(
             f"the log cannot be followed: {str(error).rstrip('.')}. It is read from Kubernetes: "

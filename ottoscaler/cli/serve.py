@@ -17,6 +17,7 @@ from ottoscaler.errors import BadSettings, BadTemplate
 from ottoscaler.pods.templates import Templates, load_templates
 from ottoscaler.scheduling import keep_to_one_cpu
 from ottoscaler.telemetry import logs
+from ottoscaler.telemetry.redaction import hide
 
 if TYPE_CHECKING:
     from ottoscaler.app import App
@@ -61,7 +62,7 @@ def serve(environ: Mapping[str, str]) -> int:
     if loaded is None:
         return 2
     settings, templates = loaded
-    logs.hide(*settings.secrets)
+    hide(*settings.secrets)
     logs.configure(settings.log_level, settings.log_format)
     log = logs.get_logger("ottoscaler")
     for warning in (*settings.warnings, *config.unknown_settings(environ), *templates.warnings):

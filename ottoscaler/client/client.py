@@ -237,12 +237,7 @@ class Client:
 
     @overload
     def cancel(
-        self,
-        task_id: str,
-        *,
-        keep_running: bool = False,
-        wait: Literal[False],
-        timeout: float | None = None,
+        self, task_id: str, *, keep_running: bool = False, wait: Literal[False], timeout: float | None = None
     ) -> str: ...
 
     def cancel(

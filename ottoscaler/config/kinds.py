@@ -18,6 +18,8 @@ from typing import Any
 
 from ottoscaler.config import redis_url
 
+LONGEST_WORD = 200  # characters of a name or a key
+
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _HOST = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,251}[A-Za-z0-9])?\.?")
 _SERVICE_LINK = re.compile(r"(?:tcp|udp|sctp)://\S+:([0-9]{1,5})")
@@ -81,15 +83,15 @@ def service_link_port(text: str) -> str:
     return found[1] if found else ""
 
 
-def word(expected: str, longest: int = 200) -> ValueKind:
-    """Printable text without blanks, of at most ``longest`` characters."""
+def word(expected: str) -> ValueKind:
+    """Printable text without blanks, of at most ``LONGEST_WORD`` characters."""
 
     def parse(text: str) -> str:
-        if len(text) > longest or not text.isprintable() or any(map(str.isspace, text)):
+        if len(text) > LONGEST_WORD or not text.isprintable() or any(map(str.isspace, text)):
             raise ValueError
         return text
 
-    return ValueKind(parse, f"{expected} of up to {longest} printable characters without spaces")
+    return ValueKind(parse, f"{expected} of up to {LONGEST_WORD} printable characters without spaces")
 
 
 def choice(*values: str, **aliases: str) -> ValueKind:

@@ -15,17 +15,6 @@ from ottoscaler.config.settings import NAMES, SPECS, Settings, masked, shown_val
 from ottoscaler.errors import BadSettings
 from ottoscaler.tables import markdown
 
-__all__ = [
-    "Settings",
-    "ShownSetting",
-    "describe",
-    "load",
-    "render_settings_page",
-    "render_settings_tables",
-    "unknown_settings",
-    "variable",
-]
-
 # Headings of docs/settings.md, each before the first setting under it.
 SECTIONS = {
     "REDIS_URL": "Redis",

@@ -19,17 +19,10 @@ QUERY_OPTIONS = frozenset(
 _TLS_OPTIONS = frozenset(name for name in QUERY_OPTIONS if name.startswith("ssl_"))
 _CERT_REQS = ("none", "optional", "required")
 
+# Seen in REDIS_URL.
 _OTHER_SCHEMES = (
-    "http",
-    "https",
-    "tcp",
-    "udp",
-    "sctp",
-    "valkey",
-    "valkeys",
-    "redis-sentinel",
-    "redis+sentinel",
-)  # seen
+    "http", "https", "tcp", "udp", "sctp", "valkey", "valkeys", "redis-sentinel", "redis+sentinel",
+)  # fmt: skip
 _HOST_TEXT = r"(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,251}[A-Za-z0-9])?\.?|\[[0-9A-Fa-f:.]{2,45}\])"
 _HOST = re.compile(_HOST_TEXT)
 _HOST_AND_PORT = re.compile(rf"{_HOST_TEXT}:[0-9]{{1,5}}(?![^/?#])")

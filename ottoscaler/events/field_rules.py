@@ -15,7 +15,7 @@ from ottoscaler.model import KeepLogs
 
 SMALLEST = {"cpu": "1m", "memory": "1"}  # the API server would silently round finer amounts
 
-_DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+PROFILE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
 def event_type(text: str) -> str:
@@ -81,7 +81,7 @@ def quantity(resource: str, at_most: str) -> Callable[[str], str]:
 
 def profile(text: str) -> str:
     """A template's name."""
-    if not _DNS_LABEL.fullmatch(text):
+    if not PROFILE.fullmatch(text):
         raise ValueError(
             f"invalid value {values.shown(text)}; expected a template's name: up to 63 of a-z, 0-9 and -"
         )

@@ -7,9 +7,7 @@ import time
 
 from ottoscaler.model import PodView
 from ottoscaler.pods.verdict import is_telling, trouble
-
-# Reasons for which a container waits in the ordinary course. They wake no worker.
-_ORDINARY_WAITS = ("", "ContainerCreating", "PodInitializing")
+from ottoscaler.pods.view import BENIGN
 
 
 class Subscription:
@@ -71,7 +69,7 @@ class Subscription:
         old = self.see(view)
         self.gone = self.certain = False  # an earlier Pod of this name was gone
         self.looked_at = 0.0
-        if view.waiting_reason in _ORDINARY_WAITS:
+        if view.waiting_reason in BENIGN:
             self.trouble = ""
         elif (found := trouble(view)) != self.trouble:
             self.trouble, self.waiting_since = found, now
@@ -90,7 +88,7 @@ class Subscription:
         moment later. The order of the API server's views tells which came first; a clock could not.
         """
         old = self.view
-        if old is not None and view.waiting_reason not in _ORDINARY_WAITS:
+        if old is not None and view.waiting_reason not in BENIGN:
             view = _most_telling(old, view)
         self.view = view
         if self.end is None and view.ended_by_itself:
@@ -147,5 +145,5 @@ def _matters(old: PodView, new: PodView) -> bool:
         or old.deleting != new.deleting
         or old.exit_code != new.exit_code
         or old.finished_at != new.finished_at  # the worker's container, while a sidecar runs on
-        or (old.waiting_reason != new.waiting_reason and new.waiting_reason not in _ORDINARY_WAITS)
+        or (old.waiting_reason != new.waiting_reason and new.waiting_reason not in BENIGN)
     )

@@ -42,8 +42,7 @@ class Predecessor:
                 )
             self._seen, self._since = (found.incarnation, found.beat), now
             log.info(
-                "waiting_for_lease",
-                f"a predecessor as {self._consumer!r} may still be alive; observing it",
+                "waiting_for_lease", f"a predecessor as {self._consumer!r} may still be alive; observing it"
             )
         elif now - self._since > self._lease_seconds:
             self.ended, self.last_beat = found.incarnation, found.beat

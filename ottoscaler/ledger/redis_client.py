@@ -20,7 +20,7 @@ from typing import Any
 import redis
 
 from ottoscaler.config.hash_tags import cluster_problem
-from ottoscaler.config.load import Settings
+from ottoscaler.config.settings import Settings
 from ottoscaler.errors import BrokenKey, NotPermitted, RedisError, RedisUnavailable
 from ottoscaler.ledger.pipelining import Beginning, Call, RoundTrips, Words, packed
 from ottoscaler.ledger.records import Entry, entries
@@ -83,18 +83,13 @@ class RedisClient:
         self._beginnings: dict[tuple[str, str], Beginning] = {}  # by script and installation
         self._round_trips = RoundTrips(self._exchange, wait_seconds=ANSWER_SECONDS)
         self.stream = settings.redis_stream
+        self.results = settings.redis_results_stream
+        self.dead = settings.redis_dead_stream
         self.group = settings.redis_consumer_group
         self.consumer = settings.redis_consumer
         self.instance = settings.instance
         self.prefix = f"{self.stream}:{self.group}:"
-        self._keys = (
-            self.prefix,
-            self.stream,
-            settings.redis_results_stream,
-            settings.redis_dead_stream,
-        )
-        self.results = settings.redis_results_stream
-        self.dead = settings.redis_dead_stream
+        self._keys = (self.prefix, self.stream, self.results, self.dead)
 
     @contextmanager
     def _place(self) -> Iterator[None]:
@@ -145,12 +140,7 @@ class RedisClient:
                 answers[at] = None
         return answers
 
-    def script(
-        self,
-        name: str,
-        installation: str,
-        *args: str | bytes | int,
-    ) -> Any:
+    def script(self, name: str, installation: str, *args: str | bytes | int) -> Any:
         """Run ``scripts/<name>.lua``. Takes one round trip, or two if Redis does not know the script yet.
 
         Raises RedisUnavailable (may be tried again) or another RedisError."""
@@ -161,7 +151,7 @@ class RedisClient:
         name: str,
         installation: str,
         calls: Sequence[Words],
-        meanwhile: Callable[[], None] | None = None,
+        meanwhile: Callable[[], None] | None,
     ) -> list[Any]:
         """Run a script once for each of these arguments, in this order, in one round trip.
 
@@ -254,12 +244,9 @@ class RedisClient:
         self.endpoint.learn_nodes(nodes_of(slots, self.endpoint.address()))
 
     def _script_words(self, installation: str, *args: str | bytes | int) -> Words:
-        bounds = (
-            self._settings.results_maxlen,
-            self._settings.results_max_bytes,
-            self._settings.dead_max_bytes,
-        )
-        others = (self._settings.namespace, int(self._settings.retention_seconds * 1000))
+        s = self._settings
+        bounds = (s.results_maxlen, s.results_max_bytes, s.dead_max_bytes)
+        others = (s.namespace, int(s.retention_seconds * 1000))
         return (len(self._keys), *self._keys, self.group, installation, *bounds, *others, *args)
 
     def transaction(

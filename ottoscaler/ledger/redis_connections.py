@@ -13,7 +13,7 @@ from redis.exceptions import MovedError
 from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelManagedConnection, SentinelManagedSSLConnection
 
-from ottoscaler.config.load import Settings
+from ottoscaler.config.settings import Settings
 from ottoscaler.ledger.bounded_replies import BoundedParser
 from ottoscaler.ledger.redis_endpoint import Address, Endpoint
 from ottoscaler.ledger.redis_errors import Pausing, wrong_server

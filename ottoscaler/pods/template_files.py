@@ -6,18 +6,16 @@ No other module of this package reads files, except for the built-in template.
 from __future__ import annotations
 
 import os
-import re
 import stat
 from dataclasses import dataclass, field
 
 from ottoscaler.errors import BadTemplate
+from ottoscaler.events.field_rules import PROFILE
 
 MAX_FILE_BYTES = 256 * 1024  # because a Pod with its status must stay below etcd's 1.5 MiB
 MAX_FILES = 500  # profiles; a ConfigMap holds 1 MiB in all
 MAX_TOLD = 1000  # characters of an invalid template's problems in a dead letter; the log has all of them
 DEFAULT = "default"
-
-_PROFILE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
 @dataclass
@@ -54,7 +52,7 @@ def read_files(directory: str) -> TemplateFiles:
             found.refuse(meant, [f"{name}: ignored; rename it to {meant}.yaml"])
         if extension != ".yaml":
             continue
-        if not _PROFILE.fullmatch(profile):
+        if not PROFILE.fullmatch(profile):
             found.refuse(
                 meant,
                 [f"{name}: invalid name; expected a profile's name (up to 63 of a-z, 0-9 and -) and .yaml"],

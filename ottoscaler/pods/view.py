@@ -25,7 +25,7 @@ _EVENT_ID, _INDEX, _ATTEMPT = PREFIX + "event-id", PREFIX + "index", PREFIX + "a
 _TASK_ID, _METADATA = PREFIX + "task-id", PREFIX + "metadata"
 _EMPTY: JsonObject = {}
 _PHASES = {phase.value: phase for phase in Phase}
-_BENIGN = ("", "ContainerCreating", "PodInitializing")  # waiting reasons of a start that goes well
+BENIGN = ("", "ContainerCreating", "PodInitializing")  # waiting reasons of a start that goes well
 _CALM = ("", "")
 _NEVER = "1970-01-01T00:00:00Z"  # what runtimes report for a container that they could not start
 _KILLED = (137, 143)  # exit codes of SIGKILL and SIGTERM, which end the other containers once one has failed
@@ -224,7 +224,7 @@ def _waiting(status: JsonObject, worker: JsonObject, state: JsonObject) -> tuple
     for container in (worker, *_objects(status.get("initContainerStatuses"))):
         waiting = _object(_object(container.get("state")).get("waiting"))
         reason = _text(waiting, "reason")
-        if reason not in _BENIGN:
+        if reason not in BENIGN:
             return reason, _text(waiting, "message")
         calm = calm if calm[0] else (reason, _text(waiting, "message"))
     return calm

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from ottoscaler.model import JsonObject
 
 UNTOLD = "p"  # the ledger knows that there is a Pod, but not whether it runs
-_RANGE = re.compile(r"(\d+)(?:-(\d+))?([sre])")
+_RANGE = re.compile(r"(\d+)(?:-(\d+))?([sr])")
 
 
 class PodsSeen:

@@ -28,6 +28,11 @@ def pause(cost: float) -> float:
     return min(MOST_SECONDS, max(LEAST_SECONDS, cost / SHARE))
 
 
+def json_bytes(told: JsonObject) -> bytes:
+    """What the page is sent: JSON without secrets."""
+    return redact(json.dumps(told, ensure_ascii=False, separators=(",", ":"))).encode("utf-8", "replace")
+
+
 class Feed:
     """The feed. Any thread. ``read`` returns a snapshot or raises RedisError; one thread at a time calls
     it."""
@@ -91,7 +96,7 @@ class Feed:
         except Exception as error:  # noqa: BLE001 - what another version wrote must not end the thread
             flood.warning("page_unread", f"the status page cannot be read: {type(error).__name__}: {error}")
             told = {"error": f"internal error ({type(error).__name__})"}
-        return redact(json.dumps(told, ensure_ascii=False, separators=(",", ":"))).encode("utf-8", "replace")
+        return json_bytes(told)
 
     def _publish(self, frame: bytes) -> None:
         with self._condition:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import threading
 import time
@@ -11,9 +10,9 @@ from contextlib import AbstractContextManager
 
 from ottoscaler.errors import RedisError
 from ottoscaler.ledger.redis_client import RedisClient
-from ottoscaler.model import JsonObject, is_entry_id
+from ottoscaler.model import is_entry_id
 from ottoscaler.status.event_results import ResultsMemory
-from ottoscaler.status.feed import Feed, Viewer
+from ottoscaler.status.feed import Feed, Viewer, json_bytes
 from ottoscaler.status.overview import Overview
 from ottoscaler.status.search import search
 from ottoscaler.status.snapshot import SnapshotReader
@@ -51,7 +50,7 @@ class Page:
             "/api/search": self._search,
         }
         try:
-            return documents[path](query)
+            return documents[path](query) + b"\n"
         except RedisError as error:
             raise Unavailable(f"Redis does not answer: {redact(str(error))}") from error
         except (NotThere, Wrong):
@@ -63,7 +62,7 @@ class Page:
     def _status_document(self, _: dict[str, str]) -> bytes:
         with self._lock:
             if time.monotonic() - self._status_at > STATUS_SECONDS:
-                self._status = _bytes(self._snapshots.read())
+                self._status = json_bytes(self._snapshots.read())
                 self._status_at = time.monotonic()
             return self._status
 
@@ -71,26 +70,20 @@ class Page:
         found = story(self._redis, self._instance, self._results, _event_id(query))
         if found is None:
             raise NotThere(f"nothing is known of event {query['id']}: it was never sent, or its time is over")
-        return _bytes(found)
+        return json_bytes(found)
 
     def _log(self, query: dict[str, str]) -> bytes:
         event_id, index, attempt = _event_id(query), _number(query, "index"), _number(query, "attempt")
         found = log_text(self._redis, event_id, index, attempt)
         if found is None:
             raise NotThere(f"no log is kept of worker {index}, attempt {attempt} of event {event_id}")
-        return _bytes({"event_id": event_id, "index": index, "attempt": attempt, "text": found})
+        return json_bytes({"event_id": event_id, "index": index, "attempt": attempt, "text": found})
 
     def _search(self, query: dict[str, str]) -> bytes:
         text = query.get("q", "").strip()
         if not 0 < len(text) <= LONGEST_QUERY:
             raise Wrong(f"q: expected a task's or an event's id, 1 to {LONGEST_QUERY} characters")
-        return _bytes(search(self._redis, text))
-
-
-def _bytes(told: JsonObject) -> bytes:
-    return (
-        redact(json.dumps(told, ensure_ascii=False, separators=(",", ":"))).encode("utf-8", "replace") + b"\n"
-    )
+        return json_bytes(search(self._redis, text))
 
 
 def _event_id(query: dict[str, str]) -> str:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-# What /healthz promises (issue 6): a stuck or dead thread shows within so many seconds.
+# What /healthz promises: a stuck or dead thread shows within so many seconds.
 STALL_SECONDS = 15.0
 
 # What /readyz depends on (docs/kubernetes.md). A condition is not met until it is registered.
@@ -42,9 +42,7 @@ class Beacon:
     """A thread's sign of life. Only that thread calls ``progress`` and ``end``; the first call of
     ``progress`` binds it."""
 
-    def __init__(self, name: str, stall_seconds: float, clock: Callable[[], float]) -> None:
-        self.name = name
-        self._stall_seconds = stall_seconds
+    def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._last = clock()
         self._thread: threading.Thread | None = None
@@ -70,9 +68,9 @@ class Beacon:
         silent = self._clock() - self._last
         if self._thread is not None and not self._thread.is_alive():
             return False, "the thread is dead"
-        if silent >= self._stall_seconds:
+        if silent >= STALL_SECONDS:
             what = "no progress" if self._thread is not None else "not started"
-            return False, f"{what} for {silent:.1f} s; the limit is {self._stall_seconds:g} s"
+            return False, f"{what} for {silent:.1f} s; the limit is {STALL_SECONDS:g} s"
         return True, f"last progress {silent:.1f} s ago"
 
 
@@ -87,15 +85,9 @@ class Health:
         self._beacons: dict[str, Beacon] = {}
         self._conditions: dict[str, Condition | None] = dict.fromkeys(conditions)
 
-    def beacon(self, name: str, stall_seconds: float = STALL_SECONDS) -> Beacon:
-        """A new beacon, whose last progress counts as now. It replaces an earlier beacon of that name.
-
-        Raises:
-            ValueError: the limit is above ``STALL_SECONDS``, which operators are promised.
-        """
-        if not 0 < stall_seconds <= STALL_SECONDS:
-            raise ValueError(f"the stall limit of {name} is {stall_seconds:g} s; at most {STALL_SECONDS:g}")
-        beacon = Beacon(name, stall_seconds, self._clock)
+    def beacon(self, name: str) -> Beacon:
+        """A new beacon, whose last progress counts as now. It replaces an earlier beacon of that name."""
+        beacon = Beacon(self._clock)
         with self._lock:
             self._beacons[name] = beacon
         return beacon
@@ -112,8 +104,8 @@ class Health:
         During a stop, a thread that has ended as it was asked to counts as alive: a replica that waits for
         its running workers is no reason to kill it."""
         with self._lock:
-            beacons = list(self._beacons.values())
-        return _report("threads", {each.name: each.look() for each in beacons})
+            beacons = dict(self._beacons)
+        return _report("threads", {name: each.look() for name, each in beacons.items()})
 
     def readyz(self) -> Report:
         """Whether this replica can work. Never raises: a condition that raises counts as not met."""

@@ -16,10 +16,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TextIO
 
-from ottoscaler.telemetry.redaction import forget_all, hide, redact
-
-__all__ = ["Flood", "Log", "configure", "forget_all", "get_logger", "hide", "redact"]
-
 ROOT = "ottoscaler"
 
 MOST_LINES = 10_000  # that wait for a slow reader of standard error; they take some 3 MB
@@ -128,9 +124,9 @@ class Log:
         """Write a step in the life of an event or of the process."""
         self.log(logging.INFO, action, message, None, fields)
 
-    def warning(self, action: str, message: str, exc: BaseException | None = None, **fields: object) -> None:
+    def warning(self, action: str, message: str, **fields: object) -> None:
         """Write that something is wrong from which the service recovers by itself."""
-        self.log(logging.WARNING, action, message, exc, fields)
+        self.log(logging.WARNING, action, message, None, fields)
 
     def error(self, action: str, message: str, exc: BaseException | None = None, **fields: object) -> None:
         """Write that something is wrong that a person must look at. ``exc`` adds its traceback."""
@@ -184,17 +180,13 @@ class Flood:
         self._windows: dict[tuple[str, str], _Window] = {}  # the one opened first comes first
 
     def info(self, action: str, message: str, key: str = "", **fields: object) -> None:
-        self._pass(logging.INFO, action, message, key, None, fields)
+        self._pass(logging.INFO, action, message, key, fields)
 
-    def warning(
-        self, action: str, message: str, key: str = "", exc: BaseException | None = None, **fields: object
-    ) -> None:
-        self._pass(logging.WARNING, action, message, key, exc, fields)
+    def warning(self, action: str, message: str, key: str = "", **fields: object) -> None:
+        self._pass(logging.WARNING, action, message, key, fields)
 
-    def error(
-        self, action: str, message: str, key: str = "", exc: BaseException | None = None, **fields: object
-    ) -> None:
-        self._pass(logging.ERROR, action, message, key, exc, fields)
+    def error(self, action: str, message: str, key: str = "", **fields: object) -> None:
+        self._pass(logging.ERROR, action, message, key, fields)
 
     def sweep(self, *, all_windows: bool = False) -> None:
         """Close the windows whose time is over, or all. A window that held lines back gets a summary line."""
@@ -212,15 +204,7 @@ class Flood:
                 sentence = f"… and {held_back} more like this in {now - window.opened:.0f} s"
                 self._log.log(window.level, action, sentence, None, {**window.fields, "repeated": held_back})
 
-    def _pass(
-        self,
-        level: int,
-        action: str,
-        message: str,
-        key: str,
-        exc: BaseException | None,
-        fields: dict[str, object],
-    ) -> None:
+    def _pass(self, level: int, action: str, message: str, key: str, fields: dict[str, object]) -> None:
         if not self._log.enabled(level):
             return
         self.sweep()
@@ -235,7 +219,7 @@ class Flood:
             window.seen += 1
             through = window.seen <= self._first
         if through:
-            self._log.log(level, action, message, exc, fields)
+            self._log.log(level, action, message, None, fields)
 
 
 # The process's only Flood. All stages share it, and the reconciler sweeps it.

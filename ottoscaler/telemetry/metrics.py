@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Iterable
+from typing import Generic, TypeVar
 
 from prometheus_client import (
     CollectorRegistry,
@@ -35,49 +36,45 @@ from ottoscaler.telemetry.metric_specs import (
 
 OPENMETRICS = "application/openmetrics-text"
 
+M = TypeVar("M", Counter, Histogram)
 
-class CounterOf:
-    """A counter whose labels take only words from closed lists."""
 
-    def __init__(self, counter: Counter, *words: Collection[str]) -> None:
-        self._counter = counter
+class _Closed(Generic[M]):
+    """A metric whose labels take only words from closed lists."""
+
+    def __init__(self, metric: M, *words: Collection[str]) -> None:
+        self._metric: M = metric
         self._words = tuple(frozenset(map(str, each)) for each in words)
-        self._children: dict[tuple[str, ...], Counter] = {}
+        self._children: dict[tuple[str, ...], M] = {}
+
+    def _child(self, labels: tuple[str, ...]) -> M:
+        closed = _closed(labels, self._words)
+        child: M = self._metric.labels(*closed)
+        if closed == labels:  # a dictionary with unknown words would not be bounded
+            self._children[labels] = child
+        return child
+
+
+class CounterOf(_Closed[Counter]):
+    """A counter whose labels take only words from closed lists."""
 
     def inc(self, *labels: str, amount: float = 1) -> None:
         """Add ``amount``. The labels come in the order in which the metric names them."""
-        child = self._children.get(labels)
-        if child is None:
-            closed = _closed(labels, self._words)
-            child = self._counter.labels(*closed)
-            if closed == labels:  # a dictionary with unknown words would not be bounded
-                self._children[labels] = child
-        child.inc(amount)
+        (self._children.get(labels) or self._child(labels)).inc(amount)
 
     def by(self, label: str) -> Iterable[tuple[str, int]]:
         """Yield the counts by one of the labels. A word may come more than once."""
-        for metric in self._counter.collect():
+        for metric in self._metric.collect():
             for sample in metric.samples:
                 yield sample.labels[label], int(sample.value)
 
 
-class HistogramOf:
+class HistogramOf(_Closed[Histogram]):
     """A histogram whose labels take only words from closed lists."""
-
-    def __init__(self, histogram: Histogram, *words: Collection[str]) -> None:
-        self._histogram = histogram
-        self._words = tuple(frozenset(map(str, each)) for each in words)
-        self._children: dict[tuple[str, ...], Histogram] = {}
 
     def observe(self, seconds: float, *labels: str) -> None:
         """Note one value. The labels come in the order in which the metric names them."""
-        child = self._children.get(labels)
-        if child is None:
-            closed = _closed(labels, self._words)
-            child = self._histogram.labels(*closed)
-            if closed == labels:
-                self._children[labels] = child
-        child.observe(seconds)
+        (self._children.get(labels) or self._child(labels)).observe(seconds)
 
 
 def _closed(labels: tuple[str, ...], words: tuple[frozenset[str], ...]) -> tuple[str, ...]:

@@ -107,8 +107,7 @@ def _ask_to_go(a: Attempt) -> None:
     deps, subscription = a.deps, a.subscription
     try:
         reply = deps.retrier.call(
-            "asking a Pod to go",
-            lambda: deps.pods.delete(subscription.name, subscription.uid, told=True),
+            "asking a Pod to go", lambda: deps.pods.delete(subscription.name, subscription.uid, told=True)
         )
     except PodGone:
         subscription.lost()

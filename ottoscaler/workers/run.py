@@ -67,12 +67,7 @@ class EventRun:
     """
 
     def __init__(
-        self,
-        event: ScaleUp,
-        plan: PodPlan | None,
-        record: Record,
-        *,
-        planner: Planner | None = None,
+        self, event: ScaleUp, plan: PodPlan | None, record: Record, *, planner: Planner | None = None
     ) -> None:
         self.event = replace(event, command=None, args=None, env={}, metadata={})
         self.told_metadata = _told(event)

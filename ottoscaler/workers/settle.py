@@ -190,8 +190,7 @@ def end_overtime(a: Attempt) -> Ended:
     """
     deps, subscription = a.deps, a.subscription
     answer = deps.retrier.call(
-        "intending to end a worker",
-        lambda: deps.ledger.overtime(a.worker, a.run.epoch, subscription.uid),
+        "intending to end a worker", lambda: deps.ledger.overtime(a.worker, a.run.epoch, subscription.uid)
     )
     if answer.word is Word.CANCELLING:
         return cancel(a, answer.intent)

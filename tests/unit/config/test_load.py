@@ -14,14 +14,13 @@ from hypothesis import strategies as st
 from ottoscaler.config import redis_url, settings
 from ottoscaler.config.checks import WHOLE_INSTANCE
 from ottoscaler.config.load import (
-    Settings,
     describe,
     load,
     render_settings_page,
     render_settings_tables,
     unknown_settings,
-    variable,
 )
+from ottoscaler.config.settings import Settings, variable
 from ottoscaler.errors import BadSettings
 from ottoscaler.pods.labels import pod_name
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from ottoscaler.telemetry import logs
 from ottoscaler.telemetry.formats import LINE_BYTES
-from ottoscaler.telemetry.redaction import redact
+from ottoscaler.telemetry.redaction import forget_all, hide, redact
 
 tell = logs.get_logger("ottoscaler.tests")
 
@@ -37,7 +37,7 @@ def no_trace_left() -> Iterator[None]:
     root.handlers[:] = before[0]
     root.setLevel(before[1])
     ours.setLevel(before[2])
-    logs.forget_all()
+    forget_all()
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ def test_secret_is_nowhere_in_a_line(fmt: str) -> None:
     secret = 'p4ss "wörd"/@%'
     stream = io.StringIO()
     logs.configure("INFO", fmt, stream)
-    logs.hide(secret, "", "ab")
+    hide(secret, "", "ab")
     try:
         raise RuntimeError(f"AUTH {secret} failed: {secret!r}")
     except RuntimeError as error:
@@ -132,7 +132,7 @@ def test_secret_is_nowhere_in_a_line(fmt: str) -> None:
 
 
 def test_secret_at_the_place_of_the_cut_leaves_no_half(stream: io.StringIO) -> None:
-    logs.hide("topsecretvalue")
+    hide("topsecretvalue")
     tell.info("a", "b", value="x" * 1015 + "topsecretvalue")
     assert "topsec" not in stream.getvalue()
 
@@ -239,7 +239,7 @@ def say_all_kinds() -> None:
 @pytest.mark.parametrize("fmt", ["json", "text"])
 @pytest.mark.parametrize("place", ["", "ottoscaler", "ottoscaler.tests"])
 def test_another_handler_hears_our_records_and_changes_no_byte_of_our_lines(fmt: str, place: str) -> None:
-    logs.hide("s3cret!")
+    hide("s3cret!")
     written = []
     for heard_by in (None, place):
         stream = Terminal()
