@@ -327,6 +327,7 @@ class Parts:
                 self.watcher,
                 self._phases.abandon,
                 LastCalls(lambda: self.lease.redis_health()[0], lambda: kept_installation(self._redis)),
+                self.takeover.rewrite_lost,
             ),
             self.dispatcher,
             self.lease,

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import count
 
 from ottoscaler.controller.last_calls import LastCalls
@@ -27,7 +27,8 @@ AGAIN_SECONDS = 0.2  # between two tries while Redis is unavailable
 class Handover:
     """Hands events over to the next replica. The stop thread calls it once nothing is read or created.
 
-    Redis is not called while it does not answer (last_calls.py).
+    ``rewrite_lost`` writes the ledgers anew that Redis has lost: without one, an event can neither be handed
+    over nor its workers recorded. Redis is not called while it does not answer (last_calls.py).
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Handover:
         watcher: PodWatcher,
         abandon: threading.Event,
         calls: LastCalls,
+        rewrite_lost: Callable[[], None],
     ) -> None:
         self._ledger = ledger
         self._registry = registry
@@ -45,6 +47,7 @@ class Handover:
         self._watcher = watcher
         self._abandon = abandon
         self.calls = calls
+        self._rewrite_lost = rewrite_lost
 
     def while_workers_run(self, deadline: float) -> None:
         """Hand over events without a running worker at once, and the others as their workers end.
@@ -53,7 +56,7 @@ class Handover:
         """
         while True:
             self._leave_what_does_not_run()
-            if self.calls.answering:
+            if self.calls.answering and self._rewrite():
                 self._release(run for run in self._registry.snapshot() if not run.active)
             if not self._registry.busy or self._abandon.is_set() or time.monotonic() > deadline:
                 return
@@ -94,8 +97,21 @@ class Handover:
         return False
 
     def _release_all(self) -> bool:
-        handed_over = self._release(self._registry.snapshot()) and self._hand_over(self._scale_downs.owned())
+        handed_over = (
+            self._rewrite()
+            and self._release(self._registry.snapshot())
+            and self._hand_over(self._scale_downs.owned())
+        )
         return handed_over and not self._registry.snapshot()
+
+    def _rewrite(self) -> bool:
+        """Write lost ledgers anew. False if Redis raised an error."""
+        try:
+            self.calls.make(self._rewrite_lost)
+        except RedisError as error:
+            flood.warning("handover_failed", f"lost ledgers could not be rewritten: {error}")
+            return False
+        return True
 
     def _release(self, which: Iterable[EventRun]) -> bool:
         """Hand these events over. False if Redis raised an error."""

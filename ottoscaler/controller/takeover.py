@@ -74,10 +74,16 @@ class Takeover(Loop):
         survey, self._survey = self._survey, None
         if survey is not None and survey.full:
             self._look_at_broken(frozenset(each.key for each in survey.broken))
-        self._reseed(everything=self._emptied)
-        self._emptied = False
+        self._rewrite()
         if survey is not None:
             self._take(survey, now)
+
+    def rewrite_lost(self) -> None:
+        """Rewrite the ledgers that Redis has lost. In a stop, the handover calls this, since the takeover's
+        own thread has ended. Raises RedisError."""
+        _, emptied = self._surveys.take(0.0)
+        self._emptied = self._emptied or emptied
+        self._rewrite()
 
     def clock(self) -> float:
         return suspended_clock()
@@ -200,9 +206,9 @@ class Takeover(Loop):
         if claimed:
             self._reread_own()
 
-    def _reseed(self, *, everything: bool) -> None:
+    def _rewrite(self) -> None:
         rewritten = []
-        for run in self._registry.lost(everything=everything):
+        for run in self._registry.lost(everything=self._emptied):
             try:
                 self._reseed_run(run)
             except BrokenKey as error:  # of one event, or of what it needs to be written
@@ -211,6 +217,7 @@ class Takeover(Loop):
             else:
                 rewritten.append(run)
         self._registry.rewritten(rewritten)
+        self._emptied = False
 
     def _reseed_run(self, run: EventRun) -> None:
         event = self._intake.whole(run)

@@ -52,6 +52,12 @@ class Scripts:
             raise Wiped("Redis no longer knows this installation")
         return answers
 
+    def lose(self, *event_ids: str) -> None:
+        """Note that Redis has no ledgers of these events. Raises Wiped if one will be written anew."""
+        lost = [event_id for event_id in event_ids if self._lose(event_id)]
+        if lost:
+            raise Wiped(f"Redis has lost the ledger of event {lost[0]}; it is rewritten")
+
     def fenced(self, script: str, *args: str | bytes | int) -> list[Any]:
         """The answer of a script that only an event's owner may run. Its first argument is the event's id.
 
@@ -60,8 +66,8 @@ class Scripts:
             Wiped: Redis has lost the event's ledger, and it is being written anew.
         """
         answer = self.run(script, *args)
-        if answer[0] == b"missing" and self._lose(text(args[0])):
-            raise Wiped(f"Redis has lost the ledger of event {text(args[0])}; it is rewritten")
+        if answer[0] == b"missing":
+            self.lose(text(args[0]))
         if answer[0] in (b"fenced", b"missing"):
             raise Fenced(f"event {text(args[0])} is no longer owned by this replica")
         return answer

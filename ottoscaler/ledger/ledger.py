@@ -176,11 +176,14 @@ class Ledger(Scripts):
     def release(self, events: Sequence[tuple[str, int]]) -> list[str]:
         """Hand events, given as (id, epoch), over to whichever replica takes them first.
 
-        Returns the ids of those that this replica owned."""
+        Returns the ids of those that this replica owned. Raises Wiped if Redis has lost the ledger of one,
+        and it will be written anew."""
         if not events:
             return []
         flat = [word for event_id, epoch in events for word in (event_id, str(epoch))]
-        return [text(i) for i in self.run("release", self.owner, *flat)[1]]
+        _, released, missing = self.run("release", self.owner, *flat)
+        self.lose(*map(text, missing))
+        return [text(i) for i in released]
 
     def offer(self, event_id: str, epoch: int) -> bool:
         """Offer an event of which no worker has begun to any replica with a free slot."""

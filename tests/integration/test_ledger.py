@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ottoscaler.errors import RedisError, Wiped
+from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.records import Entry, Taken
 from ottoscaler.model import ScaleDown, ScaleUp, WorkerId
 from tests.harness.ledger_steps import DONE, FAILED, add, add_down, begin, owned, read, take
@@ -140,6 +141,25 @@ def test_emptied_redis_is_noticed_by_every_call(book: Book) -> None:
         ledger.start(WorkerId(event.event_id, 0, 0), 1)
     with pytest.raises(Wiped):
         ledger.replicas.beat("{}", survey=True)
+
+
+def test_handover_of_an_event_whose_ledger_redis_lost_is_no_handover(book: Book) -> None:
+    lost: list[str] = []
+
+    def lose(event_id: str) -> bool:
+        lost.append(event_id)
+        return True
+
+    ledger = Ledger(book.stream(), book.ledger().identity, lose)
+    events = [add(book), add(book), add(book)]
+    for event in events:
+        owned(ledger, event)
+    for event in events[:2]:
+        book.redis.delete(f"otto:scale:events:ottoscaler:event:{event.event_id}")
+    with pytest.raises(Wiped, match=events[0].event_id):
+        ledger.release([(event.event_id, 1) for event in events])
+    assert lost == [event.event_id for event in events[:2]]
+    assert ledger.owner_of(events[2].event_id) == ""
 
 
 def test_ledger_is_written_anew_from_memory(book: Book) -> None:

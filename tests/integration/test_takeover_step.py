@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import threading
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from ottoscaler.controller.handover import Handover
+from ottoscaler.controller.last_calls import LastCalls
+from ottoscaler.controller.scale_down import ScaleDowns
 from ottoscaler.errors import InstanceChanged, LiveTwin
+from ottoscaler.kube.watcher import PodWatcher
 from ottoscaler.ledger import pause
 from ottoscaler.ledger.identity import ReplicaIdentity
 from ottoscaler.ledger.lease import Lease, suspended_clock
@@ -203,6 +208,33 @@ def test_replica_of_another_instance_is_refused_while_pods_are_found_by_the_firs
     book.redis.delete(f"{prefix}events")
     assert enter("c", "two").entered
     assert book.redis.get(f"{prefix}instance") == "two"
+
+
+def test_stop_hands_over_an_event_whose_ledger_redis_lost_meanwhile(book: Book) -> None:
+    """The takeover's thread, which rewrites lost ledgers, has ended by then."""
+    event_id = add(book, pod_count=2)
+    stages = Stages(book)
+    for _ in range(2):
+        stages.listener.step(0.0)
+    assert stages.known() == [event_id]
+    handover = Handover(
+        stages.ledger,
+        stages.registry,
+        cast(ScaleDowns, stages.downs),
+        cast(PodWatcher, stages.pods),
+        threading.Event(),
+        LastCalls(lambda: True, lambda: None),
+        stages.takeover.rewrite_lost,
+    )
+    book.redis.flushall()
+    stages.surveys.tell_emptied()
+    stages.ledger.identity.join(stages.ledger.join_installation("new"))
+    assert handover.everything(math.inf)
+    assert stages.known() == []
+    assert stages.ledger.owner_of(event_id) == ""
+    heir = Stages(book, "b")
+    watch(heir, 1)
+    assert heir.known() == [event_id]
 
 
 def beats(book: Book, name: str = "a") -> int:
