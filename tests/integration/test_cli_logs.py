@@ -9,7 +9,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.harness.replica import SERVICE
 from tests.harness.sandbox import REAL, Sandbox, sandbox
 
 FAIL = 'echo "this is worker $OTTO_WORKER_INDEX"; exit 3'
@@ -19,7 +18,7 @@ pytestmark = pytest.mark.skipif(bool(REAL), reason="its kubelet runs no commands
 
 @pytest.fixture
 def place() -> Iterator[Sandbox]:
-    with sandbox(kubelet="process", program=SERVICE) as made:
+    with sandbox(kubelet="process") as made:
         made.start()
         yield made
 

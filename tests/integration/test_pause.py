@@ -1,4 +1,4 @@
-"""A pause of the group, with two replicas as processes of their own."""
+"""A pause of the group, with two replicas."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ottoscaler.config.settings import Settings
 from ottoscaler.ledger import pause
 from ottoscaler.ledger.redis_client import RedisClient
 from tests.harness.cluster_state import FOREVER, ledger
-from tests.harness.replica import SERVICE, Replica
+from tests.harness.replica import Replica
 from tests.harness.sandbox import Sandbox, sandbox
 from tests.harness.waiting import LOOK_SECONDS, stays, wait_for
 
@@ -25,7 +25,7 @@ NO_READ_SECONDS = 1.5  # so many polls without one that ended: no listener reads
 
 @pytest.fixture
 def place() -> Iterator[Sandbox]:
-    with sandbox(program=SERVICE, OTTO_MAX_RETRIES="5", OTTO_POLL_SECONDS=str(POLL_SECONDS)) as made:
+    with sandbox(OTTO_MAX_RETRIES="5", OTTO_POLL_SECONDS=str(POLL_SECONDS)) as made:
         yield made
 
 
@@ -63,7 +63,7 @@ def test_paused_group_begins_nothing_and_sees_to_the_end_what_runs(
 ) -> None:
     """Of an event's workers two run and two wait in hand, for want of slots. In the pause one is
     lost, another event comes, and the replica is restarted: nothing begins."""
-    first = place.start("first", OTTO_MAX_WORKERS=2)
+    first = place.start("first", OTTO_MAX_WORKERS=2, OTTO_SHUTDOWN_GRACE_SECONDS=0.5)
     event_id = place.scale_up(4, run_seconds=FOREVER, task_id="in hand")
     pods = place.wait_workers(event_id, "Running", 2)
     second = place.start("second")
