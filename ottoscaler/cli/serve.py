@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ottoscaler.config import load as config
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 SIGNALS = {signal.SIGTERM, signal.SIGINT}
 GC_THRESHOLDS = (20_000, 20, 20)  # reference counts free decoded JSON; cycles are rare here
+FLUSH_SECONDS = 5.0  # for the last lines, when the process ends
 HARD_LIMIT_SECONDS = 30.0  # after the grace period, a process that has not stopped by then is ended
 
 
@@ -111,8 +113,17 @@ def _wait(app: App) -> int:
 
 
 def end(code: int) -> None:
-    """Flush the logs and end the process at once, without waiting for pool threads."""
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    """Flush the logs and end the process, without waiting for pool threads, nor for more than FLUSH_SECONDS
+    for a reader of our output that hangs or is gone."""
+    flusher = threading.Thread(target=_flush, name="flush", daemon=True)
+    flusher.start()
+    flusher.join(FLUSH_SECONDS)
     os._exit(code)
+
+
+def _flush() -> None:
+    for flush in (logging.shutdown, sys.stdout.flush, sys.stderr.flush):
+        with suppress(
+            OSError, ValueError
+        ):  # closed by us or by the reader: what could not be written is lost
+            flush()
