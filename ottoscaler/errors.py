@@ -100,12 +100,11 @@ class Wiped(RedisError):
 
 
 class KubernetesError(OttoscalerError):
-    """The API server answered with an error. ``status`` is the HTTP status, ``reason`` its reason word."""
+    """The API server answered with an error. ``status`` is the HTTP status; 0 if there was no answer."""
 
-    def __init__(self, message: str, *, status: int = 0, reason: str = "") -> None:
+    def __init__(self, message: str, *, status: int = 0) -> None:
         super().__init__(message)
         self.status = status
-        self.reason = reason
 
 
 class KubernetesUnavailable(KubernetesError):
@@ -115,15 +114,9 @@ class KubernetesUnavailable(KubernetesError):
     """
 
     def __init__(
-        self,
-        message: str,
-        *,
-        status: int = 0,
-        reason: str = "",
-        retry_after: float = 0.0,
-        unsent: bool = False,
+        self, message: str, *, status: int = 0, retry_after: float = 0.0, unsent: bool = False
     ) -> None:
-        super().__init__(message, status=status, reason=reason)
+        super().__init__(message, status=status)
         self.retry_after = retry_after
         self.unsent = unsent
 

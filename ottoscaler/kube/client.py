@@ -105,7 +105,7 @@ class PodClient(PodApi):
                 body = json.dumps(options).encode()
                 return self._call("delete", "DELETE", f"{self._path}/{quote(name)}", body, parse=told)
         except PodExists as error:  # 409: the precondition failed, so that Pod is gone
-            raise PodGone(str(error), status=409, reason="Conflict") from error
+            raise PodGone(str(error), status=409) from error
 
     def log(self, name: str, container: str, most: int, seconds: float) -> bytes:
         # The Pod's node answers such a call. So its errors say nothing about the API server, and calls that

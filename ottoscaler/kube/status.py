@@ -40,21 +40,21 @@ def error_of(verb: str, code: int, data: bytes, after: float) -> KubernetesError
     # right. A Conflict that names no precondition is a race inside the server.
     raced = code == 409 and "precondition" not in text.lower()
     if turned_away or code >= 500 or code == 403 or raced or is_internal(text):
-        return KubernetesUnavailable(text, status=code, reason=reason, retry_after=after, unsent=turned_away)
+        return KubernetesUnavailable(text, status=code, retry_after=after, unsent=turned_away)
     kind = {404: PodGone, 409: PodExists, 410: VersionExpired}.get(code, KubernetesError)
-    return kind(text, status=code, reason=reason)
+    return kind(text, status=code)
 
 
 def _refused_create(text: str, code: int, reason: str, after: float) -> KubernetesError:
     means = refusal(code, reason, text).means
     if means in (Means.EXISTS, Means.NEVER):
         kind = PodExists if means is Means.EXISTS else Refused
-        return kind(text, status=code, reason=reason)
+        return kind(text, status=code)
     if means is Means.TROUBLE:
         unsent = code in (401, 429)
-        return KubernetesUnavailable(text, status=code, reason=reason, retry_after=after, unsent=unsent)
+        return KubernetesUnavailable(text, status=code, retry_after=after, unsent=unsent)
     again = QuotaExceeded if means is Means.NO_ROOM else RefusedForNow
-    return again(text, status=code, reason=reason, retry_after=after, unsent=code < 500)
+    return again(text, status=code, retry_after=after, unsent=code < 500)
 
 
 def _status(data: bytes) -> JsonObject | None:
@@ -77,7 +77,7 @@ def watch_error(status: JsonObject) -> KubernetesError:
     code, text = status.get("code"), f"watch: {status.get('message')}"
     code = code if isinstance(code, int) else 0
     kind = VersionExpired if code == 410 else KubernetesUnavailable
-    return kind(text, status=code, reason=str(status.get("reason") or ""))
+    return kind(text, status=code)
 
 
 def retry_after(headers: Mapping[str, str]) -> float:

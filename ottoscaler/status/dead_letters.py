@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 from ottoscaler.client.entries import DeadLetter
 from ottoscaler.ledger.bounded_replies import FIRST_FIELDS_ONLY
 from ottoscaler.ledger.identity import kept_installation
-from ottoscaler.ledger.records import Entry, entries
+from ottoscaler.ledger.records import Entry, entries, text
 from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.status.streams import cut_entries
 from ottoscaler.status.untold import OMITTED
@@ -38,7 +37,8 @@ class DeadLetters:
         found: list[DeadLetter] = []
         behind = "+"
         while len(found) < count:
-            page = entries(self._command("XREVRANGE", behind, "-", min(PAGE, count - len(found))))
+            many = min(PAGE, count - len(found))
+            page = entries(self._redis.command("XREVRANGE", self._name, behind, "-", "COUNT", many))
             found += [DeadLetter.of(entry) for entry in page]
             if not page:
                 break
@@ -56,26 +56,24 @@ class DeadLetters:
     def everything(self) -> Iterator[str]:
         """Yield the ids of all present dead letters, the oldest first. Those that come meanwhile are left
         out."""
-        last = self.newest(1)
-        behind = "-"
-        while last:
-            page = entries(self._command("XRANGE", behind, last[0].id, PAGE))
-            yield from (entry.id for entry in page)
-            if not page:
-                return
-            behind = f"({page[-1].id}"
+        for last in self.newest(1):
+            for page in self._pages(last.id):
+                yield from (entry.id for entry in page)
 
     def named(self, words: Sequence[str]) -> dict[str, list[str]]:
         """For each word, the dead letters that it names by their own id or by their event's id."""
         found: dict[str, list[str]] = {word: [] for word in words}
-        behind = "-"
-        while True:
-            page = entries(self._command("XRANGE", behind, "+", PAGE))
+        for page in self._pages("+"):
             for letter in map(DeadLetter.of, page):
                 for word in {letter.id, letter.event_id} & found.keys():
                     found[word].append(letter.id)
-            if not page:
-                return found
+        return found
+
+    def _pages(self, end: str) -> Iterator[list[Entry]]:
+        """Yield the dead letters up to this id, the oldest first."""
+        behind = "-"
+        while page := entries(self._redis.command("XRANGE", self._name, behind, end, "COUNT", PAGE)):
+            yield page
             behind = f"({page[-1].id}"
 
     def replay(self, letter_id: str) -> tuple[str, str, str]:
@@ -84,16 +82,9 @@ class DeadLetters:
         Returns (``ok``, the event's old id, its new id), or a word that says why it was not done."""
         installation = kept_installation(self._redis)
         answer = self._redis.script("replay", installation, letter_id, FIRST_FIELDS_ONLY)
-        words = [_text(part) for part in answer] + ["", ""]
+        words = [*map(text, answer), "", ""]
         return words[0], words[1], words[2]
 
     def drop(self, letter_ids: Sequence[str]) -> int:
         """Remove these dead letters. Returns how many there were."""
         return int(self._redis.command("XDEL", self._name, *letter_ids))
-
-    def _command(self, verb: str, begin: str, end: str, count: int) -> Any:
-        return self._redis.command(verb, self._name, begin, end, "COUNT", count)
-
-
-def _text(raw: bytes) -> str:
-    return raw.decode("utf-8", "backslashreplace")

@@ -124,7 +124,7 @@ class FakePods:
         name = pod["metadata"]["name"]
         self._note("create", name)
         if name in self.pods:
-            raise PodExists(f'create: pods "{name}" already exists', status=409, reason="AlreadyExists")
+            raise PodExists(f'create: pods "{name}" already exists', status=409)
         uid = f"uid-{next(self._version)}"
         pod["metadata"] |= {"uid": uid, "creationTimestamp": timestamp()}
         pod["status"] = {"phase": "Pending"}
@@ -141,7 +141,7 @@ class FakePods:
         self._note("delete", name)
         pod = self._found(name)
         if pod["metadata"]["uid"] != uid:
-            raise PodGone("delete: the UID in the precondition does not match", status=409, reason="Conflict")
+            raise PodGone("delete: the UID in the precondition does not match", status=409)
         if parse_pod(pod).phase == "Running":
             pod["metadata"] |= {"deletionTimestamp": timestamp(), "deletionGracePeriodSeconds": 30}
             self._tell("MODIFIED", pod)
@@ -153,7 +153,7 @@ class FakePods:
         self._note("patch", name)
         pod = self._found(name)
         if pod["metadata"]["uid"] != uid:
-            raise PodGone("patch: the UID does not match", status=422, reason="Invalid")
+            raise PodGone("patch: the UID does not match", status=422)
         if pod["spec"].pop("schedulingGates", None):
             self._tell("MODIFIED", pod)
 
@@ -180,7 +180,7 @@ class FakePods:
         """What has happened since that version, and the bookmark with which a server ends the watch."""
         self._note("watch", version)
         if int(version) < self.expired:
-            raise VersionExpired("watch: too old resource version", status=410, reason="Expired")
+            raise VersionExpired("watch: too old resource version", status=410)
         opened(None)
         self._raise("event")
         if self.mute:
@@ -207,7 +207,7 @@ class FakePods:
 
     def _found(self, name: str) -> JsonObject:
         if name not in self.pods:
-            raise PodGone(f'pods "{name}" not found', status=404, reason="NotFound")
+            raise PodGone(f'pods "{name}" not found', status=404)
         return self.pods[name]
 
     def _change(self, name: str, phase: str, state: JsonObject, **status: str) -> None:
