@@ -72,6 +72,10 @@ class RedisUnavailable(RedisError):
     """Redis was not reached, or refuses commands for now (loading, read-only, out of memory): try again."""
 
 
+class NoAnswer(RedisUnavailable):
+    """Redis was not reached, or the connection broke: what was sent may have been carried out."""
+
+
 class NotPermitted(RedisUnavailable):
     """Redis answers, but its ACL forbids this user the command. The ACL may be changed: try again."""
 

@@ -9,7 +9,7 @@ from ottoscaler.cli.finding import Finding
 from ottoscaler.client.sentences import sentence, where
 from ottoscaler.config.hash_tags import hash_tag
 from ottoscaler.config.settings import Settings
-from ottoscaler.errors import RedisError
+from ottoscaler.errors import NotPermitted, RedisError
 from ottoscaler.ledger.broken_keys import broken_keys
 from ottoscaler.ledger.identity import kept_installation
 from ottoscaler.ledger.redis_client import RedisClient
@@ -66,10 +66,8 @@ class RedisCheck:
     def _info(self) -> dict[str, str] | None:
         try:
             raw = self._redis.command("INFO")
-        except RedisError as error:
-            if "NOPERM" in str(error) or "no permissions" in str(error).lower():
-                return None
-            raise
+        except NotPermitted:
+            return None
         lines = raw.decode("utf-8", "replace").splitlines()
         return dict(line.split(":", 1) for line in lines if ":" in line and not line.startswith("#"))
 

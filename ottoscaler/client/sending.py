@@ -9,7 +9,7 @@ from ottoscaler.client.connection import Connection
 from ottoscaler.client.errors import OutcomeUnknown, RedisFailed
 from ottoscaler.client.fields import Fields
 from ottoscaler.client.sentences import sentence
-from ottoscaler.errors import NotPermitted, RedisError, RedisUnavailable
+from ottoscaler.errors import NoAnswer, NotPermitted, RedisError
 
 SENDS = 3  # attempts to send one event whose dedup_key makes sure that it runs once
 AWAY_SECONDS = 1.0  # between two attempts
@@ -32,8 +32,7 @@ def send(connection: Connection, fields: Fields) -> str:
             reply = connection.redis.command("XADD", connection.settings.redis_stream, "*", *flat)
             return str(reply.decode())
         except RedisError as error:
-            # Any other error is a refusal: Redis did answer.
-            if isinstance(error, RedisUnavailable) and "is unavailable" in str(error):
+            if isinstance(error, NoAnswer):  # any other is a refusal
                 doubt = _IN_DOUBT
                 if tries:
                     time.sleep(AWAY_SECONDS)

@@ -18,7 +18,7 @@ from redis.exceptions import (
 )
 from redis.sentinel import MasterNotFoundError
 
-from ottoscaler.errors import BrokenKey, GroupMissing, NotPermitted, RedisError, RedisUnavailable
+from ottoscaler.errors import BrokenKey, GroupMissing, NoAnswer, NotPermitted, RedisError, RedisUnavailable
 
 # In Redis 6.2, a script's error begins with the place in the script. The failed command's error follows.
 _IN_A_SCRIPT = r"^(?:(?:ERR )?Error running script .*[ :]-?)?"
@@ -86,7 +86,7 @@ def translated(error: Exception) -> RedisError:
     if isinstance(error, Pausing):
         return RedisUnavailable(f"Redis refuses for now: {text}")
     if isinstance(error, (redis.ConnectionError, redis.TimeoutError, OSError)):
-        return RedisUnavailable(f"Redis is unavailable: {text}")
+        return NoAnswer(f"Redis is unavailable: {text}")
     if "NOGROUP" in text:
         return GroupMissing(text)
     if isinstance(error, NoPermissionError) or _NOT_PERMITTED.match(text):

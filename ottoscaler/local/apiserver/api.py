@@ -167,9 +167,8 @@ class Api:
     def _evict(self, entry: Stored, request: Request) -> Response:
         body = self._body(request)
         options = dict(body.get("deleteOptions") or {})
-        for key in ("dryRun",):
-            if request.query.get(key):
-                options[key] = [request.query[key]]
+        if request.query.get("dryRun"):
+            options["dryRun"] = [request.query["dryRun"]]
         route = request.route
         self._objects.delete(PODS, route.namespace, route.name, options)
         document = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}

@@ -28,7 +28,7 @@ _VERSION: JsonObject = {
 _HEALTH = ("/healthz", "/livez", "/readyz")
 
 
-def answer(request: Request, minor: int = MINOR) -> Response:
+def answer(request: Request, minor: int) -> Response:
     """The answer to a path that names no resource. Raises ApiError 405."""
     path = request.path.rstrip("/") or "/"
     if request.method not in ("GET", "HEAD"):

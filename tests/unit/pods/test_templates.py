@@ -287,7 +287,7 @@ def test_template_that_does_not_harden_anything_is_warned_about(tmp_path: Path) 
         ({"accepts": "cpu"}, ""),
     ],
 )
-def test_profile_that_worked_by_the_old_rule_for_env_is_warned_about(
+def test_profile_whose_two_annotations_contradict_each_other_about_env_is_warned_about(
     tmp_path: Path, annotations: dict[str, str], warning: str
 ) -> None:
     warnings = loaded(
