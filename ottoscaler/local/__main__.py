@@ -21,21 +21,19 @@ from ottoscaler.local.service import Service, ServiceFailed
 from ottoscaler.local.short_collections import shorten_collections
 
 _DESCRIPTION = """\
-Start a small Kubernetes cluster and Redis on loopback, and the service on both, and keep them until Ctrl-C
-or SIGTERM.
+Starts a small Kubernetes cluster and a Redis on loopback, and the service on
+both, and keeps them until Ctrl-C or SIGTERM.
 
-It prints one line for the shell (KUBECONFIG, REDIS_URL, and a PATH with redis-cli and this Python in front),
-what to type next, and then the service's log:
+It prints one line for the shell (KUBECONFIG, REDIS_URL, and a PATH with
+redis-cli and this Python in front), what to type next, and then the service's
+log. With --exec it runs one command with these variables, and ends with it;
+the service's log is DIR/service.log then.
 
-    python -m ottoscaler.local up --dir /tmp/otto &
-    export KUBECONFIG=/tmp/otto/kubeconfig
-    kubectl get pods -l managed-by=ottoscaler -w
+Settings of the service, such as OTTO_MAX_WORKERS, come from the environment.
 
-or it runs one command with the variables set, and ends with it; the service's log is DIR/service.log then:
-
+examples:
+    python -m ottoscaler.local up --dir /tmp/otto
     python -m ottoscaler.local up --exec kubectl get nodes
-
-Settings of the service, such as OTTO_MAX_WORKERS, are taken from the environment.
 """
 
 
@@ -72,7 +70,9 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     up.add_argument(
-        "--simulated", action="store_true", help="run no containers: Pods obey their sim/... annotations"
+        "--simulated",
+        action="store_true",
+        help="run no containers: Pods go as their sim/... annotations or SIM_... variables say",
     )
     up.add_argument(
         "--port", type=_port, default=0, metavar="N", help="of the Kubernetes API (default: a free one)"
