@@ -27,18 +27,23 @@ class Report:
     """Prints findings as they come, and counts them. With ``as_json``, it keeps them for ``document``
     instead. For one thread."""
 
-    def __init__(self, *, as_json: bool = False) -> None:
+    def __init__(self, *, as_json: bool) -> None:
         self.counts: dict[Level, int] = {"ok": 0, "warning": 0, "problem": 0}
-        self._as_json = as_json
+        self.as_json = as_json
         self._findings: list[Finding] = []
 
     def add(self, finding: Finding) -> None:
         self.counts[finding.level] += 1
-        if self._as_json:
+        if self.as_json:
             self._findings.append(finding)
             return
         word = paint(finding.level, sys.stdout) + " " * (len("problem") - len(finding.level))
         print(f"  {word}  {finding.subject:<11}  {safe(finding.text, LONGEST_LINE)}", flush=True)
+
+    def close(self, settings: Settings | None) -> None:
+        """Print the document, if the findings were kept for it."""
+        if self.as_json:
+            print(json_text(self.document(settings), indent=2), flush=True)
 
     def document(self, settings: Settings | None) -> JsonObject:
         """The whole report, as docs/cli.md describes it. ``settings`` is None if they cannot be read."""
@@ -68,15 +73,14 @@ def main(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         complain(error.problems)
         for problem in error.problems if arguments.json else ():
             report.add(Finding("problem", "settings", problem))
-    _overdue(report, settings, arguments.json).start()
-    code = 2 if settings is None else _check(settings, environ, report, as_json=arguments.json)
-    if arguments.json:
-        print(json_text(report.document(settings), indent=2), flush=True)
+    _overdue(report, settings).start()
+    code = 2 if settings is None else _check(settings, environ, report)
+    report.close(settings)
     return code
 
 
-def _check(settings: Settings, environ: Mapping[str, str], report: Report, *, as_json: bool) -> int:
-    if not as_json:
+def _check(settings: Settings, environ: Mapping[str, str], report: Report) -> int:
+    if not report.as_json:
         print("Settings (* differs from the default)")
         print("\n".join(_settings(settings)))
         print("\nChecks", flush=True)
@@ -88,7 +92,7 @@ def _check(settings: Settings, environ: Mapping[str, str], report: Report, *, as
     installation = _redis(settings, report)
     _kubernetes(settings, templates, installation, report)
     counts = report.counts
-    if not as_json:
+    if not report.as_json:
         print(f"\n{counts['ok']} ok, {_plural(counts['warning'], 'warning')}, ", end="")
         print(_plural(counts["problem"], "problem"))
     if templates is None:
@@ -100,12 +104,11 @@ def _plural(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-def _overdue(report: Report, settings: Settings | None, as_json: bool) -> threading.Timer:
+def _overdue(report: Report, settings: Settings | None) -> threading.Timer:
     def give_up() -> None:
         sentence = f"not finished after {WHOLE_CHECK_SECONDS:g} s; the next step hangs"
         report.add(Finding("problem", "check", sentence))
-        if as_json:
-            print(json_text(report.document(settings), indent=2), flush=True)
+        report.close(settings)
         end(1)
 
     timer = threading.Timer(WHOLE_CHECK_SECONDS, give_up)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TypeVar
 
 from ottoscaler.client.errors import BadRequest, RedisFailed
 from ottoscaler.client.sentences import sentence
@@ -12,8 +11,6 @@ from ottoscaler.config import load as config
 from ottoscaler.config.settings import Settings
 from ottoscaler.errors import BadSettings, NotPermitted, RedisError, RedisUnavailable
 from ottoscaler.ledger.redis_client import RedisClient
-
-T = TypeVar("T")
 
 
 class Connection:
@@ -34,13 +31,6 @@ class Connection:
             raise BadRequest(text) from None
         self.redis = RedisClient(self.settings, name="")
         self._answered = False  # Redis has answered once, so a later silence is an outage
-
-    def call(self, act: Callable[[], T]) -> T:
-        """Call ``act`` and return what it returns. Raises RedisFailed for an error of Redis."""
-        with self.told():
-            result = act()
-            self.answered()
-            return result
 
     def answered(self) -> None:
         """Note that Redis gave an answer."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 
 from ottoscaler.client import fields as event_fields
 from ottoscaler.client.connection import Connection
@@ -21,7 +22,7 @@ def send(connection: Connection, fields: Fields) -> str:
     """Append an event and return its id. Raises BadRequest, OutcomeUnknown and RedisFailed, as
     Client.scale_up says."""
     event_fields.check(fields)
-    connection.call(lambda: _reached(connection))
+    _reach(connection)
     fields = event_fields.with_dedup_key(fields)
     flat = [part for pair in fields for part in pair]
     tries = SENDS if b"dedup_key" in dict(fields) else 1
@@ -41,9 +42,8 @@ def send(connection: Connection, fields: Fields) -> str:
             raise raised(sentence(connection.settings, error) + doubt) from error
 
 
-def _reached(connection: Connection) -> None:
+def _reach(connection: Connection) -> None:
     """Connect before an event is sent: if that fails, the event is certainly not on the stream."""
-    try:
+    with connection.told(), suppress(NotPermitted):  # a producer may have no right but XADD
         connection.redis.command("PING")
-    except NotPermitted:  # a producer may have no right but XADD
-        return
+    connection.answered()

@@ -151,15 +151,15 @@ class Record:
         intents = {int(k[2:]): Intent.parse(v.decode()) for k, v in raw.items() if k.startswith("c:")}
         return cls(
             event_id,
-            int(epoch),
-            int(raw.get("strikes", b"0")),
-            raw.get("body", b"[]"),
-            indexes,
-            intents,
-            raw.get("poisoned") == b"1",
-            int(raw.get("n") or b"0"),
-            "doomed" in raw,
-            None if raw.get("before", b"*") == b"*" else tuple(raw["before"].decode().split()),
+            epoch=int(epoch),
+            strikes=int(raw.get("strikes", b"0")),
+            body=raw.get("body", b"[]"),
+            indexes=indexes,
+            intents=intents,
+            poisoned=raw.get("poisoned") == b"1",
+            count=int(raw.get("n") or b"0"),
+            doomed="doomed" in raw,
+            before=None if raw.get("before", b"*") == b"*" else tuple(raw["before"].decode().split()),
         )
 
     def entry(self) -> Entry:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ottoscaler.errors import InstanceChanged, Unregistered
 from ottoscaler.ledger.broken_keys import KINDS, Overwritten
@@ -103,23 +103,21 @@ class Replicas:
             raise Unregistered(text(answer[1]) or "Redis knows no replica under this consumer name")
         if answer[0] == b"lost":
             return None
-        offers = tuple(text(i) for i in answer[2])
         paused, viewed = (flag == "1" for flag in text(answer[3]))
         others = max(0, int(answer[4]) - 1)
+        light = Survey(
+            int(answer[1]), tuple(map(text, answer[2])), paused=paused, viewed=viewed, others=others
+        )
         if not survey:
-            return Survey(int(answer[1]), offers, paused=paused, viewed=viewed, others=others)
-        return Survey(
-            int(answer[1]),
-            offers,
-            True,
-            {text(c): (text(i), text(b)) for c, i, b, _ in answer[5]},
-            {text(c): float(lease) for c, _, _, lease in answer[5]},
-            tuple(text(o) for o in answer[6]),
-            {text(c): int(n) for c, n in answer[7]},
-            paused,
-            viewed,
-            tuple(Overwritten(*map(text, told)) for told in answer[8]),
-            others,
+            return light
+        return replace(
+            light,
+            full=True,
+            replicas={text(c): (text(i), text(b)) for c, i, b, _ in answer[5]},
+            leases={text(c): float(lease) for c, _, _, lease in answer[5]},
+            owners=tuple(map(text, answer[6])),
+            consumers={text(c): int(n) for c, n in answer[7]},
+            broken=tuple(Overwritten(*map(text, told)) for told in answer[8]),
         )
 
     def owned(self, owner: str, most: int) -> list[str]:

@@ -20,7 +20,7 @@ for i = 2, #A do
     elseif name ~= 'body' then e[name] = value end
   end
   if e.state == 'open' then
-    local n, row, shown = tonumber(e.n) or 0, {}, 0
+    local n, row = tonumber(e.n) or 0, {}
     if e.type == 'scale_up' and n <= left then
       for index = 0, n - 1 do
         local letter = cells[index] or '.'
