@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import textwrap
 from itertools import groupby
 from typing import TypeAlias
@@ -83,10 +84,13 @@ def event_id(text: str) -> str:
 
 
 def task(text: str) -> str:
-    """Reads a task's id."""
+    """Reads a task's id. It is UTF-8 as in an event, whatever the locale's encoding."""
     if not text:
         raise argparse.ArgumentTypeError("an empty task id names no task")
-    return text
+    try:
+        return os.fsencode(text).decode()
+    except UnicodeError:
+        raise argparse.ArgumentTypeError(f"{_shown(text)} is not UTF-8, as a task id is") from None
 
 
 def _digits(text: str) -> bool:

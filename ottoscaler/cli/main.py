@@ -7,6 +7,7 @@ imports that only its operator needs.
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import signal
 import sys
@@ -15,10 +16,13 @@ from types import FrameType
 
 from ottoscaler.cli.arguments import parse
 from ottoscaler.cli.serve import SIGNALS, complain, end, serve
-from ottoscaler.cli.terminal import write_anything
+from ottoscaler.cli.terminal import open_closed_streams, write_anything
 from ottoscaler.errors import BadSettings
 
 _MODULES = {"resume": "pause"}  # every other subcommand has a module of its own name
+
+# What a write to an output stream fails with; all else that fails has errors of our own.
+_UNWRITABLE = {errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 INTERRUPTED = 130  # 128 plus the signal's number, as in shells
 TERMINATED = 143
@@ -26,6 +30,7 @@ TERMINATED = 143
 
 def run(argv: list[str] | None = None) -> None:
     """Carry out the command line and end the process with its exit code."""
+    open_closed_streams()
     write_anything()
     try:
         arguments = parse(sys.argv[1:] if argv is None else argv)
@@ -65,9 +70,13 @@ def _tool(arguments: argparse.Namespace) -> int:
     except (Failed, ClientError) as error:
         complain([str(error)])
         return 1
-    except BrokenPipeError:
-        # The reader of our output has closed it, so nothing more can be flushed to it.
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            raise
+        # Nothing more can be flushed to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):  # a reader that has read enough needs no sentence
+            complain([f"the output cannot be written: {error.strerror}"])
         return 1
 
 

@@ -26,6 +26,19 @@ LEAVE = "\x1b[?25h\x1b[?1049l"
 HOME, END_OF_LINE, END_OF_SCREEN = "\x1b[H", "\x1b[K", "\x1b[J"
 
 
+def open_closed_streams() -> None:
+    """Open the standard streams that the caller has closed (``2>&-``) on /dev/null.
+
+    Otherwise the next file or connection gets the stream's number, and Python writes to no stream at all."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            null = os.open(os.devnull, os.O_RDWR)
+            if null != number:
+                os.dup2(null, number)
+                os.close(null)
+            setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8"))  # noqa: SIM115
+
+
 def write_anything() -> None:
     """Make both output streams accept any text, whatever PYTHONIOENCODING says. No text ends in a traceback.
 

@@ -176,3 +176,16 @@ def test_health_and_metrics_may_be_off(place: Sandbox) -> None:
     replica = place.start(ready=False, OTTO_HTTP_PORT="0")
     assert place.wait_event(place.scale_up(1))["status"] == "succeeded"
     assert replica.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("shell", "code", "told"),
+    [
+        ("--version 2>&-", 0, "ottoscaler "),
+        ("completion bash 2>&1 >/dev/full", 1, "the output cannot be written: No space left on device"),
+    ],
+)
+def test_a_stream_that_is_closed_or_full_ends_in_no_traceback(shell: str, code: int, told: str) -> None:
+    words = ["sh", "-c", f'exec "$0" -m ottoscaler {shell}', sys.executable]
+    ran = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert (ran.returncode, told in ran.stdout, "Traceback" in ran.stdout) == (code, True, False)

@@ -38,6 +38,7 @@ WRONG = (
     ["results", "--task", ""],
     ["cancel"],
     ["cancel", ""],
+    ["cancel", "\udcff"],  # a byte that is not UTF-8
     ["cancel", "t", "--timeout", "soon"],
     ["logs"],
     ["logs", "17"],
