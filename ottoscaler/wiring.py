@@ -186,6 +186,7 @@ class Parts:
             pods=self._pods,
             watcher=self.watcher,
             lease=self.lease,
+            pause=self._pause,
             metrics=self.metrics,
             limits=WorkerLimits(
                 instance=s.instance,

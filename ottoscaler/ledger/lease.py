@@ -76,7 +76,7 @@ class Lease(Loop):
         self._viewed = False
         self._broken: frozenset[Overwritten] = frozenset()  # keys of ours, at the last survey
         self._lost = lost
-        self.group_pause = pause
+        self._group_pause = pause
         self._last_run: str | None = None
         self._next_beat = 0.0
         self._next_survey = 0.0
@@ -151,7 +151,7 @@ class Lease(Loop):
                 continue
             if found.entered:
                 self._renewed(sent)
-                self.group_pause.tell(found.paused)
+                self._group_pause.tell(found.paused)
                 self.registered.set()
                 return
             if not predecessor.has_ended(found, sent):
@@ -199,7 +199,7 @@ class Lease(Loop):
             self._enter_anew()
             return
         self._renewed(sent)
-        self.group_pause.tell(survey.paused)
+        self._group_pause.tell(survey.paused)
         self._viewed = survey.viewed
         self.peers = survey.others  # with each heartbeat, so that replicas that start together soon share
         if full:

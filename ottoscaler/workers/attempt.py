@@ -87,6 +87,7 @@ class WorkerDeps:
     pods: PodApi
     watcher: PodWatcher
     lease: Lease
+    pause: Pause  # while it is on, nothing more is created
     metrics: Metrics
     limits: WorkerLimits
     retrier: Retrier  # until ``abandon``
@@ -96,11 +97,6 @@ class WorkerDeps:
     def logs(self) -> LogRules:
         """Which logs are kept, and how much of them."""
         return self.limits.logs
-
-    @property
-    def pause(self) -> Pause:
-        """The group's pause. While it is on, nothing more is created."""
-        return self.lease.group_pause
 
     @property
     def stopping(self) -> threading.Event:

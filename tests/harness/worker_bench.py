@@ -31,8 +31,7 @@ TEMPLATES = load_templates(None, agent_image="busybox:latest")
 class HeldLease:
     """Stands for the lease: the test says which grant holds."""
 
-    def __init__(self, installation: str, pause: Pause) -> None:
-        self.group_pause = pause
+    def __init__(self, installation: str) -> None:
         self.generation = 1
         self.checks_left = 1000  # it holds for so many checks more
         self.held_installations = frozenset({installation})
@@ -53,7 +52,7 @@ class WorkerBench:
         self.ledger = book.ledger()
         self.pods = FakePods()
         self.pause = Pause(lambda _: None)
-        self.lease = HeldLease(self.ledger.installation, self.pause)
+        self.lease = HeldLease(self.ledger.installation)
         self.stopping, self.abandon = threading.Event(), threading.Event()
         self.unclaimed: list[PodView] = []
         self.arrived: list[PodView] = []
@@ -75,6 +74,7 @@ class WorkerBench:
             pods=self.pods,
             watcher=self.watcher,
             lease=cast(Lease, self.lease),
+            pause=self.pause,
             metrics=Metrics(),
             limits=WorkerLimits(
                 INSTANCE, self.pods.namespace, pending_timeout, 3600, retries, 0, 0, 30.0, LogRules()

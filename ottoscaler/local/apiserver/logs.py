@@ -17,11 +17,8 @@ FOLLOW_SECONDS = 0.05  # how often a followed log is looked at
 class LogSource(Protocol):
     """What logs need from a kubelet."""
 
-    def log_file(self, pod: JsonObject, container: str) -> Path | None:
-        """The file that the container's output goes to; None if it has not started."""
-
-    def log_text(self, pod: JsonObject, container: str) -> bytes:
-        """The log so far, for a kubelet that keeps no files."""
+    def log(self, pod: JsonObject, container: str) -> Path | bytes:
+        """The file that the container's output goes to; the log so far where there is no file."""
 
 
 def log_answer(pod: JsonObject, source: LogSource | None, request: Request) -> Answer:
@@ -41,16 +38,14 @@ def log_answer(pod: JsonObject, source: LogSource | None, request: Request) -> A
         if why == "ContainerCreating":
             raise bad_request(f'container "{container}" in pod "{name}" is waiting to start: {why}')
         raise bad_request(f'container "{container}" in pod "{name}" is waiting to start: {_waiting(why)}')
-    path = source.log_file(pod, container)
-    if path is None:
-        text = _cut(source.log_text(pod, container), tail, limit)
-        return Response(200, text, content_type="text/plain")
-    if request.flag("follow"):
+    found = source.log(pod, container)
+    if isinstance(found, Path) and request.flag("follow"):
         uid = pod["metadata"]["uid"]
         return StreamedResponse(
-            _Follower(path, tail, lambda: _running(source, uid, container)).start, "text/plain"
+            _Follower(found, tail, lambda: _running(source, uid, container)).start, "text/plain"
         )
-    return Response(200, _cut(_read(path), tail, limit), content_type="text/plain")
+    text = found if isinstance(found, bytes) else _read(found)
+    return Response(200, _cut(text, tail, limit), content_type="text/plain")
 
 
 def _waiting(reason: str) -> str:

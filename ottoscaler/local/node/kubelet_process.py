@@ -286,15 +286,11 @@ class ProcessKubelet:
 
     # --- logs
 
-    def log_file(self, pod: JsonObject, container: str) -> Path | None:
+    def log(self, pod: JsonObject, container: str) -> Path | bytes:
         """The file that this container's output goes to. It is removed with the Pod."""
         sandbox = self._pods.get(pod["metadata"]["uid"])
         one = sandbox.find(container) if sandbox is not None else None
-        return one.log if one is not None else None
-
-    def log_text(self, _pod: JsonObject, _container: str) -> bytes:
-        """Returns no bytes, since all logs of this kubelet are in files."""
-        return b""
+        return one.log if one is not None else b""
 
     def running(self, uid: str, container: str) -> bool:
         """Whether the container may still write to its log."""

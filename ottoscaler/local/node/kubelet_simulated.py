@@ -6,7 +6,6 @@ import asyncio
 import itertools
 import math
 from collections.abc import Callable
-from pathlib import Path
 
 from ottoscaler.local.apiserver import pods
 from ottoscaler.local.apiserver.core_events import CoreEvents
@@ -263,10 +262,7 @@ class SimulatedKubelet:
 
     # --- logs
 
-    def log_file(self, _pod: JsonObject, _container: str) -> Path | None:
-        """Returns None, since this kubelet keeps no files."""
-        return None
-
-    def log_text(self, pod: JsonObject, container: str) -> bytes:
+    def log(self, pod: JsonObject, container: str) -> bytes:
+        """What its annotation says, since this kubelet keeps no files."""
         where = f"{pod['metadata']['namespace']}/{pod['metadata']['name']}/{container}"
         return (simulation.text(pod, "log") or f"no container ran: {where}\n").encode()

@@ -48,7 +48,7 @@ def work(outside: Outside, head_start: HeadStart) -> Ended:
     limits = WorkerLimits("test", "default", 900, 3600, 2, 0, 0, 30, LogRules())
     retrier = Retrier(threading.Event())
     part = cast(Any, outside)
-    deps = WorkerDeps(part, part, part, part, part, limits, retrier, retrier)
+    deps = WorkerDeps(part, part, part, part, part, part, limits, retrier, retrier)
     event = scale_up(pod_count=1)
     record, pod_plan = Record(event.event_id, 1, 0, b"[]", count=1), planned(event)
     run = EventRun(event, pod_plan, record, planner=lambda _: pod_plan)
