@@ -15,7 +15,7 @@ from ottoscaler.errors import BadEvent
 from ottoscaler.events.field_names import META
 from ottoscaler.events.images import ImagePolicy, Reference
 from ottoscaler.events.parse import Limits, parse_event
-from ottoscaler.model import Event
+from ottoscaler.model import Event, KeepLogs
 
 Fields: TypeAlias = "Sequence[tuple[bytes, bytes]]"
 Text: TypeAlias = "str | Sequence[str]"
@@ -38,6 +38,7 @@ LOOSEST = Limits(
     max_memory="1Ei",
     allowed_images=_AnyImage(()),
     unknown_fields="metadata",
+    max_logs=KeepLogs.ALL,
 )
 
 

@@ -43,8 +43,8 @@ class Limits:
     max_cpu: str
     max_memory: str
     allowed_images: ImagePolicy
-    unknown_fields: Literal["suspect", "metadata", "refuse"] = "suspect"
-    max_logs: KeepLogs = KeepLogs.ALL
+    unknown_fields: Literal["suspect", "metadata", "refuse"]
+    max_logs: KeepLogs
 
     @cached_property
     def scale_up_fields(self) -> Mapping[str, Callable[[str], object]]:

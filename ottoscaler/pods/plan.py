@@ -51,7 +51,7 @@ class PodDefaults:
     agent_image: str
     pending_timeout_seconds: float
     default_timeout_seconds: float
-    default_max_retries: int = 2
+    default_max_retries: int
     owner: str = ""  # this replica's incarnation
     start_gate: bool = False  # containers start only once the ledger has noted the Pod
 

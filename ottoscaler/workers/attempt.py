@@ -58,10 +58,10 @@ class Ended:
 class LogRules:
     """The operator's settings for logs that are kept after their Pods."""
 
-    keep: KeepLogs = KeepLogs.FAILED
-    most_bytes: int = 65536  # of one worker, before compression
-    total_bytes: int = 64 << 20  # of all logs, after compression
-    retention: float = 86400.0  # seconds
+    keep: KeepLogs
+    most_bytes: int  # of one worker, before compression
+    total_bytes: int  # of all logs, after compression
+    retention: float  # seconds
 
 
 @dataclass(frozen=True, slots=True)

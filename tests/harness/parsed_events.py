@@ -7,7 +7,7 @@ import pytest
 from ottoscaler.errors import BadEvent
 from ottoscaler.events.images import ImagePolicy
 from ottoscaler.events.parse import Limits, parse_event
-from ottoscaler.model import ScaleDown, ScaleUp
+from ottoscaler.model import KeepLogs, ScaleDown, ScaleUp
 
 LIMITS = Limits(
     max_pods_per_event=1000,
@@ -17,6 +17,8 @@ LIMITS = Limits(
     max_cpu="8",
     max_memory="32Gi",
     allowed_images=ImagePolicy(["busybox:latest"]),
+    unknown_fields="suspect",
+    max_logs=KeepLogs.ALL,
 )
 
 

@@ -20,6 +20,7 @@ DEFAULTS = PodDefaults(
     agent_image="busybox:latest",
     pending_timeout_seconds=900,
     default_timeout_seconds=3600,
+    default_max_retries=2,
     owner="4d5e6f7a",
 )
 BUILTIN = load_templates(None, agent_image="busybox:latest")

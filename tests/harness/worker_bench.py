@@ -12,7 +12,7 @@ from ottoscaler.kube.watcher import PodWatcher
 from ottoscaler.ledger.lease import Lease
 from ottoscaler.ledger.pause import Pause
 from ottoscaler.ledger.records import Entry
-from ottoscaler.model import PodView, ScaleUp
+from ottoscaler.model import KeepLogs, PodView, ScaleUp
 from ottoscaler.pods.plan import PodDefaults, plan
 from ottoscaler.pods.templates import load_templates
 from ottoscaler.retry import Retrier
@@ -25,6 +25,7 @@ from tests.harness.redis_fixture import Book
 
 STREAM = "otto:scale:events"
 INSTANCE = "test"
+LOGS = LogRules(KeepLogs.FAILED, most_bytes=65536, total_bytes=64 << 20, retention=86400.0)
 TEMPLATES = load_templates(None, agent_image="busybox:latest")
 
 
@@ -77,15 +78,15 @@ class WorkerBench:
             pause=self.pause,
             metrics=Metrics(),
             limits=WorkerLimits(
-                INSTANCE, self.pods.namespace, pending_timeout, 3600, retries, 0, 0, 30.0, LogRules()
+                INSTANCE, self.pods.namespace, pending_timeout, 3600, retries, 0, 0, 30.0, LOGS
             ),
             retrier=Retrier(self.abandon),
             start_retrier=Retrier(self.stopping),
         )
 
-    def set_logs(self, rules: LogRules) -> None:
-        """For attempts from now on."""
-        self.deps = replace(self.deps, limits=replace(self.deps.limits, logs=rules))
+    def set_logs(self, keep: KeepLogs) -> None:
+        """Whose logs are kept, of attempts from now on."""
+        self.deps = replace(self.deps, limits=replace(self.deps.limits, logs=replace(LOGS, keep=keep)))
 
     def take(self, pod_count: int = 1) -> EventRun:
         """Own a new scale_up."""
@@ -97,7 +98,7 @@ class WorkerBench:
         assert record is not None
         me = self.ledger.identity
         defaults = PodDefaults(
-            INSTANCE, me.installation, "workers", "busybox:latest", 900, 3600, owner=me.incarnation
+            INSTANCE, me.installation, "workers", "busybox:latest", 900, 3600, 2, me.incarnation
         )
         return EventRun(event, plan(event, TEMPLATES.get(event.profile), defaults), record)
 

@@ -15,7 +15,7 @@ from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.records import Entry
 from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.model import Judgement, KeepLogs, Reason, ScaleUp, Status, Verdict, WorkerId
-from ottoscaler.workers.attempt import Attempt, Ended, LogRules, Next
+from ottoscaler.workers.attempt import Attempt, Ended, Next
 from ottoscaler.workers.create import create
 from ottoscaler.workers.monitor import monitor
 from ottoscaler.workers.settle import settle
@@ -145,7 +145,7 @@ def steps(bench: WorkerBench) -> list[str]:
 def test_log_is_kept_where_operator_and_event_want_it(
     bench: WorkerBench, rule: KeepLogs, asked: KeepLogs | None, exit_code: int, is_kept: bool
 ) -> None:
-    bench.set_logs(LogRules(rule))
+    bench.set_logs(rule)
     a = ended(bench, exit_code, asked)
     assert settle(a, monitor(a)) == Ended(Next.DONE)
     assert kept(bench, a) == [b"its last words\n"] * is_kept

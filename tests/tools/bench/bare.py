@@ -41,6 +41,7 @@ def bodies(namespace: str, instance: str, count: int, run_seconds: float) -> lis
         agent_image=IMAGE,
         pending_timeout_seconds=900,
         default_timeout_seconds=3600,
+        default_max_retries=2,
     )
     made = plan(event, load_templates(None, agent_image=IMAGE).get("default"), defaults)
     return [(made.name(i, 0), made.body(i, 0)) for i in range(count)]

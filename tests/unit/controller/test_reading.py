@@ -15,9 +15,10 @@ from ottoscaler.events.parse import Limits
 from ottoscaler.ledger.identity import ReplicaIdentity
 from ottoscaler.ledger.records import Entry, Record
 from ottoscaler.model import ScaleUp
+from tests.harness import parsed_events
 from tests.harness.pod_makers import DEFAULTS, LIVE
 
-LIMITS = Limits(10, 65536, 86400, 10, "8", "32Gi", ImagePolicy(["busybox"]))
+LIMITS = replace(parsed_events.LIMITS, max_pods_per_event=10, allowed_images=ImagePolicy(["busybox"]))
 FIELDS = {
     "type": "scale_up",
     "pod_count": "5",

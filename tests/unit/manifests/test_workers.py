@@ -36,7 +36,7 @@ def worker(overlay: str, directory: Path, profile: str) -> Json:
     s = settings(overlay)
     templates = load_templates(str(directory), agent_image=s.agent_image)
     assert templates.warnings == ()
-    defaults = PodDefaults(s.instance, "installation", s.namespace, s.agent_image, 900, 3600)
+    defaults = PodDefaults(s.instance, "installation", s.namespace, s.agent_image, 900, 3600, 2)
     made: Json = plan(ScaleUp("1-0", "build", 1, profile=profile), templates.get(profile), defaults).pod(0, 0)
     return made
 

@@ -11,11 +11,12 @@ from ottoscaler.errors import Stopping
 from ottoscaler.kube.subscription import Subscription
 from ottoscaler.ledger.records import Record
 from ottoscaler.retry import Retrier
-from ottoscaler.workers.attempt import Ended, LogRules, Next, WorkerDeps, WorkerLimits
+from ottoscaler.workers.attempt import Ended, Next, WorkerDeps, WorkerLimits
 from ottoscaler.workers.head_start import LASTS_SECONDS, HeadStart
 from ottoscaler.workers.run import EventRun, Task
 from ottoscaler.workers.worker import Workers
 from tests.harness.pod_makers import planned, scale_up
+from tests.harness.worker_bench import LOGS
 
 
 class Outside:
@@ -45,7 +46,7 @@ class Outside:
 
 
 def work(outside: Outside, head_start: HeadStart) -> Ended:
-    limits = WorkerLimits("test", "default", 900, 3600, 2, 0, 0, 30, LogRules())
+    limits = WorkerLimits("test", "default", 900, 3600, 2, 0, 0, 30, LOGS)
     retrier = Retrier(threading.Event())
     part = cast(Any, outside)
     deps = WorkerDeps(part, part, part, part, part, part, limits, retrier, retrier)
