@@ -19,7 +19,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["ottoscaler.cli", "ottoscaler.app", "ottoscaler.kube.credentials"])
+_context.set_forkserver_preload(
+    [
+        "ottoscaler.cli",
+        "ottoscaler.app",
+        "ottoscaler.kube.credentials",
+        "ottoscaler.telemetry.formats",
+        __name__,
+        f"{__package__}.preload_end",
+    ]
+)
 
 
 class Fork:
