@@ -9,6 +9,8 @@ STAMP := $(VENV)/.installed
 RELEASE_STAMP := $(VENV)/.installed-release
 PIP := --quiet --disable-pip-version-check
 ARGS ?=
+# Tests start Python hundreds of times.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test browser-test check format bench chaos proofs matrix pythons local chart-test chart-files lock image-test package package-check package-test sbom workflows clean

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import importlib
 from collections.abc import Generator, Iterator
+from contextlib import suppress
 
 import pytest
 from hypothesis import settings
@@ -12,6 +15,34 @@ from tests.harness.sandbox import Sandbox, sandbox
 # How long one example may take is the machine's load, not a property of the code.
 settings.register_profile("ottoscaler", deadline=None)
 settings.load_profile("ottoscaler")
+
+
+FOLDERS = ("tests/unit", "tests/conformance", "tests/process", "tests/integration")
+
+# Modules and collected tests stay until the end. The garbage collector looked at them again and again.
+gc.disable()
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Import the test modules of the whole suite, each worker from another one on.
+
+    A worker leaves a module's bytecode behind, with its asserts rewritten, which is most of an import's cost.
+    Workers that collect in step would each do that for every module."""
+    config = session.config
+    worker = getattr(config, "workerinput", None)
+    if worker is None or config.args != config.getini("testpaths"):
+        return
+    files = [path for folder in FOLDERS for path in sorted((config.rootpath / folder).rglob("test_*.py"))]
+    first = len(files) * int(worker["workerid"].removeprefix("gw")) // worker["workercount"]
+    for path in files[first:] + files[:first]:
+        with suppress(Exception):  # the collection tells of it
+            importlib.import_module(".".join(path.relative_to(config.rootpath).with_suffix("").parts))
+
+
+def pytest_collection_finish() -> None:
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 LOG_TAIL = 6000  # characters of each replica's log beside a failure
