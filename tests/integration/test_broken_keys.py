@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ottoscaler.controller import listener
-from ottoscaler.errors import BrokenKey, Fenced, NotPermitted, Unregistered
+from ottoscaler.errors import BrokenKey, Fenced, NotPermitted, RedisError, Unregistered
 from ottoscaler.ledger.broken_keys import KINDS, broken_keys
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.records import Taking
@@ -293,6 +293,24 @@ def test_workers_run_beside_a_broken_results_stream_and_are_told_when_it_is_mend
     book.redis.delete(RESULTS)
     assert stages.ledger.record(worker, 1, "uid", DONE).word == "ended"
     assert len(book.results("worker")) == 1
+
+
+def test_results_stream_that_takes_no_more_entries_loses_none(book: Book) -> None:
+    """Somebody gave it the last id there is, so Redis refuses each XADD in the middle of a script."""
+    stages = stages_of(book)
+    worker, orphan = WorkerId(taken(stages), 0, 0), WorkerId("5-5", 0, 0)
+    assert stages.ledger.start(worker, 1).word == "ok"
+    assert stages.ledger.created(worker, 1, "uid").word == "ok"
+    book.redis.xadd(RESULTS, {"x": "y"}, id=f"{2**64 - 1}-{2**64 - 1}")
+    for _ in range(2):
+        with pytest.raises(RedisError, match="exhausted"):
+            stages.ledger.record(worker, 1, "uid", DONE)
+        with pytest.raises(RedisError, match="exhausted"):
+            stages.ledger.upkeep.report_orphan(orphan, "uid", "t", "{}", DONE)
+    book.redis.delete(RESULTS)
+    assert stages.ledger.record(worker, 1, "uid", DONE).word == "ended"
+    assert stages.ledger.upkeep.report_orphan(orphan, "uid", "t", "{}", DONE) == "ok"
+    assert [result["event_id"] for result in book.results("worker")] == [worker.event_id, "5-5"]
 
 
 def test_scale_down_cancels_beside_a_broken_results_stream(book: Book) -> None:

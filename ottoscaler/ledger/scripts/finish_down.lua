@@ -7,6 +7,5 @@ local key, refused = own_event()
 if refused then return refused end
 local victims = tonumber(redis.call('HGET', key, 'victims') or '0')
 if victims > 0 and A[4] == '1' then return {'more'} end
-if victims > 0 then redis.call('HINCRBY', key, 'cut', victims) end
-local ended = finish_event(A[1], key, now_ms())
+local ended = finish_event(A[1], key, now_ms(), math.max(0, victims))
 return {'ok', ended[1], tostring(ended[2])}

@@ -32,8 +32,8 @@ local function tell(least, lost, after, upto)
     upto .. (lost == 1 and ' was removed from the stream before it was read' or
     ' were removed from the stream before they were read')
   if after ~= '0-0' then sentence = sentence .. '; ' .. after .. ' itself had been handed out' end
-  redis.call('HINCRBY', ACCOUNT, 'lost', number)
   append_dead({'event_id', '', 'task_id', '', 'error', sentence, 'at', A[1]})
+  redis.call('HINCRBY', ACCOUNT, 'lost', number)
   return {'ok', number, sentence}
 end
 

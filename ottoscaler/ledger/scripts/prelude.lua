@@ -249,9 +249,10 @@ local function free_dedup(id, key)
   if dedup and intact('GET', dedup_name(dedup)) == id then redis.call('DEL', dedup_name(dedup)) end
 end
 
-local function finish_event(id, key, now)
+-- Tell the event's end and close it. 'standing': how many of a scale_down's victims are counted by their intents.
+local function finish_event(id, key, now, standing)
   local e = redis.call('HMGET', key, 'type', 'task', 'n', 'ok', 'bad', 'cut', 'taken', 'meta', 'large-meta')
-  local total, ok, bad, cut = tonumber(e[3]) or 0, tonumber(e[4]), tonumber(e[5]), tonumber(e[6])
+  local total, ok, bad, cut = tonumber(e[3]) or 0, tonumber(e[4]), tonumber(e[5]), tonumber(e[6]) + (standing or 0)
   local status = 'partial'
   if e[1] == 'scale_down' or ok == total then status = 'succeeded'
   elseif bad == total then status = 'failed'
@@ -273,13 +274,15 @@ local function end_victim(intent, id, index, status)
 end
 
 -- Write one index's result; the caller has checked that it may. Returns {status, ms} where that ended the event.
+-- The ledger says so only after it was told: where the stream takes no entry (somebody gave it the last id there is),
+-- the worker stays as it was.
 local function record(id, key, index, attempt, uid, r, now)
-  redis.call('HSET', key, 'i:' .. index, 'd:' .. attempt .. ':' .. r.status .. ':' .. uid, 'progress', '1')
   local e = redis.call('HMGET', key, 'task', 'meta', 'c:' .. index)
   append_result('kind', 'worker', 'event_id', id, 'task_id', e[1], 'index', index, 'attempt', attempt,
     'pod', r.pod, 'node', r.node, 'status', r.status, 'reason', r.reason, 'exit_code', r.exit_code,
     'message', r.message, 'metadata', e[2], 'created_at', r.created_at, 'started_at', r.started_at,
     'finished_at', r.finished_at)
+  redis.call('HSET', key, 'i:' .. index, 'd:' .. attempt .. ':' .. r.status .. ':' .. uid, 'progress', '1')
   redis.call('HINCRBY', key, COUNTERS[r.status], 1)
   redis.call('HDEL', key, 'c:' .. index, 't:' .. index)
   if e[3] then end_victim(e[3], id, index, r.status) end

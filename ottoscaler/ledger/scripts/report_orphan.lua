@@ -9,9 +9,9 @@ if failure then return failure end
 local state = redis.call('HGET', key, 'state')
 if state == 'open' then return {'owned'} end
 if redis.call('HEXISTS', key, 'i:' .. A[3]) == 1 or redis.call('HEXISTS', key, 'status') == 1 then return {'recorded'} end
-redis.call('HSET', key, 'state', 'done', 'i:' .. A[3], 'd:' .. A[4] .. ':' .. A[9] .. ':' .. A[5])
 append_result('kind', 'worker', 'event_id', id, 'task_id', A[2], 'index', A[3], 'attempt', A[4], 'pod', A[7],
   'node', A[8], 'status', A[9], 'reason', A[10], 'exit_code', A[11], 'message', A[12],
   'metadata', worker_metadata(A[6]), 'created_at', A[13], 'started_at', A[14], 'finished_at', A[15])
+redis.call('HSET', key, 'state', 'done', 'i:' .. A[3], 'd:' .. A[4] .. ':' .. A[9] .. ':' .. A[5])
 if not intact('ZADD', P .. 'finished', now, id) then redis.call('PEXPIRE', key, RETENTION_MS) end
 return {'ok'}
