@@ -16,7 +16,6 @@ from ottoscaler.telemetry.logs import get_logger
 
 log = get_logger(__name__)
 
-PARTS_SECONDS = 10.0  # how long threads may take to end after the grace period
 FIRST_PAUSE_SECONDS = 0.1  # after an error that may pass; doubled after each further one
 LONGEST_PAUSE_SECONDS = 2.0
 READY_LOOK_SECONDS = 0.1  # between two checks of the stop event, while a loop waits for what it needs
@@ -169,7 +168,7 @@ class Threads:
             log.error("thread_died", f"the {name} thread died: {error}", exc=error)
             self._died(1)
 
-    def join(self, *names: str, seconds: float = PARTS_SECONDS) -> list[str]:
+    def join(self, *names: str, seconds: float) -> list[str]:
         """Wait until these threads have ended, ``seconds`` in all at most. Returns those that still run."""
         deadline = time.monotonic() + seconds
         running = []

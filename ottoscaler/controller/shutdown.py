@@ -14,7 +14,7 @@ from ottoscaler.errors import RedisError
 from ottoscaler.kube.watcher import PodWatcher
 from ottoscaler.ledger.lease import Lease
 from ottoscaler.telemetry.logs import flood, get_logger
-from ottoscaler.threads import PARTS_SECONDS, Threads
+from ottoscaler.threads import Threads
 
 log = get_logger(__name__)
 
@@ -22,6 +22,7 @@ READ_END_SECONDS = 2.0  # for the listener's blocked read to be ended from anoth
 UNBLOCK_SECONDS = 0.1  # between two tries: a try just before the read blocks ends nothing
 LEAST_TRIES = 5  # so many are made even if this machine stands still meanwhile
 JOIN_LOOK_SECONDS = 0.1  # between two checks whether Redis still answers, while threads are waited for
+PARTS_SECONDS = 10.0  # how long threads may take to end after the grace period
 THREADS_SECONDS = 0.3  # for threads to end, before Redis is asked whether they wait for it
 WATCH_END_SECONDS = 0.3  # for an open watch to notice that it was cut
 # What a stop may take past the grace period if Redis or the API server hangs, or both: the workers that hang,

@@ -78,7 +78,7 @@ class WaitingWorkers:
         if not waiting:
             return
         views = {view.worker: view for view in self._watcher.views()}
-        listed = self._watcher.catch_up(0)  # if not, the list that shows their Pods is still on its way
+        listed = self._watcher.caught_up  # if not, the list that shows their Pods is still on its way
         for task in waiting:
             view = views.get(task.worker)
             if running_too or (view.terminal if view is not None else listed):

@@ -43,10 +43,7 @@ class RequestTurn(Turn):
 
     def __init__(self, throttle: Throttle, event: str, profile: str, send: Callable[[], JsonObject]) -> None:
         super().__init__(throttle, event, profile)
-        self._send = send
-
-    def send(self) -> JsonObject:
-        return self._send()
+        self.send = send
 
 
 class PodClient(PodApi):

@@ -80,7 +80,7 @@ def note_pod(a: Attempt, uid: str, view: PodView) -> Ended | None:
     """Note the attempt's first Pod in the ledger. Any other Pod is deleted at once and never recorded."""
     deps = a.deps
     a.under_way()
-    deps.watcher.identify(a.subscription, uid, view, looked_up=not a.is_watched(view))
+    deps.watcher.identify(a.subscription, uid, view, looked_up=not deps.watcher.shows(view))
     answer = deps.retrier.call("noting a Pod", lambda: deps.ledger.created(a.worker, a.run.epoch, uid))
     if answer.word is Word.DUPLICATE:
         a.log.warning("duplicate_pod", f"this attempt already has another Pod; {uid} is deleted")

@@ -211,10 +211,6 @@ class Attempt:
         held = self.deps.lease.held_installations
         return view.installation in held or view.annotated in held
 
-    def is_watched(self, view: PodView) -> bool:
-        """Whether the Pod has the labels that the watch selects by."""
-        return self.deps.watcher.shows(view)
-
     @property
     def may_be_lost(self) -> bool:
         """Whether the sweep would never see the Pod in the watch if this process ended now."""

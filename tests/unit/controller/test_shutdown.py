@@ -14,11 +14,12 @@ from ottoscaler.controller.handover import Handover
 from ottoscaler.controller.shutdown import (
     JOIN_LOOK_SECONDS,
     OVERRUN_SECONDS,
+    PARTS_SECONDS,
     THREADS_SECONDS,
     Phases,
     Shutdown,
 )
-from ottoscaler.threads import PARTS_SECONDS, Threads
+from ottoscaler.threads import Threads
 
 GRACE = 2.0
 

@@ -15,7 +15,7 @@ from ottoscaler.cli import serve
 from ottoscaler.config.settings import NAMES, SPECS, variable
 from ottoscaler.controller import shutdown
 from ottoscaler.controller.handover import HANDOVER_SECONDS
-from ottoscaler.threads import PARTS_SECONDS
+from ottoscaler.controller.shutdown import PARTS_SECONDS
 from tests.unit.manifests.kustomize import OVERLAYS, ROOT, find, render
 from tests.unit.manifests.overlays import container, every, objects, pod_spec, settings, settings_data
 
