@@ -92,6 +92,7 @@ class Shutdown:
         stuck = self._join("listener", "takeover", "dispatcher", "reconciler", "templates", deadline=deadline)
         self._dispatcher.take_rest()
         self._handover.while_workers_run(deadline)
+        deadline = self._until(deadline)
         self.leave_workers()
         self._dispatcher.join(HANDOVER_SECONDS, deadline)
         # A replica that never registered owns nothing: it need not wait for a Redis that never answered.
@@ -109,12 +110,16 @@ class Shutdown:
         while running := self._threads.join(*names, seconds=JOIN_LOOK_SECONDS):
             now = time.monotonic()
             patience = THREADS_SECONDS if self._calls.answering else 0.0
-            if now > max(deadline, begun + patience) and not self._calls.answers_now():
+            if now > max(self._until(deadline), begun + patience) and not self._calls.answers_now():
                 log.info("thread_left", f"still waiting for Redis, and abandoned: {', '.join(running)}")
                 return []
             if now > begun + PARTS_SECONDS and self._calls.answering:
                 return running
         return []
+
+    def _until(self, deadline: float) -> float:
+        """The deadline; a second signal means now. Not for after ``leave_workers``."""
+        return 0.0 if self._phases.abandon.is_set() else deadline
 
     def leave_workers(self) -> None:
         """Stop waiting for running workers. Any thread."""

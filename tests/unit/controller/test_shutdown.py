@@ -39,6 +39,8 @@ class Place:
         self.joined: set[str] = set()
         self.rest_taken = False  # what came after the dispatcher's thread had ended
         self.read_ends_at_try = 0  # the listener's read; 0: no try ends it
+        self.phases = Phases()
+        self.second_signal_at = math.inf
         self.stands_still = 0.0  # seconds that the machine stands still at each look at the threads
 
     def monotonic(self) -> float:
@@ -51,6 +53,8 @@ class Place:
         self.now += self.stands_still
         last = max(self.ends.get(name, 0.0) for name in names)
         self.now = max(self.now, min(last, self.now + seconds))
+        if self.now >= self.second_signal_at:
+            self.phases.abandon.set()
         return [name for name in names if self.ends.get(name, 0.0) > self.now]
 
     def end_read(self) -> None:
@@ -110,11 +114,11 @@ class Nothing:
         pass
 
 
-def stop(monkeypatch: pytest.MonkeyPatch, place: Place) -> list[str]:
+def stop(monkeypatch: pytest.MonkeyPatch, place: Place, grace: float = GRACE) -> list[str]:
     monkeypatch.setattr(shutdown, "time", place)
     part: Any = Nothing(place)
     made = Shutdown(
-        Phases(),
+        place.phases,
         cast("Threads", place),
         (),
         place.end_read,
@@ -124,7 +128,7 @@ def stop(monkeypatch: pytest.MonkeyPatch, place: Place) -> list[str]:
         part,
     )
     made.begin()
-    return made.hand_over(GRACE) + made.end(())
+    return made.hand_over(grace) + made.end(())
 
 
 def test_silence_that_is_noticed_while_threads_are_waited_for_ends_the_wait(
@@ -144,6 +148,15 @@ def test_silence_that_no_heartbeat_has_noticed_ends_the_wait_at_the_grace_period
     assert stop(monkeypatch, place) == []
     assert place.asked
     assert place.now <= GRACE + OVERRUN_SECONDS
+
+
+def test_second_signal_ends_the_wait_for_a_silent_redis_as_the_grace_periods_end_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    place = Place({"listener": 60.0, "reconciler": 60.0, "lease": 60.0}, silence_noticed_at=100.0)
+    place.silent_from, place.second_signal_at = 0.0, 5.0
+    assert stop(monkeypatch, place, grace=600.0) == []
+    assert place.now <= place.second_signal_at + OVERRUN_SECONDS
 
 
 def test_threads_that_wait_for_a_silent_redis_have_the_grace_period_to_end(
