@@ -131,6 +131,8 @@ class Client:
         With ``keep_running``, workers that run already are kept. Returns the event's id. Raises as
         :meth:`scale_up`.
         """
+        if not isinstance(keep_running, bool):  # "no" would keep them
+            raise BadRequest(f"keep_running: expected True or False, not {type(keep_running).__name__}")
         values = {
             "task_id": task_id,
             "pod_count": pod_count,

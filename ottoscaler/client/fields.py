@@ -44,10 +44,16 @@ LOOSEST = Limits(
 
 def check(fields: Fields) -> Event:
     """The event, if some service could accept it. Raises BadRequest with a sentence for each wrong field."""
+    if not isinstance(fields, Sequence) or not all(map(_is_pair, fields)):
+        raise BadRequest("fields: expected a list of pairs of bytes, such as [(b'type', b'scale_up')]")
     try:
         return parse_event("0-1", fields, LOOSEST)
     except BadEvent as error:
         raise BadRequest(_with_misspelt(fields) or str(error)) from None
+
+
+def _is_pair(found: object) -> bool:
+    return isinstance(found, tuple | list) and len(found) == 2 and all(isinstance(i, bytes) for i in found)
 
 
 def _with_misspelt(fields: Fields) -> str:

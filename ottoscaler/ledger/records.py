@@ -11,7 +11,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
-from ottoscaler.model import Judgement, Outcome, PodView
+from ottoscaler.model import Judgement, Outcome, PodView, is_entry_id
 
 
 def text(raw: Any) -> str:
@@ -20,7 +20,9 @@ def text(raw: Any) -> str:
 
 
 def order(entry_id: str) -> tuple[int, int]:
-    """The key that sorts ids as Redis does."""
+    """The key that sorts ids as Redis does. What is no id, as a stranger may have written, comes first."""
+    if not is_entry_id(entry_id):
+        return 0, 0
     ms, _, seq = entry_id.partition("-")
     return int(ms), int(seq)
 

@@ -153,6 +153,20 @@ def test_own_broken_heartbeat_is_written_anew(book: Book) -> None:
     assert survey(ledger).replicas["a"][0] == "1"
 
 
+def test_heartbeats_go_on_beside_one_that_holds_nonsense(book: Book) -> None:
+    """Each replica reads all heartbeats, so one that it could not read ended every replica."""
+    ledger, other = book.ledger(), book.ledger("b")
+    book.redis.hset(P + "replica:a", mapping={"beat": "often", "lease": "long"})
+    assert ledger.replicas.register("{}").beat == "1"
+    book.redis.hset(P + "replica:a", mapping={"beat": "often", "lease": "long"})
+    assert survey(ledger).beat == 1
+    book.redis.hset(P + "replica:a", "lease", "long")
+    assert survey(other).leases["a"] == 0
+    assert other.upkeep.claim_search(1, (), 1).replicas["a"][0] == 0
+    book.redis.sadd(P + "events", "nonsense")
+    assert SnapshotReader(book.stream("b")).read()["events"] == []
+
+
 # --- one event's ledger
 
 

@@ -19,7 +19,7 @@ for i, name in ipairs({'recent', 'sights', 'details'}) do
   elseif told ~= '' then redis.call('HSET', mine, name, told) end
 end
 if A[5] ~= '' then redis.call('HSET', mine, 'recent-at', now_ms()) end
-local beat = redis.call('HINCRBY', mine, 'beat', 1)
+local beat = next_beat(mine)
 local offers = intact('SRANDMEMBER', P .. 'offers', 64) or {}
 local held = (paused() and '1' or '0') .. redis.call('EXISTS', P .. 'viewed')
 redis.pcall('SADD', P .. 'replicas', A[1]) -- it may have been removed since we registered
@@ -47,7 +47,7 @@ for _, consumer in ipairs(intact('SMEMBERS', P .. 'replicas') or names) do
   local r = intact('HMGET', P .. 'replica:' .. consumer, 'incarnation', 'beat', 'lease')
   if not r then look(P .. 'replica:' .. consumer, 'hash') end
   r = r or {}
-  replicas[#replicas + 1] = {consumer, r[1] or '', r[2] or '', r[3] or '0'}
+  replicas[#replicas + 1] = {consumer, r[1] or '', r[2] or '', told_lease(r[3])}
 end
 for _, id in ipairs(intact('SMEMBERS', P .. 'events') or {}) do
   local owner = intact('HGET', event_key(id), 'owner')

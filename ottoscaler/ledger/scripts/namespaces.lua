@@ -30,6 +30,6 @@ end
 local replicas = {}
 for _, consumer in ipairs(mine and intact('SMEMBERS', P .. 'replicas') or {}) do
   local r = intact('HMGET', P .. 'replica:' .. consumer, 'incarnation', 'watches', 'lease') or {}
-  replicas[#replicas + 1] = {consumer, r[3] or '0', (r[1] or '') .. ' ' .. (r[2] or '')}
+  replicas[#replicas + 1] = {consumer, told_lease(r[3]), (r[1] or '') .. ' ' .. (r[2] or '')}
 end
 return {'ok', told, replicas}

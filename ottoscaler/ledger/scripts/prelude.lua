@@ -49,6 +49,17 @@ local function intact(...)
   return found
 end
 
+-- The lease that a replica's heartbeat tells, in seconds. '0' where somebody has written something else there.
+local function told_lease(raw) return string.match(raw or '', '^%d+%.?%d*$') or '0' end
+
+-- The next heartbeat. A counter that somebody has overwritten begins anew, and so has moved.
+local function next_beat(key)
+  local beat = redis.pcall('HINCRBY', key, 'beat', 1)
+  if type(beat) == 'number' then return beat end
+  redis.call('HDEL', key, 'beat')
+  return redis.call('HINCRBY', key, 'beat', 1)
+end
+
 local function now_ms()
   local t = redis.call('TIME')
   return t[1] * 1000 + math.floor(t[2] / 1000)

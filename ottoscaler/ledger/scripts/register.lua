@@ -5,7 +5,7 @@ if wiped() then return {'wiped'} end
 
 local function lives(consumer)
   local r = intact('HMGET', P .. 'replica:' .. consumer, 'seen', 'lease') or {}
-  return now_ms() - (tonumber(r[1]) or 0) < (tonumber(r[2]) or 0) * 1000
+  return now_ms() - (tonumber(r[1]) or 0) < tonumber(told_lease(r[2])) * 1000
 end
 
 local function in_use()
@@ -32,4 +32,4 @@ redis.pcall('HSET', P .. 'namespaces', NAMESPACE, now_ms()) -- before it creates
 redis.call('HSET', key, 'incarnation', A[2], 'info', A[3], 'lease', A[6], 'seen', now_ms())
 -- When the one before was last alive tells its successors what it may have died of (takeover.lua).
 if r[1] and r[1] ~= A[2] then redis.call('HSET', key, 'before', r[1], 'before-seen', r[4] or '0') end
-return {'ok', tostring(redis.call('HINCRBY', key, 'beat', 1)), paused() and '1' or '0'}
+return {'ok', tostring(next_beat(key)), paused() and '1' or '0'}
