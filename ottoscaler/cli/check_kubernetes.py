@@ -54,7 +54,7 @@ class KubernetesCheck:
         try:
             version = self._pods.version()
             yield Finding("ok", "kubernetes", f"{self._access.host} answers: {version}")
-            if self._settings.start_gate == "true" and not is_at_least(version, GATES_SINCE):
+            if self._settings.start_gate and not is_at_least(version, GATES_SINCE):
                 yield Finding(
                     "problem", "kubernetes", f"OTTO_START_GATE needs Kubernetes 1.27, this is {version}"
                 )
@@ -84,7 +84,7 @@ class KubernetesCheck:
     def _permissions(self) -> Generator[Finding, None, dict[str, bool]]:
         """Yields findings, and returns for each verb whether it is allowed."""
         namespace = self._settings.namespace
-        verbs = (*VERBS, "patch") if self._settings.start_gate == "true" else VERBS
+        verbs = (*VERBS, "patch") if self._settings.start_gate else VERBS
         allowed = {verb: self._pods.may(verb)[0] for verb in verbs}
         missing = [verb for verb, may in allowed.items() if not may]
         if missing:

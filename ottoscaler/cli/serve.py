@@ -75,7 +75,7 @@ def serve(environ: Mapping[str, str]) -> int:
     from ottoscaler.controller.dispatcher import STACK_BYTES
 
     threading.stack_size(STACK_BYTES)
-    if settings.one_cpu == "true":
+    if settings.one_cpu:
         keep_to_one_cpu()
     app = App(settings, templates)
     # Imported modules are never freed, so the collector need not visit them again.

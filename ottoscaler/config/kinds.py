@@ -108,6 +108,9 @@ def choice(*values: str, **aliases: str) -> ValueKind:
     return ValueKind(parse, f"one of {', '.join(value + others.get(value, '') for value in values)}")
 
 
+_TRUTH = choice("true", "false")
+
+
 def _host(text: str) -> str:
     try:
         ipaddress.ip_address(text)
@@ -204,6 +207,7 @@ def _image_patterns(text: str) -> tuple[str, ...]:
 
 
 TEXT = ValueKind(str, "any text")
+FLAG = ValueKind(lambda text: _TRUTH.parse(text) == "true", _TRUTH.expected)
 HOST = ValueKind(_host, "a host name or an IP address")
 DNS_LABEL = ValueKind(_dns_label, "a DNS label: up to 63 of a-z, 0-9 and '-', without '-' at either end")
 REDIS_URL = ValueKind(
@@ -253,6 +257,8 @@ def show(value: Any) -> str:
     """A setting's value as it would stand in the environment."""
     if isinstance(value, tuple):
         return ",".join(_address(*item) if isinstance(item, tuple) else str(item) for item in value)
+    if isinstance(value, bool):
+        return str(value).lower()
     return f"{value:.15g}" if isinstance(value, float) else str(value)
 
 

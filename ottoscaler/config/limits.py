@@ -35,5 +35,5 @@ def pod_defaults(settings: Settings) -> PodDefaults:
         pending_timeout_seconds=settings.pending_timeout_seconds,
         default_timeout_seconds=settings.worker_timeout_seconds,
         default_max_retries=settings.max_retries,
-        start_gate=settings.start_gate == "true",
+        start_gate=settings.start_gate,
     )

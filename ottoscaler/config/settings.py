@@ -256,14 +256,14 @@ class Settings:
         60.0,
         "how long one create may take; it passes every admission webhook, each of which may take 30 s",
     )
-    start_gate: str = setting(
-        kinds.choice("true", "false"),
-        "false",
+    start_gate: bool = setting(
+        kinds.FLAG,
+        False,
         "`true`: no container starts before Redis knows its Pod; needs Kubernetes 1.27 and the verb `patch`",
     )
-    one_cpu: str = setting(
-        kinds.choice("true", "false"),
-        "false",
+    one_cpu: bool = setting(
+        kinds.FLAG,
+        False,
         "`true`: the service keeps to one CPU, chosen at random at its start; large bursts then cost less "
         "(docs/scaling.md)",
     )
