@@ -94,11 +94,6 @@ class WorkerDeps:
     start_retrier: Retrier  # of what leads to a create: until ``stopping``
 
     @property
-    def logs(self) -> LogRules:
-        """Which logs are kept, and how much of them."""
-        return self.limits.logs
-
-    @property
     def stopping(self) -> threading.Event:
         """Once it is set, nothing more is created."""
         return self.start_retrier.stop

@@ -70,13 +70,13 @@ def keep_log_of_going(a: Attempt, is_cancelled: Callable[[], bool]) -> None:
 
 
 def _wanted(a: Attempt, status: Status) -> bool:
-    keep = a.run.event.logs or a.deps.logs.keep
+    keep = a.run.event.logs or a.deps.limits.logs.keep
     return keep is KeepLogs.ALL or (keep is KeepLogs.FAILED and status is Status.FAILED)
 
 
 def _keep(a: Attempt, which: Try) -> int:
     """Returns how many bytes of log are kept. 0 if the log is empty."""
-    deps, rules = a.deps, a.deps.logs
+    deps, rules = a.deps, a.deps.limits.logs
     seconds = LAST_TRY_SECONDS if which is Try.LAST and a.waits else FIRST_TRY_SECONDS
     text = deps.pods.log(a.subscription.name, WORKER, rules.most_bytes, seconds)
     if not text:

@@ -166,8 +166,8 @@ class Sandbox:
         """Entries of the group that are not acknowledged."""
         return int(self.redis.xpending("otto:scale:events", "ottoscaler")["pending"])
 
-    def wait_nothing_pending(self, seconds: float = 20.0) -> None:
-        wait_for(lambda: self.pending() == 0, "nothing is pending", seconds)
+    def wait_nothing_pending(self) -> None:
+        wait_for(lambda: self.pending() == 0, "nothing is pending", 20.0)
 
     def close(self) -> None:
         for replica in self.replicas:

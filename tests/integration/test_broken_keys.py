@@ -38,8 +38,8 @@ def overwrite(book: Book, key: str) -> None:
         book.redis.set(key, "a stranger's")
 
 
-def stages_of(book: Book, name: str = "a", incarnation: str = "1", **settings: Any) -> Stages:
-    made = Stages(book, name, incarnation, **settings)
+def stages_of(book: Book, name: str = "a", **settings: Any) -> Stages:
+    made = Stages(book, name, **settings)
     made.listener.step(0.0)  # its own pending entries first
     return made
 

@@ -36,9 +36,9 @@ def in_phase(place: Sandbox, phase: str) -> list[Json]:
     return [p for p in pods(place) if p["status"]["phase"] == phase]
 
 
-def nothing_left(place: Sandbox, seconds: float = 20.0) -> None:
-    wait_for(lambda: not pods(place), "no Pod is left", seconds)
-    wait_for(lambda: not place.redis.exists(UNSEEN), "nothing is noted any more", seconds)
+def nothing_left(place: Sandbox) -> None:
+    wait_for(lambda: not pods(place), "no Pod is left", 20.0)
+    wait_for(lambda: not place.redis.exists(UNSEEN), "nothing is noted any more", 20.0)
     place.wait_nothing_pending()
 
 

@@ -149,17 +149,17 @@ def test_lost_ledger_is_written_anew(book: Book) -> None:
 class Beating:
     """A lease on a real Redis, without its thread."""
 
-    def __init__(self, book: Book, name: str = "a", seconds: float = 5.0) -> None:
-        self.identity = ReplicaIdentity(name)
-        self.surveys = Surveys(seconds)
+    def __init__(self, book: Book) -> None:
+        self.identity = ReplicaIdentity("a")
+        self.surveys = Surveys(5.0)
         self.stop = threading.Event()
         self.lost = 0
         self.pause = Pause(lambda _: None)
         self.lease = Lease(
-            Ledger(book.stream(name), self.identity),
+            Ledger(book.stream("a"), self.identity),
             self.surveys,
             pod_uid="",
-            seconds=seconds,
+            seconds=5.0,
             description=ReplicaDescription(dict, Recent(Metrics()), list),
             lost=self._lose,
             pause=self.pause,
@@ -237,8 +237,8 @@ def test_stop_hands_over_an_event_whose_ledger_redis_lost_meanwhile(book: Book) 
     assert heir.known() == [event_id]
 
 
-def beats(book: Book, name: str = "a") -> int:
-    return int(book.redis.hget(f"otto:scale:events:ottoscaler:replica:{name}", "beat"))
+def beats(book: Book) -> int:
+    return int(book.redis.hget("otto:scale:events:ottoscaler:replica:a", "beat"))
 
 
 @pytest.fixture
