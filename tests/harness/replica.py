@@ -34,7 +34,7 @@ class Replica:
         self.port = int(env.get("OTTO_HTTP_PORT", "0"))
         self.log_path = log
         log.touch()
-        self.process = _run(env, log, program) if program else Fork(env, log, bounds)
+        self.process = _run(env, log, program) if program else Fork(env, log, log, bounds=bounds)
 
     @property
     def pid(self) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from ottoscaler.local.node.machine import ServerOptions
 from ottoscaler.local.ports import free_port
 from ottoscaler.local.redis_server import RedisServer
 from tests.harness.cluster_state import FOREVER, local_only
+from tests.harness.preloaded import run
 from tests.harness.sandbox import INSTANCE, Sandbox
 
 LONGEST_CHECK_SECONDS = 90.0  # both sides away: their connect timeouts, and the interpreter on a busy machine
@@ -22,9 +22,7 @@ LONGEST_CHECK_SECONDS = 90.0  # both sides away: their connect timeouts, and the
 def check(
     place: Sandbox, *, within: float = LONGEST_CHECK_SECONDS, **settings: str | None
 ) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "ottoscaler", "check"]
-    env = place.environment(**settings)
-    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=within, check=False)
+    return run(["check"], place.environment(**settings), seconds=within)
 
 
 def findings(ran: subprocess.CompletedProcess[str], level: str) -> list[str]:

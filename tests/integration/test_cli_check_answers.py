@@ -6,13 +6,14 @@ import json
 import os
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+
+from tests.harness.preloaded import run
 
 SOON_SECONDS = 90.0  # the connect and read timeouts of both sides, and the interpreter on a busy machine
 
@@ -85,8 +86,7 @@ def check(tmp_path: Path, redis_port: int, kube_port: int) -> subprocess.Complet
         "REDIS_PORT": str(redis_port),
         "REDIS_PASSWORD": "sekrit-4711",
     }
-    command = [sys.executable, "-m", "ottoscaler", "check"]
-    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=SOON_SECONDS, check=False)
+    return run(["check"], env, seconds=SOON_SECONDS, bounds={"kube.client.READ_SECONDS": 2.0})
 
 
 def test_permissions_that_are_missing_are_named(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from ottoscaler.ledger.identity import ReplicaIdentity
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.local.redis_server import RedisServer
+from tests.harness.preloaded import run
 
 EVENTS, DEAD = "otto:scale:events", "otto:scale:dead"
 MANY_FIELDS = 3100  # more than one script takes (ledger.MOST_FIELDS_IN_A_SCRIPT)
@@ -36,8 +37,7 @@ class Desk:
 
     def run(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         env = {"PATH": os.environ["PATH"], "REDIS_URL": self.server.url, **environment}
-        command = [sys.executable, "-m", "ottoscaler", *words]
-        return subprocess.run(command, env=env, capture_output=True, text=True, timeout=30, check=False)
+        return run(words, env)
 
     def dead_letter(self, *fields: tuple[bytes, bytes], error: str = "it is bad") -> str:
         """An event that the service gave up; its id."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.harness import preloaded
 from tests.harness.sandbox import REAL, Sandbox, sandbox
 
 FAIL = 'echo "this is worker $OTTO_WORKER_INDEX"; exit 3'
@@ -23,16 +24,18 @@ def place() -> Iterator[Sandbox]:
         yield made
 
 
+def environment(place: Sandbox, **more: str) -> dict[str, str]:
+    return {"PATH": os.environ["PATH"], "REDIS_URL": place.redis_server.url, "HOME": "/nowhere", **more}
+
+
 def start(place: Sandbox, *words: str, **more: str) -> subprocess.Popen[str]:
-    env = {"PATH": os.environ["PATH"], "REDIS_URL": place.redis_server.url, "HOME": "/nowhere", **more}
+    env = environment(place, **more)
     command = [sys.executable, "-m", "ottoscaler", "logs", *words]
     return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def run(place: Sandbox, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
-    process = start(place, *words, **more)
-    out, err = process.communicate(timeout=60)
-    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+    return preloaded.run(["logs", *words], environment(place, **more))
 
 
 def test_all_that_is_kept_is_printed_each_under_its_heading(place: Sandbox) -> None:

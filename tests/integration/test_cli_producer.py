@@ -12,6 +12,7 @@ import sys
 
 import pytest
 
+from tests.harness import preloaded
 from tests.harness.sandbox import Sandbox
 from tests.harness.waiting import wait_for
 
@@ -25,14 +26,7 @@ def environment(place: Sandbox, **more: str) -> dict[str, str]:
 
 
 def run(place: Sandbox, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "ottoscaler", *words],
-        env=environment(place, **more),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return preloaded.run(words, environment(place, **more))
 
 
 def documents(text: str) -> list[dict[str, object]]:
@@ -254,8 +248,7 @@ def test_a_watch_prints_plain_lines_where_nobody_can_see_them_redrawn(
 
 def test_check_tells_machines_what_it_tells_people(place: Sandbox) -> None:
     env = place.environment(OTTO_MAX_WORKERS=7, OTTO_MAX_WORKER=5)
-    words = [sys.executable, "-m", "ottoscaler", "check", "--json"]
-    ran = subprocess.run(words, env=env, capture_output=True, text=True, timeout=90, check=False)
+    ran = preloaded.run(["check", "--json"], env)
     told = json.loads(ran.stdout)
     assert (ran.returncode, ran.stderr, told["schema_version"], told["counts"]["problem"]) == (0, "", 1, 0)
     assert {"name": "OTTO_MAX_WORKERS", "value": "7", "changed": True} in told["settings"]
@@ -263,14 +256,7 @@ def test_check_tells_machines_what_it_tells_people(place: Sandbox) -> None:
         (each["level"], each["subject"]) == ("warning", "settings") and "OTTO_MAX_WORKER:" in each["text"]
         for each in told["findings"]
     )
-    wrong = subprocess.run(
-        words,
-        env={**env, "OTTO_MAX_WORKERS": "0"},
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
+    wrong = preloaded.run(["check", "--json"], {**env, "OTTO_MAX_WORKERS": "0"})
     assert wrong.returncode == 2
     (finding,) = json.loads(wrong.stdout)["findings"]
     assert finding["text"] + "\n" == wrong.stderr.removeprefix("ottoscaler: ")

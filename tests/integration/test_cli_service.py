@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.harness import preloaded
 from tests.harness.sandbox import Sandbox
 from tests.harness.waiting import wait_for
 
@@ -28,8 +29,7 @@ def command(*words: str) -> list[str]:
 
 
 def run(place: Sandbox, *words: str) -> subprocess.CompletedProcess[str]:
-    env = place.environment()
-    return subprocess.run(command(*words), env=env, capture_output=True, text=True, timeout=60, check=False)
+    return preloaded.run(words, place.environment())
 
 
 def names(document: Any) -> set[str]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 
@@ -14,6 +12,7 @@ from ottoscaler.config.settings import Settings
 from ottoscaler.ledger import pause
 from ottoscaler.ledger.redis_client import RedisClient
 from tests.harness.cluster_state import FOREVER, ledger
+from tests.harness.preloaded import run
 from tests.harness.replica import Replica
 from tests.harness.sandbox import Sandbox, sandbox
 from tests.harness.waiting import LOOK_SECONDS, stays, wait_for
@@ -88,10 +87,7 @@ def test_paused_group_begins_nothing_and_sees_to_the_end_what_runs(
     wait_known(place, True, first)
     stays(nothing_begins, "a restarted replica began a worker in a pause", 1.5)
     assert ledger(place, unread) == {}
-    shown = subprocess.run(
-        [sys.executable, "-m", "ottoscaler", "status", "--json"],
-        env=place.environment(), capture_output=True, text=True, timeout=60, check=True,
-    )  # fmt: skip
+    shown = run(["status", "--json"], place.environment())
     told = json.loads(shown.stdout)
     assert (told["paused"], told["paused_since"]) == (True, pause.paused_since(client))
     assert len(first.lines(action="paused")) == 2  # one of each life

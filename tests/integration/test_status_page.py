@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import http.client
 import json
-import subprocess
-import sys
 from typing import Any
 
+from tests.harness.preloaded import run
 from tests.harness.replica import Replica
 from tests.harness.sandbox import Sandbox
 from tests.harness.waiting import wait_for
@@ -81,16 +80,15 @@ def test_any_replica_shows_the_whole_and_no_secret(place: Sandbox) -> None:
 def test_the_page_has_the_json_of_status_and_status_knows_the_page(place: Sandbox) -> None:
     replica = place.start()
     env = place.environment()
-    words = [sys.executable, "-m", "ottoscaler", "status"]
-    ran = subprocess.run([*words, "--json"], env=env, capture_output=True, text=True, timeout=60, check=True)
+    ran = run(["status", "--json"], env)
     told, page = json.loads(ran.stdout), document(replica, "/api/status")
     assert told.keys() == page.keys()
     assert told["schema_version"] == page["schema_version"]
     assert told["replicas"][0].keys() == page["replicas"][0].keys()
-    ran = subprocess.run([*words, "--web"], env=env, capture_output=True, text=True, timeout=60, check=True)
+    ran = run(["status", "--web"], env)
     assert ran.stdout == f"http://localhost:{replica.port}/\n"
     replica.stop()
-    ran = subprocess.run([*words, "--web"], env=env, capture_output=True, text=True, timeout=60, check=False)
+    ran = run(["status", "--web"], env)
     assert (ran.returncode, ran.stdout) == (1, "")
     assert "no replica is alive" in ran.stderr
 

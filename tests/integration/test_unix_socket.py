@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 
 import pytest
 import redis
 
+from tests.harness import preloaded
 from tests.harness.sandbox import Sandbox
 
 RUN_SHORTLY = 'env={"SIM_RUN_SECONDS": "0.2"}'
@@ -25,9 +25,7 @@ def use_the_socket(place: Sandbox, database: str) -> None:
 
 
 def run(place: Sandbox, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "ottoscaler", *words]
-    env = place.environment()
-    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+    return preloaded.run(words, place.environment())
 
 
 @pytest.mark.parametrize("database", ["", "?db=2"])
