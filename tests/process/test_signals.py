@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,8 +24,7 @@ from tests.harness.cluster_state import (
     process_alive,
 )
 from tests.harness.proxy import ProxyAction
-from tests.harness.replica import SERVICE
-from tests.harness.sandbox import Sandbox, sandbox
+from tests.harness.sandbox import Sandbox
 from tests.harness.scenarios import behind_proxy, end_workers, lose_pods, owner, paused, running
 from tests.harness.waiting import stays, wait_for
 
@@ -44,13 +42,6 @@ run(["run"])
 """
 
 
-@pytest.fixture
-def place() -> Iterator[Sandbox]:
-    """Its replicas are forks, except where a test is about the command itself."""
-    with sandbox() as made:
-        yield made
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_idle_replica_stops_within_a_moment(place: Sandbox, number: int) -> None:
     replica = place.start(OTTO_SHUTDOWN_GRACE_SECONDS="600", program=("-c", LONG_READS))
@@ -62,11 +53,11 @@ def test_an_idle_replica_stops_within_a_moment(place: Sandbox, number: int) -> N
 
 
 def test_a_signal_before_the_service_is_up_stops_it(place: Sandbox) -> None:
-    replica = place.start(ready=False, program=SERVICE)
+    replica = place.start(ready=False)
     replica.send(signal.SIGTERM)
     # Python itself may not be there yet; then the signal ends it as any process.
     assert replica.wait(8) in (0, -signal.SIGTERM)
-    replica = place.start("later", ready=False, program=SERVICE)
+    replica = place.start("later", ready=False)
     wait_for(lambda: "SigBlk" in blocked(replica.pid), "the signals are blocked", 5)
     replica.send(signal.SIGTERM)
     assert replica.wait(8) == 0
@@ -181,7 +172,7 @@ def test_a_stop_waits_for_no_event_whose_pods_are_all_pending(place: Sandbox) ->
 
 @pytest.mark.parametrize("second_signal", [signal.SIGTERM, signal.SIGINT])
 def test_a_second_signal_skips_the_wait(place: Sandbox, second_signal: int) -> None:
-    replica = place.start(OTTO_SHUTDOWN_GRACE_SECONDS="600", program=SERVICE)
+    replica = place.start(OTTO_SHUTDOWN_GRACE_SECONDS="600")
     event_id = place.scale_up(1, run_seconds=FOREVER)
     place.wait_workers(event_id, "Running", 1)
     replica.send(signal.SIGTERM)

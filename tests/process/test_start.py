@@ -5,27 +5,17 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Iterator
 from typing import Any
-
-import pytest
 
 from ottoscaler.telemetry.health import STALL_SECONDS
 from tests.harness.cluster_state import FOREVER, local_only, phases
 from tests.harness.proxy import Proxy
-from tests.harness.replica import SERVICE, Replica
-from tests.harness.sandbox import Sandbox, sandbox
+from tests.harness.replica import Replica
+from tests.harness.sandbox import Sandbox
 from tests.harness.waiting import stays, wait_for
 
 SLOW_REDIS_SECONDS = STALL_SECONDS + 4.0  # the listener begins a long step at once
 MANY_LINES = 40  # in a few seconds: what no operator would read
-
-
-@pytest.fixture
-def place() -> Iterator[Sandbox]:
-    """Its replicas are forks, except where a test is about the command itself."""
-    with sandbox() as made:
-        yield made
 
 
 def unready_parts(replica: Replica) -> set[str]:
@@ -43,7 +33,7 @@ def is_alive(replica: Replica) -> bool:
 
 def test_it_waits_for_a_redis_that_is_not_there_at_its_start(place: Sandbox) -> None:
     place.redis_server.stop()
-    replica = place.start(ready=False, program=SERVICE)
+    replica = place.start(ready=False)
     wait_for(lambda: "redis" in unready_parts(replica), "it is not ready for want of Redis")
     wait_for(lambda: replica.lines(action="heartbeat_failed"), "it says what it waits for")
     stays(lambda: is_alive(replica), "it is not well while Redis is away", 1.5)
@@ -66,7 +56,7 @@ def test_a_signal_ends_a_start_that_waits_for_redis(place: Sandbox) -> None:
 def test_it_waits_for_an_api_server_that_is_not_there_at_its_start(place: Sandbox) -> None:
     assert place.cluster is not None
     place.cluster.faults.go_away("refused")
-    replica = place.start(ready=False, program=SERVICE)
+    replica = place.start(ready=False)
     event_id = place.scale_up(1)
     wait_for(lambda: unready_parts(replica) == {"watch"}, "it is not ready for want of Kubernetes")
     stays(lambda: is_alive(replica), "it is not well while Kubernetes is away", 1.5)
