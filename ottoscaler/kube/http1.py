@@ -45,8 +45,8 @@ def read_head(sock: Any) -> Head:
     for line in lines[1:]:
         name, _, value = line.partition(":")
         headers[name.lower()] = value.strip()
-    wish = headers.get("connection", "").lower()
-    keep = wish != "close" if lines[0].startswith("HTTP/1.1") else wish == "keep-alive"
+    wishes = {wish.strip() for wish in headers.get("connection", "").lower().split(",")}
+    keep = "close" not in wishes if lines[0].startswith("HTTP/1.1") else "keep-alive" in wishes
     return Head(status, headers, keep, rest)
 
 
@@ -116,6 +116,9 @@ def _chunks(sock: Any, rest: bytes) -> Iterator[bytes]:
             rest += _more(sock)
         begin = end + 2
         length = _number(rest[:end].split(b";")[0].strip(), 16)
+        if not length:
+            _pass_trailers(sock, rest[end:])
+            return
         if len(rest) < begin + length + 2:
             parts, have = [rest], len(rest)
             while have < begin + length + 2:
@@ -124,12 +127,18 @@ def _chunks(sock: Any, rest: bytes) -> Iterator[bytes]:
             rest = b"".join(parts)
         if rest[begin + length : begin + length + 2] != b"\r\n":
             raise Broken("a chunk of the answer has no end")
-        if not length:
-            if len(rest) > begin + 2:  # no trailers: nobody announces any to us
-                raise Broken("the answer is longer than it says")
-            return
         yield rest[begin : begin + length]
         rest = rest[begin + length + 2 :]
+
+
+def _pass_trailers(sock: Any, rest: bytes) -> None:
+    """Read past what follows the last chunk: fields that a proxy may add, and an empty line."""
+    while (end := rest.find(b"\r\n\r\n")) < 0:
+        if len(rest) > MOST_HEAD:
+            raise Broken("the answer's trailers have no end")
+        rest += _more(sock)
+    if len(rest) > end + 4:
+        raise Broken("the answer is longer than it says")
 
 
 def _to_the_end(sock: Any, rest: bytes) -> Iterator[bytes]:

@@ -123,9 +123,10 @@ def test_idle_connections_that_nobody_needs_are_closed_after_a_while(
         assert server.connections == 3
 
 
-def test_answer_in_chunks_comes_whole_and_the_next_begins_behind_it() -> None:
+@pytest.mark.parametrize("trailers", [b"", b"Expires: never\r\nX-Sum: 1\r\n"])
+def test_answer_in_chunks_comes_whole_and_the_next_begins_behind_it(trailers: bytes) -> None:
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-    reply = head + b"4\r\nabcd\r\nA;note=1\r\n0123456789\r\n0\r\n\r\n"
+    reply = head + b"4\r\nabcd\r\nA;note=1\r\n0123456789\r\n0\r\n" + trailers + b"\r\n"
     with serving(always(reply)) as (connections, server):
         assert ask(connections).data == b"abcd0123456789"
         assert ask(connections).data == b"abcd0123456789"
@@ -203,8 +204,9 @@ def test_connection_that_was_closed_while_idle_is_not_used(monkeypatch: pytest.M
         assert len(server.requests) == 2
 
 
-def test_server_that_says_close_is_taken_at_its_word() -> None:
-    reply = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"
+@pytest.mark.parametrize("words", [b"close", b"X-Hop, Close"])
+def test_server_that_says_close_is_taken_at_its_word(words: bytes) -> None:
+    reply = b"HTTP/1.1 200 OK\r\nConnection: " + words + b"\r\nContent-Length: 2\r\n\r\nok"
     with serving(always(reply)) as (connections, server):
         assert ask(connections).data == b"ok"
         assert ask(connections).data == b"ok"
