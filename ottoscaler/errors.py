@@ -81,7 +81,7 @@ class NotPermitted(RedisUnavailable):
 
 
 class BrokenKey(RedisError):
-    """A key of ours holds a value of another type, so another program wrote it: an operator must mend it."""
+    """A key of ours holds what another program wrote, as a rule of another type: an operator must mend it."""
 
 
 class GroupMissing(RedisError):

@@ -4,6 +4,7 @@ The service writes them; any program may read them."""
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.model import WorkerId
 
 LOGS_A_ROUND_TRIP = 16
+_LOG = re.compile(rb"([0-9]{1,9}):([0-9]{1,9})")  # index and attempt
 MOST_TEXT = 8 << 20  # bytes of one log that are read back; OTTO_LOG_BYTES is at most half of this
 
 
@@ -45,7 +47,8 @@ def kept_logs(redis: RedisClient, event_id: str, index: int | None = None) -> It
 def names_of_kept_logs(redis: RedisClient, event_id: str) -> list[tuple[int, int]]:
     """The index and attempt of each kept log of an event, sorted. Raises RedisError."""
     raw = redis.command_or([], "SMEMBERS", f"{redis.prefix}log:{event_id}")
-    return sorted((int(index), int(attempt)) for index, attempt in (each.split(b":") for each in raw))
+    named = (_LOG.fullmatch(each) for each in raw)  # else a stranger wrote it
+    return sorted((int(found[1]), int(found[2])) for found in named if found)
 
 
 def _text(raw: bytes) -> bytes:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
+from ottoscaler.errors import BrokenKey
 from ottoscaler.model import Judgement, Outcome, PodView, is_entry_id
 
 
@@ -125,6 +127,15 @@ class IndexState:
         return cls(IndexStage.DONE, int(attempt), uid=uid, status=status)
 
 
+@contextmanager
+def _written_by_a_replica(event_id: str) -> Iterator[None]:
+    """Anybody may write nonsense into a ledger. It must cost its own event only, as a broken key does."""
+    try:
+        yield
+    except (ValueError, TypeError, AttributeError) as error:
+        raise BrokenKey(f"the ledger of event {event_id} holds what no replica wrote: {error}") from error
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """An open event's ledger, as it was when this replica took the event."""
@@ -144,6 +155,12 @@ class Record:
 
     @classmethod
     def parse(cls, event_id: str, epoch: str, flat: Sequence[bytes]) -> Record:
+        """The ledger's hash. Raises BrokenKey if it holds what no replica wrote."""
+        with _written_by_a_replica(event_id):
+            return cls._parse(event_id, epoch, flat)
+
+    @classmethod
+    def _parse(cls, event_id: str, epoch: str, flat: Sequence[bytes]) -> Record:
         raw = {k.decode(): v for k, v in zip(flat[::2], flat[1::2], strict=True)}
         indexes = {int(k[2:]): IndexState.parse(v.decode()) for k, v in raw.items() if k.startswith("i:")}
         for index, state in indexes.items():
@@ -165,9 +182,11 @@ class Record:
         )
 
     def entry(self) -> Entry:
-        """The event's entry as it was read. So it can be parsed again without the stream."""
-        pairs = json.loads(self.body)
-        return Entry(self.event_id, tuple((k.encode(), v.encode()) for k, v in pairs))
+        """The event's entry as it was read. So it can be parsed again without the stream. Raises BrokenKey if
+        the body is not what a replica wrote."""
+        with _written_by_a_replica(self.event_id):
+            pairs = json.loads(self.body)
+            return Entry(self.event_id, tuple((k.encode(), v.encode()) for k, v in pairs))
 
 
 class Taking(StrEnum):

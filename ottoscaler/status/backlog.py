@@ -33,8 +33,12 @@ def backlog(redis: RedisClient, now_ms: int) -> JsonObject:
         "lag": group.get("lag"),
         "pending": int(group["pending"]),
         "oldest_pending": _oldest_pending(redis, now_ms) if group["pending"] else None,
-        "lost": int(redis.command_or(0, "HGET", f"{redis.prefix}account", "lost") or 0),
+        "lost": _number(redis.command_or(0, "HGET", f"{redis.prefix}account", "lost")),
     }
+
+
+def _number(raw: bytes | None) -> int:
+    return int(raw) if raw and raw.isdigit() else 0
 
 
 def _group(redis: RedisClient) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import islice
 
 from ottoscaler.client.entries import WorkerResult, result_of
-from ottoscaler.ledger.broken_keys import broken_keys
+from ottoscaler.ledger.broken_keys import Overwritten, broken_keys
 from ottoscaler.ledger.heartbeats import Heartbeats
 from ottoscaler.ledger.identity import kept_installation
 from ottoscaler.ledger.pause import paused_since
@@ -41,7 +41,7 @@ class SnapshotReader:
         """The whole picture, as docs/cli.md describes it. Waits for heartbeats, some 2.5 s at most."""
         replicas = self._heartbeats.look()
         now_ms = redis_ms(self._redis)
-        events, total = self._events(now_ms)
+        events, total, nonsense = self._events(now_ms)
         paused = paused_since(self._redis)
         return {
             "schema_version": SCHEMA_VERSION,
@@ -53,7 +53,7 @@ class SnapshotReader:
             "paused_since": paused,
             "broken_keys": [
                 {"key": each.key, "type": each.found, "expected": each.wanted}
-                for each in broken_keys(self._redis)
+                for each in (*broken_keys(self._redis), *nonsense)
             ],
             "backlog": backlog(self._redis, now_ms),
             "replicas": replicas,
@@ -70,12 +70,13 @@ class SnapshotReader:
 
     # --- events
 
-    def _events(self, now_ms: int) -> tuple[list[JsonObject], int]:
+    def _events(self, now_ms: int) -> tuple[list[JsonObject], int, list[Overwritten]]:
+        """Events in flight, how many there are, and the ledgers that hold what no replica wrote."""
         prefix = self._redis.prefix
         ids = sorted(map(text, self._redis.command_or([], "SMEMBERS", f"{prefix}events")), key=order)
         offers = set(map(text, self._redis.command_or([], "SMEMBERS", f"{prefix}offers")))
         shown = ids[:MOST_EVENTS]
-        found = []
+        found, nonsense = [], []
         for at in range(0, len(shown), EVENTS_A_ROUND_TRIP):
             part = shown[at : at + EVENTS_A_ROUND_TRIP]
             asked: Sequence[tuple[str, ...]] = [("HGETALL", f"{prefix}event:{i}") for i in part]
@@ -84,8 +85,13 @@ class SnapshotReader:
                     continue  # it is among the broken keys
                 raw = {text(k): v for k, v in zip(flat[::2], flat[1::2], strict=True)}
                 if raw.get("state") == b"open":
-                    found.append(describe(event_id, raw, offered=event_id in offers, now_ms=now_ms))
-        return found, len(ids)
+                    try:
+                        found.append(describe(event_id, raw, offered=event_id in offers, now_ms=now_ms))
+                    except ValueError:
+                        nonsense.append(
+                            Overwritten(f"{prefix}event:{event_id}", "hash of nonsense", "ledger")
+                        )
+        return found, len(ids), nonsense
 
     def _failures(self) -> list[JsonObject]:
         """The newest failed workers among the newest results."""

@@ -12,7 +12,7 @@ from ottoscaler.controller import listener
 from ottoscaler.errors import BrokenKey, Fenced, NotPermitted, RedisError, Unregistered
 from ottoscaler.ledger.broken_keys import KINDS, broken_keys
 from ottoscaler.ledger.ledger import Ledger
-from ottoscaler.ledger.records import Taking
+from ottoscaler.ledger.records import Record, Taking
 from ottoscaler.model import Outcome, Reason, Status, WorkerId
 from ottoscaler.status.snapshot import SnapshotReader
 from tests.harness.redis_fixture import Book, book, counts_what_is_added, redis_server
@@ -163,8 +163,6 @@ def test_heartbeats_go_on_beside_one_that_holds_nonsense(book: Book) -> None:
     book.redis.hset(P + "replica:a", "lease", "long")
     assert survey(other).leases["a"] == 0
     assert other.upkeep.claim_search(1, (), 1).replicas["a"][0] == 0
-    book.redis.sadd(P + "events", "nonsense")
-    assert SnapshotReader(book.stream("b")).read()["events"] == []
 
 
 # --- one event's ledger
@@ -186,6 +184,29 @@ def test_overwritten_ledger_is_written_anew_by_its_owner_and_other_events_do_not
     assert run_to_its_end(stages.ledger, event_id, 1) == "ended"
     assert [w["event_id"] for w in book.results("worker")].count(event_id) == 2, "each result once"
     assert pending(book) == 0
+
+
+def test_ledger_that_holds_nonsense_costs_its_own_event_only(book: Book) -> None:
+    """Before, each replica that took it over ended, one after the other."""
+    stages = stages_of(book)
+    good = taken(stages)
+    nonsense: dict[str, dict[str, str]] = {
+        "5-0": {"n": "many"},
+        "5-1": {"n": "1", "i:0": "junk"},
+        "junk": {"n": "1"},
+    }
+    for event_id, words in nonsense.items():
+        ledger = {"state": "open", "type": "scale_up", "owner": "", "epoch": "1", **words}
+        book.redis.hset(f"{P}event:{event_id}", mapping=ledger)
+        book.redis.sadd(P + "events", event_id)
+        book.redis.sadd(P + "offers", event_id)
+    for event_id in ("5-0", "5-1"):
+        with pytest.raises(BrokenKey, match=f"{event_id} holds what no replica wrote"):
+            stages.ledger.take_over(event_id, "", offered=True)
+    with pytest.raises(BrokenKey, match="5-2 holds what no replica wrote"):
+        Record("5-2", 1, 0, b"{bad").entry()
+    found = stages.ledger.scale_downs.candidates(f"{2**63}-0", None)
+    assert good in {record.event_id for record in found}
 
 
 def test_ledger_that_nobody_remembers_stays_pending_and_is_told_until_it_is_mended(book: Book) -> None:
