@@ -77,7 +77,8 @@ class Beginning:
             counts[key] -= 1
         del self._since[task]
         free = self._free - MORE
-        over = self._profiles[profile] - free  # each end lowers it by 2
+        # By how much the profile is over its share. Each end lowers this by 2: one held less, one free more.
+        over = self._profiles[profile] - free
         worth = (
             self._suspects.pop(task, None) is not None
             or self._events[event_id] <= -over

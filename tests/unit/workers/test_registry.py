@@ -63,16 +63,6 @@ def test_end_of_a_create_is_no_news_where_nothing_waits_to_start() -> None:
     assert desk.registry.under_way(first)
 
 
-def test_room_for_several_events_is_there_once_so_many_have_left() -> None:
-    hand = InHand(4, 2)
-    for event_id in ("1-0", "2-0", "3-0"):
-        hand.enter(event_id)
-    assert hand.wait_for_room(0.0)
-    assert not hand.wait_for_room(0.0, 2)
-    hand.leave("1-0")
-    assert hand.wait_for_room(0.0, 2)
-
-
 def test_nothing_starts_before_the_dispatcher_has_admitted_it() -> None:
     desk = Desk()
     run = EventRun(ScaleUp("1-0", "t", 1), None, Record("1-0", 1, 0, b"[]"))
