@@ -20,9 +20,10 @@ from ottoscaler.errors import (
     VersionExpired,
 )
 from ottoscaler.model import JsonObject
-from ottoscaler.pods.refusal_table import Means, is_internal, refusal
+from ottoscaler.pods.refusal_table import Means, is_internal, is_policy, refusal
 
 LONGEST_RETRY_AFTER = 60.0  # seconds, whatever the server says
+_OF_ONE_POD = ("get", "delete", "patch")
 NEVER_SENT = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
 
 
@@ -37,9 +38,11 @@ def error_of(verb: str, code: int, data: bytes, after: float) -> KubernetesError
     if verb == "create":
         return _refused_create(text, code, reason, after)
     # A 403 may pass: a restarted API server sends it in its first seconds, and an operator may grant the
-    # right. A Conflict that names no precondition is a race inside the server.
+    # right. A Conflict that names no precondition is a race inside the server. A webhook may deny a delete
+    # with any status, and a proxy may say 404 of its cluster.
     raced = code == 409 and "precondition" not in text.lower()
-    if turned_away or code >= 500 or code == 403 or raced or is_internal(text):
+    astray = code == 404 and verb in _OF_ONE_POD and 'pods "' not in text
+    if turned_away or code >= 500 or code == 403 or raced or astray or is_internal(text) or is_policy(text):
         return KubernetesUnavailable(text, status=code, retry_after=after, unsent=turned_away)
     kind = {404: PodGone, 409: PodExists, 410: VersionExpired}.get(code, KubernetesError)
     return kind(text, status=code)

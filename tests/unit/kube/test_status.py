@@ -18,6 +18,8 @@ from ottoscaler.errors import (
 )
 from ottoscaler.kube.status import error_of
 
+DENIED = 'admission webhook "guard.example" denied the request:'
+
 
 def answer(verb: str, code: int, message: str, reason: str = "") -> KubernetesError:
     status = {"kind": "Status", "message": message, "reason": reason}
@@ -38,6 +40,18 @@ def test_pod_is_gone_by_its_own_absence_or_another_in_its_place_and_not_by_a_rac
     assert isinstance(answer("delete", 409, other), PodExists)
     race = 'Operation cannot be fulfilled on pods "x": the object has been modified'
     assert type(answer("delete", 409, race)) is KubernetesUnavailable
+
+
+@pytest.mark.parametrize("verb", ["get", "delete", "patch"])
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [(404, 'clusters "prod" not found'), (404, "the server could not find the requested resource")]
+    + [(code, f'{DENIED} pods "x" not found; a precondition failed') for code in (400, 403, 404, 409, 422)],
+)
+def test_no_pod_is_gone_because_a_proxy_or_a_webhook_says_404_of_something_else(
+    verb: str, code: int, message: str
+) -> None:
+    assert type(answer(verb, code, message, "NotFound")) is KubernetesUnavailable
 
 
 def test_refused_create_is_refused_for_good_or_for_now() -> None:
