@@ -129,7 +129,7 @@ class Takeover(Loop):
             self._adopt(event_id, owner, offered=True, room=room)
 
     def _take_from(self, owner: str, survey: Survey, now: float) -> None:
-        consumer, incarnation = owner.rsplit("/", 1)[0], owner.rpartition("/")[2]
+        consumer, _, incarnation = owner.rpartition("/")
         registered = survey.replicas.get(consumer, ("", ""))[0]
         still = self._surveys.still_for(consumer, now)
         if registered in ("", incarnation):

@@ -68,7 +68,7 @@ class Replicas:
         ``ended`` is an incarnation that is known to have ended. ``beat`` is its last heartbeat if silence
         proved that. Raises InstanceChanged if events in flight, or replicas that live, have another
         OTTO_INSTANCE: this replica would not find their Pods, and would run their workers again."""
-        consumer, incarnation = self._scripts.owner.rsplit("/", 1)
+        consumer, _, incarnation = self._scripts.owner.rpartition("/")
         instance = self._scripts.redis.instance
         answer = self._scripts.run(
             "register", consumer, incarnation, info, ended, beat, repr(lease_seconds), instance
@@ -88,7 +88,7 @@ class Replicas:
         ``-`` removes it. ``watches`` are the owners whose Pods this replica watches. Raises Unregistered if
         no replica is registered under the name.
         """
-        consumer, incarnation = self._scripts.owner.rsplit("/", 1)
+        consumer, _, incarnation = self._scripts.owner.rpartition("/")
         answer = self._scripts.run(
             "beat",
             consumer,

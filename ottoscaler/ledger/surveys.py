@@ -36,7 +36,7 @@ class Observations:
         present = dict(survey.replicas)
         for owner in survey.owners:
             if owner:
-                present.setdefault(owner.rsplit("/", 1)[0], ("", ""))
+                present.setdefault(owner.rpartition("/")[0], ("", ""))
         for consumer in survey.consumers:
             present.setdefault(consumer, ("", ""))
         for consumer in set(self._seen) - set(present):
