@@ -71,10 +71,15 @@ class Kube:
         self.request("DELETE", f"/api/v1/namespaces/{self.namespace}/pods/{name}", body)
 
     def set_status(self, name: str, status: Json) -> None:
-        """Write a Pod's status as a kubelet or a controller would."""
+        """Write a Pod's status as a kubelet or a controller would, also where one writes it just now."""
         path = f"/api/v1/namespaces/{self.namespace}/pods/{name}"
-        code, pod = self.request("GET", path)
-        assert code == 200, pod
-        pod["status"] = {**pod.get("status", {}), **status}
-        code, answer = self.request("PUT", f"{path}/status", pod)
-        assert code == 200, answer
+
+        def put() -> bool:
+            code, pod = self.request("GET", path)
+            assert code == 200, pod
+            pod["status"] = {**pod.get("status", {}), **status}
+            code, answer = self.request("PUT", f"{path}/status", pod)
+            assert code in (200, 409), answer
+            return code == 200
+
+        wait_for(put, f"the status of {name} is written")

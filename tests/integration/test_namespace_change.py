@@ -61,7 +61,11 @@ def test_what_has_not_begun_runs_in_the_new_namespace(place: Sandbox, other: Kub
     event_id = place.scale_up(2, run_seconds=FOREVER)
     taken_over(place, other, event_id, 1)
     end_workers(place, event_id)
-    (pod,) = wait_for(lambda: other.workers(event_id), "the second worker runs in the new namespace")
+
+    def second_runs() -> list[Json]:
+        return [pod for pod in other.workers(event_id) if pod["status"].get("phase") == "Running"]
+
+    (pod,) = wait_for(second_runs, "the second worker runs in the new namespace")
     other.set_status(pod["metadata"]["name"], {"phase": "Succeeded"})
     assert place.wait_event(event_id)["status"] == "succeeded"
     assert {w["attempt"] for w in place.workers(event_id)} == {"0"}
