@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 
 from ottoscaler.ledger.heartbeats import Glance, Heartbeats
 from ottoscaler.ledger.pause import paused_since
@@ -71,8 +72,9 @@ class Overview:
         for at in range(0, len(ids), EVENTS_A_LOOK):
             _, found = self._redis.script("glimpse", "", left, *ids[at : at + EVENTS_A_LOOK])
             for each in json.loads(b"[" + b",".join(found) + b"]"):
-                told.append(_event(each, seen.of(each["id"]), now_ms))
                 left -= len(each["cells"])
+                with suppress(ValueError):  # what no replica wrote hides no other event; ``status`` names it
+                    told.append(_event(each, seen.of(each["id"]), now_ms))
         return told
 
     def _waiting(self, ids: Sequence[str], events: Sequence[JsonObject], replicas: Sequence[Glance]) -> int:

@@ -14,6 +14,7 @@ from ottoscaler.ledger.broken_keys import KINDS, broken_keys
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.records import Record, Taking
 from ottoscaler.model import Outcome, Reason, Status, WorkerId
+from ottoscaler.status import overview
 from ottoscaler.status.snapshot import SnapshotReader
 from tests.harness.redis_fixture import Book, book, counts_what_is_added, redis_server
 from tests.harness.stages import STREAM, Stages, add, dead
@@ -186,10 +187,7 @@ def test_overwritten_ledger_is_written_anew_by_its_owner_and_other_events_do_not
     assert pending(book) == 0
 
 
-def test_ledger_that_holds_nonsense_costs_its_own_event_only(book: Book) -> None:
-    """Before, each replica that took it over ended, one after the other."""
-    stages = stages_of(book)
-    good = taken(stages)
+def write_nonsense(book: Book) -> None:
     nonsense: dict[str, dict[str, str]] = {
         "5-0": {"n": "many"},
         "5-1": {"n": "1", "i:0": "junk"},
@@ -200,6 +198,26 @@ def test_ledger_that_holds_nonsense_costs_its_own_event_only(book: Book) -> None
         book.redis.hset(f"{P}event:{event_id}", mapping=ledger)
         book.redis.sadd(P + "events", event_id)
         book.redis.sadd(P + "offers", event_id)
+
+
+@pytest.mark.parametrize("drawn", [200, 0])
+def test_status_page_shows_the_other_events_where_a_ledger_holds_nonsense(
+    book: Book, monkeypatch: pytest.MonkeyPatch, drawn: int
+) -> None:
+    """Before, the page had nothing but an internal error."""
+    good = taken(stages_of(book))
+    write_nonsense(book)
+    monkeypatch.setattr(overview, "MOST_EVENTS", drawn)
+    told = overview.Overview(book.stream("b"), book.settings.instance).read()
+    assert [each["id"] for each in told["events"]] == (["5-1", good] if drawn else [])
+    assert told["waiting"] >= 1
+
+
+def test_ledger_that_holds_nonsense_costs_its_own_event_only(book: Book) -> None:
+    """Before, each replica that took it over ended, one after the other."""
+    stages = stages_of(book)
+    good = taken(stages)
+    write_nonsense(book)
     for event_id in ("5-0", "5-1"):
         with pytest.raises(BrokenKey, match=f"{event_id} holds what no replica wrote"):
             stages.ledger.take_over(event_id, "", offered=True)

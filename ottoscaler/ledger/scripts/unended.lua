@@ -2,6 +2,7 @@
 local left = 0
 for i = 1, #A do
   local e = intact('HMGET', event_key(A[i]), 'state', 'type', 'n', 'done') or {}
-  if e[1] == 'open' and e[2] == 'scale_up' then left = left + tonumber(e[3]) - tonumber(e[4]) end
+  local n, done = tonumber(e[3]), tonumber(e[4] or '0') -- none where somebody has written something else
+  if e[1] == 'open' and e[2] == 'scale_up' and n and done then left = left + n - done end
 end
 return {'ok', left}
