@@ -92,7 +92,7 @@ class PodClient(PodApi):
 
     def get(self, name: str) -> JsonObject:
         with self._throttle.look(event_in(name)):
-            return pod("get", self._call("get", "GET", f"{self._path}/{quote(name)}"))
+            return pod("get", self._call("get", "GET", f"{self._path}/{quote(name)}"), name)
 
     def delete(self, name: str, uid: str, *, told: bool = False) -> JsonObject:
         # The API server itself drops the grace period for Pods that are terminal or not bound to a node.

@@ -32,10 +32,13 @@ def parsed(verb: str, data: bytes) -> JsonObject:
     return answer
 
 
-def pod(verb: str, answer: JsonObject) -> JsonObject:
-    """The same answer, if it is a Pod with a name and a UID. Raises UnusableAnswer otherwise."""
+def pod(verb: str, answer: JsonObject, name: str = "") -> JsonObject:
+    """The same answer, if it is a Pod with a name (``name``, if that is given) and a UID. Raises
+    UnusableAnswer otherwise."""
     if not is_pod(answer):
         raise UnusableAnswer(f"{verb}: the answer is not a Pod with a name and a uid")
+    if name not in ("", answer["metadata"]["name"]):
+        raise UnusableAnswer(f"{verb}: the answer is not about {name}")
     return answer
 
 

@@ -29,13 +29,14 @@ def monitor(a: Attempt) -> Judgement:
     """
     deps, subscription = a.deps, a.subscription
     subscription.wakes_at_start = _run_limit(a) < deps.limits.pending_timeout
+    unwoken = False  # for long. Then an intent is looked for, since the delete that followed it may be lost
     while True:
         subscription.look()
         keep_log_of_going(a, lambda: _is_cancelled(a))
         is_gone(a)
         found = judgement(a)
         view = subscription.view
-        if not subscription.gone and cancelled_elsewhere(a):
+        if not subscription.gone and (unwoken or deps.elsewhere) and _is_cancelled(a):
             return CANCELLED
         if found.verdict is not Verdict.WAIT:
             if subscription.gone:
@@ -49,7 +50,8 @@ def monitor(a: Attempt) -> Judgement:
         a.check_ownership()
         if deps.abandon.is_set() or a.run.leaving:
             raise Stopping("the worker is left to the next replica")
-        subscription.wait(until_next_look(a, _time_left(a)))
+        seconds = until_next_look(a, _time_left(a))
+        unwoken = not subscription.wait(seconds) and seconds >= LONGEST_WAIT_SECONDS
 
 
 def is_gone(a: Attempt, *, cancelled: bool = False) -> bool:

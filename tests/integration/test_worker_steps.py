@@ -12,7 +12,7 @@ from ottoscaler.kube.server_health import ServerSign
 from ottoscaler.model import JsonObject, Judgement, Reason, Status, Verdict, WorkerId
 from ottoscaler.workers.attempt import Ended, Next
 from ottoscaler.workers.create import create, prepare
-from ottoscaler.workers.monitor import monitor
+from ottoscaler.workers.monitor import CANCELLED, monitor
 from ottoscaler.workers.settle import settle
 from tests.harness.redis_fixture import Book, book, redis_server  # noqa: F401 - fixtures
 from tests.harness.worker_bench import WorkerBench
@@ -240,6 +240,22 @@ def test_pod_of_another_replica_is_left_to_it(bench: WorkerBench) -> None:
     run.dropped = True
     with pytest.raises(Fenced):
         monitor(a)
+
+
+def test_worker_that_nothing_wakes_looks_whether_it_is_cancelled(
+    bench: WorkerBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The delete that followed the intent may have been lost, such as by an etcd that was set back."""
+    monkeypatch.setattr("ottoscaler.workers.monitor.LONGEST_WAIT_SECONDS", 0.01)
+    run = bench.take()
+    a = bench.attempt(run)
+    create(a)
+    bench.pods.run(a.subscription.name)
+    bench.watch()
+    bench.book.redis.hset(
+        f"{bench.ledger.redis.prefix}event:{run.event.event_id}", "c:0", "1:9-0:cancelled by 9-0"
+    )
+    assert monitor(a) == CANCELLED
 
 
 def test_waits_end_where_the_process_gives_them_up(bench: WorkerBench) -> None:

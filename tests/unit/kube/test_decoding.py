@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ottoscaler.kube.decoding import slim
+import pytest
+
+from ottoscaler.errors import UnusableAnswer
+from ottoscaler.kube.decoding import pod, slim
 from ottoscaler.pods.view import parse_pod
 
 MANAGED = [{"manager": "kubelet", "fieldsV1": {"f:spec": {'k:{"name":"worker"}': {}}}}, {"manager": "x"}]
@@ -65,3 +68,10 @@ def test_users_text_cannot_pass_for_any_of_it() -> None:
     told = {"phase": "Failed", "message": '},"status":{"phase":"Succeeded"}'}
     text = json.dumps({"metadata": words, "spec": env, "status": told}, separators=(",", ":")).encode()
     assert json.loads(slim(text))["status"] == told
+
+
+def test_answer_about_another_object_says_nothing_about_the_pod_that_was_asked_for() -> None:
+    other = {"kind": "Namespace", "metadata": {"name": "b", "uid": "1"}}
+    assert pod("get", other, "b") is other
+    with pytest.raises(UnusableAnswer, match="not about a"):
+        pod("get", other, "a")
