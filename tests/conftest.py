@@ -19,9 +19,6 @@ settings.load_profile("ottoscaler")
 
 FOLDERS = ("tests/unit", "tests/conformance", "tests/process", "tests/integration")
 
-# Modules and collected tests stay until the end. The garbage collector looked at them again and again.
-gc.disable()
-
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Import the test modules of the whole suite, each worker from another one on.
@@ -30,7 +27,10 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     Workers that collect in step would each do that for every module."""
     config = session.config
     worker = getattr(config, "workerinput", None)
-    if worker is None or config.args != config.getini("testpaths"):
+    if worker is None:
+        return
+    gc.disable()  # until all is collected, and stays until the end: it would look at that again and again
+    if config.args != config.getini("testpaths"):
         return
     files = [path for folder in FOLDERS for path in sorted((config.rootpath / folder).rglob("test_*.py"))]
     first = len(files) * int(worker["workerid"].removeprefix("gw")) // worker["workercount"]

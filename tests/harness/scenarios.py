@@ -20,8 +20,9 @@ LEASE = 1.5  # seconds; short, and long enough that a busy test machine does not
 OFTEN = {"workers.monitor.UNSEEN_LOOK_SECONDS": 0.5}  # looks at a Pod that the watch does not show
 SWEPT_OFTEN = {"controller.reconciler.SWEEP_SECONDS": 0.5}
 SHORT_PAUSES = {"workers.create.LONGEST_CREATE_PAUSE_SECONDS": 0.25}  # between two tries of a create
-SHORT_WATCHES = {"kube.reflector.WATCH_SECONDS": 2, "kube.client.LIST_SECONDS": 2.0}
-OFFERED_SOON = {"controller.offers.OFFER_AFTER_SECONDS": 1.0}
+SHORT_WATCHES = {"kube.reflector.WATCH_SECONDS": 2}
+SHORT_LISTS = {"kube.client.LIST_SECONDS": 2.0}
+OFFERED_SOON = {"controller.offers.OFFER_AFTER_SECONDS": 2.0}
 COUNTED_SOON = {"controller.scale_down.COUNT_SECONDS": 1.0}  # what a scale_down waits for its victims' ends
 
 

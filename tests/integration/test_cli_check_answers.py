@@ -63,7 +63,9 @@ def silence() -> Iterator[int]:
         yield listening.getsockname()[1]
 
 
-def check(tmp_path: Path, redis_port: int, kube_port: int) -> subprocess.CompletedProcess[str]:
+def check(
+    tmp_path: Path, redis_port: int, kube_port: int, **bounds: float
+) -> subprocess.CompletedProcess[str]:
     kubeconfig = tmp_path / "kubeconfig"
     cluster = {"name": "c", "cluster": {"server": f"http://127.0.0.1:{kube_port}"}}
     context = {"name": "c", "context": {"cluster": "c", "user": "u"}}
@@ -86,7 +88,7 @@ def check(tmp_path: Path, redis_port: int, kube_port: int) -> subprocess.Complet
         "REDIS_PORT": str(redis_port),
         "REDIS_PASSWORD": "sekrit-4711",
     }
-    return run(["check"], env, seconds=SOON_SECONDS, bounds={"kube.client.READ_SECONDS": 2.0})
+    return run(["check"], env, seconds=SOON_SECONDS, bounds=bounds)
 
 
 def test_permissions_that_are_missing_are_named(tmp_path: Path) -> None:
@@ -108,7 +110,7 @@ def test_user_without_any_right_is_asked_whether_the_namespace_exists(tmp_path: 
 
 def test_servers_that_never_answer_are_given_up_within_their_timeouts(tmp_path: Path) -> None:
     with silence() as nothing:
-        ran = check(tmp_path, nothing, nothing)
+        ran = check(tmp_path, nothing, nothing, **{"kube.client.READ_SECONDS": 2.0})
     assert ran.returncode == 1
     assert ran.stdout.count("  problem  ") == 2
     assert "sekrit" not in ran.stdout + ran.stderr

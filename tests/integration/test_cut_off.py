@@ -15,7 +15,7 @@ from tests.harness.cluster_state import ledger, local_only
 from tests.harness.proxy import Proxy
 from tests.harness.redis_fixture import Book, book, redis_server
 from tests.harness.sandbox import Sandbox
-from tests.harness.scenarios import SHORT_WATCHES
+from tests.harness.scenarios import SHORT_LISTS, SHORT_WATCHES
 from tests.harness.stages import STREAM, Stages, add
 from tests.harness.waiting import wait_for
 
@@ -44,7 +44,7 @@ def behind_proxy(place: Sandbox) -> Iterator[tuple[Proxy, str]]:
 @pytest.mark.parametrize("how", ["refused", "hanging"])
 def test_events_of_a_replica_that_is_cut_off_end_at_the_others(place: Sandbox, how: str) -> None:
     with behind_proxy(place) as (proxy, kubeconfig):
-        place.bounds.update(SHORT_WATCHES)  # a call that hangs is noticed when it times out
+        place.bounds.update(SHORT_WATCHES | SHORT_LISTS)  # a call that hangs is noticed when it times out
         cut = place.start("cut", KUBECONFIG=kubeconfig, OTTO_KUBE_CREATE_SECONDS=2)
         place.bounds.clear()
         for name in ("second", "third"):

@@ -15,7 +15,7 @@ from tests.harness.waiting import stays, wait_for
 
 @pytest.fixture
 def place() -> Iterator[Sandbox]:
-    with sandbox(OTTO_LEASE_SECONDS="1", bounds={**OFTEN, **SWEPT_OFTEN}) as made:
+    with sandbox(OTTO_LEASE_SECONDS="1", bounds=OFTEN) as made:
         yield made
 
 
@@ -79,6 +79,7 @@ def test_pods_that_were_recorded_but_not_deleted_are_swept_in_the_former_namespa
     assert place.wait_event(event_id)["status"] == "failed"
     first.kill()
     assert len(place.kube.workers(event_id)) == 1
+    place.bounds.update(SWEPT_OFTEN)
     second = place.start("second", NAMESPACE=other.namespace)
     (told,) = wait_for(lambda: second.lines(action="namespace_former"), "the start tells of it")
     assert place.kube.namespace in told["message"]
@@ -92,6 +93,7 @@ def test_scale_down_reaches_workers_in_the_former_namespace_that_wait_for_a_slot
     first = place.start()
     place.wait_workers(event_id, "Running", 3)
     first.kill()
+    place.bounds.update(SWEPT_OFTEN)  # it looks after workers that wait for a slot, too
     second = place.start("second", NAMESPACE=other.namespace, OTTO_MAX_WORKERS="1")
     wait_for(lambda: second.lines(action="pod_adopted"), "one of them has the slot")
     place.wait_event(place.send("scale_down", pod_count=2, task_id="t"))

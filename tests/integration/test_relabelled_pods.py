@@ -19,7 +19,7 @@ UNSEEN = "otto:scale:events:ottoscaler:unseen"
 
 @pytest.fixture
 def place() -> Iterator[Sandbox]:
-    with sandbox(bounds={**OFTEN, **SWEPT_OFTEN}) as made:
+    with sandbox(bounds=OFTEN) as made:
         yield made
 
 
@@ -114,6 +114,7 @@ def test_relabelled_pod_whose_owner_died_before_its_delete_is_swept(place: Sandb
     first.kill()
     assert place.redis.hgetall(UNSEEN) == {name_of(event_id): pods(place)[0]["metadata"]["uid"]}
     place.cluster.faults.clear()
+    place.bounds.update(SWEPT_OFTEN)
     place.start("one")
     nothing_left(place)
     assert len(place.results("worker", event_id)) == 1
@@ -131,6 +132,7 @@ def test_relabelled_pod_of_a_retry_whose_owner_died_is_swept_too(place: Sandbox)
     wait_for(lambda: first.lines(action="worker_retries"), "a retry is planned")
     first.kill()
     place.cluster.faults.clear()
+    place.bounds.update(SWEPT_OFTEN)
     place.start("one")
     wait_for(lambda: names(place) == [name_of(event_id, 0, 1)], "only the next attempt is there")
     place.send("scale_down", task_id=event_id)
