@@ -188,7 +188,7 @@ def _told(name: str) -> str:
 
 
 def _as_meta(name: str) -> str:
-    return _told(META + name)
+    return _told(META + (name or "NAME"))  # an empty name is none
 
 
 def _words(words: Collection[str]) -> str:

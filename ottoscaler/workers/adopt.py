@@ -57,8 +57,17 @@ def adopt_found(a: Attempt, view: PodView) -> Ended | None:
     if a.is_ours(view):
         a.deps.watcher.identify(a.subscription, view.uid, view, looked_up=True)
         return adopt_seen(a, view)
-    message = f"a Pod named {a.subscription.name} exists that is not this worker's; delete it or rename it"
+    message = f"a Pod named {a.subscription.name} exists that is {whose(view)}"
     return settle(a, Judgement(Verdict.FINISHED, Status.FAILED, Reason.REJECTED, message))
+
+
+def whose(view: PodView) -> str:
+    """Whose Pod it is that has a worker's name, and what to do. Another installation's may be running."""
+    if view.installation or view.annotated:
+        return (
+            "another installation's: give each its own OTTO_INSTANCE (or Redis was emptied, and it will end)"
+        )
+    return "not this worker's; delete it or rename it"
 
 
 def adopt_by_uid(a: Attempt, uid: str) -> Ended | None:

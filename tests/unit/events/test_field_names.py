@@ -167,6 +167,7 @@ def test_strict_way_refuses_every_unknown_field_that_is_not_marked() -> None:
     assert "branch: not a field of this event; for metadata, write meta:branch" in told
     assert "cmd: not a field; did you mean command?" in told
     assert "user" not in told
+    assert "for metadata, write meta:NAME" in sentence({**UP, "": "x"}, REFUSED), "meta: alone is refused"
     assert read({**UP, "meta:user": "y"}, REFUSED).metadata == {"user": "y"}
 
 
