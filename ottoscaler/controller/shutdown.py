@@ -12,6 +12,7 @@ from ottoscaler.controller.handover import AGAIN_SECONDS, HANDOVER_SECONDS, Hand
 from ottoscaler.controller.last_calls import CALL_SECONDS
 from ottoscaler.errors import RedisError
 from ottoscaler.kube.watcher import PodWatcher
+from ottoscaler.ledger.heartbeats import LONGEST_BEAT_SECONDS
 from ottoscaler.ledger.lease import Lease
 from ottoscaler.telemetry.logs import flood, get_logger
 from ottoscaler.threads import Threads
@@ -92,7 +93,8 @@ class Shutdown:
         stuck = self._join("listener", "takeover", "dispatcher", "reconciler", "templates", deadline=deadline)
         self._dispatcher.take_rest()
         self._handover.while_workers_run(deadline)
-        deadline = self._until(deadline)
+        if self._phases.abandon.is_set():  # the next heartbeat may find Redis well again
+            deadline = min(deadline, time.monotonic() + LONGEST_BEAT_SECONDS)
         self.leave_workers()
         self._dispatcher.join(HANDOVER_SECONDS, deadline)
         # A replica that never registered owns nothing: it need not wait for a Redis that never answered.
@@ -118,7 +120,7 @@ class Shutdown:
         return []
 
     def _until(self, deadline: float) -> float:
-        """The deadline; a second signal means now. Not for after ``leave_workers``."""
+        """The deadline until which threads are waited for; a second signal means now."""
         return 0.0 if self._phases.abandon.is_set() else deadline
 
     def leave_workers(self) -> None:

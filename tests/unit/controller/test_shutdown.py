@@ -19,6 +19,7 @@ from ottoscaler.controller.shutdown import (
     Phases,
     Shutdown,
 )
+from ottoscaler.ledger.heartbeats import LONGEST_BEAT_SECONDS
 from ottoscaler.threads import Threads
 
 GRACE = 2.0
@@ -39,6 +40,7 @@ class Place:
         self.joined: set[str] = set()
         self.rest_taken = False  # what came after the dispatcher's thread had ended
         self.read_ends_at_try = 0  # the listener's read; 0: no try ends it
+        self.tried_for = 0.0  # seconds for which a Redis that does not answer is tried
         self.phases = Phases()
         self.second_signal_at = math.inf
         self.stands_still = 0.0  # seconds that the machine stands still at each look at the threads
@@ -91,6 +93,7 @@ class HandoverOnly:
         assert self.calls.rest_taken, "a worker in the inbox would hold its slot until the deadline"
 
     def everything(self, deadline: float) -> bool:
+        self.calls.tried_for = deadline - self.calls.now
         return self.calls.answering
 
 
@@ -157,6 +160,7 @@ def test_second_signal_ends_the_wait_for_a_silent_redis_as_the_grace_periods_end
     place.silent_from, place.second_signal_at = 0.0, 5.0
     assert stop(monkeypatch, place, grace=600.0) == []
     assert place.now <= place.second_signal_at + OVERRUN_SECONDS
+    assert place.tried_for == pytest.approx(LONGEST_BEAT_SECONDS), "the next heartbeat may find it well again"
 
 
 def test_threads_that_wait_for_a_silent_redis_have_the_grace_period_to_end(
