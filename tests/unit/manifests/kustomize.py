@@ -6,6 +6,7 @@ Names keep no content hash. ``test_manifests`` compares it with ``kubectl kustom
 from __future__ import annotations
 
 import copy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ def render(directory: Path) -> list[Json]:
 
 def _build(directory: Path, kind: str, objects: list[Json]) -> None:
     """Add to ``objects`` and change them; a component changes those of who names it."""
-    kustomization = yaml.safe_load((directory / "kustomization.yaml").read_text())
+    (kustomization,) = _documents((directory / "kustomization.yaml").read_text())
     if kustomization["kind"] != kind:
         raise ValueError(f"{directory} is a {kustomization['kind']}, where a {kind} is named")
     unknown = kustomization.keys() - _KNOWN
@@ -42,7 +43,7 @@ def _build(directory: Path, kind: str, objects: list[Json]) -> None:
         raise ValueError(f"{directory} uses {', '.join(sorted(unknown))}, of which nothing is known here")
     for resource in kustomization.get("resources", []):
         path = directory / resource
-        objects += render(path) if path.is_dir() else list(yaml.safe_load_all(path.read_text()))
+        objects += render(path) if path.is_dir() else _documents(path.read_text())
     for component in kustomization.get("components", []):
         _build(directory / component, "Component", objects)
     for generator in kustomization.get("configMapGenerator", []):
@@ -56,6 +57,16 @@ def _build(directory: Path, kind: str, objects: list[Json]) -> None:
         if kustomization.get("namespace") and made["kind"] not in _CLUSTER_WIDE:
             made["metadata"]["namespace"] = kustomization["namespace"]
     _set_images_and_replicas(kustomization, objects)
+
+
+def _documents(text: str) -> list[Any]:
+    """The documents of a YAML text, the caller's own. The same few files are read hundreds of times."""
+    return copy.deepcopy(_parsed(text))
+
+
+@cache
+def _parsed(text: str) -> list[Any]:
+    return list(yaml.safe_load_all(text))
 
 
 def find(objects: list[Json], kind: str, name: str = "") -> Json:
@@ -84,7 +95,7 @@ def _generate(directory: Path, generator: Json, objects: list[Json]) -> None:
 
 def _patch(directory: Path, patch: Json, objects: list[Json]) -> None:
     """A strategic merge names its target itself; a JSON patch (RFC 6902) is a list and is given one."""
-    change = yaml.safe_load(patch["patch"] if "patch" in patch else (directory / patch["path"]).read_text())
+    (change,) = _documents(patch["patch"] if "patch" in patch else (directory / patch["path"]).read_text())
     if isinstance(change, list):
         target = find(objects, patch["target"]["kind"], patch["target"]["name"])
         for operation in change:
