@@ -203,6 +203,6 @@ def sandbox(
         finally:
             if made is not None:
                 made.close()
-            server.stop()
+            server.kill()  # nobody reads its data any more
             if cluster is not None:
                 cluster.stop()
