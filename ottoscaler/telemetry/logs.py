@@ -17,6 +17,9 @@ from dataclasses import dataclass
 from typing import Literal, TextIO
 
 ROOT = "ottoscaler"
+# Without `configure`, as in the client and the commands, nothing is logged. Python would print warnings on
+# standard error otherwise, beside the sentence that tells the same.
+logging.getLogger(ROOT).addHandler(logging.NullHandler())
 
 MOST_LINES = 10_000  # that wait for a slow reader of standard error; they take some 3 MB
 FLOOD_FIRST = 5  # lines: enough to see that it is the same each time

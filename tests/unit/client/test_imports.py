@@ -8,12 +8,14 @@ import sys
 ABSENT = ("kubernetes", "prometheus_client", "yaml", "tenacity", "pythonjsonlogger", "urllib3")
 
 
-def test_importing_the_client_needs_no_package_but_redis() -> None:
+def test_the_client_needs_no_package_but_redis_and_prints_nothing() -> None:
     program = f"""
 import sys
 sys.modules.update(dict.fromkeys({ABSENT!r}))  # an import of them fails
 import ottoscaler.client
+from ottoscaler.telemetry.logs import get_logger
 ottoscaler.client.Client()
+get_logger("ottoscaler.ledger.redis_endpoint").warning("redis_wrong_server", "a line of the service's log")
 """
     ran = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False
