@@ -9,11 +9,14 @@ from contextlib import suppress
 
 from ottoscaler.errors import KubernetesError, NotYet, PodGone, RedisError, Stopping
 from ottoscaler.model import Status
+from ottoscaler.telemetry.logs import flood
 from ottoscaler.workers.attempt import Attempt
 from ottoscaler.workers.logs import Try, keep_log
 from ottoscaler.workers.monitor import LONGEST_WAIT_SECONDS, is_gone, until_next_look
 
 DELETE_TRIES = 5  # then the sweep deletes the Pod; its result stands
+ASK_TRIES = 2  # then the worker looks whether its Pod has ended by itself
+ASK_AGAIN_SECONDS = 2.0  # between such looks, while the API server or a webhook refuses the delete
 
 
 def note_unseen(a: Attempt) -> None:
@@ -74,7 +77,7 @@ def see_it_go(
     seconds were up first. Raises NotYet if this thread may not wait, Stopping if the next replica goes on,
     and Fenced.
     """
-    deps, subscription, asked = a.deps, a.subscription, False
+    deps, subscription, asked, refused = a.deps, a.subscription, False, False
     while not over():
         subscription.look()
         if is_gone(a, cancelled=True) or over():
@@ -85,31 +88,40 @@ def see_it_go(
         a.check_ownership()
         if deps.abandon.is_set() or a.run.leaving:
             raise Stopping("the worker whose Pod is to go is left to the next replica")
+        seconds = left()
         # A terminal Pod would be removed at once, before its node has reported the end of its containers.
         if not asked and not (view is not None and (view.deleting or view.terminal)):
-            asked = True
-            keep_log(a, status, Try.BEFORE_GOING)
-            _ask_to_go(a)
-            continue
-        seconds = left()
+            if not refused:
+                keep_log(a, status, Try.BEFORE_GOING)
+            asked = _ask_to_go(a)
+            if asked:
+                continue
+            refused, seconds = True, ASK_AGAIN_SECONDS
         if seconds <= 0:
             return False
         if not a.waits:
             raise NotYet("the Pod that is to go is not gone yet")
         wait = min(until_next_look(a, LONGEST_WAIT_SECONDS), seconds)
-        if not subscription.wait(wait) and not subscription.looked_at:
+        if not subscription.wait(wait) and not subscription.looked_at and (asked or not refused):
             a.log.warning("cancel_waits", "a Pod that was asked to go is still there; its node may be lost")
     keep_log(a, status, Try.BEFORE_RESULT)
     return True
 
 
-def _ask_to_go(a: Attempt) -> None:
+def _ask_to_go(a: Attempt) -> bool:
+    """False if the API server did not take the delete."""
     deps, subscription = a.deps, a.subscription
     try:
         reply = deps.retrier.call(
-            "asking a Pod to go", lambda: deps.pods.delete(subscription.name, subscription.uid, told=True)
+            "asking a Pod to go",
+            lambda: deps.pods.delete(subscription.name, subscription.uid, told=True),
+            tries=ASK_TRIES,
         )
     except PodGone:
         subscription.lost()
+    except KubernetesError as error:
+        flood.warning("trying_again", f"asking a Pod to go failed, trying again: {error}", key="ask")
+        return False
     else:
         deps.watcher.asked_to_go(reply)
+    return True

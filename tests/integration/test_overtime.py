@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import pytest
 
-from ottoscaler.errors import Fenced, NotYet
+from ottoscaler.errors import Fenced, KubernetesError, KubernetesUnavailable, NotYet
 from ottoscaler.ledger.kept_logs import kept_logs
 from ottoscaler.ledger.records import Entry, Word
 from ottoscaler.model import Judgement, Reason, ScaleDown, Status, Verdict, WorkerId
 from ottoscaler.workers.attempt import Attempt, Ended, Next
 from ottoscaler.workers.create import create
 from ottoscaler.workers.monitor import monitor
+from ottoscaler.workers.removal import ASK_TRIES
 from ottoscaler.workers.settle import USUAL_GRACE_SECONDS, settle
 from tests.harness.redis_fixture import Book, book, redis_server
 from tests.harness.worker_bench import WorkerBench
@@ -120,6 +121,21 @@ def test_pod_that_was_asked_to_go_for_its_limit_is_not_tried_again(bench: Worker
 def test_worker_that_ended_before_its_pod_was_asked_to_go_keeps_its_own_end(bench: WorkerBench) -> None:
     a = running(bench)
     bench.pods.end(a.subscription.name, 0)  # the watch has not told yet
+    assert settle(a, OVER) == DONE
+    assert [entry[:3] for entry in told(bench)] == [("succeeded", "Completed", "0")]
+
+
+@pytest.mark.parametrize("error", [KubernetesUnavailable, KubernetesError])
+def test_worker_whose_delete_is_refused_is_recorded_when_it_has_ended_by_itself(
+    bench: WorkerBench, error: type[KubernetesError]
+) -> None:
+    """As by a webhook that denies every delete. Before, it kept its slot and was asked to go for ever."""
+    a = running(bench)
+    bench.pods.fail("delete", *[error("delete: denied", status=400)] * (ASK_TRIES + 1))
+    with pytest.raises(NotYet):
+        settle(a, OVER)
+    bench.pods.end(a.subscription.name, 0)
+    bench.watch()
     assert settle(a, OVER) == DONE
     assert [entry[:3] for entry in told(bench)] == [("succeeded", "Completed", "0")]
 
