@@ -12,6 +12,7 @@ from ottoscaler.config.settings import Settings
 from ottoscaler.errors import NotPermitted, RedisError
 from ottoscaler.ledger.broken_keys import broken_keys
 from ottoscaler.ledger.identity import kept_installation
+from ottoscaler.ledger.records import text
 from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.ledger.replicas import instance_differs
 
@@ -113,7 +114,7 @@ class RedisCheck:
 
     def _installation(self) -> Finding:
         prefix, ours = self._redis.prefix, self._settings.instance
-        known = (self._redis.command_or(None, "GET", f"{prefix}instance") or ours.encode()).decode()
+        known = text(self._redis.command_or(None, "GET", f"{prefix}instance")) or ours
         in_use = any(self._redis.command_or(0, "SCARD", f"{prefix}{name}") for name in ("events", "replicas"))
         if known != ours and in_use:
             return Finding("problem", "keys", instance_differs(ours, known))

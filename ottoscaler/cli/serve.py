@@ -116,14 +116,13 @@ def end(code: int) -> None:
     """Flush the logs and end the process, without waiting for pool threads, nor for more than FLUSH_SECONDS
     for a reader of our output that hangs or is gone."""
     flusher = threading.Thread(target=_flush, name="flush", daemon=True)
-    flusher.start()
-    flusher.join(FLUSH_SECONDS)
+    with suppress(RuntimeError):  # no thread can be started: the last lines are lost, the exit code is not
+        flusher.start()
+        flusher.join(FLUSH_SECONDS)
     os._exit(code)
 
 
 def _flush() -> None:
     for flush in (logging.shutdown, sys.stdout.flush, sys.stderr.flush):
-        with suppress(
-            OSError, ValueError
-        ):  # closed by us or by the reader: what could not be written is lost
+        with suppress(OSError, ValueError):  # closed by us or by the reader: what was not written is lost
             flush()

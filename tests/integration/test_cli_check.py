@@ -256,6 +256,7 @@ def test_workers_left_in_a_former_namespace_are_named(place: Sandbox) -> None:
     ran = check(place, NAMESPACE="elsewhere")
     words = f"workers of 1 events in flight run in {place.kube.namespace}, not in elsewhere (NAMESPACE)"
     assert any(words in line for line in findings(ran, "warning"))
+    place.redis.append("otto:scale:events:ottoscaler:instance", b"\xff")  # no name is what a stranger wrote
     ran = check(place, OTTO_INSTANCE="another")
     assert any("OTTO_INSTANCE: invalid value 'another'" in line for line in findings(ran, "problem"))
     assert not any("(NAMESPACE)" in line for line in findings(check(place), "warning"))

@@ -33,19 +33,25 @@ class Hanging(io.StringIO):
         self.over.wait()
 
 
-@pytest.mark.parametrize("stream", [Gone, Hanging])
-@pytest.mark.parametrize("name", ["stdout", "stderr"])
-def test_exit_code_holds_where_the_reader_of_our_output_is_gone_or_hangs(
-    monkeypatch: pytest.MonkeyPatch, name: str, stream: type[io.StringIO]
-) -> None:
-    codes: list[int] = []
+@pytest.fixture
+def codes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The exit codes with which the process would have ended."""
+    found: list[int] = []
 
     def leave(code: int) -> None:
-        codes.append(code)
+        found.append(code)
         raise Exited
 
     monkeypatch.setattr(os, "_exit", leave)
     monkeypatch.setattr("logging.shutdown", lambda: None)  # pytest logs on
+    return found
+
+
+@pytest.mark.parametrize("stream", [Gone, Hanging])
+@pytest.mark.parametrize("name", ["stdout", "stderr"])
+def test_exit_code_holds_where_the_reader_of_our_output_is_gone_or_hangs(
+    monkeypatch: pytest.MonkeyPatch, codes: list[int], name: str, stream: type[io.StringIO]
+) -> None:
     monkeypatch.setattr(serve, "FLUSH_SECONDS", 0.01)
     with monkeypatch.context() as context:
         made = stream()
@@ -55,3 +61,15 @@ def test_exit_code_holds_where_the_reader_of_our_output_is_gone_or_hangs(
     if isinstance(made, Hanging):
         made.over.set()
     assert codes == [3]
+
+
+def test_process_ends_also_where_no_thread_can_be_started(
+    monkeypatch: pytest.MonkeyPatch, codes: list[int]
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(Exited):
+        serve.end(1)
+    assert codes == [1]
