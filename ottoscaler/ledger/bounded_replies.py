@@ -18,8 +18,8 @@ MOST_BYTES = 1_048_576  # kept of one entry; OTTO_MAX_EVENT_BYTES can be no larg
 # Strings kept of one entry. Each costs some 100 bytes, however short it is. The field names of a valid event
 # are distinct, so one of 64 KiB (the default of OTTO_MAX_EVENT_BYTES) has at most 55,000 strings.
 MOST_STRINGS = 65_536
-# The end of the sentence about an event that was cut. No dead letter that ends so is replayed: without the
-# fields that are missing it would be another event.
+# The end of the sentence about an event that was cut. No dead letter that ends so is replayed (replay.lua):
+# without the fields that are missing it would be another event.
 FIRST_FIELDS_ONLY = "Only its first fields were read"
 PART_BYTES = 65_536  # read at once while bytes are dropped
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from ottoscaler.client.entries import DeadLetter
-from ottoscaler.ledger.bounded_replies import FIRST_FIELDS_ONLY
 from ottoscaler.ledger.identity import kept_installation
 from ottoscaler.ledger.records import Entry, entries, text
 from ottoscaler.ledger.redis_client import RedisClient
@@ -80,8 +79,7 @@ class DeadLetters:
         """Put a dead letter's event back on the stream.
 
         Returns (``ok``, the event's old id, its new id), or a word that says why it was not done."""
-        installation = kept_installation(self._redis)
-        answer = self._redis.script("replay", installation, letter_id, FIRST_FIELDS_ONLY)
+        answer = self._redis.script("replay", kept_installation(self._redis), letter_id)
         words = [*map(text, answer), "", ""]
         return words[0], words[1], words[2]
 
