@@ -132,7 +132,7 @@ def _written_by_a_replica(event_id: str) -> Iterator[None]:
     """Anybody may write nonsense into a ledger. It must cost its own event only, as a broken key does."""
     try:
         yield
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise BrokenKey(f"the ledger of event {event_id} holds what no replica wrote: {error}") from error
 
 

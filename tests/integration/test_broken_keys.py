@@ -221,8 +221,9 @@ def test_ledger_that_holds_nonsense_costs_its_own_event_only(book: Book) -> None
     for event_id in ("5-0", "5-1"):
         with pytest.raises(BrokenKey, match=f"{event_id} holds what no replica wrote"):
             stages.ledger.take_over(event_id, "", offered=True)
-    with pytest.raises(BrokenKey, match="5-2 holds what no replica wrote"):
-        Record("5-2", 1, 0, b"{bad").entry()
+    for body in (b"{bad", b"[" * 100_000):
+        with pytest.raises(BrokenKey, match="5-2 holds what no replica wrote"):
+            Record("5-2", 1, 0, body).entry()
     found = stages.ledger.scale_downs.candidates(f"{2**63}-0", None)
     assert good in {record.event_id for record in found}
 
