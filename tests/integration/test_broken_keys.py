@@ -367,6 +367,17 @@ def test_results_stream_that_takes_no_more_entries_loses_none(book: Book) -> Non
     assert [result["event_id"] for result in book.results("worker")] == [worker.event_id, "5-5"]
 
 
+def test_nonsense_among_the_counts_of_bytes_tells_nothing_twice(book: Book) -> None:
+    """Before, the script ended behind its XADD, and each further try told the same again."""
+    stages = stages_of(book)
+    event_id, bad = taken(stages), add(book, pod_count="none")
+    book.redis.hset(P + "appended", mapping={"results:bytes": "x", "dead:bytes": "x"})
+    assert run_to_its_end(stages.ledger, event_id) == "ended"
+    stages.listener.step(0.0)
+    assert [len(book.results(kind)) for kind in ("worker", "event")] == [1, 1]
+    assert [letter["event_id"] for letter in dead(book)] == [bad]
+
+
 def test_scale_down_cancels_beside_a_broken_results_stream(book: Book) -> None:
     """Running workers' Pods go at once; none that has not begun begins any more; all of it is told later."""
     stages = stages_of(book)

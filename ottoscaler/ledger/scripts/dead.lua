@@ -20,7 +20,7 @@ else
   -- A transaction goes on after one of its commands failed. Without its dead letter, the event must stay open.
   local last = redis.call('XREVRANGE', DEAD, '+', '-', 'COUNT', 1)[1]
   if not last or last[2][2] ~= id then return redis.error_reply('ERR the dead letter was not written') end
-  count_appended(DEAD, last[2])
+  count_if_intact(DEAD, last[2])
 end
 if not e[1] then count_taken() end
 free_dedup(id, key)
