@@ -9,14 +9,15 @@ from contextlib import suppress
 
 from ottoscaler.errors import KubernetesError, NotYet, PodGone, RedisError, Stopping
 from ottoscaler.model import Status
+from ottoscaler.retry import LONGEST_PAUSE_SECONDS
 from ottoscaler.telemetry.logs import flood
 from ottoscaler.workers.attempt import Attempt
 from ottoscaler.workers.logs import Try, keep_log
 from ottoscaler.workers.monitor import LONGEST_WAIT_SECONDS, is_gone, until_next_look
 
 DELETE_TRIES = 5  # then the sweep deletes the Pod; its result stands
-ASK_TRIES = 2  # then the worker looks whether its Pod has ended by itself
-ASK_AGAIN_SECONDS = 2.0  # between such looks, while the API server or a webhook refuses the delete
+ASK_TRIES = 1  # after the first; then the worker looks whether its Pod has ended by itself
+ASK_AGAIN_SECONDS = LONGEST_PAUSE_SECONDS  # between such looks, while the delete is refused
 
 
 def note_unseen(a: Attempt) -> None:
