@@ -226,6 +226,11 @@ def test_ledger_that_holds_nonsense_costs_its_own_event_only(book: Book) -> None
             Record("5-2", 1, 0, body).entry()
     found = stages.ledger.scale_downs.candidates(f"{2**63}-0", None)
     assert good in {record.event_id for record in found}
+    book.redis.hset(f"{P}event:9-0", mapping={"state": "open", f"v:{good}:0": "1", "victims": "many"})
+    book.redis.hset(f"{P}event:{good}", "c:0", "1:9-0:cancelled by 9-0")
+    cancelled = Outcome(Status.CANCELLED, Reason.CANCELLED, "cancelled by 9-0")
+    stages.ledger.record(WorkerId(good, 0, 0), 1, "", cancelled, despite_intent=True)
+    assert [result["status"] for result in book.results("event")] == ["cancelled"]
 
 
 def test_ledger_that_nobody_remembers_stays_pending_and_is_told_until_it_is_mended(book: Book) -> None:

@@ -293,7 +293,7 @@ local function record(id, key, index, attempt, uid, r, now)
   redis.call('HSET', key, 'i:' .. index, 'd:' .. attempt .. ':' .. r.status .. ':' .. uid, 'progress', '1')
   redis.call('HINCRBY', key, COUNTERS[r.status], 1)
   redis.call('HDEL', key, 'c:' .. index, 't:' .. index)
-  if e[3] then end_victim(e[3], id, index, r.status) end
+  if e[3] then pcall(end_victim, e[3], id, index, r.status) end -- another event's ledger may hold nonsense
   local done = redis.call('HINCRBY', key, 'done', 1)
   -- A long event's first results are kept until the retention time after its end, not after theirs.
   if done == 1 then redis.pcall('ZADD', P .. 'results-from', now, id) end
