@@ -115,9 +115,12 @@ class RedisCheck:
     def _installation(self) -> Finding:
         prefix, ours = self._redis.prefix, self._settings.instance
         known = text(self._redis.command_or(None, "GET", f"{prefix}instance")) or ours
-        in_use = any(self._redis.command_or(0, "SCARD", f"{prefix}{name}") for name in ("events", "replicas"))
-        if known != ours and in_use:
-            return Finding("problem", "keys", instance_differs(ours, known))
+        events, replicas = (
+            self._redis.command_or(0, "SCARD", f"{prefix}{name}") for name in ("events", "replicas")
+        )
+        if known != ours and (events or replicas):
+            # A replica that died stays in the set until another one notices, and refuses nobody.
+            return Finding("problem" if events else "warning", "keys", instance_differs(ours, known))
         if self.installation:
             return Finding(
                 "ok", "keys", f"installation {self.installation}, instance {self._settings.instance}"

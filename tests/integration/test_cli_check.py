@@ -262,6 +262,15 @@ def test_workers_left_in_a_former_namespace_are_named(place: Sandbox) -> None:
     assert not any("(NAMESPACE)" in line for line in findings(check(place), "warning"))
 
 
+def test_another_instance_is_a_warning_where_no_event_is_in_flight(place: Sandbox) -> None:
+    """The replica that is known may have died, and then it refuses nobody."""
+    place.redis.set("otto:scale:events:ottoscaler:instance", "one")
+    place.redis.sadd("otto:scale:events:ottoscaler:replicas", "gone")
+    ran = check(place, OTTO_INSTANCE="another")
+    assert any("OTTO_INSTANCE: invalid value 'another'" in line for line in findings(ran, "warning"))
+    assert not findings(ran, "problem")
+
+
 @local_only
 def test_start_gate_asks_for_the_verb_patch_and_a_server_that_knows_gates(
     place: Sandbox, tmp_path: Path
