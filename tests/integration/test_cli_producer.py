@@ -195,27 +195,34 @@ def test_no_encoding_ends_in_a_traceback(place: Sandbox, encoding: str) -> None:
         assert ran.returncode == (2 if words[0] == "wait" else 0)
 
 
-def test_a_watch_draws_on_the_alternate_screen_and_gives_the_terminal_back(place: Sandbox) -> None:
-    place.start()
+def watched(place: Sandbox, word: str, **more: str) -> str:
+    """All that `status --watch` writes to a terminal. SIGTERM ends it once ``word`` was written twice."""
     master, slave = pty.openpty()
     try:
-        env = environment(place, TERM="xterm", COLUMNS="80", LINES="24")
         words = [sys.executable, "-m", "ottoscaler", "status", "--watch", "0.2"]
-        watching = subprocess.Popen(words, env=env, stdout=slave, stderr=slave)
+        watching = subprocess.Popen(words, env=environment(place, **more), stdout=slave, stderr=slave)
         shown = ""
 
         def grow() -> bool:
             nonlocal shown
             shown += os.read(master, 65536).decode()
-            return shown.count("Replicas: 1 alive") > 1
+            return shown.count(word) > 1
 
-        wait_for(grow, "it is drawn twice")
+        wait_for(grow, f"it wrote {word!r} twice")
         watching.send_signal(signal.SIGTERM)
         assert watching.wait(30) == 143
-        shown += os.read(master, 65536).decode()
+        os.write(slave, b"\0")  # behind all that the command wrote
+        while not shown.endswith("\0"):
+            shown += os.read(master, 65536).decode()
+        return shown.removesuffix("\0")
     finally:
         os.close(master)
         os.close(slave)
+
+
+def test_a_watch_draws_on_the_alternate_screen_and_gives_the_terminal_back(place: Sandbox) -> None:
+    place.start()
+    shown = watched(place, "Replicas: 1 alive", TERM="xterm", COLUMNS="80", LINES="24")
     assert shown.startswith("\x1b[?1049h")
     assert shown.endswith("\x1b[?25h\x1b[?1049l")
     assert "\x1b[2J" not in shown
@@ -226,24 +233,7 @@ def test_a_watch_draws_on_the_alternate_screen_and_gives_the_terminal_back(place
 def test_a_watch_prints_plain_lines_where_nobody_can_see_them_redrawn(
     place: Sandbox, more: dict[str, str]
 ) -> None:
-    master, slave = pty.openpty()
-    try:
-        words = [sys.executable, "-m", "ottoscaler", "status", "--watch", "0.2"]
-        watching = subprocess.Popen(words, env=environment(place, **more), stdout=slave, stderr=slave)
-        shown = ""
-
-        def grow() -> bool:
-            nonlocal shown
-            shown += os.read(master, 65536).decode()
-            return shown.count("Events in flight") > 1
-
-        wait_for(grow, "it is printed twice")
-        watching.terminate()
-        watching.wait(30)
-    finally:
-        os.close(master)
-        os.close(slave)
-    assert "\x1b" not in shown
+    assert "\x1b" not in watched(place, "Events in flight", **more)
 
 
 def test_check_tells_machines_what_it_tells_people(place: Sandbox) -> None:

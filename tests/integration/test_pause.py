@@ -15,7 +15,7 @@ from tests.harness.cluster_state import FOREVER, ledger
 from tests.harness.preloaded import run
 from tests.harness.replica import Replica
 from tests.harness.sandbox import Sandbox, sandbox
-from tests.harness.waiting import LOOK_SECONDS, stays, wait_for
+from tests.harness.waiting import stays, wait_for
 
 WITHIN_SECONDS = 10.0  # every replica knows it (2 s are promised, for a machine that is not loaded)
 POLL_SECONDS = 0.2
@@ -42,19 +42,23 @@ def wait_known(place: Sandbox, on: bool, *replicas: Replica) -> None:
         WITHIN_SECONDS,
     )
     if on:
-        wait_for(lambda: no_poll_ends(replicas), "nobody reads")
+        await_no_read(replicas)
 
 
-def no_poll_ends(replicas: Sequence[Replica]) -> bool:
+def await_no_read(replicas: Sequence[Replica]) -> None:
     """A read that was on its way when the pause came may still take an event, so a look at who blocks
     in Redis is not enough."""
-    polls = [each.metric("ottoscaler_redis_polls_total") for each in replicas]
-    deadline = time.monotonic() + NO_READ_SECONDS
-    while time.monotonic() < deadline:
-        if polls != [each.metric("ottoscaler_redis_polls_total") for each in replicas]:
-            return False
-        time.sleep(LOOK_SECONDS)
-    return True
+    polls: list[float] = []
+    since = 0.0
+
+    def nobody_reads() -> bool:
+        nonlocal polls, since
+        found = [each.metric("ottoscaler_redis_polls_total") for each in replicas]
+        if found != polls:
+            polls, since = found, time.monotonic()
+        return time.monotonic() - since >= NO_READ_SECONDS
+
+    wait_for(nobody_reads, "nobody reads")
 
 
 def test_paused_group_begins_nothing_and_sees_to_the_end_what_runs(
