@@ -30,7 +30,6 @@ EVERYTHING: Json = {
         "secret": {"usernameKey": "user", "passwordKey": "password", "passwordAsFile": True},
         "sentinel": {"master": "otto", "nodes": ["a:26379", "b:26380"]},
         "tls": {"certKey": "tls.crt", "keyKey": "tls.key"},
-        "builtin": {"enabled": True, "storageClassName": "fast"},
     },
     "imagePullSecrets": [{"name": "registry"}],
     "networkPolicy": {
@@ -46,6 +45,8 @@ EVERYTHING: Json = {
     "podLabels": {"team": "ci"},
     "disruptionBudget": {"maxUnavailable": "50%"},
 }
+
+BUILTIN: Json = {"redis": {"builtin": {"enabled": True, "storageClassName": "fast"}, "tls": {"caKey": ""}}}
 
 
 def faults(made: list[Json], version: str) -> list[str]:
@@ -100,7 +101,8 @@ def test_chart_with_every_value_has_no_field_that_its_kubernetes_does_not_know(v
     values: dict[str, Any] = dict(EVERYTHING)
     if version_tuple(version) < (1, 27):
         del values["startGate"]
-    assert faults(template("production", values=values, version=version), version) == []
+    for given in (values, {**values, **BUILTIN}):
+        assert faults(template("production", values=given, version=version), version) == []
 
 
 @pytest.mark.parametrize("version", ["1.21", OLDEST, NEWEST])

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from ottoscaler.config import load as config
 from tests.chart.rendering import CHART, EXAMPLES, Json, helm, helm_3, refusal, template
@@ -148,6 +149,71 @@ def test_large_numbers_and_a_bare_off_arrive_as_they_were_written() -> None:
     assert made["OTTO_LOGS"] == "off"
 
 
+@pytest.mark.parametrize("written", [True, "true"])
+def test_truth_value_arrives_as_the_service_reads_it(written: bool | str) -> None:
+    assert settings(template(values={"settings": {"OTTO_ONE_CPU": written}}))["OTTO_ONE_CPU"] == "true"
+
+
+def test_settings_whose_lines_are_all_comments_are_none() -> None:
+    # Helm 4 shows the notes for a dry install alone, and they read the settings too.
+    assert "XADD 'otto:scale:events'" in notes({"settings": None, "redis": {"builtin": {"enabled": True}}})
+
+
+def test_null_takes_out_a_template_of_the_file_before() -> None:
+    made = template("production", values={"templates": {"large": None}})
+    (data,) = (o["data"] for o in made if o["metadata"]["name"] == "ottoscaler-templates")
+    assert list(data) == ["default.yaml"]
+
+
+def test_openshift_takes_fixed_ids_out_of_the_containers_too() -> None:
+    fixed = {"runAsUser": 65532, "runAsGroup": 65532, "allowPrivilegeEscalation": False}
+    container = {"name": "worker", "securityContext": fixed}
+    pod: Json = {"spec": {"containers": [container], "initContainers": [{**container, "name": "first"}]}}
+    made = template(values={"openshift": {"enabled": True}, "templates": {"default": pod}})
+    (data,) = (o["data"] for o in made if o["metadata"]["name"] == "ottoscaler-templates")
+    spec = yaml.safe_load(data["default.yaml"])["spec"]
+    for each in (*spec["containers"], *spec["initContainers"]):
+        assert each["securityContext"] == {"allowPrivilegeEscalation": False}
+
+
+@pytest.mark.parametrize("name", ["2024", "0x1f", "on", "null"])
+def test_name_that_yaml_takes_for_something_else_stays_a_name(name: str) -> None:
+    values: Json = {
+        "fullnameOverride": name,
+        "redis": {
+            "builtin": {"enabled": True, "name": f"0x{len(name)}", "storageClassName": name},
+            "secret": {"name": name},
+        },
+        "workers": {"namespace": name, "quota": {"pods": 1}, "limits": [{"type": "Container"}]},
+        "priorities": {"enabled": True, "service": {"name": name}, "workers": {"name": f"{len(name)}"}},
+        "monitoring": {
+            "release": name,
+            **{one: {"enabled": True} for one in ("podMonitor", "prometheusRule")},
+        },
+    }
+    elsewhere: Json = {
+        "priorityClassName": name,
+        "redis": {"secret": {"name": name, "urlKey": "1"}, "tls": {"caKey": "2"}},
+    }
+    for given in (values, elsewhere):
+        for made in template(values=given, release=name):
+            assert not_text(made) == [], made["kind"]
+
+
+def not_text(item: Json) -> list[str]:
+    """Names, namespaces, labels and the like that are no strings."""
+    texts = {"name", "namespace", "app", "release", "secretName", "key", "path", "priorityClassName", "image"}
+    texts |= {"storageClassName", "serviceAccountName", "serviceName", "app.kubernetes.io/instance", "values"}
+    found: list[str] = []
+    for field, value in item.items():
+        for inner in value if isinstance(value, list) else [value]:
+            if isinstance(inner, dict):
+                found += not_text(inner)
+            elif field in texts and not isinstance(inner, str):
+                found.append(f"{field}: {inner!r}")
+    return found
+
+
 @pytest.mark.parametrize(("grace", "expected"), [(0, 40), (20, 60), ("90.5", 131), (None, 640)])
 def test_grace_period_of_the_pods_follows_the_setting(grace: Any, expected: int) -> None:
     made = template(values={"settings": {"OTTO_SHUTDOWN_GRACE_SECONDS": grace}})
@@ -218,6 +284,26 @@ REFUSED: dict[str, tuple[Json, str]] = {
     "OpenShift with the built-in template": (
         {"openshift": {"enabled": True}},
         "openshift.enabled needs templates.default, since the built-in template has fixed ids",
+    ),
+    "two places for Redis": (
+        {"redis": {"host": "r", "port": 6390, "builtin": {"enabled": True}}},
+        "redis.host, redis.sentinel.nodes and redis.builtin.enabled each say where Redis is; set one of them",
+    ),
+    "the built-in Redis by TLS": (
+        {"redis": {"builtin": {"enabled": True}, "tls": {"caKey": "ca.crt"}}},
+        "redis.builtin has no TLS, user or password",
+    ),
+    "the built-in Redis under the service's name": (
+        {"redis": {"builtin": {"enabled": True, "name": "ottoscaler"}}},
+        "redis.builtin.name is ottoscaler, which is the service's own name",
+    ),
+    "an image with its tag in the repository": (
+        {"image": {"repository": "registry.example.com:5000/otto/ottoscaler:0.1.0"}},
+        "at '/image/repository'",
+    ),
+    "containers that are no list": (
+        {"templates": {"big": {"spec": {"containers": {"name": "worker"}}}}},
+        "at '/templates/big/spec/containers': got object, want array",
     ),
     "no Redis at all": ({"redis": {"secret": {"urlKey": ""}}}, "Nothing says where Redis is"),
     "a namespace that is no name": ({"workers": {"namespace": "Otto_Workers"}}, "at '/workers/namespace'"),

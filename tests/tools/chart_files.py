@@ -121,8 +121,9 @@ def _setting(name: str, expected: str, meaning: str) -> dict[str, Any]:
         return {"description": text, "type": ["number", "string"], **bounds, "pattern": pattern}
     if choice:
         words: list[Any] = re.findall(r"\w+", choice[1].replace(" (or ", ", "))
-        # YAML reads a bare `off` as false.
-        return {"description": text, "enum": [*words, False] if "off" in words else words}
+        # YAML reads a bare true, false or off as a truth value.
+        bare = [True, False] if "true" in words else [False] if "off" in words else []
+        return {"description": text, "enum": [*words, *bare]}
     return {"description": text, "type": ["string", "number"]}
 
 

@@ -12,7 +12,7 @@
 {{- define "ottoscaler.labels" -}}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 app.kubernetes.io/name: {{ .Chart.Name }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
@@ -78,7 +78,10 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- $_ := set $made "REDIS_PASSWORD_FILE" (printf "/etc/ottoscaler/redis/%s" .secret.passwordKey) -}}
 {{- end -}}
 {{- end -}}
-{{- range $name, $value := .Values.settings }}{{ $_ := set $made $name $value }}{{ end -}}
+{{- range $name, $value := .Values.settings -}}
+{{- /* The one setting whose words are YAML's own for a truth value. */ -}}
+{{- $_ := set $made $name (ternary (toString $value) $value (eq $name "OTTO_ONE_CPU")) -}}
+{{- end -}}
 {{- range $name, $value := $made }}
 {{ $name }}: {{ include "ottoscaler.text" $value | quote }}
 {{- end -}}
@@ -88,15 +91,19 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- define "ottoscaler.templates" -}}
 {{- $values := .Values -}}
 {{- range $profile, $template := .Values.templates }}
+{{- if $template }}
 {{- $pod := deepCopy $template -}}
 {{- if and $values.priorities.enabled (not $pod.spec.priorityClassName) -}}
 {{- $_ := set $pod.spec "priorityClassName" $values.priorities.workers.name -}}
 {{- end -}}
-{{- if and $values.openshift.enabled $pod.spec.securityContext -}}
-{{- $_ := set $pod.spec "securityContext" (omit $pod.spec.securityContext "runAsUser" "runAsGroup" "fsGroup") -}}
+{{- if $values.openshift.enabled -}}
+{{- range concat (list $pod.spec) $pod.spec.containers ($pod.spec.initContainers | default list) -}}
+{{- with .securityContext }}{{ $_ := unset . "runAsUser" }}{{ $_ = unset . "runAsGroup" }}{{ $_ = unset . "fsGroup" }}{{ end -}}
+{{- end -}}
 {{- end }}
 {{ $profile }}.yaml: |
 {{- toYaml $pod | nindent 2 }}
+{{- end }}
 {{- end -}}
 {{- end -}}
 
@@ -127,6 +134,16 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if and .secret.passwordAsFile (not .secret.passwordKey) -}}
 {{- fail "redis.secret.passwordAsFile needs redis.secret.passwordKey: the Secret's key with the password." -}}
 {{- end -}}
+{{- if gt (len (compact (list .host (join "," .sentinel.nodes) (ternary .builtin.name "" .builtin.enabled)))) 1 -}}
+{{- fail "redis.host, redis.sentinel.nodes and redis.builtin.enabled each say where Redis is; set one of them." -}}
+{{- end -}}
+{{- $secrets := list .secret.usernameKey .secret.passwordKey .tls.caKey .tls.certKey .tls.keyKey | compact -}}
+{{- if and .builtin.enabled $secrets -}}
+{{- fail (printf "redis.builtin has no TLS, user or password: set redis.tls's and redis.secret's keys to \"\" (they name %s)." (join ", " $secrets)) -}}
+{{- end -}}
+{{- if and .builtin.enabled (eq .builtin.name (include "ottoscaler.fullname" $)) -}}
+{{- fail (printf "redis.builtin.name is %s, which is the service's own name; take another." .builtin.name) -}}
+{{- end -}}
 {{- if not (or .secret.urlKey .host .sentinel.nodes .builtin.enabled) -}}
 {{- fail "Nothing says where Redis is; set redis.secret.urlKey, redis.host, redis.sentinel or redis.builtin.enabled." -}}
 {{- end -}}
@@ -138,7 +155,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- fail "openshift.enabled needs templates.default, since the built-in template has fixed ids; examples/production.yaml has one." -}}
 {{- end -}}
 {{- range $profile, $template := .Values.templates -}}
-{{- if not (and $template.spec $template.spec.containers) -}}
+{{- if and $template (not $template.spec.containers) -}}
 {{- fail (printf "templates.%s is no Pod: it has no spec.containers." $profile) -}}
 {{- end -}}
 {{- end -}}
