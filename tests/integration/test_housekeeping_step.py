@@ -11,6 +11,7 @@ from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.records import Entry
 from ottoscaler.model import Outcome, Reason, ScaleDown, ScaleUp, Status, WorkerId
 from ottoscaler.telemetry.metrics import Metrics
+from tests.harness.ledger_steps import add, read
 from tests.harness.redis_fixture import Book, book, counts_what_is_added, redis_server
 from tests.tools import memory
 
@@ -203,6 +204,36 @@ def test_entry_that_nobody_has_a_ledger_of_goes_with_the_streams_head(book: Book
     keeper.step()
     keeper.step()
     assert ids(book) == []
+
+
+def test_entry_that_another_group_needed_for_long_goes_while_it_needs_a_younger_one(
+    book: Book, ledger: Ledger
+) -> None:
+    """Ids end in -0 here, as those of entries that are added in different milliseconds do."""
+    book.redis.xgroup_create(STREAM, "auditors", "0", mkstream=True)
+    events = [add(book, f"{ms}-0", count=1) for ms in (1717, 1718, 1719)]
+    read(book)
+    for event in events:
+        finish(ledger, event)
+    keeper = housekeeping(book, ledger)
+    keeper.step()  # the ledgers go, the entries stay
+    book.redis.xreadgroup("auditors", "x", {STREAM: ">"})
+    book.redis.xack(STREAM, "auditors", "1717-0", "1718-0")
+    keeper.step()
+    assert ids(book) == ["1719-0"]
+
+
+def test_entry_that_nobody_has_a_ledger_of_goes_while_a_younger_event_is_open(
+    book: Book, ledger: Ledger
+) -> None:
+    acknowledged, opened = add(book, "1717-0", count=1), add(book, "1718-0", count=1)
+    read(book)
+    book.redis.xack(STREAM, "ottoscaler", acknowledged.event_id)  # an operator
+    ledger.take(opened, entry(opened))
+    keeper = housekeeping(book, ledger)
+    keeper.step()
+    keeper.step()
+    assert ids(book) == [opened.event_id]
 
 
 def test_gauges_tell_of_the_streams(book: Book, ledger: Ledger) -> None:

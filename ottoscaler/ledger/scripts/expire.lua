@@ -100,10 +100,12 @@ if not marks[3] or now - tonumber(marks[3]) >= retention then
 end
 if keep then
   if compare_ids(marks[1], keep) < 0 then keep = marks[1] end
-  local ms, seq = split_id(keep)
-  if keep ~= '0-0' and #seq <= 15 then
-    local next_one = ms .. '-' .. string.format('%.0f', tonumber(seq) + 1)
-    entries = entries + redis.call('XTRIM', STREAM, 'MINID', '=', next_one)
+  if keep ~= '0-0' then
+    -- Up to and with keep. A number too large for Lua to add 1 to is the one that before() makes, or a producer's:
+    -- then all below keep goes, as the id itself is nobody's, or goes with the next one.
+    local ms, seq = split_id(keep)
+    local first_to_stay = #seq > 15 and keep or ms .. '-' .. string.format('%.0f', tonumber(seq) + 1)
+    entries = entries + redis.call('XTRIM', STREAM, 'MINID', '=', first_to_stay)
   end
 end
 if entries > 0 then redis.pcall('HINCRBY', P .. 'account', 'own', entries) end
