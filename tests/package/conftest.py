@@ -26,6 +26,7 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     command = [sys.executable, "-m", "build", "--outdir", str(folder / "dist"), str(folder / "clone")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "absent from the `packages`" not in done.stdout + done.stderr, "data that setuptools may leave out"
     return folder / "dist"
 
 
