@@ -54,7 +54,8 @@ yet: `make image` in the repository builds one (docs/kubernetes.md). The notes a
 what to type next.
 
 Upgrades and rollbacks are rolling updates that lose nothing. `helm uninstall` leaves the workers'
-namespace, the running workers, and the volume of a built-in Redis.
+namespace, the running workers, and the volume of a built-in Redis. A release of another name or
+namespace needs `workers.createNamespace: false` for a namespace that is there already.
 
 The chart refuses a value that is not in this table, or of another type, with a sentence
 (`values.schema.json`).

@@ -96,7 +96,7 @@ def test_engine_can_be_chosen(tmp_path: Path) -> None:
     assert "--build-arg PYTHON_IMAGE=mine:1 " in call
 
 
-def test_image_s_version_is_the_tag_or_the_commits_after_it(tmp_path: Path) -> None:
+def test_image_s_version_is_the_package_s_the_tag_or_the_commits_after_it(tmp_path: Path) -> None:
     folder = tmp_path / "clone"
     (folder / "image").mkdir(parents=True)
     shutil.copy(ROOT / "image" / "build", folder / "image" / "build")
@@ -115,9 +115,9 @@ def test_image_s_version_is_the_tag_or_the_commits_after_it(tmp_path: Path) -> N
     printer.chmod(0o755)
     environment = {**os.environ, "ENGINE": str(printer), "GIT_CEILING_DIRECTORIES": str(tmp_path)}
     assert version() == "0.0.0+unversioned"
-    assert re.fullmatch(r"0\.0\.0\.post1\+g[0-9a-f]{12}", version("init", "add .", "commit -m one"))
+    assert re.fullmatch(r"0\.0\.0\.post1\.dev1\+g[0-9a-f]{12}", version("init", "add .", "commit -m one"))
     assert version("tag v1.2.3") == "1.2.3"
-    assert re.fullmatch(r"1\.2\.3\.post1\+g[0-9a-f]{12}", version("commit --allow-empty -m two"))
+    assert re.fullmatch(r"1\.2\.3\.post1\.dev1\+g[0-9a-f]{12}", version("commit --allow-empty -m two"))
     (folder / "image" / "build").open("a").write("# mine\n")
     assert version().endswith(".dirty")
 
