@@ -233,7 +233,7 @@ def _check_lease(a: Attempt, generation: int) -> None:
     # If a create may have been carried out, the next owner has to skip an attempt. Leave it only to a peer.
     if a.run.leaving and (a.deps.lease.peers or not a.maybe_sent):
         raise Stopping("the event is released to other replicas")
-    if a.deps.pause.on:
+    if a.deps.pause.on and not a.task.adopt:  # of one to adopt, the ledger says whether it has begun
         raise Paused("the group is paused")
     if not a.deps.lease.holds(generation):
         raise KubernetesUnavailable("the lease has expired; trying again", unsent=True)

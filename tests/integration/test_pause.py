@@ -104,6 +104,31 @@ def test_paused_group_begins_nothing_and_sees_to_the_end_what_runs(
     assert place.workers(event_id) == []
 
 
+def test_workers_that_are_taken_over_in_a_pause_are_seen_to_their_end(
+    place: Sandbox, client: RedisClient
+) -> None:
+    """One ends by itself, one is cancelled. Of one that is lost meanwhile, the retry waits."""
+    first = place.start("first")
+    ends = place.scale_up(1, run_seconds=4)
+    others = place.scale_up(2, run_seconds=FOREVER, task_id="others")
+    place.wait_workers(ends, "Running", 1)
+    lost = place.wait_workers(others, "Running", 2)[0]["metadata"]
+    assert pause.pause(client)
+    wait_known(place, True, first)
+    first.kill()
+    place.kube.delete_pod(lost["name"], grace=0)
+    first = place.start("first")  # the same name: it takes its events over at once
+    assert place.wait_event(ends)["status"] == "succeeded"
+    wait_for(
+        lambda: ledger(place, others)[f"i:{lost['labels']['ottoscaler.io/index']}"].startswith("w:1:"),
+        "the lost one's retry waits",
+    )
+    assert place.wait_event(place.send("scale_down", task_id="others"), 8)["cancelled"] == "2"
+    assert place.wait_event(others)["status"] == "cancelled"
+    assert first.metric("ottoscaler_paused") == 1.0
+    assert not place.kube.workers()
+
+
 def test_scale_downs_are_applied_in_a_pause(place: Sandbox, client: RedisClient) -> None:
     """Those of a task that runs, of one that waits in hand, and of one that nobody has read yet."""
     replica = place.start(OTTO_MAX_WORKERS=1)
