@@ -206,7 +206,7 @@ def _image_patterns(text: str) -> tuple[str, ...]:
     return patterns
 
 
-TEXT = ValueKind(str, "any text")
+TEXT = ValueKind(redis_url.utf8, "any text")
 FLAG = ValueKind(lambda text: _TRUTH.parse(text) == "true", _TRUTH.expected)
 HOST = ValueKind(_host, "a host name or an IP address")
 DNS_LABEL = ValueKind(_dns_label, "a DNS label: up to 63 of a-z, 0-9 and '-', without '-' at either end")

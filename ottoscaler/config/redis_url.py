@@ -33,12 +33,22 @@ _PLAIN_VALUE = re.compile(r"[A-Za-z0-9_./-]{0,200}")
 _QUERY_PASSWORD = re.compile(r"((?:^|[?&])password=)[^&]*", re.IGNORECASE)
 
 
+def utf8(text: str) -> str:
+    """The text itself, if it can be sent to Redis. The environment may hold any bytes. Raises ValueError."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # its own text would quote a password
+        raise ValueError("not UTF-8") from None
+    return text
+
+
 def check(url: str) -> str:
     """The URL itself, if it can be connected to. Any thread.
 
     Raises:
         ValueError: says what is wrong, without repeating any part that may be a secret.
     """
+    utf8(url)
     # Not the parsed scheme, which is in lower case: redis-py reads the text itself.
     if not url.startswith(tuple(f"{scheme}://" for scheme in SCHEMES)):
         raise ValueError("it does not begin with redis://, rediss:// or unix://")

@@ -142,6 +142,9 @@ def test_every_problem_is_named_at_once_with_variable_value_and_what_is_expected
         ("KUBECONFIG", "/nowhere/at/all"),
         ("REDIS_TLS_CA_FILE", "/nowhere/at/all"),
         ("REDIS_STREAM", "two words"),
+        ("REDIS_USERNAME", "p\udce4ssler"),  # as Python reads bytes that are not UTF-8
+        ("REDIS_PASSWORD", "p\udce4ss"),
+        ("REDIS_URL", "redis://:p\udce4ss@redis:6379"),
         ("REDIS_SENTINELS", "one-without-port"),
         ("REDIS_URL", "http://redis:6379"),
         ("REDIS_URL", "redis://"),
@@ -370,6 +373,7 @@ def test_no_secret_is_shown_by_settings(environ: dict[str, str]) -> None:
         "redis:/:s3cr3t@redis",
         "otto:s3cr3t",
         "s3cr3t",
+        "redis://:\udce4s3cr3t@redis:6379",
     ],
 )
 def test_no_secret_is_shown_by_the_sentence_about_a_broken_url(url: str) -> None:
