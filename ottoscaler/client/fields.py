@@ -80,6 +80,8 @@ def flat(event_type: str, values: Mapping[str, Any], metadata: Mapping[str, str]
     """The fields of an event, without those that are ``None``. Raises BadRequest for a wrong type."""
     found = [("type", event_type)]
     found += [(name, _READERS[name](name, value)) for name, value in values.items() if value is not None]
+    if metadata is not None and not isinstance(metadata, Mapping):
+        raise BadRequest(f"metadata: expected a dictionary of strings, not {type(metadata).__name__}")
     for name, value in (metadata or {}).items():
         if not isinstance(name, str) or not isinstance(value, str):
             raise BadRequest(f"metadata: {name!r} is not a string with a string for its value")

@@ -31,6 +31,7 @@ NOWHERE = "redis://127.0.0.1:1/0"
         (lambda c: c.scale_up(1, memory="128m"), "memory: invalid value"),
         (lambda c: c.scale_up(1, expires_at=datetime(2026, 1, 1)), "has no time zone"),
         (lambda c: c.scale_up(1, metadata={"a": 1}), "metadata: 'a' is not a string with a string"),
+        (lambda c: c.scale_up(1, metadata=["a"]), "metadata: expected a dictionary of strings, not list"),
         (lambda c: c.scale_up(1, task_id="\udc80"), "unpaired surrogate"),
         (lambda c: c.scale_down(), "task_id and pod_count: both missing"),
         (lambda c: c.send([(b"type", b"scale_up"), (b"pods", b"3")]), "did you mean pod_count?"),
