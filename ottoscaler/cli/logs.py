@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import codecs
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from ottoscaler.cli.redis_access import Failed
 from ottoscaler.cli.terminal import say
@@ -19,6 +20,7 @@ CONNECTIONS = 2
 _NEEDED = ("KUBECONFIG", "NAMESPACE")
 # Sequences for colours stay. All others, which could change more on a terminal, are shown as escapes.
 _STEERS = re.compile(r"\x1b(?!\[[0-9;]{0,40}m)|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f]")
+_BEGUN = re.compile(r"\x1b(\[[0-9;]{0,40})?\Z")  # the next piece may make a colour of it
 
 
 def main(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
@@ -79,11 +81,28 @@ def _chosen(views: Iterable[PodView], index: int | None) -> PodView | None:
 
 def _write(pieces: Iterable[bytes]) -> None:
     """Write the log as it is. On a terminal, replace what could control it."""
-    steered = sys.stdout.isatty()
+    if sys.stdout.isatty():
+        for text in for_terminal(pieces):
+            sys.stdout.write(text)
+            sys.stdout.flush()
+        return
     for piece in pieces:
-        if steered:
-            text = piece.decode("utf-8", "backslashreplace")
-            sys.stdout.write(_STEERS.sub(lambda found: repr(found[0])[1:-1], text))
-        else:
-            sys.stdout.buffer.write(piece)
+        sys.stdout.buffer.write(piece)
         sys.stdout.flush()
+
+
+def for_terminal(pieces: Iterable[bytes]) -> Iterator[str]:
+    """The text of a log, with only those sequences that set colours. A piece may end within a character or a
+    sequence: a followed log comes in whatever pieces the network makes of it."""
+    decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
+    begun = ""
+    for piece in pieces:
+        text = begun + decoder.decode(piece)
+        found = _BEGUN.search(text)
+        begun = found[0] if found else ""
+        yield _unsteered(text[: len(text) - len(begun)])
+    yield _unsteered(begun + decoder.decode(b"", final=True))
+
+
+def _unsteered(text: str) -> str:
+    return _STEERS.sub(lambda found: repr(found[0])[1:-1], text)
