@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -12,6 +13,8 @@ from ottoscaler.local.apiserver.statuses import Cause, bad_request, invalid
 from ottoscaler.model import JsonObject
 
 FOLLOW_SECONDS = 0.05  # how often a followed log is looked at
+# What `tailLines` counts: container runtimes cut a line in parts of 16 KiB, and kubelets count the parts.
+_LINE = re.compile(rb"[^\n]{1,16384}\n?|\n")
 
 
 class LogSource(Protocol):
@@ -91,7 +94,7 @@ def _read(path: Path) -> bytes:
 
 def _cut(text: bytes, tail: int | None, limit: int | None) -> bytes:
     if tail is not None:
-        lines = text.splitlines(keepends=True)
+        lines = _LINE.findall(text)
         text = b"".join(lines[-tail:]) if tail else b""
     return text[:limit] if limit else text
 

@@ -51,6 +51,15 @@ def test_command_runs_with_its_environment_and_its_log_is_kept(namespace: Namesp
     assert namespace.get("a", "/log?tailLines=1").body.splitlines() == lines[2:]
 
 
+def test_end_of_a_log_is_counted_in_lines_of_at_most_16_kib(namespace: Namespace) -> None:
+    script = "head -c 40000 /dev/zero | tr '\\0' x; printf 'a\\rb\\nend\\n'"
+    namespace.create(pod(container={"command": ["sh", "-c", script]}))
+    namespace.until_phase("a", "Succeeded")
+    assert namespace.get("a", "/log?tailLines=1").body == "end\n"
+    assert namespace.get("a", "/log?tailLines=2").body == "x" * (40_000 - 2 * 16_384) + "a\rb\nend\n"
+    assert len(namespace.get("a", "/log?tailLines=9").body) == 40_008
+
+
 def test_nothing_of_the_machines_environment_leaks(
     namespace: Namespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
