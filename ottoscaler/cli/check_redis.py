@@ -12,7 +12,7 @@ from ottoscaler.config.settings import Settings
 from ottoscaler.errors import NotPermitted, RedisError
 from ottoscaler.ledger.broken_keys import broken_keys
 from ottoscaler.ledger.identity import kept_installation
-from ottoscaler.ledger.records import text
+from ottoscaler.ledger.records import number, text
 from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.ledger.replicas import instance_differs
 
@@ -85,7 +85,7 @@ class RedisCheck:
             yield Finding("ok", "keys", f"streams and {self._redis.prefix}* are free or already ours")
 
     def _lost(self) -> Iterator[Finding]:
-        lost = int(self._redis.command_or(0, "HGET", f"{self._redis.prefix}account", "lost") or 0)
+        lost = number(self._redis.command_or(None, "HGET", f"{self._redis.prefix}account", "lost"))
         if lost:
             what = "1 entry was" if lost == 1 else f"{lost} entries were"
             yield Finding(
@@ -98,10 +98,10 @@ class RedisCheck:
     def _namespaces(self) -> Iterator[Finding]:
         """Findings about events in flight whose workers run in another namespace than NAMESPACE."""
         ids = sorted(self._redis.command_or([], "SMEMBERS", f"{self._redis.prefix}events"))[:MOST_EVENTS]
-        names = self._redis.pipeline([("HGET", f"{self._redis.prefix}event:{i.decode()}", "ns") for i in ids])
-        counts = Counter(name.decode() for name in names if name is not None)
+        names = self._redis.pipeline([("HGET", f"{self._redis.prefix}event:{text(i)}", "ns") for i in ids])
+        counts = Counter(text(name) for name in names if name is not None)
         noted = self._redis.command_or([], "HKEYS", f"{self._redis.prefix}namespaces")
-        counts.update({name.decode(): 0 for name in noted})
+        counts.update({text(name): 0 for name in noted})
         del counts[self._settings.namespace]
         for namespace, count in sorted(counts.items()):
             yield Finding(

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from ottoscaler.ledger.records import timestamp
+from ottoscaler.ledger.records import number, text, timestamp
 from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.model import JsonObject
 
@@ -99,10 +99,7 @@ class Heartbeats:
 
     def _read(self, *more: str) -> dict[str, JsonObject]:
         prefix = self._redis.prefix
-        names = sorted(
-            name.decode("utf-8", "replace")
-            for name in self._redis.command_or([], "SMEMBERS", f"{prefix}replicas")
-        )
+        names = sorted(map(text, self._redis.command_or([], "SMEMBERS", f"{prefix}replicas")))
         if not names:
             return {}
         names = names[:MOST_REPLICAS]
@@ -111,12 +108,12 @@ class Heartbeats:
         )
         return {
             name: {
-                "incarnation": incarnation.decode(),
-                "beat": (beat or b"").decode(),
+                "incarnation": text(incarnation),
+                "beat": text(beat),
                 "info": _object(info),
                 "recent": _object(rest[0] if rest else None),
                 "sights": _object(rest[1] if rest else None),
-                "recent_ms": int(rest[2] or 0) if rest else 0,
+                "recent_ms": number(rest[2]) if rest else 0,
             }
             for name, (incarnation, beat, info, *rest) in zip(names, map(_told, answers), strict=True)
             if incarnation is not None
@@ -163,6 +160,6 @@ def _number(value: Any, default: float) -> float:
 def _object(raw: bytes | None) -> JsonObject:
     try:
         value = json.loads(raw or b"{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}

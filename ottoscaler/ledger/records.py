@@ -15,10 +15,17 @@ from typing import Any
 from ottoscaler.errors import BrokenKey
 from ottoscaler.model import Judgement, Outcome, PodView, is_entry_id
 
+MOST_DIGITS = 15  # of a count, and of a time in milliseconds
+
 
 def text(raw: Any) -> str:
     """What Redis sent, as text; '' for nothing."""
     return raw.decode("utf-8", "replace") if isinstance(raw, bytes) else "" if raw is None else str(raw)
+
+
+def number(raw: bytes | None) -> int:
+    """What Redis sent, as a whole number; 0 for nothing, and for what no replica wrote."""
+    return int(raw) if raw and raw.isdigit() and len(raw) <= MOST_DIGITS else 0
 
 
 def order(entry_id: str) -> tuple[int, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ottoscaler.errors import RedisError
-from ottoscaler.ledger.records import text
+from ottoscaler.ledger.records import number, text
 from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.model import JsonObject
 from ottoscaler.status.in_flight import age_of
@@ -33,12 +33,8 @@ def backlog(redis: RedisClient, now_ms: int) -> JsonObject:
         "lag": group.get("lag"),
         "pending": int(group["pending"]),
         "oldest_pending": _oldest_pending(redis, now_ms) if group["pending"] else None,
-        "lost": _number(redis.command_or(0, "HGET", f"{redis.prefix}account", "lost")),
+        "lost": number(redis.command_or(None, "HGET", f"{redis.prefix}account", "lost")),
     }
-
-
-def _number(raw: bytes | None) -> int:
-    return int(raw) if raw and raw.isdigit() else 0
 
 
 def _group(redis: RedisClient) -> dict[str, Any]:

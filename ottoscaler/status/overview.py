@@ -12,7 +12,7 @@ from contextlib import suppress
 
 from ottoscaler.ledger.heartbeats import Glance, Heartbeats
 from ottoscaler.ledger.pause import paused_since
-from ottoscaler.ledger.records import order, timestamp
+from ottoscaler.ledger.records import order, text, timestamp
 from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.model import JsonObject
 from ottoscaler.status.backlog import backlog, redis_ms
@@ -65,13 +65,13 @@ class Overview:
 
     def _open(self) -> list[str]:
         raw = self._redis.command_or([], "SMEMBERS", f"{self._redis.prefix}events")
-        return [each.decode() for each in raw]
+        return list(map(text, raw))
 
     def _events(self, ids: Sequence[str], seen: PodsSeen, now_ms: int) -> list[JsonObject]:
         left, told = MOST_WORKERS, []
         for at in range(0, len(ids), EVENTS_A_LOOK):
             _, found = self._redis.script("glimpse", "", left, *ids[at : at + EVENTS_A_LOOK])
-            for each in json.loads(b"[" + b",".join(found) + b"]"):
+            for each in json.loads(text(b"[" + b",".join(found) + b"]")):
                 left -= len(each["cells"])
                 with suppress(ValueError):  # what no replica wrote hides no other event; ``status`` names it
                     told.append(_event(each, seen.of(each["id"]), now_ms))

@@ -8,13 +8,16 @@ from typing import Any
 
 import pytest
 
+from ottoscaler.cli.check_redis import RedisCheck
 from ottoscaler.controller import listener
 from ottoscaler.errors import BrokenKey, Fenced, NotPermitted, RedisError, Unregistered
+from ottoscaler.ledger import heartbeats
 from ottoscaler.ledger.broken_keys import KINDS, broken_keys
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.records import Record, Taking
 from ottoscaler.model import Outcome, Reason, Status, WorkerId
 from ottoscaler.status import overview
+from ottoscaler.status.search import search
 from ottoscaler.status.snapshot import SnapshotReader
 from tests.harness.redis_fixture import Book, book, counts_what_is_added, redis_server
 from tests.harness.stages import STREAM, Stages, add, dead
@@ -211,6 +214,40 @@ def test_status_page_shows_the_other_events_where_a_ledger_holds_nonsense(
     told = overview.Overview(book.stream("b"), book.settings.instance).read()
     assert [each["id"] for each in told["events"]] == (["5-1", good] if drawn else [])
     assert told["waiting"] >= 1
+
+
+NOT_UTF8 = b"\xff\xfe"
+HIDING = {
+    "a member of the events": lambda book, _: book.redis.sadd(P + "events", NOT_UTF8),
+    "a replica's incarnation": lambda book, _: book.redis.hset(P + "replica:a", "incarnation", NOT_UTF8),
+    "a replica's beat": lambda book, _: book.redis.hset(P + "replica:a", "beat", NOT_UTF8),
+    "what a replica tells": lambda book, _: book.redis.hset(P + "replica:a", "info", "[" * 200_000),
+    "a replica's time": lambda book, _: book.redis.hset(P + "replica:a", "recent-at", "9" * 5000),
+    "an event's task": lambda book, of: book.redis.hset(f"{P}event:{of}", "task", NOT_UTF8),
+    "an event's type": lambda book, of: book.redis.hset(f"{P}event:{of}", "type", NOT_UTF8),
+    "an event's namespace": lambda book, of: book.redis.hset(f"{P}event:{of}", "ns", NOT_UTF8),
+    "a namespace": lambda book, _: book.redis.hset(P + "namespaces", NOT_UTF8, "1"),
+    "the lost entries": lambda book, _: book.redis.hset(P + "account", "lost", "many"),
+    "a result of no event": lambda book, _: book.redis.xadd(RESULTS, {"kind": "worker", "status": "failed"}),
+}
+
+
+@pytest.mark.parametrize("where", HIDING)
+def test_what_no_replica_wrote_hides_nothing_else_from_those_who_look(
+    book: Book, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """Before, the page had nothing but an error, and ``status`` or ``check`` ended with a traceback."""
+    monkeypatch.setattr(heartbeats, "LONGEST_LOOK_SECONDS", 0.1)  # no heartbeat moves here
+    stages = stages_of(book)
+    good, marked = taken(stages, task_id="good"), taken(stages, task_id="good")
+    HIDING[where](book, marked)
+    redis = book.stream("b")
+    page = overview.Overview(redis, book.settings.instance).read()
+    assert good in {each["id"] for each in page["events"]}
+    assert good in {each["event_id"] for each in SnapshotReader(redis).read()["events"]}
+    assert good in {each["event_id"] for each in search(redis, "good")["found"]}
+    checked = {found.subject for found in RedisCheck(book.settings).findings()}
+    assert checked >= {"redis", "keys", "persistence"}
 
 
 def test_ledger_that_holds_nonsense_costs_its_own_event_only(book: Book) -> None:
