@@ -28,6 +28,11 @@ def _may_try_again(error: BaseException) -> bool:
     return isinstance(error, (RedisError, KubernetesUnavailable))
 
 
+def _asked_pause(error: BaseException | None) -> float:
+    """Seconds for which the API server asked not to be called again."""
+    return error.retry_after if isinstance(error, KubernetesUnavailable) else 0.0
+
+
 class Retrier:
     """Repeats a call until it succeeds, fails for good, or ``stop`` is set. Thread-safe.
 
@@ -49,14 +54,13 @@ class Retrier:
         try:
             return attempt()  # nearly always enough, and ten times as fast as with tenacity
         except Exception as error:
-            if not _may_try_again(error):
+            if tries == 1 or not _may_try_again(error):
                 raise
-            self.stop.wait(FIRST_PAUSE_SECONDS)
+            self.stop.wait(max(FIRST_PAUSE_SECONDS, _asked_pause(error)))
 
         def pause(state: tenacity.RetryCallState) -> float:
             error = state.outcome.exception() if state.outcome else None
-            least = error.retry_after if isinstance(error, KubernetesUnavailable) else 0.0
-            return max(least, backoff(state))
+            return max(_asked_pause(error), backoff(state))
 
         def tell(state: tenacity.RetryCallState) -> None:
             error = state.outcome.exception() if state.outcome else None
@@ -69,7 +73,7 @@ class Retrier:
             wait=pause,
             stop=gives_up
             if tries is None
-            else tenacity.stop_any(gives_up, tenacity.stop_after_attempt(tries)),
+            else tenacity.stop_any(gives_up, tenacity.stop_after_attempt(tries - 1)),
             sleep=tenacity.sleep_using_event(self.stop),
             before_sleep=tell,
             reraise=True,

@@ -16,7 +16,7 @@ from ottoscaler.workers.logs import Try, keep_log
 from ottoscaler.workers.monitor import LONGEST_WAIT_SECONDS, is_gone, until_next_look
 
 DELETE_TRIES = 5  # then the sweep deletes the Pod; its result stands
-ASK_TRIES = 1  # after the first; then the worker looks whether its Pod has ended by itself
+ASK_TRIES = 2  # then the worker looks whether its Pod has ended by itself
 ASK_AGAIN_SECONDS = LONGEST_PAUSE_SECONDS  # between such looks, while the delete is refused
 
 

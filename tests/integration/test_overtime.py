@@ -131,7 +131,7 @@ def test_worker_whose_delete_is_refused_is_recorded_when_it_has_ended_by_itself(
 ) -> None:
     """As by a webhook that denies every delete. Before, it kept its slot and was asked to go for ever."""
     a = running(bench)
-    bench.pods.fail("delete", *[error("delete: denied", status=400)] * (ASK_TRIES + 1))
+    bench.pods.fail("delete", *[error("delete: denied", status=400)] * ASK_TRIES)
     with pytest.raises(NotYet):
         settle(a, OVER)
     bench.pods.end(a.subscription.name, 0)
