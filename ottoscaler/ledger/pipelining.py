@@ -18,7 +18,7 @@ MOST_IN_ONE = 64  # commands in one round trip
 NONE_YET = object()
 
 
-class Beginning:
+class FirstWords:
     """The first words of a command, packed once. Two thirds of a script call's words never change."""
 
     __slots__ = ("count", "data")
@@ -31,13 +31,13 @@ class Beginning:
 Words = Sequence[str | bytes | int]
 
 
-def packed(words: Words, beginning: Beginning | None = None) -> bytes:
-    """A command in Redis's protocol; ``words`` follow the ``beginning``.
+def packed(words: Words, first: FirstWords | None = None) -> bytes:
+    """A command in Redis's protocol; ``words`` follow the ``first`` ones.
 
     redis-py takes three times as long for the same bytes, which was 5 % of a worker's CPU (docs/adr/0006)."""
-    if beginning is None:
+    if first is None:
         return b"*%d\r\n%b" % (len(words), _packed_words(words))
-    return b"*%d\r\n%b%b" % (beginning.count + len(words), beginning.data, _packed_words(words))
+    return b"*%d\r\n%b%b" % (first.count + len(words), first.data, _packed_words(words))
 
 
 def _packed_words(words: Words) -> bytes:

@@ -8,13 +8,9 @@ other modules about Redis connections, errors and replies import redis.
 
 from __future__ import annotations
 
-import hashlib
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from functools import cache
-from importlib import resources
+from contextlib import contextmanager
 from typing import Any
 
 import redis
@@ -22,36 +18,20 @@ import redis
 from ottoscaler.config.hash_tags import cluster_problem
 from ottoscaler.config.settings import Settings
 from ottoscaler.errors import BrokenKey, NotPermitted, RedisError, RedisUnavailable
-from ottoscaler.ledger.pipelining import Beginning, Call, RoundTrips, Words, packed
+from ottoscaler.ledger.kept_connection import KeptConnection
+from ottoscaler.ledger.pipelining import RoundTrips, Words, packed
 from ottoscaler.ledger.records import Entry, entries
 from ottoscaler.ledger.redis_connections import CALLS_IN_FLIGHT, connected, endpoint
 from ottoscaler.ledger.redis_endpoint import Endpoint, nodes_of
 from ottoscaler.ledger.redis_errors import translated, translated_errors
+from ottoscaler.ledger.script_calls import ScriptCalls
 from ottoscaler.telemetry.health import progress
 from ottoscaler.telemetry.logs import get_logger
 
 log = get_logger(__name__)
 
 ANSWER_SECONDS = 3.0  # no command of ours takes longer on a healthy Redis
-FRESH_SECONDS = 0.5  # a connection used within this time is not checked for having been closed by the server
-MOST_BEGINNINGS = 128  # kept packed; enough for the scripts of some three installations
 MOST_REDIRECTIONS = 5  # by nodes of a Redis Cluster, for one command
-
-
-@cache
-def _script(name: str) -> tuple[str, str]:
-    """A script's text, with the prelude before it, and the SHA-1 by which Redis knows it."""
-    folder = resources.files("ottoscaler.ledger") / "scripts"
-    text = (folder / "prelude.lua").read_text() + (folder / f"{name}.lua").read_text()
-    return text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
-
-
-def _answer(connection: Any) -> Any:
-    """The next answer, or the refusal that Redis answered with."""
-    try:
-        return connection.read_response()
-    except redis.ResponseError as error:
-        return error
 
 
 class RedisClient:
@@ -78,10 +58,9 @@ class RedisClient:
         self.endpoint = shared or endpoint(settings)
         self._client = connected(settings, self.endpoint, answer_seconds, bounded_entries, name)
         self._gate = threading.BoundedSemaphore(CALLS_IN_FLIGHT)
-        self._kept: Any = None  # the connection that is kept between two round trips
-        self._kept_at = 0.0  # monotonic, when it was used last
-        self._beginnings: dict[tuple[str, str], Beginning] = {}  # by script and installation
-        self._round_trips = RoundTrips(self._exchange, wait_seconds=ANSWER_SECONDS)
+        self._kept = KeptConnection(self._client.connection_pool, self.endpoint)
+        self._round_trips = RoundTrips(self._kept.exchange, wait_seconds=ANSWER_SECONDS)
+        self._script_calls = ScriptCalls(settings)
         self.stream = settings.redis_stream
         self.results = settings.redis_results_stream
         self.dead = settings.redis_dead_stream
@@ -89,7 +68,6 @@ class RedisClient:
         self.consumer = settings.redis_consumer
         self.instance = settings.instance
         self.prefix = f"{self.stream}:{self.group}:"
-        self._keys = (self.prefix, self.stream, self.results, self.dead)
 
     @contextmanager
     def _place(self) -> Iterator[None]:
@@ -104,14 +82,14 @@ class RedisClient:
         """Close the idle connections. One that a thread is using stays open.
 
         If its connection were closed meanwhile, that thread would get an error that is not redis-py's."""
-        self._round_trips.when_idle(self._give_back)
+        self._round_trips.when_idle(self._kept.give_back)
         with translated_errors():
             self._client.connection_pool.disconnect(inuse_connections=False)
 
     def command(self, *words: str | bytes | int) -> Any:
         """Send one command, once. Raises RedisUnavailable (may be tried again) or another RedisError."""
         with self._place():
-            return self._led(lambda: self._client.execute_command(*words), words)
+            return self._routed(lambda: self._client.execute_command(*words), words)
 
     def command_or(self, default: Any, *words: str | bytes | int) -> Any:
         """Like :meth:`command`, but ``default`` for a key that another program has overwritten."""
@@ -125,7 +103,7 @@ class RedisClient:
 
         The answer is ``None`` for a key that another program has overwritten with another type."""
         with self._place():
-            return list(self._led(lambda: self._send_pipeline(commands)))
+            return list(self._routed(lambda: self._send_pipeline(commands)))
 
     def _send_pipeline(self, commands: Sequence[tuple[str | bytes | int, ...]]) -> Any:
         pipe = self._client.pipeline(transaction=False)
@@ -144,7 +122,7 @@ class RedisClient:
         """Run ``scripts/<name>.lua``. Takes one round trip, or two if Redis does not know the script yet.
 
         Raises RedisUnavailable (may be tried again) or another RedisError."""
-        return self._led(lambda: self._send_script(name, installation, args))
+        return self._routed(lambda: self._send_script(name, installation, args))
 
     def scripts(
         self,
@@ -156,13 +134,12 @@ class RedisClient:
         """Run a script once for each of these arguments, in this order, in one round trip.
 
         Otherwise the same as ``script``, but where Redis refuses one call, its answer is a RedisError."""
-        return list(self._led(lambda: self._send_scripts(name, installation, calls, meanwhile)))
+        return list(self._routed(lambda: self._send_scripts(name, installation, calls, meanwhile)))
 
     def _send_scripts(
         self, name: str, installation: str, calls: Sequence[Words], meanwhile: Callable[[], None] | None
     ) -> list[Any]:
-        beginning = self._beginning(name, installation)
-        data = b"".join([packed(args, beginning) for args in calls])
+        data = b"".join([self._script_calls.packed(name, installation, args) for args in calls])
         answers: list[Any] = self._round_trips.send(data, len(calls), meanwhile)
         for at, args in enumerate(calls):
             if isinstance(answers[at], redis.exceptions.NoScriptError):
@@ -180,23 +157,12 @@ class RedisClient:
             return error
 
     def _send_script(self, name: str, installation: str, args: Words) -> Any:
-        beginning = self._beginning(name, installation)
         try:
-            return self._round_trips.send(packed(args, beginning))
+            return self._round_trips.send(self._script_calls.packed(name, installation, args))
         except redis.exceptions.NoScriptError:
-            text = _script(name)[0]
-            return self._round_trips.send(packed(("EVAL", text, *self._script_words(installation, *args))))
+            return self._round_trips.send(packed(self._script_calls.whole(name, installation, *args)))
 
-    def _beginning(self, name: str, installation: str) -> Beginning:
-        beginning = self._beginnings.get((name, installation))
-        if beginning is None:
-            if len(self._beginnings) >= MOST_BEGINNINGS:  # an installation's id changes with a wiped Redis
-                self._beginnings.clear()
-            beginning = Beginning("EVALSHA", _script(name)[1], *self._script_words(installation))
-            self._beginnings[name, installation] = beginning
-        return beginning
-
-    def _led(self, send: Callable[[], Any], words: Words | None = None) -> Any:
+    def _routed(self, send: Callable[[], Any], words: Words | None = None) -> Any:
         """What ``send`` returns, following the redirections of a Redis Cluster.
 
         A node that names another node has not carried out the command. So the command is sent again to the
@@ -243,12 +209,6 @@ class RedisClient:
             return
         self.endpoint.learn_nodes(nodes_of(slots, self.endpoint.address()))
 
-    def _script_words(self, installation: str, *args: str | bytes | int) -> Words:
-        s = self._settings
-        bounds = (s.results_maxlen, s.results_max_bytes, s.dead_max_bytes)
-        others = (s.namespace, int(s.retention_seconds * 1000))
-        return (len(self._keys), *self._keys, self.group, installation, *bounds, *others, *args)
-
     def transaction(
         self, name: str, installation: str, args: Words, command: Words, *, watched: Sequence[str]
     ) -> Any:
@@ -258,9 +218,8 @@ class RedisClient:
         run in one transaction, unless a ``watched`` key has changed meanwhile. Returns the script's last
         answer. Raises RedisUnavailable if a key has changed, since trying again may help.
         """
-        text, _ = _script(name)
         look, close = (
-            ("EVAL", text, *self._script_words(installation, step, *args)) for step in ("look", "close")
+            self._script_calls.whole(name, installation, step, *args) for step in ("look", "close")
         )
 
         def send() -> Any:
@@ -276,49 +235,7 @@ class RedisClient:
                 return pipe.execute()[-1]
 
         with self._place():
-            return self._led(send)
-
-    def _exchange(self, calls: Sequence[Call]) -> None:
-        """Make one round trip. Only one thread at a time does, so the connection is kept for the next one."""
-        connection = self._connection()
-        try:
-            connection.send_packed_command([b"".join([call.data for call in calls])])
-            if calls[0].meanwhile is not None:
-                calls[0].meanwhile()
-            for call in calls:
-                answers = [_answer(connection) for _ in range(call.commands or 1)]
-                if call.commands is not None:
-                    call.answer = answers
-                elif isinstance(answers[0], redis.ResponseError):
-                    call.error = answers[0]
-                else:
-                    call.answer = answers[0]
-        except BaseException:
-            connection.disconnect()
-            self._give_back()
-            raise
-        self._kept_at = time.monotonic()
-
-    def _connection(self) -> Any:
-        """The kept connection. If the server has closed it in a pause, or after a failover, the pool makes it
-        anew.
-
-        The pool's own check of a connection takes 0.2 ms after a pause, most of it for redis-py's metrics."""
-        kept = self._kept
-        if kept is not None and kept.generation == self.endpoint.generation:
-            if time.monotonic() - self._kept_at <= FRESH_SECONDS:
-                return kept
-            with suppress(redis.RedisError, OSError):
-                if not kept.can_read():  # what it could read is its end
-                    return kept
-        self._give_back()
-        self._kept = self._client.connection_pool.get_connection()
-        return self._kept
-
-    def _give_back(self) -> None:
-        kept, self._kept = self._kept, None
-        if kept is not None:
-            self._client.connection_pool.release(kept)
+            return self._routed(send)
 
     def read(self, *, count: int, behind: str = ">", block_ms: int | None = None) -> list[Entry]:
         """XREADGROUP: new entries, or our own pending entries after the id ``behind``, which never blocks."""
@@ -326,13 +243,13 @@ class RedisClient:
         if block_ms is not None and behind == ">":
             words += ["BLOCK", block_ms]
         words += ["STREAMS", self.stream, behind]
-        answer = self._led(lambda: self._round_trips.send(packed(words)), words)
+        answer = self._routed(lambda: self._round_trips.send(packed(words)), words)
         return entries(answer[0][1]) if answer else []
 
     def client_id(self) -> int:
         """Redis's id of the connection that ``read`` uses; -1 without the right to ask."""
         try:
-            return int(self._led(lambda: self._round_trips.send(packed(("CLIENT", "ID")))))
+            return int(self._routed(lambda: self._round_trips.send(packed(("CLIENT", "ID")))))
         except NotPermitted:
             return -1
 

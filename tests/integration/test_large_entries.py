@@ -124,14 +124,14 @@ def test_entries_of_up_to_150_mb_are_dead_lettered_and_harm_neither_their_reader
 def test_read_after_a_pause_in_which_the_server_closed_the_connection_makes_a_new_one(
     book: Book, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ottoscaler.ledger.redis_client.FRESH_SECONDS", 0.0)  # as if the pause were longer
+    monkeypatch.setattr("ottoscaler.ledger.kept_connection.FRESH_SECONDS", 0.0)  # as if the pause were longer
     book.ledger()
     stream = RedisClient(book.settings, bounded_entries=True)
     first = stream.client_id()
     assert stream.read(count=1, block_ms=1) == []
     assert stream.client_id() == first, "one connection, whose id tells whom to unblock"
     book.redis.client_kill_filter(_id=first)
-    wait_for(lambda: select.select([stream._kept._sock], [], [], 0)[0], "its end has come")
+    wait_for(lambda: select.select([stream._kept._connection._sock], [], [], 0)[0], "its end has come")
     event_id = book.redis.xadd(STREAM, {"type": "scale_up"})
     (entry,) = stream.read(count=1, block_ms=1)
     assert entry.id == event_id

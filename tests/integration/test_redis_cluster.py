@@ -13,7 +13,9 @@ from ottoscaler.cli.check_redis import RedisCheck
 from ottoscaler.config import load as config
 from ottoscaler.errors import RedisUnavailable
 from ottoscaler.ledger.ledger import Ledger
+from ottoscaler.ledger.records import Entry
 from ottoscaler.ledger.redis_client import RedisClient
+from ottoscaler.model import ScaleUp
 from tests.harness.redis_cluster import NAMES, RedisClusterServers, redis_cluster
 from tests.harness.redis_fixture import ledger_on
 from tests.harness.sandbox import Sandbox
@@ -38,6 +40,7 @@ WAYS: dict[str, Callable[[RedisClient, Ledger], Any]] = {
     "command": lambda stream, _: stream.command("XLEN", STREAM),
     "pipeline": lambda stream, _: stream.pipeline([("TYPE", STREAM), ("XLEN", STREAM)]),
     "script": lambda _, ledger: ledger.replicas.register("{}", "1"),
+    "scripts": lambda _, ledger: ledger.take(ScaleUp("0-0", "t", 1), Entry("0-0", ())),  # it has ended
     "transaction": lambda _, ledger: ledger.dead_letter("1-1", "bad", [(b"a", b"")] * 3001),
     "read": lambda stream, _: stream.read(count=1, block_ms=10),
 }

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import redis
 
-from ottoscaler.ledger.pipelining import MOST_IN_ONE, Beginning, Call, Overdue, RoundTrips, packed
+from ottoscaler.ledger.pipelining import MOST_IN_ONE, Call, FirstWords, Overdue, RoundTrips, packed
 from tests.harness.waiting import wait_for
 
 SECONDS = 30.0
@@ -155,6 +155,32 @@ def test_a_command_that_waits_for_too_long_is_never_sent(pool: ThreadPoolExecuto
     assert redis.trips == [["first"], ["next"]]
 
 
+def test_a_command_whose_turn_comes_just_as_it_gives_up_leads_all_the_same() -> None:
+    """If it went, nobody would lead, and every later command would wait for nothing."""
+    redis = Redis()
+    redis.line.release(2)
+    trips = RoundTrips(redis.exchange, wait_seconds=0.0)
+    trips._led = True  # another thread sends
+    late = Call(b"late")
+    trips._queue.append(late)
+
+    class Turn:
+        lock = late.turn
+        release = lock.release
+
+        def acquire(self, timeout: float = -1) -> bool:
+            if timeout < 0:
+                return self.lock.acquire()
+            trips._pass_on()  # the other one is done, just after this wait has ended
+            return False
+
+    late.turn = Turn()  # type: ignore[assignment]
+    assert trips._follow(late)
+    trips._lead(late)
+    assert late.answer == "late"
+    assert trips.send(b"next") == "next"
+
+
 def test_one_trip_has_a_bound(pool: ThreadPoolExecutor) -> None:
     redis = Redis()
     trips = RoundTrips(redis.exchange, wait_seconds=SECONDS)
@@ -184,4 +210,4 @@ def test_command_is_packed_as_redis_py_packs_it() -> None:
     connection: Any = redis.Connection(encoding="utf-8")  # type: ignore[no-untyped-call]
     theirs = connection.pack_commands([words, ("PING",)])
     assert packed(words) + packed(("PING",)) == b"".join(theirs)
-    assert packed(words[3:], Beginning(*words[:3])) == packed(words)
+    assert packed(words[3:], FirstWords(*words[:3])) == packed(words)
