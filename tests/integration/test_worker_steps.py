@@ -195,6 +195,18 @@ def test_server_in_trouble_fails_no_worker(start: Start) -> None:
     assert bench.pods.asked("get") == []
 
 
+def test_create_that_failed_in_the_servers_trouble_counts_for_nothing_when_the_server_is_well_again(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = start(pending_timeout=0)
+    for _ in range(2):
+        bench.pods.health.note("get", ServerSign.TROUBLED)
+    monkeypatch.setattr(bench.stopping, "wait", lambda _: bench.pods.health.note("get", ServerSign.WELL))
+    bench.pods.fail("create", SEALED)
+    assert create(bench.attempt(bench.take())) is None
+    assert bench.pods.asked("get") == []
+
+
 def test_server_that_comes_back_between_the_create_and_the_look_fails_no_worker(start: Start) -> None:
     bench = start(pending_timeout=0)
     bench.pods.fail("create", SILENCE)  # the look after it is answered, and so is the next create

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import pytest
 
-from ottoscaler.controller.dispatcher import Dispatcher
+from ottoscaler.controller.dispatcher import MOST_INTERNAL_ERRORS, Dispatcher
 from ottoscaler.controller.inbox import Inbox
 from ottoscaler.controller.leaving import Leaving
 from ottoscaler.controller.offers import Offers
@@ -251,6 +251,38 @@ def test_worker_with_a_head_start_that_came_after_the_dispatchers_end_is_started
     expect(bench, "1-0")
     bench.dispatcher.take_rest()
     wait_for(lambda: bench.workers.order() == [("1-0", 0)], "it has begun")
+    bench.close()
+
+
+def test_worker_that_ottoscaler_failed_on_looks_for_its_pod_and_is_given_up_in_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ottoscaler.controller.dispatcher.ERROR_PAUSE_SECONDS", 0.0)
+    bench = Bench(1)
+    tried: list[Task] = []
+    given_up: list[str] = []
+
+    def fail(task: Task, under_way: Callable[[], None]) -> Ended:
+        tried.append(task)
+        raise ValueError("a bug")
+
+    def give_up(task: Task, why: str) -> Ended:
+        given_up.append(why)
+        return Ended(Next.DONE)
+
+    bench.workers.work = fail  # type: ignore[method-assign]
+    bench.workers.give_up = give_up  # type: ignore[attr-defined]
+    bench.add("1-0", 1)
+
+    def look() -> bool:
+        bench.dispatch()
+        return bool(given_up)
+
+    wait_for(look, "it is given up")
+    assert given_up == [f"Ottoscaler failed on it {MOST_INTERNAL_ERRORS} times: a bug"]
+    # A create may have been sent, so each later try adopts what is there instead of creating another.
+    assert [task.adopt for task in tried] == [False, *[True] * (MOST_INTERNAL_ERRORS - 1)]
+    wait_for(lambda: bench.registry.busy == 0, "the slot is free")
     bench.close()
 
 

@@ -71,6 +71,15 @@ def test_rate_rises_beyond_its_setting_while_creates_wait_for_it() -> None:
     assert throttle.rate > 0.1
 
 
+def test_idle_time_saves_up_no_more_than_the_burst() -> None:
+    clock = Clock()
+    with patch("ottoscaler.kube.throttle.time.monotonic", clock):
+        throttle = Throttle(100, 10)
+        clock.now += 3600
+        asked = turns(throttle, "1-0", 20)
+        assert ready(asked) == 10
+
+
 def test_slow_answers_lower_the_rate() -> None:
     throttle = Throttle(100, 100)
     throttle.answered(201, 5.0)
