@@ -1,4 +1,4 @@
-"""What the decision tables share: those of failures, refusals, leftover Pods, sights and names.
+"""What the decision tables share: those of failures, refusals, leftover Pods, gone Pods and names.
 
 The rows of a table are tried in order, and the first that fits decides. The docs show every row.
 """

@@ -69,7 +69,7 @@ from ottoscaler.threads import Control, Mailbox, Threads
 from ottoscaler.workers.attempt import LogRules, WorkerDeps, WorkerLimits
 from ottoscaler.workers.in_hand import InHand
 from ottoscaler.workers.registry import RunRegistry
-from ottoscaler.workers.sights import ReplicaDescription
+from ottoscaler.workers.replica_description import ReplicaDescription
 from ottoscaler.workers.worker import Workers
 
 READ_ANSWER_SECONDS = 3.0  # beyond the time for which the listener's read may block

@@ -33,7 +33,7 @@ class Glance:
     machine: str  # where its process runs (identity.py)
     recent: JsonObject  # its last hour (telemetry/recent.py)
     recent_ms: int  # when it sent ``recent``, by Redis's clock; 0 if it did not
-    sights: JsonObject  # its workers' Pods, while somebody looks at the page (workers/sights.py)
+    sights: JsonObject  # its workers' Pods, while somebody looks at the page (workers/replica_description.py)
 
 
 class Heartbeats:

@@ -1,4 +1,4 @@
-"""The stage of each worker's Pod. Replicas report it while somebody views the page (workers/sights.py)."""
+"""The stage of each worker's Pod, as replicas report it while somebody views the page."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from ottoscaler.status.backlog import backlog, redis_ms
 from ottoscaler.status.cells import PodsSeen, merged
 from ottoscaler.status.failures import Failures, Letters
 from ottoscaler.status.in_flight import age_of
-from ottoscaler.status.sights import ask
+from ottoscaler.status.live_workers import ask
 from ottoscaler.telemetry.recent import hour_of
 
 MOST_EVENTS = 200  # drawn, the oldest first

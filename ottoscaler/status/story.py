@@ -17,7 +17,7 @@ from ottoscaler.status.backlog import redis_ms
 from ottoscaler.status.dead_letters import letter_of
 from ottoscaler.status.event_results import ResultsMemory
 from ottoscaler.status.events import event_fields
-from ottoscaler.status.sights import live_workers
+from ottoscaler.status.live_workers import live_workers
 from ottoscaler.status.steps import steps
 from ottoscaler.status.streams import Finder, Is, cut_entries
 from ottoscaler.status.untold import Veil, letter_told

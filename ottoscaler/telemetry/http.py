@@ -18,7 +18,7 @@ from ottoscaler.telemetry.bounded_server import BoundedServer, cut, listen
 from ottoscaler.telemetry.health import Health
 from ottoscaler.telemetry.metrics import Metrics
 from ottoscaler.telemetry.status_page import Answer, NotThere, StatusPage, Unavailable, Wrong
-from ottoscaler.telemetry.viewers import REQUESTS, VIEWERS, Full, Places
+from ottoscaler.telemetry.viewers import REQUESTS, VIEWERS, Full, OpenConnections
 
 METHODS = ("GET", "HEAD")
 CONNECTION_TIMEOUT_SECONDS = 5.0  # for one read or one write
@@ -82,8 +82,8 @@ class _Server(BoundedServer):
         self.health = health
         self.metrics = metrics
         self.page = page
-        self.viewers = Places(VIEWERS, f"{VIEWERS} viewers look at this replica's page already")
-        self.page_requests = Places(REQUESTS, "too many requests for the page at once; try again")
+        self.viewers = OpenConnections(VIEWERS, f"{VIEWERS} viewers look at this replica's page already")
+        self.page_requests = OpenConnections(REQUESTS, "too many requests for the page at once; try again")
 
     def server_close(self) -> None:
         super().server_close()

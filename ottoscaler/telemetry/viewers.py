@@ -15,7 +15,7 @@ class Full(Exception):
     """No place is free. The text is a sentence for the viewer."""
 
 
-class Places:
+class OpenConnections:
     """Open connections of one kind, at most ``most``. Any thread."""
 
     def __init__(self, most: int, full: str) -> None:

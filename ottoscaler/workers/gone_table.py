@@ -1,4 +1,4 @@
-"""The table of sights: whether a worker's Pod is gone from the API, by what was seen of it.
+"""The table of gone Pods: whether a worker's Pod is gone from the API, by what is known of its presence.
 
 It is pure data and pure functions: ``look_up`` finds the row, and ``render_table`` gives the table for
 docs/reliability.md. ``monitor.is_gone`` acts on the verdict.
@@ -13,7 +13,7 @@ from ottoscaler.model import PodView
 from ottoscaler.tables import any_of, fits, markdown
 
 
-class Sight(StrEnum):
+class Presence(StrEnum):
     """What is known of the Pod's presence."""
 
     SHOWN = "the watch shows it"
@@ -46,42 +46,44 @@ class Gone(StrEnum):
 class GoneRule:
     """One row. An empty tuple fits every value. The first row that fits decides."""
 
-    sights: tuple[Sight, ...]
+    presences: tuple[Presence, ...]
     last: tuple[LastSeen, ...]
     gone: Gone
     why: str
 
-    def fits(self, sight: Sight, last: LastSeen) -> bool:
-        return fits(self.sights, sight) and fits(self.last, last)
+    def fits(self, presence: Presence, last: LastSeen) -> bool:
+        return fits(self.presences, presence) and fits(self.last, last)
 
 
 # fmt: off
 TABLE: tuple[GoneRule, ...] = (
-    GoneRule((Sight.ANSWERED_GONE,), (), Gone.YES, "nothing is more certain"),
-    GoneRule((Sight.TOLD_DELETED,), (LastSeen.ENDED,), Gone.YES, "no container of it can run any more"),
-    GoneRule((Sight.TOLD_DELETED,), (LastSeen.GOING_UNBOUND,), Gone.YES,
+    GoneRule((Presence.ANSWERED_GONE,), (), Gone.YES, "nothing is more certain"),
+    GoneRule((Presence.TOLD_DELETED,), (LastSeen.ENDED,), Gone.YES, "no container of it can run any more"),
+    GoneRule((Presence.TOLD_DELETED,), (LastSeen.GOING_UNBOUND,), Gone.YES,
         "no node had it, so nothing of it ran"),
-    GoneRule((Sight.TOLD_DELETED,), (LastSeen.GOING_UNSTARTED,), Gone.IF_CANCELLED,
+    GoneRule((Presence.TOLD_DELETED,), (LastSeen.GOING_UNSTARTED,), Gone.IF_CANCELLED,
         "after a scale_down no attempt follows that could run beside it"),
-    GoneRule((Sight.TOLD_DELETED,), (), Gone.ASK,
+    GoneRule((Presence.TOLD_DELETED,), (), Gone.ASK,
         "the watch says DELETED also of a Pod that lives on without a label that is selected by"),
-    GoneRule((Sight.UNSEEN,), (), Gone.ASK, "it lost a label, so the watch will never tell its end"),
-    GoneRule((Sight.UNSEEN_BY_NONE,), (), Gone.NO, "a list is about to tell"),
-    GoneRule((Sight.UNSEEN_LATELY,), (), Gone.NO, "it was there, and is looked at again in time"),
-    GoneRule((Sight.SHOWN,), (), Gone.NO, "the watch will tell"),
+    GoneRule((Presence.UNSEEN,), (), Gone.ASK, "it lost a label, so the watch will never tell its end"),
+    GoneRule((Presence.UNSEEN_BY_NONE,), (), Gone.NO, "a list is about to tell"),
+    GoneRule((Presence.UNSEEN_LATELY,), (), Gone.NO, "it was there, and is looked at again in time"),
+    GoneRule((Presence.SHOWN,), (), Gone.NO, "the watch will tell"),
 )
 # fmt: on
 
 
 # Each worker looks up several times, so the row for every combination is found once, here.
 _DECIDING = {
-    (sight, last): next(row for row in TABLE if row.fits(sight, last)) for sight in Sight for last in LastSeen
+    (presence, last): next(row for row in TABLE if row.fits(presence, last))
+    for presence in Presence
+    for last in LastSeen
 }
 
 
-def look_up(sight: Sight, last: LastSeen) -> GoneRule:
+def look_up(presence: Presence, last: LastSeen) -> GoneRule:
     """The first row that fits. Every combination has one."""
-    return _DECIDING[sight, last]
+    return _DECIDING[presence, last]
 
 
 def last_seen(view: PodView | None) -> LastSeen:
@@ -95,5 +97,5 @@ def last_seen(view: PodView | None) -> LastSeen:
 
 def render_table() -> str:
     """The table in Markdown for docs/reliability.md, in the order in which rows are tried."""
-    rows = ((any_of(r.sights), any_of(r.last), r.gone, r.why) for r in TABLE)
+    rows = ((any_of(r.presences), any_of(r.last), r.gone, r.why) for r in TABLE)
     return markdown(("what is known", "the Pod as last seen", "verdict", "why"), rows)

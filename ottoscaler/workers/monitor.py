@@ -10,7 +10,7 @@ from ottoscaler.pods.failure_table import GRACE_SECONDS
 from ottoscaler.pods.verdict import judge, vanished
 from ottoscaler.pods.view import parse_pod
 from ottoscaler.workers.attempt import Attempt, seconds_between, seconds_since
-from ottoscaler.workers.gone_table import Gone, Sight, last_seen, look_up
+from ottoscaler.workers.gone_table import Gone, Presence, last_seen, look_up
 from ottoscaler.workers.logs import keep_log_of_going
 
 LONGEST_WAIT_SECONDS = 300.0  # a worker checks its Pod at least this often, even if nothing woke it
@@ -55,12 +55,12 @@ def monitor(a: Attempt) -> Judgement:
 
 
 def is_gone(a: Attempt, *, cancelled: bool = False) -> bool:
-    """Whether the Pod is gone from the API, by the table of sights. Asks the API server if the table says so.
+    """Whether the Pod is gone from the API, by the table of gone Pods. Asks the API server if that says so.
 
     ``cancelled``: the ledger has an intent, so no attempt follows this one.
     """
     deps, subscription = a.deps, a.subscription
-    gone = look_up(_sight(a), last_seen(subscription.view)).gone
+    gone = look_up(_presence(a), last_seen(subscription.view)).gone
     if gone is Gone.NO:
         return False
     if gone is Gone.YES or (gone is Gone.IF_CANCELLED and (cancelled or _is_cancelled(a))):
@@ -73,15 +73,15 @@ def is_gone(a: Attempt, *, cancelled: bool = False) -> bool:
     return view is None
 
 
-def _sight(a: Attempt) -> Sight:
+def _presence(a: Attempt) -> Presence:
     subscription = a.subscription
     if subscription.gone:
-        return Sight.ANSWERED_GONE if subscription.certain else Sight.TOLD_DELETED
+        return Presence.ANSWERED_GONE if subscription.certain else Presence.TOLD_DELETED
     if not subscription.looked_at:
-        return Sight.SHOWN
+        return Presence.SHOWN
     if time.monotonic() - subscription.looked_at < UNSEEN_LOOK_SECONDS:
-        return Sight.UNSEEN_LATELY
-    return Sight.UNSEEN if a.deps.watcher.health()[0] else Sight.UNSEEN_BY_NONE
+        return Presence.UNSEEN_LATELY
+    return Presence.UNSEEN if a.deps.watcher.health()[0] else Presence.UNSEEN_BY_NONE
 
 
 def cancelled_elsewhere(a: Attempt) -> bool:

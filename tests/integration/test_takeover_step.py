@@ -23,7 +23,7 @@ from ottoscaler.ledger.surveys import Surveys
 from ottoscaler.telemetry.metrics import Metrics
 from ottoscaler.telemetry.recent import Recent
 from ottoscaler.threads import Control
-from ottoscaler.workers.sights import ReplicaDescription
+from ottoscaler.workers.replica_description import ReplicaDescription
 from tests.harness.redis_fixture import Book, book, ledger_on, redis_server
 from tests.harness.stages import STREAM, Stages, add
 

@@ -1,5 +1,5 @@
 -- How many of our own pending entries may be read next: A = id to go on behind, count, whether they were left by a
--- dead reader ('1') or are ours by a lost reply, the sentence of a dead letter, time.
+-- dead reader ('1') or are ours by a lost reply, the sentence of a dead letter, time, owner.
 -- An entry without a ledger may be what killed its reader, so it is read alone, and who reads it is noted: the number
 -- of readers that died of it so far, and who has it now. Who would be the third is spared: it is dead-lettered unread.
 -- Returns the number, the ids that were dead-lettered, and the id behind which to read: where no dead letter can be

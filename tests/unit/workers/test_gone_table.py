@@ -1,4 +1,4 @@
-"""Whether a Pod is gone: every sight has a row, every row decides one, and the docs show them."""
+"""Whether a Pod is gone: every presence has a row, every row decides one, and the docs show them."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from pathlib import Path
 
 from ottoscaler.model import Phase
 from ottoscaler.pods.view import parse_pod
-from ottoscaler.workers.gone_table import TABLE, Gone, LastSeen, Sight, last_seen, look_up, render_table
+from ottoscaler.workers.gone_table import TABLE, Gone, LastSeen, Presence, last_seen, look_up, render_table
 
 POD = parse_pod({})._replace(node="node-1")
 
 
 def test_every_sight_has_a_row_and_every_row_decides_some_sight() -> None:
-    used = {TABLE.index(look_up(*case)) for case in product(Sight, LastSeen)}
+    used = {TABLE.index(look_up(*case)) for case in product(Presence, LastSeen)}
     assert used == set(range(len(TABLE)))
 
 
 def test_only_the_api_server_tells_that_a_pod_that_may_run_is_gone() -> None:
-    for sight in Sight:
-        gone = look_up(sight, LastSeen.ALIVE).gone
-        assert (gone is Gone.YES) == (sight is Sight.ANSWERED_GONE), sight
+    for presence in Presence:
+        gone = look_up(presence, LastSeen.ALIVE).gone
+        assert (gone is Gone.YES) == (presence is Presence.ANSWERED_GONE), presence
 
 
 def test_how_a_pod_was_last_seen() -> None:

@@ -1,5 +1,5 @@
 """Asks the replicas to report their workers' Pods while somebody views the page, and reads the reports
-(workers/sights.py)."""
+(workers/replica_description.py)."""
 
 from __future__ import annotations
 

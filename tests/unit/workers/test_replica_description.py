@@ -9,7 +9,7 @@ from ottoscaler.pods.view import parse_pod
 from ottoscaler.status.cells import PodsSeen, merged
 from ottoscaler.telemetry.metrics import Metrics
 from ottoscaler.telemetry.recent import Recent
-from ottoscaler.workers.sights import MOST_DETAILED, ReplicaDescription, told
+from ottoscaler.workers.replica_description import MOST_DETAILED, ReplicaDescription, told
 
 
 def pod(index: int, *, runs: bool, event_id: str = "7-0") -> PodView:
