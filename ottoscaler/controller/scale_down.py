@@ -76,14 +76,18 @@ class ScaleDowns:
                 pool.shutdown(wait=False, cancel_futures=True)
 
     def submit(self, event: ScaleDown, epoch: int) -> bool:
-        """Have a scale_down carried out. False if that is under way already. Any thread; never waits."""
+        """Have a scale_down carried out. False if that is under way already. Any thread; never waits.
+
+        After ``close`` it is left to the next replica.
+        """
         assert self._chooser is not None
         with self._lock:
             if self._owned.get(event.event_id) == epoch:
                 return False
             self._owned[event.event_id] = epoch
         self._in_hand.enter(event.event_id)
-        self._chooser.submit(self.apply, event, epoch)
+        with suppress(RuntimeError):  # closed: a listener that hung in Redis came too late, and must not die
+            self._chooser.submit(self.apply, event, epoch)
         return True
 
     def knows(self, event_id: str) -> bool:

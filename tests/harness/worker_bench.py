@@ -35,6 +35,7 @@ class HeldLease:
     def __init__(self, installation: str) -> None:
         self.generation = 1
         self.checks_left = 1000  # it holds for so many checks more
+        self.peers = 0  # other replicas
         self.held_installations = frozenset({installation})
 
     def grant(self, stop: threading.Event) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -217,7 +217,7 @@ def test_status_page_shows_the_other_events_where_a_ledger_holds_nonsense(
 
 
 NOT_UTF8 = b"\xff\xfe"
-HIDING = {
+HIDING: dict[str, Callable[[Book, str], object]] = {
     "a member of the events": lambda book, _: book.redis.sadd(P + "events", NOT_UTF8),
     "a replica's incarnation": lambda book, _: book.redis.hset(P + "replica:a", "incarnation", NOT_UTF8),
     "a replica's beat": lambda book, _: book.redis.hset(P + "replica:a", "beat", NOT_UTF8),

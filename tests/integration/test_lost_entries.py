@@ -8,7 +8,7 @@ import re
 import pytest
 
 from ottoscaler.controller.housekeeping import Housekeeping
-from ottoscaler.ledger import redis_client
+from ottoscaler.ledger import script_calls
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.records import Entry
 from ottoscaler.ledger.replicas import DELETED_UNREAD
@@ -35,13 +35,13 @@ def ledger(book: Book) -> Ledger:
 @pytest.fixture
 def uncounted(book: Book, monkeypatch: pytest.MonkeyPatch) -> Ledger:
     """On Redis 6.2, or as if on it."""
-    real = redis_client._script
+    real = script_calls._script
 
     def hiding(name: str) -> tuple[str, str]:
         text = real(name)[0].replace("s['entries-added']", "s['not-known']")
         return text, hashlib.sha1(text.encode()).hexdigest()
 
-    monkeypatch.setattr(redis_client, "_script", hiding)
+    monkeypatch.setattr(script_calls, "_script", hiding)
     return book.ledger()
 
 

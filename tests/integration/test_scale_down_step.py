@@ -66,6 +66,14 @@ def test_not_yet_created_goes_before_pending_and_pending_before_running(stages: 
     assert stages.pods.deleted == [pending]
 
 
+def test_scale_down_that_is_taken_after_the_stop_has_closed_everything_ends_no_thread(stages: Stages) -> None:
+    """A read that hung in Redis may be answered then: a thread that died would make the exit code 1."""
+    stages.scale_downs.start()
+    stages.scale_downs.close()
+    assert stages.scale_downs.submit(ScaleDown("5-0", pod_count=1), 1)
+    assert stages.scale_downs.owned() == [("5-0", 1)], "it was not carried out"
+
+
 def test_newest_running_goes_first(stages: Stages, book: Book) -> None:
     event_id = taken(stages, book, 3)
     names = [running(stages, event_id, index) for index in range(3)]

@@ -111,6 +111,20 @@ def test_stop_in_the_turn_leaves_nothing_begun(bench: WorkerBench) -> None:
     assert not a.begun
 
 
+@pytest.mark.parametrize("peers", [0, 1])
+def test_create_in_doubt_is_left_only_to_a_replica_that_is_there(bench: WorkerBench, peers: int) -> None:
+    """The next owner would have to skip the attempt: alone, this replica had better go on."""
+    bench.lease.peers = peers
+    a = bench.attempt(bench.take())
+    a.maybe_sent = a.run.leaving = True
+    if peers:
+        with pytest.raises(Stopping):
+            create(a)
+        assert bench.pods.asked("create") == []
+    else:
+        assert create(a) is None
+
+
 def test_index_with_a_result_is_not_created(bench: WorkerBench) -> None:
     run = bench.take(2)
     first = bench.attempt(run)

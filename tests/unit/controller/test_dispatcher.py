@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import pytest
 
-from ottoscaler.controller.dispatcher import MOST_INTERNAL_ERRORS, Dispatcher
+from ottoscaler.controller.dispatcher import LEAST_LOOKS, MOST_INTERNAL_ERRORS, Dispatcher
 from ottoscaler.controller.inbox import Inbox
 from ottoscaler.controller.leaving import Leaving
 from ottoscaler.controller.offers import Offers
@@ -283,6 +283,26 @@ def test_worker_that_ottoscaler_failed_on_looks_for_its_pod_and_is_given_up_in_t
     # A create may have been sent, so each later try adopts what is there instead of creating another.
     assert [task.adopt for task in tried] == [False, *[True] * (MOST_INTERNAL_ERRORS - 1)]
     wait_for(lambda: bench.registry.busy == 0, "the slot is free")
+    bench.close()
+
+
+def test_stop_on_a_machine_that_stands_still_looks_again_before_it_abandons_a_worker(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench = Bench(1)
+    bench.add("1-0", 1)
+    bench.step(1)
+    looks: list[float] = []
+    clock = iter(range(0, 10_000, 10))  # each look comes ten seconds after the one before
+
+    def look(seconds: float) -> None:
+        looks.append(seconds)
+        if len(looks) == LEAST_LOOKS - 1:
+            bench.finish("1-0", 0)
+
+    stalled = SimpleNamespace(monotonic=lambda: next(clock), sleep=look)
+    monkeypatch.setattr("ottoscaler.controller.dispatcher.time", stalled)
+    assert bench.dispatcher.join(1000.0, 0.0)
     bench.close()
 
 
