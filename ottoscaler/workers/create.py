@@ -131,8 +131,9 @@ def _create(a: Attempt) -> Ended | None:
             a.under_way()
             well = deps.pods.health.healthy
             flood.info("create_waits", f"Pods cannot be created for now: {error}", key=type(error).__name__)
-            least = error.retry_after if isinstance(error, KubernetesUnavailable) else 0.0
-            deps.stopping.wait(max(least, pause * random.uniform(0.5, 1.0)))
+            # A Retry-After of the API server holds the next turn back (throttle.py). A webhook's, which may
+            # be an hour, must not keep a worker from learning that it is cancelled, overdue or let go.
+            deps.stopping.wait(pause * random.uniform(0.5, 1.0))
             pause = min(pause * 2, LONGEST_CREATE_PAUSE_SECONDS)
             if isinstance(error, KubernetesUnavailable) and _is_overdue(a, error, well=well):
                 try:

@@ -50,6 +50,21 @@ def test_webhook_that_denies_for_now_is_the_workers_failure_in_the_end(place: Sa
 
 
 @local_only
+def test_webhook_that_says_to_come_back_in_an_hour_keeps_no_worker_waiting(place: Sandbox) -> None:
+    """A Retry-After reaches us from webhooks too. A slot was held for a minute after its worker's scale_down."""
+    assert place.cluster is not None
+    replica = place.start(OTTO_PENDING_TIMEOUT_SECONDS=4)
+    later = 'admission webhook "gate" denied the request: come back later'
+    place.cluster.faults.answer(429, None, "create", CREATES, message=later, retry_after=3600)
+    cancelled = place.scale_up(task_id="cancelled")
+    wait_for(lambda: "come back later" in replica.log(), "its create was denied")
+    place.send("scale_down", task_id="cancelled")
+    assert worker(place, cancelled)["status"] == "cancelled"
+    overdue = worker(place, place.scale_up(), 30.0)
+    assert (overdue["status"], overdue["reason"]) == ("failed", "Rejected")
+
+
+@local_only
 def test_webhook_that_does_not_answer_is_the_workers_failure_in_the_end(place: Sandbox) -> None:
     assert place.cluster is not None
     place.start(OTTO_PENDING_TIMEOUT_SECONDS=1)
