@@ -41,6 +41,8 @@ class App:
         self._parts.deleter.start()
         ready = (self._parts.lease.registered, self._parts.watcher.synced)
         self._threads.start("lease", self._hold_lease)
+        if self._parts.sentinel_watch is not None:
+            self._threads.start("sentinels", self._parts.sentinel_watch.run)
         self._threads.start("watch", self._parts.reflector.run)
         self._threads.start("dispatcher", self._parts.dispatcher.run)
         self._threads.start("listener", partial(self._parts.listener.run_after, *ready))

@@ -54,6 +54,8 @@ from ottoscaler.ledger.lease import Lease
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.pause import Pause
 from ottoscaler.ledger.redis_client import RedisClient
+from ottoscaler.ledger.redis_connections import sentinel_clients
+from ottoscaler.ledger.sentinel_watch import SentinelWatch
 from ottoscaler.ledger.surveys import EVERYBODY, Surveys
 from ottoscaler.model import KeepLogs, Phase, PodView
 from ottoscaler.pods.live_templates import LiveTemplates
@@ -105,6 +107,10 @@ class Parts:
         )
         self._page_redis = RedisClient(s, self._redis.endpoint)
         self.redis_clients = (self._redis, self._lease_redis, self._listener_redis, self._page_redis)
+        self.sentinel_watch: SentinelWatch | None = None
+        if sentinels := sentinel_clients(s):
+            control = self._control("sentinels", self._phases.ended)
+            self.sentinel_watch = SentinelWatch(sentinels, self._redis.endpoint, control)
         self._reader = StreamReader(self._listener_redis, s.poll_seconds, self.metrics)
         self._pods = connect(
             s.kubeconfig,

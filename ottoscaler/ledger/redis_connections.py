@@ -16,10 +16,11 @@ from redis.sentinel import Sentinel, SentinelManagedConnection, SentinelManagedS
 from ottoscaler.config.settings import Settings
 from ottoscaler.ledger.bounded_replies import BoundedParser
 from ottoscaler.ledger.redis_endpoint import Address, Endpoint
-from ottoscaler.ledger.redis_errors import Pausing, wrong_server
+from ottoscaler.ledger.redis_errors import Pausing, translated_errors, wrong_server
 from ottoscaler.telemetry.redaction import hide
 
 CONNECT_SECONDS = 2.0  # a half-open connection costs no more than this
+SENTINEL_SECONDS = 1.0  # for a Sentinel that is asked who the master is: to connect, and to answer
 CALLS_IN_FLIGHT = 16  # commands at one time from one client; more gain nothing, since Redis has one thread
 LONGEST_PASSWORD = 65_536  # bytes of a password file; a larger file is hardly one
 
@@ -90,12 +91,46 @@ class _Socket(_Followed, UnixDomainSocketConnection):
     pass
 
 
-class _SentinelTcp(_Followed, SentinelManagedConnection):
+class _Led(_Followed):
+    """A connection to the master that a Sentinel names."""
+
+    def _connect(self) -> Any:
+        made = super()._connect()
+        self._endpoint.reached((self.host, self.port))
+        return made
+
+
+class _SentinelTcp(_Led, SentinelManagedConnection):
     pass
 
 
-class _SentinelTls(_Followed, SentinelManagedSSLConnection):
+class _SentinelTls(_Led, SentinelManagedSSLConnection):
     pass
+
+
+class SentinelClient:
+    """Asks one Sentinel. One thread uses it."""
+
+    def __init__(self, settings: Settings, host: Address) -> None:
+        options = connection_options(settings, answer_seconds=SENTINEL_SECONDS)
+        options["socket_connect_timeout"] = SENTINEL_SECONDS
+        self._sentinel = _sentinel(settings, [host], options)
+        self._name = settings.redis_sentinel_master
+
+    def master(self) -> Address:
+        """Who it says the master is. Raises RedisError if it does not answer, or knows none."""
+        with translated_errors():
+            host, port = self._sentinel.discover_master(self._name)
+        return host, port
+
+
+def sentinel_clients(settings: Settings) -> list[SentinelClient]:
+    """A client for each Sentinel. Empty if none is configured, or REDIS_URL says where Redis is."""
+    return [] if settings.redis_url else [SentinelClient(settings, host) for host in _hosts(settings)]
+
+
+def _hosts(settings: Settings) -> list[Address]:
+    return [(host, int(port)) for host, port in settings.redis_sentinels]
 
 
 class PasswordFile(CredentialProvider):
@@ -180,7 +215,9 @@ def connected(
     if bounded_entries:
         options["parser_class"] = BoundedParser
     if settings.redis_sentinels and not settings.redis_url:
-        client = _sentinel(settings, options)
+        sentinel = _sentinel(settings, _hosts(settings), options)
+        led = _SentinelTls if settings.redis_tls else _SentinelTcp
+        client = sentinel.master_for(settings.redis_sentinel_master, connection_class=led)
     else:
         kind: type[redis.connection.AbstractConnection] = _Tls if settings.redis_tls else _Tcp
         pool = ConnectionPool(connection_class=_Socket if "path" in options else kind, **options)
@@ -190,12 +227,9 @@ def connected(
     return client
 
 
-def _sentinel(settings: Settings, options: dict[str, Any]) -> Any:
-    hosts = [(host, int(port)) for host, port in settings.redis_sentinels]
+def _sentinel(settings: Settings, hosts: list[Address], options: dict[str, Any]) -> Any:
     masters_own = ("db", "username", "password", "credential_provider", "endpoint", "parser_class")
     asking = {name: value for name, value in options.items() if name not in masters_own}
     if settings.redis_tls:
         asking["ssl"] = True
-    sentinel: Any = Sentinel(hosts, sentinel_kwargs=asking, **options)  # type: ignore[no-untyped-call]
-    kind = _SentinelTls if settings.redis_tls else _SentinelTcp
-    return sentinel.master_for(settings.redis_sentinel_master, connection_class=kind)
+    return Sentinel(hosts, sentinel_kwargs=asking, **options)  # type: ignore[no-untyped-call]

@@ -45,6 +45,9 @@ class Endpoint:
         self._last_wrong = clock() - 2 * EPISODE_SECONDS
         self._answer = ""
         self._told = configured  # who the log says serves our slot
+        self._reached: set[Address] = set()  # masters that Sentinels have led this generation to
+        self._named: Address | None = None  # the master that a Sentinel named last
+        self._named_since = 0.0
 
     def address(self) -> Address:
         """The address for the next connection."""
@@ -88,6 +91,30 @@ class Endpoint:
             news, self._told = address != self._told, address
         if news:
             log.info("redis_moved", f"our hash slot is served by {address[0]}:{address[1]} now")
+
+    def reached(self, address: Address) -> None:
+        """A connection was made to the master that a Sentinel had named."""
+        with self._lock:
+            self._reached.add(address)
+
+    def named(self, address: Address) -> None:
+        """A Sentinel names this master.
+
+        If that is news, connections to any other are not used again. Another Sentinel may send new ones to
+        the old master for some seconds, so this goes on for EPISODE_SECONDS. It does not go on for longer,
+        since Sentinels may know one master by several names.
+        """
+        with self._lock:
+            now = self._clock()
+            if address != self._named:
+                self._named, self._named_since = address, now
+            if now - self._named_since >= EPISODE_SECONDS or self._reached <= {address}:
+                return
+            self._reached.clear()
+            self.generation += 1
+            news, self._told = address != self._told, address
+        if news:
+            log.info("redis_moved", f"the Sentinels name {address[0]}:{address[1]} as the master now")
 
     def unreachable(self, address: Address) -> None:
         """No connection could be made. The next one tries another node, if one is known."""

@@ -51,7 +51,7 @@ def test_webhook_that_denies_for_now_is_the_workers_failure_in_the_end(place: Sa
 
 @local_only
 def test_webhook_that_says_to_come_back_in_an_hour_keeps_no_worker_waiting(place: Sandbox) -> None:
-    """A Retry-After reaches us from webhooks too. A slot was held for a minute after its worker's scale_down."""
+    """Webhooks may send a Retry-After. It held a slot for a minute after its worker's scale_down."""
     assert place.cluster is not None
     replica = place.start(OTTO_PENDING_TIMEOUT_SECONDS=4)
     later = 'admission webhook "gate" denied the request: come back later'

@@ -77,3 +77,40 @@ def test_failover_to_a_replica_loses_nothing_that_was_replicated(place: Sandbox)
         replica.kill()
     second.close()
     follower.stop()
+
+
+@pytest.mark.timeout(300)
+def test_failover_that_was_asked_for_is_followed_while_the_old_master_still_serves(place: Sandbox) -> None:
+    """What it answered in the 10 s until a Sentinel made it a replica was lost: workers ran twice."""
+    follower = RedisServer(place.directory / "follower", fsync="always")
+    follower.start()
+    second: Any = redis.Redis(port=follower.port, decode_responses=True)
+    place.redis.config_set("repl-diskless-sync-delay", 0)
+    second.execute_command("REPLICAOF", "127.0.0.1", str(place.redis_server.port))
+    wait_for(lambda: second.info("replication")["master_link_status"] == "up", "the follower follows", 10)
+    with sentinel(place) as port:
+        watcher: Any = redis.Redis(port=port, decode_responses=True)
+        wait_for(lambda: len(watcher.sentinel_slaves("main")) == 1, "Sentinel knows the follower", 15)
+        replica = place.start(
+            REDIS_URL=None, REDIS_SENTINELS=f"127.0.0.1:{port}", REDIS_SENTINEL_MASTER="main"
+        )
+        event_id = running(place, 1)
+        assert place.redis.execute_command("WAIT", 1, 5000) == 1, "the follower has it all"
+        # So that no Sentinel can make the old master a replica, however long this machine takes.
+        place.redis.execute_command("ACL", "SETUSER", "default", "-slaveof", "-replicaof")
+        watcher.execute_command("SENTINEL", "FAILOVER", "main")
+        wait_for(lambda: replica.lines(action="redis_moved"), "the service follows", FAILOVER_SECONDS)
+        assert place.redis.info("replication")["role"] == "master"
+        for pod in place.kube.workers(event_id):
+            place.kube.set_status(pod["metadata"]["name"], {"phase": "Succeeded"})
+
+        def ended() -> list[str]:
+            found = [fields for _, fields in second.xrange("otto:scale:results")]
+            return [f["attempt"] for f in found if f["kind"] == "worker" and f["event_id"] == event_id]
+
+        wait_for(ended, "its worker's end is recorded by the new master", 10)
+        assert ended() == ["0"]
+        watcher.close()
+        replica.kill()
+    second.close()
+    follower.stop()

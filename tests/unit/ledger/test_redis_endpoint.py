@@ -110,3 +110,58 @@ def test_nodes_without_a_host_are_reached_as_the_one_that_answered() -> None:
 )
 def test_which_answers_mean_a_wrong_server(error: Exception, word: str) -> None:
     assert wrong_server(error) == word
+
+
+def reached(made: Endpoint, address: tuple[str, int]) -> int:
+    made.reached(address)
+    return made.generation
+
+
+def test_another_master_that_the_sentinels_name_makes_all_earlier_connections_useless() -> None:
+    made = Endpoint()
+    first = reached(made, HERE)
+    made.named(HERE)
+    assert made.generation == first
+    made.named(OTHER)
+    assert made.generation == first + 1
+    made.named(OTHER)  # nothing has connected since
+    assert made.generation == first + 1
+
+
+def test_old_connections_are_given_up_also_where_a_new_one_has_gone_to_the_new_master_already() -> None:
+    made = Endpoint()
+    made.reached(HERE)
+    made.named(HERE)
+    before = reached(made, OTHER)
+    made.named(OTHER)
+    assert made.generation == before + 1
+
+
+def test_a_connection_that_a_late_sentinel_sent_to_the_old_master_is_given_up_again() -> None:
+    made = Endpoint()
+    made.reached(HERE)
+    made.named(HERE)
+    made.named(OTHER)
+    before = reached(made, HERE)
+    made.named(OTHER)
+    assert made.generation == before + 1
+    after = reached(made, OTHER)
+    made.named(OTHER)
+    assert made.generation == after
+
+
+def test_a_failover_between_the_first_connection_and_the_first_question_is_followed() -> None:
+    made = Endpoint()
+    before = reached(made, HERE)
+    made.named(OTHER)
+    assert made.generation == before + 1
+
+
+def test_sentinels_that_know_one_master_by_two_names_cost_connections_for_some_seconds_only() -> None:
+    clock = Clock()
+    made = Endpoint(clock=clock)
+    for _ in range(60):  # one Sentinel is asked, another one leads the connections
+        made.reached(HERE)
+        made.named(OTHER)
+        clock.now += 1
+    assert made.generation == 1 + EPISODE_SECONDS
