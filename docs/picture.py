@@ -30,7 +30,7 @@ DOCS = Path(__file__).parent
 COLUMNS, LINE, TOP, LEFT = 112, 19, 46, 20
 PAPER, BAR, INK, SOFT = "#11161c", "#1a2129", "#e8edf2", "#a3afbb"
 SIGNS = {"✔": "#5ccb8b", "✘": "#ff8a80", "▶": "#6ea8ff"}
-LEFT_OUT = ("A local Kubernetes", "Its status page", "To go on", "`make demo")
+LEFT_OUT = ("A local Kubernetes", "Its status page", "To go on", "`make demo", "Without a clone")
 
 
 def demo_lines() -> Iterator[tuple[float, str]]:

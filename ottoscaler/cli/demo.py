@@ -190,3 +190,4 @@ def _page(settings: Settings) -> str:
 def _how_to_go_on() -> None:
     say("\nNext: `make local` starts the same again, keeps it running, and prints what to type.")
     say("`make demo ARGS=--page` keeps the status page open at the end.")
+    say("Without a clone: `python -m ottoscaler.local up`, `ottoscaler demo --page`.")

@@ -26,7 +26,8 @@ from tests.harness.waiting import wait_for
 from tests.real.manifests import Installed, Json
 from tests.unit.manifests.kustomize import ROOT, find
 
-pytestmark = pytest.mark.real
+# Its waits together may take longer than a test's usual bound.
+pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 
 NEXT_VERSION = "99.0.0"
 Worker = tuple[str, str, str]  # event, index, attempt
