@@ -113,6 +113,8 @@ def _exactly(sock: Any, rest: bytes, length: int) -> Iterator[bytes]:
 def _chunks(sock: Any, rest: bytes) -> Iterator[bytes]:
     while True:
         while (end := rest.find(b"\r\n")) < 0:
+            if len(rest) > MOST_HEAD:
+                raise Broken("a chunk's length has no end")
             rest += _more(sock)
         begin = end + 2
         length = _number(rest[:end].split(b";")[0].strip(), 16)

@@ -45,6 +45,7 @@ class FakeTurn:
 
     def ready(self, seconds: float) -> bool:
         self._waits -= 1
+        self._pods.turns_asked += 1
         return self._waits < 0
 
     def send(self) -> JsonObject:
@@ -62,6 +63,7 @@ class FakePods:
         self.calls: list[tuple[str, str]] = []
         self.logs: dict[str, bytes] = {}
         self.turns_wait = 0  # how often a turn is not ready
+        self.turns_asked = 0  # how often somebody asked whether one is
         self.events: list[tuple[int, JsonObject]] = []  # version and event of all that a watch would show
         self.mute = False  # a watch ends without an event and without a bookmark
         self.expired = 0  # versions before it are too old to watch from

@@ -10,7 +10,7 @@ import pytest
 
 from ottoscaler.config.settings import Settings
 from ottoscaler.errors import Fenced, KubernetesError, KubernetesUnavailable
-from ottoscaler.ledger.kept_logs import KeptLog, kept_logs
+from ottoscaler.ledger.kept_logs import MOST_TEXT, KeptLog, kept_logs
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.records import Entry
 from ottoscaler.ledger.redis_client import RedisClient
@@ -54,6 +54,16 @@ def test_kept_logs_are_read_back_by_index_and_attempt(book: Book) -> None:
     assert [log.attempt for log in kept_logs(ledger.redis, event_id, 2)] == [0, 1]
     assert list(kept_logs(ledger.redis, "9-9")) == []
     assert 0 < book.redis.pttl(f"{PREFIX}log:{event_id}:10:0") <= 60_000
+
+
+def test_no_more_is_read_back_of_a_log_than_has_room(book: Book) -> None:
+    """Who may write to Redis may leave a few bytes there that unpack to gigabytes."""
+    ledger = book.ledger()
+    event_id = taken(book, ledger, 1)
+    assert ledger.logs.keep(WorkerId(event_id, 0, 0), 1, b"a line", 60, 65536)
+    book.redis.set(f"{PREFIX}log:{event_id}:0:0", zlib.compress(b"x" * (MOST_TEXT + 1)))
+    (log,) = kept_logs(ledger.redis, event_id)
+    assert len(log.text) == MOST_TEXT
 
 
 def test_log_that_is_kept_again_replaces_the_first(book: Book) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -11,7 +12,7 @@ from ottoscaler.errors import Fenced, KubernetesUnavailable, QuotaExceeded, Refu
 from ottoscaler.kube.server_health import ServerSign
 from ottoscaler.model import JsonObject, Judgement, Reason, Status, Verdict, WorkerId
 from ottoscaler.workers.attempt import Ended, Next
-from ottoscaler.workers.create import create, prepare
+from ottoscaler.workers.create import _latency, create, prepare
 from ottoscaler.workers.monitor import CANCELLED, monitor
 from ottoscaler.workers.settle import settle
 from tests.harness.redis_fixture import Book, book, redis_server  # noqa: F401 - fixtures
@@ -101,12 +102,33 @@ def test_retry_waits_for_the_earlier_pod_in_the_namespace_in_which_that_is(bench
     assert bench.pods.asked("get") == []
 
 
+def test_retry_does_not_wait_for_a_strangers_pod_of_the_earlier_name(bench: WorkerBench) -> None:
+    run = bench.take()
+    second, name = bench.attempt(run, number=1), bench.attempt(run).subscription.name
+    bench.pods.create(run.planned().body(0, 0))
+    meta = bench.pods.pods[name]["metadata"]
+    meta["labels"]["ottoscaler.io/installation"] = meta["annotations"]["ottoscaler.io/installation"] = "other"
+    bench.pods.run(name)
+    bench.stopping.wait = lambda _=None: True  # type: ignore[assignment, method-assign]
+    assert create(second) == Ended(Next.DONE), "the ledger says that there is nothing to do, and not a stop"
+    assert bench.pods.asked("get") == [name]
+
+
+def test_latency_of_an_event_whose_id_is_no_time_is_not_measured(bench: WorkerBench) -> None:
+    for event_id, measured in (("5-0", False), (f"{int(time.time() * 1000)}-0", True)):
+        a = bench.attempt(bench.take())
+        a.run.event = replace(a.run.event, event_id=event_id)
+        assert (_latency(a) is not None) is measured
+        assert _latency(a) is None, "once for an event"
+
+
 def test_stop_in_the_turn_leaves_nothing_begun(bench: WorkerBench) -> None:
     a = bench.attempt(bench.take())
-    bench.pods.turns_wait = 1
+    bench.pods.turns_wait = 1000  # as behind creates that hang
     bench.stopping.set()
     with pytest.raises(Stopping):
         create(a)
+    assert bench.pods.turns_asked == 1, "it waits no longer"
     assert bench.pods.calls == []
     assert not a.begun
 

@@ -12,7 +12,7 @@ import pytest
 import urllib3
 
 from ottoscaler.kube.connections import MOST_IDLE, Connections, Response
-from ottoscaler.kube.http1 import Broken
+from ottoscaler.kube.http1 import MOST_HEAD, Broken
 from ottoscaler.kube.renewal import Loss, Renewal
 
 SECONDS = 30.0
@@ -177,6 +177,22 @@ def test_answer_that_is_cut_short_is_an_error_and_is_not_asked_for_again(reply: 
 )
 def test_what_is_no_http_is_an_error(reply: bytes) -> None:
     with serving(always(reply)) as (connections, _), pytest.raises(Broken):
+        ask(connections)
+
+
+ENDLESS = b"x" * (4 * MOST_HEAD)
+
+
+@pytest.mark.parametrize(
+    ("reply", "what"),
+    [
+        (b"HTTP/1.1 200 OK\r\nX: " + ENDLESS, "the answer's head"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + ENDLESS, "a chunk's length"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n" + ENDLESS, "the answer's trailers"),
+    ],
+)
+def test_what_has_no_end_is_not_read_for_ever(reply: bytes, what: str) -> None:
+    with serving(always(reply)) as (connections, _), pytest.raises(Broken, match=f"{what} ha(s|ve) no end"):
         ask(connections)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import yaml
 
 from ottoscaler.config.load import load
 from ottoscaler.errors import BadSettings, KubernetesUnavailable
-from ottoscaler.kube.credentials import Access, check
+from ottoscaler.kube.credentials import RELOAD_SECONDS, Access, check
 
 
 def kubeconfig(cluster: Any = None, user: Any = None, **fields: Any) -> str:
@@ -93,6 +94,22 @@ def test_a_file_that_is_being_rewritten_is_waited_for(tmp_path: Path) -> None:
         access.pool()
     path.write_text(kubeconfig())
     assert access.url("/version") == "https://127.0.0.1:1/version"
+
+
+def test_credentials_are_read_again_after_a_401_but_not_with_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr("ottoscaler.kube.credentials.time", SimpleNamespace(monotonic=lambda: now[0]))
+    path = tmp_path / "kubeconfig"
+    path.write_text(kubeconfig(user={"token": "first"}))
+    access = Access(str(path), 1)
+    assert access.headers() == {"Authorization": "Bearer first"}
+    path.write_text(kubeconfig(user={"token": "second"}))
+    for passed, token in ((RELOAD_SECONDS - 0.1, "first"), (0.2, "second")):
+        now[0] += passed
+        access.reload()
+        assert access.headers() == {"Authorization": f"Bearer {token}"}
 
 
 def test_without_a_service_accounts_token_the_file_at_home_is_taken(

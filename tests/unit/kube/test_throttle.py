@@ -202,6 +202,18 @@ def test_creates_wait_until_the_tokens_that_deletes_took_ahead_have_come() -> No
             assert create.ready(0)
 
 
+def test_pause_that_the_server_asked_for_is_not_cut_short_by_its_next_refusal() -> None:
+    clock = Clock()
+    with patch("ottoscaler.kube.throttle.time.monotonic", clock):
+        throttle = Throttle(100, 10)
+        throttle.answered(429, 0.01, retry_after=5)
+        throttle.answered(503, 0.01)
+        (create,) = turns(throttle, "1-0", 1)
+        for passed, may in ((4.9, False), (0.2, True)):
+            clock.now += passed
+            assert create.ready(0) is may
+
+
 def test_rate_that_falls_lets_creates_wait_no_longer_for_what_was_taken_ahead() -> None:
     clock = Clock()
     with patch("ottoscaler.kube.throttle.time.monotonic", clock):

@@ -9,7 +9,7 @@ from ottoscaler.model import ScaleUp
 from ottoscaler.workers.beginning import ALONE_SECONDS
 from ottoscaler.workers.head_start import HeadStart
 from ottoscaler.workers.in_hand import InHand
-from ottoscaler.workers.registry import RunRegistry
+from ottoscaler.workers.registry import PAST_EVENTS, RunRegistry
 from ottoscaler.workers.run import EventRun, Task
 from tests.harness.pod_makers import planned, scale_up
 
@@ -182,6 +182,15 @@ def test_expected_event_that_is_not_taken_leaves_nothing_behind() -> None:
     assert not desk.registry.knew("1-0")
     desk.add("1-0", 2)
     assert desk.starts() == ["1-0/0", "1-0/1"]
+
+
+def test_ids_of_past_events_are_remembered_up_to_a_bound() -> None:
+    desk = Desk()
+    for number in range(PAST_EVENTS + 1):
+        desk.registry.drop(desk.add(f"{number}-0"))
+    assert not desk.registry.knew("0-0")
+    assert desk.registry.knew("1-0")
+    assert desk.registry.knew(f"{PAST_EVENTS}-0")
 
 
 def test_expected_event_never_replaces_one_that_is_here() -> None:
