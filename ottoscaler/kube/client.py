@@ -13,8 +13,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import quote, urlencode
 
-import urllib3
-
 from ottoscaler.errors import KubernetesError, KubernetesUnavailable, NoRight, PodExists, PodGone
 from ottoscaler.kube.credentials import Access
 from ottoscaler.kube.decoding import parsed, pod, slim, warnings
@@ -22,6 +20,7 @@ from ottoscaler.kube.list_page import page
 from ottoscaler.kube.log_tail import last_bytes
 from ottoscaler.kube.pod_api import PodApi, WatchEvent
 from ottoscaler.kube.request import Observe, Requests
+from ottoscaler.kube.status import BROKEN_ANSWER
 from ottoscaler.kube.throttle import CREATES, DELETES, LOGS, LOOKS, Throttle, Turn
 from ottoscaler.kube.watch_events import events
 from ottoscaler.model import JsonObject, PodView
@@ -166,7 +165,7 @@ class PodClient(PodApi):
             response = self._requests.send("list", "GET", path, None, None, LIST_SECONDS, stream=True)
             try:
                 found, version, rest = page(_telling(response.stream(PIECE_BYTES), came), parse_pod)
-            except (urllib3.exceptions.HTTPError, OSError) as error:
+            except BROKEN_ANSWER as error:
                 raise self._requests.unanswered("list", error, LIST_SECONDS) from error
             finally:
                 response.close()

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from urllib.parse import quote, urlencode
 
-import urllib3
 from urllib3.util import Timeout
 
 from ottoscaler.errors import KubernetesUnavailable
 from ottoscaler.kube.credentials import Access
-from ottoscaler.kube.status import error_of, plain
+from ottoscaler.kube.status import BROKEN_ANSWER, error_of, plain
 from ottoscaler.kube.transport import CONNECT_SECONDS
 
 QUIET_SECONDS = 86_400.0  # a log may be silent for so long; a worker's default run limit
@@ -42,5 +41,5 @@ def follow_log(access: Access, namespace: str, pod: str, container: str) -> Iter
             yield from response.stream(PIECE_BYTES)
         finally:
             response.close()
-    except (urllib3.exceptions.HTTPError, OSError) as error:
+    except BROKEN_ANSWER as error:
         raise KubernetesUnavailable(f"log: {plain(error)}") from error

@@ -17,7 +17,7 @@ from ottoscaler.errors import KubernetesError, KubernetesUnavailable, UnusableAn
 from ottoscaler.kube.credentials import Access
 from ottoscaler.kube.server_clock import ServerClock
 from ottoscaler.kube.server_health import ServerHealth, ServerSign, sign_of
-from ottoscaler.kube.status import NEVER_SENT, error_of, plain, retry_after
+from ottoscaler.kube.status import BROKEN_ANSWER, NEVER_SENT, error_of, plain, retry_after
 from ottoscaler.kube.throttle import Throttle
 from ottoscaler.kube.transport import Transport
 from ottoscaler.pods.refusal_table import is_policy
@@ -73,7 +73,7 @@ class Requests:
                 if stream
                 else self._transport.send(method, path, body, headers, read_seconds)
             )
-        except (urllib3.exceptions.HTTPError, OSError) as error:
+        except BROKEN_ANSWER as error:
             self._observe(verb, 0, time.monotonic() - begun)
             raise self.unanswered(verb, error, read_seconds) from error
         seconds = time.monotonic() - begun
@@ -88,7 +88,7 @@ class Requests:
             return response
         try:
             data = response.data
-        except (urllib3.exceptions.HTTPError, OSError) as error:
+        except BROKEN_ANSWER as error:
             raise self.unanswered(verb, error, read_seconds) from error
         finally:
             if stream:
@@ -115,7 +115,7 @@ class Requests:
                 code = response.status
             finally:
                 response.close()
-        except (urllib3.exceptions.HTTPError, OSError) as error:
+        except BROKEN_ANSWER as error:
             raise KubernetesUnavailable(f"log: {plain(error)}") from error
         finally:
             self._observe("log", code, time.monotonic() - begun)

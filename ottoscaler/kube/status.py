@@ -24,6 +24,8 @@ from ottoscaler.pods.refusal_table import Means, is_internal, is_policy, refusal
 
 LONGEST_RETRY_AFTER = 60.0  # seconds, whatever the server says
 _OF_ONE_POD = ("get", "delete", "patch")
+# What reading an answer may raise. urllib3 hands on the last two if a chunk's size is negative or enormous.
+BROKEN_ANSWER = (urllib3.exceptions.HTTPError, OSError, ValueError, OverflowError)
 NEVER_SENT = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
 
 

@@ -19,7 +19,7 @@ from ottoscaler.errors import KubernetesUnavailable, UnusableAnswer
 from ottoscaler.kube.decoding import NODE, STATUS, cut, is_pod, parsed, slim
 from ottoscaler.kube.http1 import MOST_ANSWER
 from ottoscaler.kube.pod_api import WatchEvent
-from ottoscaler.kube.status import plain, watch_error
+from ottoscaler.kube.status import BROKEN_ANSWER, plain, watch_error
 from ottoscaler.pods.view import Labelled, Told, labelled, parse_pod, told, view_of
 
 MOST_LABELS = 2048  # Pods whose labels and annotations are kept; their text has some 600 bytes
@@ -56,7 +56,7 @@ def events(response: Any, received: Callable[[int], None]) -> Iterator[WatchEven
                 raise UnusableAnswer("watch: an event is too large")
     except (urllib3.exceptions.ReadTimeoutError, TimeoutError) as error:
         raise TimeoutError("nothing came on the watch") from error
-    except (urllib3.exceptions.HTTPError, OSError, ValueError, AttributeError) as error:
+    except (*BROKEN_ANSWER, AttributeError) as error:
         raise KubernetesUnavailable(f"watch: {plain(error)}") from error
 
 
