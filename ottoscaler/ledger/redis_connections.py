@@ -59,6 +59,9 @@ class _Followed(_AnyConnection):  # type: ignore[misc]
             # If the answer has no host, it means the answering host with another port.
             self._endpoint.moved((error.host or str(getattr(self, "host", "")), error.port), self.generation)
             raise
+        except (ValueError, RecursionError) as error:  # redis-py's parser hands these on
+            self.disconnect()
+            raise redis.InvalidResponse(f"its answer is not RESP: {error}") from error
         except Exception as error:
             if word := wrong_server(error):
                 self._endpoint.wrong_server(word, self.generation)
