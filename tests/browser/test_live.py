@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.browser.viewer import Viewer
 from tests.harness.cluster_state import FOREVER
@@ -15,6 +15,7 @@ from tests.harness.sandbox import Sandbox
 
 View = Callable[..., Viewer]
 REFUSED = ("net::ERR_",)
+SLOW = re.compile(r"/api/search\?q=slow$")
 
 
 def test_cells_change_while_the_page_is_open(view: View, place: Sandbox) -> None:
@@ -92,6 +93,39 @@ def test_search_and_links_find_an_event_by_task_and_by_id(view: View, place: San
     expect(viewer.page.locator("#found-none")).to_be_visible()
     pasted = view(path="#task=%EB%B9%8C%EB%93%9C-17")
     expect(pasted.page.locator(f'dialog#story[open][data-event="{first}"]')).to_be_visible()
+
+
+def test_link_to_a_task_takes_the_place_of_another_tasks_list(view: View, place: Sandbox) -> None:
+    events = [place.scale_up(1, task_id=task) for task in ("alone", "pair", "pair")]
+    for event_id in events:
+        place.wait_event(event_id)
+    viewer = view(path="#task=pair")
+    expect(viewer.page.locator("#found-list > li")).to_have_count(2)
+    viewer.page.evaluate("location.hash = '#task=alone'")
+    expect(viewer.page.locator(f'dialog#story[open][data-event="{events[0]}"]')).to_be_visible()
+    expect(viewer.page.locator("dialog[open]")).to_have_count(1)
+    viewer.page.evaluate("location.hash = '#event='")
+    expect(viewer.page.locator("dialog[open]")).to_have_count(0)
+
+
+def test_answer_to_an_earlier_search_changes_nothing_that_is_shown(view: View, place: Sandbox) -> None:
+    first = place.scale_up(1, task_id="swift")
+    place.wait_event(first)
+    viewer = view()
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    viewer.page.route(SLOW, hold)
+    with viewer.page.expect_request(SLOW):
+        viewer.page.evaluate("location.hash = '#task=slow'")
+    viewer.page.evaluate(f"location.hash = '#event={first}'")
+    expect(viewer.page.locator(f'dialog#story[open][data-event="{first}"]')).to_be_visible()
+    with viewer.page.expect_response(SLOW):
+        held[0].continue_()
+    viewer.page.evaluate("fetch('api/search?q=later')")  # answered after the one before
+    expect(viewer.page.locator("dialog[open]")).to_have_count(1)
 
 
 def test_a_cut_connection_is_told_and_comes_back_by_itself(view: View, place: Sandbox) -> None:

@@ -901,16 +901,19 @@ $("story-more").addEventListener("click", () => {
 
 async function showSearch(text, straight) {
   $("search-text").value = text;
+  const asked = location.hash;
   let told;
   try {
     told = await ask(`api/search?q=${encodeURIComponent(text)}`);
   } catch (error) {
     told = { found: [], error: error.message };
   }
+  if (location.hash !== asked) return; // the address names something else by now
   const exact = told.found.filter((each) => each.task_id === text || each.event_id === text);
   if (straight && exact.length === 1) {
     history.replaceState(null, "", `#event=${encodeURIComponent(exact[0].event_id)}`);
     routed = location.hash;
+    if ($("found").open) $("found").close(); // the list of another task
     return showStory(exact[0].event_id);
   }
   say($("found-title"), `Events for ${text}`);
@@ -934,7 +937,7 @@ let routed = ""; // the hash that is shown
 function route() {
   routed = location.hash;
   const asked = new URLSearchParams(location.hash.slice(1));
-  const wanted = asked.has("event") ? "story" : asked.has("task") ? "found" : "";
+  const wanted = asked.get("event") ? "story" : asked.get("task") ? "found" : "";
   for (const name of ["story", "found"]) if (name !== wanted && $(name).open) $(name).close();
   if (asked.get("event")) showStory(asked.get("event"));
   else if (asked.get("task")) showSearch(asked.get("task"), true);
