@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -79,3 +80,19 @@ def test_no_default_is_a_secret_and_every_key_of_the_secret_is_a_name() -> None:
         "passwordKey",
         "passwordAsFile",
     }
+
+
+def test_steps_of_a_release_name_every_file_that_holds_the_version() -> None:
+    version = yaml.safe_load((CHART / "Chart.yaml").read_text())["version"]
+    (step,) = re.findall(r"^2\. .*?(?=^3\. )", (ROOT / "docs" / "releases.md").read_text(), re.M | re.S)
+    # After a name, as a tag, or as a value; not as an example of something else's version.
+    holds = re.compile(rf"(?:ottoscaler:|ref=v|`v|[tT]ag: |ersion: ){re.escape(version)}\b")
+    files = [file for folder in ("docs", "manifests", "charts") for file in (ROOT / folder).rglob("*")]
+    texts = {
+        str(file.relative_to(ROOT)): file.read_text() for file in files if file.suffix in (".md", ".yaml")
+    }
+    found = {name for name, text in texts.items() if holds.search(text)}
+    assert len(found) >= 4
+    assert {name for name in found if f"`{name}`" not in step} == set()
+    said = re.findall(r"(?:ottoscaler:|ref=v|newTag: |tag `v)(\d+\.\d+\.\d+)", texts["docs/kubernetes.md"])
+    assert set(said) == {version}

@@ -17,7 +17,8 @@ from tests.unit.manifests.kustomize import OVERLAYS, ROOT, find
 from tests.unit.manifests.overlays import NAMES, Json
 
 REPOSITORY = "https://github.com/ottoscaler/ottoscaler"
-VERSION = "v0.1.0"
+# The newest release's, as everything that the steps of a release change (docs/releases.md).
+VERSION = "v" + yaml.safe_load((ROOT / "charts" / "ottoscaler" / "Chart.yaml").read_text())["appVersion"]
 PAGE = (ROOT / "docs" / "kubernetes.md").read_text()
 
 
@@ -69,7 +70,7 @@ if shutil.which("kubectl") and shutil.which("git"):
         assert deployment["replicas"] == 5
         assert find(made, "ResourceQuota")["spec"]["hard"]["pods"] == str(5 * 120)
         (container,) = deployment["template"]["spec"]["containers"]
-        assert container["image"] == "registry.mine.example/otto/ottoscaler:0.1.0"
+        assert container["image"] == f"registry.mine.example/otto/ottoscaler:{VERSION[1:]}"
         (data,) = [o["data"] for o in made if o["metadata"]["name"].startswith("ottoscaler-settings")]
         assert data["OTTO_MAX_WORKERS"] == "120"
         assert sorted(o["kind"] for o in made) == sorted(o["kind"] for o in expected)
