@@ -242,6 +242,11 @@ class Client:
         self, task_id: str, *, keep_running: bool = False, wait: Literal[False], timeout: float | None = None
     ) -> str: ...
 
+    @overload
+    def cancel(
+        self, task_id: str, *, keep_running: bool = False, wait: bool, timeout: float | None = None
+    ) -> EventResult | str: ...
+
     def cancel(
         self, task_id: str, *, keep_running: bool = False, wait: bool = True, timeout: float | None = None
     ) -> EventResult | str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, assert_type
 
 import pytest
 
-from ottoscaler.client import BadRequest, Client, ClientError, RedisFailed
+from ottoscaler.client import BadRequest, Client, ClientError, EventResult, RedisFailed
 from ottoscaler.client.fields import flat
 from ottoscaler.client.streams import before
 
@@ -79,6 +79,13 @@ def test_a_redis_that_is_away_is_one_sentence_without_the_password() -> None:
         assert "tried Redis at redis://me:***@127.0.0.1:1/0" in str(raised.value)
         assert isinstance(raised.value, ClientError)
         assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize("wait", [True, False])
+def test_caller_of_cancel_may_decide_at_run_time_whether_to_wait(wait: bool) -> None:
+    """mypy reads this too: a wrapper that hands its own ``wait`` on has a type."""
+    with pytest.raises(RedisFailed):
+        assert_type(Client(NOWHERE).cancel("build-17", wait=wait), EventResult | str)
 
 
 def test_arguments_become_the_fields_of_the_event_reference() -> None:
