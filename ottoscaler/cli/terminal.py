@@ -68,7 +68,7 @@ def json_text(document: Any, indent: int | None = None) -> str:
 
 def lively(stream: TextIO) -> bool:
     """Whether lines may be redrawn on ``stream``: it is a terminal that can do that, and not a CI run's."""
-    return stream.isatty() and os.environ.get("TERM", "dumb") != "dumb" and not os.environ.get("CI")
+    return stream.isatty() and (os.environ.get("TERM") or "dumb") != "dumb" and not os.environ.get("CI")
 
 
 # --- text

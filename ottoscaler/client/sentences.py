@@ -25,8 +25,13 @@ _ADVICE = (
     (("LOADING",), "It is loading its data; try again later."),
     (("maxmemory", "OOM"), "It is full: raise maxmemory, or shorten OTTO_RETENTION_SECONDS."),
     (("read only", "READONLY"), "It is a replica; configure the master, or use REDIS_SENTINELS."),
+    (("same slot", "CROSSSLOT"),
+     "It is a Redis Cluster, where the streams must share a hash tag; `check` names those that would do."),
+    (("DB index",), "Check REDIS_DB (or the number at the end of REDIS_URL)."),
     (("WRONGTYPE", "wrong kind of value", "is not a stream"),
      "Another program uses one of our keys; `check` names it."),
+    (("CERTIFICATE_REQUIRED",),
+     "It wants a client certificate: set REDIS_TLS_CERT_FILE and REDIS_TLS_KEY_FILE."),
     (("CERTIFICATE", "certificate", "SSL", "ssl"),
      "Compare REDIS_TLS_CA_FILE and the host name with the server's certificate."),
 )  # fmt: skip

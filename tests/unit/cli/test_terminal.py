@@ -88,6 +88,7 @@ def test_a_text_is_cut_to_columns_and_never_in_the_middle_of_a_character(longest
     [
         (True, {"TERM": "xterm"}, True),
         (True, {"TERM": "dumb"}, False),
+        (True, {"TERM": ""}, False),
         (True, {}, False),
         (True, {"TERM": "xterm", "CI": "true"}, False),
         (False, {"TERM": "xterm"}, False),

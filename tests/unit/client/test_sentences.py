@@ -26,6 +26,9 @@ def test_no_password_gets_into_the_sentence_however_the_error_has_it() -> None:
         ("Redis refuses for now: You can't write against a read only replica.", "REDIS_SENTINELS"),
         ("Redis returned an error: WRONGTYPE otto:scale:dead is not a stream", "`check`"),
         ("Redis is unavailable: certificate verify failed", "REDIS_TLS_CA_FILE"),
+        ("Redis is unavailable: [SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13", "REDIS_TLS_CERT_FILE"),
+        ("Redis returned an error: Keys in request don't hash to the same slot", "hash tag"),
+        ("Redis returned an error: DB index is out of range", "REDIS_DB"),
         ("Redis is unavailable: Connection refused.", "REDIS_HOST and REDIS_PORT"),
     ],
 )
