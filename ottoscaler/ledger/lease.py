@@ -189,7 +189,6 @@ class Lease(Loop):
             return
         except RedisError as error:
             self._failed(error)
-            self._surveys.tell_failed()
             if isinstance(error, Unregistered):
                 self._enter_again()
             return
@@ -284,5 +283,5 @@ class Lease(Loop):
     def _failed(self, error: RedisError) -> None:
         self._answering = False
         self._problem = str(error)
-        self._last_run = None
+        self._surveys.tell_failed()
         flood.warning("heartbeat_failed", f"the lease could not be renewed: {error}")

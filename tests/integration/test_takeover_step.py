@@ -11,14 +11,15 @@ import pytest
 from ottoscaler.controller.handover import Handover
 from ottoscaler.controller.last_calls import LastCalls
 from ottoscaler.controller.scale_down import ScaleDowns
-from ottoscaler.errors import InstanceChanged, LiveTwin
+from ottoscaler.controller.takeover import FULL_REPLICAS_WAIT
+from ottoscaler.errors import InstanceChanged, LiveTwin, RedisUnavailable
 from ottoscaler.kube.watcher import PodWatcher
 from ottoscaler.ledger import pause
 from ottoscaler.ledger.identity import ReplicaIdentity
 from ottoscaler.ledger.lease import Lease, suspended_clock
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.pause import Pause
-from ottoscaler.ledger.replicas import DELETED_UNREAD, Registration
+from ottoscaler.ledger.replicas import DELETED_UNREAD, Registration, Replicas
 from ottoscaler.ledger.surveys import Surveys
 from ottoscaler.telemetry.metrics import Metrics
 from ottoscaler.telemetry.recent import Recent
@@ -57,6 +58,33 @@ def test_dead_owners_event_is_taken_after_a_lease_and_not_before(book: Book) -> 
     assert stages.known() == []
     watch(stages, 1, since=LEASE + 1)
     assert stages.known() == [event_id]
+
+
+def test_owner_with_a_longer_lease_than_ours_keeps_its_events_for_that(book: Book) -> None:
+    """As during an update of the setting."""
+    event_id = owned(book, "b")
+    book.redis.hset("otto:scale:events:ottoscaler:replica:b", "lease", str(2 * LEASE))
+    stages = Stages(book, lease_seconds=LEASE)
+    watch(stages, 2 * LEASE)
+    assert stages.known() == []
+    watch(stages, 1, since=2 * LEASE + 1)
+    assert stages.known() == [event_id]
+
+
+def test_replica_without_a_free_slot_lets_others_take_over_first(book: Book) -> None:
+    event_id = owned(book, "b")
+    stages = Stages(book, lease_seconds=LEASE, max_workers=1)
+    own = add(book, pod_count=1)
+    for _ in range(2):
+        stages.listener.step(0.0)
+    (run,) = stages.registry.snapshot()
+    stages.registry.admit(run)
+    assert stages.registry.next_task(0.0) is not None
+    latest = int(LEASE * (1 + FULL_REPLICAS_WAIT))
+    watch(stages, latest)
+    assert stages.known() == [own]
+    watch(stages, 1, since=latest + 1)
+    assert sorted(stages.known()) == sorted([own, event_id])
 
 
 def test_what_a_frozen_replicas_open_read_was_handed_waits_for_no_lease(book: Book) -> None:
@@ -279,6 +307,28 @@ def test_heartbeats_bring_surveys_of_the_others(beating: Beating, book: Book) ->
     survey, _ = beating.surveys.take(0.0)
     assert survey is not None
     assert set(survey.replicas) == {"a", "b"}
+
+
+def test_heartbeat_that_failed_proves_nothing_of_how_long_others_stood_still(
+    beating: Beating, book: Book, clock: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever judges by a survey that is not taken yet must not count the time of our own outage."""
+    book.ledger("b")
+    beating.lease.step(clock[0])
+    clock[0] += 1
+    beating.lease.step(clock[0])
+    assert beating.surveys.still_for("b", clock[0]) == 1.0
+
+    def fail(*_args: Any, **_more: Any) -> None:
+        raise RedisUnavailable("away")
+
+    with monkeypatch.context() as away:
+        away.setattr(Replicas, "beat", fail)
+        beating.lease.step(clock[0])
+    assert beating.surveys.still_for("b", clock[0] + 100) == 0.0
+    clock[0] += 1
+    beating.lease.step(clock[0])
+    assert beating.surveys.still_for("b", clock[0]) == 0.0
 
 
 def test_each_heartbeat_brings_how_many_others_there_are(beating: Beating, book: Book) -> None:
