@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Mapping
 
 from ottoscaler.cli.follow import follow
-from ottoscaler.cli.terminal import safe
+from ottoscaler.cli.terminal import safe, say
 from ottoscaler.client import Client
 
 
@@ -20,5 +20,5 @@ def main(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         return 1
     if not ended.cancelled:
         spared = " but those that run" if arguments.keep_running else ""
-        print(f"task {safe(arguments.task)} has no worker left to cancel{spared}", flush=True)
+        say(f"task {safe(arguments.task)} has no worker left to cancel{spared}")
     return 0

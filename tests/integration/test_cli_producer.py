@@ -89,7 +89,8 @@ def test_cancel_takes_the_workers_away_and_waits_for_it(place: Sandbox) -> None:
     assert place.wait_event(event_id)["status"] == "cancelled"
     again = run(place, "cancel", "빌드", "--timeout", "40")
     assert again.returncode == 0
-    assert "task 빌드 has no worker left to cancel" in again.stdout
+    assert "task 빌드 has no worker left to cancel" in again.stderr
+    assert re.fullmatch(r"\d+-\d+\n", again.stdout), "the scale_down's id, and nothing else"
 
 
 def test_cancel_may_spare_what_runs(place: Sandbox) -> None:
