@@ -92,11 +92,14 @@ class KubernetesCheck:
             asked = (
                 " Is NAMESPACE right, and does that namespace exist?" if len(missing) == len(verbs) else ""
             )
+            # The one verb that the Role does not have by itself.
+            where = "the Role in manifests/base"
+            if missing == ["patch"]:
+                where = "manifests/components/start-gate, or the chart's startGate.enabled,"
             yield Finding(
                 "problem",
                 "permissions",
-                f"may not {', '.join(missing)} pods in namespace {namespace}; the Role in manifests/base "
-                f"grants it.{asked}",
+                f"may not {', '.join(missing)} pods in namespace {namespace}; {where} grants it.{asked}",
             )
         else:
             yield Finding("ok", "permissions", f"may {', '.join(verbs)} pods in namespace {namespace}")

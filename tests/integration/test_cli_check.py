@@ -281,7 +281,9 @@ def test_start_gate_asks_for_the_verb_patch_and_a_server_that_knows_gates(
     assert any("create, get, list, watch, delete, patch pods" in line for line in findings(ran, "ok"))
     place.cluster.faults.deny("patch")
     ran = check(place, OTTO_START_GATE="true")
-    assert any("may not patch pods" in line for line in findings(ran, "problem"))
+    (told,) = findings(ran, "problem")
+    assert "may not patch pods" in told
+    assert "manifests/components/start-gate, or the chart's startGate.enabled, grants it" in told
     assert not any("patch" in line for line in findings(check(place), "problem"))
     with LocalCluster(None, ServerOptions(minor=26), redis=False) as old:
         ran = check(place, OTTO_START_GATE="true", KUBECONFIG=str(old.kubeconfig_path), NAMESPACE="default")

@@ -73,6 +73,7 @@ def test_every_kubectl_line_names_what_the_manifests_make() -> None:
 def test_every_jq_line_passes_over_lines_that_are_no_json() -> None:
     piped = [line for page in DOCS.glob("*.md") for line in page.read_text().splitlines() if "| jq " in line]
     assert piped
+    piped += re.findall(r"`jq .*`", (ROOT / ".github" / "ISSUE_TEMPLATE" / "bug.yml").read_text())
     assert [line for line in piped if "jq -cR 'fromjson? | " not in line] == []
 
 
