@@ -84,7 +84,7 @@ TABLE: tuple[LeftoverRule, ...] = (
         "two attempts must not run beside each other"),
     LeftoverRule((), _OVER, (PodIs.KEPT,), Fate.LEAVE, Sights.NONE,
         "its `OTTO_*_POD_TTL_SECONDS` is not over"),
-    LeftoverRule((EventSays.FINISHED,), (), (PodIs.KEPT,), Fate.LEAVE, Sights.NONE,
+    LeftoverRule((EventSays.FINISHED, EventSays.EXPIRED), (), (PodIs.KEPT,), Fate.LEAVE, Sights.NONE,
         "its `OTTO_*_POD_TTL_SECONDS` is not over"),
     LeftoverRule((), _OVER, (), Fate.DELETE, Sights.USUAL, "its end is recorded, and its own delete failed"),
     LeftoverRule((EventSays.FINISHED,), (), (), Fate.DELETE, Sights.USUAL, "its event's end is recorded"),

@@ -184,6 +184,28 @@ def test_failed_pod_is_kept_for_its_time_whatever_its_nodes_clock_says(stage: St
     assert stage.deleted == ["pod-ahead", "pod-behind"]
 
 
+def test_failed_pod_is_kept_for_its_time_though_its_events_retention_time_is_over(
+    stage: Stage, book: Book
+) -> None:
+    stage.ttl = 3600.0
+    worker = begun(stage, book)
+    book.stream("a").read(count=1)
+    stage.ledger.record(worker, 1, "u", DONE)
+    stage.views = [pod(worker, phase=Phase.FAILED)]
+    sweep = stage.sweep()
+    sweep.step()
+    assert stage.ledger.upkeep.expire(0, 10, 0).ledgers == 1
+    stage.now += 3599
+    for _ in range(USUAL_SIGHTS):
+        sweep.step()
+    assert stage.deleted == []
+    stage.now += 2
+    for _ in range(USUAL_SIGHTS):
+        sweep.step()
+    assert stage.deleted == ["pod-u"]
+    assert len(book.results("worker")) == 1, "it was told, and is not told again"
+
+
 def test_pod_that_redis_does_not_know_is_reported_once_when_it_has_ended(stage: Stage, book: Book) -> None:
     lost = WorkerId("9999999999999-0", 3, 0)
     stage.views = [pod(lost, phase=Phase.RUNNING)]
