@@ -74,6 +74,8 @@ class ServerHealth:
         self._streaks = {kind: _Streak() for kind in ("write", "look", "list")}
         self._doubtful = False  # some streak has a length. While False, good calls need no lock
         self._begun = 0.0  # when the present trouble began, monotonic
+        self._last = 0.0  # when a call was troubled last, monotonic
+        self._past_seconds = 0.0  # of all trouble that is over
 
     @property
     def healthy(self) -> bool:
@@ -86,6 +88,11 @@ class ServerHealth:
         with self._lock:
             self._update(self._clock())
             return self._begun
+
+    def troubled_seconds(self) -> float:
+        """For how long there has been trouble since this process began, in all. Any thread."""
+        since, now = self.trouble_since(), self._clock()
+        return self._past_seconds + (self._lasted(since, now) if since else 0.0)
 
     def note(self, verb: str, sign: ServerSign) -> None:
         """Count the sign of a call. Any thread. Costs nothing while all is well."""
@@ -101,6 +108,7 @@ class ServerHealth:
                         self._streaks[each] = _Streak()
             else:
                 streak = self._streaks[kind]
+                self._last = now
                 since = streak.since if streak.length else now
                 reached = sign is not ServerSign.UNREACHED
                 self._streaks[kind] = _Streak(streak.length + 1, since, now, reached)
@@ -113,4 +121,10 @@ class ServerHealth:
                 self._streaks[kind] = _Streak()
         self._doubtful = any(streak.length for streak in self._streaks.values())
         begun = [streak.since for streak in self._streaks.values() if streak.counts]
+        if self._begun and not begun:
+            self._past_seconds += self._lasted(self._begun, now)
         self._begun = min([*begun, self._begun] if self._begun else begun) if begun else 0.0
+
+    def _lasted(self, since: float, now: float) -> float:
+        """Trouble that nothing confirms any more was over FORGET_SECONDS after its last sign."""
+        return max(0.0, min(now, self._last + FORGET_SECONDS) - since)

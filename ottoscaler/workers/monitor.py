@@ -14,7 +14,8 @@ from ottoscaler.workers.gone_table import Gone, Presence, last_seen, look_up
 from ottoscaler.workers.logs import keep_log_of_going
 
 LONGEST_WAIT_SECONDS = 300.0  # a worker checks its Pod at least this often, even if nothing woke it
-TROUBLE_LOOK_SECONDS = 1.0  # between two looks at a Pod whose grace is over and whose end is not due
+# Between two looks at a Pod whose grace is over and whose end is not due, or while the API server is away.
+TROUBLE_LOOK_SECONDS = 1.0
 CLOCK_LOOK_SECONDS = 1.0  # between two looks at an adopted Pod while the API server's time is unknown
 UNSEEN_LOOK_SECONDS = 5.0  # between two looks at a Pod that lost a label, so that the watch does not show it
 
@@ -127,7 +128,7 @@ def judgement(a: Attempt) -> Judgement:
         _saw_running(a, view)
     return judge(
         view,
-        age_seconds=_age(a, view),
+        age_seconds=_pending_seconds(a, view),
         waiting_seconds=a.subscription.trouble_seconds(),
         pending_timeout_seconds=limits.pending_timeout,
         running_seconds=time.monotonic() - a.running_at if a.running_at and _tells_time(a) else 0.0,
@@ -150,6 +151,12 @@ def _age(a: Attempt, view: PodView) -> float:
     # If the API server's clock steps, or an answer has a wrong time, the Pod may seem younger, never older.
     a.born_at = max(a.born_at, time.monotonic() - seconds_since(view.created_at, now))
     return time.monotonic() - a.born_at
+
+
+def _pending_seconds(a: Attempt, view: PodView) -> float:
+    """Its age, without the time in which the API server was in trouble as a whole: in that time neither the
+    scheduler nor a kubelet can start a Pod."""
+    return _age(a, view) - (a.deps.pods.health.troubled_seconds() - a.troubled_before)
 
 
 def _saw_running(a: Attempt, view: PodView) -> None:
@@ -185,9 +192,11 @@ def _time_left(a: Attempt) -> float:
     if a.running_at:
         left = _run_limit(a) - (time.monotonic() - a.running_at)
     else:
-        left = a.deps.limits.pending_timeout - _age(a, view)
+        left = a.deps.limits.pending_timeout - _pending_seconds(a, view)
     if not _tells_time(a):
         left = min(left, CLOCK_LOOK_SECONDS)
+    if not a.deps.pods.health.healthy:
+        left = max(left, TROUBLE_LOOK_SECONDS)  # meanwhile a pending Pod's limit comes no nearer
     if subscription.trouble_seconds():
         pulls = subscription.trouble == Reason.IMAGE_PULL
         grace = a.deps.limits.pull_grace if pulls else GRACE_SECONDS

@@ -106,3 +106,21 @@ def test_trouble_that_goes_on_has_begun_when_it_began() -> None:
         health.note("create", ServerSign.TROUBLED)
         clock.now += FORGET_SECONDS - 1
     assert health.trouble_since() == 100.0
+
+
+def test_the_time_of_all_trouble_is_summed_and_what_nothing_confirms_ends_by_itself() -> None:
+    clock = Clock()
+    health = ServerHealth(clock)
+    assert health.troubled_seconds() == 0
+    for kind in ("list", "list"):
+        health.note(kind, ServerSign.TROUBLED)
+        clock.now += 10
+    assert health.troubled_seconds() == 20
+    health.note("list", ServerSign.WELL)
+    clock.now += 100
+    assert health.troubled_seconds() == 20
+    health.note("create", ServerSign.UNREACHED)
+    clock.now += 3
+    assert health.troubled_seconds() == 23
+    clock.now += 1000
+    assert health.troubled_seconds() == 20 + FORGET_SECONDS

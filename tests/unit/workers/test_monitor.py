@@ -1,16 +1,18 @@
-"""For how long a worker has run that was adopted: no two machines' clocks are compared."""
+"""Ages of Pods: no two machines' clocks are compared, and an API server in trouble makes no Pod late."""
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from ottoscaler.model import Phase
+from ottoscaler.kube.server_health import ServerHealth, ServerSign
+from ottoscaler.model import Phase, Reason, Verdict
 from ottoscaler.pods.view import parse_pod
-from ottoscaler.workers.monitor import _ran_before_adoption
+from ottoscaler.workers.monitor import _ran_before_adoption, _time_left, judgement
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC).timestamp()
 
@@ -37,3 +39,58 @@ def test_adopted_worker_has_run_for_as_long_whatever_its_nodes_clock_says(ahead:
 def test_adopted_worker_of_unknown_start_has_run_at_least_since_its_pending_timeout() -> None:
     assert ran(100, created_at=at(0), started_at=at(-3600)) == 0
     assert ran(1000, created_at=at(0), started_at=at(-3600)) == pytest.approx(100)
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def pending(monkeypatch: pytest.MonkeyPatch, clock: Clock, health: ServerHealth) -> Any:
+    """An attempt whose Pod was created now, and has 20 s to start."""
+    monkeypatch.setattr(time, "monotonic", clock)
+    view = parse_pod({})._replace(phase=Phase.PENDING)
+    limits = SimpleNamespace(pending_timeout=20.0, default_timeout=60.0, pull_grace=30.0)
+    shown = SimpleNamespace(view=view, end=None, gone=False, trouble_seconds=lambda: 0.0)
+    return SimpleNamespace(
+        deps=SimpleNamespace(limits=limits, pods=SimpleNamespace(health=health, now=lambda: None)),
+        run=SimpleNamespace(event=SimpleNamespace(timeout_seconds=None)),
+        subscription=shown,
+        created_at=clock.now,
+        running_at=0.0,
+        troubled_before=health.troubled_seconds(),
+    )
+
+
+def test_a_pod_is_not_late_because_the_api_server_was_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody could bind or start it. After 30 s away, 20 Pods ended as PendingTimeout a second after they
+    were created."""
+    clock = Clock()
+    health = ServerHealth(clock)
+    health.note("create", ServerSign.UNREACHED)
+    clock.now += 50  # trouble of before this Pod counts for nothing
+    health.note("create", ServerSign.WELL)
+    attempt = pending(monkeypatch, clock, health)
+    for _ in range(6):
+        health.note("list", ServerSign.TROUBLED)
+        clock.now += 5
+    assert judgement(attempt).verdict is Verdict.WAIT
+    assert _time_left(attempt) == 20
+    health.note("list", ServerSign.WELL)
+    clock.now += 19
+    assert judgement(attempt).verdict is Verdict.WAIT
+    clock.now += 1
+    assert judgement(attempt).reason is Reason.PENDING_TIMEOUT
+
+
+def test_the_limit_of_a_pending_pod_is_not_looked_for_all_the_time_while_the_api_server_is_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Clock()
+    health = ServerHealth(clock)
+    attempt = pending(monkeypatch, clock, health)
+    clock.now += 19.999
+    health.note("create", ServerSign.UNREACHED)
+    assert _time_left(attempt) >= 1

@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 
 from ottoscaler.errors import Stopping
+from ottoscaler.kube.server_health import ServerHealth
 from ottoscaler.kube.subscription import Subscription
 from ottoscaler.ledger.records import Record
 from ottoscaler.retry import Retrier
@@ -27,6 +28,7 @@ class Outside:
     def __init__(self) -> None:
         self.left: list[str] = []
         self.made = 0  # creates that were made ready
+        self.health = ServerHealth()
 
     def subscribe(self, name: str) -> Subscription:
         return Subscription(name)
