@@ -285,6 +285,10 @@ REFUSED: dict[str, tuple[Json, str]] = {
         {"openshift": {"enabled": True}},
         "openshift.enabled needs templates.default, since the built-in template has fixed ids",
     ),
+    "an address that no probe reaches": (
+        {"settings": {"OTTO_HTTP_ADDRESS": "127.0.0.1"}},
+        "settings.OTTO_HTTP_ADDRESS is the pod's loopback, where no probe reaches it",
+    ),
     "two places for Redis": (
         {"redis": {"host": "r", "port": 6390, "builtin": {"enabled": True}}},
         "redis.host, redis.sentinel.nodes and redis.builtin.enabled each say where Redis is; set one of them",

@@ -148,6 +148,9 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- fail "Nothing says where Redis is; set redis.secret.urlKey, redis.host, redis.sentinel or redis.builtin.enabled." -}}
 {{- end -}}
 {{- end -}}
+{{- if has (get (.Values.settings | default dict) "OTTO_HTTP_ADDRESS") (list "127.0.0.1" "localhost" "::1") -}}
+{{- fail "settings.OTTO_HTTP_ADDRESS is the pod's loopback, where no probe reaches it; OTTO_STATUS_PAGE says who sees the page." -}}
+{{- end -}}
 {{- if and .Values.startGate.enabled (not (include "ottoscaler.since127" .)) -}}
 {{- fail (printf "startGate.enabled needs Kubernetes 1.27 or newer; this is %s." .Capabilities.KubeVersion.Version) -}}
 {{- end -}}
