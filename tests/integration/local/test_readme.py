@@ -160,6 +160,7 @@ QUICKSTART = {
 }
 
 
+@pytest.mark.timeout(300)  # a score of commands in turn: 12 s alone, over 120 s at a load of 14
 def test_quickstart_is_typed_as_it_stands(
     make_local: subprocess.Popen[str], path: str, tmp_path: Path
 ) -> None:
