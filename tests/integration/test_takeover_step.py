@@ -162,6 +162,24 @@ def test_event_that_went_to_another_is_dropped(book: Book) -> None:
     assert stages.pods.woken == 1
 
 
+def test_entries_that_waited_for_a_broken_key_are_read_again_once_it_is_mended(book: Book) -> None:
+    key = "otto:scale:events:ottoscaler:tombstones"
+    stages = Stages(book)
+    for _ in range(2):
+        stages.listener.step(0.0)
+    book.redis.set(key, "a stranger's")
+    down = add(book, "scale_down", task_id="t")
+    stages.listener.step(0.0)
+    assert stages.downs.given == []
+    watch(stages, 0)
+    stages.listener.step(1.0)
+    assert stages.downs.given == [], "it waits, so that the log is not filled"
+    book.redis.delete(key)
+    watch(stages, 0, since=1)
+    stages.listener.step(1.0)
+    assert [event.event_id for event in stages.downs.given] == [down]
+
+
 def test_lost_ledger_is_written_anew(book: Book) -> None:
     stages = Stages(book, "a")
     event_id = add(book, pod_count=2)
@@ -206,6 +224,32 @@ def beating(book: Book) -> Beating:
     made = Beating(book)
     made.lease.register(threading.Event())
     return made
+
+
+def test_silent_predecessor_is_observed_anew_after_redis_gave_no_answer(
+    book: Book, clock: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It could not send a heartbeat then either."""
+    book.ledger("a", "other")
+    made, begun, away_at = Beating(book), clock[0], 4.0
+    real, failed = Replicas.register, []
+
+    def register(self: Replicas, *args: Any) -> Registration:
+        if clock[0] - begun >= away_at and not failed:
+            failed.append(clock[0])
+            raise RedisUnavailable("away")
+        return real(self, *args)
+
+    def a_second_later(_seconds: float) -> bool:
+        clock[0] += 1.0
+        return False
+
+    monkeypatch.setattr(Replicas, "register", register)
+    stop = threading.Event()
+    monkeypatch.setattr(stop, "wait", a_second_later)
+    made.lease.register(stop)
+    assert failed
+    assert clock[0] - begun > away_at + made.lease.seconds
 
 
 def test_replica_that_starts_in_a_pause_knows_of_it_before_it_may_read(book: Book) -> None:

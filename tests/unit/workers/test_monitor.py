@@ -12,7 +12,7 @@ import pytest
 from ottoscaler.kube.server_health import ServerHealth, ServerSign
 from ottoscaler.model import Phase, Reason, Verdict
 from ottoscaler.pods.view import parse_pod
-from ottoscaler.workers.monitor import _ran_before_adoption, _time_left, judgement
+from ottoscaler.workers.monitor import _age, _ran_before_adoption, _saw_running, _time_left, judgement
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC).timestamp()
 
@@ -94,3 +94,24 @@ def test_the_limit_of_a_pending_pod_is_not_looked_for_all_the_time_while_the_api
     clock.now += 19.999
     health.note("create", ServerSign.UNREACHED)
     assert _time_left(attempt) >= 1
+
+
+def test_step_of_the_api_servers_clock_makes_no_adopted_worker_older() -> None:
+    """A worker must not end for a time limit that is not over; to end late costs less."""
+    now = [100.0]
+    deps = SimpleNamespace(
+        pods=SimpleNamespace(now=lambda: NOON + now[0]), limits=SimpleNamespace(pending_timeout=900.0)
+    )
+    a = cast(Any, SimpleNamespace(deps=deps, created_at=0.0, born_at=float("-inf"), running_at=0.0))
+    times: dict[str, Any] = {
+        "created_at": at(0),
+        "bound_at": at(10),
+        "accepted_at": at(11),
+        "started_at": at(20),
+    }
+    view = parse_pod({})._replace(phase=Phase.RUNNING, **times)
+    for clock, age in ((100.0, 100), (3700.0, 100), (50.0, 50), (100.0, 50)):
+        now[0] = clock
+        _saw_running(a, view)
+        assert _age(a, view) == pytest.approx(age, abs=5)
+        assert time.monotonic() - a.running_at == pytest.approx(age - 19, abs=5)
