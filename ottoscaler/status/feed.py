@@ -50,11 +50,12 @@ class Feed:
     def watch(self) -> Iterator[Viewer]:
         """Be a viewer for as long as the context is open."""
         with self._condition:
-            self._viewers += 1
             if not self._running:
+                # It raises where the process may have no more threads. Then nothing must seem to run.
+                threading.Thread(target=self._run, name="page", daemon=True).start()
                 self._running = True
                 self._frame = b""  # what is left of the viewers before is old
-                threading.Thread(target=self._run, name="page", daemon=True).start()
+            self._viewers += 1
         try:
             yield Viewer(self)
         finally:
@@ -76,9 +77,10 @@ class Feed:
                 began = time.thread_time()
                 self._publish(self.frame())
                 time.sleep(pause(time.thread_time() - began))
-        finally:
+        except BaseException:  # at the usual end, another thread may run already
             with self._condition:
                 self._running = False
+            raise
 
     def _wanted(self) -> bool:
         with self._condition:

@@ -232,7 +232,8 @@ def test_silent_predecessor_is_observed_anew_after_redis_gave_no_answer(
     """It could not send a heartbeat then either."""
     book.ledger("a", "other")
     made, begun, away_at = Beating(book), clock[0], 4.0
-    real, failed = Replicas.register, []
+    real = Replicas.register
+    failed: list[float] = []
 
     def register(self: Replicas, *args: Any) -> Registration:
         if clock[0] - begun >= away_at and not failed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -52,6 +53,53 @@ def test_nothing_is_read_until_somebody_looks_and_after_the_last_has_gone(reads:
         frame = viewer.next(SECONDS)
     assert frame is not None
     assert json.loads(frame)["n"] > count  # not what the viewers before saw last
+
+
+def test_viewer_who_comes_just_as_the_thread_ends_gets_the_only_other_one(
+    reads: Reads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two threads would read the same memory of what was seen."""
+    feed, late, go_on = Feed(reads), ExitStack(), threading.Event()
+    wanted = feed._wanted
+
+    def held() -> dict[str, Any]:
+        assert go_on.wait(SECONDS)
+        return reads()
+
+    def ends() -> bool:
+        if wanted():
+            return True
+        monkeypatch.setattr(feed, "_wanted", wanted)
+        monkeypatch.setattr(feed, "_read", held)
+        late.enter_context(feed.watch())
+        return False
+
+    monkeypatch.setattr(feed, "_wanted", ends)
+    with late:
+        with feed.watch() as viewer:
+            assert viewer.next(SECONDS) is not None
+            (first,) = (thread for thread in threading.enumerate() if thread.name == "page")
+        first.join(SECONDS)
+        with feed.watch():
+            assert sum(thread.name == "page" for thread in threading.enumerate()) == 1
+        go_on.set()
+    wait_for(lambda: not running(), "the thread ends", SECONDS)
+
+
+def test_viewer_for_whom_no_thread_could_be_started_costs_no_later_one_the_page(
+    reads: Reads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed = Feed(reads)
+
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as full:
+        full.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError), feed.watch():
+            pass
+    with feed.watch() as viewer:
+        assert viewer.next(SECONDS) is not None
 
 
 def test_all_viewers_get_the_same_snapshot(reads: Reads) -> None:
