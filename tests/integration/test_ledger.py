@@ -6,6 +6,7 @@ import pytest
 
 from ottoscaler.errors import RedisError, Wiped
 from ottoscaler.ledger.ledger import Ledger
+from ottoscaler.ledger.pause import pause
 from ottoscaler.ledger.records import Entry, Taken
 from ottoscaler.model import ScaleDown, ScaleUp, WorkerId
 from tests.harness.ledger_steps import DONE, FAILED, add, add_down, begin, owned, read, take
@@ -202,6 +203,13 @@ def test_first_worker_may_be_begun_as_the_event_is_taken(book: Book) -> None:
     assert ledger.start(WorkerId(event.event_id, 0, 0), 1).word == "again"
     assert ledger.start(WorkerId(event.event_id, 1, 0), 1).word == "ok"
     assert not ledger.take(event, entry, begin=True).began
+
+
+def test_no_first_worker_is_begun_in_a_pause_that_its_replica_does_not_know_of_yet(book: Book) -> None:
+    ledger, event = book.ledger(), add(book)
+    assert pause(ledger.redis)
+    assert not ledger.take(event, Entry(event.event_id, ((b"type", b"scale_up"),)), begin=True).began
+    assert ledger.start(WorkerId(event.event_id, 0, 0), 1).word == "paused"
 
 
 def test_entries_are_taken_in_one_round_trip_and_a_broken_one_spoils_no_other(book: Book) -> None:

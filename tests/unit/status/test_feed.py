@@ -59,6 +59,7 @@ def test_viewer_who_comes_just_as_the_thread_ends_gets_the_only_other_one(
     reads: Reads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two threads would read the same memory of what was seen."""
+    wait_for(lambda: not running(), "other tests' threads have ended", SECONDS)
     feed, late, go_on = Feed(reads), ExitStack(), threading.Event()
     wanted = feed._wanted
 
