@@ -17,6 +17,8 @@ from ottoscaler.model import JsonObject, PodView
 from ottoscaler.pods.labels import selector, selector_of_events
 from ottoscaler.pods.view import parse_pod
 
+MOST_ENDS_TOLD = 1000  # of Pods that no worker of this process waited for when their delete was answered
+
 
 class PodWatcher:
     """This replica's Pods as last seen. Any thread may call it, except where the watch thread is named."""
@@ -40,6 +42,7 @@ class PodWatcher:
         self._caught_up = threading.Event()  # set while the watch shows all owners that are wanted
         self._views: dict[str, PodView] = {}
         self._subscriptions: dict[str, Subscription] = {}
+        self._ends_told: dict[str, PodView] = {}  # UID: the answer to its delete, the oldest first
 
     # --- for the workers and the reconciler
 
@@ -71,6 +74,9 @@ class PodWatcher:
                 subscription.forget()
             if subscription.view is None and view is not None:
                 (subscription.found if looked_up else subscription.update)(view, time.monotonic())
+            told = self._ends_told.pop(uid, None)
+            if told is not None:
+                subscription.asked_to_go(told)
         if view is not None:
             self._show(view)
 
@@ -81,12 +87,20 @@ class PodWatcher:
         self._show(view)
 
     def asked_to_go(self, reply: JsonObject) -> None:
-        """Pass the answer to a delete on to the worker of that Pod, if it has one in this process."""
+        """Pass the answer to a delete on to the worker of that Pod.
+
+        If it has none in this process, because its owner is dead and its event is not taken over yet, the
+        answer is kept for it if it shows an end.
+        """
         view = parse_pod(reply)
         with self._lock:
             subscription = self._subscriptions.get(view.name)
             if subscription is not None and subscription.uid == view.uid:
                 subscription.asked_to_go(view)
+            elif view.terminal:
+                self._ends_told[view.uid] = view
+                if len(self._ends_told) > MOST_ENDS_TOLD:
+                    del self._ends_told[next(iter(self._ends_told))]
 
     def unsubscribe(self, subscription: Subscription) -> None:
         with self._lock:

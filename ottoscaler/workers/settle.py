@@ -151,7 +151,11 @@ def cancel_without_pod(a: Attempt, intent: Intent) -> Ended:
     try:
         view = deps.retrier.call("looking for a Pod", lambda: parse_pod(deps.pods.get(a.subscription.name)))
     except PodGone:
-        return _record(a, _cancelled(intent), despite_intent=True)
+        if a.task.uid:
+            deps.watcher.identify(a.subscription, a.task.uid)
+        end = a.subscription.end
+        outcome = _cancelled(intent) if end is None else _outcome(a, vanished(end))
+        return _record(a, outcome, despite_intent=True)
     if not a.is_ours(view):
         return _record(a, _cancelled(intent), despite_intent=True)
     deps.watcher.identify(a.subscription, view.uid, view, looked_up=True)

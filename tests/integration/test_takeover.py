@@ -24,6 +24,19 @@ def test_killed_replicas_event_is_taken_over_within_two_leases(place: Sandbox) -
     ends_well(place, event_id, 2)
 
 
+def test_worker_that_ended_before_a_scale_down_keeps_its_end_though_its_owner_is_dead(place: Sandbox) -> None:
+    """The replica that carries out the scale_down deletes the Pod, and takes the event over afterwards."""
+    first = place.start("first", OTTO_LEASE_SECONDS=6)
+    event_id = running(place)
+    place.start("second", OTTO_LEASE_SECONDS=6)
+    first.kill()
+    end_workers(place, event_id)
+    place.wait_workers(event_id, "Succeeded", 1)
+    down = place.send("scale_down", task_id=event_id)
+    assert place.wait_event(event_id)["status"] == "succeeded"
+    assert place.wait_event(down)["cancelled"] == "0"
+
+
 def test_long_workers_are_never_taken_from_a_living_replica(place: Sandbox) -> None:
     place.start("first", OTTO_LEASE_SECONDS=LEASE)
     event_id = running(place)

@@ -45,6 +45,18 @@ def test_pod_that_nobody_waits_for_is_told_when_it_comes_and_not_again() -> None
     assert [view.name for view in bench.arrived] == ["a"]
 
 
+def test_end_that_a_delete_s_answer_showed_is_told_the_worker_that_comes_later() -> None:
+    """Its owner had died, and a scale_down deleted the Pod before the event was taken over."""
+    bench = WatchBench()
+    ended = {"metadata": {"name": "a", "uid": "u"}, "status": {"phase": "Succeeded"}}
+    bench.watcher.asked_to_go(ended)
+    bench.watcher.asked_to_go({"metadata": {"name": "b", "uid": "w"}, "status": {"phase": "Running"}})
+    for name, uid, end in (("a", "another", False), ("a", "u", True), ("b", "w", False)):
+        subscription = bench.watcher.subscribe(name)
+        bench.watcher.identify(subscription, uid)
+        assert (subscription.end is not None) == end
+
+
 def test_what_vanished_while_the_version_expired_is_told_its_subscriber() -> None:
     bench = WatchBench()
     subscription = bench.watcher.subscribe("a")
