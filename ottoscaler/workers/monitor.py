@@ -213,6 +213,7 @@ def _look_again(a: Attempt) -> PodView | None:
     if before is not None and view.resource_version == before.resource_version:
         return before
     if view.terminal or view.deleting or (before is not None and view.started != before.started):
-        subscription.see(view)
+        if subscription.view is before:  # else the watch has shown a view meanwhile, which may be newer
+            subscription.see(view)
         return view
     return subscription.view

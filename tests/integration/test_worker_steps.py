@@ -13,7 +13,7 @@ from ottoscaler.kube.server_health import ServerSign
 from ottoscaler.model import JsonObject, Judgement, Reason, Status, Verdict, WorkerId
 from ottoscaler.workers.attempt import Ended, Next
 from ottoscaler.workers.create import _latency, create, prepare
-from ottoscaler.workers.monitor import CANCELLED, monitor
+from ottoscaler.workers.monitor import CANCELLED, _look_again, monitor
 from ottoscaler.workers.settle import settle
 from tests.harness.redis_fixture import Book, book, redis_server  # noqa: F401 - fixtures
 from tests.harness.worker_bench import WorkerBench
@@ -331,6 +331,29 @@ def test_end_that_the_watch_has_not_shown_is_found_before_a_limit_ends_the_worke
     found = monitor(a)
     assert (found.reason, found.exit_code) == (Reason.ERROR, 3)
     assert bench.pods.asked("get") == [a.subscription.name]
+
+
+def test_answer_to_a_look_never_hides_what_the_watch_showed_meanwhile(
+    bench: WorkerBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a = bench.attempt(bench.take())
+    create(a)
+    bench.watch()
+    bench.pods.run(a.subscription.name)
+    look = bench.pods.get
+
+    def slow(name: str) -> JsonObject:
+        answer = look(name)
+        bench.pods.end(name, 3)
+        bench.watch()
+        return answer
+
+    monkeypatch.setattr(bench.pods, "get", slow)
+    answer = _look_again(a)
+    assert answer is not None
+    assert not answer.terminal
+    assert a.subscription.view is not None
+    assert a.subscription.view.terminal
 
 
 # --- settle
