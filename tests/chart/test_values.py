@@ -181,7 +181,7 @@ def test_name_that_yaml_takes_for_something_else_stays_a_name(name: str) -> None
     values: Json = {
         "fullnameOverride": name,
         "redis": {
-            "builtin": {"enabled": True, "name": f"0x{len(name)}", "storageClassName": name},
+            "builtin": {"enabled": True, "name": "off" if name == "on" else "on", "storageClassName": name},
             "secret": {"name": name},
         },
         "workers": {"namespace": name, "quota": {"pods": 1}, "limits": [{"type": "Container"}]},
@@ -310,8 +310,139 @@ REFUSED: dict[str, tuple[Json, str]] = {
         "at '/templates/big/spec/containers': got object, want array",
     ),
     "no Redis at all": ({"redis": {"secret": {"urlKey": ""}}}, "Nothing says where Redis is"),
+    "a quantity with a blank": (
+        {"resources": {"requests": {"cpu": "100 m"}}},
+        "at '/resources/requests/cpu'",
+    ),
+    "a quantity in bytes": (
+        {"workers": {"quota": {"limits.memory": "1GB"}}},
+        "at '/workers/quota/limits.memory'",
+    ),
+    "no resource of a container": ({"resources": {"limits": {"mem": "1Gi"}}}, "properties 'mem' not allowed"),
+    "nothing that a quota counts": ({"workers": {"quota": {"pod": 5}}}, "properties 'pod' not allowed"),
+    "a part of a Pod": ({"workers": {"quota": {"pods": "1.5"}}}, "at '/workers/quota/pods'"),
+    "a default for whole Pods": (
+        {"workers": {"limits": [{"type": "Pod", "default": {"memory": "1Gi"}}]}},
+        "at '/workers/limits/0': additional properties 'default' not allowed",
+    ),
+    "a claim's limit without a bound": (
+        {"workers": {"limits": [{"type": "PersistentVolumeClaim"}]}},
+        "at '/workers/limits/0': missing property 'max'",
+    ),
+    "a label's value": ({"nodeSelector": {"disk": "fast ssd"}}, "at '/nodeSelector/disk'"),
+    "a label's name": ({"podLabels": {"-team": "ci"}}, "at '/podLabels': additional properties '-team'"),
+    "the label that selects the pods": ({"podLabels": {"app": "x"}}, "podLabels.app cannot be set"),
+    "an annotation of the chart's own": (
+        {"podAnnotations": {"checksum/settings": "x"}},
+        "podAnnotations.checksum/settings cannot be set",
+    ),
+    "a toleration of nothing": (
+        {"tolerations": [{"value": "ci"}]},
+        "'/tolerations/0': missing property 'key'",
+    ),
+    "a toleration of each value with a value": (
+        {"tolerations": [{"key": "ci", "operator": "Exists", "value": "yes"}]},
+        "at '/tolerations/0/value'",
+    ),
+    "seconds for what evicts nothing": (
+        {"tolerations": [{"key": "ci", "effect": "NoSchedule", "tolerationSeconds": 5}]},
+        "at '/tolerations/0/effect': value must be 'NoExecute'",
+    ),
+    "an address for a block": (
+        {"networkPolicy": {"service": {"from": [{"ipBlock": {"cidr": "10.0.0.1"}}]}}},
+        "at '/networkPolicy/service/from/0/ipBlock/cidr'",
+    ),
+    "a block of nothing": (
+        {"networkPolicy": {"workers": {"to": [{"ipBlock": {}}]}}},
+        "at '/networkPolicy/workers/to/0/ipBlock': missing property 'cidr'",
+    ),
+    "a block and a selector in one": (
+        {"networkPolicy": {"workers": {"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}, "podSelector": {}}]}}},
+        "at '/networkPolicy/workers/to/0'",
+    ),
+    "a misspelt selector": (
+        {"networkPolicy": {"workers": {"to": [{"podSelector": {"matchLabel": {"a": "b"}}}]}}},
+        "additional properties 'matchLabel' not allowed",
+    ),
+    "a Service that begins with a digit": (
+        {"redis": {"builtin": {"enabled": True, "name": "1redis"}}},
+        "at '/redis/builtin/name'",
+    ),
+    "an image in capitals": ({"image": {"repository": "ghcr.io/Otto"}}, "at '/image/repository'"),
+    "a tag that begins with a dash": ({"image": {"tag": "-1"}}, "at '/image/tag'"),
+    "a key that is a path": ({"redis": {"secret": {"urlKey": ".."}}}, "at '/redis/secret/urlKey'"),
+    "a class of Kubernetes's own": (
+        {"priorities": {"enabled": True, "service": {"name": "system-otto"}}},
+        "Kubernetes keeps names that begin with system- for itself",
+    ),
+    "one name for two classes": (
+        {"priorities": {"enabled": True, "service": {"name": "x"}, "workers": {"name": "x"}}},
+        "priorities.service.name and priorities.workers.name are both x",
+    ),
+    "a template without a worker": (
+        {"templates": {"default": {"spec": {"containers": [{"name": "main"}]}}}},
+        "templates.default has 0 containers named worker; it needs exactly one",
+    ),
+    "a template with two workers": (
+        {"templates": {"big": {"spec": {"containers": [{"name": "worker"}, {"name": "worker"}]}}}},
+        "templates.big has 2 containers named worker",
+    ),
+    "a port that is none": ({"settings": {"OTTO_HTTP_PORT": "99999"}}, "at '/settings/OTTO_HTTP_PORT'"),
+    "an instance that is no label": ({"settings": {"OTTO_INSTANCE": "CI_1"}}, "at '/settings/OTTO_INSTANCE'"),
+    "a stream with a blank": ({"settings": {"REDIS_STREAM": "a b"}}, "at '/settings/REDIS_STREAM'"),
+    "CPU in words": ({"settings": {"OTTO_MAX_CPU": "8 cores"}}, "at '/settings/OTTO_MAX_CPU'"),
     "a namespace that is no name": ({"workers": {"namespace": "Otto_Workers"}}, "at '/workers/namespace'"),
 }
+
+
+def test_everything_that_the_api_server_takes_passes() -> None:
+    values: Json = {
+        "image": {"repository": "registry.example.com:5000/otto/otto-scaler_1", "tag": "V1.0_rc-1"},
+        "imagePullSecrets": [{"name": "registry.example.com"}],
+        "redis": {"host": "r", "secret": {"passwordKey": ".password_1"}},
+        "settings": {"OTTO_MAX_CPU": "1.5", "OTTO_MAX_MEMORY": "1e9", "OTTO_HTTP_PORT": "65535"},
+        "workers": {
+            "namespace": "agents",
+            "quota": {
+                "pods": "600", "requests.cpu": 1.5, "limits.memory": "1e12", "requests.nvidia.com/gpu": 4,
+                "count/jobs.batch": "3", "gold.storageclass.storage.k8s.io/requests.storage": "5Ti",
+            },
+            "limits": [
+                {"type": "Container", "default": {"cpu": 1}, "max": {"memory": "8Gi", "nvidia.com/gpu": 1}},
+                {"type": "Pod", "max": {"ephemeral-storage": "50Gi"}},
+                {"type": "PersistentVolumeClaim", "max": {"storage": "1Ti"}},
+            ],
+        },
+        "networkPolicy": {
+            "service": {
+                "from": [
+                    {"ipBlock": {"cidr": "10.0.0.0/8", "except": ["10.1.0.0/16"]}},
+                    {"namespaceSelector": {}, "podSelector": {"matchLabels": {"example.com/app": "p"}}},
+                ]
+            },
+            "workers": {
+                "to": [
+                    {"ipBlock": {"cidr": "fd00::/8"}},
+                    {"podSelector": {"matchExpressions": [{"key": "a", "operator": "In", "values": ["b"]}]}},
+                ]
+            },
+        },
+        "resources": {"requests": {"cpu": 0.5, "memory": "160Mi"}, "limits": {"hugepages-2Mi": "4Mi"}},
+        "nodeSelector": {"kubernetes.io/os": "linux", "topology.kubernetes.io/zone": ""},
+        "tolerations": [
+            {"operator": "Exists"},
+            {"key": "a", "value": "b", "effect": "NoExecute", "tolerationSeconds": 60},
+            {"key": "example.com/ci", "operator": "Exists", "effect": "NoSchedule"},
+        ],
+        "podLabels": {"example.com/team": "CI_1.x"},
+        "podAnnotations": {"example.com/note": "any text, with blanks"},
+        "serviceAccount": {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/otto"}},
+    }  # fmt: skip
+    assert find(template(values=values), "Deployment", "ottoscaler")
+
+
+def test_labels_and_annotations_whose_lines_are_all_comments_are_none() -> None:
+    assert template(values={"podLabels": None, "podAnnotations": None, "nodeSelector": None})
 
 
 @pytest.mark.parametrize("case", REFUSED)

@@ -34,6 +34,15 @@ ELSEWHERE = frozenset(
 
 _KEY = re.compile(r"(?P<indent> *)(?P<key>[A-Za-z_]+):(?P<value>.*)")
 
+# A port is also the container's, which the API server would refuse later and in its own words.
+_PORT = "^([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])$"
+# Texts of which a pattern can tell that the service would refuse them; an empty one counts as unset.
+_TEXTS = (
+    ("a DNS label", "^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?$"),
+    ("printable characters without spaces", r"^\S{0,200}$"),
+    ("a Kubernetes quantity", "^(([0-9]+([.][0-9]*)?|[.][0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][-+]?[0-9]+)?)?$"),
+)
+
 _HEAD = """\
 # The chart `ottoscaler`
 
@@ -57,8 +66,8 @@ Upgrades and rollbacks are rolling updates that lose nothing. `helm uninstall` l
 namespace, the running workers, and the volume of a built-in Redis. A release of another name or
 namespace needs `workers.createNamespace: false` for a namespace that is there already.
 
-The chart refuses a value that is not in this table, or of another type, with a sentence
-(`values.schema.json`).
+The chart refuses a value that is not in this table, one of another type, and most of what the API server
+or the service would refuse later, with its place (`values.schema.json`).
 
 | value | default | meaning |
 |---|---|---|
@@ -114,7 +123,8 @@ def _setting(name: str, expected: str, meaning: str) -> dict[str, Any]:
     text = f"{meaning}; {expected}"
     if number:
         bounds = {"minimum": int(number[1]), "maximum": int(number[2])}
-        return {"description": text, "type": ["integer", "string"], **bounds, "pattern": "^[0-9]+$"}
+        digits = _PORT if name == "OTTO_HTTP_PORT" else "^[0-9]+$"
+        return {"description": text, "type": ["integer", "string"], **bounds, "pattern": digits}
     if decimal:
         low, high = (json.loads(decimal[n]) for n in (1, 2))
         pattern = r"^[0-9]+([.][0-9]+)?$"
@@ -125,7 +135,11 @@ def _setting(name: str, expected: str, meaning: str) -> dict[str, Any]:
         # YAML reads a bare true, false or off as a truth value.
         bare = [True, False] if "true" in words else [False] if "off" in words else []
         return {"description": text, "enum": [*words, *bare]}
-    return {"description": text, "type": ["string", "number"]}
+    made: dict[str, Any] = {"description": text, "type": ["string", "number"]}
+    for said, pattern in _TEXTS:
+        if said in expected:
+            made["pattern"] = pattern
+    return made
 
 
 def schema() -> str:

@@ -158,8 +158,35 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- fail "openshift.enabled needs templates.default, since the built-in template has fixed ids; examples/production.yaml has one." -}}
 {{- end -}}
 {{- range $profile, $template := .Values.templates -}}
-{{- if and $template (not $template.spec.containers) -}}
+{{- if $template -}}
+{{- if not $template.spec.containers -}}
 {{- fail (printf "templates.%s is no Pod: it has no spec.containers." $profile) -}}
+{{- end -}}
+{{- $workers := 0 -}}
+{{- range $template.spec.containers -}}{{- if eq (toString .name) "worker" }}{{ $workers = add1 $workers }}{{ end -}}{{- end -}}
+{{- if ne (int $workers) 1 -}}
+{{- fail (printf "templates.%s has %d containers named worker; it needs exactly one, whose end is the worker's." $profile (int $workers)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if hasKey (.Values.podLabels | default dict) "app" -}}
+{{- fail (printf "podLabels.app cannot be set: app=%s selects the pods." (include "ottoscaler.fullname" .)) -}}
+{{- end -}}
+{{- range list "checksum/settings" "checksum/templates" "kubectl.kubernetes.io/default-container" -}}
+{{- if hasKey ($.Values.podAnnotations | default dict) . -}}
+{{- fail (printf "podAnnotations.%s cannot be set: the chart sets it." .) -}}
+{{- end -}}
+{{- end -}}
+{{- with .Values.priorities -}}
+{{- if .enabled -}}
+{{- if eq .service.name .workers.name -}}
+{{- fail (printf "priorities.service.name and priorities.workers.name are both %s; they need two names." .service.name) -}}
+{{- end -}}
+{{- range list .service.name .workers.name -}}
+{{- if hasPrefix "system-" . -}}
+{{- fail (printf "priorities: Kubernetes keeps names that begin with system- for itself; take another than %s." .) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
