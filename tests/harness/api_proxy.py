@@ -11,11 +11,10 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import urllib3
-import yaml
 
+from tests.harness.kubeconfigs import leading_to, server_of
 from tests.harness.sandbox import Sandbox
 from tests.harness.waiting import wait_for
 
@@ -180,13 +179,8 @@ class _Handler(BaseHTTPRequestHandler):
 @contextmanager
 def behind_api_proxy(place: Sandbox) -> Iterator[tuple[ApiProxy, str]]:
     """A proxy before the local cluster, and the kubeconfig that leads through it."""
-    document = yaml.safe_load(Path(place.kube.kubeconfig).read_text())
-    cluster = document["clusters"][0]["cluster"]
-    api_proxy = ApiProxy(cluster["server"])
-    cluster["server"] = api_proxy.url
-    path = place.directory / "meddled.kubeconfig"
-    path.write_text(yaml.safe_dump(document))
+    api_proxy = ApiProxy(server_of(place))
     try:
-        yield api_proxy, str(path)
+        yield api_proxy, leading_to(place, api_proxy.url)
     finally:
         api_proxy.close()

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
-import yaml
 
 from ottoscaler.controller.offers import OFFER_AFTER_SECONDS
 from ottoscaler.kube.server_health import ServerSign
 from tests.harness.cluster_state import ledger, local_only
+from tests.harness.kubeconfigs import leading_to, server_of
 from tests.harness.proxy import Proxy
 from tests.harness.redis_fixture import Book, book, redis_server
 from tests.harness.sandbox import Sandbox
@@ -27,15 +26,10 @@ LEASE = 3.0
 @contextmanager
 def behind_proxy(place: Sandbox) -> Iterator[tuple[Proxy, str]]:
     """A proxy between one replica and the API server, and the kubeconfig that leads through it."""
-    document = yaml.safe_load(Path(place.kube.kubeconfig).read_text())
-    cluster = document["clusters"][0]["cluster"]
-    address, _, port = cluster["server"].rpartition(":")
+    address, _, port = server_of(place).rpartition(":")
     proxy = Proxy(int(port))
-    cluster["server"] = f"{address}:{proxy.port}"
-    path = place.directory / "cut.kubeconfig"
-    path.write_text(yaml.safe_dump(document))
     try:
-        yield proxy, str(path)
+        yield proxy, leading_to(place, f"{address}:{proxy.port}")
     finally:
         proxy.close()
 

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import yaml
 
 from ottoscaler.errors import KubernetesUnavailable
 from ottoscaler.kube.client import PodClient, connect
 from ottoscaler.kube.throttle import Throttle
-from tests.unit.kube.test_connections import Server
+from tests.harness.kubeconfigs import kubeconfig
+from tests.harness.scripted_server import ScriptedServer
 
 SIZES = {"negative": b"-5", "enormous": b"f" * 16, "no number": b"zz"}
 CALLS: dict[str, Callable[[PodClient], object]] = {
@@ -29,19 +29,13 @@ def test_a_chunk_of_a_nonsensical_size(
     tmp_path: Path, call: str, size: str, status: bytes, through_a_proxy: bool
 ) -> None:
     head = b"HTTP/1.1 " + status + b"\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
-    server = Server(lambda *_: (head + SIZES[size] + b"\r\n{}\r\n0\r\n\r\n", False))
+    server = ScriptedServer(lambda *_: (head + SIZES[size] + b"\r\n{}\r\n0\r\n\r\n", False))
     here = f"http://127.0.0.1:{server.port}"
     cluster = {"server": "http://api.example", "proxy-url": here} if through_a_proxy else {"server": here}
-    kubeconfig = tmp_path / "kubeconfig"
-    document = {
-        "clusters": [{"name": "c", "cluster": cluster}],
-        "users": [{"name": "u", "user": {}}],
-        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
-        "current-context": "x",
-    }
-    kubeconfig.write_text(yaml.safe_dump(document))
+    path = tmp_path / "kubeconfig"
+    path.write_text(kubeconfig(cluster))
     try:
-        pods = connect(str(kubeconfig), "default", Throttle(100, 100), lambda *_: None, 5.0)
+        pods = connect(str(path), "default", Throttle(100, 100), lambda *_: None, 5.0)
         with pytest.raises(KubernetesUnavailable):
             CALLS[call](pods)
     finally:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
 
@@ -14,59 +13,14 @@ import urllib3
 from ottoscaler.kube.connections import MOST_IDLE, Connections, Response
 from ottoscaler.kube.http1 import MOST_HEAD, Broken
 from ottoscaler.kube.renewal import Loss, Renewal
+from tests.harness.scripted_server import Reply, ScriptedServer
 
 SECONDS = 30.0
-Reply = Callable[[int, bytes], tuple[bytes, bool]]  # number and bytes of a request: reply, and keep open
-
-
-class Server:
-    """Answers each request with what the test says, on any number of connections."""
-
-    def __init__(self, reply: Reply) -> None:
-        self._reply = reply
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listening.getsockname()[1]
-        self.requests: list[bytes] = []
-        self.connections = 0
-        self.closed = threading.Semaphore(0)
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listening.accept()
-            except OSError:
-                return
-            self.connections += 1
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
-
-    def _serve(self, connection: socket.socket) -> None:
-        with connection:
-            keep = True
-            while keep:
-                try:
-                    request = connection.recv(65536)
-                except ConnectionResetError:
-                    break
-                if not request:
-                    break
-                self.requests.append(request)
-                reply, keep = self._reply(len(self.requests), request)
-                for start in range(0, len(reply), 7):  # in pieces that end anywhere
-                    try:
-                        connection.sendall(reply[start : start + 7])
-                    except OSError:  # the test has seen enough
-                        keep = False
-                        break
-        self.closed.release()
-
-    def close(self) -> None:
-        self._listening.close()
 
 
 @contextmanager
-def serving(reply: Reply) -> Iterator[tuple[Connections, Server]]:
-    server = Server(reply)
+def serving(reply: Reply) -> Iterator[tuple[Connections, ScriptedServer]]:
+    server = ScriptedServer(reply)
     pool = urllib3.PoolManager().connection_from_url(f"http://127.0.0.1:{server.port}")
     try:
         yield Connections(pool, Renewal(), connect_seconds=SECONDS), server

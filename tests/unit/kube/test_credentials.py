@@ -4,26 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
-import yaml
 
 from ottoscaler.config.load import load
 from ottoscaler.errors import BadSettings, KubernetesUnavailable
 from ottoscaler.kube.credentials import RELOAD_SECONDS, Access, check
-
-
-def kubeconfig(cluster: Any = None, user: Any = None, **fields: Any) -> str:
-    """A good one, but for what is given."""
-    document = {
-        "current-context": "c",
-        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
-        "clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:1"} | (cluster or {})}],
-        "users": [{"name": "u", "user": user or {"token": "t0ps3cret"}}],
-    }
-    return yaml.safe_dump(document | fields)
-
+from tests.harness.kubeconfigs import kubeconfig
 
 WRONG = {
     "empty": ("", "it is empty"),

@@ -7,7 +7,7 @@ import pytest
 from ottoscaler.config.settings import Settings
 from ottoscaler.errors import RedisError
 from ottoscaler.ledger.redis_client import RedisClient
-from tests.unit.kube.test_connections import Server
+from tests.harness.scripted_server import ScriptedServer
 
 ANSWERS = {
     "no number": b":abc\r\n",
@@ -31,7 +31,7 @@ def test_an_answer_that_is_not_redis_s(answer: str, bounded: bool) -> None:
         pings += 1
         return ANSWERS[answer] if pings == 1 else b"+PONG\r\n", True
 
-    server = Server(reply)
+    server = ScriptedServer(reply)
     settings = Settings(redis_url=f"redis://127.0.0.1:{server.port}", redis_consumer="a")
     client = RedisClient(settings, bounded_entries=bounded, name="")
     try:
