@@ -30,6 +30,14 @@ def test_last_result_ends_the_event_and_acknowledges_it_in_one_step(book: Book) 
     assert (entry["status"], entry["succeeded"], entry["failed"]) == ("partial", "1", "1")
 
 
+def test_event_whose_id_is_no_time_lasted_since_it_was_taken(book: Book) -> None:
+    ledger, event = book.ledger(), add(book, "5-0", count=1)
+    owned(ledger, event)
+    answer = ledger.record(begin(ledger, event, 0), 1, "uid-0-0", DONE)
+    assert answer.duration_ms is not None
+    assert answer.duration_ms < 60_000
+
+
 def test_repeated_record_tells_the_result_once(book: Book) -> None:
     ledger, event = book.ledger(), add(book)
     owned(ledger, event)
@@ -132,6 +140,28 @@ def test_retry_is_durable_and_a_lost_reply_changes_nothing(book: Book) -> None:
     assert ledger.retry(worker, 1, "uid-0-0", 0.5, "node-1").word == "ok"
     assert ledger.record(worker, 1, "uid-0-0", DONE).word == "stale"
     begin(ledger, event, 0, attempt=1)
+
+
+def test_skipped_attempt_is_durable_and_a_lost_reply_changes_nothing(book: Book) -> None:
+    ledger, event = book.ledger(), add(book)
+    owned(ledger, event)
+    worker = WorkerId(event.event_id, 0, 0)
+    ledger.start(worker, 1)
+    assert ledger.skip(worker, 1).word == "ok"
+    assert ledger.skip(worker, 1).word == "ok"
+    assert ledger.created(worker, 1, "uid").word == "stale"
+    begin(ledger, event, 0, attempt=1)
+
+
+def test_reasons_of_an_events_retries_are_kept_up_to_a_bound(book: Book) -> None:
+    ledger, event = book.ledger(), add(book, count=1)
+    owned(ledger, event)
+    for attempt in range(100):
+        worker = begin(ledger, event, 0, attempt=attempt)
+        ledger.retry(worker, 1, f"uid-0-{attempt}", 0.0, "", f"{attempt} " + "x" * 190)
+    told = book.redis.hget(f"otto:scale:events:ottoscaler:event:{event.event_id}", "retries")
+    assert len(told) < 4300
+    assert " 0 0 0 xxx" in told, "the oldest stay"
 
 
 def test_emptied_redis_is_noticed_by_every_call(book: Book) -> None:

@@ -120,6 +120,18 @@ def test_full_replica_leaves_an_event_that_has_not_begun(book: Book) -> None:
     assert second.take_over(event.event_id, "", offered=True, room=False).how == "full"
 
 
+def test_heartbeat_enters_its_replica_again_where_the_set_of_replicas_was_lost(book: Book) -> None:
+    ledger, replicas = book.ledger(), "otto:scale:events:ottoscaler:replicas"
+    book.redis.delete(replicas)
+    told = ledger.replicas.beat("{}", survey=False)
+    assert told is not None
+    assert (book.redis.smembers(replicas), told.others) == ({"a"}, 0)
+    book.redis.set(replicas, "a stranger's")
+    told = ledger.replicas.beat("{}", survey=False)
+    assert told is not None
+    assert told.others == 1, "there may be others"
+
+
 def die(book: Book, event: ScaleUp, generation: int) -> Record:
     """The owner dies while it tries to create a Pod, and its next incarnation takes over."""
     ledger = book.ledger("a", str(generation))

@@ -8,7 +8,6 @@ import pytest
 
 from ottoscaler.errors import VersionExpired
 from ottoscaler.kube.selection import LATE_CREATE_SECONDS, MOST_OWNERS
-from ottoscaler.model import PodView
 from ottoscaler.pods.labels import PREFIX
 from tests.harness.watch_bench import WatchBench
 
@@ -75,18 +74,14 @@ def test_what_vanished_while_the_version_expired_is_told_its_subscriber() -> Non
 
 
 def test_pod_created_after_the_list_was_asked_for_is_not_taken_for_gone() -> None:
-    bench = WatchBench()
-    subscription = bench.watcher.subscribe("a")
-    listing = bench.pods.list
-
-    def late(selector: str, *_: object) -> tuple[list[PodView], str]:
-        found = listing(selector)
-        bench.watcher.identify(subscription, bench.create("a"))
-        return found
-
-    bench.pods.list = late  # type: ignore[method-assign, assignment]
-    bench.step()
+    watcher = WatchBench().watcher
+    subscription = watcher.subscribe("a")
+    asked_at = time.monotonic()
+    watcher.identify(subscription, "uid")
+    watcher.replace([], watcher.wanted(), asked_at)
     assert not subscription.gone
+    watcher.replace([], watcher.wanted(), time.monotonic())
+    assert subscription.gone, "a list that was asked for later would have it"
 
 
 # --- whose Pods it shows

@@ -362,6 +362,18 @@ def test_hanging_create_of_a_suspect_holds_others_up_for_no_longer_than_it_takes
     assert desk.starts() == ["2-0/0"]
 
 
+def test_pod_that_is_yet_to_be_found_waits_too_while_a_suspect_begins() -> None:
+    """If the process died of the suspect meanwhile, both would be blamed. A known Pod's event is not."""
+    desk = Desk()
+    desk.add("1-0", strikes=2)
+    assert desk.starts() == ["1-0/0"]
+    desk.add("2-0", indexes={0: IndexState(IndexStage.BEGUN, 0)})
+    desk.add("3-0", indexes={0: IndexState(IndexStage.BEGUN, 0, uid="uid")})
+    assert desk.starts() == ["3-0/0"]
+    desk.now += ALONE_SECONDS
+    assert desk.starts() == ["2-0/0"]
+
+
 def test_suspect_that_has_made_progress_is_none_any_more() -> None:
     desk = Desk()
     run = desk.add("1-0", 3, strikes=4)
@@ -383,10 +395,21 @@ def test_task_that_was_put_back_starts_again_in_its_place() -> None:
     assert desk.in_hand.count() == 0
 
 
-def test_retry_that_was_put_back_stays_that_attempt() -> None:
+def test_event_whose_only_worker_was_put_back_is_in_hand_again() -> None:
     desk = Desk()
-    run = desk.add("1-0", indexes={0: IndexState(IndexStage.WAITING, 2, due_ms=0)})
-    desk.now = run.waiting[0][0]
+    desk.add("1-0")
+    task = desk.start()
+    assert task is not None
+    assert desk.in_hand.count() == 0
+    desk.registry.put_back(task)
+    assert desk.in_hand.count() == 1
+
+
+def test_retry_that_was_put_back_stays_that_attempt_and_the_first_in_turn() -> None:
+    desk = Desk()
+    due = IndexState(IndexStage.WAITING, 2, due_ms=0)
+    run = desk.add("1-0", indexes={0: due, 1: due})
+    desk.now = max(at for at, _ in run.waiting.values())
     task = desk.start()
     assert task is not None
     desk.registry.put_back(task)

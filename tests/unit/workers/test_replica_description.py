@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+
+import pytest
 
 from ottoscaler.model import PodView
 from ottoscaler.pods.view import parse_pod
 from ottoscaler.status.cells import PodsSeen, merged
 from ottoscaler.telemetry.metrics import Metrics
 from ottoscaler.telemetry.recent import Recent
-from ottoscaler.workers.replica_description import MOST_DETAILED, ReplicaDescription, told
+from ottoscaler.workers.replica_description import MOST_DETAILED, SHARE, ReplicaDescription, told
 
 
 def pod(index: int, *, runs: bool, event_id: str = "7-0") -> PodView:
@@ -61,3 +64,12 @@ def test_nothing_is_looked_at_while_nobody_looks() -> None:
     assert description.page(1100.0, viewed=False)[1:] == ("-", "-")
     assert description.page(1101.0, viewed=False)[1:] == ("", "")
     assert len(looks) == 1
+
+
+def test_costly_texts_are_made_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    cost = 2 * SHARE  # seconds of CPU: a share's worth of two seconds
+    clock = itertools.count(0.0, cost)
+    monkeypatch.setattr("ottoscaler.workers.replica_description.time.thread_time", lambda: next(clock))
+    description = ReplicaDescription(dict, Recent(Metrics()), lambda: [pod(0, runs=True)])
+    told_at = [now for now in (0.0, 1.0, 1.9, 2.1, 3.0) if description.page(now, viewed=True)[1]]
+    assert told_at == [0.0, 2.1]

@@ -108,3 +108,19 @@ def test_event_that_starts_a_thousand_workers_leaves_no_thousand_entries() -> No
         startable.file(task.run)
     orders = startable._lanes["a"]._orders
     assert all(len(order._heap) <= 2 * 2 + SLACK + 1 for order in orders)
+
+
+def test_events_that_go_while_an_urgent_one_is_first_leave_no_entries() -> None:
+    """Theirs lie below the urgent one's, which is all that is looked at."""
+    startable, beginning = Startable(), Beginning()
+    urgent = event_run("1-0", count=1001, priority=1)
+    startable.enter(urgent)
+    startable.file(urgent)
+    for number in range(1000):
+        cancelled = event_run(f"2-{number}")
+        startable.enter(cancelled)
+        startable.file(cancelled)
+        startable.forget(cancelled.event.event_id)
+        assert startable.next(beginning, 0.0) is not None
+        startable.file(urgent)
+    assert all(len(order._heap) <= 2 * 2 + SLACK + 1 for order in startable._lanes["a"]._orders)
