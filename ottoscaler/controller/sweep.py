@@ -97,11 +97,12 @@ class Sweep:
             late_here = view.owner in self._ledger.identity.incarnations  # ours, from when it was frozen
             if event is EventState.OPEN and owner != self._ledger.owner and not late_here:
                 continue  # its owner sees it too
-            if self._row(view, event, state).fate is Fate.DELETE:
+            row = self._row(view, event, state)
+            if row.fate is Fate.DELETE:
                 log.warning(
                     "pod_late", f"{view.uid} arrived after its attempt had ended; it is deleted", **view.about
                 )
-                self._delete(view)
+                self._delete(view, row)
 
     def _concerns_us(self, view: PodView) -> bool:
         return (
@@ -140,13 +141,13 @@ class Sweep:
         if sights < self._enough(row.sights, view):
             seen[view.uid] = sights
         elif row.fate is Fate.REPORT:
-            self._report(view)
+            self._report(view, row)
         else:
             if row.sights is Sights.ONE:
                 log.warning(
                     "duplicate_pod", f"{view.uid}: this attempt already has another Pod", **view.about
                 )
-            self._delete(view)
+            self._delete(view, row)
 
     def _enough(self, sights: Sights, view: PodView) -> int:
         if sights is Sights.USUAL:
@@ -154,14 +155,12 @@ class Sweep:
             return SIGHTS_BESIDE_OTHERS if shared else USUAL_SIGHTS
         return {Sights.NONE: 0, Sights.ONE: 1, Sights.TWO: 2}[sights]
 
-    def _delete(self, view: PodView) -> None:
+    def _delete(self, view: PodView, row: LeftoverRule) -> None:
         self._going.add(view.uid)
-        log.info(
-            "pod_swept", f"{view.uid}: a leftover Pod, whose result is recorded, is deleted", **view.about
-        )
+        log.info("pod_swept", f"{view.uid}: a leftover Pod is deleted: {row.why}", **view.about)
         self._deleter.delete(view.name, view.uid, lambda: self._going.discard(view.uid), view.about)
 
-    def _report(self, view: PodView) -> None:
+    def _report(self, view: PodView, row: LeftoverRule) -> None:
         """Redis has lost this Pod's event: record once what its labels tell, then delete the Pod."""
         assert view.worker is not None
         outcome = _outcome(view)
@@ -172,7 +171,7 @@ class Sweep:
                 f"the worker {outcome.status.words}; Redis had lost its event",
                 **view.about,
             )
-            self._delete(view)
+            self._delete(view, row)
 
 
 def _index_says(view: PodView, state: IndexState | None) -> IndexSays:

@@ -156,15 +156,19 @@ def test_second_pod_of_an_attempt_is_deleted_on_sight(stage: Stage, book: Book) 
     assert stage.deleted == ["pod-late"]
 
 
-def test_pod_of_an_attempt_that_was_retried_goes_though_it_runs(stage: Stage, book: Book) -> None:
+def test_pod_of_an_attempt_that_was_retried_goes_though_it_runs(
+    stage: Stage, book: Book, caplog: pytest.LogCaptureFixture
+) -> None:
     worker = begun(stage, book)
     stage.ledger.retry(worker, 1, "u", 0.0, "")
     stage.views = [pod(worker, phase=Phase.RUNNING)]
     sweep = stage.sweep()
     sweep.step()
     assert stage.deleted == []
+    caplog.set_level("INFO")
     sweep.step()
     assert stage.deleted == ["pod-u"]
+    assert "deleted: two attempts must not run beside each other" in caplog.text
 
 
 def test_failed_pod_is_kept_for_its_time_whatever_its_nodes_clock_says(stage: Stage, book: Book) -> None:
