@@ -17,6 +17,7 @@ import time
 from functools import partial
 from typing import Any
 
+from ottoscaler.client.sentences import sentence
 from ottoscaler.config.limits import limits, pod_defaults
 from ottoscaler.config.settings import Settings
 from ottoscaler.controller.adoptees import Adoptees, EndedPods
@@ -148,6 +149,7 @@ class Parts:
             poll_seconds=s.poll_seconds,
             restarted=self.metrics.watch_restarts.inc,
             control=self._control("watch", self._phases.ended),
+            explain=self._pods.explain,
         )
         self._reach = Reach(self.watcher, self._pods.health)
         self._leaving = Leaving(self.registry, self.watcher, self._inbox)
@@ -160,6 +162,7 @@ class Parts:
             lost=self._leaving.leave_all,
             pause=self._pause,
             control=self._control("lease", self._phases.ended),
+            explain=partial(sentence, s),
         )
 
     def _pause_changed(self, on: bool) -> None:

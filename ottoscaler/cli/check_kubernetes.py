@@ -13,7 +13,7 @@ from ottoscaler.config.limits import pod_defaults
 from ottoscaler.config.settings import Settings
 from ottoscaler.errors import BadEvent, KubernetesError, KubernetesUnavailable, QuotaExceeded, RefusedForNow
 from ottoscaler.kube.check_client import CheckClient
-from ottoscaler.kube.credentials import Access, in_cluster
+from ottoscaler.kube.credentials import Access
 from ottoscaler.kube.throttle import Throttle
 from ottoscaler.model import ScaleUp
 from ottoscaler.pods.labels import PREFIX, selector
@@ -64,22 +64,7 @@ class KubernetesCheck:
             if may["list"]:
                 yield from self._others()
         except KubernetesError as error:
-            yield Finding("problem", "kubernetes", self._sentence(error))
-
-    def _sentence(self, error: KubernetesError) -> str:
-        text = str(error).rstrip(".")
-        if self._access.host == "not known yet":
-            return f"{text}. Set KUBECONFIG to a kubeconfig file, or run this inside the cluster."
-        if error.status in (401, 403):
-            to_do = "Is the token or certificate still valid, and is it for this cluster?"
-        else:
-            to_do = f"Is it running, and is the address in {self._source()} right?"
-        return f"tried {self._access.host}: {text}. {to_do}"
-
-    def _source(self) -> str:
-        if self._settings.kubeconfig:
-            return f"KUBECONFIG ({self._settings.kubeconfig})"
-        return "the pod's environment" if in_cluster() else "~/.kube/config"
+            yield Finding("problem", "kubernetes", self._access.sentence(error))
 
     def _permissions(self) -> Generator[Finding, None, dict[str, bool]]:
         """Yields findings, and returns for each verb whether it is allowed."""

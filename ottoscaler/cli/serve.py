@@ -85,7 +85,7 @@ def serve(environ: Mapping[str, str]) -> int:
     try:
         app.start()
     except OSError as error:
-        complain([str(error)])
+        complain([error.strerror or str(error)])
         return 2
     return _wait(app)
 

@@ -32,9 +32,13 @@ _ADVICE = (
      "Another program uses one of our keys; `check` names it."),
     (("CERTIFICATE_REQUIRED",),
      "It wants a client certificate: set REDIS_TLS_CERT_FILE and REDIS_TLS_KEY_FILE."),
+    (("WRONG_VERSION_NUMBER", "record layer"),
+     "Its port does not speak TLS: give the one that does, or leave TLS out (redis://, no REDIS_TLS_...)."),
     (("CERTIFICATE", "certificate", "SSL", "ssl"),
      "Compare REDIS_TLS_CA_FILE and the host name with the server's certificate."),
 )  # fmt: skip
+
+_ONE_SIDED_TLS = ("Timeout connecting", "closed by server", "reset by peer")
 
 
 def advice(settings: Settings, error: RedisError) -> str:
@@ -47,7 +51,9 @@ def advice(settings: Settings, error: RedisError) -> str:
         name = "REDIS_URL"
     else:
         name = "REDIS_SENTINELS" if settings.redis_sentinels else "REDIS_HOST and REDIS_PORT"
-    return f"Is it running, and is it reachable from here? Check {name}."
+    # So ends a connection where one side speaks TLS and the other does not.
+    asked = ", and does it speak TLS there or not" if any(word in text for word in _ONE_SIDED_TLS) else ""
+    return f"Is it running, and is it reachable from here{asked}? Check {name}."
 
 
 def sentence(settings: Settings, error: RedisError) -> str:

@@ -61,6 +61,7 @@ class PodClient(PodApi):
         self._throttle = throttle
         self._create_seconds = create_seconds
         self._received = received  # told how many bytes came, by lists and watches
+        self.explain = access.sentence  # an error, with what was tried and what to do
         self.namespace = namespace
         self.health = self._requests.health
         self._path = f"/api/v1/namespaces/{quote(namespace)}/pods"

@@ -108,6 +108,24 @@ class Access:
         """The API server's address, for messages."""
         return str(self._configuration.host) if self._configuration else "not known yet"
 
+    def sentence(self, error: Exception) -> str:
+        """What was tried, the error, and what a person can do about it. Any thread."""
+        text = str(error).rstrip(".")
+        if not self._configuration:
+            return f"{text}. Set KUBECONFIG to a kubeconfig file, or run this inside the cluster."
+        if " is forbidden: User " in text:
+            to_do = "Does the Role in manifests/base grant it in NAMESPACE? `check` names each missing right."
+        elif getattr(error, "status", 0) in (401, 403):
+            to_do = "Is the token or certificate still valid, and is it for this cluster?"
+        else:
+            to_do = f"Is it running, and is the address in {self._source()} right?"
+        return f"tried {self.host}: {text}. {to_do}"
+
+    def _source(self) -> str:
+        if self._kubeconfig:
+            return f"KUBECONFIG ({self._kubeconfig})"
+        return "the pod's environment" if in_cluster() else _DEFAULT_FILE
+
     def pool(self) -> urllib3.PoolManager:
         """The shared connections. Raises KubernetesUnavailable if no configuration can be read."""
         if self._pool is None:

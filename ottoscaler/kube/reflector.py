@@ -43,6 +43,7 @@ class Reflector(Loop):
         poll_seconds: float,
         restarted: Callable[[], None],
         control: Control,
+        explain: Callable[[Exception], str] = str,
     ) -> None:
         super().__init__(control)
         self._pods = pods
@@ -50,6 +51,7 @@ class Reflector(Loop):
         self._watch = watcher.open_watch
         self._poll_seconds = poll_seconds
         self._restarted = restarted
+        self._explain = explain
         self._listed_at = -RELIST_SECONDS  # monotonic
         self._version = ""
         self._silent = False  # the last watch sent nothing at all, so the next one is short
@@ -83,7 +85,7 @@ class Reflector(Loop):
             self._restarted()
             log.warning("watch_restarted", f"the Pod watch was interrupted and restarts: {error}")
         elif not isinstance(error, VersionExpired):
-            flood.warning("watch_failed", f"the Pod watch cannot be opened: {error}")
+            flood.warning("watch_failed", f"the Pod watch cannot be opened: {self._explain(error)}")
         # An answer that makes no sense would come again from the same version.
         makes_sense = not isinstance(error, (VersionExpired, TimeoutError, UnusableAnswer))
         resume = self._watch.healthy and makes_sense and not self._resumed

@@ -64,6 +64,7 @@ class Lease(Loop):
         lost: Callable[[], None],
         pause: Pause,
         control: Control,
+        explain: Callable[[RedisError], str] = str,
     ) -> None:
         super().__init__(control)
         self._ledger = ledger  # on a connection of its own
@@ -76,6 +77,7 @@ class Lease(Loop):
         self._viewed = False
         self._broken: frozenset[Overwritten] = frozenset()  # keys of ours, at the last survey
         self._lost = lost
+        self._explain = explain
         self._group_pause = pause
         self._last_run: str | None = None
         self._next_beat = 0.0
@@ -284,4 +286,5 @@ class Lease(Loop):
         self._answering = False
         self._problem = str(error)
         self._surveys.tell_failed()
-        flood.warning("heartbeat_failed", f"the lease could not be renewed: {error}")
+        what = "the lease could not be renewed" if self.registered.is_set() else "not registered yet"
+        flood.warning("heartbeat_failed", f"{what}: {self._explain(error)}")

@@ -52,11 +52,10 @@ class HttpServer:
             self._server = _Server(listen(self._address, self._port), self._health, self._metrics, self._page)
         except OSError as error:
             where = f"{self._address or 'all addresses'}, port {self._port}"
-            reason = error.strerror or str(error)
-            raise OSError(
-                error.errno,
-                f"cannot serve health and metrics on {where}: {reason} (OTTO_HTTP_ADDRESS, OTTO_HTTP_PORT)",
-            ) from error
+            reason = (error.strerror or str(error)).partition(" (while")[0]  # which repeats the address
+            sentence = f"cannot serve health and metrics on {where}: {reason}. "
+            sentence += "Change OTTO_HTTP_ADDRESS or OTTO_HTTP_PORT."
+            raise OSError(error.errno, sentence) from error
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(STOP_LOOK_SECONDS,), name="http", daemon=True
         )

@@ -36,6 +36,9 @@ def test_it_waits_for_a_redis_that_is_not_there_at_its_start(place: Sandbox) -> 
     replica = place.start(ready=False)
     wait_for(lambda: "redis" in unready_parts(replica), "it is not ready for want of Redis")
     wait_for(lambda: replica.lines(action="heartbeat_failed"), "it says what it waits for")
+    said = replica.lines(action="heartbeat_failed")[0]["message"]
+    assert said.startswith(f"not registered yet: tried Redis at {place.redis_server.url}: ")
+    assert said.endswith("Connection refused. Is it running, and is it reachable from here? Check REDIS_URL.")
     stays(lambda: is_alive(replica), "it is not well while Redis is away", 1.5)
     assert 1 <= len(replica.log().splitlines()) < MANY_LINES
     assert "Traceback" not in replica.log()
@@ -59,6 +62,9 @@ def test_it_waits_for_an_api_server_that_is_not_there_at_its_start(place: Sandbo
     replica = place.start(ready=False)
     event_id = place.scale_up(1)
     wait_for(lambda: unready_parts(replica) == {"watch"}, "it is not ready for want of Kubernetes")
+    said = replica.lines(action="watch_failed")[0]["message"]
+    assert "the Pod watch cannot be opened: tried http://127.0.0.1:" in said
+    assert "Connection refused. Is it running, and is the address in KUBECONFIG (" in said
     stays(lambda: is_alive(replica), "it is not well while Kubernetes is away", 1.5)
     assert 1 <= len(replica.log().splitlines()) < MANY_LINES
     assert "Traceback" not in replica.log()

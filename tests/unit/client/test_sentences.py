@@ -29,7 +29,10 @@ def test_no_password_gets_into_the_sentence_however_the_error_has_it() -> None:
         ("Redis is unavailable: [SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13", "REDIS_TLS_CERT_FILE"),
         ("Redis returned an error: Keys in request don't hash to the same slot", "hash tag"),
         ("Redis returned an error: DB index is out of range", "REDIS_DB"),
-        ("Redis is unavailable: Connection refused.", "REDIS_HOST and REDIS_PORT"),
+        ("Redis is unavailable: [SSL: WRONG_VERSION_NUMBER] wrong version number", "does not speak TLS"),
+        ("Redis is unavailable: Connection closed by server.", "speak TLS there or not? Check REDIS_HOST"),
+        ("Redis is unavailable: Timeout connecting to server", "speak TLS there or not? Check REDIS_HOST"),
+        ("Redis is unavailable: Connection refused.", "from here? Check REDIS_HOST and REDIS_PORT"),
     ],
 )
 def test_every_error_comes_with_what_to_do(error: str, named: str) -> None:

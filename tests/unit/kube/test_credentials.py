@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from ottoscaler.config.load import load
-from ottoscaler.errors import BadSettings, KubernetesUnavailable
+from ottoscaler.errors import BadSettings, KubernetesError, KubernetesUnavailable
 from ottoscaler.kube.credentials import RELOAD_SECONDS, Access, check
 from tests.harness.kubeconfigs import kubeconfig
 
@@ -109,3 +109,34 @@ def test_without_a_service_accounts_token_the_file_at_home_is_taken(
     (tmp_path / ".kube").mkdir()
     (tmp_path / ".kube" / "config").write_text(kubeconfig())
     assert Access("", 1).url("") == "https://127.0.0.1:1"
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "to_do"),
+    [
+        (
+            'list: pods is forbidden: User "a" cannot list resource "pods"',
+            403,
+            "`check` names each missing right",
+        ),
+        ("list: Unauthorized", 401, "Is the token or certificate still valid"),
+        ("list: Connection refused", 0, "Is it running, and is the address in KUBECONFIG ("),
+    ],
+)
+def test_error_is_told_with_what_was_tried_and_what_to_do(
+    text: str, status: int, to_do: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "kubeconfig"
+    path.write_text(kubeconfig())
+    access = Access(str(path), 1)
+    access.pool()
+    told = access.sentence(KubernetesError(text, status=status))
+    assert told.startswith(f"tried {access.host}: {text}. ")
+    assert to_do in told
+
+
+def test_error_before_any_address_is_known_asks_for_one() -> None:
+    told = Access("", 1).sentence(KubernetesUnavailable("no Kubernetes configuration"))
+    assert told == (
+        "no Kubernetes configuration. Set KUBECONFIG to a kubeconfig file, or run this inside the cluster."
+    )

@@ -232,8 +232,12 @@ def test_empty_address_listens_on_all(port: int, health: Health, metrics: Metric
 def test_port_that_is_taken_is_one_clear_sentence(
     server: HttpServer, port: int, health: Health, metrics: Metrics
 ) -> None:
-    with pytest.raises(OSError, match=rf"127\.0\.0\.1, port {port}: .*in use.*OTTO_HTTP_PORT"):
+    with pytest.raises(OSError, match="cannot serve") as raised:
         HttpServer("127.0.0.1", port, health, metrics).start()
+    assert raised.value.strerror == (
+        f"cannot serve health and metrics on 127.0.0.1, port {port}: Address already in use. "
+        "Change OTTO_HTTP_ADDRESS or OTTO_HTTP_PORT."
+    )
 
 
 def test_stop_frees_the_port_and_leaves_no_thread(
