@@ -249,6 +249,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
         arguments.complain(f"unrecognized arguments: {' '.join(rest)}")
     if arguments.command == "dead" and arguments.verb != "list" and bool(arguments.ids) == arguments.all:
         arguments.complain("give ids or --all, and not both")
+    # Ending with 0 at once would be taken for a success within that time.
+    if arguments.command == "send" and arguments.timeout and not arguments.wait:
+        arguments.complain("--timeout needs --wait")
     return arguments
 
 

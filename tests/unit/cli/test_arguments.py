@@ -20,6 +20,7 @@ WRONG = (
     ["send"],
     ["send", "scale_up", "--timeout", "soon"],
     ["send", "scale_up", "--bogus", "pod_count=1"],
+    ["send", "scale_up", "pod_count=1", "--timeout", "60"],  # without --wait, its 0 would be no success
     ["dead"],
     ["dead", "replay"],
     ["dead", "drop", "--all", "1-1"],
