@@ -5,6 +5,7 @@ from __future__ import annotations
 from ottoscaler.config import redis_url
 from ottoscaler.config.settings import Settings
 from ottoscaler.errors import RedisError
+from ottoscaler.telemetry.redaction import MASK
 
 
 def where(settings: Settings) -> str:
@@ -60,6 +61,6 @@ def sentence(settings: Settings, error: RedisError) -> str:
     """What was tried, the error, and the advice; without secrets."""
     text = str(error)
     for secret in sorted(settings.secrets, key=len, reverse=True):
-        text = text.replace(secret, redis_url.MASK)
+        text = text.replace(secret, MASK)
     text = " ".join(text.split()).rstrip(".?")
     return f"tried Redis at {where(settings)}: {text}. {advice(settings, error)}"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
-MASK = "***"
+from ottoscaler.telemetry.redaction import MASK
+
 SCHEMES = ("redis", "rediss", "unix")
 
 # redis-py takes any connection argument from the query, also retries and timeouts, which the service must set

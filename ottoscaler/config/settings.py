@@ -16,6 +16,7 @@ from typing import Literal
 
 from ottoscaler.config import kinds, redis_url
 from ottoscaler.config.kinds import Spec, setting, show
+from ottoscaler.telemetry.redaction import MASK
 
 SERVICE_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 YEAR = 365 * 86_400
@@ -356,7 +357,7 @@ def shown_value(settings: Settings, attribute: str) -> str:
 def masked(attribute: str, text: str) -> str:
     """A setting's text with ``***`` for what is secret in it."""
     if SPECS[attribute].secret:
-        return redis_url.MASK if text else ""
+        return MASK if text else ""
     if attribute == "redis_url":
         return redis_url.mask(text)
     # Somebody may have written a whole URL there.

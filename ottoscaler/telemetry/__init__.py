@@ -1,4 +1,4 @@
 """What can be seen of the process from outside: logs, metrics, health.
 
-Nothing in here knows the stages; they hand in what they see. Imports only errors, model and config.
+Nothing in here knows the stages; they hand in what they see. Imports only model.
 """

@@ -6,7 +6,7 @@ import json
 import threading
 from urllib.parse import quote, quote_plus
 
-MASK = "***"
+MASK = "***"  # stands wherever a secret was
 
 # Replacing a shorter secret would damage ordinary words and hide nothing worth hiding.
 SHORTEST_SECRET = 4

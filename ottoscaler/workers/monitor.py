@@ -7,7 +7,7 @@ import time
 from ottoscaler.errors import PodGone, Stopping
 from ottoscaler.model import Judgement, PodView, Reason, Status, Verdict
 from ottoscaler.pods.failure_table import GRACE_SECONDS
-from ottoscaler.pods.verdict import judge, vanished
+from ottoscaler.pods.verdict import WAIT, judge, vanished
 from ottoscaler.pods.view import parse_pod
 from ottoscaler.workers.attempt import Attempt, seconds_between, seconds_since
 from ottoscaler.workers.gone_table import Gone, Presence, last_seen, look_up
@@ -19,7 +19,6 @@ TROUBLE_LOOK_SECONDS = 1.0
 CLOCK_LOOK_SECONDS = 1.0  # between two looks at an adopted Pod while the API server's time is unknown
 UNSEEN_LOOK_SECONDS = 5.0  # between two looks at a Pod that lost a label, so that the watch does not show it
 
-_WAIT = Judgement(Verdict.WAIT)
 CANCELLED = Judgement(Verdict.FINISHED, Status.CANCELLED, Reason.CANCELLED)  # the ledger has the intent
 
 
@@ -123,7 +122,7 @@ def judgement(a: Attempt) -> Judgement:
     if a.subscription.gone:
         return vanished(view)
     if view is None:
-        return _WAIT
+        return WAIT
     if view.started:
         _saw_running(a, view)
     return judge(

@@ -178,6 +178,8 @@ def pod(
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {**named, **(metadata or {})}, "spec": body}
 
 
+# Of a Pod that is never scheduled, so that nobody but the test writes to it.
+ALONE: dict[str, Any] = {"schedulerName": "nobody"}
 # How long Pods run, said so that the real control plane's fake kubelet and the simulated one obey.
 FOREVER = {"sim/run-seconds": "inf", "sim/start-delay": "0.01"}
 SHORT = {"sim/run-seconds": "0.05", "sim/start-delay": "0.01"}

@@ -8,14 +8,11 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from .admission import WEBHOOK, Admission, admission
-from .client import Namespace, Reply, pod, until
-
-ALONE: dict[str, Any] = {"schedulerName": "nobody"}
+from .client import ALONE, Namespace, Reply, pod, until
 
 
 @pytest.fixture

@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 
-from .client import FOREVER, JSON_PATCH, SHORT, Namespace, pod, until
+from .client import ALONE, FOREVER, JSON_PATCH, SHORT, Namespace, pod, until
 
 # Ends 5 s after its deletion, unless a test makes an end of it before.
 SLOW = {**FOREVER, "sim/term-seconds": "5"}
-ALONE: dict[str, Any] = {"schedulerName": "nobody"}
 
 
 def running(namespace: Namespace, annotations: dict[str, str], **spec: Any) -> str:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
 from urllib.parse import quote
 
 import pytest
 
-from .client import FOREVER, Namespace, pod
+from .client import ALONE, FOREVER, Namespace, pod
 
-ALONE: dict[str, Any] = {"schedulerName": "nobody"}
 LABELS: dict[str, dict[str, str]] = {
     "a": {"app": "x", "tier": "front"},
     "b": {"app": "x", "tier": "back"},

@@ -6,10 +6,7 @@ from typing import Any
 
 import pytest
 
-from .client import JSON_PATCH, MERGE, STRATEGIC, Namespace, pod
-
-# never scheduled, so that nobody but the test writes to it
-ALONE: dict[str, Any] = {"schedulerName": "nobody"}
+from .client import ALONE, JSON_PATCH, MERGE, STRATEGIC, Namespace, pod
 
 
 @pytest.fixture

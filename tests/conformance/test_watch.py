@@ -5,9 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from .client import Namespace, pod
-
-ALONE: dict[str, Any] = {"schedulerName": "nobody"}
+from .client import ALONE, Namespace, pod
 
 
 def told(events: list[dict[str, Any]]) -> list[tuple[str, str]]:

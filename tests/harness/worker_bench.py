@@ -14,19 +14,18 @@ from ottoscaler.ledger.pause import Pause
 from ottoscaler.ledger.records import Entry
 from ottoscaler.model import KeepLogs, PodView, ScaleUp
 from ottoscaler.pods.plan import PodDefaults, plan
-from ottoscaler.pods.templates import load_templates
 from ottoscaler.retry import Retrier
 from ottoscaler.telemetry.metrics import Metrics
 from ottoscaler.threads import Control
 from ottoscaler.workers.attempt import Attempt, LogRules, WorkerDeps, WorkerLimits
 from ottoscaler.workers.run import EventRun, Task
 from tests.harness.fake_pods import FakePods
+from tests.harness.pod_makers import BUILTIN
 from tests.harness.redis_fixture import Book
 
 STREAM = "otto:scale:events"
 INSTANCE = "test"
 LOGS = LogRules(KeepLogs.FAILED, most_bytes=65536, total_bytes=64 << 20, retention=86400.0)
-TEMPLATES = load_templates(None, agent_image="busybox:latest")
 
 
 class HeldLease:
@@ -101,7 +100,7 @@ class WorkerBench:
         defaults = PodDefaults(
             INSTANCE, me.installation, "workers", "busybox:latest", 900, 3600, 2, me.incarnation
         )
-        return EventRun(event, plan(event, TEMPLATES.get(event.profile), defaults), record)
+        return EventRun(event, plan(event, BUILTIN.get(event.profile), defaults), record)
 
     def attempt(
         self, run: EventRun, index: int = 0, *, number: int = 0, adopt: bool = False, former: str = ""

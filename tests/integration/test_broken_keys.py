@@ -19,6 +19,7 @@ from ottoscaler.model import Outcome, Reason, Status, WorkerId
 from ottoscaler.status import overview
 from ottoscaler.status.search import search
 from ottoscaler.status.snapshot import SnapshotReader
+from tests.harness.ledger_steps import DONE
 from tests.harness.redis_fixture import Book, book, counts_what_is_added, redis_server
 from tests.harness.stages import STREAM, Stages, add, dead
 
@@ -26,7 +27,6 @@ __all__ = ["book", "redis_server"]
 
 P = f"{STREAM}:ottoscaler:"
 RESULTS, DEAD = "otto:scale:results", "otto:scale:dead"
-DONE = Outcome(Status.SUCCEEDED, Reason.COMPLETED, pod="p", finished_at="2026-01-01T00:00:00.000Z")
 # Without these two a replica cannot know whose events there are: nothing new is taken, and no Pod is touched.
 SHARED = sorted(KINDS.keys() - {"installation", "events"})
 

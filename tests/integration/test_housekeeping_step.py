@@ -9,9 +9,9 @@ import pytest
 from ottoscaler.controller.housekeeping import BATCH, Housekeeping
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.records import Entry
-from ottoscaler.model import Outcome, Reason, ScaleDown, ScaleUp, Status, WorkerId
+from ottoscaler.model import ScaleDown, ScaleUp, WorkerId
 from ottoscaler.telemetry.metrics import Metrics
-from tests.harness.ledger_steps import add, read
+from tests.harness.ledger_steps import DONE, add, read
 from tests.harness.redis_fixture import Book, book, counts_what_is_added, redis_server
 from tests.tools import memory
 
@@ -19,7 +19,6 @@ __all__ = ["book", "redis_server"]
 
 STREAM = "otto:scale:events"
 PREFIX = f"{STREAM}:ottoscaler:"
-DONE = Outcome(Status.SUCCEEDED, Reason.COMPLETED, pod="p", finished_at="2026-01-01T00:00:00.000Z")
 
 
 @pytest.fixture

@@ -12,8 +12,9 @@ from ottoscaler.ledger import script_calls
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.records import Entry
 from ottoscaler.ledger.replicas import DELETED_UNREAD
-from ottoscaler.model import Outcome, Reason, ScaleDown, ScaleUp, Status, WorkerId
+from ottoscaler.model import ScaleDown, ScaleUp, WorkerId
 from ottoscaler.telemetry.metrics import Metrics
+from tests.harness.ledger_steps import DONE
 from tests.harness.redis_fixture import Book, book, counts_what_is_added, redis_server
 
 __all__ = ["book", "redis_server"]
@@ -21,7 +22,6 @@ __all__ = ["book", "redis_server"]
 STREAM, DEAD = "otto:scale:events", "otto:scale:dead"
 PREFIX = f"{STREAM}:ottoscaler:"
 UP = {"type": "scale_up", "pod_count": 1}
-DONE = Outcome(Status.SUCCEEDED, Reason.COMPLETED, pod="p", finished_at="2026-01-01T00:00:00.000Z")
 
 
 @pytest.fixture

@@ -12,13 +12,12 @@ import pytest
 from ottoscaler.controller.sweep import SIGHTS_BESIDE_OTHERS, USUAL_SIGHTS, Sweep
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.records import Entry
-from ottoscaler.model import Outcome, Phase, PodView, Reason, ScaleUp, Status, WorkerId
+from ottoscaler.model import Phase, PodView, ScaleUp, WorkerId
 from ottoscaler.pods.view import parse_pod
+from tests.harness.ledger_steps import DONE
 from tests.harness.redis_fixture import Book, book, redis_server
 
 __all__ = ["book", "redis_server"]
-
-DONE = Outcome(Status.SUCCEEDED, Reason.COMPLETED, pod="p", finished_at="2026-01-01T00:00:00.000Z")
 
 
 @dataclass

@@ -16,15 +16,15 @@ from ottoscaler.kube.selection import MOST_OWNERS
 from ottoscaler.ledger.lease import suspended_clock
 from ottoscaler.ledger.records import Entry
 from ottoscaler.ledger.surveys import EVERYBODY, Surveys
-from ottoscaler.model import Outcome, Reason, ScaleUp, Status, WorkerId
+from ottoscaler.model import ScaleUp, WorkerId
 from ottoscaler.pods.labels import labels, pod_name
 from tests.harness.fake_pods import FakePods
+from tests.harness.ledger_steps import DONE
 from tests.harness.redis_fixture import Book, book, redis_server
 
 __all__ = ["book", "redis_server"]
 
 INSTANCE = "one"
-DONE = Outcome(Status.SUCCEEDED, Reason.COMPLETED, pod="p", finished_at="2026-01-01T00:00:00.000Z")
 LEASE = 30.0
 
 

@@ -26,9 +26,10 @@ from ottoscaler.controller.housekeeping import Housekeeping
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.records import Entry
 from ottoscaler.local.redis_server import RedisServer
-from ottoscaler.model import Outcome, Reason, ScaleUp, Status, WorkerId
+from ottoscaler.model import ScaleUp, WorkerId
 from ottoscaler.telemetry.metrics import Metrics
 from tests.harness.cluster_state import FOREVER
+from tests.harness.ledger_steps import DONE
 from tests.harness.redis_fixture import Book
 from tests.harness.replica import SERVICE
 from tests.harness.sandbox import Sandbox, sandbox
@@ -40,7 +41,6 @@ BATCH_SECONDS = 900.0  # for one batch to be through
 FLAT = 1.2  # the last batch's memory against the second one's: fragmentation moves it a little
 STREAM = "otto:scale:events"
 FINISHED = f"{STREAM}:ottoscaler:finished"
-DONE = Outcome(Status.SUCCEEDED, Reason.COMPLETED, pod="p", finished_at="2026-01-01T00:00:00.000Z")
 
 
 @dataclass(frozen=True)

@@ -5,16 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from ottoscaler.local import LocalCluster
 
-from ...conformance.client import MERGE, Namespace, Reply, pod, until
+from ...conformance.client import ALONE, MERGE, Namespace, Reply, pod, until
 from ...harness.waiting import wait_for
-
-ALONE: dict[str, Any] = {"schedulerName": "nobody"}
 
 
 def together(*asks: Callable[[], Reply]) -> tuple[list[threading.Thread], dict[int, Reply]]:

@@ -25,14 +25,8 @@ from ottoscaler.cli.terminal import (
     write_anything,
 )
 from ottoscaler.client.entries import WorkerResult, result_of
+from tests.harness.terminal import Terminal
 from tests.unit.client.test_entries import entry
-
-
-class Terminal(io.StringIO):
-    """A stream that says it is a terminal."""
-
-    def isatty(self) -> bool:
-        return True
 
 
 @given(st.text(alphabet=st.characters()))

@@ -11,14 +11,7 @@ from ottoscaler.kube.renewal import (
     Loss,
     Renewal,
 )
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.harness.clock import Clock
 
 
 def test_first_wrong_answer_costs_its_connection_and_the_second_in_a_row_all() -> None:

@@ -6,18 +6,11 @@ import pytest
 
 from ottoscaler.kube.server_health import FORGET_SECONDS, ServerHealth, ServerSign, sign_of
 from ottoscaler.pods.refusal_table import is_internal, is_policy
+from tests.harness.clock import Clock
 
 WEBHOOK = (
     'Internal error occurred: failed calling webhook "a.b.c": Post "https://a": context deadline exceeded'
 )
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.mark.parametrize(
@@ -54,7 +47,7 @@ def test_a_webhooks_words_are_never_the_servers() -> None:
 
 
 def test_one_refused_connection_counts_at_once_and_the_next_connection_ends_it() -> None:
-    clock = Clock()
+    clock = Clock(100.0)
     health = ServerHealth(clock)
     health.note("create", ServerSign.UNREACHED)
     assert health.trouble_since() == 100.0
@@ -64,7 +57,7 @@ def test_one_refused_connection_counts_at_once_and_the_next_connection_ends_it()
 
 
 def test_one_troubled_answer_is_a_single_connections_and_two_are_the_servers() -> None:
-    clock = Clock()
+    clock = Clock(100.0)
     health = ServerHealth(clock)
     health.note("create", ServerSign.TROUBLED)
     assert health.healthy
@@ -74,7 +67,7 @@ def test_one_troubled_answer_is_a_single_connections_and_two_are_the_servers() -
 
 
 def test_list_from_the_cache_does_not_end_the_trouble_of_writes() -> None:
-    health = ServerHealth(Clock())
+    health = ServerHealth(Clock(100.0))
     for _ in range(2):
         health.note("create", ServerSign.TROUBLED)
     health.note("list", ServerSign.WELL)
@@ -84,14 +77,14 @@ def test_list_from_the_cache_does_not_end_the_trouble_of_writes() -> None:
 
 
 def test_workers_own_trouble_is_not_the_servers() -> None:
-    health = ServerHealth(Clock())
+    health = ServerHealth(Clock(100.0))
     for _ in range(100):
         health.note("create", ServerSign.NOTHING)
     assert health.healthy
 
 
 def test_trouble_that_nothing_confirms_is_forgotten() -> None:
-    clock = Clock()
+    clock = Clock(100.0)
     health = ServerHealth(clock)
     for _ in range(2):
         health.note("create", ServerSign.TROUBLED)
@@ -100,7 +93,7 @@ def test_trouble_that_nothing_confirms_is_forgotten() -> None:
 
 
 def test_trouble_that_goes_on_has_begun_when_it_began() -> None:
-    clock = Clock()
+    clock = Clock(100.0)
     health = ServerHealth(clock)
     for _ in range(4):
         health.note("create", ServerSign.TROUBLED)
@@ -109,7 +102,7 @@ def test_trouble_that_goes_on_has_begun_when_it_began() -> None:
 
 
 def test_the_time_of_all_trouble_is_summed_and_what_nothing_confirms_ends_by_itself() -> None:
-    clock = Clock()
+    clock = Clock(100.0)
     health = ServerHealth(clock)
     assert health.troubled_seconds() == 0
     for kind in ("list", "list"):

@@ -12,17 +12,8 @@ from ottoscaler.kube.places import Place, Places
 from ottoscaler.kube.rate import LEAST_RATE
 from ottoscaler.kube.throttle import CREATES, LOGS, PROGRESS_SECONDS, Throttle, Turn
 from ottoscaler.telemetry.health import STALL_SECONDS, Health
+from tests.harness.clock import Clock
 from tests.harness.waiting import wait_for
-
-
-class Clock:
-    """A clock that stands still unless it is moved."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def turns(throttle: Throttle, event: str, count: int, profile: str = "default") -> list[Turn]:

@@ -13,15 +13,9 @@ from ottoscaler.ledger.redis_endpoint import (
     nodes_of,
 )
 from ottoscaler.ledger.redis_errors import wrong_server
+from tests.harness.clock import Clock
 
 HERE, OTHER, THIRD = ("redis", 6379), ("10.0.0.2", 6379), ("10.0.0.3", 6379)
-
-
-class Clock:
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def test_an_answer_of_a_wrong_server_makes_all_earlier_connections_useless_once() -> None:

@@ -19,17 +19,11 @@ from ottoscaler.telemetry.health import STALL_SECONDS, Health, progress
 from ottoscaler.telemetry.http import HttpServer
 from ottoscaler.telemetry.metrics import Metrics
 from ottoscaler.threads import Threads
+from tests.harness.clock import Clock
 from tests.harness.waiting import wait_for
 
 SECONDS = 30.0  # for anything that a test waits for
 LONG_SECONDS = 600.0  # for a silent client: nobody waits until then
-
-
-class Clock:
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def run(target: Callable[[], object]) -> None:

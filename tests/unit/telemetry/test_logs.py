@@ -20,13 +20,10 @@ from hypothesis import strategies as st
 from ottoscaler.telemetry import logs
 from ottoscaler.telemetry.formats import LINE_BYTES
 from ottoscaler.telemetry.redaction import forget_all, hide, redact
+from tests.harness.clock import Clock
+from tests.harness.terminal import Terminal
 
 tell = logs.get_logger("ottoscaler.tests")
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
 
 
 @pytest.fixture(autouse=True)
@@ -283,15 +280,8 @@ def test_warning_is_not_printed_where_nobody_configured_a_log(capsys: pytest.Cap
     assert capsys.readouterr().err == ""
 
 
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def test_flood_is_summed_up_when_its_window_closes(stream: io.StringIO) -> None:
-    clock = Clock()
+    clock = Clock(0.0)
     flood = logs.Flood(tell, window_seconds=30, clock=clock)
     for _ in range(137):
         flood.warning("create_failed", "The API server is away.", key="503", pod="p")

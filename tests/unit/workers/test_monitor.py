@@ -13,6 +13,7 @@ from ottoscaler.kube.server_health import ServerHealth, ServerSign
 from ottoscaler.model import Phase, Reason, Verdict
 from ottoscaler.pods.view import parse_pod
 from ottoscaler.workers.monitor import _age, _ran_before_adoption, _saw_running, _time_left, judgement
+from tests.harness.clock import Clock
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC).timestamp()
 
@@ -39,13 +40,6 @@ def test_adopted_worker_has_run_for_as_long_whatever_its_nodes_clock_says(ahead:
 def test_adopted_worker_of_unknown_start_has_run_at_least_since_its_pending_timeout() -> None:
     assert ran(100, created_at=at(0), started_at=at(-3600)) == 0
     assert ran(1000, created_at=at(0), started_at=at(-3600)) == pytest.approx(100)
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def pending(monkeypatch: pytest.MonkeyPatch, clock: Clock, health: ServerHealth) -> Any:
