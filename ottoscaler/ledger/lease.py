@@ -169,11 +169,13 @@ class Lease(Loop):
 
     def step(self, now: float) -> None:
         """Send one heartbeat at ``now``. If Redis raises an error, it is logged, and the lease is not
-        renewed."""
-        try:
-            self._send(now)
-        finally:
-            self._next_beat = suspended_clock() + self.interval
+        renewed.
+
+        The next one is due an interval after this one was sent, at once if a slow Redis took longer: the
+        lease counts from the sending too. After an error it is due an interval from then.
+        """
+        self._send(now)
+        self._next_beat = (now if self._answering else suspended_clock()) + self.interval
 
     def _send(self, sent: float) -> None:
         try:
@@ -185,6 +187,8 @@ class Lease(Loop):
                 page=self._description.page(sent, viewed=self._viewed),
                 watches=str(told.get("watches", "")),
             )
+            if survey is not None:
+                self._renewed(sent)  # before anything else that a slow Redis may hold up
             run = self._ledger.redis.run_id()
         except Wiped:
             self._redis_was_emptied()
@@ -199,7 +203,6 @@ class Lease(Loop):
             self._lost()
             self._enter_anew()
             return
-        self._renewed(sent)
         self._group_pause.tell(survey.paused)
         self._viewed = survey.viewed
         self.peers = survey.others  # with each heartbeat, so that replicas that start together soon share

@@ -19,6 +19,7 @@ from ottoscaler.ledger.identity import ReplicaIdentity
 from ottoscaler.ledger.lease import Lease, suspended_clock
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.pause import Pause
+from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.ledger.replicas import DELETED_UNREAD, Registration, Replicas
 from ottoscaler.ledger.surveys import Surveys
 from ottoscaler.telemetry.metrics import Metrics
@@ -330,6 +331,33 @@ def test_heartbeat_renews_the_lease_for_four_fifths_of_it_from_when_it_was_sent(
     assert beats(book) == before + 1
     assert beating.lease.remaining() == pytest.approx(3.0)
     assert beating.lease.health()[0]
+
+
+def test_lease_holds_without_a_gap_while_each_answer_of_redis_takes_a_quarter_of_it(
+    beating: Beating, clock: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(call: Any) -> Any:
+        def later(*args: Any, **more: Any) -> Any:
+            clock[0] += beating.lease.seconds / 4
+            left.append(beating.lease.remaining())
+            return call(*args, **more)
+
+        return later
+
+    def sleep(seconds: float) -> bool:
+        clock[0] += seconds
+        left.append(beating.lease.remaining())
+        return False
+
+    left: list[float] = []
+    beating.lease.step(clock[0])
+    monkeypatch.setattr(Replicas, "beat", slow(Replicas.beat))
+    monkeypatch.setattr(RedisClient, "run_id", slow(RedisClient.run_id))
+    monkeypatch.setattr(beating.stop, "wait", sleep)
+    for _ in range(5):
+        beating.lease.wait()
+        beating.lease.step(beating.lease.clock())
+    assert min(left) > 0
 
 
 def test_grant_of_before_a_gap_holds_no_more_when_the_lease_is_back(
