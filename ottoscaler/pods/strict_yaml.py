@@ -39,10 +39,13 @@ class _OnceEach(yaml.SafeLoader):
     """PyYAML silently uses the last of two equal keys; this loader refuses them."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"duplicate key {key}", node.start_mark)
+        keys: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value != "<<":
+                if key.value in keys:
+                    text = f"duplicate key {key.value}"
+                    raise yaml.constructor.ConstructorError(None, None, text, node.start_mark)
+                keys.add(key.value)
         return super().construct_mapping(node, deep=deep)
 
 
