@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -133,7 +134,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fail(error: Exception) -> int:
-    sys.stderr.write(f"python -m ottoscaler.local: {error}\n")
+    text = re.sub(r"^\[Errno \d+\] ", "", str(error))  # a number tells a person nothing
+    sys.stderr.write(f"python -m ottoscaler.local: {text}\n")
     return 1
 
 

@@ -7,6 +7,7 @@ import pty
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -138,6 +139,17 @@ def test_wrong_usage_is_2_and_one_sentence(arguments: tuple[str, ...]) -> None:
     assert result.returncode == 2
     assert result.stdout == ""
     assert len(result.stderr.splitlines()) == 1
+
+
+def test_port_that_is_taken_is_1_and_one_sentence_without_a_number_of_the_systems() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = run("up", "--no-redis", "--port", str(port))
+    assert result.returncode == 1
+    (sentence,) = result.stderr.splitlines()
+    assert str(port) in sentence
+    assert "address already in use" in sentence
+    assert "Errno" not in sentence
 
 
 def test_help_is_worth_reading() -> None:
