@@ -185,7 +185,7 @@ class Client:
                 continue
             if end is not None:
                 return end
-        away = f"; {problem}" if problem else ""
+        away = f"; {problem}" if problem else "; `ottoscaler status` shows which"
         raise WaitTimeout(
             f"event {waiting.event_id} has not ended within {seconds:g} s; it waits or runs{away}"
         )

@@ -81,7 +81,7 @@ def test_send_exits_with_1_where_the_service_has_stricter_rules(place: Sandbox) 
 def test_send_gives_up_waiting_and_the_event_stays(place: Sandbox) -> None:
     ran = run(place, "send", "scale_up", "pod_count=1", "--wait", "--timeout", "0.5")
     assert ran.returncode == 1
-    assert "has not ended within 0.5 s; it waits or runs" in ran.stderr
+    assert "has not ended within 0.5 s; it waits or runs; `ottoscaler status` shows which" in ran.stderr
     assert place.redis.xlen("otto:scale:events") == 1
 
 
