@@ -8,6 +8,7 @@ from typing import Any
 
 from ottoscaler.controller.sparing import spared
 from ottoscaler.ledger.ledger import Ledger
+from ottoscaler.ledger.records import number
 from ottoscaler.telemetry.logs import flood, get_logger
 from ottoscaler.telemetry.metrics import Metrics
 
@@ -101,7 +102,7 @@ class Housekeeping:
                 ("HGET", f"{redis.prefix}log-sizes", "total"),
             ]
         )
-        self._metrics.logs_bytes.set(int(logs or 0))
+        self._metrics.logs_bytes.set(number(logs))
         self._metrics.dead_letters.set(math.nan if dead is None else int(dead))
         if pending is not None and groups is not None:
             self._metrics.stream_pending.set(int(pending[0]))

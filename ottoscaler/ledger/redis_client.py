@@ -17,13 +17,14 @@ import redis
 
 from ottoscaler.config.hash_tags import cluster_problem
 from ottoscaler.config.settings import Settings
-from ottoscaler.errors import BrokenKey, NotPermitted, RedisError, RedisUnavailable
+from ottoscaler.errors import BrokenKey, NoAnswer, NotPermitted, RedisError, RedisUnavailable
 from ottoscaler.ledger.kept_connection import KeptConnection
 from ottoscaler.ledger.pipelining import RoundTrips, Words, packed
 from ottoscaler.ledger.records import Entry, entries
 from ottoscaler.ledger.redis_connections import CALLS_IN_FLIGHT, connected, endpoint
 from ottoscaler.ledger.redis_endpoint import Endpoint, nodes_of
 from ottoscaler.ledger.redis_errors import translated, translated_errors
+from ottoscaler.ledger.reply_shapes import command_name, fits, kind, script_fits
 from ottoscaler.ledger.script_calls import ScriptCalls
 from ottoscaler.telemetry.health import progress
 from ottoscaler.telemetry.logs import get_logger
@@ -89,7 +90,8 @@ class RedisClient:
     def command(self, *words: str | bytes | int) -> Any:
         """Send one command, once. Raises RedisUnavailable (may be tried again) or another RedisError."""
         with self._place():
-            return self._routed(lambda: self._client.execute_command(*words), words)
+            reply = self._routed(lambda: self._client.execute_command(*words), words)
+        return self._checked(words, reply)
 
     def command_or(self, default: Any, *words: str | bytes | int) -> Any:
         """Like :meth:`command`, but ``default`` for a key that another program has overwritten."""
@@ -112,17 +114,20 @@ class RedisClient:
             pipe.execute_command(*words)
         answers = pipe.execute(raise_on_error=False)
         for at, answer in enumerate(answers):
-            if isinstance(answer, Exception):
-                if not isinstance(translated(answer), BrokenKey):
-                    raise answer
+            if not isinstance(answer, Exception):
+                self._checked(commands[at], answer)
+            elif isinstance(translated(answer), BrokenKey):
                 answers[at] = None
+            else:
+                raise answer
         return answers
 
     def script(self, name: str, installation: str, *args: str | bytes | int) -> Any:
         """Run ``scripts/<name>.lua``. Takes one round trip, or two if Redis does not know the script yet.
 
         Raises RedisUnavailable (may be tried again) or another RedisError."""
-        return self._routed(lambda: self._send_script(name, installation, args))
+        answer = self._routed(lambda: self._send_script(name, installation, args))
+        return self._checked_answer(name, answer)
 
     def scripts(
         self,
@@ -134,7 +139,11 @@ class RedisClient:
         """Run a script once for each of these arguments, in this order, in one round trip.
 
         Otherwise the same as ``script``, but where Redis refuses one call, its answer is a RedisError."""
-        return list(self._routed(lambda: self._send_scripts(name, installation, calls, meanwhile)))
+        answers = list(self._routed(lambda: self._send_scripts(name, installation, calls, meanwhile)))
+        for answer in answers:
+            if not isinstance(answer, RedisError):
+                self._checked_answer(name, answer)
+        return answers
 
     def _send_scripts(
         self, name: str, installation: str, calls: Sequence[Words], meanwhile: Callable[[], None] | None
@@ -161,6 +170,25 @@ class RedisClient:
             return self._round_trips.send(self._script_calls.packed(name, installation, args))
         except redis.exceptions.NoScriptError:
             return self._round_trips.send(packed(self._script_calls.whole(name, installation, *args)))
+
+    def _checked(self, words: Words, reply: Any) -> Any:
+        if not fits(words, reply):
+            raise self._unusable(command_name(words), reply)
+        return reply
+
+    def _checked_answer(self, name: str, answer: Any) -> Any:
+        if not script_fits(name, answer):
+            raise self._unusable(f"the script {name}.lua", answer)
+        return answer
+
+    def _unusable(self, asked: str, reply: Any) -> NoAnswer:
+        """The error for a reply of a wrong shape. No connection made so far is used again, since the next
+        reply on it may be the one to this command."""
+        self.endpoint.wrong_server(f"nonsense to {asked}", self.endpoint.generation)
+        return NoAnswer(
+            f"Redis is unavailable: it answered {asked} with {kind(reply)}, which Redis never does; "
+            "a proxy or another program may be in its place"
+        )
 
     def _routed(self, send: Callable[[], Any], words: Words | None = None) -> Any:
         """What ``send`` returns, following the redirections of a Redis Cluster.
@@ -204,6 +232,7 @@ class RedisClient:
         try:
             with translated_errors():
                 slots = self._client.execute_command("CLUSTER", "SLOTS")
+            self._checked(("CLUSTER", "SLOTS"), slots)
         except RedisError as error:
             log.debug("nodes_unknown", f"the cluster's nodes cannot be listed: {error}")
             return
@@ -226,16 +255,20 @@ class RedisClient:
             with self._client.pipeline(transaction=True) as pipe:
                 pipe.response_callbacks = {}
                 pipe.watch(*watched)
-                seen = pipe.execute_command(*look)
+                seen = self._checked_answer(name, pipe.execute_command(*look))
                 if seen[0] != b"ok":
                     return seen
                 pipe.multi()
                 pipe.execute_command(*command)
                 pipe.execute_command(*close)
-                return pipe.execute()[-1]
+                try:
+                    return pipe.execute()[-1]
+                except (TypeError, AttributeError) as error:  # redis-py takes a list for granted
+                    raise redis.InvalidResponse("its answer to EXEC is no list") from error
 
         with self._place():
-            return self._routed(send)
+            answer = self._routed(send)
+        return self._checked_answer(name, answer)
 
     def read(self, *, count: int, behind: str = ">", block_ms: int | None = None) -> list[Entry]:
         """XREADGROUP: new entries, or our own pending entries after the id ``behind``, which never blocks."""
@@ -244,12 +277,14 @@ class RedisClient:
             words += ["BLOCK", block_ms]
         words += ["STREAMS", self.stream, behind]
         answer = self._routed(lambda: self._round_trips.send(packed(words)), words)
+        self._checked(words, answer)
         return entries(answer[0][1]) if answer else []
 
     def client_id(self) -> int:
         """Redis's id of the connection that ``read`` uses; -1 without the right to ask."""
+        words = ("CLIENT", "ID")
         try:
-            return int(self._routed(lambda: self._round_trips.send(packed(("CLIENT", "ID")))))
+            return int(self._checked(words, self._routed(lambda: self._round_trips.send(packed(words)))))
         except NotPermitted:
             return -1
 

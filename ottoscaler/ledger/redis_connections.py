@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,8 @@ SENTINEL_SECONDS = 1.0  # for a Sentinel that is asked who the master is: to con
 CALLS_IN_FLIGHT = 16  # commands at one time from one client; more gain nothing, since Redis has one thread
 LONGEST_PASSWORD = 65_536  # bytes of a password file; a larger file is hardly one
 
+
+_MASTERS = "SENTINEL MASTERS"
 
 _AnyConnection: Any = object  # it is mixed into several of redis-py's classes
 
@@ -235,4 +239,19 @@ def _sentinel(settings: Settings, hosts: list[Address], options: dict[str, Any])
     asking = {name: value for name, value in options.items() if name not in masters_own}
     if settings.redis_tls:
         asking["ssl"] = True
-    return Sentinel(hosts, sentinel_kwargs=asking, **options)  # type: ignore[no-untyped-call]
+    made: Any = Sentinel(hosts, sentinel_kwargs=asking, **options)  # type: ignore[no-untyped-call]
+    for client in made.sentinels:
+        parse = client.response_callbacks[_MASTERS]
+        client.set_response_callback(_MASTERS, partial(_parsed_masters, parse))
+    return made
+
+
+def _parsed_masters(parse: Callable[..., Any], answer: Any, **options: Any) -> Any:
+    """What a Sentinel says of its masters. An error lets the next Sentinel be asked."""
+    try:
+        masters = parse(answer, **options)
+        for state in masters.values():
+            str(state["ip"]), int(state["port"]), int(state["num-other-sentinels"])
+    except (TypeError, ValueError, LookupError, AttributeError) as error:
+        raise redis.ConnectionError("its answer is not a Sentinel's") from error
+    return masters

@@ -85,7 +85,7 @@ def translated(error: Exception) -> RedisError:
         return RedisUnavailable(f"Redis refuses for now: {shown}")
     if isinstance(error, Pausing):
         return RedisUnavailable(f"Redis refuses for now: {text}")
-    if isinstance(error, (redis.ConnectionError, redis.TimeoutError, OSError)):
+    if isinstance(error, (redis.ConnectionError, redis.TimeoutError, redis.InvalidResponse, OSError)):
         return NoAnswer(f"Redis is unavailable: {text}")
     if "NOGROUP" in text:
         return GroupMissing(text)

@@ -108,7 +108,7 @@ class Replicas:
         light = Survey(
             int(answer[1]), tuple(map(text, answer[2])), paused=paused, viewed=viewed, others=others
         )
-        if not survey:
+        if answer[0] == b"ok":
             return light
         return replace(
             light,

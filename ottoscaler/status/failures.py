@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import islice
 
 from ottoscaler.client.entries import WorkerResult, result_of
-from ottoscaler.ledger.records import Entry
+from ottoscaler.ledger.records import Entry, entries
 from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.model import JsonObject
 from ottoscaler.status.dead_letters import DeadLetters
@@ -39,14 +39,14 @@ class Failures:
     def read(self) -> list[JsonObject]:
         """The newest failures, the newest first. Workers of one event that failed alike are one row with
         their ``count``. A row disappears only when newer ones take its place."""
-        newest = self._redis.command_or(
-            [], "XREVRANGE", self._redis.results, "+", f"({self._seen}", "COUNT", 1
+        newest = entries(
+            self._redis.command_or([], "XREVRANGE", self._redis.results, "+", f"({self._seen}", "COUNT", 1)
         )
         if newest:
             found = self._finder.newest("results", FAILED, f"({self._seen}", FIRST_LOOKS)
             for entry in reversed(list(islice(found, MOST_LOOKED_AT))):
                 self._note(entry)
-            self._seen = newest[0][0].decode()
+            self._seen = newest[0].id
         return list(reversed(self._kinds.values()))
 
     def _note(self, entry: Entry) -> None:

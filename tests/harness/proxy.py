@@ -140,6 +140,8 @@ class Proxy:
         self._open.set()
         self._replies = threading.Event()  # replies flow
         self._replies.set()
+        self._instead = b""  # comes in place of each reply
+        self._drip = 0.0  # seconds after each byte of a reply
         self._doomed: Counter[str] = Counter()
         self._delay = 0.0  # seconds by which each reply is late
         self._listener: socket.socket | None = None
@@ -191,6 +193,14 @@ class Proxy:
     def slow(self, seconds: float) -> None:
         """From now on each reply comes so many seconds late."""
         self._delay = seconds
+
+    def answer(self, instead: bytes) -> None:
+        """From now on each reply is this one, whatever the server answers; ``b""`` ends it."""
+        self._instead = instead
+
+    def drip(self, seconds: float) -> None:
+        """From now on the replies come byte by byte, with so many seconds after each."""
+        self._drip = seconds
 
     def flow(self) -> None:
         """End :meth:`hang` and :meth:`swallow_replies`. What was held back is lost with its connections."""
@@ -296,4 +306,12 @@ class Proxy:
             self._open.wait()
             if self._delay:
                 time.sleep(self._delay)
-            connection.client.sendall(chunk)
+            if self._drip:
+                self._send_slowly(connection, chunk)
+                continue
+            connection.client.sendall(self._instead or chunk)
+
+    def _send_slowly(self, connection: _Connection, chunk: bytes) -> None:
+        for at in range(len(chunk)):
+            connection.client.sendall(chunk[at : at + 1])
+            time.sleep(self._drip)

@@ -6,6 +6,7 @@ import re
 import threading
 from typing import Any
 
+import pytest
 import redis
 
 from tests.harness.cluster_state import ledger
@@ -79,6 +80,23 @@ def test_half_open_connections_are_given_up_and_made_anew(place: Sandbox) -> Non
     late = place.scale_up()
     stays(lambda: not place.results("event", late), "nothing comes back", AWAY_SECONDS)
     proxy.flow()
+    place.wait_event(late, RECOVERY_SECONDS + 1)
+    survives(place, event_id, before)
+    proxy.close()
+
+
+@pytest.mark.parametrize("nonsense", [b":7\r\n", b"+OK\r\n", b"*1\r\n*1\r\n$1\r\nx\r\n"])
+def test_replies_of_a_wrong_shape_are_an_outage_and_end_no_thread(place: Sandbox, nonsense: bytes) -> None:
+    proxy, through = behind_proxy(place)
+    replica = place.start(**through)
+    event_id = running(place)
+    before = uids(place, event_id)
+    proxy.answer(nonsense)
+    late = place.scale_up()
+    wait_for(lambda: replica.get("/readyz")[0] == 503, "it is told", RECOVERY_SECONDS)
+    stays(lambda: replica.process.poll() is None, "the service waits", AWAY_SECONDS)
+    assert "a proxy or another program may be in its place" in replica.log()
+    proxy.answer(b"")
     place.wait_event(late, RECOVERY_SECONDS + 1)
     survives(place, event_id, before)
     proxy.close()

@@ -2,7 +2,7 @@
 -- page recent, sights and details ('' leaves what stands, '-' takes it away), the owners whose Pods it watches, and
 -- with a survey each key below our prefix with its type ('name=type', with spaces between).
 -- A heartbeat needs no key but its own. A survey leaves out what is broken, and ends with up to MOST_BROKEN broken
--- keys: of each its name, its type, and what it should be.
+-- keys: of each its name, its type, and what it should be. The answer's word is then 'surveyed', not 'ok'.
 local MOST_BROKEN = 16
 if wiped() then return {'wiped'} end
 local mine = P .. 'replica:' .. A[1]
@@ -57,4 +57,4 @@ for _, id in ipairs(intact('SMEMBERS', P .. 'events') or {}) do
     order[#order + 1] = owner
   end
 end
-return {'ok', tostring(beat), offers, held, registered, replicas, order, consumers, damage}
+return {'surveyed', tostring(beat), offers, held, registered, replicas, order, consumers, damage}

@@ -7,6 +7,7 @@ import pytest
 from ottoscaler.config.settings import Settings
 from ottoscaler.errors import RedisError
 from ottoscaler.ledger.redis_client import RedisClient
+from ottoscaler.ledger.redis_connections import sentinel_clients
 from tests.harness.scripted_server import ScriptedServer
 
 ANSWERS = {
@@ -39,6 +40,28 @@ def test_an_answer_that_is_not_redis_s(answer: str, bounded: bool) -> None:
             client.command("PING")
         assert client.command("PING") == b"PONG"
         assert server.connections == 2
+    finally:
+        client.close()
+        server.close()
+
+
+@pytest.mark.parametrize(
+    "answer", [b":7\r\n", b"$-1\r\n", b"+OK\r\n", b"*1\r\n:7\r\n", b"*1\r\n*2\r\n+ip\r\n:7\r\n"]
+)
+def test_the_next_sentinel_is_asked_where_one_answers_nonsense(answer: bytes) -> None:
+    """Before, redis-py's TypeError ended the thread that asked."""
+    server = ScriptedServer(lambda _, request: (b"+OK\r\n" * request.count(b"SETINFO") or answer, True))
+    settings = Settings(
+        redis_sentinels=(("127.0.0.1", str(server.port)),), redis_sentinel_master="m", redis_consumer="a"
+    )
+    (sentinel,) = sentinel_clients(settings)
+    client = RedisClient(settings, name="")
+    try:
+        for ask in (sentinel.master, lambda: client.command("PING")):
+            with pytest.raises(
+                RedisError, match=r"No master found for 'm'; these Sentinels could not be asked"
+            ):
+                ask()
     finally:
         client.close()
         server.close()
