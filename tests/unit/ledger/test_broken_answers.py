@@ -52,7 +52,7 @@ def test_the_next_sentinel_is_asked_where_one_answers_nonsense(answer: bytes) ->
     """Before, redis-py's TypeError ended the thread that asked."""
     server = ScriptedServer(lambda _, request: (b"+OK\r\n" * request.count(b"SETINFO") or answer, True))
     settings = Settings(
-        redis_sentinels=(("127.0.0.1", str(server.port)),), redis_sentinel_master="m", redis_consumer="a"
+        redis_sentinels=(("127.0.0.1", server.port),), redis_sentinel_master="m", redis_consumer="a"
     )
     (sentinel,) = sentinel_clients(settings)
     client = RedisClient(settings, name="")
