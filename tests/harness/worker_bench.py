@@ -109,6 +109,11 @@ class WorkerBench:
         task = Task(run, index, number, adopt=adopt, former=former)
         return Attempt(self.deps, task, self.watcher.subscribe(self.deps.name(task)))
 
+    def intend_to_cancel(self, run: EventRun) -> None:
+        """Let the ledger have an intent to cancel the run's first worker."""
+        key = f"{self.ledger.redis.prefix}event:{run.event.event_id}"
+        self.book.redis.hset(key, "c:0", "1:9-0:cancelled by 9-0")
+
     def watch(self) -> None:
         """Let the watch see all that has happened."""
         self._reflector.step(0.0)

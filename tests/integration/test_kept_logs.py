@@ -17,6 +17,7 @@ from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.model import Judgement, KeepLogs, Reason, ScaleUp, Status, Verdict, WorkerId
 from ottoscaler.workers.attempt import Attempt, Ended, Next
 from ottoscaler.workers.create import create
+from ottoscaler.workers.logs import Try, keep_log, keep_log_of_going
 from ottoscaler.workers.monitor import monitor
 from ottoscaler.workers.settle import settle
 from tests.harness.cluster_state import local_only
@@ -194,6 +195,45 @@ def test_log_of_a_pod_that_is_gone_is_not_asked_for(bench: WorkerBench) -> None:
     assert bench.pods.asked("log") == []
 
 
+def going(bench: WorkerBench) -> Attempt:
+    """An attempt whose Pod somebody has asked to go, and which still runs."""
+    a = bench.attempt(bench.take())
+    create(a)
+    name = a.subscription.name
+    bench.pods.run(name)
+    bench.pods.logs[name] = b"so far\n"
+    bench.pods.delete(name, a.subscription.uid)
+    bench.watch()
+    return a
+
+
+def test_log_of_a_pod_that_is_asked_to_go_is_read_once_meanwhile(bench: WorkerBench) -> None:
+    a = going(bench)
+    for _ in range(2):
+        keep_log_of_going(a, lambda: False)
+        keep_log(a, Status.FAILED, Try.WHILE_GOING)
+    assert len(bench.pods.asked("log")) == 1
+    assert kept(bench, a) == [b"so far\n"]
+
+
+def test_log_of_a_cancelled_worker_is_not_asked_for_while_its_pod_goes(bench: WorkerBench) -> None:
+    a = going(bench)
+    keep_log_of_going(a, lambda: True)
+    assert bench.pods.asked("log") == []
+
+
+def test_log_of_which_a_part_is_kept_is_not_told_as_lost(
+    bench: WorkerBench, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    a = going(bench)
+    keep_log_of_going(a, lambda: False)
+    bench.pods.fail("log", KubernetesUnavailable("log: its node is gone"))
+    keep_log(a, Status.FAILED, Try.LAST)
+    assert kept(bench, a) == [b"so far\n"]
+    assert "cannot be kept" not in caplog.text
+
+
 # --- by the service
 
 
@@ -216,6 +256,14 @@ def logs_of(place: Sandbox, event_id: str) -> list[KeptLog]:
         return list(kept_logs(redis, event_id))
     finally:
         redis.close()
+
+
+def begun(place: Sandbox, task: str, **fields: str) -> tuple[str, str]:
+    """A worker that has written its first line; its event's id, and the name of its Pod."""
+    event_id = place.send("scale_up", pod_count=1, task_id=task, command=SLOW_TO_GO, **fields)
+    pod = place.wait_workers(event_id, "Running", 1)[0]
+    wait_for(lambda: log_now(place, pod) == "begun\n", "it has begun")
+    return event_id, pod["metadata"]["name"]
 
 
 @local_only
@@ -247,9 +295,7 @@ def test_succeeded_worker_costs_no_request_more(place: Sandbox) -> None:
 
 @local_only
 def test_cancelled_workers_log_is_kept_with_all(place: Sandbox) -> None:
-    event_id = place.send("scale_up", pod_count=1, logs="all", task_id="long", command=SLOW_TO_GO)
-    pod = place.wait_workers(event_id, "Running", 1)[0]
-    wait_for(lambda: log_now(place, pod) == "begun\n", "it has begun")
+    event_id, _ = begun(place, "long", logs="all")
     place.wait_event(place.send("scale_down", task_id="long"))
     assert place.wait_event(event_id)["status"] == "cancelled"
     (log,) = logs_of(place, event_id)
@@ -258,17 +304,15 @@ def test_cancelled_workers_log_is_kept_with_all(place: Sandbox) -> None:
 
 @local_only
 def test_log_of_a_pod_that_somebody_deletes_is_kept_and_of_a_cancelled_one_not(place: Sandbox) -> None:
-    event_id = place.send("scale_up", pod_count=1, task_id="taken", command=SLOW_TO_GO)
-    pod = place.wait_workers(event_id, "Running", 1)[0]
-    wait_for(lambda: log_now(place, pod) == "begun\n", "it has begun")
-    place.kube.delete_pod(pod["metadata"]["name"])
-    (log,) = wait_for(lambda: logs_of(place, event_id), "its log is kept")
+    taken, name = begun(place, "taken")
+    place.kube.delete_pod(name)
+    (log,) = wait_for(lambda: logs_of(place, taken), "its log is kept")
     assert (log.index, log.attempt) == (0, 0)
     assert log.text.startswith(b"begun\n")  # a shell may add that its sleep was terminated
-    place.wait_workers(event_id, "Running", 1)
-    place.wait_event(place.send("scale_down", task_id="taken"))
-    assert place.wait_event(event_id)["status"] == "cancelled"
-    assert [(log.index, log.attempt) for log in logs_of(place, event_id)] == [(0, 0)]
+    cancelled, _ = begun(place, "cancelled")
+    place.wait_event(place.send("scale_down", task_id="cancelled"))
+    assert place.wait_event(cancelled)["status"] == "cancelled"
+    assert logs_of(place, cancelled) == []
 
 
 @local_only

@@ -15,6 +15,7 @@ from ottoscaler.workers.attempt import Ended, Next
 from ottoscaler.workers.create import _latency, create, prepare
 from ottoscaler.workers.monitor import CANCELLED, _look_again, monitor
 from ottoscaler.workers.settle import settle
+from tests.harness.ledger_steps import DONE
 from tests.harness.redis_fixture import Book, book, redis_server  # noqa: F401 - fixtures
 from tests.harness.worker_bench import WorkerBench
 
@@ -189,6 +190,7 @@ def test_begun_attempt_without_a_pod_is_skipped(bench: WorkerBench) -> None:
     ended = create(bench.attempt(run, adopt=True))
     assert ended is not None
     assert ended.next is Next.RETRY
+    assert run.states == {0: "w:1:0:"}, "so the ledger is written anew, if Redis loses it now"
     assert bench.pods.asked("create") == []
 
 
@@ -300,9 +302,7 @@ def test_worker_that_nothing_wakes_looks_whether_it_is_cancelled(
     create(a)
     bench.pods.run(a.subscription.name)
     bench.watch()
-    bench.book.redis.hset(
-        f"{bench.ledger.redis.prefix}event:{run.event.event_id}", "c:0", "1:9-0:cancelled by 9-0"
-    )
+    bench.intend_to_cancel(run)
     assert monitor(a) == CANCELLED
 
 
@@ -386,6 +386,35 @@ def test_retry_is_planned_before_the_pod_is_deleted_and_leaves_no_entry(start: S
     assert a.subscription.name not in bench.pods.pods
 
 
+@pytest.mark.parametrize("found", [FAILED, LOST])
+def test_end_that_is_recorded_already_is_neither_told_nor_tried_again(
+    start: Start, found: Judgement, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The reply to the first record was lost."""
+    bench = start(retries=1)
+    a = bench.attempt(bench.take())
+    create(a)
+    bench.ledger.record(a.worker, a.run.epoch, a.subscription.uid, DONE)
+    caplog.set_level("INFO")
+    assert settle(a, found) == Ended(Next.DONE)
+    assert bench.results() == [("succeeded", "Completed")]
+    assert not {"worker_recorded", "worker_retries"} & {
+        getattr(each, "action", "") for each in caplog.records
+    }
+
+
+def test_strangers_pod_of_a_cancelled_workers_name_is_left_alone(bench: WorkerBench) -> None:
+    run = bench.take()
+    a = bench.attempt(run)
+    bench.pods.create(run.planned().body(0, 0))
+    meta = bench.pods.pods[a.subscription.name]["metadata"]
+    meta["labels"]["ottoscaler.io/installation"] = meta["annotations"]["ottoscaler.io/installation"] = "other"
+    bench.intend_to_cancel(run)
+    assert create(a) == Ended(Next.DONE)
+    assert bench.results() == [("cancelled", "Cancelled")]
+    assert bench.pods.asked("delete") == []
+
+
 def test_second_retry_waits_for_longer_than_the_first(start: Start) -> None:
     bench = start(retries=2)
     run, delays = bench.take(), []
@@ -446,13 +475,7 @@ def test_cancelled_attempt_that_was_not_sent_ends_in_a_pause(bench: WorkerBench)
     run = bench.take()
     a = bench.attempt(run)
     bench.pods.fail("create", FULL)
-
-    def cancel() -> None:
-        bench.book.redis.hset(
-            f"{bench.ledger.redis.prefix}event:{run.event.event_id}", "c:0", "1:9-0:cancelled by 9-0"
-        )
-
-    pause_meanwhile(bench, cancel)
+    pause_meanwhile(bench, lambda: bench.intend_to_cancel(run))
     assert create(a) == Ended(Next.DONE)
     assert bench.results() == [("cancelled", "Cancelled")]
 
