@@ -168,8 +168,11 @@ def _is_overdue(a: Attempt, error: KubernetesUnavailable, *, well: bool) -> bool
 def _post(a: Attempt, generation: int) -> Ended | None:
     """Create the Pod, or find the one that a lost reply or a dead replica left behind."""
     deps = a.deps
-    if a.subscription.view is not None and a.is_ours(a.subscription.view):  # its create's reply was lost
-        return adopt_seen(a, a.subscription.view)
+    seen = a.subscription.view
+    if seen is not None and a.is_ours(seen):  # its create's reply was lost
+        # Or a Redis that lost writes knows nothing of it: the ledger notes only the Pod of a begun attempt.
+        told = None if a.begun else _begin(a, generation)
+        return adopt_seen(a, seen) if told is None else _follow(a, told)
     try:
         plan = a.run.planned()
     except BadEvent as problem:

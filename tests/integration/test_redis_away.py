@@ -17,6 +17,7 @@ from tests.harness.scenarios import (
     behind_proxy,
     end_workers,
     ends_well,
+    name_of,
     running,
     uids,
     wait_owner,
@@ -69,6 +70,33 @@ def test_worker_in_flight_at_the_time_of_a_backup_keeps_its_pod_after_the_restor
     assert place.wait_event(event_id, 30)["status"] == "succeeded"
     assert [(w["attempt"], w["status"]) for w in place.workers(event_id)] == [("0", "succeeded")]
     wait_for(lambda: not place.kube.pods(), "no Pod is left")
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_retry_that_a_failover_lost_keeps_its_pod_and_is_told(place: Sandbox, killed: bool) -> None:
+    """The new master knows only the attempt before, whose Pod has gone."""
+    replica = place.start("one", OTTO_LEASE_SECONDS=LEASE)
+    event_id = running(place, max_retries=2)
+    backup = {key: place.redis.dump(key) for key in place.redis.scan_iter()}
+    place.kube.delete_pod(name_of(event_id), grace=0)
+    wait_for(
+        lambda: ledger(place, event_id).get("i:0", "").startswith("s:1:") and uids(place, event_id), "retry"
+    )
+    before = uids(place, event_id)
+    if killed:
+        replica.kill()
+    with place.redis.pipeline() as back:
+        back.flushall()
+        for key, value in backup.items():
+            back.restore(key, 0, value)
+        back.execute()
+    if killed:
+        place.start("one", OTTO_LEASE_SECONDS=LEASE)
+    end_workers(place, event_id)
+    assert place.wait_event(event_id, 30)["status"] == "succeeded"
+    assert [(w["attempt"], w["status"]) for w in place.workers(event_id)] == [("1", "succeeded")]
+    assert len(before) == 1
+    place.wait_no_pods()
 
 
 def test_half_open_connections_are_given_up_and_made_anew(place: Sandbox) -> None:

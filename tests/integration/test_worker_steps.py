@@ -174,6 +174,21 @@ def test_lost_reply_is_met_by_409_and_the_pod_adopted(bench: WorkerBench) -> Non
     assert a.subscription.uid == bench.pods.view(name).uid
 
 
+@pytest.mark.parametrize("attempt", [0, 1])
+def test_pod_of_which_redis_lost_that_it_was_begun_is_begun_anew_and_adopted(
+    bench: WorkerBench, attempt: int
+) -> None:
+    run = bench.take()
+    if attempt:
+        bench.ledger.start(WorkerId(run.event.event_id, 0, 0), run.epoch)
+        bench.ledger.retry(WorkerId(run.event.event_id, 0, 0), run.epoch, "", 0.0, "")
+    bench.pods.create(run.planned().body(0, attempt))
+    bench.watch()
+    a = bench.attempt(run, number=attempt)
+    assert create(a) is None
+    assert bench.ledger.start(a.worker, run.epoch).detail == bench.pods.view(a.subscription.name).uid
+
+
 def test_strangers_pod_of_that_name_is_left_alone(bench: WorkerBench) -> None:
     a = bench.attempt(bench.take())
     bench.pods.create(
