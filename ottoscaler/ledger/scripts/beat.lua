@@ -37,8 +37,7 @@ local names, consumers, replicas, owners, order = {}, {}, {}, {}, {}
 local known = redis.pcall('XINFO', 'CONSUMERS', STREAM, GROUP)
 if not known.err then
   for _, flat in ipairs(known) do
-    local c = {}
-    for i = 1, #flat, 2 do c[flat[i]] = flat[i + 1] end
+    local c = fields_of(flat)
     consumers[#consumers + 1] = {c.name, tostring(c.pending)}
     names[#names + 1] = c.name
   end

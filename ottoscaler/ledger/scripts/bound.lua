@@ -45,8 +45,7 @@ local taken = nil
 local groups = redis.pcall('XINFO', 'GROUPS', STREAM)
 if not groups.err then
   for _, flat in ipairs(groups) do
-    local g = {}
-    for i = 1, #flat, 2 do g[flat[i]] = flat[i + 1] end
+    local g = fields_of(flat)
     if g.name == GROUP then taken = g['last-delivered-id'] end
   end
 end

@@ -5,14 +5,8 @@ if failure then return failure end
 if wiped() then return {'wiped'} end
 local low = low_water()
 local info = redis.pcall('XINFO', 'STREAM', STREAM)
-local last, length, added = nil, 0, 0
-if not info.err then
-  for i = 1, #info, 2 do
-    if info[i] == 'last-generated-id' then last = info[i + 1] end
-    if info[i] == 'length' then length = info[i + 1] end
-    if info[i] == 'entries-added' then added = info[i + 1] end
-  end
-end
+local s = info.err and {} or fields_of(info)
+local last, length, added = s['last-generated-id'], s.length or 0, s['entries-added'] or 0
 if low ~= '0-0' and (not last or compare_ids(last, low) < 0) then
   low = '0-0'
   redis.call('SET', P .. 'low-water', low)

@@ -36,8 +36,7 @@ local low, keep, handed, others = low_water(), nil, nil, {}
 local groups = redis.pcall('XINFO', 'GROUPS', STREAM)
 if not groups.err then
   for _, flat in ipairs(groups) do
-    local g = {}
-    for i = 1, #flat, 2 do g[flat[i]] = flat[i + 1] end
+    local g = fields_of(flat)
     local bound = finished_up_to(g.name, g['last-delivered-id'])
     if not keep or compare_ids(bound, keep) < 0 then keep = bound end
     if g.name == GROUP then

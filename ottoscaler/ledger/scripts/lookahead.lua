@@ -6,8 +6,7 @@ local from = A[1]
 local groups = redis.pcall('XINFO', 'GROUPS', STREAM)
 if groups.err then return {'ok', '', {}} end
 for _, flat in ipairs(groups) do
-  local g = {}
-  for i = 1, #flat, 2 do g[flat[i]] = flat[i + 1] end
+  local g = fields_of(flat)
   if g.name == GROUP and compare_ids(g['last-delivered-id'], from) > 0 then from = g['last-delivered-id'] end
 end
 -- In small steps and up to a number of bytes, as each entry is copied; one by one behind a large one. One that is

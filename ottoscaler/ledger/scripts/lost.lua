@@ -4,12 +4,6 @@
 local failure = untellable(DEAD) or broken(P .. 'account', 'hash') or broken(P .. 'ahead', 'set')
 if failure then return failure end
 if wiped() then return {'wiped'} end
-local function fields_of(flat)
-  local found = {}
-  for i = 1, #flat, 2 do found[flat[i]] = flat[i + 1] end
-  return found
-end
-
 local stream, groups = redis.pcall('XINFO', 'STREAM', STREAM), redis.pcall('XINFO', 'GROUPS', STREAM)
 if stream.err or groups.err then return {'ok', 0, ''} end
 local s, handed = fields_of(stream), nil
@@ -34,7 +28,7 @@ local function tell(least, lost, after, upto)
   if after ~= '0-0' then sentence = sentence .. '; ' .. after .. ' itself had been handed out' end
   append_dead({'event_id', '', 'task_id', '', 'error', sentence, 'at', A[1]})
   redis.call('HINCRBY', ACCOUNT, 'lost', number)
-  return {'ok', number, sentence}
+  return {'ok', lost, sentence}
 end
 
 -- Before 7.0 Redis does not count what is added. What is known to be lost is the oldest unread entry of the last call,

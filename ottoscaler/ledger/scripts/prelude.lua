@@ -49,6 +49,13 @@ local function intact(...)
   return found
 end
 
+-- A table of what Redis tells as a flat list of names and values.
+local function fields_of(flat)
+  local found = {}
+  for i = 1, #flat, 2 do found[flat[i]] = flat[i + 1] end
+  return found
+end
+
 -- The lease that a replica's heartbeat tells, in seconds. '0' where somebody has written something else there.
 local function told_lease(raw) return string.match(raw or '', '^%d+%.?%d*$') or '0' end
 
