@@ -11,8 +11,9 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
-from redis._parsers import _RESP2Parser
 from redis.exceptions import ConnectionError as RedisConnectionError
+
+from ottoscaler.ledger.paced_replies import PacedParser
 
 MOST_BYTES = 1_048_576  # kept of one entry; OTTO_MAX_EVENT_BYTES can be no larger
 # Strings kept of one entry. Each costs some 100 bytes, however short it is. The field names of a valid event
@@ -31,9 +32,6 @@ class Items(list[Any]):
     """An array's items. ``cut_bytes`` is 0, or the size of all its strings if only the first were kept."""
 
     cut_bytes = 0
-
-
-_Resp2: Any = _RESP2Parser
 
 
 def parse(data: bytes, at: int = 0) -> tuple[Any, int]:
@@ -56,7 +54,7 @@ def parse(data: bytes, at: int = 0) -> tuple[Any, int]:
     return items, behind
 
 
-class BoundedParser(_Resp2):  # type: ignore[misc]
+class BoundedParser(PacedParser):
     """redis-py's parser of RESP2, for replies whose innermost arrays are the fields of entries.
 
     Of each array, at most MOST_BYTES bytes and MOST_STRINGS strings are kept."""

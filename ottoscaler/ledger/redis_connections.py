@@ -17,6 +17,7 @@ from redis.sentinel import Sentinel, SentinelManagedConnection, SentinelManagedS
 
 from ottoscaler.config.settings import Settings
 from ottoscaler.ledger.bounded_replies import BoundedParser
+from ottoscaler.ledger.paced_replies import PacedParser
 from ottoscaler.ledger.redis_endpoint import Address, Endpoint
 from ottoscaler.ledger.redis_errors import Pausing, translated_errors, wrong_server
 from ottoscaler.telemetry.redaction import hide
@@ -219,8 +220,7 @@ def connected(
     options = connection_options(settings, answer_seconds=answer_seconds)
     options["endpoint"] = shared
     options["client_name"] = name or None
-    if bounded_entries:
-        options["parser_class"] = BoundedParser
+    options["parser_class"] = BoundedParser if bounded_entries else PacedParser
     if settings.redis_sentinels and not settings.redis_url:
         sentinel = _sentinel(settings, _hosts(settings), options)
         led = _SentinelTls if settings.redis_tls else _SentinelTcp

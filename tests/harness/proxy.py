@@ -199,7 +199,7 @@ class Proxy:
         self._instead = instead
 
     def drip(self, seconds: float) -> None:
-        """From now on the replies come byte by byte, with so many seconds after each."""
+        """From now on the replies come byte by byte, with so many seconds after each; 0 ends it."""
         self._drip = seconds
 
     def flow(self) -> None:
