@@ -46,6 +46,14 @@ class RedisCheck:
                 "the ACL user may not run INFO, so version, eviction policy and persistence are unknown",
             )
         else:
+            if info.get("redis_mode") == "sentinel":
+                yield Finding(
+                    "problem",
+                    "redis",
+                    f"{where(self._settings)} is a Sentinel, not a Redis: name it in REDIS_SENTINELS, and "
+                    "its master in REDIS_SENTINEL_MASTER.",
+                )
+                return
             yield version(info, where(self._settings))
             if info.get("cluster_enabled") == "1" or info.get("redis_mode") == "cluster":
                 if problem := self._redis.cluster_problem():
@@ -104,13 +112,15 @@ class RedisCheck:
         counts.update({text(name): 0 for name in noted})
         del counts[self._settings.namespace]
         for namespace, count in sorted(counts.items()):
-            yield Finding(
-                "warning",
-                "namespace",
-                f"workers of {count} events in flight run in {namespace}, not in {self._settings.namespace} "
-                "(NAMESPACE): they are monitored there until they end, and their Pods deleted, which needs "
-                "the Role there",
+            events = "1 event" if count == 1 else f"{count} events"
+            what = (
+                f"workers of {events} in flight run in {namespace}, not in {self._settings.namespace} "
+                "(NAMESPACE): they are monitored there until they end, and their Pods deleted"
+                if count
+                else f"replicas have created Pods in {namespace}, not in {self._settings.namespace} "
+                "(NAMESPACE): what is left of them is deleted"
             )
+            yield Finding("warning", "namespace", f"{what}, which needs the Role there")
 
     def _installation(self) -> Finding:
         prefix, ours = self._redis.prefix, self._settings.instance

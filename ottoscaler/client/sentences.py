@@ -20,6 +20,12 @@ def where(settings: Settings) -> str:
 
 
 _ADVICE = (
+    (("could not be asked",), "Are they running, and reachable from here? Check REDIS_SENTINELS."),
+    (("No master found",), "Is it up, and does REDIS_SENTINEL_MASTER name it as these Sentinels do?"),
+    (("unknown command 'SENTINEL'", "unknown command `SENTINEL`"),
+     "That is no Sentinel: REDIS_SENTINELS names Sentinels, mostly on port 26379."),
+    (("unknown command",),
+     "That server does not know a command of Redis; a Sentinel belongs in REDIS_SENTINELS instead."),
     (("NOAUTH", "WRONGPASS", "AUTH ", "Authentication", "invalid username"),
      "Check REDIS_USERNAME and REDIS_PASSWORD (or those in REDIS_URL, or REDIS_PASSWORD_FILE)."),
     (("NOPERM", "no permissions"), "Allow the ACL user to run this command on our keys (docs/redis.md)."),

@@ -15,6 +15,7 @@ from ottoscaler.local.redis_server import RedisServer
 from tests.harness.cluster_state import FOREVER, local_only
 from tests.harness.preloaded import run
 from tests.harness.sandbox import INSTANCE, Sandbox
+from tests.harness.sentinel import sentinel
 
 LONGEST_CHECK_SECONDS = 90.0  # both sides away: their connect timeouts, and the interpreter on a busy machine
 
@@ -250,11 +251,34 @@ def test_a_redis_cluster_is_refused_with_one_sentence(place: Sandbox) -> None:
     assert "Redis Cluster" in line
 
 
+def test_sentinel_in_the_place_of_a_redis_is_told_with_the_settings_for_it(
+    place: Sandbox,
+) -> None:
+    with sentinel(place) as port:
+        ran = check(place, REDIS_URL=f"redis://127.0.0.1:{port}")
+        unknown = check(
+            place, REDIS_URL=None, REDIS_SENTINELS=f"127.0.0.1:{port}", REDIS_SENTINEL_MASTER="other"
+        )
+    (line,) = findings(ran, "problem")
+    assert "is a Sentinel, not a Redis: name it in REDIS_SENTINELS" in line
+    assert not any("maxmemory" in line for line in findings(ran, "warning"))
+    (line,) = findings(unknown, "problem")
+    assert "does REDIS_SENTINEL_MASTER name it as these Sentinels do?" in line
+
+
+def test_former_namespace_without_events_is_named_as_such(place: Sandbox) -> None:
+    place.start()
+    place.wait_event(place.scale_up(1))
+    ran = check(place, NAMESPACE="elsewhere")
+    words = f"replicas have created Pods in {place.kube.namespace}, not in elsewhere (NAMESPACE)"
+    assert any(words in line for line in findings(ran, "warning"))
+
+
 def test_workers_left_in_a_former_namespace_are_named(place: Sandbox) -> None:
     place.start()
     place.wait_workers(place.scale_up(2, run_seconds=FOREVER), "Running", 2)
     ran = check(place, NAMESPACE="elsewhere")
-    words = f"workers of 1 events in flight run in {place.kube.namespace}, not in elsewhere (NAMESPACE)"
+    words = f"workers of 1 event in flight run in {place.kube.namespace}, not in elsewhere (NAMESPACE)"
     assert any(words in line for line in findings(ran, "warning"))
     place.redis.append("otto:scale:events:ottoscaler:instance", b"\xff")  # no name is what a stranger wrote
     ran = check(place, OTTO_INSTANCE="another")

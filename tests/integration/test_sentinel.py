@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,35 +10,14 @@ from typing import Any
 import pytest
 import redis
 
-from ottoscaler.local.ports import free_port
-from ottoscaler.local.redis_server import RedisServer, find_binary
+from ottoscaler.local.redis_server import RedisServer
 from tests.harness.replica import Replica
 from tests.harness.sandbox import Sandbox
 from tests.harness.scenarios import running
+from tests.harness.sentinel import sentinel
 from tests.harness.waiting import wait_for
 
-# A Sentinel whose machine stood still for 2 s or more does nothing for 30 s. What is shorter is no failure.
-DOWN_AFTER_MS = 2000
 FAILOVER_SECONDS = 100.0
-
-
-@contextmanager
-def sentinel(place: Sandbox) -> Iterator[int]:
-    """One Sentinel that watches the sandbox's Redis as ``main``; its port."""
-    port, path = free_port(), place.directory / "sentinel.conf"
-    path.write_text(
-        f"port {port}\nbind 127.0.0.1\ndir {place.directory}\n"
-        f"sentinel monitor main 127.0.0.1 {place.redis_server.port} 1\n"
-        f"sentinel down-after-milliseconds main {DOWN_AFTER_MS}\n"
-        "sentinel failover-timeout main 5000\n"
-    )
-    with (place.directory / "sentinel.log").open("ab") as log:
-        process = subprocess.Popen([find_binary(), str(path), "--sentinel"], stdout=log, stderr=log)
-    try:
-        yield port
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
 @dataclass

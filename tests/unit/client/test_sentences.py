@@ -32,6 +32,13 @@ def test_no_password_gets_into_the_sentence_however_the_error_has_it() -> None:
         ("Redis is unavailable: [SSL: WRONG_VERSION_NUMBER] wrong version number", "does not speak TLS"),
         ("Redis is unavailable: Connection closed by server.", "speak TLS there or not? Check REDIS_HOST"),
         ("Redis is unavailable: Timeout connecting to server", "speak TLS there or not? Check REDIS_HOST"),
+        ("Redis is unavailable: No master found for 'm'", "does REDIS_SENTINEL_MASTER name it"),
+        (
+            "Redis is unavailable: No master found for 'm'; these Sentinels could not be asked: a:1",
+            "Check REDIS_SENTINELS",
+        ),
+        ("Redis returned an error: unknown command 'SENTINEL', with args", "That is no Sentinel"),
+        ("Redis returned an error: unknown command 'EVALSHA', with args", "a Sentinel belongs in"),
         ("Redis is unavailable: Connection refused.", "from here? Check REDIS_HOST and REDIS_PORT"),
     ],
 )
