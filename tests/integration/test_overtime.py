@@ -8,13 +8,14 @@ from __future__ import annotations
 import pytest
 
 from ottoscaler.errors import Fenced, KubernetesError, KubernetesUnavailable, NotYet
+from ottoscaler.kube.subscription import Subscription
 from ottoscaler.ledger.kept_logs import kept_logs
 from ottoscaler.ledger.records import Entry, Word
 from ottoscaler.model import Judgement, Reason, ScaleDown, Status, Verdict, WorkerId
 from ottoscaler.workers.attempt import Attempt, Ended, Next
 from ottoscaler.workers.create import create
 from ottoscaler.workers.monitor import monitor
-from ottoscaler.workers.removal import ASK_TRIES
+from ottoscaler.workers.removal import ASK_AGAIN_SECONDS, ASK_TRIES
 from ottoscaler.workers.settle import USUAL_GRACE_SECONDS, settle
 from tests.harness.redis_fixture import Book, book, redis_server
 from tests.harness.worker_bench import WorkerBench
@@ -138,6 +139,27 @@ def test_worker_whose_delete_is_refused_is_recorded_when_it_has_ended_by_itself(
     bench.watch()
     assert settle(a, OVER) == DONE
     assert [entry[:3] for entry in told(bench)] == [("succeeded", "Completed", "0")]
+
+
+def test_delete_that_was_refused_is_asked_for_again_soon(
+    bench: WorkerBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a = running(bench)
+    a.waits = True
+    waits: list[float] = []
+
+    def wait(_self: Subscription, seconds: float) -> bool:
+        waits.append(seconds)
+        if len(waits) > 1:
+            bench.pods.end(a.subscription.name, 143)
+        bench.watch()
+        return True
+
+    monkeypatch.setattr(Subscription, "wait", wait)
+    bench.pods.fail("delete", *[KubernetesError("delete: denied", status=400)] * ASK_TRIES)
+    assert settle(a, OVER) == DONE
+    assert waits[0] <= ASK_AGAIN_SECONDS
+    assert len(bench.pods.asked("delete")) > ASK_TRIES
 
 
 def test_lost_node_holds_no_worker_past_its_grace(bench: WorkerBench) -> None:

@@ -14,7 +14,9 @@ from ottoscaler.model import JsonObject, Judgement, Reason, Status, Verdict, Wor
 from ottoscaler.workers.attempt import Ended, Next
 from ottoscaler.workers.create import _latency, create, prepare
 from ottoscaler.workers.monitor import CANCELLED, _look_again, monitor
+from ottoscaler.workers.run import Task
 from ottoscaler.workers.settle import settle
+from ottoscaler.workers.worker import Workers
 from tests.harness.ledger_steps import DONE
 from tests.harness.redis_fixture import Book, book, redis_server  # noqa: F401 - fixtures
 from tests.harness.worker_bench import WorkerBench
@@ -450,6 +452,36 @@ def test_delete_that_never_succeeds_leaves_the_result_and_the_pod_to_the_sweep(
     assert settle(a, FAILED) == Ended(Next.DONE)
     assert bench.results() == [("failed", "Error")]
     assert a.subscription.name in bench.pods.pods
+
+
+# --- without a slot
+
+
+def test_worker_without_a_slot_whose_pod_is_gone_is_settled(start: Start) -> None:
+    bench = start(retries=1)
+    a = bench.attempt(bench.take())
+    create(a)
+    bench.watch()
+    waits = Task(a.run, 0, 0, adopt=True, uid=a.subscription.uid)
+    assert Workers(bench.deps).settle_if_ended(waits) is None
+    bench.pods.vanish(a.subscription.name)
+    bench.watch()
+    ended = Workers(bench.deps).settle_if_ended(waits)
+    assert ended is not None
+    assert ended.next is Next.RETRY
+
+
+def test_strangers_ended_pod_settles_no_worker_without_a_slot(bench: WorkerBench) -> None:
+    run = bench.take()
+    name = bench.attempt(run).subscription.name
+    bench.ledger.start(WorkerId(run.event.event_id, 0, 0), run.epoch)
+    bench.pods.create(run.planned().body(0, 0))
+    meta = bench.pods.pods[name]["metadata"]
+    meta["labels"]["ottoscaler.io/installation"] = meta["annotations"]["ottoscaler.io/installation"] = "other"
+    bench.pods.end(name)
+    bench.watch()
+    assert Workers(bench.deps).settle_if_ended(Task(run, 0, 0, adopt=True)) is None
+    assert bench.results() == []
 
 
 # --- a pause

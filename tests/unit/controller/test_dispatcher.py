@@ -147,6 +147,29 @@ def test_adoption_comes_before_new_work() -> None:
     bench.close()
 
 
+def test_worker_that_no_thread_can_be_started_for_gives_its_slot_back() -> None:
+    bench = Bench(2)
+    bench.add("1-0", 2)
+    bench.dispatcher.close()
+    with pytest.raises(RuntimeError):
+        bench.dispatch()
+    assert bench.registry.busy == 0
+
+
+def test_worker_with_a_head_start_ends_no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The step that would follow holds the interpreter, which that worker's thread needs."""
+    bench = Bench(1)
+    run = EventRun(ScaleUp("1-0", "1-0", 1), None, Record("1-0", 1, 0, b"[]"))
+    task = bench.registry.expect(run, HeadStart(1, 0.0), 0.0)
+    assert task is not None
+    came: list[list[Any]] = [[task], [None]]
+    monkeypatch.setattr(bench.inbox, "take", lambda _: came.pop(0))
+    bench.dispatcher.wait()
+    assert came == []
+    wait_for(lambda: bench.workers.begun, "it has begun")
+    bench.close()
+
+
 def test_finished_indexes_are_skipped() -> None:
     bench = Bench(2)
     bench.add("1-0", 3, indexes={1: IndexState(IndexStage.DONE, 0, uid="u", status="succeeded")})

@@ -57,6 +57,17 @@ def test_end_that_makes_room_for_another_event_wakes_the_dispatcher() -> None:
     assert any(beginning.end(task) for task in started[0][:MORE])
 
 
+def test_end_that_makes_room_in_the_profile_wakes_the_dispatcher_for_its_other_events() -> None:
+    beginning = Beginning()
+    others = [start(beginning, run_of(f"{n}-0"), 1)[0] for n in range(30)]
+    large = start(beginning, run_of("99-0"))
+    full = CREATES // 2 + 1  # what the profile holds once only those beyond the creates are left to it
+    assert len(others + large) > 30 + 2
+    for task in [Task(run_of("98-0"), n, 0) for n in range(full - len(others + large))]:
+        beginning.start(task, 0.0)
+    assert [beginning.end(task) for task in large[:2]] == [True, False]
+
+
 def test_suspect_holds_others_back_until_it_is_under_way_or_outlived() -> None:
     beginning = Beginning()
     (task,) = start(beginning, run_of("1-0", strikes=2), 1)

@@ -64,6 +64,12 @@ class Play:
             self.start()
 
 
+def test_retry_that_has_just_become_due_waits_for_its_events_turn() -> None:
+    newcomer, again = Event("newcomer", turn=5), Event("again", turn=6, retry_due=6, retries=1)
+    for waited, chosen in ((1, newcomer), (RETRY_WAITS_TURNS, newcomer), (RETRY_WAITS_TURNS + 1, again)):
+        assert next_of([newcomer, again], 6 + waited, went_ahead=False) is chosen
+
+
 def test_nobody_is_next_where_nobody_waits() -> None:
     assert next_of([], 1, went_ahead=False) is None
 
