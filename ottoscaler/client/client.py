@@ -22,6 +22,7 @@ from ottoscaler.errors import RedisError
 from ottoscaler.ledger.kept_logs import KeptLog, kept_logs
 from ottoscaler.model import is_entry_id
 
+ANSWER_SECONDS = 0.2  # after the end of a wait's time, for the answer to its last read
 LONGEST_WAIT_SECONDS = 86_400.0  # without a time limit: the default of OTTO_MAX_TIMEOUT_SECONDS
 
 _NAMES = {
@@ -176,12 +177,13 @@ class Client:
             if on_look is not None:
                 on_look(problem)
             try:
-                end = waiting.step(max(1, min(BLOCK_MS, int(left * 1000))))
+                with self._connection.redis.until(deadline + ANSWER_SECONDS):
+                    end = waiting.step(max(1, min(BLOCK_MS, int(left * 1000))))
                 self._connection.answered()
                 problem = ""
             except RedisError as error:
                 problem = self._connection.outage(error)
-                time.sleep(min(AWAY_SECONDS, left))
+                time.sleep(max(0.0, min(AWAY_SECONDS, deadline - time.monotonic())))
                 continue
             if end is not None:
                 return end

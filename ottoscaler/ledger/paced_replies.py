@@ -41,7 +41,7 @@ class _PacedBuffer(_Buffer):  # type: ignore[misc]
             return bool(super()._read_from_socket(None, timeout, raise_on_timeout))
         missing = length or 1
         while True:
-            self._watch_pace()
+            self._watch_pace(self.socket_timeout if timeout is SENTINEL else timeout)
             size = self._held()
             if not super()._read_from_socket(None, timeout, raise_on_timeout):
                 return False
@@ -49,11 +49,11 @@ class _PacedBuffer(_Buffer):  # type: ignore[misc]
             if missing <= 0:
                 return True
 
-    def _watch_pace(self) -> None:
+    def _watch_pace(self, seconds: float) -> None:
         now, size = time.monotonic(), self._held()
         if not self._watched or size - self._size >= LEAST_BYTES:
             self._watched, self._since, self._size = True, now, size
-        elif now - self._since > self.socket_timeout:
+        elif now - self._since > seconds:
             raise RedisTimeoutError(f"{size} bytes of a reply have come, and no more for too long")
 
     def _held(self) -> int:

@@ -71,6 +71,16 @@ class RedisClient:
         self.prefix = f"{self.stream}:{self.group}:"
 
     @contextmanager
+    def until(self, deadline: float) -> Iterator[None]:
+        """Let no command within the block wait beyond ``deadline`` (monotonic), except for a Sentinel. Only
+        for a client that one thread uses."""
+        self.endpoint.deadline = deadline
+        try:
+            yield
+        finally:
+            self.endpoint.deadline = None
+
+    @contextmanager
     def _place(self) -> Iterator[None]:
         if not self._gate.acquire(timeout=ANSWER_SECONDS):
             raise RedisUnavailable(f"{CALLS_IN_FLIGHT} commands wait for Redis already")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,7 @@ from ottoscaler.telemetry.redaction import hide
 
 CONNECT_SECONDS = 2.0  # a half-open connection costs no more than this
 SENTINEL_SECONDS = 1.0  # for a Sentinel that is asked who the master is: to connect, and to answer
+LEAST_SECONDS = 0.001  # what is waited for at least, since a timeout of 0 would mean not to wait at all
 CALLS_IN_FLIGHT = 16  # commands at one time from one client; more gain nothing, since Redis has one thread
 LONGEST_PASSWORD = 65_536  # bytes of a password file; a larger file is hardly one
 
@@ -39,9 +41,12 @@ class _Followed(_AnyConnection):  # type: ignore[misc]
     When an answer says that this server cannot serve us any more, the connection tells the endpoint. After
     that, every older connection is made anew before its next use."""
 
+    socket_connect_timeout: Any
+
     def __init__(self, *, endpoint: Endpoint, **options: Any) -> None:
         super().__init__(**options)
         self._endpoint = endpoint
+        self._connect_seconds = self.socket_connect_timeout
         self.generation = 0  # the endpoint's generation when this connection was made
 
     def connect(self) -> None:
@@ -55,9 +60,17 @@ class _Followed(_AnyConnection):  # type: ignore[misc]
         if pause > 0:
             raise Pausing(f"{answer}, so it is connected to anew, in {pause:.1f} s")
         self.generation = self._endpoint.generation
+        self.socket_connect_timeout = self._within(self._connect_seconds)
         return super()._connect()
 
+    def _within(self, seconds: float) -> float:
+        """So many seconds, or what is left until the endpoint's deadline."""
+        deadline = self._endpoint.deadline
+        return seconds if deadline is None else max(LEAST_SECONDS, min(seconds, deadline - time.monotonic()))
+
     def read_response(self, *args: Any, **options: Any) -> Any:
+        if self._endpoint.deadline is not None:
+            options["timeout"] = self._within(self.socket_timeout)
         try:
             return super().read_response(*args, **options)
         except MovedError as error:

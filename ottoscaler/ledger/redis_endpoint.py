@@ -35,6 +35,7 @@ class Endpoint:
         self, configured: Address | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.generation = 1
+        self.deadline: float | None = None  # monotonic; no connection waits beyond it
         self._configured = configured
         self._clock = clock
         self._lock = threading.Lock()

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from ottoscaler.client import Client, WaitTimeout
 from ottoscaler.errors import NoAnswer
 from ottoscaler.ledger import paced_replies
 from ottoscaler.ledger.redis_client import RedisClient
@@ -56,3 +57,26 @@ def test_large_reply_over_a_slow_line_is_read_to_its_end(
     begun = time.monotonic()
     assert client.command("GET", "key") == b"v" * 30
     assert time.monotonic() - begun > MOST_TIMES * TIMEOUT
+
+
+@pytest.mark.parametrize("hangs", ["it hangs", "its replies drip"])
+def test_wait_ends_in_its_time_while_redis_hangs(book: Book, proxy: Proxy, hangs: str) -> None:
+    """Before, the last read had 3 s, whatever was left of the time."""
+    event_id = str(book.redis.xadd("otto:scale:events", {"type": "scale_up"}))
+    with Client(f"redis://127.0.0.1:{proxy.port}/0") as client:
+        looks = []
+
+        def look(problem: str) -> None:
+            looks.append(problem)
+            if len(looks) == 2:
+                proxy.hang() if hangs == "it hangs" else proxy.drip(0.15)
+
+        begun = time.monotonic()
+        with pytest.raises(WaitTimeout, match="Redis is unavailable"):
+            client.wait(event_id, 2.0, on_look=look)
+        assert 1.9 < time.monotonic() - begun < 2.8
+        proxy.flow()
+        proxy.drip(0.0)
+        with pytest.raises(WaitTimeout) as raised:
+            client.wait(event_id, 0.3)
+        assert "unavailable" not in str(raised.value)
