@@ -404,7 +404,7 @@ def test_everything_that_the_api_server_takes_passes() -> None:
         "workers": {
             "namespace": "agents",
             "quota": {
-                "pods": "600", "requests.cpu": 1.5, "limits.memory": "1e12", "requests.nvidia.com/gpu": 4,
+                "pods": "1k", "requests.cpu": 1.5, "limits.memory": "+1e12", "requests.nvidia.com/gpu": 4,
                 "count/jobs.batch": "3", "gold.storageclass.storage.k8s.io/requests.storage": "5Ti",
             },
             "limits": [
@@ -435,7 +435,7 @@ def test_everything_that_the_api_server_takes_passes() -> None:
             {"key": "example.com/ci", "operator": "Exists", "effect": "NoSchedule"},
         ],
         "podLabels": {"example.com/team": "CI_1.x"},
-        "podAnnotations": {"example.com/note": "any text, with blanks"},
+        "podAnnotations": {"Example.com/note": "any text, with blanks"},
         "serviceAccount": {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/otto"}},
     }  # fmt: skip
     assert find(template(values=values), "Deployment", "ottoscaler")

@@ -36,11 +36,12 @@ _KEY = re.compile(r"(?P<indent> *)(?P<key>[A-Za-z_]+):(?P<value>.*)")
 
 # A port is also the container's, which the API server would refuse later and in its own words.
 _PORT = "^([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])$"
+_QUANTITY = "[+]?([0-9]+([.][0-9]*)?|[.][0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][-+]?[0-9]+)?"
 # Texts of which a pattern can tell that the service would refuse them; an empty one counts as unset.
 _TEXTS = (
     ("a DNS label", "^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?$"),
     ("printable characters without spaces", r"^\S{0,200}$"),
-    ("a Kubernetes quantity", "^(([0-9]+([.][0-9]*)?|[.][0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][-+]?[0-9]+)?)?$"),
+    ("a Kubernetes quantity", f"^({_QUANTITY})?$"),
 )
 
 _HEAD = """\
