@@ -9,8 +9,10 @@ from __future__ import annotations
 import argparse
 import errno
 import os
+import select
 import signal
 import sys
+import threading
 from importlib import import_module
 from types import FrameType
 
@@ -40,7 +42,18 @@ def run(argv: list[str] | None = None) -> None:
     if arguments.command in (None, "run"):
         end(serve(os.environ))
         return
+    if getattr(arguments, "follow", False) or getattr(arguments, "watch", None) is not None:
+        threading.Thread(target=_end_without_reader, name="reader", daemon=True).start()
     end(_tool(arguments))
+
+
+def _end_without_reader() -> None:
+    """End the process once nobody reads its output any more. A following command would else notice that only
+    when it has something to write, which may take hours."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)  # only for what is always reported, as that a pipe has no reader
+    if any(happened & (select.POLLERR | select.POLLHUP) for _, happened in poll.poll()):
+        end(1)
 
 
 def _tool(arguments: argparse.Namespace) -> int:

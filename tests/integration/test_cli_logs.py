@@ -83,3 +83,19 @@ def test_a_running_workers_log_is_followed_to_its_end(place: Sandbox) -> None:
     place.wait_event(event_id)
     ended = run(place, event_id, "1", "--follow", **where)
     assert ended.stdout == "==> worker 1, attempt 0 <==\nbegin 1\nend\n"
+
+
+def test_a_follower_without_a_reader_ends_though_the_worker_is_silent(place: Sandbox) -> None:
+    where = {"KUBECONFIG": place.kube.kubeconfig, "NAMESPACE": place.kube.namespace}
+    event_id = place.send(pod_count=1, command="echo begin; sleep 600")
+    place.wait_workers(event_id, "Running", 1)
+    with start(place, event_id, "--follow", **where) as following:
+        assert following.stdout is not None
+        assert following.stderr is not None
+        assert following.stdout.readline() == "begin\n"
+        following.stdout.close()
+        try:
+            assert following.wait(5) == 1
+        finally:
+            following.kill()
+        assert following.stderr.read() == ""

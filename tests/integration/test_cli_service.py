@@ -16,7 +16,7 @@ import pytest
 
 from tests.harness import preloaded
 from tests.harness.sandbox import Sandbox
-from tests.harness.waiting import wait_for
+from tests.harness.waiting import stays, wait_for
 
 ROOT = Path(__file__).parents[2]
 RUN_ONE_SECOND = 'env={"SIM_RUN_SECONDS": "1"}'
@@ -184,6 +184,28 @@ def test_a_signal_ends_a_watch_quietly(place: Sandbox, number: int, code: int) -
     assert watching.wait(30) == code
     assert watching.stderr is not None
     assert watching.stderr.read() == ""
+
+
+@pytest.mark.parametrize("words", [("status", "--watch", "600", "--json"), ("results", "--follow", "--json")])
+def test_a_reader_that_is_gone_ends_a_following_command_at_once(
+    place: Sandbox, words: tuple[str, ...]
+) -> None:
+    """Before, only its next write noticed, which may be hours later."""
+    place.start()
+    place.wait_event(place.scale_up())
+    with subprocess.Popen(
+        command(*words), env=place.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as following:
+        assert following.stdout is not None
+        assert following.stderr is not None
+        assert following.stdout.readline()
+        stays(lambda: following.poll() is None, "it goes on while it has a reader", 0.5)
+        following.stdout.close()
+        try:
+            assert following.wait(5) == 1
+        finally:
+            following.kill()
+        assert following.stderr.read() == ""
 
 
 def test_a_reader_that_has_had_enough_is_no_error_to_look_at(place: Sandbox) -> None:
