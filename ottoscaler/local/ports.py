@@ -10,6 +10,7 @@ import itertools
 import os
 import socket
 import threading
+from collections import deque
 from pathlib import Path
 
 from ottoscaler.errors import OttoscalerError
@@ -19,8 +20,13 @@ EPHEMERAL_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 EPHEMERAL_DEFAULT = 32_768  # Linux's default, used if the file cannot be read
 STRIDE = 1_009  # processes with neighbouring ids begin so many ports apart; it is prime, so that few meet
 
+# A server needs seconds from when it is given its port until it listens there. Until so many more ports were
+# handed out, no other process of this machine hands out the same one. Each costs an open file.
+MOST_CLAIMS = 64
+
 _lock = threading.Lock()
 _taken = itertools.count()
+_claims: deque[socket.socket] = deque()
 
 
 class NoFreePort(OttoscalerError):
@@ -37,7 +43,7 @@ def free_port() -> int:
         with _lock:
             number = next(_taken)
         port = LOWEST + (os.getpid() * STRIDE + number) % span
-        if _is_free(port):
+        if _is_free(port) and _claim(port):
             return port
     raise NoFreePort(f"no free port from {LOWEST} to {LOWEST + span - 1}")
 
@@ -58,4 +64,19 @@ def _is_free(port: int) -> bool:
             probe.bind(("127.0.0.1", port))
         except OSError:
             return False
+    return True
+
+
+def _claim(port: int) -> bool:
+    """Claim the port among all processes that ask here. False if another one has claimed it."""
+    claim = socket.socket(socket.AF_UNIX)
+    try:
+        claim.bind(f"\0ottoscaler-port-{port}")  # the kernel lets go of it with the process
+    except OSError:
+        claim.close()
+        return False
+    with _lock:
+        _claims.append(claim)
+        if len(_claims) > MOST_CLAIMS:
+            _claims.popleft().close()
     return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 from pathlib import Path
 
@@ -27,6 +28,23 @@ def test_a_port_in_use_is_passed_over() -> None:
         listening.listen()
 
         assert ports.free_port() != following
+
+
+def test_a_port_that_another_process_was_given_is_passed_over_before_anybody_listens_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def as_first_call() -> int:
+        monkeypatch.setattr(ports, "_taken", itertools.count(7))
+        return ports.free_port()
+
+    given = as_first_call()
+    assert as_first_call() != given
+
+
+def test_few_claims_are_kept() -> None:
+    for _ in range(ports.MOST_CLAIMS + 10):
+        ports.free_port()
+    assert len(ports._claims) == ports.MOST_CLAIMS
 
 
 @pytest.mark.parametrize("text", ["1024\t65535\n", "nonsense", ""])
