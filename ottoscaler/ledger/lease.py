@@ -13,9 +13,10 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Protocol
 
-from ottoscaler.errors import LiveTwin, RedisCluster, RedisError, Stopping, Unregistered, Wiped
+from ottoscaler.errors import RedisCluster, RedisError, Stopping, Unregistered, Wiped
 from ottoscaler.ledger.broken_keys import Overwritten
 from ottoscaler.ledger.heartbeats import BEATS_A_LEASE, beat_seconds
 from ottoscaler.ledger.identity import identity
@@ -234,14 +235,16 @@ class Lease(Loop):
             self._ledger.replicas.forget(self._names.consumer, self._names.incarnation, str(survey.beat))
 
     def _enter_anew(self) -> None:
+        """Register as a new incarnation, as at the start. Raises LiveTwin if who has the name is alive.
+
+        It may have ended long ago: a Redis that lost writes may know our predecessor again instead of us.
+        """
+        with self._condition:
+            self._until = 0.0
         self._names.become()
-        try:
-            entered = self._register().entered
-        except RedisError as error:
-            self._failed(error)
-            return
-        if not entered:
-            raise LiveTwin(f"another process took over the consumer name {self._names.consumer!r} meanwhile")
+        self._problem = "others took this replica for dead; registering anew"
+        with suppress(Stopping):
+            self.register(self._stop)
 
     def _enter_again(self) -> None:
         """Register again as the same incarnation. It keeps the events that it still owns; others are
