@@ -9,7 +9,7 @@ from ottoscaler.cli.finding import Finding
 from ottoscaler.client.sentences import sentence, where
 from ottoscaler.config.hash_tags import hash_tag
 from ottoscaler.config.settings import Settings
-from ottoscaler.errors import NotPermitted, RedisError
+from ottoscaler.errors import BrokenKey, GroupMissing, NotPermitted, RedisError
 from ottoscaler.ledger.broken_keys import broken_keys
 from ottoscaler.ledger.identity import kept_installation
 from ottoscaler.ledger.records import number, text
@@ -68,6 +68,7 @@ class RedisCheck:
             yield from trust(info)
         yield from self._names()
         yield from self._lost()
+        yield from self._unacknowledged()
         self.installation = kept_installation(self._redis)
         yield self._installation()
         yield from self._namespaces()
@@ -101,6 +102,25 @@ class RedisCheck:
                 "stream",
                 f"{what} removed unread from {self._settings.redis_stream}; the dead letters name the ids. "
                 "Let no producer trim: the service trims what has ended.",
+            )
+
+    def _unacknowledged(self) -> Iterator[Finding]:
+        """A finding if the oldest pending entry is of an event that has ended. No XACK is tried: an operator
+        may not."""
+        try:
+            found = self._redis.command(
+                "XPENDING", self._settings.redis_stream, self._redis.group, "-", "+", 1
+            )
+        except (GroupMissing, BrokenKey, NotPermitted):
+            return
+        event_id = text(found[0][0]) if found else ""
+        key = f"{self._redis.prefix}event:{event_id}"
+        if found and self._redis.command_or(None, "HGET", key, "state") == b"done":
+            yield Finding(
+                "warning",
+                "stream",
+                f"event {event_id} has ended, and is pending still: may the service's Redis user run XACK "
+                "(docs/redis.md)?",
             )
 
     def _namespaces(self) -> Iterator[Finding]:

@@ -59,6 +59,12 @@ class Housekeeping:
         self._cursor = bounded.cursor
         self._tell_trimmed("results", bounded.results)
         self._tell_trimmed("dead", bounded.dead)
+        if bounded.unacknowledged:
+            flood.warning(
+                "ack_refused",
+                "Redis refuses XACK, so events that have ended stay in the pending list; allow it to this "
+                f"user (docs/redis.md): {bounded.unacknowledged}",
+            )
 
     def _let_logs_go(self) -> None:
         logs = self._ledger.logs.let_go(self._retention, self._logs_total_bytes)

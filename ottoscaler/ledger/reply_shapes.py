@@ -152,7 +152,7 @@ _DETAILS: dict[tuple[str, bytes], Shape] = {
     ("beat", b"ok"): _row(*_BEAT),
     ("beat", b"surveyed"): _row(*_BEAT, *_SURVEY),
     ("beat", b"forgotten"): _row(_text, _text),
-    ("bound", b"ok"): _row(_text, _text, _integer, _integer),
+    ("bound", b"ok"): _row(_text, _text, _integer, _integer, _text),
     ("cancel", b"ok"): _row(_text, _digits),
     ("candidates", b"ok"): _row(_text, _rows(_text, _digits)),
     ("claim_pending", b"ok"): _row(_text, _texts, _texts),

@@ -38,6 +38,7 @@ class Bounded:
     cursor: str  # where to go on among the tombstones; "0" at the end
     results: int  # entries that went for want of bytes since somebody was last told
     dead: int
+    unacknowledged: str  # why Redis refuses XACK; '' if it does not
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ class Upkeep:
         Looks at about ``batch`` tombstones, starting at the cursor ("0" at first). Times are in seconds.
         """
         answer = self._scripts.run("bound", int(retention * 1000), int(dead_retention * 1000), batch, cursor)
-        return Bounded(text(answer[1]), int(answer[2]), int(answer[3]))
+        return Bounded(text(answer[1]), int(answer[2]), int(answer[3]), text(answer[4]))
 
     def claim_search(self, claim_seconds: float, empty: Sequence[str], forget_after: float) -> Search:
         """Try to claim, for ``claim_seconds``, the search for Pods that nobody watches.

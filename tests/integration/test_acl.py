@@ -260,3 +260,26 @@ def run(place: Sandbox, *words: str, user: str = "otto-operator", code: int | No
     ran = preloaded.run(words, env)
     assert code is None or ran.returncode == code, ran.stdout + ran.stderr
     return ran.stdout + ran.stderr
+
+
+def test_service_that_may_not_acknowledge_says_so_and_check_finds_it(place: Sandbox) -> None:
+    """Its scripts acknowledge without a word, so before, only the growing pending list told of it."""
+    words = [*LINES["otto-service"], "-xack"]
+    place.redis.execute_command(*words[:2], "mute", *words[3:])
+    for replica in place.replicas:
+        replica.kill()
+    mute = place.start("mute", REDIS_URL=url(place, "mute"))
+    event_id = place.scale_up(1, env={"SIM_RUN_SECONDS": "0.1"})
+    assert place.wait_event(event_id)["status"] == "succeeded"
+    told = wait_for(lambda: mute.lines(action="ack_refused"), "the log tells of it")
+    assert told[0]["message"].startswith(
+        "Redis refuses XACK, so events that have ended stay in the pending list"
+    )
+    warning = f"event {event_id} has ended, and is pending still: may the service's Redis user run XACK"
+    place.redis.acl_log_reset()
+    assert warning in run(place, "check", code=None)
+    assert denied(place, "otto-operator") == []
+    mute.kill()
+    place.start("served-again", REDIS_URL=url(place, "otto-service"))
+    wait_for(lambda: place.redis.xpending(EVENTS, "ottoscaler")["pending"] == 0, "it is acknowledged", 60)
+    assert "is pending still" not in run(place, "check", code=None)

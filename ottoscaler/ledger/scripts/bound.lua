@@ -1,10 +1,14 @@
 -- Keep the outgoing streams and the tombstones within their bounds: A = results' retention in ms, dead letters'
 -- retention in ms, batch, the cursor over the tombstones ('0' at first). Returns the cursor to go on with, and how
--- many results and dead letters went for want of bytes since the last call: told to one caller once.
+-- many results and dead letters went for want of bytes since the last call: told to one caller once; then why Redis
+-- refuses XACK, or ''. Scripts acknowledge without a word, as the ledger knows what has ended (prelude.lua).
 -- A stream that is broken is passed over, and so is one whose bound cannot be known.
 if wiped() then return {'wiped'} end
 local now, batch = now_ms(), tonumber(A[3])
 redis.call('DEL', P .. 'nothing') -- what frees memory must begin with a delete (expire.lua)
+
+local tried, unacknowledged = redis.pcall('XACK', STREAM, GROUP, '0-0'), '' -- an id that no entry has
+if type(tried) == 'table' and not string.find(tried.err, 'WRONGTYPE', 1, true) then unacknowledged = tried.err end
 
 for _, limit in ipairs({{RESULTS, A[1]}, {DEAD, A[2]}}) do
   local oldest = now - tonumber(limit[2])
@@ -50,7 +54,7 @@ if not groups.err then
   end
 end
 if not taken or redis.call('EXISTS', P .. 'tombstones') == 0 or broken(P .. 'tombstones', 'hash') then
-  return {'ok', '0', trimmed[1], trimmed[2]}
+  return {'ok', '0', trimmed[1], trimmed[2], unacknowledged}
 end
 local from, PAGE, PAGES = '-', 100, 20
 for page = 1, PAGES do
@@ -68,4 +72,4 @@ local scanned = redis.call('HSCAN', P .. 'tombstones', A[4], 'COUNT', batch)
 for i = 1, #scanned[2], 2 do
   if compare_ids(scanned[2][i + 1], taken) <= 0 then redis.call('HDEL', P .. 'tombstones', scanned[2][i]) end
 end
-return {'ok', scanned[1], trimmed[1], trimmed[2]}
+return {'ok', scanned[1], trimmed[1], trimmed[2], unacknowledged}
