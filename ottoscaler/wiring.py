@@ -256,7 +256,7 @@ class Parts:
             self.registry,
             self._inbox,
             self.scale_downs,
-            HeadStarts(self.registry, self.lease, self._inbox),
+            HeadStarts(self.registry, self.lease, self._inbox, self._workers.open_create),
             self.metrics,
             self.watcher.include,
         )

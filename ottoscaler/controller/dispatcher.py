@@ -145,6 +145,8 @@ class Dispatcher(Loop):
                 again = replace(task, adopt=True, uid="", head_start=None, errors=task.errors + 1)
                 delay = ERROR_PAUSE_SECONDS
         finally:
+            if task.head_start is not None:
+                task.head_start.end()
             under_way()
             if ended is not None:
                 again, delay = ended.following(task), ended.delay

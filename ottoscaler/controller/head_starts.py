@@ -6,21 +6,25 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from ottoscaler.controller.inbox import Inbox
 from ottoscaler.ledger.lease import Lease
 from ottoscaler.workers.head_start import STEP_ASIDE_SECONDS, HeadStart
 from ottoscaler.workers.registry import RunRegistry
-from ottoscaler.workers.run import EventRun
+from ottoscaler.workers.run import EventRun, Task
 
 
 class HeadStarts:
     """The intake calls these."""
 
-    def __init__(self, registry: RunRegistry, lease: Lease, inbox: Inbox) -> None:
+    def __init__(
+        self, registry: RunRegistry, lease: Lease, inbox: Inbox, open_create: Callable[[Task], None]
+    ) -> None:
         self._registry = registry
         self._lease = lease
         self._inbox = inbox
+        self._open_create = open_create  # sends the create of a worker but for its last byte, or nothing
 
     def offer(self) -> HeadStart | None:
         """A head start for an event that is taken now. ``None`` if it would not start here at once."""
@@ -34,6 +38,7 @@ class HeadStarts:
         """
         task = self._registry.expect(run, head_start, time.monotonic())
         if task is not None:
+            self._open_create(task)
             self._inbox.put(task)
         return task is not None
 

@@ -10,10 +10,12 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
+from types import TracebackType
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from ottoscaler.errors import KubernetesError, KubernetesUnavailable, NoRight, PodExists, PodGone
+from ottoscaler.kube.connections import OpenRequest
 from ottoscaler.kube.credentials import Access
 from ottoscaler.kube.decoding import parsed, pod, slim, warnings
 from ottoscaler.kube.list_page import page
@@ -38,11 +40,34 @@ _RUNS_ONCE = b'"restartPolicy":"Never"'
 
 
 class RequestTurn(Turn):
-    """A create that waits in the throttle."""
+    """A create that waits in the throttle. Its request may have been opened."""
 
-    def __init__(self, throttle: Throttle, event: str, profile: str, send: Callable[[], JsonObject]) -> None:
+    def __init__(
+        self,
+        throttle: Throttle,
+        event: str,
+        profile: str,
+        create: Callable[[OpenRequest | None], JsonObject],
+        opened: OpenRequest | None = None,
+    ) -> None:
         super().__init__(throttle, event, profile)
-        self.send = send
+        self._create = create
+        self._opened = opened
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.drop()
+        super().__exit__(kind, error, trace)
+
+    def send(self) -> JsonObject:
+        opened, self._opened = self._opened, None
+        return self._create(opened)
+
+    def drop(self) -> None:
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            opened.drop()
 
 
 class PodClient(PodApi):
@@ -80,11 +105,17 @@ class PodClient(PodApi):
     def create_turn(self, body: bytes, event: str, profile: str) -> RequestTurn:
         # Credentials are read before the turn, since that may be slow.
         headers = self._requests.headers(body)
-        return RequestTurn(self._throttle, event, profile, lambda: self._create(body, headers))
+        return RequestTurn(self._throttle, event, profile, lambda _: self._create(body, headers))
 
-    def _create(self, body: bytes, headers: dict[str, str]) -> JsonObject:
+    def open_turn(self, body: bytes, event: str, profile: str) -> RequestTurn | None:
+        headers = self._requests.headers_at_once(body)
+        if headers is None or (opened := self._requests.open("POST", self._path, body, headers)) is None:
+            return None
+        return RequestTurn(self._throttle, event, profile, lambda it: self._create(body, headers, it), opened)
+
+    def _create(self, body: bytes, headers: dict[str, str], opened: OpenRequest | None = None) -> JsonObject:
         response = self._requests.send(
-            "create", "POST", self._path, body, headers, self._create_seconds, stream=False
+            "create", "POST", self._path, body, headers, self._create_seconds, stream=False, opened=opened
         )
         # The whole answer is decoded only where admission may have changed the spec.
         whole = _RUNS_ONCE not in response.data

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
-from ottoscaler.kube.http1 import Head, pieces, read_head, whole
+from ottoscaler.kube.http1 import MOST_HEAD, Head, pieces, read_head, whole
 from ottoscaler.kube.paced_reads import PacedReads
 from ottoscaler.kube.renewal import Loss, Renewal
 
@@ -24,6 +24,10 @@ from ottoscaler.kube.renewal import Loss, Renewal
 # TLS (docs/performance.md).
 MOST_IDLE = 96  # of 100 KiB each with TLS. Calls that hang may open some 150
 IDLE_SECONDS = 60.0  # then the one that has been idle for longest is closed, one with each answer
+# Of a request that is sent but for its last byte: it holds a place in the API server meanwhile.
+OPEN_SECONDS = 0.5
+MOST_OPEN = 16 * 1024  # bytes of its body
+_INTERIM = b"HTTP/1.1 1"  # how the server begins to say that it waits for the rest
 FRESH_SECONDS = 0.5  # a connection used within this time is not checked for having been closed by the server
 
 
@@ -86,6 +90,44 @@ class ResponseStream:
         self._owner.done(self.link, keep=self._ended and self._head.keep)
 
 
+class OpenRequest:
+    """A request whose bytes were all sent but for the last. The server does nothing with it before that byte.
+
+    One thread at a time uses it. It must be finished or dropped."""
+
+    def __init__(self, owner: Connections, link: Link, method: str, last: bytes) -> None:
+        self._owner, self._link, self._method, self._last = owner, link, method, last
+        self._sent_at = time.monotonic()
+
+    def finish(self, read_seconds: float) -> Response | None:
+        """Send the last byte and read the answer. Raises what ``Connections.request`` raises.
+
+        Where the server has refused the request already, that is the answer, and the byte is not sent.
+
+        ``None`` if the byte was not sent, so the request was not carried out: the server has closed the
+        connection, or the rest was sent more than OPEN_SECONDS ago."""
+        link = self._link
+        fresh = self._owner.usable(link) and time.monotonic() - self._sent_at <= OPEN_SECONDS
+        came = _come(link.sock) if fresh else None
+        if came is None:
+            self.drop()
+            return None
+        refused = not _INTERIM.startswith(came[: len(_INTERIM)])
+        try:
+            link.sock.settimeout(read_seconds)
+            if not refused:
+                link.sock.sendall(self._last)
+            head = read_head(link.sock, came)
+        except BaseException:
+            self.drop()
+            raise
+        return self._owner.read(link, self._method, head, keep=not refused)
+
+    def drop(self) -> None:
+        """Give it up: the server sees the connection end in the middle of the request."""
+        self._link.close()
+
+
 class Connections:
     """The idle connections of one urllib3 pool, and requests over them. Thread-safe.
 
@@ -111,12 +153,34 @@ class Connections:
         ``read_seconds`` bounds each wait for bytes, as urllib3's read timeout does.
         """
         link, head = self._ask(method, path, body, headers, read_seconds)
+        return self.read(link, method, head)
+
+    def open(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> OpenRequest | None:
+        """Send a request but for its last byte, without waiting. Raises OSError.
+
+        ``None`` if no connection is idle, or the body has more than MOST_OPEN bytes: an idle connection's
+        send buffer, which is empty, takes no more for certain."""
+        link = self._take_idle() if 0 < len(body) <= MOST_OPEN else None
+        if link is None:
+            return None
+        # The interim answer to Expect acknowledges what has come. Without it, a proxy that has Nagle's
+        # algorithm on would hold the last byte back for 40 ms.
+        data = self._packed(method, path, body, {**headers, "Expect": "100-continue"})
+        try:
+            link.sock.sendall(data[:-1])
+        except BaseException:
+            link.close()
+            raise
+        return OpenRequest(self, link, method, data[-1:])
+
+    def read(self, link: Link, method: str, head: Head, *, keep: bool = True) -> Response:
+        """The answer after its head, whole. The connection is closed unless ``keep``. Raises OSError."""
         try:
             data = whole(pieces(link.sock, method, head))
         except BaseException:
             link.close()
             raise
-        self.done(link, keep=head.keep)
+        self.done(link, keep=keep and head.keep)
         return Response(head.status, head.headers, data, link)
 
     def stream(
@@ -164,30 +228,40 @@ class Connections:
     def _ask(
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], read_seconds: float
     ) -> tuple[Link, Head]:
-        lines = [f"{method} {path} HTTP/1.1\r\n", self._host]
-        lines += [f"{name}: {value}\r\n" for name, value in headers.items()]
-        lines.append(f"Content-Length: {len(body or b'')}\r\n\r\n")
-        link = self._take()
+        data = self._packed(method, path, body, headers)
+        link = self._take_idle() or self._connect()
         try:
             if link.sock.gettimeout() != read_seconds:  # each change is a system call
                 link.sock.settimeout(read_seconds)
-            link.sock.sendall("".join(lines).encode("latin-1") + (body or b""))
+            link.sock.sendall(data)
             return link, read_head(link.sock)
         except BaseException:
             link.close()
             raise
 
-    def _take(self) -> Link:
+    def _packed(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> bytes:
+        lines = [f"{method} {path} HTTP/1.1\r\n", self._host]
+        lines += [f"{name}: {value}\r\n" for name, value in headers.items()]
+        lines.append(f"Content-Length: {len(body or b'')}\r\n\r\n")
+        return "".join(lines).encode("latin-1") + (body or b"")
+
+    def usable(self, link: Link) -> bool:
+        """Whether nothing is known that speaks against using the connection for a request."""
+        return not link.doomed and link.opened_at >= self._renewal.stale_before
+
+    def _take_idle(self) -> Link | None:
         while self._idle:
             try:
                 link = self._idle.pop()
             except IndexError:
                 break
-            usable = not link.doomed and link.opened_at >= self._renewal.stale_before
             fresh = time.monotonic() - link.used_at < FRESH_SECONDS
-            if usable and (fresh or not _readable(link.sock)):
+            if self.usable(link) and (fresh or not _readable(link.sock)):
                 return link
             link.close()
+        return None
+
+    def _connect(self) -> Link:
         connection = self._pool._new_conn()
         connection.timeout = self._connect_seconds
         try:
@@ -203,3 +277,16 @@ def _readable(sock: Any) -> bool:
     poll = select.poll()
     poll.register(sock, select.POLLIN)
     return bool(poll.poll(0))
+
+
+def _come(sock: Any) -> bytes | None:
+    """What the server has sent on a connection by now; ``None`` if that is the connection's end."""
+    if not _readable(sock):
+        return b""
+    sock.settimeout(0)
+    try:
+        return sock.recv(MOST_HEAD) or None
+    except (BlockingIOError, ssl.SSLWantReadError):  # a part of TLS's own, such as a session ticket
+        return b""
+    except OSError:
+        return None

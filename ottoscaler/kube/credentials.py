@@ -71,6 +71,13 @@ def _check_context(loader: Any) -> None:
         context.load_cert_chain(certificate, loader.key_file, password="")  # never asked for on a terminal
 
 
+def _has_plugin(kubeconfig: str) -> bool:
+    """Whether a kubeconfig that was just read names a program, or a service, that tells the token."""
+    merged = kube_config.kube_config.KubeConfigMerger(kubeconfig).config
+    user: Any = kube_config.kube_config.KubeConfigLoader(config_dict=merged)._user or ()
+    return "exec" in user or "auth-provider" in user
+
+
 def _fault(error: Exception) -> str:
     """What is wrong with a kubeconfig, in a clause. The client's own texts are not used whole: they contain
     users with their tokens."""
@@ -99,6 +106,7 @@ class Access:
         self._configuration: Any = None
         self._pool: Any = None
         self._loaded_at = 0.0
+        self._at_once = False  # whether the Authorization header is known without running a plugin
 
     def __repr__(self) -> str:
         return f"Access({self.host})"
@@ -144,10 +152,27 @@ class Access:
         Raises KubernetesUnavailable if the credentials cannot be read."""
         self.pool()
         with self._lock:
-            try:
-                settings = self._configuration.auth_settings()
-            except Exception as error:
-                raise KubernetesUnavailable(f"the credentials cannot be read: {error}") from error
+            return self._headers()
+
+    def headers_at_once(self) -> dict[str, str] | None:
+        """The same without waiting, and without running a plugin.
+
+        ``None`` if a plugin tells the token, or another thread reads the credentials. Raises nothing."""
+        if not self._lock.acquire(blocking=False):
+            return None
+        try:
+            return self._headers() if self._at_once else None
+        except KubernetesUnavailable:
+            return None
+        finally:
+            self._lock.release()
+
+    def _headers(self) -> dict[str, str]:
+        """Under the lock."""
+        try:
+            settings = self._configuration.auth_settings()
+        except Exception as error:
+            raise KubernetesUnavailable(f"the credentials cannot be read: {error}") from error
         for setting in settings.values():
             if setting["in"] == "header" and setting["value"]:
                 return {str(setting["key"]).title(): str(setting["value"])}
@@ -160,7 +185,7 @@ class Access:
                 self._load()
 
     def _load(self) -> None:
-        configuration = Configuration()
+        configuration: Any = Configuration()
         path = self._kubeconfig or str(Path(_DEFAULT_FILE).expanduser())
         inside = not self._kubeconfig and in_cluster()
         if not inside and not self._kubeconfig and not Path(path).exists():
@@ -171,8 +196,11 @@ class Access:
         try:
             if inside:
                 kube_config.load_incluster_config(client_configuration=configuration)
+                at_once = True
             else:
                 kube_config.load_kube_config(config_file=path, client_configuration=configuration)
+                # Where there is a hook, it may run the plugin each time that the token is asked for.
+                at_once = configuration.refresh_api_key_hook is None or not _has_plugin(path)
         except Exception as error:
             source = "the service account" if inside else path
             raise KubernetesUnavailable(
@@ -183,4 +211,5 @@ class Access:
         pool = RESTClientObject(configuration).pool_manager
         self._configuration = configuration  # before the pool: who sees the new pool must see its host
         self._pool = pool
+        self._at_once = at_once
         self._loaded_at = time.monotonic()

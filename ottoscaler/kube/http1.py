@@ -28,9 +28,10 @@ class Head:
         self.status, self.headers, self.keep, self.rest = status, headers, keep, rest
 
 
-def read_head(sock: Any) -> Head:
-    """The head of the next answer; interim answers (1xx) are skipped. Raises Broken and other OSErrors."""
-    rest = b""
+def read_head(sock: Any, rest: bytes = b"") -> Head:
+    """The head of the next answer; interim answers (1xx) are skipped. ``rest``: its bytes that came already.
+
+    Raises Broken and other OSErrors."""
     while True:
         while (end := rest.find(b"\r\n\r\n")) < 0:
             if len(rest) > MOST_HEAD:

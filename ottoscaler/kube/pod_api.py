@@ -42,6 +42,9 @@ class CreateTurn(Protocol):
         Raises PodExists, Refused or KubernetesUnavailable. RefusedForNow, a subclass of the last, means that
         the trouble is with this Pod and not with the API server."""
 
+    def drop(self) -> None:
+        """Give the create up if its request was opened. Leaving the turn does so too."""
+
 
 class PodApi(Protocol):
     """Thread-safe. A call is sent once; the type of its error says whether trying again may help."""
@@ -58,6 +61,13 @@ class PodApi(Protocol):
     def create_turn(self, body: bytes, event: str, profile: str) -> CreateTurn:
         """A turn to create the Pod that ``body`` (JSON) describes. Nothing is sent before
         ``CreateTurn.send``."""
+
+    def open_turn(self, body: bytes, event: str, profile: str) -> CreateTurn | None:
+        """The same, with the request sent but for its last byte.
+
+        So the API server has read it and checked who asks when ``CreateTurn.send`` sends that byte. Before,
+        nothing is created. The turn must be sent or dropped soon. ``None`` if that is not possible without
+        waiting."""
 
     def get(self, name: str) -> JsonObject:
         """The Pod of that name. Raises PodGone if there is none, and KubernetesUnavailable."""

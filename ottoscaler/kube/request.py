@@ -14,6 +14,7 @@ import urllib3
 
 from ottoscaler import __version__
 from ottoscaler.errors import KubernetesError, KubernetesUnavailable, UnusableAnswer
+from ottoscaler.kube.connections import OpenRequest
 from ottoscaler.kube.credentials import Access
 from ottoscaler.kube.server_clock import ServerClock
 from ottoscaler.kube.server_health import ServerHealth, ServerSign, sign_of
@@ -44,10 +45,21 @@ class Requests:
 
     def headers(self, body: bytes | None) -> dict[str, str]:
         """The headers of a request. The credentials in them may be read from disk."""
-        headers = {**self._access.headers(), "Accept": "application/json", "User-Agent": USER_AGENT}
-        if body is not None:
-            headers["Content-Type"] = "application/json"
-        return headers
+        return _headers(self._access.headers(), body)
+
+    def headers_at_once(self, body: bytes | None) -> dict[str, str] | None:
+        """The same without waiting. ``None`` if a plugin may have to tell the credentials."""
+        credentials = self._access.headers_at_once()
+        return _headers(credentials, body) if credentials is not None else None
+
+    def open(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> OpenRequest | None:
+        """Send a request but for its last byte, for ``send`` to go on with. It must be sent or dropped.
+
+        ``None`` if that is not possible without waiting."""
+        try:
+            return self._transport.open(method, path, body, headers)
+        except BROKEN_ANSWER:
+            return None
 
     def send(
         self,
@@ -59,20 +71,24 @@ class Requests:
         read_seconds: float,
         *,
         stream: bool,
+        opened: OpenRequest | None = None,
     ) -> Any:
         """The response, read whole unless ``stream``. ``headers`` defaults to ``headers(body)``.
 
-        Raises a KubernetesError for any answer but success, KubernetesUnavailable if none came in time."""
+        ``opened`` is the same request, sent but for its last byte. Raises a KubernetesError for any answer
+        but success, KubernetesUnavailable if none came in time."""
         headers = headers if headers is not None else self.headers(body)
         begun = time.monotonic()
         try:
-            response = (
-                self._transport.page(path, headers, read_seconds)
-                if verb == "list"
-                else self._transport.stream(method, path, headers, read_seconds, paced=verb == "watch")
-                if stream
-                else self._transport.send(method, path, body, headers, read_seconds)
-            )
+            response: Any = opened.finish(read_seconds) if opened is not None else None
+            if response is None:
+                response = (
+                    self._transport.page(path, headers, read_seconds)
+                    if verb == "list"
+                    else self._transport.stream(method, path, headers, read_seconds, paced=verb == "watch")
+                    if stream
+                    else self._transport.send(method, path, body, headers, read_seconds)
+                )
         except BROKEN_ANSWER as error:
             self._observe(verb, 0, time.monotonic() - begun)
             raise self.unanswered(verb, error, read_seconds) from error
@@ -163,3 +179,10 @@ class Requests:
         troubled = sign_of(verb, error.status, str(error)) is ServerSign.TROUBLED
         if troubled and error.status not in _ANY_SERVER:
             self._transport.wrong(response, str(error))
+
+
+def _headers(credentials: dict[str, str], body: bytes | None) -> dict[str, str]:
+    headers = {**credentials, "Accept": "application/json", "User-Agent": USER_AGENT}
+    if body is not None:
+        headers["Content-Type"] = "application/json"
+    return headers

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from urllib3.util import Timeout
 
-from ottoscaler.kube.connections import Connections, Link
+from ottoscaler.kube.connections import Connections, Link, OpenRequest
 from ottoscaler.kube.credentials import Access
 from ottoscaler.kube.renewal import Loss, Renewal
 from ottoscaler.telemetry.logs import get_logger
@@ -53,6 +53,13 @@ class Transport:
         if direct.connections is None:
             return self._general(method, path, body, headers, read_seconds, stream=False)
         return direct.connections.request(method, direct.prefix + path, body, headers, read_seconds)
+
+    def open(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> OpenRequest | None:
+        """Send a request but for its last byte, without waiting. ``None`` if that is not possible now."""
+        direct = self._current()
+        if direct.connections is None:
+            return None
+        return direct.connections.open(method, direct.prefix + path, body, headers)
 
     def page(self, path: str, headers: dict[str, str], read_seconds: float) -> Any:
         """A page of a list. The caller reads it as it comes, and closes it.

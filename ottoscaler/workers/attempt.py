@@ -13,7 +13,7 @@ from datetime import datetime
 from enum import Enum
 
 from ottoscaler.errors import Fenced
-from ottoscaler.kube.pod_api import CreateTurn, PodApi
+from ottoscaler.kube.pod_api import PodApi
 from ottoscaler.kube.subscription import Subscription
 from ottoscaler.kube.watcher import PodWatcher
 from ottoscaler.ledger.lease import Lease
@@ -21,7 +21,6 @@ from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.pause import Pause
 from ottoscaler.model import KeepLogs, PodView
 from ottoscaler.pods.labels import pod_name
-from ottoscaler.pods.plan import PodPlan
 from ottoscaler.retry import Retrier
 from ottoscaler.telemetry.logs import flood, get_logger
 from ottoscaler.telemetry.metrics import Metrics
@@ -174,7 +173,7 @@ class Attempt:
         self.subscription = subscription
         self.created_at = 0.0  # monotonic, of our own create; 0 for an adopted Pod
         self.head_start = task.head_start  # the ledger has begun it already
-        self.prepared: tuple[PodPlan, CreateTurn] | None = None  # for its next create, and of which plan
+        self.ready = task.head_start.ready if task.head_start is not None else None  # its next create
         self.begun = task.head_start is not None  # by us, in the ledger
         self.maybe_sent = False  # whether a create of it may have reached the server, though no answer came
         self.turn_at = 0.0  # monotonic, when the last create had its turn; 0 for none since the last failure

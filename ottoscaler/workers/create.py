@@ -25,7 +25,6 @@ from ottoscaler.errors import (
     Stopping,
     UnusableAnswer,
 )
-from ottoscaler.kube.pod_api import CreateTurn
 from ottoscaler.ledger.records import Reply, Word
 from ottoscaler.model import JsonObject, Judgement, Reason, Status, Verdict
 from ottoscaler.pods.plan import PodPlan
@@ -33,8 +32,10 @@ from ottoscaler.pods.verdict import refused
 from ottoscaler.pods.view import parse_pod
 from ottoscaler.telemetry.logs import flood
 from ottoscaler.workers.adopt import adopt_by_uid, adopt_found, adopt_or_skip, adopt_seen
-from ottoscaler.workers.attempt import Attempt, Ended, Next
+from ottoscaler.workers.attempt import Attempt, Ended, Next, WorkerDeps
 from ottoscaler.workers.created import judge_created, judge_taken
+from ottoscaler.workers.head_start import ReadyCreate
+from ottoscaler.workers.run import Task
 from ottoscaler.workers.settle import cancel_without_pod, end_overtime, settle
 
 CREATE_PAUSE_SECONDS = 0.2  # doubled up to the longest, with jitter, while a create is refused for now
@@ -47,7 +48,18 @@ def prepare(a: Attempt) -> None:
     """Make the request of a create that may have to be sent soon. It takes no turn and sends nothing."""
     with suppress(Exception):  # the create does it again, and reports what is wrong
         plan = a.run.planned()
-        a.prepared = (plan, _turn(a, plan))
+        a.ready = ReadyCreate(plan, a.deps.pods.create_turn(*_words(a.task, plan)))
+
+
+def open_create(deps: WorkerDeps, task: Task) -> ReadyCreate | None:
+    """The same for a task that is not handed on yet, and send all of the request but its last byte.
+
+    ``None`` if that is not possible without waiting. The listener calls this."""
+    with suppress(Exception):
+        plan = task.run.planned()
+        turn = deps.pods.open_turn(*_words(task, plan))
+        return ReadyCreate(plan, turn) if turn is not None else None
+    return None
 
 
 def create(a: Attempt) -> Ended | None:
@@ -120,6 +132,8 @@ def _put_back(a: Attempt) -> Ended | None:
 def _create(a: Attempt) -> Ended | None:
     deps, pause = a.deps, CREATE_PAUSE_SECONDS
     while True:
+        if a.ready is not None and not deps.lease.granted():
+            a.ready.turn.drop()  # an open request is not kept while something is waited for
         try:
             return _post(a, deps.lease.grant(deps.stopping))
         except Refused as error:
@@ -203,11 +217,13 @@ def _send(a: Attempt, plan: PodPlan, generation: int) -> JsonObject | Reply:
     The ledger is asked directly before the request. If it were asked earlier, a kill would leave many
     attempts of which nobody knows whether a create was sent. The lease is checked last, after that wait.
     """
-    prepared, a.prepared = a.prepared, None
-    # One of another plan was made for an earlier installation.
-    made = prepared[1] if prepared is not None and prepared[0] is plan else _turn(a, plan)
-    with made as turn:
+    ready, a.ready = a.ready, None
+    if ready is not None and ready.plan is not plan:  # it was made for an earlier installation
+        ready.turn.drop()
+        ready = None
+    with ready.turn if ready is not None else a.deps.pods.create_turn(*_words(a.task, plan)) as turn:
         while not turn.ready(TURN_LOOK_SECONDS):
+            turn.drop()
             _check_lease(a, generation)  # the lease must hold all the time that it waits
         a.turn_at = time.monotonic()
         _check_lease(a, generation)
@@ -225,9 +241,10 @@ def _send(a: Attempt, plan: PodPlan, generation: int) -> JsonObject | Reply:
                 a.deps.metrics.event_latency.observe(latency, {"event_id": a.worker.event_id})
 
 
-def _turn(a: Attempt, plan: PodPlan) -> CreateTurn:
-    body = plan.body(a.task.index, a.task.attempt, avoid_node=a.task.avoid_node)
-    return a.deps.pods.create_turn(body, a.worker.event_id, a.run.event.profile)
+def _words(task: Task, plan: PodPlan) -> tuple[bytes, str, str]:
+    """What a create's turn is made of: the Pod's JSON, its event and its profile."""
+    body = plan.body(task.index, task.attempt, avoid_node=task.avoid_node)
+    return body, task.run.event.event_id, task.run.event.profile
 
 
 def _check_lease(a: Attempt, generation: int) -> None:

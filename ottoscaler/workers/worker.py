@@ -12,8 +12,10 @@ from dataclasses import replace
 from ottoscaler.errors import NoRight
 from ottoscaler.model import Judgement, Reason, Status, Verdict
 from ottoscaler.retry import Retrier
+from ottoscaler.scheduling import waking_at_once
 from ottoscaler.workers.attempt import Attempt, Ended, Next, WorkerDeps
-from ottoscaler.workers.create import create, prepare
+from ottoscaler.workers.create import create, open_create, prepare
+from ottoscaler.workers.head_start import HeadStart
 from ottoscaler.workers.monitor import CANCELLED, cancelled_elsewhere, is_gone, judgement, monitor
 from ottoscaler.workers.run import Task
 from ottoscaler.workers.settle import out_of_sight, settle
@@ -38,17 +40,20 @@ class Workers:
         subscription = self._deps.watcher.subscribe(self._deps.name(task))
         try:
             attempt = Attempt(self._deps.where(task), task, subscription, under_way=under_way)
-            if task.head_start is not None:
-                prepare(attempt)
-                if not task.head_start.stands():
-                    return Ended(Next.DROPPED)
-            ended = create(attempt)
+            ended = create(attempt) if task.head_start is None else _create_early(attempt, task.head_start)
             under_way()
             return ended if ended is not None else settle(attempt, monitor(attempt))
         except NoRight as error:
             return out_of_sight(attempt, f"its Pod could not be looked at until its deadline: {error}")
         finally:
             self._deps.watcher.unsubscribe(subscription)
+
+    def open_create(self, task: Task) -> None:
+        """Open the create of a task with a head start, if that is possible without waiting.
+
+        The listener calls this before it hands the task on. The task's thread must call ``HeadStart.end``."""
+        assert task.head_start is not None
+        task.head_start.ready = open_create(self._deps, task)
 
     def settle_if_ended(self, task: Task) -> Ended | None:
         """Settle an adopted worker whose Pod has ended or reached a limit. ``None`` if it still runs.
@@ -88,3 +93,11 @@ class Workers:
             return settle(attempt, verdict)
         finally:
             watcher.unsubscribe(subscription)
+
+
+def _create_early(attempt: Attempt, head_start: HeadStart) -> Ended | None:
+    """Wait until Redis has taken the event, then create. Returns what ``create`` returns."""
+    with waking_at_once():
+        if attempt.ready is None:
+            prepare(attempt)
+        return create(attempt) if head_start.stands() else Ended(Next.DROPPED)

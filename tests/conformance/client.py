@@ -78,7 +78,7 @@ class ApiServer:
         """One request and its whole answer."""
         with contextlib.closing(self.connect()) as connection:
             data = body if body is None or isinstance(body, str) else json.dumps(body)
-            connection.request(method, path, data, self._headers(content_type, headers))
+            connection.request(method, path, data, self.headers(content_type, headers))
             response = connection.getresponse()
             text = response.read().decode()
             received = {name.lower(): value for name, value in response.getheaders()}
@@ -86,7 +86,10 @@ class ApiServer:
                 return Reply(response.status, json.loads(text), received)
             return Reply(response.status, text, received)
 
-    def _headers(self, content_type: str, more: dict[str, str] | None) -> dict[str, str]:
+    def headers(
+        self, content_type: str = "application/json", more: dict[str, str] | None = None
+    ) -> dict[str, str]:
+        """What each request has in its head."""
         headers = {"Content-Type": content_type, **(more or {})}
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
@@ -96,7 +99,7 @@ class ApiServer:
     def stream(self, path: str) -> Iterator[http.client.HTTPResponse]:
         """A response whose body is read while it comes."""
         with contextlib.closing(self.connect()) as connection:
-            connection.request("GET", path, headers=self._headers("application/json", None))
+            connection.request("GET", path, headers=self.headers())
             yield connection.getresponse()
 
 

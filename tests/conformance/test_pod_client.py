@@ -12,7 +12,7 @@ import pytest
 from ottoscaler.errors import PodExists, PodGone
 from ottoscaler.kube.client import PodClient
 from ottoscaler.kube.credentials import Access
-from ottoscaler.kube.pod_api import PodApi
+from ottoscaler.kube.pod_api import CreateTurn, PodApi
 from ottoscaler.kube.throttle import Throttle
 from ottoscaler.pods.labels import OWN_LABELS, OWNER, PREFIX, selector
 from ottoscaler.pods.view import parse_pod
@@ -52,6 +52,43 @@ def test_name_that_is_taken_is_told_apart(api: PodApi) -> None:
     create(api, "a")
     with pytest.raises(PodExists):
         create(api, "a")
+
+
+def open_turn(api: PodApi, name: str) -> CreateTurn:
+    """A turn whose request is open, over the connection on which a look came before."""
+    with contextlib.suppress(PodGone):
+        api.get(name)
+    turn = api.open_turn(json.dumps(pod(name, annotations=FOREVER)).encode(), "1-0", "default")
+    assert turn is not None
+    return turn
+
+
+def test_open_create_is_carried_out_when_it_is_sent(api: PodApi) -> None:
+    with open_turn(api, "a") as turn:
+        with pytest.raises(PodGone):
+            api.get("a")
+        assert turn.ready(5)
+        assert parse_pod(turn.send()).uid == parse_pod(api.get("a")).uid
+    with open_turn(api, "a") as turn:
+        assert turn.ready(5)
+        with pytest.raises(PodExists):
+            turn.send()
+
+
+def test_open_create_that_is_dropped_creates_nothing(api: PodApi) -> None:
+    open_turn(api, "a").drop()
+    with open_turn(api, "a"):
+        """Leaving it drops it too."""
+    create(api, "b")  # the server has gone on
+    with pytest.raises(PodGone):
+        api.get("a")
+
+
+def test_dropped_turn_can_still_be_sent_whole(api: PodApi) -> None:
+    with open_turn(api, "a") as turn:
+        turn.drop()
+        assert turn.ready(5)
+        assert parse_pod(turn.send()).uid == parse_pod(api.get("a")).uid
 
 
 def test_pod_that_is_not_there_is_gone(api: PodApi) -> None:

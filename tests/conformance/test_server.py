@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import time
 from email.utils import parsedate_to_datetime
 
@@ -51,6 +53,21 @@ def test_method_that_a_path_does_not_know_is_not_allowed(
 ) -> None:
     reply = namespace.server.call(method, namespace.pods + path, {}, "application/merge-patch+json")
     assert (reply.code, reply["reason"]) == (405, "MethodNotAllowed")
+
+
+def test_client_that_expects_it_is_told_once_that_its_body_is_waited_for(namespace: Namespace) -> None:
+    body = json.dumps(pod("a")).encode()
+    headers = {**namespace.server.headers(), "Content-Length": str(len(body)), "Expect": "100-continue"}
+    with contextlib.closing(namespace.server.connect()) as connection:
+        connection.putrequest("POST", namespace.pods)
+        for name, value in headers.items():
+            connection.putheader(name, value)
+        connection.endheaders(body[:-2])
+        assert connection.sock.recv(1024) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.send(body[-2:-1])
+        assert namespace.server.call("GET", f"{namespace.pods}/a").code == 404
+        connection.send(body[-1:])
+        assert connection.sock.recv(12) == b"HTTP/1.1 201"
 
 
 def test_access_review_says_yes(namespace: Namespace) -> None:

@@ -30,9 +30,10 @@ def timestamp() -> str:
 class FakeTurn:
     """A create's turn, which comes after ``waits`` calls of ready."""
 
-    def __init__(self, pods: FakePods, body: bytes) -> None:
+    def __init__(self, pods: FakePods, body: bytes, *, opened: bool = False) -> None:
         self._pods = pods
         self._body = body
+        self._opened = opened
         self._waits = pods.turns_wait
 
     def __enter__(self) -> FakeTurn:
@@ -41,7 +42,7 @@ class FakeTurn:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        return None
+        self.drop()
 
     def ready(self, seconds: float) -> bool:
         self._waits -= 1
@@ -49,7 +50,13 @@ class FakeTurn:
         return self._waits < 0
 
     def send(self) -> JsonObject:
+        self._opened = False
         return self._pods.create(self._body)
+
+    def drop(self) -> None:
+        if self._opened:
+            self._pods.dropped += 1
+        self._opened = False
 
 
 class FakePods:
@@ -63,6 +70,7 @@ class FakePods:
         self.calls: list[tuple[str, str]] = []
         self.logs: dict[str, bytes] = {}
         self.turns_wait = 0  # how often a turn is not ready
+        self.dropped = 0  # turns whose request was opened and never sent
         self.turns_asked = 0  # how often somebody asked whether one is
         self.events: list[tuple[int, JsonObject]] = []  # version and event of all that a watch would show
         self.mute = False  # a watch ends without an event and without a bookmark
@@ -120,6 +128,9 @@ class FakePods:
 
     def create_turn(self, body: bytes, event: str, profile: str) -> FakeTurn:
         return FakeTurn(self, body)
+
+    def open_turn(self, body: bytes, event: str, profile: str) -> FakeTurn:
+        return FakeTurn(self, body, opened=True)
 
     def create(self, body: bytes) -> JsonObject:
         pod = json.loads(body)

@@ -107,6 +107,8 @@ class Stages:
     def __init__(self, book: Book, name: str = "a", incarnation: str = "1", **settings: Any) -> None:
         self.book = book
         self.granted = 0
+        self.opens: list[Task] = []  # whose create was opened
+        self.open_create: Callable[[Task], None] = self.opens.append
         self.peers = 0  # other replicas, as the lease would say
         self.settings = Settings(redis_url=book.url, redis_consumer=name, poll_seconds=0.01, **settings)
         self.ledger = book.ledger(name, incarnation)
@@ -150,6 +152,9 @@ class Stages:
             self.settings.lease_seconds,
         )
 
+    def _open_create(self, task: Task) -> None:
+        self.open_create(task)
+
     def _make_reading(self) -> None:
         s = self.settings
         control = Control(self.stop, lambda: None)
@@ -159,7 +164,7 @@ class Stages:
             self.registry,
             self.inbox,
             cast(ScaleDowns, self.downs),
-            HeadStarts(self.registry, cast(Lease, _Grant(self)), self.inbox),
+            HeadStarts(self.registry, cast(Lease, _Grant(self)), self.inbox, self._open_create),
             self.metrics,
             self.pods.include,
         )

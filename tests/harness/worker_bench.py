@@ -40,6 +40,9 @@ class HeldLease:
     def grant(self, stop: threading.Event) -> int:
         return self.generation
 
+    def granted(self) -> int:
+        return self.generation
+
     def holds(self, generation: int) -> bool:
         self.checks_left -= 1
         return generation == self.generation and self.checks_left >= 0

@@ -143,12 +143,30 @@ def test_idle_replica_gives_the_first_worker_a_head_start(stages: Stages, book: 
     assert book.redis.hget(prefix + second, "i:0") is None
     (task,) = stages.admit()
     assert (task.worker.event_id, task.index) == (first, 0)
+    assert stages.opens == [task]
     assert task.head_start is not None
     assert task.head_start.grant == 7
     assert task.head_start.stands()
     others = [other for _ in range(3) if (other := stages.registry.next_task(0.0)) is not None]
     assert sorted((other.run.event.event_id, other.index) for other in others) == [(first, 1), (second, 0)]
     assert not any(other.head_start for other in others)
+
+
+def test_create_is_opened_while_redis_takes_the_event_and_before_its_thread_starts(
+    stages: Stages, book: Book
+) -> None:
+    stages.granted = 7
+    seen: list[Any] = []
+
+    def look(task: Task) -> None:
+        taken_id = task.worker.event_id
+        seen.append((taken_id, stages.registry.knows(taken_id), stages.handed_on()))
+
+    stages.open_create = look
+    event_id = add(book, pod_count=1)
+    stages.listener.step(0.0)
+    assert seen == [(event_id, False, [])]
+    assert len(stages.handed_on()) == 1
 
 
 def test_dispatcher_is_not_woken_again_for_an_event_whose_only_worker_had_a_head_start(

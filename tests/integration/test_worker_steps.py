@@ -5,16 +5,26 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import NoReturn
 
 import pytest
 
-from ottoscaler.errors import Fenced, KubernetesUnavailable, QuotaExceeded, Refused, RefusedForNow, Stopping
+from ottoscaler.errors import (
+    BadEvent,
+    Fenced,
+    KubernetesUnavailable,
+    QuotaExceeded,
+    Refused,
+    RefusedForNow,
+    Stopping,
+)
 from ottoscaler.kube.server_health import ServerSign
 from ottoscaler.model import JsonObject, Judgement, Reason, Status, Verdict, WorkerId
-from ottoscaler.workers.attempt import Ended, Next
-from ottoscaler.workers.create import _latency, create, prepare
+from ottoscaler.workers.attempt import Attempt, Ended, Next
+from ottoscaler.workers.create import _latency, create, open_create, prepare
+from ottoscaler.workers.head_start import HeadStart, ReadyCreate
 from ottoscaler.workers.monitor import CANCELLED, _look_again, monitor
-from ottoscaler.workers.run import Task
+from ottoscaler.workers.run import EventRun, Task
 from ottoscaler.workers.settle import settle
 from ottoscaler.workers.worker import Workers
 from tests.harness.ledger_steps import DONE
@@ -86,6 +96,61 @@ def test_request_that_was_made_ready_is_sent_only_if_its_plan_is_still_the_one(b
         assert create(a) is None
         created = bench.pods.view(a.subscription.name)
         assert created.installation == ("anew" if anew else bench.ledger.installation)
+
+
+def with_open_create(bench: WorkerBench) -> Attempt:
+    """The first attempt of a new event, whose create the listener has opened."""
+    head_start = HeadStart(bench.lease.generation, time.monotonic())
+    task = Task(bench.take(), 0, 0, head_start=head_start)
+    head_start.ready = open_create(bench.deps, task)
+    assert head_start.ready is not None
+    bench.ledger.start(task.worker, 1)  # Redis has done so when it took the event
+    return Attempt(bench.deps, task, bench.watcher.subscribe(bench.deps.name(task)))
+
+
+def test_open_create_is_finished_in_its_turn(bench: WorkerBench) -> None:
+    a = with_open_create(bench)
+    assert bench.pods.calls == []
+    assert create(a) is None
+    assert bench.pods.calls == [("create", a.subscription.name)]
+    assert bench.pods.dropped == 0
+
+
+def wait_for_the_lease(bench: WorkerBench, _a: Attempt) -> None:
+    answers = [0]  # then as ever
+    granted = bench.lease.granted
+    bench.lease.granted = lambda: answers.pop() if answers else granted()  # type: ignore[method-assign]
+
+
+def wait_for_its_turn(bench: WorkerBench, _a: Attempt) -> None:
+    assert isinstance(_a.ready, ReadyCreate)
+    _a.ready.turn._waits = 1  # type: ignore[attr-defined]
+
+
+def belong_to_another_installation(bench: WorkerBench, a: Attempt) -> None:
+    plan = a.run.planned()
+    a.run.plan = replace(plan, defaults=replace(plan.defaults, installation="anew"))
+
+
+@pytest.mark.parametrize("must", [wait_for_the_lease, wait_for_its_turn, belong_to_another_installation])
+def test_open_create_that_must_wait_is_dropped_and_sent_whole_later(
+    bench: WorkerBench, must: Callable[[WorkerBench, Attempt], None]
+) -> None:
+    """It would hold one of the API server's places meanwhile."""
+    a = with_open_create(bench)
+    must(bench, a)
+    assert create(a) is None
+    assert bench.pods.dropped == 1
+    assert bench.pods.asked("create") == [a.subscription.name]
+
+
+def test_event_without_a_sensible_pod_has_no_open_create(bench: WorkerBench) -> None:
+    def refuse(_: EventRun) -> NoReturn:
+        raise BadEvent("its template has gone")
+
+    run = bench.take()
+    run.plan, run._planner = None, refuse
+    assert open_create(bench.deps, Task(run, 0, 0)) is None
 
 
 def test_retry_waits_for_the_earlier_pod_in_the_namespace_in_which_that_is(bench: WorkerBench) -> None:

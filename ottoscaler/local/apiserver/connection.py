@@ -39,6 +39,7 @@ class Connection(asyncio.Protocol):
         self._busy = False  # whether a delayed answer or a stream is not finished yet
         self._stop_stream: Callable[[], None] | None = None
         self._close_after = False
+        self._goes_on = False  # the client was told that its request's body is waited for
 
     # --- asyncio.Protocol
 
@@ -98,9 +99,11 @@ class Connection(asyncio.Protocol):
             raise ApiError(413, "RequestEntityTooLarge", message, {})
         total = end + 4 + size
         if len(self._buffer) < total:
-            if headers.pop("expect", "").lower() == "100-continue" and len(self._buffer) == end + 4:
+            if headers.get("expect", "").lower() == "100-continue" and not self._goes_on:
+                self._goes_on = True
                 self._write(b"HTTP/1.1 100 Continue\r\n\r\n")
             return None
+        self._goes_on = False
         body = bytes(self._buffer[end + 4 : total])
         del self._buffer[:total]
         self._close_after = headers.get("connection", "").lower() == "close"

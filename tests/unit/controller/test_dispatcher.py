@@ -20,14 +20,16 @@ from ottoscaler.kube.throttle import CREATES
 from ottoscaler.ledger.pause import Pause
 from ottoscaler.ledger.records import IndexStage, IndexState, Record
 from ottoscaler.model import ScaleUp
+from ottoscaler.pods.plan import PodPlan
 from ottoscaler.threads import Control
 from ottoscaler.workers.attempt import Ended, Next
 from ottoscaler.workers.beginning import MORE
-from ottoscaler.workers.head_start import HeadStart
+from ottoscaler.workers.head_start import HeadStart, ReadyCreate
 from ottoscaler.workers.in_hand import InHand
 from ottoscaler.workers.registry import RunRegistry
 from ottoscaler.workers.run import EventRun, Task
 from ottoscaler.workers.worker import Workers
+from tests.harness.fake_pods import FakePods
 from tests.harness.waiting import wait_for
 
 ALONE = (CREATES + MORE + 2) // 3  # tasks of the only event that may wait for their creates
@@ -260,10 +262,13 @@ def test_wake_up_that_came_with_a_worker_with_a_head_start_is_not_lost() -> None
 
 def test_worker_whose_event_was_not_taken_before_its_thread_began_only_gives_its_slot_back() -> None:
     bench = Bench(4)
-    task = expect(bench, "1-0")
+    task, pods = expect(bench, "1-0"), FakePods()
+    assert task.head_start is not None
+    task.head_start.ready = ReadyCreate(cast(PodPlan, None), pods.open_turn(b"{}", "1-0", "default"))
     bench.registry.drop(task.run)
     bench.dispatch()
     wait_for(lambda: bench.registry.idle, "the slot is free")
+    assert pods.dropped == 1, "its create, which was opened"
     assert bench.workers.order() == []
     bench.close()
 

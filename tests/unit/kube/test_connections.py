@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
 import urllib3
 
-from ottoscaler.kube.connections import MOST_IDLE, Connections, Response
+from ottoscaler.kube.connections import (
+    MOST_IDLE,
+    MOST_OPEN,
+    Connections,
+    OpenRequest,
+    Response,
+    _readable,
+)
 from ottoscaler.kube.http1 import MOST_HEAD, Broken
 from ottoscaler.kube.renewal import Loss, Renewal
 from tests.harness.scripted_server import Reply, ScriptedServer
+from tests.harness.waiting import wait_for
 
 SECONDS = 30.0
 
@@ -282,3 +292,108 @@ def test_giving_up_all_at_once_ends_the_watches_too() -> None:
         connections.give_up(None, Loss.ALL_AT_ONCE)
         with pytest.raises(OSError, match="before the answer's end"):
             next(parts)
+
+
+BODY = b'{"kind": "Pod"}'
+
+
+def whole_requests(_: int, part: bytes) -> tuple[bytes, bool]:
+    """Answers what ends a request: a GET's head, or a body's last byte."""
+    return (OK if part.startswith(b"GET") or part.endswith(b"}") else b""), True
+
+
+def going_on(_: int, part: bytes) -> tuple[bytes, bool]:
+    """The same, and says that it waits for the body, as it is asked to."""
+    expected = b"HTTP/1.1 100 Continue\r\n\r\n" if b"Expect: 100-continue\r\n" in part else b""
+    return whole_requests(_, part)[0] or expected, True
+
+
+def opened(connections: Connections, server: ScriptedServer) -> OpenRequest:
+    """A request over an idle connection, of which the server has everything but the last byte."""
+    ask(connections)
+    request = connections.open("POST", "/pods", BODY, {"Accept": "application/json"})
+    assert request is not None
+    wait_for(lambda: len(server.requests) == 2, "the server has the first bytes")
+    return request
+
+
+@pytest.mark.parametrize("server_says", [whole_requests, going_on])
+def test_open_request_is_whole_with_its_last_byte_only(server_says: Reply) -> None:
+    with serving(server_says) as (connections, server):
+        request = opened(connections, server)
+        if server_says is going_on:
+            wait_for(lambda: _readable(request._link.sock), "its word has come")
+        assert server.requests[1].endswith(b"Content-Length: 15\r\n\r\n" + BODY[:-1])
+        answer = request.finish(SECONDS)
+        assert answer is not None
+        assert (answer.status, answer.data) == (200, b"ok")
+        assert server.requests[2:] == [BODY[-1:]]
+        ask(connections)
+        assert server.connections == 1, "it is kept, as after any request"
+
+
+def test_nothing_is_opened_without_an_idle_connection_or_with_a_large_body() -> None:
+    """A new connection, and a body for which the send buffer may have no room, would be waited for."""
+    with serving(always(OK)) as (connections, server):
+        assert connections.open("POST", "/pods", BODY, {}) is None
+        assert server.connections == 0
+        ask(connections)
+        assert connections.open("POST", "/pods", b"x" * (MOST_OPEN + 1), {}) is None
+        assert len(server.requests) == 1
+        assert ask(connections).data == b"ok"
+        assert server.connections == 1, "the idle one is still there"
+
+
+def test_dropped_request_ends_in_the_middle() -> None:
+    with serving(whole_requests) as (connections, server):
+        opened(connections, server).drop()
+        assert server.closed.acquire(timeout=SECONDS)
+        assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("case", ["too old", "given up", "closed by the server"])
+def test_open_request_that_cannot_be_trusted_any_more_is_not_finished(
+    case: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def reply(number: int, _part: bytes) -> tuple[bytes, bool]:
+        return (OK, True) if number == 1 else (b"", case != "closed by the server")
+
+    with serving(reply) as (connections, server):
+        request = opened(connections, server)
+        if case == "too old":
+            monkeypatch.setattr("ottoscaler.kube.connections.OPEN_SECONDS", -1.0)
+        elif case == "given up":
+            connections.give_up(request._link, Loss.ONE)
+        if case == "closed by the server":
+            assert server.closed.acquire(timeout=SECONDS)
+            wait_for(lambda: _readable(request._link.sock), "the end has come")
+        assert request.finish(SECONDS) is None
+        assert case == "closed by the server" or server.closed.acquire(timeout=SECONDS)
+        assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_refusal_that_came_before_the_last_byte_is_the_answer(keeps: bool) -> None:
+    refusal = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno"
+
+    def reply(number: int, _part: bytes) -> tuple[bytes, bool]:
+        return (OK, True) if number == 1 else (refusal, keeps)
+
+    with serving(reply) as (connections, server):
+        request = opened(connections, server)
+        peek = partial(request._link.sock.recv, 4096, socket.MSG_PEEK)
+        wait_for(lambda: peek() == refusal, "the refusal has come")
+        answer = request.finish(SECONDS)
+        assert answer is not None
+        assert (answer.status, answer.data) == (401, b"no")
+        assert len(server.requests) == 2, "the last byte is not sent any more"
+        ask(connections)
+        assert server.connections == 2, "what follows on such a connection is not certain"
+
+
+def test_no_answer_to_a_whole_request_raises() -> None:
+    def reply(number: int, _part: bytes) -> tuple[bytes, bool]:
+        return (OK, True) if number == 1 else (b"", number < 3)
+
+    with serving(reply) as (connections, server), pytest.raises(OSError, match="before the answer's end"):
+        opened(connections, server).finish(SECONDS)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
+import certifi
 import pytest
 
 from ottoscaler.config.load import load
@@ -97,6 +99,50 @@ def test_credentials_are_read_again_after_a_401_but_not_with_each(
         now[0] += passed
         access.reload()
         assert access.headers() == {"Authorization": f"Bearer {token}"}
+
+
+def test_credentials_that_a_plugin_tells_are_never_had_at_once(tmp_path: Path) -> None:
+    """Their plugin may run for as long as it likes. Nobody who must not wait has it run."""
+    ran = tmp_path / "ran"
+    version = "client.authentication.k8s.io/v1"
+    status = {"token": "told", "expirationTimestamp": "2000-01-01T00:00:00Z"}
+    told = json.dumps({"apiVersion": version, "kind": "ExecCredential", "status": status})
+    script = f"echo >> {ran}; echo '{told}'"
+    plugin = {"apiVersion": version, "command": "sh", "args": ["-c", script]}
+    (tmp_path / "kubeconfig").write_text(kubeconfig(user={"exec": plugin}))
+    access = Access(str(tmp_path / "kubeconfig"), 1)
+    assert access.headers_at_once() is None
+    assert not ran.exists()
+    assert access.headers() == {"Authorization": "Bearer told"}
+    runs = ran.read_text()
+    assert access.headers_at_once() is None
+    assert ran.read_text() == runs
+
+
+@pytest.mark.parametrize("user", [{"username": "its certificate says who it is"}, {"token": "t0ps3cret"}])
+def test_credentials_without_a_plugin_are_had_at_once_unless_they_are_being_read_again(
+    user: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "kubeconfig").write_text(kubeconfig(user=user))
+    access = Access(str(tmp_path / "kubeconfig"), 1)
+    assert access.headers_at_once() is None, "nothing was read yet"
+    told = {"Authorization": f"Bearer {user['token']}"} if "token" in user else {}
+    assert access.headers() == access.headers_at_once() == told
+    with access._lock:
+        assert access.headers_at_once() is None
+
+
+def test_service_accounts_token_is_had_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "token").write_text("t0ken")
+    inside = "kubernetes.config.incluster_config"
+    monkeypatch.setattr(f"{inside}.SERVICE_TOKEN_FILENAME", str(tmp_path / "token"))
+    monkeypatch.setattr(f"{inside}.SERVICE_CERT_FILENAME", certifi.where())
+    monkeypatch.setattr("ottoscaler.kube.credentials._TOKEN_FILE", str(tmp_path / "token"))
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
+    access = Access("", 1)
+    access.pool()
+    assert access.headers_at_once() == {"Authorization": "bearer t0ken"}
 
 
 def test_without_a_service_accounts_token_the_file_at_home_is_taken(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+from contextlib import suppress
 from typing import Any, cast
 
 import pytest
@@ -12,6 +14,7 @@ from ottoscaler.kube.server_health import ServerHealth
 from ottoscaler.kube.subscription import Subscription
 from ottoscaler.ledger.records import Record
 from ottoscaler.retry import Retrier
+from ottoscaler.scheduling import wake_without_preempting
 from ottoscaler.workers.attempt import Ended, Next, WorkerDeps, WorkerLimits
 from ottoscaler.workers.head_start import LASTS_SECONDS, HeadStart
 from ottoscaler.workers.run import EventRun, Task
@@ -27,6 +30,7 @@ class Outside:
 
     def __init__(self) -> None:
         self.left: list[str] = []
+        self.policy = -1  # of the kernel, when the create began
         self.made = 0  # creates that were made ready
         self.health = ServerHealth()
 
@@ -39,7 +43,11 @@ class Outside:
     def create_turn(self, _body: bytes, _event: str, _profile: str) -> Any:
         self.made += 1
 
+    def granted(self) -> int:
+        return 1
+
     def grant(self, _stop: threading.Event) -> int:
+        self.policy = os.sched_getscheduler(0)
         raise Stopping("the process stops")
 
     def unstart(self, _worker: Any, _epoch: int) -> Any:
@@ -64,6 +72,25 @@ def test_worker_of_an_event_that_was_not_taken_only_gives_its_slot_back() -> Non
     assert work(outside, head_start) == Ended(Next.DROPPED)
     assert outside.made == 1
     assert outside.left == []
+
+
+def test_its_thread_preempts_others_until_its_create_is_answered() -> None:
+    """As it does not wait for a CPU then, an idle replica's first create comes sooner."""
+    outside, head_start = Outside(), HeadStart(1, 0.0)
+    head_start.tell(stands=True)
+    policies: list[int] = []
+
+    def thread() -> None:
+        wake_without_preempting()
+        with suppress(Stopping):
+            work(outside, head_start)
+        policies.append(os.sched_getscheduler(0))
+
+    other = threading.Thread(target=thread)
+    other.start()
+    other.join()
+    assert outside.policy == os.sched_getscheduler(os.getpid())
+    assert policies == [os.SCHED_BATCH]
 
 
 def test_stop_after_the_event_was_taken_takes_its_begin_back() -> None:
