@@ -71,7 +71,7 @@ class HeadStart:
             return self._stands
 
     def end(self) -> None:
-        """Drop the create's request, unless it was sent. The worker's thread calls this at the last."""
+        """Drop the create's request, unless it was sent. The worker's thread calls this; it may do so twice."""
         if self.ready is not None:
             self.ready.turn.drop()
 

@@ -100,4 +100,7 @@ def _create_early(attempt: Attempt, head_start: HeadStart) -> Ended | None:
     with waking_at_once():
         if attempt.ready is None:
             prepare(attempt)
-        return create(attempt) if head_start.stands() else Ended(Next.DROPPED)
+        try:
+            return create(attempt) if head_start.stands() else Ended(Next.DROPPED)
+        finally:
+            head_start.end()  # if there was nothing to create, such as with a Pod that is there already

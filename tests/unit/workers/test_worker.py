@@ -16,9 +16,10 @@ from ottoscaler.ledger.records import Record
 from ottoscaler.retry import Retrier
 from ottoscaler.scheduling import wake_without_preempting
 from ottoscaler.workers.attempt import Ended, Next, WorkerDeps, WorkerLimits
-from ottoscaler.workers.head_start import LASTS_SECONDS, HeadStart
+from ottoscaler.workers.head_start import LASTS_SECONDS, HeadStart, ReadyCreate
 from ottoscaler.workers.run import EventRun, Task
 from ottoscaler.workers.worker import Workers
+from tests.harness.fake_pods import FakePods
 from tests.harness.pod_makers import planned, scale_up
 from tests.harness.worker_bench import LOGS
 
@@ -91,6 +92,16 @@ def test_its_thread_preempts_others_until_its_create_is_answered() -> None:
     other.join()
     assert outside.policy == os.sched_getscheduler(os.getpid())
     assert policies == [os.SCHED_BATCH]
+
+
+@pytest.mark.parametrize("stands", [True, False])
+def test_open_create_that_was_not_sent_is_dropped(stands: bool) -> None:
+    head_start, pods = HeadStart(1, 0.0), FakePods()
+    head_start.ready = ReadyCreate(planned(scale_up()), pods.open_turn(b"{}", "1-0", "default"))
+    head_start.tell(stands=stands)
+    with suppress(Stopping):
+        work(Outside(), head_start)
+    assert pods.dropped == 1
 
 
 def test_stop_after_the_event_was_taken_takes_its_begin_back() -> None:
