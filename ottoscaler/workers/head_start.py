@@ -71,7 +71,7 @@ class HeadStart:
             return self._stands
 
     def end(self) -> None:
-        """Drop the create's request, unless it was sent. The worker's thread calls this; it may do so twice."""
+        """Drop the create's request, unless it was sent. The worker's thread calls this, perhaps twice."""
         if self.ready is not None:
             self.ready.turn.drop()
 
