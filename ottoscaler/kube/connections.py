@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from http import HTTPStatus
 from typing import Any
 
 from ottoscaler.kube.http1 import MOST_HEAD, Head, pieces, read_head, whole
@@ -104,8 +105,8 @@ class OpenRequest:
 
         Where the server has refused the request already, that is the answer, and the byte is not sent.
 
-        ``None`` if the byte was not sent, so the request was not carried out: the server has closed the
-        connection, or the rest was sent more than OPEN_SECONDS ago."""
+        ``None`` if the request was not carried out: the server has closed the connection or does not know
+        Expect, or the rest was sent more than OPEN_SECONDS ago."""
         link = self._link
         fresh = self._owner.usable(link) and time.monotonic() - self._sent_at <= OPEN_SECONDS
         came = _come(link.sock) if fresh else None
@@ -121,7 +122,10 @@ class OpenRequest:
         except BaseException:
             self.drop()
             raise
-        return self._owner.read(link, self._method, head, keep=not refused)
+        response = self._owner.read(link, self._method, head, keep=not refused)
+        return (
+            response if response.status != HTTPStatus.EXPECTATION_FAILED else None
+        )  # a proxy may not know Expect
 
     def drop(self) -> None:
         """Give it up: the server sees the connection end in the middle of the request."""
@@ -158,8 +162,8 @@ class Connections:
     def open(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> OpenRequest | None:
         """Send a request but for its last byte, without waiting. Raises OSError.
 
-        ``None`` if no connection is idle, or the body has more than MOST_OPEN bytes: an idle connection's
-        send buffer, which is empty, takes no more for certain."""
+        ``None`` if no connection is idle, or the body has more than MOST_OPEN bytes. An idle connection's
+        send buffer is empty and takes so many. One that does not raises."""
         link = self._take_idle() if 0 < len(body) <= MOST_OPEN else None
         if link is None:
             return None
@@ -167,6 +171,7 @@ class Connections:
         # algorithm on would hold the last byte back for 40 ms.
         data = self._packed(method, path, body, {**headers, "Expect": "100-continue"})
         try:
+            link.sock.settimeout(0)
             link.sock.sendall(data[:-1])
         except BaseException:
             link.close()
@@ -280,10 +285,9 @@ def _readable(sock: Any) -> bool:
 
 
 def _come(sock: Any) -> bytes | None:
-    """What the server has sent on a connection by now; ``None`` if that is the connection's end."""
+    """What the server has sent by now on a socket that does not wait; ``None`` if that is its end."""
     if not _readable(sock):
         return b""
-    sock.settimeout(0)
     try:
         return sock.recv(MOST_HEAD) or None
     except (BlockingIOError, ssl.SSLWantReadError):  # a part of TLS's own, such as a session ticket

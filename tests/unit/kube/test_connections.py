@@ -321,6 +321,7 @@ def opened(connections: Connections, server: ScriptedServer) -> OpenRequest:
 def test_open_request_is_whole_with_its_last_byte_only(server_says: Reply) -> None:
     with serving(server_says) as (connections, server):
         request = opened(connections, server)
+        assert request._link.sock.gettimeout() == 0, "it was not waited for room in the send buffer"
         if server_says is going_on:
             wait_for(lambda: _readable(request._link.sock), "its word has come")
         assert server.requests[1].endswith(b"Content-Length: 15\r\n\r\n" + BODY[:-1])
@@ -370,6 +371,14 @@ def test_open_request_that_cannot_be_trusted_any_more_is_not_finished(
         assert request.finish(SECONDS) is None
         assert case == "closed by the server" or server.closed.acquire(timeout=SECONDS)
         assert len(server.requests) == 2
+
+
+def test_proxy_that_does_not_know_expect_is_asked_again_without_it() -> None:
+    def reply(number: int, _part: bytes) -> tuple[bytes, bool]:
+        return (OK if number == 1 else b"HTTP/1.1 417 Expectation Failed\r\nContent-Length: 0\r\n\r\n"), True
+
+    with serving(reply) as (connections, server):
+        assert opened(connections, server).finish(SECONDS) is None
 
 
 @pytest.mark.parametrize("keeps", [True, False])
