@@ -46,7 +46,8 @@ class RedisCheck:
                 "the ACL user may not run INFO, so version, eviction policy and persistence are unknown",
             )
         else:
-            if info.get("redis_mode") == "sentinel":
+            mode = info.get("redis_mode") or info.get("server_mode")  # the latter of Valkey
+            if mode == "sentinel":
                 yield Finding(
                     "problem",
                     "redis",
@@ -55,7 +56,7 @@ class RedisCheck:
                 )
                 return
             yield version(info, where(self._settings))
-            if info.get("cluster_enabled") == "1" or info.get("redis_mode") == "cluster":
+            if info.get("cluster_enabled") == "1" or mode == "cluster":
                 if problem := self._redis.cluster_problem():
                     yield Finding("problem", "redis", problem + ".")
                     return
