@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from ottoscaler.controller.inbox import Inbox
 from ottoscaler.ledger.lease import Lease
-from ottoscaler.workers.head_start import STEP_ASIDE_SECONDS, HeadStart
+from ottoscaler.workers.head_start import STEP_ASIDE_SECONDS, HeadStart, ReadyCreate
 from ottoscaler.workers.registry import RunRegistry
 from ottoscaler.workers.run import EventRun, Task
 
@@ -19,12 +19,16 @@ class HeadStarts:
     """The intake calls these."""
 
     def __init__(
-        self, registry: RunRegistry, lease: Lease, inbox: Inbox, open_create: Callable[[Task], None]
+        self,
+        registry: RunRegistry,
+        lease: Lease,
+        inbox: Inbox,
+        open_create: Callable[[Task], ReadyCreate | None],
     ) -> None:
         self._registry = registry
         self._lease = lease
         self._inbox = inbox
-        self._open_create = open_create  # sends the create of a worker but for its last byte, or nothing
+        self._open_create = open_create  # sends a worker's create but for its last byte, if it can
 
     def offer(self) -> HeadStart | None:
         """A head start for an event that is taken now. ``None`` if it would not start here at once."""
@@ -38,7 +42,7 @@ class HeadStarts:
         """
         task = self._registry.expect(run, head_start, time.monotonic())
         if task is not None:
-            self._open_create(task)
+            head_start.ready = self._open_create(task)
             self._inbox.put(task)
         return task is not None
 

@@ -123,9 +123,9 @@ class OpenRequest:
             self.drop()
             raise
         response = self._owner.read(link, self._method, head, keep=not refused)
-        return (
-            response if response.status != HTTPStatus.EXPECTATION_FAILED else None
-        )  # a proxy may not know Expect
+        if response.status == HTTPStatus.EXPECTATION_FAILED:  # of a proxy that does not know Expect
+            return None
+        return response
 
     def drop(self) -> None:
         """Give it up: the server sees the connection end in the middle of the request."""

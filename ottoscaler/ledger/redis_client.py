@@ -17,14 +17,14 @@ import redis
 
 from ottoscaler.config.hash_tags import cluster_problem
 from ottoscaler.config.settings import Settings
-from ottoscaler.errors import BrokenKey, NoAnswer, NotPermitted, RedisError, RedisUnavailable
+from ottoscaler.errors import BrokenKey, NotPermitted, RedisError, RedisUnavailable
+from ottoscaler.ledger.checked_replies import CheckedReplies
 from ottoscaler.ledger.kept_connection import KeptConnection
 from ottoscaler.ledger.pipelining import RoundTrips, Words, packed
 from ottoscaler.ledger.records import Entry, entries
 from ottoscaler.ledger.redis_connections import CALLS_IN_FLIGHT, connected, endpoint
 from ottoscaler.ledger.redis_endpoint import Endpoint, nodes_of
 from ottoscaler.ledger.redis_errors import translated, translated_errors
-from ottoscaler.ledger.reply_shapes import command_name, fits, kind, script_fits
 from ottoscaler.ledger.script_calls import ScriptCalls
 from ottoscaler.telemetry.health import progress
 from ottoscaler.telemetry.logs import get_logger
@@ -62,6 +62,7 @@ class RedisClient:
         self._kept = KeptConnection(self._client.connection_pool, self.endpoint)
         self._round_trips = RoundTrips(self._kept.exchange, wait_seconds=ANSWER_SECONDS)
         self._script_calls = ScriptCalls(settings)
+        self._checked = CheckedReplies(self.endpoint)
         self.stream = settings.redis_stream
         self.results = settings.redis_results_stream
         self.dead = settings.redis_dead_stream
@@ -101,7 +102,7 @@ class RedisClient:
         """Send one command, once. Raises RedisUnavailable (may be tried again) or another RedisError."""
         with self._place():
             reply = self._routed(lambda: self._client.execute_command(*words), words)
-        return self._checked(words, reply)
+        return self._checked.reply(words, reply)
 
     def command_or(self, default: Any, *words: str | bytes | int) -> Any:
         """Like :meth:`command`, but ``default`` for a key that another program has overwritten."""
@@ -125,7 +126,7 @@ class RedisClient:
         answers = pipe.execute(raise_on_error=False)
         for at, answer in enumerate(answers):
             if not isinstance(answer, Exception):
-                self._checked(commands[at], answer)
+                self._checked.reply(commands[at], answer)
             elif isinstance(translated(answer), BrokenKey):
                 answers[at] = None
             else:
@@ -137,7 +138,7 @@ class RedisClient:
 
         Raises RedisUnavailable (may be tried again) or another RedisError."""
         answer = self._routed(lambda: self._send_script(name, installation, args))
-        return self._checked_answer(name, answer)
+        return self._checked.answer(name, answer)
 
     def scripts(
         self,
@@ -152,7 +153,7 @@ class RedisClient:
         answers = list(self._routed(lambda: self._send_scripts(name, installation, calls, meanwhile)))
         for answer in answers:
             if not isinstance(answer, RedisError):
-                self._checked_answer(name, answer)
+                self._checked.answer(name, answer)
         return answers
 
     def _send_scripts(
@@ -180,25 +181,6 @@ class RedisClient:
             return self._round_trips.send(self._script_calls.packed(name, installation, args))
         except redis.exceptions.NoScriptError:
             return self._round_trips.send(packed(self._script_calls.whole(name, installation, *args)))
-
-    def _checked(self, words: Words, reply: Any) -> Any:
-        if not fits(words, reply):
-            raise self._unusable(command_name(words), reply)
-        return reply
-
-    def _checked_answer(self, name: str, answer: Any) -> Any:
-        if not script_fits(name, answer):
-            raise self._unusable(f"the script {name}.lua", answer)
-        return answer
-
-    def _unusable(self, asked: str, reply: Any) -> NoAnswer:
-        """The error for a reply of a wrong shape. No connection made so far is used again, since the next
-        reply on it may be the one to this command."""
-        self.endpoint.wrong_server(f"nonsense to {asked}", self.endpoint.generation)
-        return NoAnswer(
-            f"Redis is unavailable: it answered {asked} with {kind(reply)}, which Redis never does; "
-            "a proxy or another program may be in its place"
-        )
 
     def _routed(self, send: Callable[[], Any], words: Words | None = None) -> Any:
         """What ``send`` returns, following the redirections of a Redis Cluster.
@@ -242,7 +224,7 @@ class RedisClient:
         try:
             with translated_errors():
                 slots = self._client.execute_command("CLUSTER", "SLOTS")
-            self._checked(("CLUSTER", "SLOTS"), slots)
+            self._checked.reply(("CLUSTER", "SLOTS"), slots)
         except RedisError as error:
             log.debug("nodes_unknown", f"the cluster's nodes cannot be listed: {error}")
             return
@@ -265,7 +247,7 @@ class RedisClient:
             with self._client.pipeline(transaction=True) as pipe:
                 pipe.response_callbacks = {}
                 pipe.watch(*watched)
-                seen = self._checked_answer(name, pipe.execute_command(*look))
+                seen = self._checked.answer(name, pipe.execute_command(*look))
                 if seen[0] != b"ok":
                     return seen
                 pipe.multi()
@@ -278,7 +260,7 @@ class RedisClient:
 
         with self._place():
             answer = self._routed(send)
-        return self._checked_answer(name, answer)
+        return self._checked.answer(name, answer)
 
     def read(self, *, count: int, behind: str = ">", block_ms: int | None = None) -> list[Entry]:
         """XREADGROUP: new entries, or our own pending entries after the id ``behind``, which never blocks."""
@@ -287,16 +269,17 @@ class RedisClient:
             words += ["BLOCK", block_ms]
         words += ["STREAMS", self.stream, behind]
         answer = self._routed(lambda: self._round_trips.send(packed(words)), words)
-        self._checked(words, answer)
+        self._checked.reply(words, answer)
         return entries(answer[0][1]) if answer else []
 
     def client_id(self) -> int:
         """Redis's id of the connection that ``read`` uses; -1 without the right to ask."""
         words = ("CLIENT", "ID")
         try:
-            return int(self._checked(words, self._routed(lambda: self._round_trips.send(packed(words)))))
+            reply = self._routed(lambda: self._round_trips.send(packed(words)))
         except NotPermitted:
             return -1
+        return int(self._checked.reply(words, reply))
 
     def run_id(self) -> str:
         """The id of this run of the Redis server; '' without the right to ask (an ACL without INFO)."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
@@ -25,6 +26,7 @@ from ottoscaler.errors import (
     Stopping,
     UnusableAnswer,
 )
+from ottoscaler.kube.pod_api import CreateTurn
 from ottoscaler.ledger.records import Reply, Word
 from ottoscaler.model import JsonObject, Judgement, Reason, Status, Verdict
 from ottoscaler.pods.plan import PodPlan
@@ -32,7 +34,7 @@ from ottoscaler.pods.verdict import refused
 from ottoscaler.pods.view import parse_pod
 from ottoscaler.telemetry.logs import flood
 from ottoscaler.workers.adopt import adopt_by_uid, adopt_found, adopt_or_skip, adopt_seen
-from ottoscaler.workers.attempt import Attempt, Ended, Next, WorkerDeps
+from ottoscaler.workers.attempt import Attempt, Ended, Next
 from ottoscaler.workers.created import judge_created, judge_taken
 from ottoscaler.workers.head_start import ReadyCreate
 from ottoscaler.workers.run import Task
@@ -44,20 +46,15 @@ PREDECESSOR_LOOK_SECONDS = 1.0  # between two looks at the earlier attempt's Pod
 TURN_LOOK_SECONDS = 0.25  # between two checks of the lease while a create waits for its turn
 
 
-def prepare(a: Attempt) -> None:
-    """Make the request of a create that may have to be sent soon. It takes no turn and sends nothing."""
+def prepare(task: Task, make_turn: Callable[[bytes, str, str], CreateTurn | None]) -> ReadyCreate | None:
+    """Make the request of a create that may have to be sent soon. It takes no turn.
+
+    ``make_turn`` is ``PodApi.create_turn``, or ``open_turn`` to send the request but for its last byte.
+    ``None`` if that made no turn, or where no Pod can be made.
+    """
     with suppress(Exception):  # the create does it again, and reports what is wrong
-        plan = a.run.planned()
-        a.ready = ReadyCreate(plan, a.deps.pods.create_turn(*_words(a.task, plan)))
-
-
-def open_create(deps: WorkerDeps, task: Task) -> ReadyCreate | None:
-    """The same for a task that is not handed on yet, and send all of the request but its last byte.
-
-    ``None`` if that is not possible without waiting. The listener calls this."""
-    with suppress(Exception):
         plan = task.run.planned()
-        turn = deps.pods.open_turn(*_words(task, plan))
+        turn = make_turn(*_words(task, plan))
         return ReadyCreate(plan, turn) if turn is not None else None
     return None
 

@@ -14,8 +14,8 @@ from ottoscaler.model import Judgement, Reason, Status, Verdict
 from ottoscaler.retry import Retrier
 from ottoscaler.scheduling import waking_at_once
 from ottoscaler.workers.attempt import Attempt, Ended, Next, WorkerDeps
-from ottoscaler.workers.create import create, open_create, prepare
-from ottoscaler.workers.head_start import HeadStart
+from ottoscaler.workers.create import create, prepare
+from ottoscaler.workers.head_start import HeadStart, ReadyCreate
 from ottoscaler.workers.monitor import CANCELLED, cancelled_elsewhere, is_gone, judgement, monitor
 from ottoscaler.workers.run import Task
 from ottoscaler.workers.settle import out_of_sight, settle
@@ -48,12 +48,11 @@ class Workers:
         finally:
             self._deps.watcher.unsubscribe(subscription)
 
-    def open_create(self, task: Task) -> None:
-        """Open the create of a task with a head start, if that is possible without waiting.
+    def open_create(self, task: Task) -> ReadyCreate | None:
+        """Send the create of a task but for its last byte. ``None`` if that is not possible without waiting.
 
-        The listener calls this before it hands the task on. The task's thread must call ``HeadStart.end``."""
-        assert task.head_start is not None
-        task.head_start.ready = open_create(self._deps, task)
+        The listener calls this before it hands on a task with a head start."""
+        return prepare(task, self._deps.pods.open_turn)
 
     def settle_if_ended(self, task: Task) -> Ended | None:
         """Settle an adopted worker whose Pod has ended or reached a limit. ``None`` if it still runs.
@@ -99,7 +98,7 @@ def _create_early(attempt: Attempt, head_start: HeadStart) -> Ended | None:
     """Wait until Redis has taken the event, then create. Returns what ``create`` returns."""
     with waking_at_once():
         if attempt.ready is None:
-            prepare(attempt)
+            attempt.ready = prepare(attempt.task, attempt.deps.pods.create_turn)
         try:
             return create(attempt) if head_start.stands() else Ended(Next.DROPPED)
         finally:

@@ -108,7 +108,7 @@ class Stages:
         self.book = book
         self.granted = 0
         self.opens: list[Task] = []  # whose create was opened
-        self.open_create: Callable[[Task], None] = self.opens.append
+        self.look_at_open: Callable[[Task], None] = self.opens.append
         self.peers = 0  # other replicas, as the lease would say
         self.settings = Settings(redis_url=book.url, redis_consumer=name, poll_seconds=0.01, **settings)
         self.ledger = book.ledger(name, incarnation)
@@ -153,7 +153,7 @@ class Stages:
         )
 
     def _open_create(self, task: Task) -> None:
-        self.open_create(task)
+        self.look_at_open(task)
 
     def _make_reading(self) -> None:
         s = self.settings

@@ -162,7 +162,7 @@ def test_create_is_opened_while_redis_takes_the_event_and_before_its_thread_star
         taken_id = task.worker.event_id
         seen.append((taken_id, stages.registry.knows(taken_id), stages.handed_on()))
 
-    stages.open_create = look
+    stages.look_at_open = look
     event_id = add(book, pod_count=1)
     stages.listener.step(0.0)
     assert seen == [(event_id, False, [])]

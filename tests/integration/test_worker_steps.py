@@ -21,7 +21,7 @@ from ottoscaler.errors import (
 from ottoscaler.kube.server_health import ServerSign
 from ottoscaler.model import JsonObject, Judgement, Reason, Status, Verdict, WorkerId
 from ottoscaler.workers.attempt import Attempt, Ended, Next
-from ottoscaler.workers.create import _latency, create, open_create, prepare
+from ottoscaler.workers.create import _latency, create, prepare
 from ottoscaler.workers.head_start import HeadStart, ReadyCreate
 from ottoscaler.workers.monitor import CANCELLED, _look_again, monitor
 from ottoscaler.workers.run import EventRun, Task
@@ -88,7 +88,7 @@ def test_request_that_was_made_ready_is_sent_only_if_its_plan_is_still_the_one(b
     """Redis may be emptied while the lease is waited for: then the Pod belongs to another installation."""
     for anew in (False, True):
         a = bench.attempt(run := bench.take())
-        prepare(a)
+        a.ready = prepare(a.task, bench.pods.create_turn)
         assert a.subscription.name not in bench.pods.asked("create")
         if anew:
             plan = run.planned()
@@ -102,7 +102,7 @@ def with_open_create(bench: WorkerBench) -> Attempt:
     """The first attempt of a new event, whose create the listener has opened."""
     head_start = HeadStart(bench.lease.generation, time.monotonic())
     task = Task(bench.take(), 0, 0, head_start=head_start)
-    head_start.ready = open_create(bench.deps, task)
+    head_start.ready = prepare(task, bench.pods.open_turn)
     assert head_start.ready is not None
     bench.ledger.start(task.worker, 1)  # Redis has done so when it took the event
     return Attempt(bench.deps, task, bench.watcher.subscribe(bench.deps.name(task)))
@@ -150,7 +150,7 @@ def test_event_without_a_sensible_pod_has_no_open_create(bench: WorkerBench) -> 
 
     run = bench.take()
     run.plan, run._planner = None, refuse
-    assert open_create(bench.deps, Task(run, 0, 0)) is None
+    assert prepare(Task(run, 0, 0), bench.pods.open_turn) is None
 
 
 def test_retry_waits_for_the_earlier_pod_in_the_namespace_in_which_that_is(bench: WorkerBench) -> None:
