@@ -6,12 +6,14 @@ from collections.abc import Callable
 
 import pytest
 
+from ottoscaler.config.settings import Settings
 from ottoscaler.errors import Fenced
 from ottoscaler.ledger.ledger import OUTLIVED_MS
 from ottoscaler.ledger.records import Record
+from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.model import ScaleUp, WorkerId
 from tests.harness.ledger_steps import DONE, FAILED, add, begin, owned, read, take
-from tests.harness.redis_fixture import Book, book, redis_server
+from tests.harness.redis_fixture import Book, book, ledger_on, redis_server
 
 __all__ = ["book", "redis_server"]
 
@@ -99,6 +101,26 @@ def test_owners_of_an_event_are_not_known_where_there_were_too_many_or_an_earlie
     taken = book.ledger("c", "c1").take_over(event.event_id, "b/b1", beat=beat_of(book, "b")).record
     assert taken is not None
     assert taken.before is None
+
+
+def test_who_takes_over_learns_in_which_namespace_each_workers_pod_is(book: Book) -> None:
+    """NAMESPACE was changed meanwhile. Looked for in the wrong one, a Pod that runs would be gone."""
+    event, earlier = add(book, count=3), book.ledger("a")
+    owned(earlier, event)
+    begin(earlier, event, 0)
+    earlier.release([(event.event_id, 1)])
+    settings = Settings(redis_url=book.url, redis_consumer="b", namespace="new")
+    changed = RedisClient(settings)
+    later = ledger_on(changed, "b")
+    taken = later.take_over(event.event_id, "", offered=True).record
+    assert taken is not None
+    begin(later, event, 1, taken.epoch)
+    later.release([(event.event_id, taken.epoch)])
+    changed.close()
+    last = book.ledger("c").take_over(event.event_id, "", offered=True).record
+    assert last is not None
+    namespaces = {index: state.namespace for index, state in last.indexes.items()}
+    assert namespaces == {0: book.settings.namespace, 1: "new"}
 
 
 def beat_of(book: Book, name: str) -> str:

@@ -117,6 +117,16 @@ def test_entry_that_a_dead_replica_was_handed_and_somebody_removed_is_dead_lette
     assert (letter["event_id"], letter["error"]) == (gone, DELETED_UNREAD)
 
 
+def test_replica_that_was_silent_for_less_than_its_lease_keeps_its_name(book: Book) -> None:
+    """It may be frozen. Were its name free, another process could begin to serve under it beside it."""
+    book.ledger("b")
+    stages = Stages(book, lease_seconds=LEASE)
+    watch(stages, LEASE)
+    assert book.redis.exists("otto:scale:events:ottoscaler:replica:b")
+    watch(stages, 1, since=LEASE + 1)
+    assert not book.redis.exists("otto:scale:events:ottoscaler:replica:b")
+
+
 def test_error_of_redis_starts_the_observation_anew(book: Book) -> None:
     owned(book, "b")
     stages = Stages(book, lease_seconds=LEASE)
@@ -399,6 +409,21 @@ def test_heartbeat_that_failed_proves_nothing_of_how_long_others_stood_still(
         away.setattr(Replicas, "beat", fail)
         beating.lease.step(clock[0])
     assert beating.surveys.still_for("b", clock[0] + 100) == 0.0
+    clock[0] += 1
+    beating.lease.step(clock[0])
+    assert beating.surveys.still_for("b", clock[0]) == 0.0
+
+
+def test_another_run_of_redis_proves_nothing_of_how_long_others_stood_still(
+    beating: Beating, book: Book, clock: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It failed over between two of our heartbeats, and the others' may still try to reach the old one."""
+    book.ledger("b")
+    for _ in range(2):
+        clock[0] += 1
+        beating.lease.step(clock[0])
+    assert beating.surveys.still_for("b", clock[0]) == 1.0
+    monkeypatch.setattr(RedisClient, "run_id", lambda _: "another")
     clock[0] += 1
     beating.lease.step(clock[0])
     assert beating.surveys.still_for("b", clock[0]) == 0.0

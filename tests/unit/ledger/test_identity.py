@@ -34,6 +34,12 @@ def test_process_of_another_machine_is_not_judged_by_its_id() -> None:
     assert not has_ended(left(machine="elsewhere", pid=999_999_999), identity("pod-2"))
 
 
+def test_process_ids_are_not_compared_where_neither_machine_could_be_told() -> None:
+    """As in a sandbox without /proc: a live process elsewhere would lose its events."""
+    elsewhere = left(machine="", pid=999_999_999)
+    assert not has_ended(elsewhere, {**identity("pod-2"), "machine": ""})
+
+
 def test_earlier_container_of_the_same_pod_has_ended() -> None:
     assert has_ended(left(machine="other-namespace"), identity("pod-1"))
 

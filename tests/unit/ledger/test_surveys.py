@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ottoscaler.ledger.replicas import Survey
-from ottoscaler.ledger.surveys import Observations
+from ottoscaler.ledger.surveys import Observations, Surveys
 
 LEASE = 10.0
 
@@ -73,3 +73,11 @@ def test_name_that_left_is_forgotten() -> None:
     watch(observations, 9, a=("i", "5"))
     watch(observations, 1, since=10, b=("i", "1"))
     assert observations.still_for("a", 11.0) == 0.0
+
+
+def test_heartbeat_that_only_brings_offers_does_not_take_the_place_of_a_whole_survey() -> None:
+    """The takeover's thread may be busy for seconds. The dead are only told of by whole surveys."""
+    surveys, whole = Surveys(LEASE), survey(a=("i", "5"))
+    surveys.tell(whole, 0.0, same_run=True)
+    surveys.tell(Survey(2, ("17-0",)), 1.0, same_run=True)
+    assert surveys.take(0.0) == (whole, False)
