@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from ottoscaler.controller.offers import OFFER_AFTER_SECONDS
+from ottoscaler.controller.reach import WATCH_MAY_FAIL_SECONDS
 from ottoscaler.kube.server_health import ServerSign
 from tests.harness.cluster_state import ledger, local_only
 from tests.harness.kubeconfigs import leading_to, server_of
@@ -119,7 +120,10 @@ def test_cut_off_replica_takes_nothing_over(book: Book) -> None:
     assert stages.known() == []
 
 
-def test_let_go_is_what_has_no_pod_after_a_third_of_a_lease(book: Book) -> None:
+def test_let_go_is_what_has_no_pod_after_a_third_of_a_lease(
+    book: Book, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     stages = Stages(book, lease_seconds=LEASE)
     with_pod, without, begun = (add(book, pod_count=1) for _ in range(3))
     for _ in range(3):
@@ -140,6 +144,17 @@ def test_let_go_is_what_has_no_pod_after_a_third_of_a_lease(book: Book) -> None:
     stages.offers.step(began + 1.2)
     assert stages.known() == [with_pod]
     assert stages.ledger.owner_of(without) == ""
+    stages.offers.step(began + 1.3)
+    assert caplog.text.count("the event is for other replicas") == 2, "each is let go of once"
+
+
+def test_replica_has_been_cut_off_since_the_first_of_its_troubles(book: Book) -> None:
+    stages = Stages(book, lease_seconds=LEASE)
+    cut(stages)
+    began = stages.server.trouble_since()
+    stages.pods.healthy = False
+    stages.reach.cut_off_for(began + 1)
+    assert stages.reach.cut_off_for(began + WATCH_MAY_FAIL_SECONDS + 2) == WATCH_MAY_FAIL_SECONDS + 2
 
 
 def test_while_only_creates_fail_one_event_is_kept_to_see_when_they_work_again(book: Book) -> None:

@@ -134,6 +134,47 @@ def test_vanished_group_is_made_again(stages: Stages, book: Book) -> None:
     assert stages.known() == [event_id]
 
 
+def test_entry_that_is_claimed_while_own_pending_entries_are_read_is_not_passed_over(
+    stages: Stages, book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The takeover's thread claims a dead replica's entries, and asks for another look through them."""
+    event_id = add(book, pod_count=1)
+    book.redis.xreadgroup("ottoscaler", "b", {STREAM: ">"})
+    replicas = stages.ledger.replicas
+    look, claimed = replicas.next_pending, list[Any]()
+
+    def meanwhile(behind: str, count: int, *, left_by_the_dead: bool) -> tuple[int, list[str], str]:
+        found = look(behind, count, left_by_the_dead=left_by_the_dead)
+        if not claimed:
+            claimed.append(book.redis.xclaim(STREAM, "ottoscaler", "a", 0, [event_id], justid=True))
+            stages.listener.reread_own()
+        return found
+
+    monkeypatch.setattr(replicas, "next_pending", meanwhile)
+    stages.listener.reread_own()
+    for _ in range(2):
+        stages.listener.step(0.0)
+    assert stages.known() == [event_id]
+
+
+def test_full_replica_looks_ahead_anew_at_what_a_vanished_group_had_handed_out(
+    stages: Stages, book: Book
+) -> None:
+    """The dead replica that it was handed to did nothing with it yet."""
+    for _ in range(2):
+        add(book, pod_count=1)
+        stages.listener.step(0.0)
+    handed_out = add(book, "scale_down", pod_count=1)
+    book.redis.xreadgroup("ottoscaler", "b", {STREAM: ">"})
+    later = add(book, "scale_down", pod_count=1)
+    stages.listener.step(0.0)
+    assert [event.event_id for event in stages.downs.given] == [later]
+    book.redis.xgroup_destroy(STREAM, "ottoscaler")
+    stages.listener._make_group()
+    stages.listener.step(0.0)
+    assert handed_out in [event.event_id for event in stages.downs.given]
+
+
 def test_idle_replica_gives_the_first_worker_a_head_start(stages: Stages, book: Book) -> None:
     stages.granted = 7
     first, second = add(book, pod_count=2), add(book, pod_count=1)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ottoscaler.errors import KubernetesUnavailable, RedisUnavailable
-from ottoscaler.ledger.records import IndexStage, Word
+from ottoscaler.ledger.records import IndexStage, Reply, Word
 from ottoscaler.model import Outcome, Phase, PodView, Reason, ScaleDown, ScaleUp, Status, WorkerId
 from ottoscaler.pods.labels import pod_name
 from ottoscaler.pods.view import parse_pod
@@ -72,6 +72,16 @@ def test_scale_down_that_is_taken_after_the_stop_has_closed_everything_ends_no_t
     stages.scale_downs.close()
     assert stages.scale_downs.submit(ScaleDown("5-0", pod_count=1), 1)
     assert stages.scale_downs.owned() == [("5-0", 1)], "it was not carried out"
+
+
+def test_scale_down_that_is_under_way_is_not_begun_a_second_time(stages: Stages, book: Book) -> None:
+    """Its entry was delivered again, or an earlier reply was lost."""
+    down = ScaleDown(add(book, "scale_down", pod_count=1), pod_count=1)
+    stages.scale_downs.start()
+    stages.scale_downs.close()  # so that it stays under way
+    assert stages.scale_downs.submit(down, 1)
+    assert not stages.scale_downs.submit(down, 1)
+    assert stages.scale_downs.submit(down, 2), "another replica had it meanwhile"
 
 
 def test_newest_running_goes_first(stages: Stages, book: Book) -> None:
@@ -291,6 +301,36 @@ def test_victim_that_had_ended_by_itself_is_not_counted(stages: Stages, book: Bo
         end_of(stages, event_id, index, status)
     assert steps.finish(down, 1, patient=True).word is Word.OK
     assert told(book, down) == ["3"], "two with Pods, and one that had not begun"
+
+
+def test_ends_of_many_victims_are_looked_for_once_and_not_once_for_each(
+    stages: Stages, book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps, looks = stages.ledger.scale_downs, []
+    finish = steps.finish
+
+    def look(event_id: str, epoch: int, *, patient: bool = False) -> Reply:
+        looks.append(patient)
+        return finish(event_id, epoch, patient=patient)
+
+    monkeypatch.setattr(steps, "finish", look)
+    event_id = taken(stages, book, 3, task_id="t")
+    for index in range(3):
+        running(stages, event_id, index)
+    carry_out(stages, book, task_id="t")
+    assert looks == [True]
+
+
+def test_scale_down_is_told_in_time_although_a_victim_does_not_end(
+    stages: Stages, book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its Pod may have a finalizer, or its node may be lost."""
+    monkeypatch.setattr("ottoscaler.controller.scale_down.COUNT_SECONDS", 0.0)
+    event_id = taken(stages, book, 1, task_id="t")
+    running(stages, event_id, 0)
+    down = carry_out(stages, book, task_id="t")
+    assert told(book, down) == ["1"]
+    assert not stages.scale_downs.knows(down)
 
 
 def test_victims_whose_end_takes_long_are_counted_by_their_intents(stages: Stages, book: Book) -> None:

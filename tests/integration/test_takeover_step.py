@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from ottoscaler.controller.handover import Handover
+from ottoscaler.controller.handover import AGAIN_SECONDS, Handover
 from ottoscaler.controller.last_calls import LastCalls
 from ottoscaler.controller.scale_down import ScaleDowns
 from ottoscaler.controller.takeover import FULL_REPLICAS_WAIT
@@ -149,6 +149,19 @@ def test_handed_over_event_is_taken_at_once(book: Book) -> None:
     stages = Stages(book, lease_seconds=LEASE)
     watch(stages, 0)
     assert stages.known() == [event_id]
+
+
+def test_own_offer_is_left_to_others(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each heartbeat shows it. To ask for its ledger each time would cost as much as its workers are many."""
+    stages = Stages(book, lease_seconds=LEASE)
+    event_id = add(book, pod_count=1)
+    for _ in range(2):
+        stages.listener.step(0.0)
+    assert stages.ledger.offer(event_id, 1)
+    asked: list[str] = []
+    monkeypatch.setattr(stages.ledger, "take_over", lambda event_id, *_, **__: asked.append(event_id))
+    watch(stages, 0)
+    assert asked == []
 
 
 def test_event_that_came_without_its_reply_is_taken_up_when_seen_twice(book: Book) -> None:
@@ -294,31 +307,92 @@ def test_replica_of_another_instance_is_refused_while_pods_are_found_by_the_firs
     assert book.redis.get(f"{prefix}instance") == "two"
 
 
-def test_stop_hands_over_an_event_whose_ledger_redis_lost_meanwhile(book: Book) -> None:
+def test_stop_hands_over_an_event_whose_ledger_redis_lost_meanwhile(
+    book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The takeover's thread, which rewrites lost ledgers, has ended by then."""
     event_id = add(book, pod_count=2)
     stages = Stages(book)
     for _ in range(2):
         stages.listener.step(0.0)
     assert stages.known() == [event_id]
-    handover = Handover(
-        stages.ledger,
-        stages.registry,
-        cast(ScaleDowns, stages.downs),
-        cast(PodWatcher, stages.pods),
-        threading.Event(),
-        LastCalls(lambda: True, lambda: None),
-        stages.takeover.rewrite_lost,
-    )
     book.redis.flushall()
     stages.surveys.tell_emptied()
     stages.ledger.identity.join(stages.ledger.join_installation("new"))
-    assert handover.everything(math.inf)
+    assert Stop(stages, monkeypatch).handover.everything(math.inf)
     assert stages.known() == []
     assert stages.ledger.owner_of(event_id) == ""
     heir = Stages(book, "b")
     watch(heir, 1)
     assert heir.known() == [event_id]
+
+
+class Stop:
+    """A stop of these stages: its handover, the time, and whether Redis answered the last heartbeat."""
+
+    def __init__(self, stages: Stages, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        self.answers_from = 0.0
+        self.handover = Handover(
+            stages.ledger,
+            stages.registry,
+            cast(ScaleDowns, stages.downs),
+            cast(PodWatcher, stages.pods),
+            threading.Event(),
+            LastCalls(lambda: self.now >= self.answers_from, lambda: None),
+            stages.takeover.rewrite_lost,
+        )
+        monkeypatch.setattr("ottoscaler.controller.handover.time", self)
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def test_stop_hands_over_an_event_that_comes_while_it_hands_over_the_others(
+    book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A read that hung in Redis is answered then."""
+    first, stages = add(book, pod_count=1), Stages(book)
+    for _ in range(2):
+        stages.listener.step(0.0)
+    late: list[str] = []
+    release = stages.ledger.release
+
+    def meanwhile(events: Any) -> Any:
+        if not late:
+            late.append(add(book, pod_count=1))
+            stages.listener.step(0.0)
+        return release(events)
+
+    monkeypatch.setattr(stages.ledger, "release", meanwhile)
+    assert Stop(stages, monkeypatch).handover.everything(math.inf)
+    assert [stages.ledger.owner_of(event_id) for event_id in (first, *late)] == ["", ""]
+    assert stages.known() == []
+
+
+def test_stop_looks_once_more_for_a_redis_that_missed_the_last_heartbeat(
+    book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the grace period is over: else the event waits for the whole lease."""
+    event_id, stages = add(book, pod_count=1), Stages(book)
+    for _ in range(2):
+        stages.listener.step(0.0)
+    stop = Stop(stages, monkeypatch)
+    stop.answers_from = 0.1
+    assert stop.handover.everything(-1.0)
+    assert stages.ledger.owner_of(event_id) == ""
+
+
+def test_stop_gives_a_silent_redis_up_when_the_grace_period_is_over(
+    book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop = Stop(Stages(book), monkeypatch)
+    stop.answers_from = math.inf
+    assert not stop.handover.everything(-1.0)
+    assert stop.now <= 2 * AGAIN_SECONDS
 
 
 def beats(book: Book) -> int:

@@ -141,6 +141,19 @@ def test_pods_of_a_silent_replica_are_looked_for_once_its_lease_is_over(book: Bo
     assert "notin (a1)" in selectors[0]
 
 
+def test_pods_of_a_silent_replica_with_a_longer_lease_are_its_own_for_that_long(
+    book: Book, pods: FakePods
+) -> None:
+    """As during an update of the setting."""
+    Seeker(book, pods, "b", "b1").beat()
+    book.redis.hset("otto:scale:events:ottoscaler:replica:b", "lease", str(2 * LEASE))
+    seeker = Seeker(book, pods)
+    for since in (LEASE + 5, 25, 15, 5):
+        seeker.beat(at=suspended_clock() - since)
+        selectors = seeker.step()
+    assert "notin (a1,b1)" in selectors[0]
+
+
 def test_pod_without_the_label_is_looked_for_too_and_given_more_time(book: Book, pods: FakePods) -> None:
     name = leftover(book, pods, None)
     seeker = Seeker(book, pods)
