@@ -143,7 +143,6 @@ def _matters(old: PodView, new: PodView) -> bool:
     return (
         old.terminal != new.terminal
         or old.deleting != new.deleting
-        or old.exit_code != new.exit_code
-        or old.finished_at != new.finished_at  # the worker's container, while a sidecar runs on
+        or old.exit_code != new.exit_code  # the worker's container has ended, while a sidecar runs on
         or (old.waiting_reason != new.waiting_reason and new.waiting_reason not in BENIGN)
     )

@@ -246,9 +246,7 @@ class PodWatcher:
         now = time.monotonic()
         with self._lock:
             if event.kind == "DELETED":
-                known = self._views.get(view.name)
-                if known is not None and known.uid == view.uid:
-                    del self._views[view.name]
+                self._views.pop(view.name, None)
                 self._tell_gone(view, now)
             else:
                 new = view.name not in self._views

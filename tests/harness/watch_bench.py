@@ -27,6 +27,7 @@ class WatchBench:
         self.arrived: list[PodView] = []
         self.restarts = 0
         self.own = ["me"]
+        self.stop = threading.Event()
         self.watcher = PodWatcher(
             self.pods,
             WantedOwners(INSTANCE, lambda: self.own),
@@ -38,7 +39,7 @@ class WatchBench:
             self.watcher,
             poll_seconds=1,
             restarted=self.restart,
-            control=Control(threading.Event(), lambda: None),
+            control=Control(self.stop, lambda: None),
         )
 
     def restart(self) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from ottoscaler.errors import KubernetesUnavailable
-from ottoscaler.kube.reflector import Reflector
+from ottoscaler.kube.reflector import RELIST_SECONDS, Reflector
 from tests.harness.watch_bench import WatchBench
 
 BROKEN = KubernetesUnavailable("watch: the connection was cut")
@@ -154,3 +155,38 @@ def test_watch_that_is_cut_for_a_wider_list_is_no_failure() -> None:
     bench.pods.watch = watching  # type: ignore[method-assign]
     bench.step()
     assert bench.watcher.catch_up(0)
+
+
+def test_takeover_while_a_watch_is_being_opened_does_not_wait_for_its_end() -> None:
+    """There was nothing to cut yet when it asked, and the watch would last ten seconds."""
+    bench = WatchBench()
+    bench.step()
+    watching, cut = bench.pods.watch, []
+
+    def slow(*args: Any, opened: Any, **more: Any) -> Any:
+        bench.watcher.include(("dead",))
+        return watching(
+            *args, opened=lambda _: opened(SimpleNamespace(shutdown=lambda: cut.append(1))), **more
+        )
+
+    bench.pods.watch = slow  # type: ignore[method-assign]
+    bench.step()
+    assert cut
+
+
+def test_takeovers_in_a_row_share_a_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = WatchBench()
+    waits: list[float] = []
+
+    def another_takeover(seconds: float) -> bool:
+        waits.append(seconds)
+        bench.watcher.include(("older",))
+        return False
+
+    monkeypatch.setattr(bench.stop, "wait", another_takeover)
+    bench.step()
+    bench.watcher.include(("dead",))
+    bench.step()
+    assert [0 < seconds <= RELIST_SECONDS for seconds in waits] == [True]
+    assert bench.owners() == {"me", "dead", "older"}
+    assert len(bench.pods.asked("list")) == 2

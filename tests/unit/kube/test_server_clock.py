@@ -73,6 +73,16 @@ def test_step_is_believed_after_three_answers_in_a_row(ahead: float) -> None:
     assert ahead - 1.1 <= server.error() <= ahead
 
 
+def test_stray_answer_before_a_step_does_not_keep_it_from_being_believed() -> None:
+    server = Answers()
+    server.answer()
+    server.answer()
+    server.answer(3 * HOURS)
+    for _ in range(3):
+        server.answer(HOURS)
+    assert HOURS - 1.1 <= server.error() <= HOURS
+
+
 def test_two_servers_with_different_clocks_never_count_as_a_step() -> None:
     server = Answers()
     server.answer()

@@ -49,6 +49,14 @@ def test_end_of_an_earlier_pod_of_the_name_is_forgotten() -> None:
     assert (made.view, made.end, made.gone) == (None, None, False)
 
 
+def test_pod_of_the_same_name_that_was_there_before_is_not_mourned() -> None:
+    made = subscription(RUNS)
+    made.look()
+    made.vanish(RUNS._replace(uid="earlier"), 2.0)
+    assert not made.gone
+    assert not made.wait(0)
+
+
 def test_delete_s_reply_shows_a_pod_that_had_ended_before_it() -> None:
     made = subscription(RUNS)  # all that the watch has told
     made.asked_to_go(RUNS._replace(phase=Phase.SUCCEEDED, exit_code=0, deleting=True))

@@ -36,6 +36,17 @@ def test_creates_of_one_event_that_wait_all_have_their_turn() -> None:
     assert third.held
 
 
+def test_event_whose_turn_it_was_waits_behind_the_others() -> None:
+    places = Places(3)
+    busy = [places.ask("1-0"), places.ask("2-0")]
+    first, second = places.ask("3-0"), places.ask("3-0")
+    other = places.ask("4-0")
+    places.leave(busy[0])
+    assert (first.held, second.held, other.held) == (True, False, False)
+    places.leave(first)
+    assert (second.held, other.held) == (False, True)
+
+
 def test_429_halves_the_rate_once_however_many_answers_bring_it() -> None:
     throttle = Throttle(400, 100)
     for _ in range(32):

@@ -8,6 +8,7 @@ import pytest
 
 from ottoscaler.errors import VersionExpired
 from ottoscaler.kube.selection import LATE_CREATE_SECONDS, MOST_OWNERS
+from ottoscaler.kube.watcher import MOST_ENDS_TOLD
 from ottoscaler.pods.labels import PREFIX
 from tests.harness.watch_bench import WatchBench
 
@@ -54,6 +55,40 @@ def test_end_that_a_delete_s_answer_showed_is_told_the_worker_that_comes_later()
         subscription = bench.watcher.subscribe(name)
         bench.watcher.identify(subscription, uid)
         assert (subscription.end is not None) == end
+
+
+def test_ends_that_nobody_comes_for_are_kept_for_the_latest_pods_only() -> None:
+    watcher = WatchBench().watcher
+    for number in range(MOST_ENDS_TOLD + 1):
+        pod = {"metadata": {"name": f"p{number}", "uid": f"u{number}"}, "status": {"phase": "Succeeded"}}
+        watcher.asked_to_go(pod)
+    for number, known in ((0, False), (1, True), (MOST_ENDS_TOLD, True)):
+        subscription = watcher.subscribe(f"p{number}")
+        watcher.identify(subscription, f"u{number}")
+        assert (subscription.end is not None) == known
+
+
+def test_worker_is_woken_when_another_one_subscribes_to_its_pod() -> None:
+    """Its event went to another replica and came back: it must look whether it is still to wait."""
+    watcher = WatchBench().watcher
+    earlier = watcher.subscribe("a")
+    earlier.look()
+    watcher.subscribe("a")
+    assert earlier.wait(0)
+
+
+def test_second_pod_of_an_attempt_is_told_when_no_worker_waits_for_the_name_any_more() -> None:
+    """A create that hung while the first Pod was lost: who deletes it must hear of it."""
+    bench = WatchBench()
+    subscription = bench.watcher.subscribe("a")
+    bench.watcher.identify(subscription, bench.create("a"))
+    bench.step()
+    bench.pods.vanish("a")
+    late = bench.create("a")
+    bench.step()
+    assert bench.arrived == [], "its worker may wait for it"
+    bench.watcher.unsubscribe(subscription)
+    assert [view.uid for view in bench.arrived] == [late]
 
 
 def test_what_vanished_while_the_version_expired_is_told_its_subscriber() -> None:
