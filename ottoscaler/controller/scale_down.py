@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 
-from ottoscaler.controller.victims import VictimChoice
+from ottoscaler.controller.victims import Begun, VictimChoice
 from ottoscaler.errors import Fenced, RedisError, Stopping
 from ottoscaler.events.values import told_metadata
 from ottoscaler.kube.deleter import PodDeleter
@@ -123,11 +123,26 @@ class ScaleDowns:
             self._in_hand.leave(event.event_id)
             self._wake()
             deadline = time.monotonic() + COUNT_SECONDS
-            self._delete_all(event, victims, lambda: self._finish(event, epoch, deadline))
+            self._delete_running(event, epoch, victims, lambda: self._finish(event, epoch, deadline))
 
-    def _delete_all(
-        self, event: ScaleDown, victims: list[tuple[WorkerId, str]], then: Callable[[], None]
-    ) -> None:
+    def _delete_running(self, event: ScaleDown, epoch: int, victims: Begun, then: Callable[[], None]) -> None:
+        """Have every victim's Pod deleted, except other replicas' Pods that have ended by themselves.
+
+        Their owner may be dead. Whoever takes the event over records their end, which it could not see any
+        more if they were gone, and then deletes them.
+        """
+        unseen = self._victims.unseen(victims)
+        if not unseen:
+            self._delete_all(event, victims, then)
+            return
+
+        def look() -> None:
+            with self._errors_logged(event, epoch):
+                self._delete_all(event, self._victims.not_ended(victims, unseen), then)
+
+        self._deleter.call(event.event_id, look)
+
+    def _delete_all(self, event: ScaleDown, victims: Begun, then: Callable[[], None]) -> None:
         """Have every victim's Pod deleted. ``then`` is called after the last answer."""
         known = [(worker, found) for worker, uid in victims if (found := uid or self._uid(worker))]
         left = [len(known)]

@@ -19,8 +19,10 @@ VICTIMS_A_SCRIPT = 100  # pairs of event and index in one script: this keeps Red
 # with 60 KB each took Redis 0.2 to 1.1 s.
 EVENTS_A_SCRIPT = 10
 ROUNDS = 3  # of choosing: workers may end or begin between the look and the choice
+LOOK_TRIES = 3  # to see which victims had ended; the deletes wait no longer for that
 
 Victims = list[tuple[str, int]]  # pairs of event and index
+Begun = list[tuple[WorkerId, str]]  # victims that have begun, with their Pods' UIDs ('' if unknown)
 
 _NOWHERE: Mapping[str, PodView] = {}
 
@@ -101,6 +103,32 @@ class VictimChoice:
     def pod_name(self, worker: WorkerId) -> str:
         """The name of the worker's Pod."""
         return pod_name(self._instance, worker.event_id, worker.index, worker.attempt)
+
+    def unseen(self, victims: Begun) -> list[str]:
+        """The events with a victim whose Pod the watch does not show and no worker here waits for."""
+        return sorted(
+            {
+                worker.event_id
+                for worker, uid in victims
+                if uid and self.view(worker, uid) is None and not self._watcher.claimed(self.pod_name(worker))
+            }
+        )
+
+    def not_ended(self, victims: Begun, unseen: list[str]) -> Begun:
+        """The victims without those of the events ``unseen`` that have ended by themselves.
+
+        Makes one list call. If the API server does not answer, all are returned. Raises Stopping."""
+        try:
+            listed = self._retrier.call(
+                "looking at victims",
+                lambda: self._watcher.look_at_events(unseen, cached=True),
+                tries=LOOK_TRIES,
+            )
+        except KubernetesError as error:
+            flood.warning("victims_unseen", f"whether victims have ended cannot be looked at: {error}")
+            return victims
+        ended = {view.uid for view in listed.values() if view.ended_by_itself}
+        return [(worker, uid) for worker, uid in victims if uid not in ended]
 
     def _listed(self, event: ScaleDown, records: list[Record]) -> dict[str, PodView] | None:
         """By name, the Pods of the events with a worker of which the watch may not tell how far it is.

@@ -68,6 +68,7 @@ class Pods:
     namespace: str = ""  # where the watch shows Pods
     deleted: list[str] = field(default_factory=list)
     included: list[Any] = field(default_factory=list)  # owners whose Pods are to be seen
+    awaited: set[str] = field(default_factory=set)  # for which a worker here waits
     woken: int = 0
     healthy: bool = True
 
@@ -99,6 +100,12 @@ class Pods:
 
     def run(self, job: Callable[[], None]) -> None:
         job()
+
+    def call(self, _event: str, job: Callable[[], None]) -> None:
+        job()
+
+    def claimed(self, name: str) -> bool:
+        return name in self.awaited
 
 
 class Stages:

@@ -11,6 +11,7 @@ from tests.harness.cluster_state import (
     FOREVER,
     NEVER_STARTS,
     deleting,
+    ended_container,
     intents,
     ledger,
     local_only,
@@ -288,3 +289,30 @@ def test_it_is_applied_once_though_its_replica_is_killed_between_intent_and_dele
         ]
         assert phases(place, event_id) == {0: "Running", 1: "Running"}
         assert len(place.results("event", down)) == 1
+
+
+@pytest.mark.parametrize("sidecar", [False, True])
+def test_victim_that_had_ended_while_its_owner_was_dead_is_told_as_it_ended(sidecar: bool) -> None:
+    """Whoever takes the event over has seen neither the end nor the answer to the delete."""
+    with sandbox(OTTO_LEASE_SECONDS="8", bounds=COUNTED_SOON) as place:
+        owner = place.start()
+        event_id = running(place, 2, task_id="elsewhere")
+        owner.kill()
+        place.start("carries-it-out")
+        ended, runs = place.kube.workers(event_id)
+        if sidecar:  # it runs on after its worker
+            place.kube.set_status(
+                ended["metadata"]["name"], {"containerStatuses": ended_container(ended, exitCode=0)}
+            )
+        else:
+            set_phase(place, ended, "Succeeded")
+        down = place.send("scale_down", task_id="elsewhere")
+        index = int(runs["metadata"]["labels"]["ottoscaler.io/index"])
+        wait_for(lambda: index not in phases(place, event_id), "the other one goes")
+        if not sidecar:
+            place.replicas[-1].kill()
+            place.start("takes-it-over")
+        assert place.wait_event(event_id)["status"] == "partial"
+        assert sorted(w["status"] for w in place.workers(event_id)) == ["cancelled", "succeeded"]
+        place.wait_event(down)
+        place.wait_no_pods()

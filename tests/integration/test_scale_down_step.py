@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ottoscaler.errors import KubernetesUnavailable, RedisUnavailable
+from ottoscaler.errors import KubernetesError, KubernetesUnavailable, RedisUnavailable
 from ottoscaler.ledger.records import IndexStage, Reply, Word
 from ottoscaler.model import Outcome, Phase, PodView, Reason, ScaleDown, ScaleUp, Status, WorkerId
 from ottoscaler.pods.labels import pod_name
@@ -112,7 +112,7 @@ def test_other_replicas_workers_are_chosen_by_how_far_they_are(stages: Stages, b
         elsewhere(stages, name)
     carry_out(stages, book, pod_count=1)
     assert stages.pods.deleted == [pending]
-    assert stages.pods.lists == [[event_id]]
+    assert stages.pods.lists == [[event_id]] * 2, "for the choice, and after it: which have ended"
     assert stages.pods.cached
 
 
@@ -231,12 +231,53 @@ def test_worker_in_a_former_namespace_is_kept_since_no_list_shows_it(stages: Sta
 
 
 def test_whole_task_is_cancelled_without_a_list(stages: Stages, book: Book) -> None:
+    event_id = taken(stages, book, 2, task_id="t")
+    shown = running(stages, event_id, 0)
+    created = running(stages, event_id, 1)  # a moment ago: its worker waits, the watch is not there yet
+    elsewhere(stages, created)
+    stages.pods.awaited.add(created)
+    carry_out(stages, book, task_id="t")
+    assert set(stages.pods.deleted) == {shown, created}
+    assert stages.pods.lists == []
+
+
+def test_other_replicas_workers_are_looked_at_once_and_only_after_the_intents(
+    stages: Stages, book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event_id = taken(stages, book, 3, task_id="t")
+    for index in range(3):
+        elsewhere(stages, running(stages, event_id, index))
+    looking = stages.pods.look_at_events
+    intents: list[object] = []
+
+    def look(event_ids: list[str], *, cached: bool) -> dict[str, PodView]:
+        intents.extend(state[3] for state in stages.ledger.upkeep.states([(event_id, i) for i in range(3)]))
+        return looking(event_ids, cached=cached)
+
+    monkeypatch.setattr(stages.pods, "look_at_events", look)
+    carry_out(stages, book, task_id="t")
+    assert len(stages.pods.deleted) == 3
+    assert stages.pods.lists == [[event_id]]
+    assert all(intents)
+
+
+def test_other_replica_s_worker_that_has_ended_is_left_to_who_records_it(stages: Stages, book: Book) -> None:
+    event_id = taken(stages, book, 2, task_id="t")
+    ended, runs = (running(stages, event_id, index) for index in range(2))
+    for name in (ended, runs):
+        elsewhere(stages, name)
+    stages.pods.elsewhere[ended] = stages.pods.elsewhere[ended]._replace(exit_code=0)  # its sidecar runs on
+    carry_out(stages, book, task_id="t")
+    assert stages.pods.deleted == [runs]
+
+
+def test_other_replicas_pods_are_asked_to_go_although_nobody_can_look(stages: Stages, book: Book) -> None:
     event_id = taken(stages, book, 1, task_id="t")
     name = running(stages, event_id, 0)
     elsewhere(stages, name)
+    stages.pods.list_error = KubernetesError("list: 403")
     carry_out(stages, book, task_id="t")
     assert stages.pods.deleted == [name]
-    assert stages.pods.lists == []
 
 
 def test_worker_that_has_ended_is_no_victim(stages: Stages, book: Book) -> None:
