@@ -209,8 +209,6 @@ def _look_again(a: Attempt) -> PodView | None:
     before, view = subscription.view, look_at_pod(a)
     if view is None:
         return None
-    if before is not None and view.resource_version == before.resource_version:
-        return before
     if view.terminal or view.deleting or (before is not None and view.started != before.started):
         if subscription.view is before:  # else the watch has shown a view meanwhile, which may be newer
             subscription.see(view)

@@ -26,7 +26,7 @@ def note_unseen(a: Attempt) -> None:
     If this process dies before it deletes the Pod, the sweep finds it by that name.
     """
     uid = a.subscription.uid
-    if not uid or a.noted_unseen or a.subscription.certain or a.deps.elsewhere or not a.may_be_lost:
+    if not uid or a.subscription.certain or a.deps.elsewhere or not a.may_be_lost:
         return
     unseen, name = a.deps.ledger.unseen, a.subscription.name
     a.deps.retrier.call("noting a Pod that the watch does not show", lambda: unseen.note(name, uid))

@@ -213,7 +213,7 @@ def end_overtime(a: Attempt) -> Ended:
     a.log.info("worker_overtime", "the worker is over its time limit; its Pod is asked to go")
     seen = see_it_go(a, over, Status.FAILED, left)
     end = subscription.end
-    if end is not None and end.exit_code is not None and end.pod_reason != Reason.DEADLINE_EXCEEDED:
+    if end is not None and end.exit_code is not None:
         return _record(a, _outcome(a, vanished(end)), despite_intent=True)
     return _record(a, _overtime(a, seen=seen), despite_intent=True)
 

@@ -103,9 +103,13 @@ class FakePods:
             name, "Failed" if exit_code else "Succeeded", {"terminated": ended | {"message": message}}
         )
 
-    def expire(self, name: str) -> None:
-        """The kubelet's deadline is over, and its container has not ended yet."""
-        self._change(name, "Failed", {"running": {"startedAt": timestamp()}}, reason="DeadlineExceeded")
+    def expire(self, name: str, *, exit_code: int | None = None, message: str = "") -> None:
+        """The kubelet's deadline is over, and its container has ended with this code, or not yet."""
+        state: JsonObject = {"running": {"startedAt": timestamp()}}
+        if exit_code is not None:
+            ended = {"exitCode": exit_code, "startedAt": timestamp(), "finishedAt": timestamp()}
+            state = {"terminated": ended}
+        self._change(name, "Failed", state, reason="DeadlineExceeded", message=message)
 
     def vanish(self, name: str) -> None:
         """It is gone, without its end having been shown."""

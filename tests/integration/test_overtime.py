@@ -202,6 +202,37 @@ def test_kubelets_own_deadline_is_recorded_when_the_container_has_ended(bench: W
     assert told(bench) == [("failed", "DeadlineExceeded", "143", "last words")]
 
 
+TOO_LONG = "Pod was active on the node longer than the specified deadline"
+
+
+def ended_by_the_kubelet(bench: WorkerBench, a: Attempt) -> None:
+    """One view shows the kubelet's deadline and the container's end."""
+    bench.pods.expire(a.subscription.name, exit_code=137, message=TOO_LONG)
+    bench.watch()
+
+
+def test_worker_that_the_kubelet_has_ended_at_its_deadline_is_not_asked_to_go(
+    bench: WorkerBench, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    a = running(bench)
+    ended_by_the_kubelet(bench, a)
+    assert settle(a, monitor(a)) == DONE
+    assert told(bench) == [("failed", "DeadlineExceeded", "137", TOO_LONG)]
+    assert "worker_overtime" not in [getattr(each, "action", "") for each in caplog.records]
+
+
+def test_worker_that_the_kubelet_ended_before_the_delete_for_its_time_limit_is_told_the_same(
+    bench: WorkerBench,
+) -> None:
+    """Its replica died between the intent and the delete."""
+    a = running(bench)
+    bench.ledger.overtime(a.worker, a.run.epoch, a.subscription.uid)
+    ended_by_the_kubelet(bench, a)
+    assert settle(a, monitor(a)) == DONE
+    assert told(bench) == [("failed", "DeadlineExceeded", "137", TOO_LONG)]
+
+
 def test_intent_to_cancel_that_came_first_stands(bench: WorkerBench) -> None:
     a = running(bench)
     bench.book.redis.hset(key_of(bench, a), "c:0", "1:9-0:cancelled by 9-0")

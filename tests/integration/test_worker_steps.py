@@ -438,6 +438,27 @@ def test_answer_to_a_look_never_hides_what_the_watch_showed_meanwhile(
     assert a.subscription.view.terminal
 
 
+def test_end_that_the_watch_shows_during_that_look_is_judged_and_not_the_limit(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The look shows the Pod as it was, and a result is never taken back."""
+    bench = start(pending_timeout=0.05)
+    a = bench.attempt(bench.take())
+    create(a)
+    bench.watch()
+    look = bench.pods.get
+
+    def slow(name: str) -> JsonObject:
+        answer = look(name)
+        bench.pods.run(name)
+        bench.pods.end(name)
+        bench.watch()
+        return answer
+
+    monkeypatch.setattr(bench.pods, "get", slow)
+    assert monitor(a).status is Status.SUCCEEDED
+
+
 # --- settle
 
 
