@@ -79,6 +79,59 @@ def test_second_pod_of_an_attempt_is_told_from_the_first(book: Book) -> None:
     assert book.results("worker") == []
 
 
+def test_pod_may_be_noted_again_as_after_a_lost_reply(book: Book) -> None:
+    """Taken for a second one, it would be deleted."""
+    ledger, event = book.ledger(), add(book)
+    owned(ledger, event)
+    worker = begin(ledger, event, 0)
+    assert ledger.created(worker, 1, "uid-0-0").word == "ok"
+
+
+def test_pod_that_came_late_is_not_noted_for_an_attempt_that_is_over_or_was_taken_back(book: Book) -> None:
+    ledger, event = book.ledger(), add(book)
+    owned(ledger, event)
+    late = WorkerId(event.event_id, 0, 0)
+    ledger.start(late, 1)
+    ledger.retry(late, 1, "", 0.0, "")
+    begun = WorkerId(event.event_id, 0, 1)
+    ledger.start(begun, 1)
+    assert ledger.created(late, 1, "uid-late").word == "stale"
+    assert ledger.created(begun, 1, "uid-0-1").word == "ok"
+    taken_back = WorkerId(event.event_id, 1, 0)
+    ledger.start(taken_back, 1)
+    assert ledger.unstart(taken_back, 1).word == "ok"
+    assert ledger.created(taken_back, 1, "uid-1-0").word == "stale"
+
+
+def test_who_notes_a_pod_learns_that_its_worker_was_cancelled_meanwhile(book: Book) -> None:
+    """The scale_down could not delete a Pod that it did not know of."""
+    ledger, event = book.ledger(), add(book)
+    owned(ledger, event)
+    worker = WorkerId(event.event_id, 0, 0)
+    ledger.start(worker, 1)
+    down = add_down(book, count=1)
+    owned(ledger, down)
+    ledger.scale_downs.cancel(down.event_id, 1, 1, [(event.event_id, 0)])
+    assert ledger.scale_downs.victims(down.event_id, 1) == [(worker, "")]
+    answer = ledger.created(worker, 1, "uid-0-0")
+    assert (answer.word, answer.intent.by) == ("cancelling", down.event_id)
+
+
+def test_only_a_worker_that_runs_is_ended_for_its_time_limit(book: Book) -> None:
+    ledger, event = book.ledger(), add(book)
+    owned(ledger, event)
+    ended = begin(ledger, event, 0)
+    ledger.record(ended, 1, "uid-0-0", DONE)
+    assert ledger.overtime(ended, 1, "uid-0-0").word == "recorded"
+    waits = WorkerId(event.event_id, 1, 0)
+    assert ledger.overtime(waits, 1, "").word == "stale", "it has not begun"
+    begin(ledger, event, 1)
+    ledger.retry(waits, 1, "uid-1-0", 0.0, "")
+    assert ledger.overtime(waits, 1, "uid-1-0").word == "stale"
+    begin(ledger, event, 1, attempt=1)
+    assert ledger.overtime(waits, 1, "uid-1-1").word == "stale"
+
+
 def test_expired_event_is_told_only_at_its_first_sight(book: Book) -> None:
     ledger = book.ledger()
     event = add(book)
@@ -201,6 +254,39 @@ def test_ledger_is_written_anew_from_memory(book: Book) -> None:
     assert ledger.reseed(event, b"[]", 7, {0: "d:0:succeeded:uid-0-0", 1: "s:0:uid-1-0"}) == ""
     assert ledger.record(WorkerId(event.event_id, 1, 0), 7, "uid-1-0", DONE).word == "ended"
     assert [e["succeeded"] for e in book.results("event")] == ["2"]
+
+
+def test_ledger_of_another_owner_is_not_written_anew(book: Book) -> None:
+    """This replica was frozen, and comes back with what it remembers."""
+    frozen, event = book.ledger("a"), add(book)
+    owned(frozen, event)
+    frozen.release([(event.event_id, 1)])
+    other = book.ledger("b")
+    other.take_over(event.event_id, "", offered=True)
+    worker = begin(other, event, 0, 2)
+    assert frozen.reseed(event, b"[]", 1, {}) is None
+    assert other.reseed(event, b"[]", 2, {}) == "", "its own ledger stands, as after a lost reply"
+    assert other.start(worker, 2).detail == "uid-0-0"
+    assert book.ledger("b", "1").reseed(event, b"[]", 1, {}) is None, "of an earlier time that it owned it"
+
+
+def test_result_of_an_earlier_installations_pod_is_told_once_and_not_beside_its_events_owner(
+    book: Book,
+) -> None:
+    ledger, event = book.ledger(), add(book)
+    owned(ledger, event)
+    lost = WorkerId("9-0", 0, 0)
+    upkeep = ledger.upkeep
+    assert upkeep.report_orphan(WorkerId(event.event_id, 0, 0), "u", "t", "{}", DONE) == "owned"
+    assert upkeep.report_orphan(lost, "u", "t", "{}", DONE) == "ok"
+    assert upkeep.report_orphan(lost, "u", "t", "{}", FAILED) == "recorded"
+    assert upkeep.report_orphan(WorkerId("9-0", 1, 0), "w", "t", "{}", FAILED) == "ok"
+    for index in (0, 1):
+        ledger.record(begin(ledger, event, index), 1, f"uid-{index}-0", DONE)
+    book.redis.hdel(f"otto:scale:events:ottoscaler:event:{event.event_id}", "i:0")
+    answer = upkeep.report_orphan(WorkerId(event.event_id, 0, 0), "u", "t", "{}", DONE)
+    assert answer == "recorded", "its event has ended"
+    assert [w["event_id"] for w in book.results("worker")] == ["9-0", "9-0", *[event.event_id] * 2]
 
 
 def test_result_stream_of_a_wrong_type_changes_nothing_in_the_ledger(book: Book) -> None:

@@ -12,7 +12,7 @@ from ottoscaler.ledger.ledger import OUTLIVED_MS
 from ottoscaler.ledger.records import Record
 from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.model import ScaleUp, WorkerId
-from tests.harness.ledger_steps import DONE, FAILED, add, begin, owned, read, take
+from tests.harness.ledger_steps import DONE, FAILED, add, add_down, begin, owned, read, take
 from tests.harness.redis_fixture import Book, book, ledger_on, redis_server
 
 __all__ = ["book", "redis_server"]
@@ -20,7 +20,7 @@ __all__ = ["book", "redis_server"]
 
 def test_owner_that_was_taken_over_can_write_nothing(book: Book) -> None:
     old, new, event = book.ledger("a"), book.ledger("b"), add(book)
-    owned(old, event)
+    before = owned(old, event)
     worker = begin(old, event, 0)
     beat = str(book.redis.hget("otto:scale:events:ottoscaler:replica:a", "beat"))
     taken = new.take_over(event.event_id, "a/1", beat=beat)
@@ -32,11 +32,35 @@ def test_owner_that_was_taken_over_can_write_nothing(book: Book) -> None:
         lambda: old.created(worker, 1, "uid-0-0"),
         lambda: old.record(worker, 1, "uid-0-0", DONE),
         lambda: old.retry(worker, 1, "uid-0-0", 1.0, ""),
+        lambda: old.skip(worker, 1),
+        lambda: old.unstart(worker, 1),
+        lambda: old.overtime(worker, 1, "uid-0-0"),
+        lambda: old.offer(event.event_id, 1),
+        lambda: old.poison(before, "given up"),
     ]
     for write in writes:
         with pytest.raises(Fenced):
             write()
     assert new.record(worker, 2, "uid-0-0", DONE).word == "ok"
+
+
+def test_stale_owner_of_a_scale_down_can_choose_nobody_and_end_nothing(book: Book) -> None:
+    old, new, event = book.ledger("a"), book.ledger("b"), add(book)
+    owned(new, event)
+    down = add_down(book, count=1)
+    owned(old, down)
+    old.release([(down.event_id, 1)])
+    new.take_over(down.event_id, "", offered=True)
+    steps: list[Callable[[], object]] = [
+        lambda: old.scale_downs.cancel(down.event_id, 1, 1, [(event.event_id, 0)]),
+        lambda: old.scale_downs.victims(down.event_id, 1),
+        lambda: old.scale_downs.finish(down.event_id, 1),
+    ]
+    for step in steps:
+        with pytest.raises(Fenced):
+            step()
+    assert book.results("worker") == book.results("event") == []
+    assert new.scale_downs.cancel(down.event_id, 2, 1, [(event.event_id, 0)]) == 1
 
 
 def test_owner_whose_heart_beats_is_not_taken_over(book: Book) -> None:
@@ -135,6 +159,14 @@ def test_offer_is_withdrawn_by_the_first_start(book: Book) -> None:
     assert second.take_over(event.event_id, "a/1", offered=True).how == "moved"
 
 
+def test_event_of_which_a_worker_has_begun_is_not_offered(book: Book) -> None:
+    ledger, event = book.ledger(), add(book)
+    owned(ledger, event)
+    begin(ledger, event, 0)
+    assert not ledger.offer(event.event_id, 1)
+    assert book.redis.smembers("otto:scale:events:ottoscaler:offers") == set()
+
+
 def test_full_replica_leaves_an_event_that_has_not_begun(book: Book) -> None:
     first, second, event = book.ledger("a"), book.ledger("b"), add(book)
     owned(first, event)
@@ -228,6 +260,26 @@ def test_poisoned_event_is_dead_lettered_with_its_history_and_cancelled(book: Bo
     assert ledger.record(begun, record.epoch, "", FAILED, despite_intent=True).word == "ended"
 
 
+def test_event_is_given_up_once_and_its_letter_written_once(book: Book) -> None:
+    """The reply to the first time was lost, or its replica died right then."""
+    ledger, event = book.ledger("a", "1"), add(book)
+    record = owned(ledger, event)
+    begin(ledger, event, 0)
+    assert ledger.poison(record, "given up")
+    ledger.poison(record, "given up")
+    assert book.redis.xlen("otto:scale:dead") == 1
+
+
+def test_scale_down_that_is_given_up_has_ended(book: Book) -> None:
+    ledger, down = book.ledger(), add_down(book, count=1)
+    read(book)
+    record = owned(ledger, down)
+    ledger.poison(record, "given up")
+    assert book.redis.xlen("otto:scale:dead") == 1
+    assert book.redis.xpending("otto:scale:events", "ottoscaler")["pending"] == 0
+    assert take(ledger, down).how == "done"
+
+
 def test_dead_consumers_unowned_entries_come_over_and_it_is_forgotten(book: Book) -> None:
     ledger, event = book.ledger("a"), add(book)
     read(book, "stranger")
@@ -241,3 +293,17 @@ def test_replica_that_owns_something_is_not_forgotten(book: Book) -> None:
     owned(first, event)
     beat = str(book.redis.hget("otto:scale:events:ottoscaler:replica:a", "beat"))
     assert not second.replicas.forget("a", "1", beat)
+
+
+def test_replica_that_something_is_pending_of_or_that_beats_again_is_not_forgotten(book: Book) -> None:
+    book.ledger("a")
+    ledger, beat = book.ledger("b"), str(book.redis.hget("otto:scale:events:ottoscaler:replica:a", "beat"))
+    assert not ledger.replicas.forget("a", "1", "another")
+    assert not ledger.replicas.forget("a", "another", beat)
+    event = add(book)
+    read(book, "a")
+    assert not ledger.replicas.forget("a", "1", beat)
+    book.redis.xack("otto:scale:events", "ottoscaler", event.event_id)
+    owned(ledger, event)
+    assert ledger.replicas.forget("a", "1", beat), "what another owns is no reason"
+    assert book.redis.smembers("otto:scale:events:ottoscaler:replicas") == {"b"}

@@ -26,6 +26,25 @@ def test_dead_letter_is_written_once(book: Book) -> None:
     assert book.redis.xpending("otto:scale:events", "ottoscaler")["pending"] == 0
 
 
+def test_entry_of_an_event_that_somebody_works_on_or_that_has_ended_becomes_no_dead_letter(
+    book: Book,
+) -> None:
+    """It was delivered again, to a replica with another policy."""
+    ledger, fields = book.ledger(), [(b"type", b"scale_up")]
+    held, handed_over, ended = (add(book, count=1) for _ in range(3))
+    for event in (held, handed_over, ended):
+        owned(ledger, event)
+    read(book)
+    begin(ledger, handed_over, 0)
+    ledger.release([(handed_over.event_id, 1)])
+    ledger.record(begin(ledger, ended, 0), 1, "uid-0-0", DONE)
+    for event in (held, handed_over, ended):
+        assert not ledger.dead_letter(event.event_id, "forbidden", fields)
+    assert book.redis.xlen("otto:scale:dead") == 0
+    ledger.release([(held.event_id, 1)])
+    assert ledger.dead_letter(held.event_id, "forbidden", fields), "nobody holds it and nothing has begun"
+
+
 def test_dead_letter_of_thousands_of_fields_is_kept_whole(book: Book) -> None:
     ledger, event = book.ledger(), add(book)
     read(book)
