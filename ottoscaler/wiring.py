@@ -58,6 +58,7 @@ from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.ledger.redis_connections import sentinel_clients
 from ottoscaler.ledger.sentinel_watch import SentinelWatch
 from ottoscaler.ledger.surveys import EVERYBODY, Surveys
+from ottoscaler.ledger.unbegun import UnbegunEnds
 from ottoscaler.model import KeepLogs, Phase, PodView
 from ottoscaler.pods.live_templates import LiveTemplates
 from ottoscaler.pods.templates import TemplateDirectory, Templates
@@ -136,7 +137,8 @@ class Parts:
         self._unclaimed: Mailbox[PodView] = Mailbox(UNCLAIMED_AT_ONCE)
         self._arrivals = Arrivals(self.registry, self._unclaimed.wake)
         identity = ReplicaIdentity(s.redis_consumer)
-        self._ledger = Ledger(self._redis, identity, self.registry.lose)
+        ends = UnbegunEnds(self.metrics)
+        self._ledger = Ledger(self._redis, identity, self.registry.lose, ends.tell)
         self.watcher = PodWatcher(
             self._pods,
             WantedOwners(s.instance, lambda: identity.incarnations),

@@ -174,7 +174,6 @@ class Intake:
             self._dead_letter(entry.id, f"expired: expires_at={sent} is over", fields)
         elif taken.how is Taking.CANCELLED:
             log.info("event_cancelled", "cancelled before it was read", **_about(event))
-            self._metrics.events_total.inc(event.type, "cancelled")
         elif taken.how is Taking.DUPLICATE:
             log.info(
                 "event_duplicate", f"event {taken.detail} bore its dedup_key: nothing runs", **_about(event)

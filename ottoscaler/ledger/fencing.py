@@ -16,13 +16,21 @@ class Scripts:
     """Runs the scripts of one replica. Any thread.
 
     ``lose`` is called with an event's id when Redis has lost that event's ledger. It returns True if the
-    ledger will be written anew, so that the call may be tried again.
+    ledger will be written anew, so that the call may be tried again. ``tell_unbegun`` is called with what a
+    script has ended without a Pod: see :mod:`ottoscaler.ledger.unbegun`.
     """
 
-    def __init__(self, redis: RedisClient, identity: ReplicaIdentity, lose: Callable[[str], bool]) -> None:
+    def __init__(
+        self,
+        redis: RedisClient,
+        identity: ReplicaIdentity,
+        lose: Callable[[str], bool],
+        tell_unbegun: Callable[[list[Any]], None],
+    ) -> None:
         self.redis = redis
         self.identity = identity
         self._lose = lose
+        self.tell_unbegun = tell_unbegun
 
     @property
     def owner(self) -> str:

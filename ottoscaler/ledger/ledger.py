@@ -63,9 +63,13 @@ class Ledger(Scripts):
     """Events and their workers. Other durable state has its own classes, which are attributes of this one."""
 
     def __init__(
-        self, redis: RedisClient, identity: ReplicaIdentity, lose: Callable[[str], bool] = lambda _: False
+        self,
+        redis: RedisClient,
+        identity: ReplicaIdentity,
+        lose: Callable[[str], bool] = lambda _: False,
+        tell_unbegun: Callable[[list[Any]], None] = lambda _: None,
     ) -> None:
-        super().__init__(redis, identity, lose)
+        super().__init__(redis, identity, lose, tell_unbegun)
         self.scale_downs = ScaleDownSteps(self)
         self.replicas = Replicas(self)
         self.upkeep = Upkeep(self)
@@ -151,9 +155,14 @@ class Ledger(Scripts):
         how = Taking(text(answer[0]))
         if how in (Taking.TAKEN, Taking.MINE):
             record = Record.parse(event_id, text(answer[1]), answer[2])
+            if len(answer) > 3:
+                self.tell_unbegun(answer[3])
             if record.doomed:
                 return self._cancel_doomed(record, how)
             return Taken(how, record)
+        if how is Taking.CANCELLED:
+            self.tell_unbegun(answer[1])
+            return Taken(how)
         return Taken(how, detail=text(answer[1]) if len(answer) > 1 else "")
 
     def _cancel_doomed(self, record: Record, how: Taking) -> Taken:
@@ -162,6 +171,8 @@ class Ledger(Scripts):
         while word is Word.MORE:
             answer = self.fenced("cancel_doomed", record.event_id, self.owner, record.epoch, timestamp())
             word = Word(text(answer[0]))
+            if len(answer) > 1:
+                self.tell_unbegun(answer[1])
         if word is not Word.OK:
             return Taken(Taking.CANCELLED)
         flat = self.redis.command("HGETALL", f"{self.redis.prefix}event:{record.event_id}")

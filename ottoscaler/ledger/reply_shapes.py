@@ -54,6 +54,11 @@ def _pairs(reply: Any) -> bool:
     return _texts(reply) and len(reply) % 2 == 0
 
 
+def _unbegun(reply: Any) -> bool:
+    """What a script ended without a Pod: a number of workers, then five words for each event."""
+    return isinstance(reply, list) and len(reply) % 5 == 1 and _integer(reply[0]) and _texts(reply[1:])
+
+
 def _row(*shapes: Shape) -> Shape:
     """A list that begins with these."""
 
@@ -141,6 +146,14 @@ _COMMANDS: dict[str, Shape] = {
     "XREADGROUP": _streams_or_none,
     "XREVRANGE": _entries,
 }
+_MINE = _row(_text, _text_or_none, _pairs)
+
+
+def _mine(reply: Any) -> bool:
+    """With what ended without a Pod, if a scale_down had come before."""
+    return _MINE(reply) and (len(reply) == 3 or _unbegun(reply[3]))
+
+
 _PENDING, _PENDING_ENTRIES = _row(_integer, _text_or_none), _rows(_text, _text, _integer, _integer)
 _OF_TWO_WORDS = ("CLIENT", "CLUSTER", "XINFO")
 
@@ -153,7 +166,10 @@ _DETAILS: dict[tuple[str, bytes], Shape] = {
     ("beat", b"surveyed"): _row(*_BEAT, *_SURVEY),
     ("beat", b"forgotten"): _row(_text, _text),
     ("bound", b"ok"): _row(_text, _text, _integer, _integer, _text),
-    ("cancel", b"ok"): _row(_text, _digits),
+    ("cancel", b"ok"): _row(_text, _digits, _unbegun),
+    ("cancel_doomed", b"ended"): _row(_text, _unbegun),
+    ("cancel_doomed", b"more"): _row(_text, _unbegun),
+    ("cancel_doomed", b"ok"): _row(_text, _unbegun),
     ("candidates", b"ok"): _row(_text, _rows(_text, _digits)),
     ("claim_pending", b"ok"): _row(_text, _texts, _texts),
     ("cut_entries", b"ok"): _row(_text, _cut_entries),
@@ -176,7 +192,8 @@ _DETAILS: dict[tuple[str, bytes], Shape] = {
     ("release", b"ok"): _row(_text, _texts, _texts),
     ("reseed", b"ok"): _row(_text, _text),
     ("states", b"ok"): _row(_text, _rows(_text, _text_or_none, _text_or_none, _text_or_none)),
-    ("take", b"mine"): _row(_text, _text_or_none, _pairs),
+    ("take", b"cancelled"): _row(_text, _unbegun),
+    ("take", b"mine"): _mine,
     ("take", b"new"): _row(_text, _text),
     ("take", b"taken"): _row(_text, _text_or_none, _pairs),
     ("takeover", b"mine"): _row(_text, _text_or_none, _pairs),

@@ -77,7 +77,10 @@ class ScaleDownSteps:
             int(spare_begun),
             *flat,
         )
-        return int(answer[1]) if answer[0] == b"ok" else 0
+        if answer[0] != b"ok":
+            return 0
+        self._scripts.tell_unbegun(answer[2])
+        return int(answer[1])
 
     def victims(self, event_id: str, epoch: int) -> list[tuple[WorkerId, str]]:
         """The begun workers that a scale_down has chosen, each with its Pod's UID ('' if unknown)."""

@@ -10,9 +10,10 @@ import pytest
 from tests.harness.cluster_state import FOREVER, served
 from tests.harness.observer import Json
 from tests.harness.sandbox import Sandbox
+from tests.harness.scenarios import running
 from tests.harness.waiting import wait_for
 
-one_replica = served(OTTO_LOG_LEVEL="DEBUG")
+one_replica = served(OTTO_LOG_LEVEL="DEBUG", OTTO_MAX_WORKERS="2")
 
 
 def story(place: Sandbox, event_id: str, last: str) -> dict[str, list[Json]]:
@@ -95,3 +96,41 @@ def test_failed_worker_is_told_with_its_reason(one_replica: Sandbox) -> None:
     event_id = one_replica.scale_up(1, env={"SIM_WAITING": "InvalidImageName"})
     found = story(one_replica, event_id, "event_ended")
     assert found["worker_recorded"][0]["message"] == "the worker failed: ImagePull"
+
+
+def counted(place: Sandbox) -> list[float]:
+    """Cancelled workers, cancelled events, and events whose duration was measured."""
+    replica = place.replicas[0]
+    return [
+        replica.metric("ottoscaler_workers_total", status="cancelled", reason="Cancelled"),
+        replica.metric("ottoscaler_events_total", type="scale_up", status="cancelled"),
+        replica.metric("ottoscaler_event_duration_seconds_count"),
+    ]
+
+
+@pytest.mark.parametrize("count", [3, 150])  # 150: more than one script cancels
+@pytest.mark.parametrize("read", [True, False])
+def test_workers_cancelled_before_they_began_are_counted_and_their_event_s_end_is_told(
+    one_replica: Sandbox, count: int, *, read: bool
+) -> None:
+    place, task = one_replica, f"unbegun {count} {read}"
+    blocker = running(place, 2) if read else ""  # no slot is free, so none of the next begins
+    before = counted(place)
+    up = {"type": "scale_up", "pod_count": count, "task_id": task, "branch": "main"}
+    if read:
+        event_id = place.redis.xadd("otto:scale:events", up)
+        story(place, event_id, "event_taken")
+        down = place.send("scale_down", task_id=task)
+    else:
+        both = place.redis.pipeline(transaction=True)
+        both.xadd("otto:scale:events", up)
+        both.xadd("otto:scale:events", {"type": "scale_down", "task_id": task})
+        event_id, down = both.execute()
+    (line,) = story(place, event_id, "event_ended")["event_ended"]
+    assert (line["message"], line["status"]) == ("the event was cancelled", "cancelled")
+    assert (line["task_id"], line["metadata"]) == (task, '{"branch":"main"}')
+    assert place.wait_event(down)["cancelled"] == str(count)
+    grown = lambda: [now - then for now, then in zip(counted(place), before, strict=True)]  # noqa: E731
+    wait_for(lambda: grown() == [count, 1, 2], "what has ended is counted")
+    if blocker:
+        place.wait_event(place.send("scale_down", task_id=blocker))

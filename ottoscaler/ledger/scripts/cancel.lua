@@ -1,6 +1,6 @@
 -- Choose victims of a scale_down: A = its id, owner, epoch, limit ('' for all), time, whether to leave out what has
 -- begun ('1'), then pairs of event id and index in the order of choice. The choice is durable, so a repetition chooses
--- no further victims.
+-- no further victims. Returns how many are chosen in all, and what ended right here (prelude.lua).
 local key, refused = own_event()
 if refused then return refused end
 local down, now, untold = A[1], now_ms(), untellable(RESULTS) ~= nil
@@ -29,4 +29,4 @@ for i = 7, #A, 2 do
 end
 if chosen > before then redis.call('HSET', key, 'chosen', chosen, 'progress', '1') end
 if ended > 0 then redis.call('HINCRBY', key, 'cut', ended) end
-return {'ok', tostring(chosen)}
+return {'ok', tostring(chosen), unbegun}

@@ -5,5 +5,4 @@ if failure then return failure end
 local key, refused = own_event()
 if refused then return refused end
 local ended, more = cancel_doomed(A[1], key, A[4], now_ms())
-if ended then return {'ended', ended[1], tostring(ended[2])} end
-return {more and 'more' or 'ok'}
+return {ended and 'ended' or more and 'more' or 'ok', unbegun}

@@ -265,6 +265,7 @@ local function free_dedup(id, key)
 end
 
 -- Tell the event's end and close it. 'standing': how many of a scale_down's victims are counted by their intents.
+-- Returns {status, ms, task, metadata}.
 local function finish_event(id, key, now, standing)
   local e = redis.call('HMGET', key, 'type', 'task', 'n', 'ok', 'bad', 'cut', 'taken', 'meta', 'large-meta')
   local total, ok, bad, cut = tonumber(e[3]) or 0, tonumber(e[4]), tonumber(e[5]), tonumber(e[6]) + (standing or 0)
@@ -277,7 +278,7 @@ local function finish_event(id, key, now, standing)
     'pod_count', e[3], 'succeeded', ok, 'failed', bad, 'cancelled', cut, 'duration_ms', math.max(0, took),
     'metadata', e[9] or e[8] or '{}')
   close_ledger(id, key, e[1], e[2], status, now)
-  return {status, took}
+  return {status, took, e[2], e[8] or '{}'}
 end
 
 -- Tell an open scale_down how its victim ended. A victim that had ended by itself is not counted.
@@ -288,7 +289,7 @@ local function end_victim(intent, id, index, status)
   if status == 'cancelled' then redis.call('HINCRBY', down, 'cut', 1) end
 end
 
--- Write one index's result; the caller has checked that it may. Returns {status, ms} where that ended the event.
+-- Write one index's result; the caller has checked that it may. Returns what finish_event does where that ended the event.
 -- The ledger says so only after it was told: where the stream takes no entry (somebody gave it the last id there is),
 -- the worker stays as it was.
 local function record(id, key, index, attempt, uid, r, now)
@@ -313,6 +314,18 @@ local function never_ran(reason, message, at)
     created_at = '', started_at = '', finished_at = at}
 end
 
+-- What this script has ended without a Pod, for the metrics and the log: how many workers, then of each event that ended
+-- so its id, status, milliseconds, task and metadata.
+local unbegun = {0}
+
+local function count_unbegun(id, ended)
+  unbegun[1] = unbegun[1] + 1
+  if not ended then return end
+  for _, word in ipairs({id, ended[1], string.format('%.0f', math.max(0, ended[2])), ended[3], ended[4]}) do
+    unbegun[#unbegun + 1] = word
+  end
+end
+
 -- Intend to cancel one index; the caller has checked that the event is an open scale_up.
 -- Returns nil (nothing to cancel), or its begun attempt and Pod UID ('' where it ends right here). Where no result can
 -- be told, the intent stands for workers that have not begun too: start.lua lets none of them begin.
@@ -328,6 +341,7 @@ local function cancel_index(id, key, index, by, why, at, now, untold)
     return {attempt, begun and state.rest or '', false}
   end
   local ended = record(id, key, index, attempt, '', never_ran('Cancelled', why, at), now)
+  count_unbegun(id, ended)
   return {attempt, '', ended or true}
 end
 

@@ -46,8 +46,8 @@ bear_dedup(id, key, A[11])
 if doomed then
   redis.call('HSET', key, 'doomed', tombstone .. ':cancelled by ' .. tombstone)
   local ended = cancel_doomed(id, key, A[9], now)
-  if ended then return {'cancelled', ended[1], tostring(ended[2])} end
-  return {'mine', '1', redis.call('HGETALL', key)}
+  if ended then return {'cancelled', unbegun} end
+  return {'mine', '1', redis.call('HGETALL', key), unbegun}
 end
 if A[3] == 'scale_down' and A[4] ~= '' then
   -- The task's older scale_ups that nobody has read yet must never run. This is noted in the step that takes
