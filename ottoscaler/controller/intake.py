@@ -194,15 +194,16 @@ class Intake:
         log.info("event_taken", f"a scale_up of {event.pod_count} was taken", **_about(event))
         return run
 
-    def accept_down(self, entry: Entry) -> None:
-        """Take a scale_down that has not been read yet, and hand it on.
+    def accept_down(self, entry: Entry, *, carry_out: bool) -> None:
+        """Take a scale_down before its turn, and hand it on if it is to be carried out right away.
 
+        Otherwise its tombstone stands, and ``accept`` of the same entry hands it on.
         Raises BadEvent for a bad one: it is dead-lettered later, when it is read.
         """
         event = self._reader.event(entry)
         if isinstance(event, ScaleDown):
             taken = self._ledger.take(event, entry)
-            if taken.record is not None and not self.knows(entry.id):
+            if carry_out and taken.record is not None and not self.knows(entry.id):
                 self._submit(event, taken.record)
 
     def adopt(self, taken: Taken) -> None:

@@ -140,7 +140,8 @@ class Listener(Loop):
             self._take_scale_downs_behind()
         for entry in entries:
             if _takes_a_task_away(entry):
-                self._accept_ahead(entry)
+                # Carried out before the scale_ups beside it are taken, it would not count their workers.
+                self._accept_ahead(entry, carry_out=False)
         for entry, error in self._intake.accept(entries):
             if isinstance(error, Fenced):
                 _left_alone(entry, "it was taken meanwhile")
@@ -216,9 +217,9 @@ class Listener(Loop):
             behind = last
         return behind
 
-    def _accept_ahead(self, entry: Entry) -> None:
+    def _accept_ahead(self, entry: Entry, *, carry_out: bool = True) -> None:
         try:
-            self._intake.accept_down(entry)
+            self._intake.accept_down(entry, carry_out=carry_out)
         except BadEvent:
             _left_alone(entry, "a bad event is dead-lettered when it is read")
         except Fenced:

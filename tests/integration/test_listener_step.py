@@ -12,7 +12,7 @@ from ottoscaler.controller.head_starts import HeadStarts
 from ottoscaler.errors import RedisUnavailable
 from ottoscaler.ledger.records import Entry
 from ottoscaler.ledger.redis_client import RedisClient
-from ottoscaler.model import ScaleUp
+from ottoscaler.model import ScaleDown, ScaleUp
 from ottoscaler.workers.run import EventRun, Task
 from tests.harness.redis_fixture import Book, book, redis_server
 from tests.harness.stages import STREAM, Stages, add, dead
@@ -66,6 +66,24 @@ def test_full_hand_looks_ahead_for_scale_downs(stages: Stages, book: Book) -> No
     for _ in range(3):
         stages.listener.step(0.0)
     assert [event.event_id for event in stages.downs.given] == [down]
+
+
+def test_scale_down_read_with_its_scale_up_begins_when_all_workers_are_cancelled(
+    stages: Stages, book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then its own entry counts them all."""
+    submit, cancelled = stages.downs.submit, []
+
+    def submitted(event: ScaleDown, epoch: int) -> bool:
+        cancelled.append(len(book.results("worker")))
+        return submit(event, epoch)
+
+    monkeypatch.setattr(stages.downs, "submit", submitted)
+    add(book, pod_count=150, task_id="t")  # more than one script cancels
+    down = add(book, "scale_down", task_id="t")
+    stages.listener.step(0.0)
+    assert [event.event_id for event in stages.downs.given] == [down]
+    assert cancelled == [150]
 
 
 def test_scale_down_goes_to_its_own_stage(stages: Stages, book: Book) -> None:

@@ -122,7 +122,7 @@ def test_workers_cancelled_before_they_began_are_counted_and_their_event_s_end_i
         story(place, event_id, "event_taken")
         down = place.send("scale_down", task_id=task)
     else:
-        both = place.redis.pipeline(transaction=True)
+        both: Any = place.redis.pipeline(transaction=True)
         both.xadd("otto:scale:events", up)
         both.xadd("otto:scale:events", {"type": "scale_down", "task_id": task})
         event_id, down = both.execute()
@@ -130,7 +130,7 @@ def test_workers_cancelled_before_they_began_are_counted_and_their_event_s_end_i
     assert (line["message"], line["status"]) == ("the event was cancelled", "cancelled")
     assert (line["task_id"], line["metadata"]) == (task, '{"branch":"main"}')
     assert place.wait_event(down)["cancelled"] == str(count)
-    grown = lambda: [now - then for now, then in zip(counted(place), before, strict=True)]  # noqa: E731
-    wait_for(lambda: grown() == [count, 1, 2], "what has ended is counted")
+    now = [then + more for then, more in zip(before, (count, 1, 2), strict=True)]
+    wait_for(lambda: counted(place) == now, "what has ended is counted")
     if blocker:
         place.wait_event(place.send("scale_down", task_id=blocker))
