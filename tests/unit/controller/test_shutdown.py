@@ -134,6 +134,76 @@ def stop(monkeypatch: pytest.MonkeyPatch, place: Place, grace: float = GRACE) ->
     return made.hand_over(grace) + made.end(())
 
 
+class Told(Nothing):
+    """Notes what the parts are told, and which phases have begun by then."""
+
+    def __init__(self, place: Place) -> None:
+        super().__init__(place)
+        self.acts: list[tuple[str, list[bool]]] = []
+
+    def note(self, act: str) -> None:
+        phases = self.place.phases
+        begun = (phases.stopping, phases.abandon, phases.ended)
+        self.acts.append((act, [phase.is_set() for phase in begun]))
+
+    def wake_all(self) -> None:
+        self.note("workers are woken")
+
+    def interrupt(self) -> None:
+        self.note("the watch is cut")
+
+    def join(self, seconds: float, grace_ends: float) -> bool:
+        self.note("the pool's threads are waited for")
+        return super().join(seconds, grace_ends)
+
+
+class ToldHandover(HandoverOnly):
+    def __init__(self, told: Told) -> None:
+        super().__init__(told.place)
+        self.told = told
+
+    def while_workers_run(self, deadline: float) -> None:
+        super().while_workers_run(deadline)
+        self.told.note("running workers are waited for")
+
+    def everything(self, deadline: float) -> bool:
+        self.told.note("what is left is handed over")
+        return super().everything(deadline)
+
+
+def test_who_waits_is_woken_when_its_phase_has_begun_and_before_its_end_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Woken earlier, a thread would wait again; later, the stop would take as long as its wait."""
+    place = Place({}, silence_noticed_at=100.0)
+    monkeypatch.setattr(shutdown, "time", place)
+    told = Told(place)
+    part: Any = told
+    made = Shutdown(
+        place.phases,
+        cast("Threads", place),
+        (lambda: told.note("waits are ended"),),
+        place.end_read,
+        cast("Handover", ToldHandover(told)),
+        part,
+        cast("Any", place),
+        part,
+    )
+    made.begin()
+    assert made.hand_over(GRACE) == []
+    assert place.phases.ended.is_set(), "else the heartbeat would register the name again"
+    assert made.end((lambda: told.note("the deleter is closed"),)) == []
+    assert told.acts == [
+        ("waits are ended", [True, False, False]),
+        ("running workers are waited for", [True, False, False]),
+        ("workers are woken", [True, True, False]),
+        ("the pool's threads are waited for", [True, True, False]),
+        ("what is left is handed over", [True, True, False]),
+        ("the watch is cut", [True, True, True]),
+        ("the deleter is closed", [True, True, True]),
+    ]
+
+
 def test_silence_that_is_noticed_while_threads_are_waited_for_ends_the_wait(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -169,6 +239,25 @@ def test_threads_that_wait_for_a_silent_redis_have_the_grace_period_to_end(
     place = Place({"reconciler": 60.0}, silence_noticed_at=0.0)
     assert stop(monkeypatch, place) == []
     assert GRACE <= place.now <= GRACE + 2 * JOIN_LOOK_SECONDS
+
+
+def test_replica_that_never_reached_redis_stops_without_a_try_to_hand_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    place = Place({}, silence_noticed_at=0.0)
+    place.registered.clear()
+    assert stop(monkeypatch, place) == []
+    assert place.tried_for == 0.0
+    assert not place.lease_left
+    assert place.phases.ended.is_set(), "else the heartbeat's thread would never end"
+
+
+def test_silent_redis_is_tried_for_the_whole_grace_period_if_nobody_signals_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    place = Place({}, silence_noticed_at=100.0)
+    assert stop(monkeypatch, place, grace=600.0) == []
+    assert place.tried_for == 600.0
 
 
 def test_redis_that_falls_silent_between_the_handover_and_the_last_heartbeat_is_no_fault(

@@ -34,10 +34,19 @@ WEBHOOK = (
         ("get", 0, "no answer within 12 s", ServerSign.TROUBLED),
         ("get", 404, 'pods "a" not found', ServerSign.WELL),
         ("delete", 409, "the UID in the precondition does not match", ServerSign.WELL),
+        ("create", 422, "spec.containers: Invalid value", ServerSign.NOTHING),  # the Pod's own fault
+        ("get", 403, 'pods "a" is forbidden', ServerSign.NOTHING),  # the Role's
+        ("get", 500, "unknown", ServerSign.TROUBLED),
+        ("get", 504, "Timeout: request did not complete within requested timeout", ServerSign.TROUBLED),
     ],
 )
 def test_what_one_answer_tells_of_the_server(verb: str, status: int, text: str, sign: ServerSign) -> None:
     assert sign_of(verb, status, text) is sign
+
+
+@pytest.mark.parametrize("verb", ["create", "get"])
+def test_call_that_found_no_connection_tells_that_the_server_cannot_be_reached(verb: str) -> None:
+    assert sign_of(verb, 0, "connection refused", unsent=True) is ServerSign.UNREACHED
 
 
 def test_a_webhooks_words_are_never_the_servers() -> None:

@@ -9,6 +9,7 @@ from ottoscaler.ledger.redis_endpoint import (
     EPISODE_SECONDS,
     FIRST_PAUSE_SECONDS,
     LONGEST_PAUSE_SECONDS,
+    MOST_NODES,
     Endpoint,
     nodes_of,
 )
@@ -47,6 +48,36 @@ def test_a_name_stays_the_address_whatever_its_server_answers() -> None:
     assert made.address() == HERE
 
 
+def test_a_node_that_is_a_replica_by_now_is_left_for_another_and_told_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    made = Endpoint(HERE)
+    made.learn_nodes([HERE, OTHER, THIRD])
+    seen = []
+    for _ in range(3):
+        made.wrong_server("READONLY", made.generation)
+        seen.append(made.address())
+    assert seen == [OTHER, THIRD, HERE]
+    assert len(caplog.records) == 1
+
+
+def test_what_a_connection_of_before_says_of_the_slot_is_out_of_date() -> None:
+    made = Endpoint(HERE)
+    made.moved(OTHER, 1)
+    made.moved(THIRD, 1)
+    assert (made.address(), made.generation) == (OTHER, 2)
+
+
+def test_no_more_nodes_are_remembered_than_a_cluster_can_have() -> None:
+    made = Endpoint(HERE)
+    for turn in range(2 * MOST_NODES):
+        made.moved((THIRD, OTHER)[turn % 2], made.generation)
+    assert made._nodes == (THIRD, OTHER)
+    for port in range(MOST_NODES):
+        made.moved(("10.0.0.4", port), made.generation)
+    assert len(made._nodes) == MOST_NODES
+
+
 def test_a_slot_that_moved_is_followed_and_a_dead_node_is_left_for_another() -> None:
     made = Endpoint(HERE)
     made.learn_nodes([HERE, OTHER, THIRD])
@@ -75,7 +106,8 @@ def test_the_log_names_a_new_server_once_however_often_replicas_name_the_dead_on
 
 def test_nodes_without_a_host_are_reached_as_the_one_that_answered() -> None:
     slots = [[0, 16383, [b"", 7000, b"id", []], [None, 7001, b"id", []], [b"?", 7002, b"id", []]]]
-    assert nodes_of(slots, HERE) == [("redis", 7000)]
+    slots += [[0, 16383, [b"10.0.0.2", 7003, b"id", []]]]
+    assert nodes_of(slots, HERE) == [("redis", 7000), ("10.0.0.2", 7003)]
 
 
 @pytest.mark.parametrize(
