@@ -119,12 +119,12 @@ def judgement(a: Attempt) -> Judgement:
     It is never WAIT for a Pod that is gone.
     """
     view, limits = a.subscription.end or a.subscription.view, a.deps.limits
+    if view is not None and view.started:
+        _saw_running(a, view)
     if a.subscription.gone:
         return vanished(view)
     if view is None:
         return WAIT
-    if view.started:
-        _saw_running(a, view)
     return judge(
         view,
         age_seconds=_pending_seconds(a, view),

@@ -12,6 +12,7 @@ import pytest
 from ottoscaler.kube.server_health import ServerHealth, ServerSign
 from ottoscaler.model import Phase, Reason, Verdict
 from ottoscaler.pods.view import parse_pod
+from ottoscaler.telemetry.metrics import Metrics
 from ottoscaler.workers.monitor import _age, _ran_before_adoption, _saw_running, _time_left, judgement
 from tests.harness.clock import Clock
 
@@ -109,3 +110,18 @@ def test_step_of_the_api_servers_clock_makes_no_adopted_worker_older() -> None:
         _saw_running(a, view)
         assert _age(a, view) == pytest.approx(age, abs=5)
         assert time.monotonic() - a.running_at == pytest.approx(age - 19, abs=5)
+
+
+def test_start_of_a_pod_that_is_gone_when_its_worker_first_looks_is_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock, metrics = Clock(), Metrics()
+    attempt = pending(monkeypatch, clock, ServerHealth())
+    attempt.deps.metrics = metrics
+    shown = attempt.subscription
+    shown.started_at = clock.now + 3  # when the watch showed it; a start alone wakes no worker
+    shown.view = shown.view._replace(phase=Phase.RUNNING, started_at=at(0))
+    shown.gone = True
+    clock.now += 8
+    assert judgement(attempt).reason is Reason.DELETED
+    assert metrics.registry.get_sample_value("ottoscaler_pod_start_seconds_sum") == 3
