@@ -85,6 +85,39 @@ def test_frozen_reader_that_wakes_after_the_retention_time_runs_nothing_again(
     assert book.redis.xlen("otto:scale:dead") == 1
 
 
+def test_frozen_reader_runs_nothing_again_in_whatever_order_the_events_ended(
+    book: Book, ledger: Ledger
+) -> None:
+    first, second, third, fourth = deliver(book, 4)
+    ledger.take(first, entry(first))
+    frozen = book.ledger("frozen")
+    for ended in ((third, second), (fourth,)):
+        for event in ended:
+            finish(ledger, event)
+        housekeeping(book, ledger).step()
+        for event in ended:
+            assert frozen.take(event, entry(event)).how == "done"
+
+
+def test_entry_that_is_delivered_again_after_its_end_is_not_pending_for_ever(
+    book: Book, ledger: Ledger
+) -> None:
+    (event,) = deliver(book)
+    finish(ledger, event)
+    book.redis.xgroup_setid(STREAM, "ottoscaler", "0")
+    book.redis.xreadgroup("ottoscaler", "frozen", {STREAM: ">"})
+    housekeeping(book, ledger).step()
+    assert book.redis.xpending(STREAM, "ottoscaler")["pending"] == 0
+
+
+def test_entry_without_a_ledger_stays_for_the_retention_time(book: Book, ledger: Ledger) -> None:
+    (event,) = deliver(book)
+    book.redis.xack(STREAM, "ottoscaler", event.event_id)
+    for _ in range(2):
+        housekeeping(book, ledger, retention=3600.0).step()
+    assert ids(book) == [event.event_id]
+
+
 def test_group_made_anew_or_set_back_is_handed_nothing_that_has_expired(book: Book, ledger: Ledger) -> None:
     first, second = deliver(book, 2)
     ledger.take(first, entry(first))
