@@ -62,6 +62,19 @@ def test_event_that_another_replica_owns_by_now_is_left_when_its_worker_is_to_be
     assert (run.dropped, woken) == (True, [True])
 
 
+def test_worker_whose_pod_has_ended_is_taken_out_of_the_wait_and_no_other_of_its_event() -> None:
+    registry = RunRegistry(0, InHand(16, 2))
+    states = {index: IndexState(IndexStage.BEGUN, 0, uid=f"u{index}") for index in range(3)}
+    run = EventRun(scale_up(event_id="1-0"), None, Record("1-0", 1, 0, b"[]", indexes=states))
+    assert registry.add(run)
+    registry.admit(run)
+    task = registry.claim_adoptee(WorkerId("1-0", 1, 0))
+    assert task is not None
+    assert task.uid == "u1"
+    assert sorted(left.index for left in registry.adoptees()) == [0, 2]
+    assert registry.claim_adoptee(WorkerId("1-0", 1, 0)) is None
+
+
 class Watch:
     """The Pods that are shown, of one worker that runs, one that has ended and one without a Pod."""
 
