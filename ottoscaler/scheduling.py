@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 
 def wake_without_preempting() -> None:
@@ -14,24 +13,12 @@ def wake_without_preempting() -> None:
     Each thread of the worker pool calls this first. Only one thread at a time holds the interpreter, so a
     woken thread that preempts its holder only waits for the interpreter: both switches are for nothing. They
     were a tenth to a quarter of a burst's CPU (docs/performance.md). All other threads preempt as usual, so
-    that an event that comes to an idle replica does not wait for a CPU; its first worker's thread does too,
-    until its create is answered. A system that lacks or refuses it works as well. A policy that the operator
-    chose stays.
+    that an event that comes to an idle replica does not wait for a CPU. A system that lacks or refuses it
+    works as well. A policy that the operator chose stays.
     """
     with suppress(AttributeError, OSError):
         if os.sched_getscheduler(0) == os.SCHED_OTHER:
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-
-
-@contextmanager
-def waking_at_once() -> Iterator[None]:
-    """Within it, the calling thread of the worker pool preempts as the process's main thread does."""
-    with suppress(AttributeError, OSError):
-        os.sched_setscheduler(0, os.sched_getscheduler(os.getpid()), os.sched_param(0))
-    try:
-        yield
-    finally:
-        wake_without_preempting()
 
 
 def keep_to_one_cpu() -> None:

@@ -258,7 +258,7 @@ class Parts:
             self.registry,
             self._inbox,
             self.scale_downs,
-            HeadStarts(self.registry, self.lease, self._inbox, self._workers.open_create),
+            HeadStarts(self.registry, self.lease, self._inbox, self._workers),
             self.metrics,
             self.watcher.include,
         )

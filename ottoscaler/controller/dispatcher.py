@@ -75,27 +75,17 @@ class Dispatcher(Loop):
     # --- the dispatcher thread
 
     def wait(self) -> None:
-        """Wait for an event, a wake-up or the next retry, at most IDLE_SECONDS. Take what came.
-
-        After a worker with a head start it waits on: a step would hold the interpreter for 0.2 ms, which
-        that worker's thread and the listener need.
-        """
-        while self._take(self._idle_seconds()):
-            pass
-
-    def _idle_seconds(self) -> float:
+        """Wait for an event, a wake-up or the next retry, at most IDLE_SECONDS. Take what came."""
         due = self._registry.due_in(time.monotonic())
-        return IDLE_SECONDS if due is None else max(LEAST_SLEEP_SECONDS, min(IDLE_SECONDS, due))
+        self._take(IDLE_SECONDS if due is None else max(LEAST_SLEEP_SECONDS, min(IDLE_SECONDS, due)))
 
-    def _take(self, seconds: float) -> bool:
-        """Admit the events that came, and start a worker with a head start. True if only that came."""
-        found = self._inbox.take(seconds)
-        for one in found:
+    def _take(self, seconds: float) -> None:
+        """Admit the events that came, and start a worker with a head start."""
+        for one in self._inbox.take(seconds):
             if isinstance(one, Task):
                 self._submit(one)
             elif one is not None:
                 self._registry.admit(one)
-        return len(found) == 1 and isinstance(found[0], Task)
 
     def step(self, now: float) -> None:
         """Start every worker that may start now. Offer events that cannot begin here to other replicas.
@@ -133,7 +123,7 @@ class Dispatcher(Loop):
         delay = 0.0
         under_way = Once(partial(self._under_way, task))
         try:
-            ended = self._workers.work(task, under_way) if not task.run.dropped else Ended(Next.DROPPED)
+            ended = self._workers.work(task, under_way)
         except Fenced:
             log.info("event_left_alone", "another replica owns the event now", **task.about)
             self._leaving.leave(task.run)
@@ -145,8 +135,6 @@ class Dispatcher(Loop):
                 again = replace(task, adopt=True, uid="", head_start=None, errors=task.errors + 1)
                 delay = ERROR_PAUSE_SECONDS
         finally:
-            if task.head_start is not None:
-                task.head_start.end()
             under_way()
             if ended is not None:
                 again, delay = ended.following(task), ended.delay
@@ -181,8 +169,7 @@ class Dispatcher(Loop):
 
         A worker with a head start holds a slot, and must give it and its begin back.
         """
-        while self._take(0.0):
-            pass
+        self._take(0.0)
 
     def join(self, seconds: float, grace_ends: float) -> bool:
         """Wait for the pool's workers to end, ``seconds`` at most. True if none is left.

@@ -1,4 +1,4 @@
-"""Head starts: which events are given one.
+"""Head starts: which events are given one, and how their first worker is handed on.
 
 :mod:`ottoscaler.workers.head_start` says what a head start is for.
 """
@@ -6,60 +6,57 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 from ottoscaler.controller.inbox import Inbox
 from ottoscaler.ledger.lease import Lease
-from ottoscaler.workers.head_start import STEP_ASIDE_SECONDS, HeadStart, ReadyCreate
+from ottoscaler.workers.head_start import HeadStart
 from ottoscaler.workers.registry import RunRegistry
-from ottoscaler.workers.run import EventRun, Task
+from ottoscaler.workers.run import EventRun
+from ottoscaler.workers.worker import Workers
+
+STEP_ASIDE_SECONDS = 0.001  # the listener sleeps: its log line and next read would delay the worker by 0.2 ms
 
 
 class HeadStarts:
     """The intake calls these."""
 
-    def __init__(
-        self,
-        registry: RunRegistry,
-        lease: Lease,
-        inbox: Inbox,
-        open_create: Callable[[Task], ReadyCreate | None],
-    ) -> None:
+    def __init__(self, registry: RunRegistry, lease: Lease, inbox: Inbox, workers: Workers) -> None:
         self._registry = registry
         self._lease = lease
         self._inbox = inbox
-        self._open_create = open_create  # sends a worker's create but for its last byte, if it can
+        self._workers = workers
 
     def offer(self) -> HeadStart | None:
         """A head start for an event that is taken now. ``None`` if it would not start here at once."""
         grant = self._lease.granted() if self._registry.idle else 0
         return HeadStart(grant, time.monotonic()) if grant else None
 
+    def open(self, run: EventRun, head_start: HeadStart) -> None:
+        """Open the create of an event's first worker, if that is possible at once. Redis takes the event now.
+
+        ``hand_on`` or ``drop`` must follow. It may be called again, if the event must be sent again.
+        """
+        if head_start.opened is None:
+            self._workers.open_create(run, head_start)
+
     def hand_on(self, run: EventRun, head_start: HeadStart) -> bool:
-        """Hand on the first worker of an event that Redis is taking now. Then ``settle`` must follow.
+        """Hand on an event that Redis has taken and whose first worker has begun in the ledger.
 
-        False if the replica is not idle any more, or the event is here already.
+        First it sends the rest of the worker's create, if that may be sent at once. It sleeps a millisecond
+        before the run goes the way of any other, so that the worker's thread goes first. The dispatcher is
+        not woken again for a run that has no other worker.
+
+        False if the replica is not idle any more, or the event has come here on another way. Then nothing was
+        sent.
         """
-        task = self._registry.expect(run, head_start, time.monotonic())
-        if task is not None:
-            head_start.ready = self._open_create(task)
-            self._inbox.put(task)
-        return task is not None
-
-    def settle(self, run: EventRun, head_start: HeadStart, *, began: bool) -> bool:
-        """Say whether Redis took the event and began its first worker. True if the run is kept.
-
-        Then it sleeps a millisecond, so that the worker's thread goes first, before the run goes the way of
-        any other. The dispatcher is not woken for a run that has no other worker.
-        """
-        kept = began and self._registry.keep(run)
-        if not kept:
-            self._registry.drop(run)
-        head_start.tell(stands=kept)
-        if kept:
-            time.sleep(STEP_ASIDE_SECONDS)
-            if run.fresh:
-                self._inbox.put(run)
-            else:
-                self._registry.admit(run)
-        return kept
+        task = self._registry.begin(run, head_start, time.monotonic())
+        if task is None:
+            return False
+        self._workers.complete_create(run, head_start)
+        self._inbox.put(task)
+        time.sleep(STEP_ASIDE_SECONDS)
+        if run.fresh:
+            self._inbox.put(run)
+        else:
+            self._registry.admit(run)
+        return True

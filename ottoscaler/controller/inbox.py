@@ -33,8 +33,7 @@ class Inbox:
     def take(self, seconds: float) -> list[EventRun | Task | None]:
         """Wait at most ``seconds`` for something, then return all that is there. ``None`` is a wake-up.
 
-        A worker with a head start is returned at once: what is behind it stays there. The dispatcher calls
-        this.
+        The dispatcher calls this.
         """
         found: list[EventRun | Task | None] = []
         try:
@@ -43,8 +42,6 @@ class Inbox:
                 found.append(one)
                 if one is None:
                     self._woken.clear()
-                elif isinstance(one, Task):
-                    return found
                 one = self._queue.get_nowait()
         except queue.Empty:
             return found

@@ -24,7 +24,7 @@ from ottoscaler.model import Event, ScaleDown, ScaleUp, Status, WorkerId
 from ottoscaler.pods.plan import PodPlan
 from ottoscaler.telemetry.logs import get_logger
 from ottoscaler.telemetry.metrics import Metrics
-from ottoscaler.workers.head_start import HeadStart
+from ottoscaler.workers.early_create import drop
 from ottoscaler.workers.registry import RunRegistry
 from ottoscaler.workers.run import EventRun
 
@@ -125,40 +125,31 @@ class Intake:
             self._inbox.put(run)
 
     def _ask(self, read: list[_Read]) -> tuple[list[Taken | Failure], _Read | None]:
-        """Take entries in the ledger. Returns its answers, and the entry whose run was handed on meanwhile.
+        """Take entries in the ledger. Returns its answers, and the entry whose run was handed on already.
 
-        An idle replica hands on the first event's worker before Redis has answered: see
-        :mod:`ottoscaler.workers.head_start`.
+        An idle replica hands on the first event's worker at once: see :mod:`ottoscaler.workers.head_start`.
         """
         entries = [(one.event, one.body) for one in read]
         first = next((one for one in read if one.plan is not None), None)
         head_start = self._head_starts.offer() if first is not None else None
         if first is None or head_start is None:
             return self._ledger.take_all(entries), None
-        early: list[EventRun] = []
-        began = kept = False
+        assert isinstance(first.event, ScaleUp)  # it has a plan
+        run = self._new_run(first.event, first.plan, new_record(first.event, first.body))
+        kept = False
         try:
             answers = self._ledger.take_all(
-                entries, begin=first.event, meanwhile=lambda: self._hand_on(first, head_start, early)
+                entries, begin=first.event, meanwhile=lambda: self._head_starts.open(run, head_start)
             )
             answer = answers[read.index(first)]
             began = isinstance(answer, Taken) and answer.began
+            kept = began and self._head_starts.hand_on(run, head_start)
         finally:
-            for run in early:
-                kept = self._head_starts.settle(run, head_start, began=began)
+            if not kept:
+                drop(head_start)
         if began and not kept:
             self._take_back(first.event)
         return answers, first if kept else None
-
-    def _hand_on(self, one: _Read, head_start: HeadStart, early: list[EventRun]) -> None:
-        """Hand on the first worker of an event that Redis is taking now. ``early`` gets its run.
-
-        Called again, if the event had to be sent again, it does nothing: the replica is not idle any more.
-        """
-        assert isinstance(one.event, ScaleUp)  # it has a plan
-        run = self._new_run(one.event, one.plan, new_record(one.event, one.body))
-        if self._head_starts.hand_on(run, head_start):
-            early.append(run)
 
     def _take_back(self, event: Event) -> None:
         """Take the begin of a worker back that was not handed on."""

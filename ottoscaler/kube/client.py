@@ -10,7 +10,6 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from types import TracebackType
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -54,20 +53,18 @@ class RequestTurn(Turn):
         self._create = create
         self._opened = opened
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.drop()
-        super().__exit__(kind, error, trace)
+    def leave(self) -> None:
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            opened.drop()
+        super().leave()
+
+    def complete(self) -> bool:
+        return self._opened is not None and self.__enter__().ready(0) and self._opened.complete()
 
     def send(self) -> JsonObject:
         opened, self._opened = self._opened, None
         return self._create(opened)
-
-    def drop(self) -> None:
-        opened, self._opened = self._opened, None
-        if opened is not None:
-            opened.drop()
 
 
 class PodClient(PodApi):

@@ -94,36 +94,57 @@ class ResponseStream:
 class OpenRequest:
     """A request whose bytes were all sent but for the last. The server does nothing with it before that byte.
 
-    One thread at a time uses it. It must be finished or dropped."""
+    One thread at a time uses it. It must be completed and answered, or dropped."""
+
+    completed_at = 0.0  # monotonic, when its last byte was sent
 
     def __init__(self, owner: Connections, link: Link, method: str, last: bytes) -> None:
         self._owner, self._link, self._method, self._last = owner, link, method, last
         self._sent_at = time.monotonic()
+        self._came = b""  # what the server had sent before the last byte
 
-    def finish(self, read_seconds: float) -> Response | None:
-        """Send the last byte and read the answer. Raises what ``Connections.request`` raises.
+    def complete(self) -> bool:
+        """Send the last byte, without waiting. Then ``answer`` must follow.
 
-        Where the server has refused the request already, that is the answer, and the byte is not sent.
+        Where the server has refused the request already, the byte is not sent, and ``answer`` reads why.
 
-        ``None`` if the request was not carried out: the server has closed the connection or does not know
-        Expect, or the rest was sent more than OPEN_SECONDS ago."""
-        link = self._link
-        fresh = self._owner.usable(link) and time.monotonic() - self._sent_at <= OPEN_SECONDS
+        False if the request is not carried out: the server has closed the connection, or the rest was sent
+        more than OPEN_SECONDS ago. Then the request is dropped."""
+        link, now = self._link, time.monotonic()
+        fresh = self._owner.usable(link) and now - self._sent_at <= OPEN_SECONDS
         came = _come(link.sock) if fresh else None
         if came is None:
             self.drop()
-            return None
-        refused = not _INTERIM.startswith(came[: len(_INTERIM)])
+            return False
+        self._came, self.completed_at = came, now
+        if not self._refused:
+            try:
+                link.sock.sendall(self._last)
+            except OSError:  # the socket does not wait: it has taken all of the byte or nothing
+                self.drop()
+                return False
+        return True
+
+    @property
+    def _refused(self) -> bool:
+        return not _INTERIM.startswith(self._came[: len(_INTERIM)])
+
+    def answer(self, read_seconds: float) -> Response | None:
+        """Read the answer. Raises what ``Connections.request`` raises.
+
+        ``None`` if the request was not carried out, as the server does not know Expect. No other is opened
+        then."""
+        link = self._link
         try:
             link.sock.settimeout(read_seconds)
-            if not refused:
-                link.sock.sendall(self._last)
-            head = read_head(link.sock, came)
+            head = read_head(link.sock, self._came)
         except BaseException:
             self.drop()
             raise
-        response = self._owner.read(link, self._method, head, keep=not refused)
-        if response.status == HTTPStatus.EXPECTATION_FAILED:  # of a proxy that does not know Expect
+        unexpected = head.status == HTTPStatus.EXPECTATION_FAILED  # of a proxy that does not know Expect
+        response = self._owner.read(link, self._method, head, keep=not (self._refused or unexpected))
+        if unexpected:
+            self._owner.opens = False
             return None
         return response
 
@@ -144,6 +165,7 @@ class Connections:
         self._renewal = renewal
         self._connect_seconds = connect_seconds
         self._idle: deque[Link] = deque()
+        self.opens = True  # whether requests may be opened
         self._streams: set[ResponseStream] = set()
         port = f":{pool.port}" if pool.port else ""
         host = f"[{pool.host}]" if ":" in pool.host else pool.host
@@ -162,9 +184,9 @@ class Connections:
     def open(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> OpenRequest | None:
         """Send a request but for its last byte, without waiting. Raises OSError.
 
-        ``None`` if no connection is idle, or the body has more than MOST_OPEN bytes. An idle connection's
-        send buffer is empty and takes so many. One that does not raises."""
-        link = self._take_idle() if 0 < len(body) <= MOST_OPEN else None
+        ``None`` if no connection is idle, the body has more than MOST_OPEN bytes, or the server does not know
+        Expect. An idle connection's send buffer is empty and takes so many. One that does not raises."""
+        link = self._take_idle() if self.opens and 0 < len(body) <= MOST_OPEN else None
         if link is None:
             return None
         # The interim answer to Expect acknowledges what has come. Without it, a proxy that has Nagle's

@@ -25,7 +25,7 @@ class WatchEvent(NamedTuple):
 class CreateTurn(Protocol):
     """One create: it waits for its turn among all creates, then sends the request.
 
-    One thread uses it, as a context manager."""
+    One thread at a time uses it, as a context manager."""
 
     def __enter__(self) -> CreateTurn: ...
 
@@ -37,13 +37,20 @@ class CreateTurn(Protocol):
         """Wait about ``seconds`` at most for the turn. Returns whether it has come; call it again if not."""
 
     def send(self) -> JsonObject:
-        """Create the Pod. Call this only after :meth:`ready` returned True.
+        """Create the Pod. Call this only after :meth:`ready` or :meth:`complete` returned True.
 
         Raises PodExists, Refused or KubernetesUnavailable. RefusedForNow, a subclass of the last, means that
         the trouble is with this Pod and not with the API server."""
 
-    def drop(self) -> None:
-        """Give the create up if its request was opened. Leaving the turn does so too."""
+    def complete(self) -> bool:
+        """Enter the turn and send the rest of an open request, if the turn comes at once. It does not wait.
+
+        True if it was sent. Then :meth:`send` reads the answer. Else only :meth:`leave` may follow."""
+
+    def leave(self) -> None:
+        """Give the turn back, as at the end of a ``with``, and an open request up. Once more does nothing.
+
+        The answer to a request that was completed is lost then."""
 
 
 class PodApi(Protocol):
@@ -65,9 +72,9 @@ class PodApi(Protocol):
     def open_turn(self, body: bytes, event: str, profile: str) -> CreateTurn | None:
         """The same, with the request sent but for its last byte.
 
-        So the API server has read it and checked who asks when ``CreateTurn.send`` sends that byte. Before,
-        nothing is created. The turn must be sent or dropped soon. ``None`` if that is not possible without
-        waiting."""
+        So the API server has read it and checked who asks when ``CreateTurn.complete`` sends that byte.
+        Before, nothing is created. The turn must be completed or left soon. ``None`` if that is not possible
+        without waiting."""
 
     def get(self, name: str) -> JsonObject:
         """The Pod of that name. Raises PodGone if there is none, and KubernetesUnavailable."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 import urllib3
@@ -53,7 +54,7 @@ class Requests:
         return _headers(credentials, body) if credentials is not None else None
 
     def open(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> OpenRequest | None:
-        """Send a request but for its last byte, for ``send`` to go on with. It must be sent or dropped.
+        """Send a request but for its last byte. ``send`` reads the answer when it was completed.
 
         ``None`` if that is not possible without waiting."""
         try:
@@ -75,24 +76,27 @@ class Requests:
     ) -> Any:
         """The response, read whole unless ``stream``. ``headers`` defaults to ``headers(body)``.
 
-        ``opened`` is the same request, sent but for its last byte. Raises a KubernetesError for any answer
-        but success, KubernetesUnavailable if none came in time."""
+        ``opened`` is the same request, which was sent already. Raises a KubernetesError for any answer but
+        success, KubernetesUnavailable if none came in time."""
         headers = headers if headers is not None else self.headers(body)
-        begun = time.monotonic()
+        begun = opened.completed_at if opened is not None else time.monotonic()
         try:
-            response: Any = opened.finish(read_seconds) if opened is not None else None
-            if response is None:
-                response = (
-                    self._transport.page(path, headers, read_seconds)
-                    if verb == "list"
-                    else self._transport.stream(method, path, headers, read_seconds, paced=verb == "watch")
-                    if stream
-                    else self._transport.send(method, path, body, headers, read_seconds)
-                )
+            response: Any = (
+                opened.answer(read_seconds)
+                if opened is not None
+                else self._transport.page(path, headers, read_seconds)
+                if verb == "list"
+                else self._transport.stream(method, path, headers, read_seconds, paced=verb == "watch")
+                if stream
+                else self._transport.send(method, path, body, headers, read_seconds)
+            )
         except BROKEN_ANSWER as error:
             self._observe(verb, 0, time.monotonic() - begun)
             raise self.unanswered(verb, error, read_seconds) from error
         seconds = time.monotonic() - begun
+        if response is None:  # whether it may be sent now, the caller must check anew
+            self._observe(verb, HTTPStatus.EXPECTATION_FAILED, seconds)
+            raise KubernetesUnavailable(f"{verb}: a proxy does not know Expect: 100-continue", unsent=True)
         self._observe(verb, response.status, seconds)
         if response.status < 300:
             self._throttle.answered(response.status, seconds, patient=verb == "create")

@@ -34,7 +34,8 @@ PROGRESS_SECONDS = STALL_SECONDS / 3
 class Turn:
     """A create's turn: it waits for a place for its event and its profile, then for a token.
 
-    One thread uses it, as a context manager. Leaving it gives the place back, whether or not it was sent."""
+    One thread at a time uses it, as a context manager. Leaving it gives the place back, whether or not it
+    was sent."""
 
     def __init__(self, throttle: Throttle, event: str, profile: str) -> None:
         self._throttle = throttle
@@ -43,14 +44,20 @@ class Turn:
         self._has_token = False
 
     def __enter__(self) -> Self:
-        self._place = self._throttle.creates.ask(self._event, self._profile)
+        if self._place is None:
+            self._place = self._throttle.creates.ask(self._event, self._profile)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._place is not None:
-            self._throttle.creates.leave(self._place)
+        self.leave()
+
+    def leave(self) -> None:
+        """Give the place back, if it has one."""
+        place, self._place = self._place, None
+        if place is not None:
+            self._throttle.creates.leave(place)
 
     def ready(self, seconds: float) -> bool:
         """Wait at most ``seconds`` for the place, and as long for the token.

@@ -173,7 +173,6 @@ class Attempt:
         self.subscription = subscription
         self.created_at = 0.0  # monotonic, of our own create; 0 for an adopted Pod
         self.head_start = task.head_start  # the ledger has begun it already
-        self.ready = task.head_start.ready if task.head_start is not None else None  # its next create
         self.begun = task.head_start is not None  # by us, in the ledger
         self.maybe_sent = False  # whether a create of it may have reached the server, though no answer came
         self.turn_at = 0.0  # monotonic, when the last create had its turn; 0 for none since the last failure

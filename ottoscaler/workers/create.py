@@ -9,7 +9,6 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 
 from ottoscaler.errors import (
@@ -34,29 +33,16 @@ from ottoscaler.pods.verdict import refused
 from ottoscaler.pods.view import parse_pod
 from ottoscaler.telemetry.logs import flood
 from ottoscaler.workers.adopt import adopt_by_uid, adopt_found, adopt_or_skip, adopt_seen
-from ottoscaler.workers.attempt import Attempt, Ended, Next
+from ottoscaler.workers.attempt import Attempt, Ended, Next, WorkerDeps
 from ottoscaler.workers.created import judge_created, judge_taken
-from ottoscaler.workers.head_start import ReadyCreate
-from ottoscaler.workers.run import Task
+from ottoscaler.workers.head_start import SentCreate
+from ottoscaler.workers.run import EventRun, Task
 from ottoscaler.workers.settle import cancel_without_pod, end_overtime, settle
 
 CREATE_PAUSE_SECONDS = 0.2  # doubled up to the longest, with jitter, while a create is refused for now
 LONGEST_CREATE_PAUSE_SECONDS = 3.0
 PREDECESSOR_LOOK_SECONDS = 1.0  # between two looks at the earlier attempt's Pod, which is being deleted
 TURN_LOOK_SECONDS = 0.25  # between two checks of the lease while a create waits for its turn
-
-
-def prepare(task: Task, make_turn: Callable[[bytes, str, str], CreateTurn | None]) -> ReadyCreate | None:
-    """Make the request of a create that may have to be sent soon. It takes no turn.
-
-    ``make_turn`` is ``PodApi.create_turn``, or ``open_turn`` to send the request but for its last byte.
-    ``None`` if that made no turn, or where no Pod can be made.
-    """
-    with suppress(Exception):  # the create does it again, and reports what is wrong
-        plan = task.run.planned()
-        turn = make_turn(*_words(task, plan))
-        return ReadyCreate(plan, turn) if turn is not None else None
-    return None
 
 
 def create(a: Attempt) -> Ended | None:
@@ -129,9 +115,9 @@ def _put_back(a: Attempt) -> Ended | None:
 def _create(a: Attempt) -> Ended | None:
     deps, pause = a.deps, CREATE_PAUSE_SECONDS
     while True:
-        if a.ready is not None and not deps.lease.granted():
-            a.ready.turn.drop()  # an open request is not kept while something is waited for
         try:
+            if a.head_start is not None and a.head_start.sent is not None:
+                return _hear(a, a.head_start.sent)
             return _post(a, deps.lease.grant(deps.stopping))
         except Refused as error:
             a.under_way()
@@ -178,7 +164,6 @@ def _is_overdue(a: Attempt, error: KubernetesUnavailable, *, well: bool) -> bool
 
 def _post(a: Attempt, generation: int) -> Ended | None:
     """Create the Pod, or find the one that a lost reply or a dead replica left behind."""
-    deps = a.deps
     seen = a.subscription.view
     if seen is not None and a.is_ours(seen):  # its create's reply was lost
         # Or a Redis that lost writes knows nothing of it: the ledger notes only the Pod of a begun attempt.
@@ -187,13 +172,30 @@ def _post(a: Attempt, generation: int) -> Ended | None:
     try:
         plan = a.run.planned()
     except BadEvent as problem:
-        _check_lease(a, generation)
+        _check(a, generation)
         told = _begin(a, generation)  # the ledger records only what was begun
         if told is not None:
             return _follow(a, told)
         return settle(a, Judgement(Verdict.FINISHED, Status.FAILED, Reason.REJECTED, str(problem)))
+    return _carry_out(a, plan, lambda: _send(a, plan, generation))
+
+
+def _hear(a: Attempt, sent: SentCreate) -> Ended | None:
+    """Read the answer to the create that the listener has sent. It is heard once."""
+    a.head_start = None
+    a.turn_at = a.created_at = sent.at
+
+    def answer() -> JsonObject:
+        with sent.turn as turn:
+            return _ask(a, turn)
+
+    return _carry_out(a, sent.plan, answer)
+
+
+def _carry_out(a: Attempt, plan: PodPlan, send: Callable[[], JsonObject | Reply]) -> Ended | None:
+    """Send a create, or hear of one that was sent, and judge the answer."""
     try:
-        sent = _send(a, plan, generation)
+        sent = send()
     except PodExists:
         a.maybe_sent = True
         return judge_taken(a)
@@ -203,7 +205,7 @@ def _post(a: Attempt, generation: int) -> Ended | None:
     if isinstance(sent, Reply):
         return _follow(a, sent)
     a.maybe_sent = True
-    deps.metrics.pod_create.observe(time.monotonic() - a.created_at)
+    a.deps.metrics.pod_create.observe(time.monotonic() - a.created_at)
     a.log.info("pod_created", "the Pod was created")
     return judge_created(a, plan, sent)
 
@@ -214,47 +216,53 @@ def _send(a: Attempt, plan: PodPlan, generation: int) -> JsonObject | Reply:
     The ledger is asked directly before the request. If it were asked earlier, a kill would leave many
     attempts of which nobody knows whether a create was sent. The lease is checked last, after that wait.
     """
-    ready, a.ready = a.ready, None
-    if ready is not None and ready.plan is not plan:  # it was made for an earlier installation
-        ready.turn.drop()
-        ready = None
-    with ready.turn if ready is not None else a.deps.pods.create_turn(*_words(a.task, plan)) as turn:
+    with a.deps.pods.create_turn(*words(a.task, plan)) as turn:
         while not turn.ready(TURN_LOOK_SECONDS):
-            turn.drop()
-            _check_lease(a, generation)  # the lease must hold all the time that it waits
+            _check(a, generation)  # the lease must hold all the time that it waits
         a.turn_at = time.monotonic()
-        _check_lease(a, generation)
+        _check(a, generation)
         told = _begin(a, generation)
         if told is not None:
             return told
         a.created_at = time.monotonic()
-        _check_lease(a, generation)
-        latency = _latency(a)
-        try:
-            return turn.send()
-        finally:  # not before, since it would delay the create
-            if latency is not None:
-                # An id has at most 41 characters; OpenMetrics allows 128 with the label's name.
-                a.deps.metrics.event_latency.observe(latency, {"event_id": a.worker.event_id})
+        _check(a, generation)
+        return _ask(a, turn)
 
 
-def _words(task: Task, plan: PodPlan) -> tuple[bytes, str, str]:
+def _ask(a: Attempt, turn: CreateTurn) -> JsonObject:
+    """Send the create, if it was not sent at ``a.created_at``, and read the answer."""
+    latency = _latency(a)
+    try:
+        return turn.send()
+    finally:  # not before, since it would delay the create
+        if latency is not None:
+            # An id has at most 41 characters; OpenMetrics allows 128 with the label's name.
+            a.deps.metrics.event_latency.observe(latency, {"event_id": a.worker.event_id})
+
+
+def words(task: Task, plan: PodPlan) -> tuple[bytes, str, str]:
     """What a create's turn is made of: the Pod's JSON, its event and its profile."""
     body = plan.body(task.index, task.attempt, avoid_node=task.avoid_node)
     return body, task.run.event.event_id, task.run.event.profile
 
 
-def _check_lease(a: Attempt, generation: int) -> None:
+def check_allowed(
+    deps: WorkerDeps, run: EventRun, grant: int, *, maybe_sent: bool = False, adopts: bool = False
+) -> None:
     """Raises Stopping, Paused or KubernetesUnavailable if nothing may be created, or not under this grant."""
-    if a.deps.stopping.is_set():
+    if deps.stopping.is_set():
         raise Stopping("nothing more is created")
     # If a create may have been carried out, the next owner has to skip an attempt. Leave it only to a peer.
-    if a.run.leaving and (a.deps.lease.peers or not a.maybe_sent):
+    if run.leaving and (deps.lease.peers or not maybe_sent):
         raise Stopping("the event is released to other replicas")
-    if a.deps.pause.on and not a.task.adopt:  # of one to adopt, the ledger says whether it has begun
+    if deps.pause.on and not adopts:  # of one to adopt, the ledger says whether it has begun
         raise Paused("the group is paused")
-    if not a.deps.lease.holds(generation):
+    if not deps.lease.holds(grant):
         raise KubernetesUnavailable("the lease has expired; trying again", unsent=True)
+
+
+def _check(a: Attempt, grant: int) -> None:
+    check_allowed(a.deps, a.run, grant, maybe_sent=a.maybe_sent, adopts=a.task.adopt)
 
 
 def _begin(a: Attempt, generation: int) -> Reply | None:
@@ -287,11 +295,11 @@ def _follow(a: Attempt, told: Reply) -> Ended | None:
 
 
 def _latency(a: Attempt) -> float | None:
-    """Seconds from the XADD to the event's first create, which is sent now. ``None`` for any other create."""
+    """Seconds from the XADD to the event's first create. ``None`` for any other create."""
     run = a.run
     if run.told_latency:
         return None
     run.told_latency = True
     sent_ms = int(run.event.event_id.partition("-")[0])
-    latency = time.time() - sent_ms / 1000
+    latency = time.time() - (time.monotonic() - a.created_at) - sent_ms / 1000
     return latency if 0 <= latency < 31 * 86_400 else None  # a producer may choose an id that is not a time

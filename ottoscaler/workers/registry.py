@@ -42,12 +42,11 @@ class RunRegistry:
 
     # --- events come and go
 
-    def expect(self, run: EventRun, head_start: HeadStart, now: float) -> Task | None:
-        """Reserve a slot for the first worker of an event that Redis is taking now (:mod:`.head_start`).
+    def begin(self, run: EventRun, head_start: HeadStart, now: float) -> Task | None:
+        """Add an event whose first worker has begun already (:mod:`.head_start`). Returns that worker.
 
-        The intake calls this. The event is not here before ``keep``, so nothing but that worker's thread sees
-        it until then. ``keep`` or ``drop`` must follow. The slot is held as after ``next_task``. ``None`` if
-        the replica is not idle, or the event is here already.
+        The intake calls this. The worker has a slot, as after ``next_task``; the others start after
+        ``admit``. ``None`` if the replica is not idle, or the event is here already.
         """
         with self._lock:
             if not self._idle or run.event.event_id in self._runs:
@@ -55,15 +54,8 @@ class RunRegistry:
             task = Task(run, run.fresh.popleft(), 0, head_start=head_start)
             run.note_begun(task.index, task.attempt)
             self._hold_slot(task, now)
-            return task
-
-    def keep(self, run: EventRun) -> bool:
-        """Add an event that was expected. False if it has come here on another way meanwhile."""
-        with self._lock:
-            if run.event.event_id in self._runs:
-                return False
             self._add(run)
-            return True
+            return task
 
     def add(self, run: EventRun) -> bool:
         """Add an event and count it as in hand. No worker of it starts before ``admit``.

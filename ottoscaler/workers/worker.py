@@ -12,12 +12,12 @@ from dataclasses import replace
 from ottoscaler.errors import NoRight
 from ottoscaler.model import Judgement, Reason, Status, Verdict
 from ottoscaler.retry import Retrier
-from ottoscaler.scheduling import waking_at_once
 from ottoscaler.workers.attempt import Attempt, Ended, Next, WorkerDeps
-from ottoscaler.workers.create import create, prepare
-from ottoscaler.workers.head_start import HeadStart, ReadyCreate
+from ottoscaler.workers.create import create
+from ottoscaler.workers.early_create import complete, open_create
+from ottoscaler.workers.head_start import HeadStart
 from ottoscaler.workers.monitor import CANCELLED, cancelled_elsewhere, is_gone, judgement, monitor
-from ottoscaler.workers.run import Task
+from ottoscaler.workers.run import EventRun, Task
 from ottoscaler.workers.settle import out_of_sight, settle
 
 BRIEF_TRIES = 3  # of each call in a thread that others wait for
@@ -37,22 +37,31 @@ class Workers:
         ``under_way`` is called as soon as the attempt no longer waits for its turn to create its Pod. Raises
         Fenced if another replica owns the event, and Stopping if the worker is left to the next replica.
         """
-        subscription = self._deps.watcher.subscribe(self._deps.name(task))
+        sent = task.head_start.sent if task.head_start is not None else None
+        subscription = sent.subscription if sent else self._deps.watcher.subscribe(self._deps.name(task))
         try:
+            if task.run.dropped:
+                return Ended(Next.DROPPED)
             attempt = Attempt(self._deps.where(task), task, subscription, under_way=under_way)
-            ended = create(attempt) if task.head_start is None else _create_early(attempt, task.head_start)
+            ended = create(attempt)
             under_way()
             return ended if ended is not None else settle(attempt, monitor(attempt))
         except NoRight as error:
             return out_of_sight(attempt, f"its Pod could not be looked at until its deadline: {error}")
         finally:
+            if sent is not None:
+                sent.turn.leave()
             self._deps.watcher.unsubscribe(subscription)
 
-    def open_create(self, task: Task) -> ReadyCreate | None:
-        """Send the create of a task but for its last byte. ``None`` if that is not possible without waiting.
+    def open_create(self, run: EventRun, head_start: HeadStart) -> None:
+        """Send the create of an event's first worker but for its last byte, if that is possible at once.
 
-        The listener calls this before it hands on a task with a head start."""
-        return prepare(task, self._deps.pods.open_turn)
+        The listener calls this and ``complete_create``. They do not wait."""
+        open_create(self._deps, run, head_start)
+
+    def complete_create(self, run: EventRun, head_start: HeadStart) -> None:
+        """Send the rest of an open create if it may be sent now. Otherwise drop it."""
+        complete(self._deps, run, head_start)
 
     def settle_if_ended(self, task: Task) -> Ended | None:
         """Settle an adopted worker whose Pod has ended or reached a limit. ``None`` if it still runs.
@@ -92,14 +101,3 @@ class Workers:
             return settle(attempt, verdict)
         finally:
             watcher.unsubscribe(subscription)
-
-
-def _create_early(attempt: Attempt, head_start: HeadStart) -> Ended | None:
-    """Wait until Redis has taken the event, then create. Returns what ``create`` returns."""
-    with waking_at_once():
-        if attempt.ready is None:
-            attempt.ready = prepare(attempt.task, attempt.deps.pods.create_turn)
-        try:
-            return create(attempt) if head_start.stands() else Ended(Next.DROPPED)
-        finally:
-            head_start.end()  # if there was nothing to create, such as with a Pod that is there already

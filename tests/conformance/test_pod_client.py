@@ -63,32 +63,35 @@ def open_turn(api: PodApi, name: str) -> CreateTurn:
     return turn
 
 
-def test_open_create_is_carried_out_when_it_is_sent(api: PodApi) -> None:
+def is_there(api: PodApi, name: str) -> bool:
+    try:
+        return bool(api.get(name))
+    except PodGone:
+        return False
+
+
+def test_open_create_is_carried_out_when_it_is_completed(api: PodApi) -> None:
     with open_turn(api, "a") as turn:
         with pytest.raises(PodGone):
             api.get("a")
-        assert turn.ready(5)
+        assert turn.complete()
+        wait_for(lambda: is_there(api, "a"), "it is carried out before anybody reads the answer")
         assert parse_pod(turn.send()).uid == parse_pod(api.get("a")).uid
     with open_turn(api, "a") as turn:
-        assert turn.ready(5)
+        assert turn.complete()
         with pytest.raises(PodExists):
             turn.send()
 
 
-def test_open_create_that_is_dropped_creates_nothing(api: PodApi) -> None:
-    open_turn(api, "a").drop()
+def test_open_create_that_is_left_creates_nothing(api: PodApi) -> None:
+    turn = open_turn(api, "a")
+    turn.leave()
+    turn.leave()
     with open_turn(api, "a"):
-        """Leaving it drops it too."""
+        """The end of a turn leaves it too."""
     create(api, "b")  # the server has gone on
     with pytest.raises(PodGone):
         api.get("a")
-
-
-def test_dropped_turn_can_still_be_sent_whole(api: PodApi) -> None:
-    with open_turn(api, "a") as turn:
-        turn.drop()
-        assert turn.ready(5)
-        assert parse_pod(turn.send()).uid == parse_pod(api.get("a")).uid
 
 
 def test_pod_that_is_not_there_is_gone(api: PodApi) -> None:

@@ -11,6 +11,7 @@ import json
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
@@ -35,6 +36,7 @@ class FakeTurn:
         self._body = body
         self._opened = opened
         self._waits = pods.turns_wait
+        self._answer: Future[JsonObject] | None = None  # to a request that was completed
 
     def __enter__(self) -> FakeTurn:
         return self
@@ -42,7 +44,7 @@ class FakeTurn:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.drop()
+        self.leave()
 
     def ready(self, seconds: float) -> bool:
         self._waits -= 1
@@ -50,10 +52,21 @@ class FakeTurn:
         return self._waits < 0
 
     def send(self) -> JsonObject:
-        self._opened = False
-        return self._pods.create(self._body)
+        return self._answer.result() if self._answer is not None else self._pods.create(self._body)
 
-    def drop(self) -> None:
+    def complete(self) -> bool:
+        if not (self._opened and self.ready(0)):
+            return False
+        self._opened = False
+        self._answer = answer = Future[JsonObject]()
+        try:
+            answer.set_result(self._pods.create(self._body))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the reader of the answer gets it
+            answer.set_exception(error)
+        return True
+
+    def leave(self) -> None:
+        self._pods.turns_left += 1
         if self._opened:
             self._pods.dropped += 1
         self._opened = False
@@ -71,6 +84,7 @@ class FakePods:
         self.logs: dict[str, bytes] = {}
         self.turns_wait = 0  # how often a turn is not ready
         self.dropped = 0  # turns whose request was opened and never sent
+        self.turns_left = 0  # how often one was left
         self.turns_asked = 0  # how often somebody asked whether one is
         self.events: list[tuple[int, JsonObject]] = []  # version and event of all that a watch would show
         self.mute = False  # a watch ends without an event and without a bookmark

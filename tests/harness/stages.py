@@ -28,11 +28,15 @@ from ottoscaler.ledger.lease import Lease
 from ottoscaler.ledger.pause import Pause
 from ottoscaler.ledger.surveys import Surveys
 from ottoscaler.model import PodView, ScaleDown
+from ottoscaler.pods.plan import PodPlan
 from ottoscaler.telemetry.metrics import Metrics
 from ottoscaler.threads import Control
+from ottoscaler.workers.head_start import HeadStart, OpenCreate
 from ottoscaler.workers.in_hand import InHand
 from ottoscaler.workers.registry import RunRegistry
 from ottoscaler.workers.run import EventRun, Task
+from ottoscaler.workers.worker import Workers
+from tests.harness.fake_pods import FakePods
 from tests.harness.pod_makers import LIVE
 from tests.harness.redis_fixture import Book
 
@@ -114,8 +118,9 @@ class Stages:
     def __init__(self, book: Book, name: str = "a", incarnation: str = "1", **settings: Any) -> None:
         self.book = book
         self.granted = 0
-        self.opens: list[Task] = []  # whose create was opened
-        self.look_at_open: Callable[[Task], None] = self.opens.append
+        self.early: list[str] = []  # what was done with early creates
+        self.turns = FakePods()  # that opens them
+        self.look_at_early: Callable[[str], None] = self.early.append
         self.peers = 0  # other replicas, as the lease would say
         self.settings = Settings(redis_url=book.url, redis_consumer=name, poll_seconds=0.01, **settings)
         self.ledger = book.ledger(name, incarnation)
@@ -159,19 +164,26 @@ class Stages:
             self.settings.lease_seconds,
         )
 
-    def _open_create(self, task: Task) -> None:
-        self.look_at_open(task)
+    def open_create(self, run: EventRun, head_start: HeadStart) -> None:
+        self.look_at_early("open")
+        head_start.opened = OpenCreate(cast(PodPlan, None), self.turns.open_turn(b"{}", "", ""))
+
+    def complete_create(self, run: EventRun, head_start: HeadStart) -> None:
+        self.look_at_early("complete")
 
     def _make_reading(self) -> None:
         s = self.settings
         control = Control(self.stop, lambda: None)
+        self.head_starts = HeadStarts(
+            self.registry, cast(Lease, _Grant(self)), self.inbox, cast(Workers, self)
+        )
         self.intake = Intake(
             EventReader(policy.limits(s), LIVE, policy.pod_defaults(s), self.ledger.identity),
             self.ledger,
             self.registry,
             self.inbox,
             cast(ScaleDowns, self.downs),
-            HeadStarts(self.registry, cast(Lease, _Grant(self)), self.inbox, self._open_create),
+            self.head_starts,
             self.metrics,
             self.pods.include,
         )

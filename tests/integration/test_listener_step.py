@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -13,6 +13,7 @@ from ottoscaler.errors import RedisUnavailable
 from ottoscaler.ledger.records import Entry
 from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.model import ScaleDown, ScaleUp
+from ottoscaler.workers.head_start import HeadStart
 from ottoscaler.workers.run import EventRun, Task
 from tests.harness.redis_fixture import Book, book, redis_server
 from tests.harness.stages import STREAM, Stages, add, dead
@@ -202,30 +203,31 @@ def test_idle_replica_gives_the_first_worker_a_head_start(stages: Stages, book: 
     assert book.redis.hget(prefix + second, "i:0") is None
     (task,) = stages.admit()
     assert (task.worker.event_id, task.index) == (first, 0)
-    assert stages.opens == [task]
+    assert stages.early == ["open", "complete"]
     assert task.head_start is not None
     assert task.head_start.grant == 7
-    assert task.head_start.stands()
     others = [other for _ in range(3) if (other := stages.registry.next_task(0.0)) is not None]
     assert sorted((other.run.event.event_id, other.index) for other in others) == [(first, 1), (second, 0)]
     assert not any(other.head_start for other in others)
 
 
-def test_create_is_opened_while_redis_takes_the_event_and_before_its_thread_starts(
+def test_create_is_opened_while_redis_takes_the_event_and_sent_before_its_thread_starts(
     stages: Stages, book: Book
 ) -> None:
     stages.granted = 7
     seen: list[Any] = []
-
-    def look(task: Task) -> None:
-        taken_id = task.worker.event_id
-        seen.append((taken_id, stages.registry.knows(taken_id), stages.handed_on()))
-
-    stages.look_at_open = look
-    event_id = add(book, pod_count=1)
+    stages.look_at_early = lambda what: seen.append((what, len(stages.known()), stages.handed_on()))
+    add(book, pod_count=1)
     stages.listener.step(0.0)
-    assert seen == [(event_id, False, [])]
+    assert seen == [("open", 0, []), ("complete", 1, [])]
     assert len(stages.handed_on()) == 1
+
+
+def test_create_that_is_open_is_not_opened_again_when_the_event_has_to_be_sent_again(stages: Stages) -> None:
+    run, head_start = cast(EventRun, None), HeadStart(7, 0.0)
+    for _ in range(2):
+        stages.head_starts.open(run, head_start)
+    assert stages.early == ["open"]
 
 
 def test_dispatcher_is_not_woken_again_for_an_event_whose_only_worker_had_a_head_start(
@@ -274,7 +276,7 @@ def expired(book: Book, event_id: str) -> None:
 
 
 @pytest.mark.parametrize("hinder", [owned, handed_over, duplicate, cancelled, paused, broken, expired])
-def test_event_that_was_handed_on_begins_only_if_redis_took_it_and_began_its_worker(
+def test_open_create_is_dropped_unless_redis_took_the_event_and_began_its_worker(
     stages: Stages, book: Book, hinder: Callable[[Book, str], None]
 ) -> None:
     stages.granted = 7
@@ -283,11 +285,9 @@ def test_event_that_was_handed_on_begins_only_if_redis_took_it_and_began_its_wor
     event_id = add(book, pod_count=1, task_id="t", **fields)
     hinder(book, event_id)
     stages.listener.step(0.0)
-    (early, *later) = stages.handed_on()
-    assert isinstance(early, Task)
-    assert early.run.dropped
-    assert early.head_start is not None
-    assert not early.head_start.stands()
+    later = stages.handed_on()
+    assert (stages.early, stages.turns.dropped) == (["open"], 1)
+    assert not any(isinstance(one, Task) for one in later)
     if hinder is broken:
         assert not book.redis.hexists(f"{STREAM}:ottoscaler:account", "taken"), (
             "refused before the first write"
@@ -296,7 +296,7 @@ def test_event_that_was_handed_on_begins_only_if_redis_took_it_and_began_its_wor
     assert stages.known() == [run.event.event_id for run in later if isinstance(run, EventRun)] == goes_on
 
 
-def test_first_worker_is_handed_on_while_redis_takes_the_event_and_else_its_begin_is_taken_back(
+def test_begin_of_a_worker_that_could_not_be_handed_on_is_taken_back(
     stages: Stages, book: Book, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Something else came at that moment, so the worker goes the ordinary way."""
@@ -309,6 +309,7 @@ def test_first_worker_is_handed_on_while_redis_takes_the_event_and_else_its_begi
     monkeypatch.setattr(HeadStarts, "hand_on", not_idle_any_more)
     event_id = add(book, pod_count=1)
     stages.listener.step(0.0)
+    assert (stages.early, stages.turns.dropped) == (["open"], 1)
     assert stages.admit() == []
     assert book.redis.hget(f"{STREAM}:ottoscaler:event:{event_id}", "i:0") is None
     task = stages.registry.next_task(0.0)

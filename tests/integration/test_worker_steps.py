@@ -19,10 +19,12 @@ from ottoscaler.errors import (
     Stopping,
 )
 from ottoscaler.kube.server_health import ServerSign
+from ottoscaler.ledger.records import Word
 from ottoscaler.model import JsonObject, Judgement, Reason, Status, Verdict, WorkerId
 from ottoscaler.workers.attempt import Attempt, Ended, Next
-from ottoscaler.workers.create import _latency, create, prepare
-from ottoscaler.workers.head_start import HeadStart, ReadyCreate
+from ottoscaler.workers.create import _latency, create
+from ottoscaler.workers.early_create import complete, open_create
+from ottoscaler.workers.head_start import LASTS_SECONDS, HeadStart
 from ottoscaler.workers.monitor import CANCELLED, _look_again, monitor
 from ottoscaler.workers.run import EventRun, Task
 from ottoscaler.workers.settle import settle
@@ -84,73 +86,175 @@ def test_lease_is_looked_at_last_after_the_attempt_began(
     assert a.begun
 
 
-def test_request_that_was_made_ready_is_sent_only_if_its_plan_is_still_the_one(bench: WorkerBench) -> None:
-    """Redis may be emptied while the lease is waited for: then the Pod belongs to another installation."""
-    for anew in (False, True):
-        a = bench.attempt(run := bench.take())
-        a.ready = prepare(a.task, bench.pods.create_turn)
-        assert a.subscription.name not in bench.pods.asked("create")
-        if anew:
-            plan = run.planned()
-            run.plan = replace(plan, defaults=replace(plan.defaults, installation="anew"))
-        assert create(a) is None
-        created = bench.pods.view(a.subscription.name)
-        assert created.installation == ("anew" if anew else bench.ledger.installation)
+def with_open_create(bench: WorkerBench) -> tuple[EventRun, HeadStart]:
+    """A new event whose first worker Redis has begun, and whose create the listener has opened."""
+    run, head_start = bench.take(), HeadStart(bench.lease.generation, time.monotonic())
+    open_create(bench.deps, run, head_start)
+    assert head_start.opened is not None
+    bench.ledger.start(WorkerId(run.event.event_id, 0, 0), 1)
+    return run, head_start
 
 
-def with_open_create(bench: WorkerBench) -> Attempt:
-    """The first attempt of a new event, whose create the listener has opened."""
-    head_start = HeadStart(bench.lease.generation, time.monotonic())
-    task = Task(bench.take(), 0, 0, head_start=head_start)
-    head_start.ready = prepare(task, bench.pods.open_turn)
-    assert head_start.ready is not None
-    bench.ledger.start(task.worker, 1)  # Redis has done so when it took the event
-    return Attempt(bench.deps, task, bench.watcher.subscribe(bench.deps.name(task)))
+def handed_on(bench: WorkerBench, run: EventRun, head_start: HeadStart) -> Attempt:
+    """Its first attempt, as a pool thread has it in hand."""
+    task = Task(run, 0, 0, head_start=head_start)
+    sent = head_start.sent
+    return Attempt(
+        bench.deps, task, sent.subscription if sent else bench.watcher.subscribe(bench.deps.name(task))
+    )
 
 
-def test_open_create_is_finished_in_its_turn(bench: WorkerBench) -> None:
-    a = with_open_create(bench)
+def sent_early(bench: WorkerBench) -> Attempt:
+    run, head_start = with_open_create(bench)
+    complete(bench.deps, run, head_start)
+    assert head_start.sent is not None
+    return handed_on(bench, run, head_start)
+
+
+def test_create_that_the_listener_sends_is_answered_to_the_workers_thread(bench: WorkerBench) -> None:
+    run, head_start = with_open_create(bench)
     assert bench.pods.calls == []
+    complete(bench.deps, run, head_start)
+    a = handed_on(bench, run, head_start)
+    assert bench.pods.calls == [("create", a.subscription.name)]
+    bench.watch()
+    assert bench.arrived == [], "its worker waits for it already"
+    assert create(a) is None
+    assert bench.pods.asked("create") == [a.subscription.name]
+    assert a.subscription.uid == bench.pods.view(a.subscription.name).uid
+    assert bench.ledger.start(a.worker, 1).detail == a.subscription.uid
+
+
+def lose_the_lease(bench: WorkerBench, _run: EventRun, _head_start: HeadStart) -> None:
+    bench.lease.checks_left = 0
+
+
+def stop(bench: WorkerBench, _run: EventRun, _head_start: HeadStart) -> None:
+    bench.stopping.set()
+
+
+def pause(bench: WorkerBench, _run: EventRun, _head_start: HeadStart) -> None:
+    bench.pause.tell(True)
+
+
+def leave(_bench: WorkerBench, run: EventRun, _head_start: HeadStart) -> None:
+    run.leaving = True
+
+
+def belong_to_another_installation(_bench: WorkerBench, run: EventRun, _head_start: HeadStart) -> None:
+    plan = run.planned()
+    run.plan = replace(plan, defaults=replace(plan.defaults, installation="anew"))
+
+
+def lack_a_template(_bench: WorkerBench, run: EventRun, _head_start: HeadStart) -> None:
+    run.plan = None
+
+
+def wait_for_its_turn(_bench: WorkerBench, _run: EventRun, head_start: HeadStart) -> None:
+    assert head_start.opened is not None
+    head_start.opened.turn._waits = 1  # type: ignore[attr-defined]
+
+
+def fail_in_planning(_bench: WorkerBench, run: EventRun, _head_start: HeadStart) -> None:
+    def fail(_: EventRun) -> NoReturn:
+        raise RuntimeError("a bug")
+
+    run._planner = fail
+
+
+def answer_late(_bench: WorkerBench, _run: EventRun, head_start: HeadStart) -> None:
+    head_start.taken_at -= LASTS_SECONDS + 0.1
+
+
+HINDRANCES = [
+    lose_the_lease,
+    stop,
+    pause,
+    leave,
+    belong_to_another_installation,
+    lack_a_template,
+    fail_in_planning,
+    wait_for_its_turn,
+    answer_late,
+]
+Hinder = Callable[[WorkerBench, EventRun, HeadStart], None]
+
+
+@pytest.mark.parametrize("hinder", HINDRANCES)
+def test_open_create_that_may_not_be_sent_at_once_is_dropped(bench: WorkerBench, hinder: Hinder) -> None:
+    run, head_start = with_open_create(bench)
+    hinder(bench, run, head_start)
+    complete(bench.deps, run, head_start)
+    assert (head_start.opened, head_start.sent) == (None, None)
+    assert bench.pods.dropped == 1
+    assert bench.pods.calls == []
+    assert not bench.watcher.claimed(bench.deps.name(Task(run, 0, 0)))
+
+
+@pytest.mark.parametrize("hinder", [lose_the_lease, wait_for_its_turn, belong_to_another_installation])
+def test_worker_sends_the_whole_create_where_the_listener_could_not(
+    bench: WorkerBench, hinder: Hinder
+) -> None:
+    run, head_start = with_open_create(bench)
+    hinder(bench, run, head_start)
+    complete(bench.deps, run, head_start)
+    bench.lease.checks_left = 1000
+    a = handed_on(bench, run, head_start)
+    assert create(a) is None
+    assert bench.pods.asked("create") == [a.subscription.name]
+    made_anew = hinder is belong_to_another_installation
+    installation = bench.pods.view(a.subscription.name).installation
+    assert installation == ("anew" if made_anew else bench.ledger.installation)
+
+
+@pytest.mark.parametrize("hinder", [lose_the_lease, stop, pause, leave, lack_a_template])
+def test_answer_to_a_create_that_was_sent_is_read_whatever_has_come_since(
+    bench: WorkerBench, hinder: Hinder
+) -> None:
+    """Otherwise a Pod of which the ledger knows no UID would be left to be looked for."""
+    a = sent_early(bench)
+    assert a.head_start is not None
+    hinder(bench, a.run, a.head_start)
     assert create(a) is None
     assert bench.pods.calls == [("create", a.subscription.name)]
-    assert bench.pods.dropped == 0
+    assert a.subscription.uid == bench.pods.view(a.subscription.name).uid
 
 
-def wait_for_the_lease(bench: WorkerBench, _a: Attempt) -> None:
-    answers = [0]  # then as ever
-    granted = bench.lease.granted
-    bench.lease.granted = lambda: answers.pop() if answers else granted()  # type: ignore[method-assign]
-
-
-def wait_for_its_turn(bench: WorkerBench, _a: Attempt) -> None:
-    assert isinstance(_a.ready, ReadyCreate)
-    _a.ready.turn._waits = 1  # type: ignore[attr-defined]
-
-
-def belong_to_another_installation(bench: WorkerBench, a: Attempt) -> None:
-    plan = a.run.planned()
-    a.run.plan = replace(plan, defaults=replace(plan.defaults, installation="anew"))
-
-
-@pytest.mark.parametrize("must", [wait_for_the_lease, wait_for_its_turn, belong_to_another_installation])
-def test_open_create_that_must_wait_is_dropped_and_sent_whole_later(
-    bench: WorkerBench, must: Callable[[WorkerBench, Attempt], None]
-) -> None:
-    """It would hold one of the API server's places meanwhile."""
-    a = with_open_create(bench)
-    must(bench, a)
+def test_pod_of_a_create_that_the_listener_sent_and_that_got_no_answer_is_adopted(bench: WorkerBench) -> None:
+    bench.pods.lose_reply(SILENCE)
+    a = sent_early(bench)
     assert create(a) is None
-    assert bench.pods.dropped == 1
-    assert bench.pods.asked("create") == [a.subscription.name]
+    assert len(bench.pods.pods) == 1
+    assert a.subscription.uid == bench.pods.view(a.subscription.name).uid
+
+
+def test_begin_of_a_create_that_was_sent_early_is_not_taken_back_at_a_stop(bench: WorkerBench) -> None:
+    """Nobody knows whether its Pod exists, so the next owner has to look for it."""
+    bench.pods.lose_reply(SILENCE)
+    a = sent_early(bench)
+    bench.stopping.set()
+    bench.lease.checks_left = 0
+    with pytest.raises(Stopping):
+        create(a)
+    answer = bench.ledger.start(a.worker, 1)
+    assert answer.word is Word.AGAIN, "it has begun still"
+
+
+def test_refusal_of_a_create_that_the_listener_sent_ends_the_worker(bench: WorkerBench) -> None:
+    bench.pods.fail("create", Refused("create: denied", status=422))
+    a = sent_early(bench)
+    create(a)
+    assert bench.results() == [("failed", "Rejected")]
 
 
 def test_event_without_a_sensible_pod_has_no_open_create(bench: WorkerBench) -> None:
     def refuse(_: EventRun) -> NoReturn:
         raise BadEvent("its template has gone")
 
-    run = bench.take()
+    run, head_start = bench.take(), HeadStart(1, 0.0)
     run.plan, run._planner = None, refuse
-    assert prepare(Task(run, 0, 0), bench.pods.open_turn) is None
+    open_create(bench.deps, run, head_start)
+    assert head_start.opened is None
 
 
 def test_retry_waits_for_the_earlier_pod_in_the_namespace_in_which_that_is(bench: WorkerBench) -> None:
@@ -186,6 +290,7 @@ def test_latency_of_an_event_whose_id_is_no_time_is_not_measured(bench: WorkerBe
     for event_id, measured in (("5-0", False), (f"{int(time.time() * 1000)}-0", True)):
         a = bench.attempt(bench.take())
         a.run.event = replace(a.run.event, event_id=event_id)
+        a.created_at = time.monotonic()
         assert (_latency(a) is not None) is measured
         assert _latency(a) is None, "once for an event"
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import threading
 
 import pytest
 
-from ottoscaler.scheduling import keep_to_one_cpu, wake_without_preempting, waking_at_once
+from ottoscaler.scheduling import keep_to_one_cpu, wake_without_preempting
 
 
 @pytest.mark.parametrize(("before", "asked_for"), [(os.SCHED_OTHER, [os.SCHED_BATCH]), (os.SCHED_IDLE, [])])
@@ -21,24 +20,6 @@ def test_threads_that_wake_do_not_preempt_others_unless_the_operator_chose_a_pol
     assert asked == asked_for
 
 
-def test_pool_thread_preempts_for_a_while_as_the_processs_main_thread_does() -> None:
-    main = os.sched_getscheduler(os.getpid())
-    seen: list[int] = []
-
-    def run() -> None:
-        wake_without_preempting()
-        seen.append(os.sched_getscheduler(0))
-        with waking_at_once():
-            seen.append(os.sched_getscheduler(0))
-        seen.append(os.sched_getscheduler(0))
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
-    batch = os.SCHED_BATCH if main == os.SCHED_OTHER else main
-    assert seen == [batch, main, batch]
-
-
 def test_a_system_that_refuses_the_policy_is_no_reason_not_to_start(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise PermissionError("a seccomp profile without it")
@@ -46,8 +27,6 @@ def test_a_system_that_refuses_the_policy_is_no_reason_not_to_start(monkeypatch:
     monkeypatch.setattr(os, "sched_getscheduler", lambda _: os.SCHED_OTHER)
     monkeypatch.setattr(os, "sched_setscheduler", refuse)
     wake_without_preempting()
-    with waking_at_once():
-        """It goes on."""
 
 
 def test_a_system_without_the_policy_is_no_reason_either(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,16 +20,14 @@ from ottoscaler.kube.throttle import CREATES
 from ottoscaler.ledger.pause import Pause
 from ottoscaler.ledger.records import IndexStage, IndexState, Record
 from ottoscaler.model import ScaleUp
-from ottoscaler.pods.plan import PodPlan
 from ottoscaler.threads import Control
 from ottoscaler.workers.attempt import Ended, Next
 from ottoscaler.workers.beginning import MORE
-from ottoscaler.workers.head_start import HeadStart, ReadyCreate
+from ottoscaler.workers.head_start import HeadStart
 from ottoscaler.workers.in_hand import InHand
 from ottoscaler.workers.registry import RunRegistry
 from ottoscaler.workers.run import EventRun, Task
 from ottoscaler.workers.worker import Workers
-from tests.harness.fake_pods import FakePods
 from tests.harness.waiting import wait_for
 
 ALONE = (CREATES + MORE + 2) // 3  # tasks of the only event that may wait for their creates
@@ -158,20 +156,6 @@ def test_worker_that_no_thread_can_be_started_for_gives_its_slot_back() -> None:
     assert bench.registry.busy == 0
 
 
-def test_worker_with_a_head_start_ends_no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The step that would follow holds the interpreter, which that worker's thread needs."""
-    bench = Bench(1)
-    run = EventRun(ScaleUp("1-0", "1-0", 1), None, Record("1-0", 1, 0, b"[]"))
-    task = bench.registry.expect(run, HeadStart(1, 0.0), 0.0)
-    assert task is not None
-    came: list[list[Any]] = [[task], [None]]
-    monkeypatch.setattr(bench.inbox, "take", lambda _: came.pop(0))
-    bench.dispatcher.wait()
-    assert came == []
-    wait_for(lambda: bench.workers.begun, "it has begun")
-    bench.close()
-
-
 def test_finished_indexes_are_skipped() -> None:
     bench = Bench(2)
     bench.add("1-0", 3, indexes={1: IndexState(IndexStage.DONE, 0, uid="u", status="succeeded")})
@@ -229,54 +213,28 @@ def test_event_whose_creates_hang_keeps_no_other_from_starting() -> None:
     bench.close()
 
 
-def expect(bench: Bench, event_id: str) -> Task:
-    """What the intake does with the first worker of an event that Redis is taking."""
+def begin(bench: Bench, event_id: str) -> Task:
+    """What the intake does with the first worker of an event that Redis has begun when it took the event."""
     run = EventRun(ScaleUp(event_id, event_id, 2), None, Record(event_id, 1, 0, b"[]"))
-    task = bench.registry.expect(run, HeadStart(3, 0.0), 0.0)
+    task = bench.registry.begin(run, HeadStart(3, 0.0), 0.0)
     assert task is not None
     bench.inbox.put(task)
     return task
 
 
-def test_worker_with_a_head_start_begins_before_its_event_is_here_and_the_others_after() -> None:
+def test_worker_with_a_head_start_begins_before_the_others_of_its_event() -> None:
     bench = Bench(4)
-    task = expect(bench, "1-0")
+    task = begin(bench, "1-0")
     assert bench.step(1) == [("1-0", 0)]
-    assert bench.registry.snapshot() == []
-    assert bench.registry.keep(task.run)
     bench.inbox.put(task.run)
     assert bench.step(2) == [("1-0", 0), ("1-0", 1)]
-    bench.close()
-
-
-def test_wake_up_that_came_with_a_worker_with_a_head_start_is_not_lost() -> None:
-    """After such a worker alone, the dispatcher waits on without a step."""
-    bench = Bench(4)
-    bench.inbox.wake()
-    task = expect(bench, "1-0")
-    run = bench.add("2-0", 1)
-    assert bench.inbox.take(0.0) == [None, task]
-    assert bench.inbox.take(0.0) == [run]
-    bench.close()
-
-
-def test_worker_whose_event_was_not_taken_before_its_thread_began_only_gives_its_slot_back() -> None:
-    bench = Bench(4)
-    task, pods = expect(bench, "1-0"), FakePods()
-    assert task.head_start is not None
-    task.head_start.ready = ReadyCreate(cast(PodPlan, None), pods.open_turn(b"{}", "1-0", "default"))
-    bench.registry.drop(task.run)
-    bench.dispatch()
-    wait_for(lambda: bench.registry.idle, "the slot is free")
-    assert pods.dropped == 1, "its create, which was opened"
-    assert bench.workers.order() == []
     bench.close()
 
 
 def test_worker_with_a_head_start_that_came_after_the_dispatchers_end_is_started_by_the_stop() -> None:
     """Otherwise it would hold its slot, and the stop would wait for it until the end of the grace period."""
     bench = Bench(4)
-    expect(bench, "1-0")
+    begin(bench, "1-0")
     bench.dispatcher.take_rest()
     wait_for(lambda: bench.workers.order() == [("1-0", 0)], "it has begun")
     bench.close()

@@ -325,7 +325,8 @@ def test_open_request_is_whole_with_its_last_byte_only(server_says: Reply) -> No
         if server_says is going_on:
             wait_for(lambda: _readable(request._link.sock), "its word has come")
         assert server.requests[1].endswith(b"Content-Length: 15\r\n\r\n" + BODY[:-1])
-        answer = request.finish(SECONDS)
+        assert request.complete()
+        answer = request.answer(SECONDS)
         assert answer is not None
         assert (answer.status, answer.data) == (200, b"ok")
         assert server.requests[2:] == [BODY[-1:]]
@@ -353,7 +354,7 @@ def test_dropped_request_ends_in_the_middle() -> None:
 
 
 @pytest.mark.parametrize("case", ["too old", "given up", "closed by the server"])
-def test_open_request_that_cannot_be_trusted_any_more_is_not_finished(
+def test_open_request_that_cannot_be_trusted_any_more_is_not_completed(
     case: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def reply(number: int, _part: bytes) -> tuple[bytes, bool]:
@@ -368,17 +369,20 @@ def test_open_request_that_cannot_be_trusted_any_more_is_not_finished(
         if case == "closed by the server":
             assert server.closed.acquire(timeout=SECONDS)
             wait_for(lambda: _readable(request._link.sock), "the end has come")
-        assert request.finish(SECONDS) is None
+        assert not request.complete()
         assert case == "closed by the server" or server.closed.acquire(timeout=SECONDS)
         assert len(server.requests) == 2
 
 
-def test_proxy_that_does_not_know_expect_is_asked_again_without_it() -> None:
+def test_nothing_more_is_opened_to_a_proxy_that_does_not_know_expect() -> None:
     def reply(number: int, _part: bytes) -> tuple[bytes, bool]:
         return (OK if number == 1 else b"HTTP/1.1 417 Expectation Failed\r\nContent-Length: 0\r\n\r\n"), True
 
     with serving(reply) as (connections, server):
-        assert opened(connections, server).finish(SECONDS) is None
+        request = opened(connections, server)
+        assert request.complete()
+        assert request.answer(SECONDS) is None
+        assert connections.open("POST", "/pods", BODY, {}) is None
 
 
 @pytest.mark.parametrize("keeps", [True, False])
@@ -392,7 +396,8 @@ def test_refusal_that_came_before_the_last_byte_is_the_answer(keeps: bool) -> No
         request = opened(connections, server)
         peek = partial(request._link.sock.recv, 4096, socket.MSG_PEEK)
         wait_for(lambda: peek() == refusal, "the refusal has come")
-        answer = request.finish(SECONDS)
+        assert request.complete()
+        answer = request.answer(SECONDS)
         assert answer is not None
         assert (answer.status, answer.data) == (401, b"no")
         assert len(server.requests) == 2, "the last byte is not sent any more"
@@ -404,5 +409,8 @@ def test_no_answer_to_a_whole_request_raises() -> None:
     def reply(number: int, _part: bytes) -> tuple[bytes, bool]:
         return (OK, True) if number == 1 else (b"", number < 3)
 
-    with serving(reply) as (connections, server), pytest.raises(OSError, match="before the answer's end"):
-        opened(connections, server).finish(SECONDS)
+    with serving(reply) as (connections, server):
+        request = opened(connections, server)
+        assert request.complete()
+        with pytest.raises(OSError, match="before the answer's end"):
+            request.answer(SECONDS)

@@ -142,46 +142,25 @@ def test_skipped_workers_leave_the_hand() -> None:
     assert not desk.registry.knows("1-0")
 
 
-def expected(desk: Desk, event_id: str, count: int = 1) -> Task | None:
-    """The first worker of an event that Redis has not answered for yet."""
+def begun(desk: Desk, event_id: str, count: int = 1) -> Task | None:
+    """The first worker of an event that Redis has just taken, and has begun in the ledger."""
     run = EventRun(ScaleUp(event_id, event_id, count), None, Record(event_id, 1, 0, b"[]"))
-    return desk.registry.expect(run, HeadStart(3, 0.0), desk.now)
+    return desk.registry.begin(run, HeadStart(3, 0.0), desk.now)
 
 
-def test_expected_event_holds_a_slot_for_its_first_worker_and_is_not_here_before_it_is_kept() -> None:
+def test_event_whose_first_worker_has_begun_holds_its_slot_and_the_others_wait_until_it_is_admitted() -> None:
     desk = Desk()
-    task = expected(desk, "1-0", 3)
+    task = begun(desk, "1-0", 3)
     assert task is not None
     assert (task.index, task.attempt, task.head_start is not None) == (0, 0, True)
     assert (desk.registry.busy, desk.registry.idle) == (1, False)
-    assert desk.registry.late(task.run.taken_at + 60, 5) == []
-    assert desk.registry.fresh() == []
-    assert not desk.registry.knows("1-0")
-    assert not desk.registry.lose("1-0")
-    assert desk.registry.lost(everything=True) == desk.registry.snapshot() == []
-    assert desk.in_hand.count() == 0
-    assert desk.starts() == []
-    assert desk.registry.keep(task.run)
-    desk.registry.admit(task.run)
-    assert desk.registry.snapshot() == [task.run]
     assert task.run.states == {0: "s:0:"}
+    assert desk.registry.snapshot() == [task.run]
+    assert desk.registry.late(task.run.taken_at + 60, 5) == []
     assert desk.in_hand.count() == 1
-    assert desk.starts() == ["1-0/1", "1-0/2"]
-
-
-def test_expected_event_that_is_not_taken_leaves_nothing_behind() -> None:
-    desk = Desk()
-    task = expected(desk, "1-0", 2)
-    assert task is not None
-    desk.registry.drop(task.run)
-    assert task.run.dropped
     assert desk.starts() == []
-    desk.registry.under_way(task)
-    desk.registry.ended(task)
-    assert desk.registry.idle
-    assert not desk.registry.knew("1-0")
-    desk.add("1-0", 2)
-    assert desk.starts() == ["1-0/0", "1-0/1"]
+    desk.registry.admit(task.run)
+    assert desk.starts() == ["1-0/1", "1-0/2"]
 
 
 def test_ids_of_past_events_are_remembered_up_to_a_bound() -> None:
@@ -193,45 +172,32 @@ def test_ids_of_past_events_are_remembered_up_to_a_bound() -> None:
     assert desk.registry.knew(f"{PAST_EVENTS}-0")
 
 
-def test_expected_event_never_replaces_one_that_is_here() -> None:
+def test_only_an_idle_replica_begins_an_event_and_one_at_a_time() -> None:
     desk = Desk()
-    late = expected(desk, "2-0")
-    assert late is not None
-    taken_over = desk.add("2-0")
-    assert not desk.registry.keep(late.run)
-    desk.registry.drop(late.run)
-    assert desk.registry.snapshot() == [taken_over]
-    assert not taken_over.dropped
-    assert desk.starts() == ["2-0/0"]
-    assert desk.in_hand.count() == 0
-
-
-def test_only_an_idle_replica_expects_an_event_and_one_at_a_time() -> None:
-    desk = Desk()
-    assert expected(desk, "1-0") is not None
-    assert expected(desk, "2-0") is None
+    assert begun(desk, "1-0") is not None
+    assert begun(desk, "2-0") is None
     desk = Desk()
     desk.add("1-0")
-    assert expected(desk, "2-0") is None
+    assert begun(desk, "2-0") is None
     suspect = Desk()
     suspect.add("1-0", strikes=2)
     assert suspect.start() is not None
-    assert expected(suspect, "2-0") is None
+    assert begun(suspect, "2-0") is None
+    assert not suspect.registry.knows("2-0")
 
 
-def test_event_that_is_here_is_not_expected_again() -> None:
+def test_event_that_is_here_is_not_begun_again() -> None:
     """All its workers wait for their retries, so the replica is idle."""
     desk = Desk()
     waiting(desk, "1-0")
     assert desk.registry.idle
-    assert expected(desk, "1-0") is None
+    assert begun(desk, "1-0") is None
 
 
 def test_worker_with_a_head_start_that_was_put_back_in_a_pause_begins_like_any_other() -> None:
     desk = Desk()
-    task = expected(desk, "1-0", 2)
+    task = begun(desk, "1-0", 2)
     assert task is not None
-    assert desk.registry.keep(task.run)
     task.run.note_not_begun(0, 0)
     desk.registry.under_way(task)
     desk.registry.put_back(task)

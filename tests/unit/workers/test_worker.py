@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-from contextlib import suppress
 from typing import Any, cast
 
 import pytest
@@ -14,9 +13,8 @@ from ottoscaler.kube.server_health import ServerHealth
 from ottoscaler.kube.subscription import Subscription
 from ottoscaler.ledger.records import Record
 from ottoscaler.retry import Retrier
-from ottoscaler.scheduling import wake_without_preempting
 from ottoscaler.workers.attempt import Ended, Next, WorkerDeps, WorkerLimits
-from ottoscaler.workers.head_start import LASTS_SECONDS, HeadStart, ReadyCreate
+from ottoscaler.workers.head_start import LASTS_SECONDS, HeadStart, SentCreate
 from ottoscaler.workers.run import EventRun, Task
 from ottoscaler.workers.worker import Workers
 from tests.harness.fake_pods import FakePods
@@ -56,7 +54,7 @@ class Outside:
         return type("Reply", (), {"word": None})
 
 
-def work(outside: Outside, head_start: HeadStart) -> Ended:
+def work(outside: Outside, head_start: HeadStart, *, dropped: bool = False) -> Ended:
     limits = WorkerLimits("test", "default", 900, 3600, 2, 0, 0, 30, LOGS)
     retrier = Retrier(threading.Event())
     part = cast(Any, outside)
@@ -64,49 +62,21 @@ def work(outside: Outside, head_start: HeadStart) -> Ended:
     event = scale_up(pod_count=1)
     record, pod_plan = Record(event.event_id, 1, 0, b"[]", count=1), planned(event)
     run = EventRun(event, pod_plan, record, planner=lambda _: pod_plan)
+    run.dropped = dropped
     return Workers(deps).work(Task(run, 0, 0, head_start=head_start))
 
 
-def test_worker_of_an_event_that_was_not_taken_only_gives_its_slot_back() -> None:
-    outside, head_start = Outside(), HeadStart(1, 0.0)
-    head_start.tell(stands=False)
-    assert work(outside, head_start) == Ended(Next.DROPPED)
-    assert outside.made == 1
-    assert outside.left == []
-
-
-def test_its_thread_preempts_others_until_its_create_is_answered() -> None:
-    """As it does not wait for a CPU then, an idle replica's first create comes sooner."""
-    outside, head_start = Outside(), HeadStart(1, 0.0)
-    head_start.tell(stands=True)
-    policies: list[int] = []
-
-    def thread() -> None:
-        wake_without_preempting()
-        with suppress(Stopping):
-            work(outside, head_start)
-        policies.append(os.sched_getscheduler(0))
-
-    other = threading.Thread(target=thread)
-    other.start()
-    other.join()
-    assert outside.policy == os.sched_getscheduler(os.getpid())
-    assert policies == [os.SCHED_BATCH]
-
-
-@pytest.mark.parametrize("stands", [True, False])
-def test_open_create_that_was_not_sent_is_dropped(stands: bool) -> None:
-    head_start, pods = HeadStart(1, 0.0), FakePods()
-    head_start.ready = ReadyCreate(planned(scale_up()), pods.open_turn(b"{}", "1-0", "default"))
-    head_start.tell(stands=stands)
-    with suppress(Stopping):
-        work(Outside(), head_start)
-    assert pods.dropped == 1
+def test_worker_whose_event_was_dropped_before_its_thread_began_gives_its_sent_create_up() -> None:
+    pods = FakePods()
+    turn = pods.open_turn(planned(scale_up()).body(0, 0), "1-0", "default")
+    assert turn.complete()
+    sent = SentCreate(planned(scale_up()), turn, Subscription("a"), 0.1)
+    assert work(Outside(), HeadStart(1, 0.0, sent=sent), dropped=True) == Ended(Next.DROPPED)
+    assert pods.turns_left == 1
 
 
 def test_stop_after_the_event_was_taken_takes_its_begin_back() -> None:
     outside, head_start = Outside(), HeadStart(1, 0.0)
-    head_start.tell(stands=True)
     with pytest.raises(Stopping):
         work(outside, head_start)
     assert outside.left == ["unstart"]
