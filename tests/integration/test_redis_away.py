@@ -82,6 +82,9 @@ def test_retry_that_a_failover_lost_keeps_its_pod_and_is_told(place: Sandbox, ki
     wait_for(
         lambda: ledger(place, event_id).get("i:0", "").startswith("s:1:") and uids(place, event_id), "retry"
     )
+    place.wait_workers(
+        event_id, "Running", 1
+    )  # a node that starts it would overwrite the end that is written below
     before = uids(place, event_id)
     if killed:
         replica.kill()
