@@ -50,9 +50,13 @@ class Report:
 
 def unnoted_second_pods(place: Sandbox, seconds: set[str]) -> list[str]:
     """A second Pod of an attempt is allowed where a log tells that it was noted as one or swept."""
-    lines = (line for replica in place.replicas for line in replica.log().splitlines())
+    lines = [line for replica in place.replicas for line in replica.log().splitlines()]
     noted = "".join(line for line in lines if _DELETED_SECONDS.search(line))
-    return [f"{uid} is an attempt's second Pod, noted by nobody" for uid in seconds if uid not in noted]
+    return [
+        "\n".join([f"{uid} is an attempt's second Pod, noted by nobody", *(x for x in lines if uid in x)])
+        for uid in seconds
+        if uid not in noted
+    ]
 
 
 def left_in_redis(place: Sandbox, events: int, lost: int) -> list[str]:
