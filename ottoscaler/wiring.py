@@ -71,6 +71,7 @@ from ottoscaler.telemetry.recent import Recent
 from ottoscaler.telemetry.status_page import StatusPage
 from ottoscaler.threads import Control, Mailbox, Threads
 from ottoscaler.workers.attempt import LogRules, WorkerDeps, WorkerLimits
+from ottoscaler.workers.early_create import EarlyCreates
 from ottoscaler.workers.in_hand import InHand
 from ottoscaler.workers.registry import RunRegistry
 from ottoscaler.workers.replica_description import ReplicaDescription
@@ -214,6 +215,7 @@ class Parts:
             start_retrier=Retrier(phases.stopping),
         )
         self._workers = Workers(deps)
+        self._early_creates = EarlyCreates(deps)
         self.deleter = PodDeleter(self._pods, phases.abandon)
 
     def _make_templates(self, first: Templates) -> None:
@@ -258,7 +260,7 @@ class Parts:
             self.registry,
             self._inbox,
             self.scale_downs,
-            HeadStarts(self.registry, self.lease, self._inbox, self._workers),
+            HeadStarts(self.registry, self.lease, self._inbox, self._early_creates),
             self.metrics,
             self.watcher.include,
         )

@@ -9,10 +9,10 @@ import time
 
 from ottoscaler.controller.inbox import Inbox
 from ottoscaler.ledger.lease import Lease
+from ottoscaler.workers.early_create import EarlyCreates
 from ottoscaler.workers.head_start import HeadStart
 from ottoscaler.workers.registry import RunRegistry
 from ottoscaler.workers.run import EventRun
-from ottoscaler.workers.worker import Workers
 
 STEP_ASIDE_SECONDS = 0.001  # the listener sleeps: its log line and next read would delay the worker by 0.2 ms
 
@@ -20,11 +20,11 @@ STEP_ASIDE_SECONDS = 0.001  # the listener sleeps: its log line and next read wo
 class HeadStarts:
     """The intake calls these."""
 
-    def __init__(self, registry: RunRegistry, lease: Lease, inbox: Inbox, workers: Workers) -> None:
+    def __init__(self, registry: RunRegistry, lease: Lease, inbox: Inbox, creates: EarlyCreates) -> None:
         self._registry = registry
         self._lease = lease
         self._inbox = inbox
-        self._workers = workers
+        self._creates = creates
 
     def offer(self) -> HeadStart | None:
         """A head start for an event that is taken now. ``None`` if it would not start here at once."""
@@ -34,10 +34,9 @@ class HeadStarts:
     def open(self, run: EventRun, head_start: HeadStart) -> None:
         """Open the create of an event's first worker, if that is possible at once. Redis takes the event now.
 
-        ``hand_on`` or ``drop`` must follow. It may be called again, if the event must be sent again.
+        ``hand_on`` or ``HeadStart.drop`` must follow. It is called again where the event must be sent again.
         """
-        if head_start.opened is None:
-            self._workers.open_create(run, head_start)
+        self._creates.open(run, head_start)
 
     def hand_on(self, run: EventRun, head_start: HeadStart) -> bool:
         """Hand on an event that Redis has taken and whose first worker has begun in the ledger.
@@ -52,7 +51,7 @@ class HeadStarts:
         task = self._registry.begin(run, head_start, time.monotonic())
         if task is None:
             return False
-        self._workers.complete_create(run, head_start)
+        self._creates.complete(run, head_start)
         self._inbox.put(task)
         time.sleep(STEP_ASIDE_SECONDS)
         if run.fresh:

@@ -24,7 +24,6 @@ from ottoscaler.model import Event, ScaleDown, ScaleUp, Status, WorkerId
 from ottoscaler.pods.plan import PodPlan
 from ottoscaler.telemetry.logs import get_logger
 from ottoscaler.telemetry.metrics import Metrics
-from ottoscaler.workers.early_create import drop
 from ottoscaler.workers.registry import RunRegistry
 from ottoscaler.workers.run import EventRun
 
@@ -146,7 +145,7 @@ class Intake:
             kept = began and self._head_starts.hand_on(run, head_start)
         finally:
             if not kept:
-                drop(head_start)
+                head_start.drop()
         if began and not kept:
             self._take_back(first.event)
         return answers, first if kept else None

@@ -59,6 +59,12 @@ class HeadStart:
     opened: OpenCreate | None = None  # until it is sent or dropped
     sent: SentCreate | None = None
 
+    def drop(self) -> None:
+        """Give up a create that was opened and not sent."""
+        opened, self.opened = self.opened, None
+        if opened is not None:
+            opened.turn.leave()
+
     def fresh(self, now: float) -> bool:
         """Whether the event was taken so lately that the begin counts at ``now`` (monotonic seconds)."""
         return now - self.taken_at <= LASTS_SECONDS

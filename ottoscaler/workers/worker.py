@@ -14,10 +14,8 @@ from ottoscaler.model import Judgement, Reason, Status, Verdict
 from ottoscaler.retry import Retrier
 from ottoscaler.workers.attempt import Attempt, Ended, Next, WorkerDeps
 from ottoscaler.workers.create import create
-from ottoscaler.workers.early_create import complete, open_create
-from ottoscaler.workers.head_start import HeadStart
 from ottoscaler.workers.monitor import CANCELLED, cancelled_elsewhere, is_gone, judgement, monitor
-from ottoscaler.workers.run import EventRun, Task
+from ottoscaler.workers.run import Task
 from ottoscaler.workers.settle import out_of_sight, settle
 
 BRIEF_TRIES = 3  # of each call in a thread that others wait for
@@ -52,16 +50,6 @@ class Workers:
             if sent is not None:
                 sent.turn.leave()
             self._deps.watcher.unsubscribe(subscription)
-
-    def open_create(self, run: EventRun, head_start: HeadStart) -> None:
-        """Send the create of an event's first worker but for its last byte, if that is possible at once.
-
-        The listener calls this and ``complete_create``. They do not wait."""
-        open_create(self._deps, run, head_start)
-
-    def complete_create(self, run: EventRun, head_start: HeadStart) -> None:
-        """Send the rest of an open create if it may be sent now. Otherwise drop it."""
-        complete(self._deps, run, head_start)
 
     def settle_if_ended(self, task: Task) -> Ended | None:
         """Settle an adopted worker whose Pod has ended or reached a limit. ``None`` if it still runs.

@@ -31,11 +31,11 @@ from ottoscaler.model import PodView, ScaleDown
 from ottoscaler.pods.plan import PodPlan
 from ottoscaler.telemetry.metrics import Metrics
 from ottoscaler.threads import Control
+from ottoscaler.workers.early_create import EarlyCreates
 from ottoscaler.workers.head_start import HeadStart, OpenCreate
 from ottoscaler.workers.in_hand import InHand
 from ottoscaler.workers.registry import RunRegistry
 from ottoscaler.workers.run import EventRun, Task
-from ottoscaler.workers.worker import Workers
 from tests.harness.fake_pods import FakePods
 from tests.harness.pod_makers import LIVE
 from tests.harness.redis_fixture import Book
@@ -112,6 +112,20 @@ class Pods:
         return name in self.awaited
 
 
+class _EarlyCreates:
+    """Stands for the creates that the listener sends, and notes what is asked of it."""
+
+    def __init__(self, stages: Stages) -> None:
+        self._stages = stages
+
+    def open(self, run: EventRun, head_start: HeadStart) -> None:
+        self._stages.look_at_early("open")
+        head_start.opened = OpenCreate(cast(PodPlan, None), self._stages.turns.open_turn(b"{}", "", ""))
+
+    def complete(self, run: EventRun, head_start: HeadStart) -> None:
+        self._stages.look_at_early("complete")
+
+
 class Stages:
     """One replica's stages. ``granted`` is the lease's grant; 0 means that none holds."""
 
@@ -164,26 +178,17 @@ class Stages:
             self.settings.lease_seconds,
         )
 
-    def open_create(self, run: EventRun, head_start: HeadStart) -> None:
-        self.look_at_early("open")
-        head_start.opened = OpenCreate(cast(PodPlan, None), self.turns.open_turn(b"{}", "", ""))
-
-    def complete_create(self, run: EventRun, head_start: HeadStart) -> None:
-        self.look_at_early("complete")
-
     def _make_reading(self) -> None:
         s = self.settings
         control = Control(self.stop, lambda: None)
-        self.head_starts = HeadStarts(
-            self.registry, cast(Lease, _Grant(self)), self.inbox, cast(Workers, self)
-        )
+        creates = cast(EarlyCreates, _EarlyCreates(self))
         self.intake = Intake(
             EventReader(policy.limits(s), LIVE, policy.pod_defaults(s), self.ledger.identity),
             self.ledger,
             self.registry,
             self.inbox,
             cast(ScaleDowns, self.downs),
-            self.head_starts,
+            HeadStarts(self.registry, cast(Lease, _Grant(self)), self.inbox, creates),
             self.metrics,
             self.pods.include,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -13,7 +13,6 @@ from ottoscaler.errors import RedisUnavailable
 from ottoscaler.ledger.records import Entry
 from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.model import ScaleDown, ScaleUp
-from ottoscaler.workers.head_start import HeadStart
 from ottoscaler.workers.run import EventRun, Task
 from tests.harness.redis_fixture import Book, book, redis_server
 from tests.harness.stages import STREAM, Stages, add, dead
@@ -221,13 +220,6 @@ def test_create_is_opened_while_redis_takes_the_event_and_sent_before_its_thread
     stages.listener.step(0.0)
     assert seen == [("open", 0, []), ("complete", 1, [])]
     assert len(stages.handed_on()) == 1
-
-
-def test_create_that_is_open_is_not_opened_again_when_the_event_has_to_be_sent_again(stages: Stages) -> None:
-    run, head_start = cast(EventRun, None), HeadStart(7, 0.0)
-    for _ in range(2):
-        stages.head_starts.open(run, head_start)
-    assert stages.early == ["open"]
 
 
 def test_dispatcher_is_not_woken_again_for_an_event_whose_only_worker_had_a_head_start(

@@ -23,7 +23,7 @@ from ottoscaler.ledger.records import Word
 from ottoscaler.model import JsonObject, Judgement, Reason, Status, Verdict, WorkerId
 from ottoscaler.workers.attempt import Attempt, Ended, Next
 from ottoscaler.workers.create import _latency, create
-from ottoscaler.workers.early_create import complete, open_create
+from ottoscaler.workers.early_create import EarlyCreates
 from ottoscaler.workers.head_start import LASTS_SECONDS, HeadStart
 from ottoscaler.workers.monitor import CANCELLED, _look_again, monitor
 from ottoscaler.workers.run import EventRun, Task
@@ -89,7 +89,7 @@ def test_lease_is_looked_at_last_after_the_attempt_began(
 def with_open_create(bench: WorkerBench) -> tuple[EventRun, HeadStart]:
     """A new event whose first worker Redis has begun, and whose create the listener has opened."""
     run, head_start = bench.take(), HeadStart(bench.lease.generation, time.monotonic())
-    open_create(bench.deps, run, head_start)
+    EarlyCreates(bench.deps).open(run, head_start)
     assert head_start.opened is not None
     bench.ledger.start(WorkerId(run.event.event_id, 0, 0), 1)
     return run, head_start
@@ -106,7 +106,7 @@ def handed_on(bench: WorkerBench, run: EventRun, head_start: HeadStart) -> Attem
 
 def sent_early(bench: WorkerBench) -> Attempt:
     run, head_start = with_open_create(bench)
-    complete(bench.deps, run, head_start)
+    EarlyCreates(bench.deps).complete(run, head_start)
     assert head_start.sent is not None
     return handed_on(bench, run, head_start)
 
@@ -114,7 +114,7 @@ def sent_early(bench: WorkerBench) -> Attempt:
 def test_create_that_the_listener_sends_is_answered_to_the_workers_thread(bench: WorkerBench) -> None:
     run, head_start = with_open_create(bench)
     assert bench.pods.calls == []
-    complete(bench.deps, run, head_start)
+    EarlyCreates(bench.deps).complete(run, head_start)
     a = handed_on(bench, run, head_start)
     assert bench.pods.calls == [("create", a.subscription.name)]
     bench.watch()
@@ -184,7 +184,7 @@ Hinder = Callable[[WorkerBench, EventRun, HeadStart], None]
 def test_open_create_that_may_not_be_sent_at_once_is_dropped(bench: WorkerBench, hinder: Hinder) -> None:
     run, head_start = with_open_create(bench)
     hinder(bench, run, head_start)
-    complete(bench.deps, run, head_start)
+    EarlyCreates(bench.deps).complete(run, head_start)
     assert (head_start.opened, head_start.sent) == (None, None)
     assert bench.pods.dropped == 1
     assert bench.pods.calls == []
@@ -197,7 +197,7 @@ def test_worker_sends_the_whole_create_where_the_listener_could_not(
 ) -> None:
     run, head_start = with_open_create(bench)
     hinder(bench, run, head_start)
-    complete(bench.deps, run, head_start)
+    EarlyCreates(bench.deps).complete(run, head_start)
     bench.lease.checks_left = 1000
     a = handed_on(bench, run, head_start)
     assert create(a) is None
@@ -247,13 +247,22 @@ def test_refusal_of_a_create_that_the_listener_sent_ends_the_worker(bench: Worke
     assert bench.results() == [("failed", "Rejected")]
 
 
+def test_create_that_is_open_is_not_opened_again_when_the_event_has_to_be_sent_again(
+    bench: WorkerBench,
+) -> None:
+    run, head_start = with_open_create(bench)
+    first = head_start.opened
+    EarlyCreates(bench.deps).open(run, head_start)
+    assert head_start.opened is first
+
+
 def test_event_without_a_sensible_pod_has_no_open_create(bench: WorkerBench) -> None:
     def refuse(_: EventRun) -> NoReturn:
         raise BadEvent("its template has gone")
 
     run, head_start = bench.take(), HeadStart(1, 0.0)
     run.plan, run._planner = None, refuse
-    open_create(bench.deps, run, head_start)
+    EarlyCreates(bench.deps).open(run, head_start)
     assert head_start.opened is None
 
 
