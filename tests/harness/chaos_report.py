@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 
-from tests.harness.invariants import STREAM
+from tests.harness.invariants import STREAM, lives
 from tests.harness.sandbox import Sandbox
 
 # What came so late that its owner is gone is nobody's but the sweep's.
@@ -52,8 +52,14 @@ def unnoted_second_pods(place: Sandbox, seconds: set[str]) -> list[str]:
     """A second Pod of an attempt is allowed where a log tells that it was noted as one or swept."""
     lines = [line for replica in place.replicas for line in replica.log().splitlines()]
     noted = "".join(line for line in lines if _DELETED_SECONDS.search(line))
+    found = {life.uid: life for pods in lives(place).values() for life in pods}
     return [
-        "\n".join([f"{uid} is an attempt's second Pod, noted by nobody", *(x for x in lines if uid in x)])
+        "\n".join(
+            [
+                f"{uid} is an attempt's second Pod, noted by nobody: {found[uid]}",
+                *(line for line in lines if found[uid].name in line),
+            ]
+        )
         for uid in seconds
         if uid not in noted
     ]

@@ -163,6 +163,7 @@ def _delete_a_pod(stage: Stage, _: Producer, seconds: float, number: int) -> Non
     except ApiError:
         return
     stage.faults["Pod deleted by others"] += 1
+    stage.deleted.add(life.uid)
 
 
 def _break_watches(stage: Stage, _: Producer, seconds: float, number: int) -> None:

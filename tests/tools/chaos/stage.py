@@ -33,6 +33,7 @@ class Stage:
         self.redis_up = self.api_up = True
         self.rolled: dict[str, str] = {}  # settings that were changed since the start
         self.evidence = Evidence(place)
+        self.deleted: set[str] = set()  # UIDs of Pods that chaos itself took away
         self._lives = 0
         self._standby = RedisServer(place.directory / "redis-standby", 0, fsync="always")
         self.redis_road = Proxy(place.redis_server.port)
