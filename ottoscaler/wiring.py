@@ -355,6 +355,7 @@ class Parts:
             source,
             self.lease,
             deleter,
+            self.metrics,
             instance=s.instance,
             ttl={Phase.FAILED: s.failed_pod_ttl_seconds, Phase.SUCCEEDED: s.succeeded_pod_ttl_seconds},
             now=time.monotonic,

@@ -16,6 +16,7 @@ from ottoscaler.ledger.records import EventState, IndexStage, IndexState, Word, 
 from ottoscaler.model import Outcome, Phase, PodView
 from ottoscaler.pods.verdict import judge, vanished
 from ottoscaler.telemetry.logs import get_logger
+from ottoscaler.telemetry.metrics import Metrics
 
 log = get_logger(__name__)
 
@@ -51,6 +52,7 @@ class Sweep:
         source: PodSource,
         lease: Lease,
         deleter: PodDeleter,
+        metrics: Metrics,
         *,
         instance: str,
         ttl: Mapping[Phase, float],
@@ -60,6 +62,7 @@ class Sweep:
         self._source = source
         self._lease = lease
         self._deleter = deleter
+        self._metrics = metrics
         self._instance = instance
         self._ttl = ttl  # phase: seconds for which a Pod that ended in it is kept
         self._now = now  # monotonic; a Pod's own end time is by its node's clock, maybe hours off
@@ -165,6 +168,8 @@ class Sweep:
         assert view.worker is not None
         outcome = _outcome(view)
         word = self._ledger.upkeep.report_orphan(view.worker, view.uid, view.task_id, view.metadata, outcome)
+        if word is Word.OK:
+            self._metrics.workers_total.inc(outcome.status.value, outcome.reason.value)
         if word in (Word.OK, Word.RECORDED):
             log.warning(
                 "orphan_reported",

@@ -14,6 +14,7 @@ from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.records import Entry
 from ottoscaler.model import Phase, PodView, ScaleUp, WorkerId
 from ottoscaler.pods.view import parse_pod
+from ottoscaler.telemetry.metrics import Metrics
 from tests.harness.ledger_steps import DONE
 from tests.harness.redis_fixture import Book, book, redis_server
 
@@ -32,6 +33,7 @@ class Stage:
     healthy: bool = True
     ttl: float = 0.0
     now: float = 1000.0
+    metrics: Metrics = field(default_factory=Metrics)
 
     def sweep(self) -> Sweep:
         stage = self
@@ -59,6 +61,7 @@ class Stage:
             cast(Any, Watch()),
             cast(Any, lease),
             cast(Any, Deletes()),
+            self.metrics,
             instance="one",
             ttl={Phase.FAILED: self.ttl},
             now=lambda: stage.now,
@@ -225,6 +228,7 @@ def test_pod_that_redis_does_not_know_is_reported_once_when_it_has_ended(stage: 
     ]
     stage.sweep().step()
     assert len(book.results("worker")) == 1
+    assert dict(stage.metrics.workers_total.by("status"))["succeeded"] == 1
 
 
 def test_pods_of_others_and_those_that_a_worker_waits_for_are_never_touched(stage: Stage, book: Book) -> None:

@@ -18,6 +18,7 @@ from ottoscaler.ledger.records import Entry
 from ottoscaler.ledger.surveys import EVERYBODY, Surveys
 from ottoscaler.model import ScaleUp, WorkerId
 from ottoscaler.pods.labels import labels, pod_name
+from ottoscaler.telemetry.metrics import Metrics
 from tests.harness.fake_pods import FakePods
 from tests.harness.ledger_steps import DONE
 from tests.harness.redis_fixture import Book, book, redis_server
@@ -70,7 +71,14 @@ class Seeker:
     def _sweep(self, source: Any, deleter: Any) -> Sweep:
         lease = SimpleNamespace(held_installations=self.ledger.identity.held_installations, peers=1)
         return Sweep(
-            self.ledger, source, cast(Any, lease), deleter, instance=INSTANCE, ttl={}, now=lambda: 0.0
+            self.ledger,
+            source,
+            cast(Any, lease),
+            deleter,
+            Metrics(),
+            instance=INSTANCE,
+            ttl={},
+            now=lambda: 0.0,
         )
 
     def beat(self, *, at: float | None = None) -> None:
