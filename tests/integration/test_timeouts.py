@@ -77,7 +77,8 @@ def test_a_worker_over_its_limit_gets_its_grace_and_is_recorded_with_its_last_wo
             "DeadlineExceeded",
             "3",
         )
-        assert worker["message"].splitlines()[::2] == ["begun", "saved half of it"]  # the shell tells between
+        said = worker["message"].splitlines()  # between the two, the shell may tell of its sleep's end
+        assert (said[0], said[-1]) == ("begun", "saved half of it")
         assert worker["finished_at"] >= worker["started_at"] > ""
         assert replica.lines(action="worker_overtime", event_id=event_id, index=0)
         kept = place.redis.keys(f"otto:scale:events:ottoscaler:log:{event_id}:0:0")
