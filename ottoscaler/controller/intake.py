@@ -126,10 +126,11 @@ class Intake:
     def _ask(self, read: list[_Read]) -> tuple[list[Taken | Failure], _Read | None]:
         """Take entries in the ledger. Returns its answers, and the entry whose run was handed on already.
 
-        An idle replica hands on the first event's worker at once: see :mod:`ottoscaler.workers.head_start`.
+        An idle replica hands on a worker at once, of the first event of the highest priority: see
+        :mod:`ottoscaler.workers.head_start`.
         """
         entries = [(one.event, one.body) for one in read]
-        first = next((one for one in read if one.plan is not None), None)
+        first = max((one for one in read if one.plan is not None), key=_priority, default=None)
         head_start = self._head_starts.offer() if first is not None else None
         if first is None or head_start is None:
             return self._ledger.take_all(entries), None
@@ -269,6 +270,10 @@ class Intake:
     def _dead_letter(self, event_id: str, error: str, fields: tuple[tuple[bytes, bytes], ...]) -> None:
         if self._ledger.dead_letter(event_id, error, fields):
             log.warning("event_dead_lettered", error, event_id=event_id, task_id=raw_task_id(fields))
+
+
+def _priority(one: _Read) -> int:
+    return one.event.priority if isinstance(one.event, ScaleUp) else 0
 
 
 def _about(event: Event) -> dict[str, Any]:

@@ -210,6 +210,20 @@ def test_idle_replica_gives_the_first_worker_a_head_start(stages: Stages, book: 
     assert not any(other.head_start for other in others)
 
 
+def test_head_start_goes_to_the_first_event_of_the_highest_priority_that_was_read(
+    stages: Stages, book: Book
+) -> None:
+    stages.granted = 7
+    add(book, pod_count=1, priority=-1)
+    urgent = add(book, pod_count=1, priority=3)
+    for priority in (3, 0):
+        add(book, pod_count=1, priority=priority)
+    stages.listener.step(0.0)
+    (task,) = stages.admit()
+    assert task.worker.event_id == urgent
+    assert task.head_start is not None
+
+
 def test_create_is_opened_while_redis_takes_the_event_and_sent_before_its_thread_starts(
     stages: Stages, book: Book
 ) -> None:

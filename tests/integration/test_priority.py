@@ -50,6 +50,19 @@ def test_higher_priorities_go_first_whenever_they_came(one_slot: Sandbox) -> Non
     assert order == [high, usual, low]
 
 
+def test_idle_replica_begins_with_the_highest_priority_of_what_it_reads_together() -> None:
+    with sandbox(OTTO_MAX_WORKERS="1") as place:
+        place.start()
+        with place.redis.pipeline(transaction=True) as together:
+            for priority in ("0", "7"):
+                fields = {"type": "scale_up", "pod_count": "1", "priority": priority, "task_id": priority}
+                together.xadd("otto:scale:events", {**fields, "env": '{"SIM_RUN_SECONDS": "0.05"}'})
+            low, high = together.execute()
+        for event_id in (low, high):
+            place.wait_event(event_id)
+        assert [worker["event_id"] for worker in place.results("worker")] == [high, low]
+
+
 def test_equals_take_turns(one_slot: Sandbox) -> None:
     place = one_slot
     first = place.scale_up(3, run_seconds=0.05)
