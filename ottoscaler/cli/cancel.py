@@ -20,5 +20,6 @@ def main(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
         return 1
     if not ended.cancelled:
         spared = " but those that run" if arguments.keep_running else ""
-        say(f"task {safe(arguments.task)} has no worker left to cancel{spared}")
+        unread = "what was sent of it before and is not read yet never runs"
+        say(f"task {safe(arguments.task)} has no worker left to cancel{spared}; {unread}")
     return 0

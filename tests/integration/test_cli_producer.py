@@ -89,7 +89,7 @@ def test_cancel_takes_the_workers_away_and_waits_for_it(place: Sandbox) -> None:
     assert place.wait_event(event_id)["status"] == "cancelled"
     again = run(place, "cancel", "빌드", "--timeout", "40")
     assert again.returncode == 0
-    assert "task 빌드 has no worker left to cancel" in again.stderr
+    assert "task 빌드 has no worker left to cancel; what was sent of it before" in again.stderr
     assert re.fullmatch(r"\d+-\d+\n", again.stdout), "the scale_down's id, and nothing else"
 
 
