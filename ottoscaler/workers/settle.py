@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from ottoscaler.errors import PodGone
 from ottoscaler.ledger.records import Intent, Reply, Word, millis, outcome_of, timestamp
-from ottoscaler.model import JsonObject, Judgement, Outcome, PodView, Reason, Status, Verdict
+from ottoscaler.model import Judgement, Outcome, Reason, Status, Verdict
 from ottoscaler.pods.verdict import cut, vanished
 from ottoscaler.pods.view import parse_pod
 from ottoscaler.workers.attempt import Attempt, Ended, Next, seconds_between
@@ -178,11 +178,9 @@ def cancel(a: Attempt, intent: Intent) -> Ended:
     see_it_go(a, over, Status.CANCELLED)
     if subscription.end is not None:
         return _record(a, _outcome(a, vanished(subscription.end)), despite_intent=True)
-    return _record(
-        a,
-        replace(_outcome(a, Judgement(Verdict.FINISHED)), **_as_cancelled(intent, subscription.view)),
-        despite_intent=True,
-    )
+    code = subscription.view.exit_code if subscription.view is not None else None
+    found = Judgement(Verdict.FINISHED, Status.CANCELLED, Reason.CANCELLED, intent.why, code)
+    return _record(a, _outcome(a, found), despite_intent=True)
 
 
 def end_overtime(a: Attempt) -> Ended:
@@ -230,15 +228,6 @@ def _overtime(a: Attempt, *, seen: bool) -> Outcome:
         code,
     )
     return replace(_outcome(a, found), finished_at=millis(view.finished_at if view else "") or timestamp())
-
-
-def _as_cancelled(intent: Intent, view: PodView | None) -> JsonObject:
-    return {
-        "status": Status.CANCELLED,
-        "reason": Reason.CANCELLED,
-        "message": intent.why,
-        "exit_code": view.exit_code if view is not None else None,
-    }
 
 
 def _cancelled(intent: Intent) -> Outcome:
