@@ -1,10 +1,11 @@
-"""Tries calls again, with tenacity. Only this module says how long and how often.
+"""Tries calls again, with tenacity, and the back-off of loops that do more than a call between two tries.
 
 The type of an error says whether the call is tried again. The stop event ends a wait early.
 """
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Callable
 from typing import TypeVar
@@ -18,6 +19,7 @@ T = TypeVar("T")
 
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 3.0  # so that work goes on within 5 s after Redis or Kubernetes is back
+FIRST_BACKOFF_SECONDS = 0.2  # of Backoff
 
 
 def _may_try_again(error: BaseException) -> bool:
@@ -84,3 +86,18 @@ class Retrier:
             if self.stop.is_set() and _may_try_again(error):
                 raise Stopping(f"{what} was abandoned: the process is stopping") from error
             raise
+
+
+class Backoff:
+    """The pauses of a loop that judges each error itself before it tries again. One thread uses it."""
+
+    def __init__(self) -> None:
+        self._pause = FIRST_BACKOFF_SECONDS
+
+    def wait(self, stop: threading.Event) -> bool:
+        """Pause, each time for twice as long up to LONGEST_PAUSE_SECONDS, with jitter.
+
+        ``stop`` ends the pause. Returns whether it is set.
+        """
+        pause, self._pause = self._pause, min(2 * self._pause, LONGEST_PAUSE_SECONDS)
+        return stop.wait(pause * random.uniform(0.5, 1.0))

@@ -85,7 +85,7 @@ class Lease(Loop):
         self._next_survey = 0.0
         self._condition = threading.Condition()
         self._until = 0.0  # creating is allowed until then, by suspended_clock
-        self._generation = 0
+        self._grants = 0  # so far; the last one's number
         self._answering = False
         self._problem = "not registered yet"
         self.registered = threading.Event()  # never cleared
@@ -102,20 +102,20 @@ class Lease(Loop):
         """Seconds for which this replica may still create; 0 if it may not."""
         return max(0.0, self._until - suspended_clock())
 
-    def holds(self, generation: int) -> bool:
+    def holds(self, grant: int) -> bool:
         """Whether creating is allowed now, and has been allowed without a gap since that grant."""
-        return generation == self._generation and self.remaining() > 0
+        return grant == self._grants and self.remaining() > 0
 
     def granted(self) -> int:
         """The number of the present grant, 0 if there is none."""
-        return self._generation if self.remaining() > 0 else 0
+        return self._grants if self.remaining() > 0 else 0
 
     def grant(self, stop: threading.Event) -> int:
         """Wait until creating is allowed. Returns the grant's number, for :meth:`holds`. Raises Stopping."""
         while not stop.is_set():
             with self._condition:
                 if self.remaining() > 0:
-                    return self._generation
+                    return self._grants
                 self._condition.wait(self.interval)
         raise Stopping("the process stops")
 
@@ -283,7 +283,7 @@ class Lease(Loop):
     def _renewed(self, sent: float) -> None:
         with self._condition:
             if suspended_clock() > self._until:
-                self._generation += 1
+                self._grants += 1
             self._until = sent + self.seconds * SHARE_TO_CREATE_IN
             self._condition.notify_all()
         self._answering = True

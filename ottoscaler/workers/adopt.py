@@ -6,7 +6,6 @@ function returns ``None`` if there is a Pod to monitor, otherwise how the task h
 
 from __future__ import annotations
 
-import random
 import time
 
 from ottoscaler.errors import KubernetesError, KubernetesUnavailable, PodGone, Stopping
@@ -14,14 +13,13 @@ from ottoscaler.ledger.records import Word
 from ottoscaler.model import Judgement, PodView, Reason, Status, Verdict
 from ottoscaler.pods.verdict import refused
 from ottoscaler.pods.view import parse_pod
+from ottoscaler.retry import Backoff
 from ottoscaler.telemetry.logs import flood
 from ottoscaler.workers.attempt import Attempt, Ended, Next
 from ottoscaler.workers.monitor import look_at_pod
 from ottoscaler.workers.removal import delete
 from ottoscaler.workers.settle import cancel, cancel_without_pod, end_overtime, settle
 
-GATE_PAUSE_SECONDS = 0.2  # doubled up to the longest, with jitter, while a start gate cannot be opened
-LONGEST_GATE_PAUSE_SECONDS = 3.0
 ONE_LIST_SECONDS = 1.0  # for one list that shows all Pods of a dead owner; without it, each costs a GET
 
 
@@ -111,7 +109,7 @@ def _open_gate(a: Attempt, uid: str, view: PodView | None) -> Ended | None:
     A stop leaves that to the next replica. If the gate cannot be opened for the pending timeout, the worker
     fails. Raises Stopping.
     """
-    deps, pause, since = a.deps, GATE_PAUSE_SECONDS, time.monotonic()
+    deps, backoff, since = a.deps, Backoff(), time.monotonic()
     while view is not None and view.gated:
         try:
             deps.pods.ungate(view.name, uid)
@@ -126,9 +124,8 @@ def _open_gate(a: Attempt, uid: str, view: PodView | None) -> Ended | None:
             over = time.monotonic() - since > deps.limits.pending_timeout
             if over and deps.pods.health.healthy:
                 return settle(a, refused(error))
-            if deps.stopping.wait(pause * random.uniform(0.5, 1.0)):
+            if backoff.wait(deps.stopping):
                 raise Stopping("no Pod is let start any more") from error
-            pause = min(pause * 2, LONGEST_GATE_PAUSE_SECONDS)
         except KubernetesError as error:
             return settle(a, refused(error))
     return None

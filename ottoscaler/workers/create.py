@@ -6,7 +6,6 @@ ledger, and recognises a Pod that a lost reply or a dead replica left behind.
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -31,6 +30,7 @@ from ottoscaler.model import JsonObject, Judgement, Reason, Status, Verdict
 from ottoscaler.pods.plan import PodPlan
 from ottoscaler.pods.verdict import refused
 from ottoscaler.pods.view import parse_pod
+from ottoscaler.retry import Backoff
 from ottoscaler.telemetry.logs import flood
 from ottoscaler.workers.adopt import adopt_by_uid, adopt_found, adopt_or_skip, adopt_seen
 from ottoscaler.workers.attempt import Attempt, Ended, Next, WorkerDeps
@@ -39,8 +39,6 @@ from ottoscaler.workers.head_start import SentCreate
 from ottoscaler.workers.run import EventRun, Task
 from ottoscaler.workers.settle import cancel_without_pod, end_overtime, settle
 
-CREATE_PAUSE_SECONDS = 0.2  # doubled up to the longest, with jitter, while a create is refused for now
-LONGEST_CREATE_PAUSE_SECONDS = 3.0
 PREDECESSOR_LOOK_SECONDS = 1.0  # between two looks at the earlier attempt's Pod, which is being deleted
 TURN_LOOK_SECONDS = 0.25  # between two checks of the lease while a create waits for its turn
 
@@ -113,7 +111,7 @@ def _put_back(a: Attempt) -> Ended | None:
 
 
 def _create(a: Attempt) -> Ended | None:
-    deps, pause = a.deps, CREATE_PAUSE_SECONDS
+    deps, backoff = a.deps, Backoff()
     while True:
         try:
             if a.head_start is not None and a.head_start.sent is not None:
@@ -130,8 +128,7 @@ def _create(a: Attempt) -> Ended | None:
             flood.info("create_waits", f"Pods cannot be created for now: {error}", key=type(error).__name__)
             # A Retry-After of the API server holds the next turn back (throttle.py). A webhook's, which may
             # be an hour, must not keep a worker from learning that it is cancelled, overdue or let go.
-            deps.stopping.wait(pause * random.uniform(0.5, 1.0))
-            pause = min(pause * 2, LONGEST_CREATE_PAUSE_SECONDS)
+            backoff.wait(deps.stopping)
             if isinstance(error, KubernetesUnavailable) and _is_overdue(a, error, well=well):
                 try:
                     view = parse_pod(deps.pods.get(a.subscription.name))
@@ -162,22 +159,22 @@ def _is_overdue(a: Attempt, error: KubernetesUnavailable, *, well: bool) -> bool
     return a.refused_seconds > a.deps.limits.pending_timeout
 
 
-def _post(a: Attempt, generation: int) -> Ended | None:
+def _post(a: Attempt, grant: int) -> Ended | None:
     """Create the Pod, or find the one that a lost reply or a dead replica left behind."""
     seen = a.subscription.view
     if seen is not None and a.is_ours(seen):  # its create's reply was lost
         # Or a Redis that lost writes knows nothing of it: the ledger notes only the Pod of a begun attempt.
-        told = None if a.begun else _begin(a, generation)
-        return adopt_seen(a, seen) if told is None else _follow(a, told)
+        refusal = None if a.begun else _begin(a, grant)
+        return adopt_seen(a, seen) if refusal is None else _follow(a, refusal)
     try:
         plan = a.run.planned()
     except BadEvent as problem:
-        _check(a, generation)
-        told = _begin(a, generation)  # the ledger records only what was begun
-        if told is not None:
-            return _follow(a, told)
+        _check(a, grant)
+        refusal = _begin(a, grant)  # the ledger records only what was begun
+        if refusal is not None:
+            return _follow(a, refusal)
         return settle(a, Judgement(Verdict.FINISHED, Status.FAILED, Reason.REJECTED, str(problem)))
-    return _carry_out(a, plan, lambda: _send(a, plan, generation))
+    return _carry_out(a, plan, lambda: _send(a, plan, grant))
 
 
 def _hear(a: Attempt, sent: SentCreate) -> Ended | None:
@@ -210,7 +207,7 @@ def _carry_out(a: Attempt, plan: PodPlan, send: Callable[[], JsonObject | Reply]
     return judge_created(a, plan, sent)
 
 
-def _send(a: Attempt, plan: PodPlan, generation: int) -> JsonObject | Reply:
+def _send(a: Attempt, plan: PodPlan, grant: int) -> JsonObject | Reply:
     """Take a turn, begin the attempt in the ledger, create. Returns the created Pod, or the ledger's refusal.
 
     The ledger is asked directly before the request. If it were asked earlier, a kill would leave many
@@ -218,14 +215,14 @@ def _send(a: Attempt, plan: PodPlan, generation: int) -> JsonObject | Reply:
     """
     with a.deps.pods.create_turn(*words(a.task, plan)) as turn:
         while not turn.ready(TURN_LOOK_SECONDS):
-            _check(a, generation)  # the lease must hold all the time that it waits
+            _check(a, grant)  # the lease must hold all the time that it waits
         a.turn_at = time.monotonic()
-        _check(a, generation)
-        told = _begin(a, generation)
-        if told is not None:
-            return told
+        _check(a, grant)
+        refusal = _begin(a, grant)
+        if refusal is not None:
+            return refusal
         a.created_at = time.monotonic()
-        _check(a, generation)
+        _check(a, grant)
         return _ask(a, turn)
 
 
@@ -265,10 +262,10 @@ def _check(a: Attempt, grant: int) -> None:
     check_allowed(a.deps, a.run, grant, maybe_sent=a.maybe_sent, adopts=a.task.adopt)
 
 
-def _begin(a: Attempt, generation: int) -> Reply | None:
+def _begin(a: Attempt, grant: int) -> Reply | None:
     """Begin the attempt in the ledger. ``None`` if the ledger allows it, otherwise its answer."""
     head_start, a.head_start = a.head_start, None
-    if head_start is None or not head_start.counts(generation, time.monotonic()):
+    if head_start is None or not head_start.counts(grant, time.monotonic()):
         answer = a.deps.ledger.start(a.worker, a.run.epoch)
         if answer.word is Word.PAUSED:
             a.deps.pause.tell(True)
@@ -281,17 +278,17 @@ def _begin(a: Attempt, generation: int) -> Reply | None:
     return None
 
 
-def _follow(a: Attempt, told: Reply) -> Ended | None:
+def _follow(a: Attempt, refusal: Reply) -> Ended | None:
     """Do what the ledger's answer asks for, after it did not allow the create."""
     a.under_way()
-    if told.word in (Word.RECORDED, Word.FINISHED, Word.STALE):
+    if refusal.word in (Word.RECORDED, Word.FINISHED, Word.STALE):
         return Ended(Next.DONE)
-    if told.word is Word.CANCELLING:
-        return cancel_without_pod(a, told.intent)
-    if not told.detail:
+    if refusal.word is Word.CANCELLING:
+        return cancel_without_pod(a, refusal.intent)
+    if not refusal.detail:
         return adopt_or_skip(a)
-    adopted = adopt_by_uid(a, told.detail)
-    return end_overtime(a) if adopted is None and told.word is Word.OVERTIME else adopted
+    adopted = adopt_by_uid(a, refusal.detail)
+    return end_overtime(a) if adopted is None and refusal.word is Word.OVERTIME else adopted
 
 
 def _latency(a: Attempt) -> float | None:

@@ -19,7 +19,7 @@ LEASE = 1.5  # seconds; short, and long enough that a busy test machine does not
 # Bounds of the service (see tests.harness.preloaded) whose length is not what a test is about, in seconds.
 OFTEN = {"workers.monitor.UNSEEN_LOOK_SECONDS": 0.5}  # looks at a Pod that the watch does not show
 SWEPT_OFTEN = {"controller.reconciler.SWEEP_SECONDS": 0.5}
-SHORT_PAUSES = {"workers.create.LONGEST_CREATE_PAUSE_SECONDS": 0.25}  # between two tries of a create
+SHORT_PAUSES = {"retry.LONGEST_PAUSE_SECONDS": 0.25}  # between two tries of a create
 SHORT_WATCHES = {"kube.reflector.WATCH_SECONDS": 2}
 SHORT_LISTS = {"kube.client.LIST_SECONDS": 2.0}
 OFFERED_SOON = {"controller.offers.OFFER_AFTER_SECONDS": 2.0}

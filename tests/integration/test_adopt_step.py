@@ -86,7 +86,7 @@ def test_pod_of_a_refused_create_that_came_back_meanwhile_was_not_renamed(bench:
 def test_gate_that_stays_shut_fails_a_worker_only_while_the_server_is_well(
     bench: WorkerBench, monkeypatch: pytest.MonkeyPatch, trouble: bool
 ) -> None:
-    monkeypatch.setattr("ottoscaler.workers.adopt.GATE_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr("ottoscaler.retry.FIRST_BACKOFF_SECONDS", 0.001)
     a, pod = created(bench, gated=True)
     object.__setattr__(a.deps.limits, "pending_timeout", -1.0)  # it is over at once
     view = bench.pods.view(a.subscription.name)._replace(gated=True)

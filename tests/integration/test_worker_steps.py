@@ -45,8 +45,8 @@ Start = Callable[..., WorkerBench]
 @pytest.fixture
 def start(book: Book, monkeypatch: pytest.MonkeyPatch) -> Start:  # noqa: F811
     """A bench with these limits, on which nothing pauses for long."""
-    monkeypatch.setattr("ottoscaler.workers.create.CREATE_PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr("ottoscaler.workers.create.LONGEST_CREATE_PAUSE_SECONDS", 0.02)
+    monkeypatch.setattr("ottoscaler.retry.FIRST_BACKOFF_SECONDS", 0.01)
+    monkeypatch.setattr("ottoscaler.retry.LONGEST_PAUSE_SECONDS", 0.02)
     return lambda **limits: WorkerBench(book, **limits)
 
 
