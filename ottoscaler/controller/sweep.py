@@ -24,7 +24,6 @@ USUAL_SIGHTS = 2  # how often a leftover Pod is seen before it is deleted
 # How often if another replica may be about to delete it: 12 s, as deletes may wait on a busy API server. With
 # 2, in a burst through ten replicas that all watched its Pods, every worker cost a needless delete.
 SIGHTS_BESIDE_OTHERS = 5
-STATES_A_SCRIPT = 500
 
 
 class PodSource(Protocol):
@@ -79,12 +78,8 @@ class Sweep:
             return
         views = [v for v in self._source.views() if self._concerns_us(v)]
         seen: dict[str, int] = {}
-        for at in range(0, len(views), STATES_A_SCRIPT):
-            part = views[at : at + STATES_A_SCRIPT]
-            keys = [(v.worker.event_id, v.worker.index) for v in part if v.worker is not None]
-            states = self._ledger.upkeep.states(keys)
-            for view, (event, _owner, state, _intent) in zip(part, states, strict=True):
-                self._act(view, self._row(view, event, state), seen)
+        for view, (event, _owner, state, _intent) in zip(views, self._states(views), strict=True):
+            self._act(view, self._row(view, event, state), seen)
         self._sights = seen
         there = {view.uid for view in views}
         self._ended_since = {uid: at for uid, at in self._ended_since.items() if uid in there}
@@ -95,8 +90,7 @@ class Sweep:
         One sight is enough: nobody can be deleting a Pod that has only just appeared.
         """
         views = [v for v in views if self._concerns_us(v)]
-        keys = [(v.worker.event_id, v.worker.index) for v in views if v.worker is not None]
-        for view, (event, owner, state, _intent) in zip(views, self._ledger.upkeep.states(keys), strict=True):
+        for view, (event, owner, state, _intent) in zip(views, self._states(views), strict=True):
             late_here = view.owner in self._ledger.identity.incarnations  # ours, from when it was frozen
             if event is EventState.OPEN and owner != self._ledger.owner and not late_here:
                 continue  # its owner sees it too
@@ -106,6 +100,10 @@ class Sweep:
                     "pod_late", f"{view.uid} arrived after its attempt had ended; it is deleted", **view.about
                 )
                 self._delete(view, row)
+
+    def _states(self, views: list[PodView]) -> list[tuple[EventState, str, IndexState | None, bool]]:
+        workers = [(v.worker.event_id, v.worker.index) for v in views if v.worker is not None]
+        return self._ledger.upkeep.states(workers)
 
     def _concerns_us(self, view: PodView) -> bool:
         return (

@@ -16,7 +16,6 @@ from ottoscaler.model import PodView, WorkerId
 from ottoscaler.threads import Mailbox
 from ottoscaler.workers.registry import RunRegistry
 
-STATES_A_SCRIPT = 500
 STEPS_BETWEEN_LIMITS = 10  # how often adopted workers that still run are checked against their limits
 
 
@@ -88,10 +87,8 @@ class WaitingWorkers:
         if self._registry.free > 0 and not self._pause.on:
             return
         for event_id, _ in self._ended(self._registry.fresh()):
-            fresh = self._registry.fresh(event_id)
-            for at in range(0, len(fresh), STATES_A_SCRIPT):
-                ended = self._ended(fresh[at : at + STATES_A_SCRIPT])
-                self._registry.skip(event_id, {index for _, index in ended})
+            ended = self._ended(self._registry.fresh(event_id))
+            self._registry.skip(event_id, {index for _, index in ended})
 
     def _ended(self, workers: list[tuple[str, int]]) -> list[tuple[str, int]]:
         """The workers whose end is in the ledger."""

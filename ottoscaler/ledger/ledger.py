@@ -184,17 +184,14 @@ class Ledger(Scripts):
         raw = self.redis.command_or((None, None), "HMGET", key, "state", "owner")
         return text(raw[1] or b"") if raw[0] == b"open" else None
 
-    def release(self, events: Sequence[tuple[str, int]]) -> list[str]:
+    def release(self, events: Sequence[tuple[str, int]]) -> None:
         """Hand events, given as (id, epoch), over to whichever replica takes them first.
 
-        Returns the ids of those that this replica owned. Raises Wiped if Redis has lost the ledger of one,
-        and it will be written anew."""
-        if not events:
-            return []
-        flat = [word for event_id, epoch in events for word in (event_id, str(epoch))]
-        _, released, missing = self.run("release", self.owner, *flat)
-        self.lose(*map(text, missing))
-        return [text(i) for i in released]
+        Those that this replica does not own stay as they are. Raises Wiped if Redis has lost the ledger of
+        one, and it will be written anew."""
+        if events:
+            flat = [word for event_id, epoch in events for word in (event_id, str(epoch))]
+            self.lose(*map(text, self.run("release", self.owner, *flat)[1]))
 
     def offer(self, event_id: str, epoch: int) -> bool:
         """Offer an event of which no worker has begun to any replica with a free slot."""
@@ -292,17 +289,16 @@ class Ledger(Scripts):
             raise Wiped("Redis no longer knows this installation")
         return bool(answer[0] == b"ok")
 
-    def poison(self, record: Record, error: str) -> bool:
+    def poison(self, record: Record, error: str) -> None:
         """Give an event up and dead-letter it.
 
         Workers that have not begun are cancelled. For those that have begun, the intent to cancel is
         noted."""
         fields = record.entry().fields or ()
-        answer = self.fenced(
+        self.fenced(
             "poison", record.event_id, self.owner, record.epoch, error, timestamp(), *_prefixed(fields)
         )
         self._cancel_doomed(record, Taking.MINE)
-        return bool(answer[0] == b"ok")
 
     # --- Redis was emptied
 

@@ -189,7 +189,7 @@ _DETAILS: dict[tuple[str, bytes], Shape] = {
     ("register", b"ok"): _row(_text, _digits, _text),
     ("register", b"instance"): _row(_text, _text),
     ("register", b"occupied"): _row(_text, _text_or_none, _text_or_none, _text_or_none),
-    ("release", b"ok"): _row(_text, _texts, _texts),
+    ("release", b"ok"): _row(_text, _texts),
     ("reseed", b"ok"): _row(_text, _text),
     ("states", b"ok"): _row(_text, _rows(_text, _text_or_none, _text_or_none, _text_or_none)),
     ("take", b"cancelled"): _row(_text, _unbegun),

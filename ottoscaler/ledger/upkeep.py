@@ -9,6 +9,7 @@ from ottoscaler.ledger.fencing import Scripts
 from ottoscaler.ledger.records import EventState, IndexState, Word, outcome_words, text, timestamp
 from ottoscaler.model import Outcome, WorkerId
 
+WORKERS_A_SCRIPT = 500  # whose states one script returns
 MOST_HELD = 4  # installation ids in a claim; replicas with the same ids can judge the same Pods
 
 
@@ -51,7 +52,7 @@ class Search:
 
 
 class Upkeep:
-    """Each method runs one script and may be repeated. Any thread may call them."""
+    """Each method may be repeated, and runs one script, `states` maybe more. Any thread may call them."""
 
     def __init__(self, scripts: Scripts) -> None:
         self._scripts = scripts
@@ -64,12 +65,15 @@ class Upkeep:
         self, workers: Sequence[tuple[str, int]]
     ) -> list[tuple[EventState, str, IndexState | None, bool]]:
         """For each (event, index): the event's state and owner, the index's state, and whether an intent
-        stands."""
-        flat = [word for event_id, index in workers for word in (event_id, str(index))]
-        answer = self._scripts.run("states", *flat)
+        stands. Runs a script for every WORKERS_A_SCRIPT of them."""
+        found = []
+        for at in range(0, len(workers), WORKERS_A_SCRIPT):
+            part = workers[at : at + WORKERS_A_SCRIPT]
+            flat = [word for event_id, index in part for word in (event_id, str(index))]
+            found += self._scripts.run("states", *flat)[1]
         return [
             (EventState(text(s)), text(o), IndexState.parse(text(i)) if i else None, bool(c))
-            for s, o, i, c in answer[1]
+            for s, o, i, c in found
         ]
 
     def expire(self, retention: float, batch: int, passed_over: int) -> Expired:

@@ -198,7 +198,7 @@ def test_event_given_up_after_it_was_taken_bears_its_key_no_longer(book: Book) -
     read(book)
     record = take(ledger, first).record
     assert record is not None
-    assert ledger.poison(record, "given up")
+    ledger.poison(record, "given up")
     assert take(ledger, keyed(book)).how == "taken"
     third = keyed(book, key="k3")
     read(book)

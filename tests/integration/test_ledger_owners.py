@@ -88,7 +88,7 @@ def test_entry_of_a_live_owner_is_left_alone_by_others(book: Book) -> None:
 def test_handed_over_event_is_taken_with_a_new_epoch(book: Book) -> None:
     first, second, event = book.ledger("a"), book.ledger("b"), add(book)
     owned(first, event)
-    assert first.release([(event.event_id, 1)]) == [event.event_id]
+    first.release([(event.event_id, 1)])
     survey = second.replicas.beat("{}", survey=False)
     assert survey is not None
     assert survey.offers == (event.event_id,)
@@ -248,7 +248,7 @@ def test_poisoned_event_is_dead_lettered_with_its_history_and_cancelled(book: Bo
     owned(ledger, event)
     record = die(book, event, 1)
     ledger = book.ledger("a", "2")
-    assert ledger.poison(record, "given up")
+    ledger.poison(record, "given up")
     (dead,) = [fields for _, fields in book.redis.xrange("otto:scale:dead")]
     assert "given up" in dead["error"]
     assert "died without progress" in dead["error"]
@@ -265,7 +265,7 @@ def test_event_is_given_up_once_and_its_letter_written_once(book: Book) -> None:
     ledger, event = book.ledger("a", "1"), add(book)
     record = owned(ledger, event)
     begin(ledger, event, 0)
-    assert ledger.poison(record, "given up")
+    ledger.poison(record, "given up")
     ledger.poison(record, "given up")
     assert book.redis.xlen("otto:scale:dead") == 1
 

@@ -258,7 +258,7 @@ def owned(book: Book, event_id: str) -> None:
 
 def handed_over(book: Book, event_id: str) -> None:
     owned(book, event_id)
-    assert book.ledger("b", "1").release([(event_id, 1)]) == [event_id]
+    book.ledger("b", "1").release([(event_id, 1)])
 
 
 def duplicate(book: Book, _event_id: str) -> None:

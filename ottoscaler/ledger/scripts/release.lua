@@ -1,7 +1,6 @@
--- Hand events over: A = owner, then pairs of id and epoch. Returns the ids that were ours to hand over, and those that
--- have no ledger.
+-- Hand events over: A = owner, then pairs of id and epoch. Returns the ids that have no ledger.
 if wiped() then return {'wiped'} end
-local released, missing = {}, {}
+local missing = {}
 for i = 2, #A, 2 do
   local id, key = A[i], event_key(A[i])
   local may = ownership(key, A[1], A[i + 1])
@@ -10,7 +9,6 @@ for i = 2, #A, 2 do
     note_before(key, A[1])
     redis.call('HSET', key, 'owner', '')
     redis.pcall('SADD', P .. 'offers', id) -- without it the event is found in the pending list (claim_pending.lua)
-    released[#released + 1] = id
   end
 end
-return {'ok', released, missing}
+return {'ok', missing}
