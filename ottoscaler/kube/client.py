@@ -14,11 +14,11 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from ottoscaler.errors import KubernetesError, KubernetesUnavailable, NoRight, PodExists, PodGone
-from ottoscaler.kube.connections import OpenRequest
 from ottoscaler.kube.credentials import Access
 from ottoscaler.kube.decoding import parsed, pod, slim, warnings
 from ottoscaler.kube.list_page import page
 from ottoscaler.kube.log_tail import last_bytes
+from ottoscaler.kube.open_request import OpenRequest
 from ottoscaler.kube.pod_api import PodApi, WatchEvent
 from ottoscaler.kube.request import Observe, Requests
 from ottoscaler.kube.status import BROKEN_ANSWER

@@ -1,4 +1,4 @@
-"""HTTP/1.1 requests and their answers, with less CPU than urllib3 needs. Only transport.py uses this.
+"""HTTP/1.1 requests and their answers, with less CPU than urllib3 needs.
 
 urllib3 makes the connections (TLS, certificates, server names as the kubeconfig says). This module writes and
 reads the bytes. In a burst of a thousand workers, urllib3 took 0.48 ms of CPU for a request and this module
@@ -14,10 +14,9 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from http import HTTPStatus
 from typing import Any
 
-from ottoscaler.kube.http1 import MOST_HEAD, Head, pieces, read_head, whole
+from ottoscaler.kube.http1 import Head, pieces, read_head, whole
 from ottoscaler.kube.paced_reads import PacedReads
 from ottoscaler.kube.renewal import Loss, Renewal
 
@@ -25,10 +24,6 @@ from ottoscaler.kube.renewal import Loss, Renewal
 # TLS (docs/performance.md).
 MOST_IDLE = 96  # of 100 KiB each with TLS. Calls that hang may open some 150
 IDLE_SECONDS = 60.0  # then the one that has been idle for longest is closed, one with each answer
-# Of a request that is sent but for its last byte: it holds a place in the API server meanwhile.
-OPEN_SECONDS = 0.5
-MOST_OPEN = 16 * 1024  # bytes of its body
-_INTERIM = b"HTTP/1.1 1"  # how the server begins to say that it waits for the rest
 FRESH_SECONDS = 0.5  # a connection used within this time is not checked for having been closed by the server
 
 
@@ -91,68 +86,6 @@ class ResponseStream:
         self._owner.done(self.link, keep=self._ended and self._head.keep)
 
 
-class OpenRequest:
-    """A request whose bytes were all sent but for the last. The server does nothing with it before that byte.
-
-    One thread at a time uses it. It must be completed and answered, or dropped."""
-
-    completed_at = 0.0  # monotonic, when its last byte was sent
-
-    def __init__(self, owner: Connections, link: Link, method: str, last: bytes) -> None:
-        self._owner, self._link, self._method, self._last = owner, link, method, last
-        self._sent_at = time.monotonic()
-        self._came = b""  # what the server had sent before the last byte
-
-    def complete(self) -> bool:
-        """Send the last byte, without waiting. Then ``answer`` must follow.
-
-        Where the server has refused the request already, the byte is not sent, and ``answer`` reads why.
-
-        False if the request is not carried out: the server has closed the connection, or the rest was sent
-        more than OPEN_SECONDS ago. Then the request is dropped."""
-        link, now = self._link, time.monotonic()
-        fresh = self._owner.usable(link) and now - self._sent_at <= OPEN_SECONDS
-        came = _come(link.sock) if fresh else None
-        if came is None:
-            self.drop()
-            return False
-        self._came, self.completed_at = came, now
-        if not self._refused:
-            try:
-                link.sock.sendall(self._last)
-            except OSError:  # the socket does not wait: it has taken all of the byte or nothing
-                self.drop()
-                return False
-        return True
-
-    @property
-    def _refused(self) -> bool:
-        return not _INTERIM.startswith(self._came[: len(_INTERIM)])
-
-    def answer(self, read_seconds: float) -> Response | None:
-        """Read the answer. Raises what ``Connections.request`` raises.
-
-        ``None`` if the request was not carried out, as the server does not know Expect. No other is opened
-        then."""
-        link = self._link
-        try:
-            link.sock.settimeout(read_seconds)
-            head = read_head(link.sock, self._came)
-        except BaseException:
-            self.drop()
-            raise
-        unexpected = head.status == HTTPStatus.EXPECTATION_FAILED  # of a proxy that does not know Expect
-        response = self._owner.read(link, self._method, head, keep=not (self._refused or unexpected))
-        if unexpected:
-            self._owner.opens = False
-            return None
-        return response
-
-    def drop(self) -> None:
-        """Give it up: the server sees the connection end in the middle of the request."""
-        self._link.close()
-
-
 class Connections:
     """The idle connections of one urllib3 pool, and requests over them. Thread-safe.
 
@@ -165,7 +98,7 @@ class Connections:
         self._renewal = renewal
         self._connect_seconds = connect_seconds
         self._idle: deque[Link] = deque()
-        self.opens = True  # whether requests may be opened
+        self.opens = True  # whether requests may be opened (open_request.py)
         self._streams: set[ResponseStream] = set()
         port = f":{pool.port}" if pool.port else ""
         host = f"[{pool.host}]" if ":" in pool.host else pool.host
@@ -180,25 +113,6 @@ class Connections:
         """
         link, head = self._ask(method, path, body, headers, read_seconds)
         return self.read(link, method, head)
-
-    def open(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> OpenRequest | None:
-        """Send a request but for its last byte, without waiting. Raises OSError.
-
-        ``None`` if no connection is idle, the body has more than MOST_OPEN bytes, or the server does not know
-        Expect. An idle connection's send buffer is empty and takes so many. One that does not raises."""
-        link = self._take_idle() if self.opens and 0 < len(body) <= MOST_OPEN else None
-        if link is None:
-            return None
-        # The interim answer to Expect acknowledges what has come. Without it, a proxy that has Nagle's
-        # algorithm on would hold the last byte back for 40 ms.
-        data = self._packed(method, path, body, {**headers, "Expect": "100-continue"})
-        try:
-            link.sock.settimeout(0)
-            link.sock.sendall(data[:-1])
-        except BaseException:
-            link.close()
-            raise
-        return OpenRequest(self, link, method, data[-1:])
 
     def read(self, link: Link, method: str, head: Head, *, keep: bool = True) -> Response:
         """The answer after its head, whole. The connection is closed unless ``keep``. Raises OSError."""
@@ -255,8 +169,8 @@ class Connections:
     def _ask(
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], read_seconds: float
     ) -> tuple[Link, Head]:
-        data = self._packed(method, path, body, headers)
-        link = self._take_idle() or self._connect()
+        data = self.packed(method, path, body, headers)
+        link = self.take_idle() or self._connect()
         try:
             if link.sock.gettimeout() != read_seconds:  # each change is a system call
                 link.sock.settimeout(read_seconds)
@@ -266,7 +180,8 @@ class Connections:
             link.close()
             raise
 
-    def _packed(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> bytes:
+    def packed(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> bytes:
+        """The bytes of a request."""
         lines = [f"{method} {path} HTTP/1.1\r\n", self._host]
         lines += [f"{name}: {value}\r\n" for name, value in headers.items()]
         lines.append(f"Content-Length: {len(body or b'')}\r\n\r\n")
@@ -276,14 +191,15 @@ class Connections:
         """Whether nothing is known that speaks against using the connection for a request."""
         return not link.doomed and link.opened_at >= self._renewal.stale_before
 
-    def _take_idle(self) -> Link | None:
+    def take_idle(self) -> Link | None:
+        """An idle connection that may be used. ``None`` if there is none."""
         while self._idle:
             try:
                 link = self._idle.pop()
             except IndexError:
                 break
             fresh = time.monotonic() - link.used_at < FRESH_SECONDS
-            if self.usable(link) and (fresh or not _readable(link.sock)):
+            if self.usable(link) and (fresh or not readable(link.sock)):
                 return link
             link.close()
         return None
@@ -299,20 +215,8 @@ class Connections:
         return Link(connection)
 
 
-def _readable(sock: Any) -> bool:
-    """Whether an idle connection has something to read. That can only be its end."""
+def readable(sock: Any) -> bool:
+    """Whether there is something to read now. On an idle connection, that can only be its end."""
     poll = select.poll()
     poll.register(sock, select.POLLIN)
     return bool(poll.poll(0))
-
-
-def _come(sock: Any) -> bytes | None:
-    """What the server has sent by now on a socket that does not wait; ``None`` if that is its end."""
-    if not _readable(sock):
-        return b""
-    try:
-        return sock.recv(MOST_HEAD) or None
-    except (BlockingIOError, ssl.SSLWantReadError):  # a part of TLS's own, such as a session ticket
-        return b""
-    except OSError:
-        return None

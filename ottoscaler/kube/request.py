@@ -15,8 +15,8 @@ import urllib3
 
 from ottoscaler import __version__
 from ottoscaler.errors import KubernetesError, KubernetesUnavailable, UnusableAnswer
-from ottoscaler.kube.connections import OpenRequest
 from ottoscaler.kube.credentials import Access
+from ottoscaler.kube.open_request import OpenRequest
 from ottoscaler.kube.server_clock import ServerClock
 from ottoscaler.kube.server_health import ServerHealth, ServerSign, sign_of
 from ottoscaler.kube.status import BROKEN_ANSWER, NEVER_SENT, error_of, plain, retry_after
@@ -81,15 +81,15 @@ class Requests:
         headers = headers if headers is not None else self.headers(body)
         begun = opened.completed_at if opened is not None else time.monotonic()
         try:
-            response: Any = (
-                opened.answer(read_seconds)
-                if opened is not None
-                else self._transport.page(path, headers, read_seconds)
-                if verb == "list"
-                else self._transport.stream(method, path, headers, read_seconds, paced=verb == "watch")
-                if stream
-                else self._transport.send(method, path, body, headers, read_seconds)
-            )
+            response: Any
+            if opened is not None:
+                response = opened.answer(read_seconds)
+            elif verb == "list":
+                response = self._transport.page(path, headers, read_seconds)
+            elif stream:
+                response = self._transport.stream(method, path, headers, read_seconds, paced=verb == "watch")
+            else:
+                response = self._transport.send(method, path, body, headers, read_seconds)
         except BROKEN_ANSWER as error:
             self._observe(verb, 0, time.monotonic() - begun)
             raise self.unanswered(verb, error, read_seconds) from error

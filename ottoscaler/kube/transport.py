@@ -14,8 +14,9 @@ from urllib.parse import urlsplit
 
 from urllib3.util import Timeout
 
-from ottoscaler.kube.connections import Connections, Link, OpenRequest
+from ottoscaler.kube.connections import Connections, Link
 from ottoscaler.kube.credentials import Access
+from ottoscaler.kube.open_request import OpenRequest, open_request
 from ottoscaler.kube.renewal import Loss, Renewal
 from ottoscaler.telemetry.logs import get_logger
 
@@ -59,7 +60,7 @@ class Transport:
         direct = self._current()
         if direct.connections is None:
             return None
-        return direct.connections.open(method, direct.prefix + path, body, headers)
+        return open_request(direct.connections, method, direct.prefix + path, body, headers)
 
     def page(self, path: str, headers: dict[str, str], read_seconds: float) -> Any:
         """A page of a list. The caller reads it as it comes, and closes it.

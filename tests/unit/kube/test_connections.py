@@ -12,15 +12,9 @@ from types import SimpleNamespace
 import pytest
 import urllib3
 
-from ottoscaler.kube.connections import (
-    MOST_IDLE,
-    MOST_OPEN,
-    Connections,
-    OpenRequest,
-    Response,
-    _readable,
-)
+from ottoscaler.kube.connections import MOST_IDLE, Connections, Response, readable
 from ottoscaler.kube.http1 import MOST_HEAD, Broken
+from ottoscaler.kube.open_request import MOST_OPEN, OpenRequest, open_request
 from ottoscaler.kube.renewal import Loss, Renewal
 from tests.harness.scripted_server import Reply, ScriptedServer
 from tests.harness.waiting import wait_for
@@ -311,7 +305,7 @@ def going_on(_: int, part: bytes) -> tuple[bytes, bool]:
 def opened(connections: Connections, server: ScriptedServer) -> OpenRequest:
     """A request over an idle connection, of which the server has everything but the last byte."""
     ask(connections)
-    request = connections.open("POST", "/pods", BODY, {"Accept": "application/json"})
+    request = open_request(connections, "POST", "/pods", BODY, {"Accept": "application/json"})
     assert request is not None
     wait_for(lambda: len(server.requests) == 2, "the server has the first bytes")
     return request
@@ -323,7 +317,7 @@ def test_open_request_is_whole_with_its_last_byte_only(server_says: Reply) -> No
         request = opened(connections, server)
         assert request._link.sock.gettimeout() == 0, "it was not waited for room in the send buffer"
         if server_says is going_on:
-            wait_for(lambda: _readable(request._link.sock), "its word has come")
+            wait_for(lambda: readable(request._link.sock), "its word has come")
         assert server.requests[1].endswith(b"Content-Length: 15\r\n\r\n" + BODY[:-1])
         assert request.complete()
         answer = request.answer(SECONDS)
@@ -337,10 +331,10 @@ def test_open_request_is_whole_with_its_last_byte_only(server_says: Reply) -> No
 def test_nothing_is_opened_without_an_idle_connection_or_with_a_large_body() -> None:
     """A new connection, and a body for which the send buffer may have no room, would be waited for."""
     with serving(always(OK)) as (connections, server):
-        assert connections.open("POST", "/pods", BODY, {}) is None
+        assert open_request(connections, "POST", "/pods", BODY, {}) is None
         assert server.connections == 0
         ask(connections)
-        assert connections.open("POST", "/pods", b"x" * (MOST_OPEN + 1), {}) is None
+        assert open_request(connections, "POST", "/pods", b"x" * (MOST_OPEN + 1), {}) is None
         assert len(server.requests) == 1
         assert ask(connections).data == b"ok"
         assert server.connections == 1, "the idle one is still there"
@@ -363,12 +357,12 @@ def test_open_request_that_cannot_be_trusted_any_more_is_not_completed(
     with serving(reply) as (connections, server):
         request = opened(connections, server)
         if case == "too old":
-            monkeypatch.setattr("ottoscaler.kube.connections.OPEN_SECONDS", -1.0)
+            monkeypatch.setattr("ottoscaler.kube.open_request.OPEN_SECONDS", -1.0)
         elif case == "given up":
             connections.give_up(request._link, Loss.ONE)
         if case == "closed by the server":
             assert server.closed.acquire(timeout=SECONDS)
-            wait_for(lambda: _readable(request._link.sock), "the end has come")
+            wait_for(lambda: readable(request._link.sock), "the end has come")
         assert not request.complete()
         assert case == "closed by the server" or server.closed.acquire(timeout=SECONDS)
         assert len(server.requests) == 2
@@ -384,7 +378,7 @@ def test_nothing_more_is_opened_to_a_proxy_that_does_not_know_expect() -> None:
         request = opened(connections, server)
         assert request.complete()
         assert request.answer(SECONDS) is None
-        assert connections.open("POST", "/pods", BODY, {}) is None
+        assert open_request(connections, "POST", "/pods", BODY, {}) is None
 
 
 @pytest.mark.parametrize("keeps", [True, False])

@@ -10,7 +10,7 @@ import pytest
 
 from ottoscaler.errors import KubernetesUnavailable
 from ottoscaler.kube.client import RequestTurn, connect
-from ottoscaler.kube.connections import OpenRequest
+from ottoscaler.kube.open_request import OpenRequest
 from ottoscaler.kube.throttle import CREATES, Throttle
 from ottoscaler.model import JsonObject
 from tests.harness.kubeconfigs import kubeconfig
