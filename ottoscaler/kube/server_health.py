@@ -19,8 +19,8 @@ from ottoscaler.pods.refusal_table import OVERDUE, is_internal, is_policy
 FORGET_SECONDS = 15.0  # trouble is over after so long without confirmation, so that somebody tries again
 SIGNS_IN_A_ROW = 2  # one bad answer may be due to a single connection. A refused connection counts at once
 
-_WRITES = ("create", "delete")
-_KINDS = {"create": "write", "delete": "write", "list": "list", "watch": "list"}  # any other verb: a look
+_WRITES = ("create", "patch", "delete")
+_KINDS = {**dict.fromkeys(_WRITES, "write"), "list": "list", "watch": "list"}  # any other verb: a look
 
 
 class ServerSign(Enum):
@@ -37,7 +37,7 @@ def sign_of(verb: str, status: int, text: str, *, unsent: bool = False) -> Serve
     if not status:
         if unsent:
             return ServerSign.UNREACHED
-        # A create or a delete passes admission webhooks, which may hang on their own; nothing else does.
+        # A write passes admission webhooks, which may hang on their own; nothing else does.
         return ServerSign.NOTHING if verb in _WRITES else ServerSign.TROUBLED
     if is_policy(text) or (verb in _WRITES and OVERDUE in text):
         return ServerSign.NOTHING

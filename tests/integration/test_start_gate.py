@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -95,6 +96,22 @@ def test_gate_that_cannot_be_opened_for_a_while_is_tried_again(gating: Sandbox) 
     gating.cluster.faults.answer(403, 3, "patch", r"/pods/", message="pods is forbidden: no patch")
     event_id = gating.scale_up(1, run_seconds=0.1)
     ends_well(gating, event_id)
+
+
+@local_only
+def test_webhook_that_hangs_on_opened_gates_holds_up_no_other_event() -> None:
+    """It may look at every change of a Pod. So an answer that never comes says nothing about the server."""
+    with sandbox(OTTO_START_GATE="true", bounds={"kube.client.READ_SECONDS": 0.3}) as place:
+        assert place.cluster is not None
+        replica = place.start()
+        place.cluster.faults.hang("patch", r"/pods/.*-1717-0-", times=None)
+        fields = {"type": "scale_up", "pod_count": "2", "env": '{"SIM_RUN_SECONDS": "0.1"}'}
+        place.redis.xadd("otto:scale:events", fields, id="1717-0")
+        unanswered = partial(replica.metric, "ottoscaler_kube_request_seconds_count", verb="patch")
+        wait_for(lambda: unanswered() > 5, "its gates cannot be opened")
+        assert place.wait_event(place.scale_up(1, run_seconds=0.1))["status"] == "succeeded"
+        place.cluster.faults.clear()
+        ends_well(place, "1717-0", 2)
 
 
 @local_only

@@ -31,6 +31,12 @@ WEBHOOK = (
         ("create", 0, "no answer within 60 s", ServerSign.NOTHING),
         ("create", 504, "Timeout: request did not complete within requested timeout", ServerSign.NOTHING),
         ("create", 403, "exceeded quota: small", ServerSign.NOTHING),
+        (
+            "patch",
+            0,
+            "no answer within 12 s",
+            ServerSign.NOTHING,
+        ),  # a webhook may hang
         ("get", 0, "no answer within 12 s", ServerSign.TROUBLED),
         ("get", 404, 'pods "a" not found', ServerSign.WELL),
         ("delete", 409, "the UID in the precondition does not match", ServerSign.WELL),
