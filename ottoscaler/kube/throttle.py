@@ -99,7 +99,7 @@ class Throttle:
         return self._call(self._deletes, event)
 
     def look(self, event: str) -> AbstractContextManager[None]:
-        """The same for a call that only reads."""
+        """The same for any other call but a create or a log."""
         return self._call(self._looks, event)
 
     @contextmanager

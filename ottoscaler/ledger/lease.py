@@ -16,7 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol
 
-from ottoscaler.errors import RedisCluster, RedisError, Stopping, Unregistered, Wiped
+from ottoscaler.errors import RedisError, Stopping, Unregistered, UnusableCluster, Wiped
 from ottoscaler.ledger.broken_keys import Overwritten
 from ottoscaler.ledger.heartbeats import BEATS_A_LEASE, beat_seconds
 from ottoscaler.ledger.identity import identity
@@ -135,7 +135,7 @@ class Lease(Loop):
 
         Raises:
             LiveTwin: another process sends heartbeats under this name.
-            RedisCluster: this Redis is a Redis Cluster that the settings do not fit.
+            UnusableCluster: this Redis is a Redis Cluster that the settings do not fit.
             InstanceChanged: events in flight have Pods of another OTTO_INSTANCE.
             Stopping: the process stops.
         """
@@ -272,7 +272,7 @@ class Lease(Loop):
 
     def _refuse_cluster(self) -> None:
         if problem := self._ledger.redis.cluster_problem():
-            raise RedisCluster(problem)
+            raise UnusableCluster(problem)
 
     def _join(self) -> None:
         self._names.join(self._ledger.join_installation(secrets.token_hex(6)))

@@ -1,9 +1,9 @@
 """The durable state: who owns each event, and what became of each of its workers.
 
-Every method runs one server-side script, so it is atomic and takes one round trip. Writes are fenced by owner
-and epoch: a replica that lost an event gets :class:`Fenced` and must drop it. Every method may be repeated
-after a lost reply. Any thread may call them. They raise RedisUnavailable if trying again may help, and Wiped
-if Redis no longer knows the installation.
+Each step is one server-side script or transaction, so it is atomic. Most methods are one step in one round
+trip. Writes are fenced by owner and epoch: a replica that lost an event gets :class:`Fenced` and must drop
+it. Every method may be repeated after a lost reply. Any thread may call them. They raise RedisUnavailable if
+trying again may help, and Wiped if Redis no longer knows the installation.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ def instance_differs(ours: str, theirs: str) -> str:
 
 
 class Replicas:
-    """The replicas as Redis knows them. Each method runs one script. Any thread may call them."""
+    """The replicas as Redis knows them. Each method takes one round trip. Any thread may call them."""
 
     def __init__(self, scripts: Scripts) -> None:
         self._scripts = scripts

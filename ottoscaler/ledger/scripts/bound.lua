@@ -45,14 +45,7 @@ end
 
 -- A tombstone is needed as long as an older scale_up may still be taken. Such a scale_up was not delivered yet, or it
 -- is pending and has no ledger.
-local taken = nil
-local groups = redis.pcall('XINFO', 'GROUPS', STREAM)
-if not groups.err then
-  for _, flat in ipairs(groups) do
-    local g = fields_of(flat)
-    if g.name == GROUP then taken = g['last-delivered-id'] end
-  end
-end
+local taken = last_delivered()
 if not taken or redis.call('EXISTS', P .. 'tombstones') == 0 or broken(P .. 'tombstones', 'hash') then
   return {'ok', '0', trimmed[1], trimmed[2], unacknowledged}
 end

@@ -2,13 +2,9 @@
 -- bytes of the largest entry that is handed out.
 -- Returns the last id looked at ('' at the end of the stream) and the scale_downs found.
 if wiped() then return {'wiped'} end
-local from = A[1]
-local groups = redis.pcall('XINFO', 'GROUPS', STREAM)
-if groups.err then return {'ok', '', {}} end
-for _, flat in ipairs(groups) do
-  local g = fields_of(flat)
-  if g.name == GROUP and compare_ids(g['last-delivered-id'], from) > 0 then from = g['last-delivered-id'] end
-end
+local from, delivered = A[1], last_delivered()
+if not delivered then return {'ok', '', {}} end -- what the group is to read is looked at when it has been made
+if compare_ids(delivered, from) > 0 then from = delivered end
 -- In small steps and up to a number of bytes, as each entry is copied; one by one behind a large one. One that is
 -- too large to be handed out is found out when it is read.
 local SMALL, MOST_STEP, step = 65536, 20, 1

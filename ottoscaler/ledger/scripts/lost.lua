@@ -4,14 +4,9 @@
 local failure = untellable(DEAD) or broken(P .. 'account', 'hash') or broken(P .. 'ahead', 'set')
 if failure then return failure end
 if wiped() then return {'wiped'} end
-local stream, groups = redis.pcall('XINFO', 'STREAM', STREAM), redis.pcall('XINFO', 'GROUPS', STREAM)
-if stream.err or groups.err then return {'ok', 0, ''} end
-local s, handed = fields_of(stream), nil
-for _, flat in ipairs(groups) do
-  local g = fields_of(flat)
-  if g.name == GROUP then handed = g['last-delivered-id'] end
-end
-if not handed then return {'ok', 0, ''} end
+local stream, handed = redis.pcall('XINFO', 'STREAM', STREAM), last_delivered()
+if stream.err or not handed then return {'ok', 0, ''} end
+local s = fields_of(stream)
 
 local ACCOUNT = P .. 'account'
 local last, first = s['last-generated-id'], s['first-entry'] and s['first-entry'][1]

@@ -99,6 +99,17 @@ local function acknowledge(id) redis.pcall('XACK', STREAM, GROUP, id) end
 -- A broken mark counts as none. It is written anew as soon as something has ended (expire.lua).
 local function low_water() return intact('GET', P .. 'low-water') or '0-0' end
 
+-- The last id that this group was handed; nil where there is no group.
+local function last_delivered()
+  local groups = redis.pcall('XINFO', 'GROUPS', STREAM)
+  if groups.err then return nil end
+  for _, flat in ipairs(groups) do
+    local g = fields_of(flat)
+    if g.name == GROUP then return g['last-delivered-id'] end
+  end
+  return nil
+end
+
 -- Whether an event without a ledger has ended: it is at or below the mark, or it expired above the mark. An expired
 -- event's entry left the stream in the same step, and it is in no pending list.
 local function is_over(id)
