@@ -64,7 +64,7 @@ class RedisError(OttoscalerError):
     """Redis answered with an error that trying again will not mend."""
 
 
-class RedisCluster(OttoscalerError):
+class UnusableCluster(OttoscalerError):
     """This Redis Cluster cannot be used with the names of our streams (exit code 2)."""
 
 

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from ottoscaler.errors import InstanceChanged, LiveTwin, RedisCluster, Stopping
+from ottoscaler.errors import InstanceChanged, LiveTwin, Stopping, UnusableCluster
 from ottoscaler.threads import Control, Loop, Mailbox, Threads
 
 
@@ -75,7 +75,7 @@ def test_error_while_stopping_is_not_told() -> None:
 
 @pytest.mark.parametrize(
     ("error", "code"),
-    [(LiveTwin(), 2), (RedisCluster(), 2), (InstanceChanged(), 2), (ValueError(), 1), (Stopping(), None)],
+    [(LiveTwin(), 2), (UnusableCluster(), 2), (InstanceChanged(), 2), (ValueError(), 1), (Stopping(), None)],
     ids=lambda value: type(value).__name__,
 )
 def test_exit_code_of_a_thread_that_dies_says_whether_to_start_again(
