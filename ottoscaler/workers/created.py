@@ -23,6 +23,8 @@ def judge_created(a: Attempt, plan: PodPlan, sent: JsonObject) -> Ended | None:
     """
     _tell_changed_labels(a, plan, sent)
     view = parse_pod(sent)
+    if plan.defaults.start_gate and not view.gated:
+        _tell_missing_gate(a)
     if view.name != a.subscription.name:
         return _refuse_renamed(a, view)
     policy = sent.get("spec", {}).get("restartPolicy", ONCE)
@@ -73,3 +75,14 @@ def _tell_changed_labels(a: Attempt, plan: PodPlan, sent: JsonObject) -> None:
             key=",".join(names),
             **a.about,
         )
+
+
+def _tell_missing_gate(a: Attempt) -> None:
+    """Warn that a Pod was created without the start gate: an old API server drops it without a word."""
+    flood.warning(
+        "gate_missing",
+        "a new Pod has no start gate (OTTO_START_GATE): the API server is older than 1.27, or an admission "
+        "webhook took it off; its command may start before Redis knows the Pod",
+        key="gate",
+        **a.about,
+    )

@@ -48,6 +48,18 @@ def test_gate_stays_shut_until_the_ledger_knows_the_pod(gating: Sandbox) -> None
 
 
 @local_only
+def test_gate_that_the_server_or_a_webhook_took_off_is_told_and_the_worker_runs(gating: Sandbox) -> None:
+    assert gating.cluster is not None
+    replica = gating.start()
+    ends_well(gating, gating.scale_up(1, run_seconds=0.1), 1)
+    assert not replica.lines(action="gate_missing")
+    gating.cluster.faults.respec({"schedulingGates": []})
+    event_id = gating.scale_up(1, run_seconds=0.1)
+    ends_well(gating, event_id, 1)
+    assert replica.lines(action="gate_missing", event_id=event_id)
+
+
+@local_only
 def test_successor_adopts_the_gated_pod_and_lets_it_start(gating: Sandbox) -> None:
     assert gating.cluster is not None
     first = gating.start("first")
