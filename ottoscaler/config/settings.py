@@ -58,7 +58,8 @@ class Settings:
     redis_url: str = setting(
         kinds.REDIS_URL,
         "",
-        "the whole URL (`redis://`, `rediss://`, `unix://`); the other connection settings are then ignored",
+        "the whole URL (`redis://`, `rediss://`, `unix://`); of the other connection settings, only "
+        "`REDIS_PASSWORD_FILE` and, with `rediss://`, the three `REDIS_TLS_` files then count",
     )
     redis_host: str = setting(kinds.HOST, "localhost", "Redis's host")
     redis_port: int = setting(kinds.port(1), 6379, "Redis's port")
