@@ -31,6 +31,7 @@ _ADVICE = (
     (("NOPERM", "no permissions"), "Allow the ACL user to run this command on our keys (docs/redis.md)."),
     (("LOADING",), "It is loading its data; try again later."),
     (("maxmemory", "OOM"), "It is full: raise maxmemory, or shorten OTTO_RETENTION_SECONDS."),
+    (("max number of clients",), "It has no room for one more client: raise maxclients."),
     (("read only", "READONLY"), "It is a replica; configure the master, or use REDIS_SENTINELS."),
     (("same slot", "CROSSSLOT"),
      "It is a Redis Cluster, where the streams must share a hash tag; `check` names those that would do."),
@@ -45,6 +46,8 @@ _ADVICE = (
      "Compare REDIS_TLS_CA_FILE and the host name with the server's certificate."),
 )  # fmt: skip
 
+# So begin the errors that Redis itself answered (ledger/redis_errors.py).
+_ANSWERED = ("Redis refuses for now: ", "Redis returned an error: ")
 _ONE_SIDED_TLS = ("Timeout connecting", "closed by server", "reset by peer")
 
 
@@ -54,6 +57,8 @@ def advice(settings: Settings, error: RedisError) -> str:
     for words, sentence_of in _ADVICE:
         if any(word in text for word in words):
             return sentence_of
+    if text.startswith(_ANSWERED):
+        return "It answers, so its own log and configuration say why; INFO shows its state."
     if settings.redis_url:
         name = "REDIS_URL"
     else:

@@ -24,6 +24,7 @@ def test_no_password_gets_into_the_sentence_however_the_error_has_it() -> None:
         ("Redis refuses for now: LOADING", "try again later"),
         ("Redis refuses for now: command not allowed when used memory > 'maxmemory'.", "full"),
         ("Redis refuses for now: You can't write against a read only replica.", "REDIS_SENTINELS"),
+        ("Redis is unavailable: max number of clients reached", "maxclients"),
         ("Redis returned an error: WRONGTYPE otto:scale:dead is not a stream", "`check`"),
         ("Redis is unavailable: certificate verify failed", "REDIS_TLS_CA_FILE"),
         ("Redis is unavailable: [SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13", "REDIS_TLS_CERT_FILE"),
@@ -39,6 +40,9 @@ def test_no_password_gets_into_the_sentence_however_the_error_has_it() -> None:
         ),
         ("Redis returned an error: unknown command 'SENTINEL', with args", "That is no Sentinel"),
         ("Redis returned an error: unknown command 'EVALSHA', with args", "a Sentinel belongs in"),
+        ("Redis refuses for now: MISCONF Redis is configured to save RDB snapshots", "It answers, so"),
+        ("Redis refuses for now: NOREPLICAS Not enough good replicas to write.", "It answers, so"),
+        ("Redis returned an error: The stream has exhausted the last possible ID", "It answers, so"),
         ("Redis is unavailable: Connection refused.", "from here? Check REDIS_HOST and REDIS_PORT"),
     ],
 )
