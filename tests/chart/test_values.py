@@ -289,6 +289,10 @@ REFUSED: dict[str, tuple[Json, str]] = {
         {"settings": {"OTTO_HTTP_ADDRESS": "127.0.0.1"}},
         "settings.OTTO_HTTP_ADDRESS is the pod's loopback, where no probe reaches it",
     ),
+    "a stream outside the hash tag": (
+        {"redis": {"cluster": {"hashTag": "otto"}}, "settings": {"REDIS_RESULTS_STREAM": "results"}},
+        "settings.REDIS_RESULTS_STREAM is results, without the tag {otto} of redis.cluster.hashTag",
+    ),
     "two places for Redis": (
         {"redis": {"host": "r", "port": 6390, "builtin": {"enabled": True}}},
         "redis.host, redis.sentinel.nodes and redis.builtin.enabled each say where Redis is; set one of them",
@@ -498,6 +502,12 @@ def test_notes_of_a_trial_ask_for_no_secret_and_speak_to_its_redis() -> None:
 def test_notes_name_the_streams_of_a_redis_cluster() -> None:
     values = {"redis": {"builtin": {"enabled": True}, "cluster": {"hashTag": "otto"}}}
     assert "XADD '{otto}:scale:events'" in notes(values)
+
+
+def test_notes_name_the_stream_that_the_settings_name() -> None:
+    redis = {"builtin": {"enabled": True}, "cluster": {"hashTag": "otto"}}
+    values = {"redis": redis, "settings": {"REDIS_STREAM": "{otto}:mine"}}
+    assert "XADD '{otto}:mine'" in notes(values)
 
 
 def test_package_has_everything_that_the_chart_renders(tmp_path: Path) -> None:

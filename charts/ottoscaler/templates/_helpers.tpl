@@ -148,6 +148,15 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- fail "Nothing says where Redis is; set redis.secret.urlKey, redis.host, redis.sentinel or redis.builtin.enabled." -}}
 {{- end -}}
 {{- end -}}
+{{- with .Values.redis.cluster.hashTag -}}
+{{- $tag := printf "{%s}" . -}}
+{{- range $name := list "REDIS_STREAM" "REDIS_RESULTS_STREAM" "REDIS_DEAD_STREAM" -}}
+{{- $named := get ($.Values.settings | default dict) $name -}}
+{{- if and $named (not (contains $tag (toString $named))) -}}
+{{- fail (printf "settings.%s is %s, without the tag %s of redis.cluster.hashTag, which names the three streams by itself." $name (toString $named) $tag) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- if has (get (.Values.settings | default dict) "OTTO_HTTP_ADDRESS") (list "127.0.0.1" "localhost" "::1") -}}
 {{- fail "settings.OTTO_HTTP_ADDRESS is the pod's loopback, where no probe reaches it; OTTO_STATUS_PAGE says who sees the page." -}}
 {{- end -}}
