@@ -243,7 +243,7 @@ class Intake:
         return run if self._registry.add(run) else None
 
     def _new_run(self, event: ScaleUp, pod_plan: PodPlan | None, record: Record) -> EventRun:
-        return EventRun(event, pod_plan, record, planner=self._reader.planned)
+        return EventRun(event, pod_plan, record, self._reader.planned)
 
     def _give_up(self, record: Record, reason: str) -> Record:
         """Dead-letter an owned event. Returns its record, with the workers that are still to be ended."""

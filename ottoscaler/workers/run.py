@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from ottoscaler.errors import BadEvent
 from ottoscaler.events.values import told_metadata
 from ottoscaler.ledger.records import IndexStage, IndexState, Record
 from ottoscaler.model import JsonObject, ScaleUp, WorkerId
@@ -66,9 +65,7 @@ class EventRun:
     and metadata. ``plan`` is held only while a worker may be created; ``planner`` builds it anew.
     """
 
-    def __init__(
-        self, event: ScaleUp, plan: PodPlan | None, record: Record, *, planner: Planner | None = None
-    ) -> None:
+    def __init__(self, event: ScaleUp, plan: PodPlan | None, record: Record, planner: Planner) -> None:
         self.event = replace(event, command=None, args=None, env={}, metadata={})
         self.told_metadata = _told(event)
         self.priority = event.priority
@@ -109,12 +106,8 @@ class EventRun:
 
     def planned(self) -> PodPlan:
         """How to build its Pods now. Raises BadEvent, which says why, if none can be built any more."""
-        if self._planner is not None:
-            self.plan = plan = self._planner(self)
-            return plan
-        if self.plan is None:
-            raise BadEvent("its Pod can no longer be built")
-        return self.plan
+        self.plan = plan = self._planner(self)
+        return plan
 
     def _remember(self, index: int, state: IndexState, now_ms: float) -> None:
         if state.stage is IndexStage.DONE:

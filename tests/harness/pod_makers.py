@@ -8,10 +8,13 @@ from typing import Any
 
 import yaml
 
+from ottoscaler.errors import BadEvent
+from ottoscaler.ledger.records import Record
 from ottoscaler.model import JsonObject, ScaleUp
 from ottoscaler.pods.live_templates import LiveTemplates
 from ottoscaler.pods.plan import PodDefaults, PodPlan, plan
 from ottoscaler.pods.templates import TemplateDirectory, Templates, load_templates
+from ottoscaler.workers.run import EventRun
 
 DEFAULTS = PodDefaults(
     instance="ci",
@@ -37,6 +40,18 @@ def noon() -> datetime:
 
 def planned(event: ScaleUp, templates: Templates = BUILTIN) -> PodPlan:
     return plan(event, templates.get(event.profile), DEFAULTS, clock=noon)
+
+
+def held_plan(run: EventRun) -> PodPlan:
+    """The plan that a run holds, as a planner. A run that holds none cannot be planned."""
+    if run.plan is None:
+        raise BadEvent("its Pod can no longer be built")
+    return run.plan
+
+
+def unplanned_run(event: ScaleUp, record: Record) -> EventRun:
+    """A run for tests that create no Pod."""
+    return EventRun(event, None, record, held_plan)
 
 
 def worker_of(pod: JsonObject) -> JsonObject:

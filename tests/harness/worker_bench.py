@@ -20,7 +20,7 @@ from ottoscaler.threads import Control
 from ottoscaler.workers.attempt import Attempt, LogRules, WorkerDeps, WorkerLimits
 from ottoscaler.workers.run import EventRun, Task
 from tests.harness.fake_pods import FakePods
-from tests.harness.pod_makers import BUILTIN
+from tests.harness.pod_makers import BUILTIN, held_plan
 from tests.harness.redis_fixture import Book
 
 STREAM = "otto:scale:events"
@@ -103,7 +103,7 @@ class WorkerBench:
         defaults = PodDefaults(
             INSTANCE, me.installation, "workers", "busybox:latest", 900, 3600, 2, me.incarnation
         )
-        return EventRun(event, plan(event, BUILTIN.get(event.profile), defaults), record)
+        return EventRun(event, plan(event, BUILTIN.get(event.profile), defaults), record, held_plan)
 
     def attempt(
         self, run: EventRun, index: int = 0, *, number: int = 0, adopt: bool = False, former: str = ""

@@ -17,7 +17,7 @@ from ottoscaler.workers.in_hand import InHand
 from ottoscaler.workers.registry import RunRegistry
 from ottoscaler.workers.run import EventRun
 from tests.harness.fake_pods import FakePods
-from tests.harness.pod_makers import planned, scale_up
+from tests.harness.pod_makers import planned, scale_up, unplanned_run
 
 
 def ended_pod(event_id: str) -> PodView:
@@ -30,7 +30,7 @@ def ended_pod(event_id: str) -> PodView:
 def adopted(registry: RunRegistry, event_id: str) -> EventRun:
     """An event of which a worker had begun before it was taken over."""
     states = {0: IndexState(IndexStage.BEGUN, 0, uid="u")}
-    run = EventRun(scale_up(event_id=event_id), None, Record(event_id, 1, 0, b"[]", indexes=states))
+    run = unplanned_run(scale_up(event_id=event_id), Record(event_id, 1, 0, b"[]", indexes=states))
     assert registry.add(run)
     registry.admit(run)
     return run
@@ -65,7 +65,7 @@ def test_event_that_another_replica_owns_by_now_is_left_when_its_worker_is_to_be
 def test_worker_whose_pod_has_ended_is_taken_out_of_the_wait_and_no_other_of_its_event() -> None:
     registry = RunRegistry(0, InHand(16, 2))
     states = {index: IndexState(IndexStage.BEGUN, 0, uid=f"u{index}") for index in range(3)}
-    run = EventRun(scale_up(event_id="1-0"), None, Record("1-0", 1, 0, b"[]", indexes=states))
+    run = unplanned_run(scale_up(event_id="1-0"), Record("1-0", 1, 0, b"[]", indexes=states))
     assert registry.add(run)
     registry.admit(run)
     task = registry.claim_adoptee(WorkerId("1-0", 1, 0))

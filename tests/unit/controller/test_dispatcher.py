@@ -28,6 +28,7 @@ from ottoscaler.workers.in_hand import InHand
 from ottoscaler.workers.registry import RunRegistry
 from ottoscaler.workers.run import EventRun, Task
 from ottoscaler.workers.worker import Workers
+from tests.harness.pod_makers import unplanned_run
 from tests.harness.waiting import wait_for
 
 ALONE = (CREATES + MORE + 2) // 3  # tasks of the only event that may wait for their creates
@@ -79,7 +80,7 @@ class Bench:
 
     def add(self, event_id: str, count: int, priority: int = 0, **record: Any) -> EventRun:
         event = ScaleUp(event_id, event_id, count, priority=priority)
-        run = EventRun(event, None, Record(event_id, 1, record.pop("strikes", 0), b"[]", **record))
+        run = unplanned_run(event, Record(event_id, 1, record.pop("strikes", 0), b"[]", **record))
         assert self.registry.add(run)
         self.inbox.put(run)
         return run
@@ -215,7 +216,7 @@ def test_event_whose_creates_hang_keeps_no_other_from_starting() -> None:
 
 def begin(bench: Bench, event_id: str) -> Task:
     """What the intake does with the first worker of an event that Redis has begun when it took the event."""
-    run = EventRun(ScaleUp(event_id, event_id, 2), None, Record(event_id, 1, 0, b"[]"))
+    run = unplanned_run(ScaleUp(event_id, event_id, 2), Record(event_id, 1, 0, b"[]"))
     task = bench.registry.begin(run, HeadStart(3, 0.0), 0.0)
     assert task is not None
     bench.inbox.put(task)

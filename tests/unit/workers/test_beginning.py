@@ -7,11 +7,12 @@ from ottoscaler.ledger.records import Record
 from ottoscaler.model import ScaleUp
 from ottoscaler.workers.beginning import ALONE_SECONDS, MORE, Beginning
 from ottoscaler.workers.run import EventRun, Task
+from tests.harness.pod_makers import unplanned_run
 
 
 def run_of(event_id: str, profile: str = "default", strikes: int = 0) -> EventRun:
-    return EventRun(
-        ScaleUp(event_id, event_id, 500, profile=profile), None, Record(event_id, 1, strikes, b"[]")
+    return unplanned_run(
+        ScaleUp(event_id, event_id, 500, profile=profile), Record(event_id, 1, strikes, b"[]")
     )
 
 

@@ -11,7 +11,7 @@ from ottoscaler.workers.head_start import HeadStart
 from ottoscaler.workers.in_hand import InHand
 from ottoscaler.workers.registry import PAST_EVENTS, RunRegistry
 from ottoscaler.workers.run import EventRun, Task
-from tests.harness.pod_makers import planned, scale_up
+from tests.harness.pod_makers import planned, scale_up, unplanned_run
 
 
 class Desk:
@@ -25,7 +25,7 @@ class Desk:
     def add(self, event_id: str, count: int = 1, **record: Any) -> EventRun:
         event = ScaleUp(event_id, event_id, count)
         facts = Record(event_id, 1, record.pop("strikes", 0), b"[]", **record)
-        run = EventRun(event, None, facts)
+        run = unplanned_run(event, facts)
         assert self.registry.add(run)
         self.registry.admit(run)
         return run
@@ -44,9 +44,9 @@ class Desk:
 def test_event_that_is_here_already_is_not_added_twice() -> None:
     desk = Desk()
     run = desk.add("1-0")
-    again = EventRun(run.event, None, Record("1-0", 1, 0, b"[]"))
+    again = unplanned_run(run.event, Record("1-0", 1, 0, b"[]"))
     assert not desk.registry.add(again)
-    newer = EventRun(run.event, None, Record("1-0", 2, 0, b"[]"))
+    newer = unplanned_run(run.event, Record("1-0", 2, 0, b"[]"))
     assert desk.registry.add(newer)
     assert run.dropped
 
@@ -65,7 +65,7 @@ def test_end_of_a_create_is_no_news_where_nothing_waits_to_start() -> None:
 
 def test_nothing_starts_before_the_dispatcher_has_admitted_it() -> None:
     desk = Desk()
-    run = EventRun(ScaleUp("1-0", "t", 1), None, Record("1-0", 1, 0, b"[]"))
+    run = unplanned_run(ScaleUp("1-0", "t", 1), Record("1-0", 1, 0, b"[]"))
     desk.registry.add(run)
     assert desk.starts() == []
     assert not desk.registry.idle
@@ -144,7 +144,7 @@ def test_skipped_workers_leave_the_hand() -> None:
 
 def begun(desk: Desk, event_id: str, count: int = 1) -> Task | None:
     """The first worker of an event that Redis has just taken, and has begun in the ledger."""
-    run = EventRun(ScaleUp(event_id, event_id, count), None, Record(event_id, 1, 0, b"[]"))
+    run = unplanned_run(ScaleUp(event_id, event_id, count), Record(event_id, 1, 0, b"[]"))
     return desk.registry.begin(run, HeadStart(3, 0.0), desk.now)
 
 
@@ -263,7 +263,7 @@ def test_run_holds_a_plan_only_while_a_worker_of_it_may_be_created() -> None:
     desk = Desk()
     event = scale_up(pod_count=2)
     record = Record(event.event_id, 1, 0, b"[]")
-    run = EventRun(event, planned(event), record, planner=lambda run: run.plan or planned(event))
+    run = EventRun(event, planned(event), record, lambda run: run.plan or planned(event))
     desk.registry.add(run)
     desk.registry.admit(run)
     first, second = desk.start(), desk.start()

@@ -15,7 +15,7 @@ from ottoscaler.ledger.records import Entry, IndexStage, IndexState, Record
 from ottoscaler.model import ScaleUp
 from ottoscaler.workers.run import LONGEST_RETRY_SECONDS, EventRun
 from tests.harness.parsed_events import LIMITS
-from tests.harness.pod_makers import DEFAULTS, LIVE, env_of, planned
+from tests.harness.pod_makers import DEFAULTS, LIVE, env_of, planned, unplanned_run
 
 READER = EventReader(LIMITS, LIVE, DEFAULTS, ReplicaIdentity("a"))
 BYTES = 60_000
@@ -36,7 +36,7 @@ def run_of(entry: Entry, states: dict[int, IndexState]) -> EventRun:
     assert isinstance(event, ScaleUp)
     body = pack_fields(entry.fields or ())
     record = Record(entry.id, 1, 0, body, states, count=event.pod_count)
-    return EventRun(event, planned(event), record, planner=READER.planned)
+    return EventRun(event, planned(event), record, READER.planned)
 
 
 def test_event_that_waits_costs_its_bytes_once() -> None:
@@ -83,7 +83,7 @@ def test_plan_is_built_for_the_installation_of_the_moment() -> None:
     event = reader.event(entry)
     assert isinstance(event, ScaleUp)
     body = pack_fields(entry.fields or ())
-    run = EventRun(event, reader.plan(event), Record("1-0", 1, 0, body), planner=reader.planned)
+    run = EventRun(event, reader.plan(event), Record("1-0", 1, 0, body), reader.planned)
     before = run.planned()
     assert before is run.planned()
     identity.join("second")
@@ -93,14 +93,14 @@ def test_plan_is_built_for_the_installation_of_the_moment() -> None:
 def test_wait_that_another_clock_made_long_is_bounded() -> None:
     """Redis's clock and ours may differ by hours."""
     event = ScaleUp("1-0", "t", 1)
-    run = EventRun(
-        event, None, Record("1-0", 1, 0, b"[]", {0: IndexState(IndexStage.WAITING, 1, due_ms=2**50)})
+    run = unplanned_run(
+        event, Record("1-0", 1, 0, b"[]", {0: IndexState(IndexStage.WAITING, 1, due_ms=2**50)})
     )
     assert run.waiting[0][0] - run.taken_at <= LONGEST_RETRY_SECONDS + 1
 
 
 def test_begun_without_a_pod_is_told_from_begun_with_one() -> None:
-    run = EventRun(ScaleUp("1-0", "t", 2), None, Record("1-0", 1, 0, b"[]"))
+    run = unplanned_run(ScaleUp("1-0", "t", 2), Record("1-0", 1, 0, b"[]"))
     seen: list[bool] = []
     run.note_begun(0, 0)
     seen.append(run.has_pods)

@@ -13,13 +13,14 @@ from ottoscaler.workers.lane import SLACK
 from ottoscaler.workers.run import EventRun, Task
 from ottoscaler.workers.startable import Startable
 from ottoscaler.workers.turns import next_of
+from tests.harness.pod_makers import unplanned_run
 
 
 def event_run(
     event_id: str, *, count: int = 1, priority: int = 0, profile: str = "a", strikes: int = 0
 ) -> EventRun:
     event = ScaleUp(event_id, event_id, count, priority=priority, profile=profile)
-    return EventRun(event, None, Record(event_id, 1, strikes, b"[]"))
+    return unplanned_run(event, Record(event_id, 1, strikes, b"[]"))
 
 
 class Play:

@@ -61,7 +61,7 @@ def work(outside: Outside, head_start: HeadStart, *, dropped: bool = False) -> E
     deps = WorkerDeps(part, part, part, part, part, part, limits, retrier, retrier)
     event = scale_up(pod_count=1)
     record, pod_plan = Record(event.event_id, 1, 0, b"[]", count=1), planned(event)
-    run = EventRun(event, pod_plan, record, planner=lambda _: pod_plan)
+    run = EventRun(event, pod_plan, record, lambda _: pod_plan)
     run.dropped = dropped
     return Workers(deps).work(Task(run, 0, 0, head_start=head_start))
 
