@@ -32,14 +32,10 @@ class Startable:
         if not (run.fresh or run.ready):
             self.forget(event_id)
             return
-        before = self._runs.get(event_id)
-        if before is not None and before is not run:
-            self.forget(event_id)
         self._runs[event_id] = run
         if run.suspect:
             self._suspects[event_id] = run
         else:
-            self._suspects.pop(event_id, None)
             self._lanes.setdefault(run.event.profile, Lane()).file(run)
 
     def forget(self, event_id: str) -> None:

@@ -340,6 +340,31 @@ def test_pod_that_is_yet_to_be_found_waits_too_while_a_suspect_begins() -> None:
     assert desk.starts() == ["2-0/0"]
 
 
+def test_suspect_finds_the_pods_of_its_workers_one_after_the_other() -> None:
+    """If the process dies, nobody need ask which of them it died of."""
+    desk = Desk()
+    begun_before = {index: IndexState(IndexStage.BEGUN, 0) for index in (0, 1)}
+    desk.add("1-0", 2, strikes=2, indexes=begun_before)
+    first = desk.start()
+    assert first is not None
+    desk.now += ALONE_SECONDS
+    assert desk.start() is None
+    desk.registry.under_way(first)
+    desk.registry.ended(first)
+    assert desk.starts() == ["1-0/1"]
+
+
+def test_suspect_finds_its_pod_after_what_others_began_is_under_way_or_outlived() -> None:
+    desk = Desk()
+    desk.add("1-0")
+    assert desk.start() is not None
+    desk.add("2-0", strikes=2, indexes={0: IndexState(IndexStage.BEGUN, 0)})
+    desk.add("3-0", indexes={0: IndexState(IndexStage.BEGUN, 0)})
+    assert desk.starts() == ["3-0/0"]
+    desk.now += ALONE_SECONDS
+    assert desk.starts() == ["2-0/0"]
+
+
 def test_suspect_that_has_made_progress_is_none_any_more() -> None:
     desk = Desk()
     run = desk.add("1-0", 3, strikes=4)
