@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ottoscaler.errors import RedisError, Wiped
+from ottoscaler.errors import BrokenKey, RedisError, Wiped
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.pause import pause
 from ottoscaler.ledger.records import Entry, Taken
@@ -249,11 +249,63 @@ def test_handover_of_an_event_whose_ledger_redis_lost_is_no_handover(book: Book)
 def test_ledger_is_written_anew_from_memory(book: Book) -> None:
     ledger, event = book.ledger(), add(book, count=2)
     owned(ledger, event)
-    book.redis.flushall()
-    ledger.identity.join(ledger.join_installation("other"))
+    emptied(book, ledger)
     assert ledger.reseed(event, b"[]", 7, {0: "d:0:succeeded:uid-0-0", 1: "s:0:uid-1-0"}) == ""
     assert ledger.record(WorkerId(event.event_id, 1, 0), 7, "uid-1-0", DONE).word == "ended"
     assert [e["succeeded"] for e in book.results("event")] == ["2"]
+
+
+def emptied(book: Book, ledger: Ledger) -> None:
+    """Redis was emptied, and the replica has joined the installation that came after."""
+    book.redis.flushall()
+    ledger.identity.join(ledger.join_installation("other"))
+
+
+def test_no_ledger_is_written_anew_before_the_new_installation_is_joined(book: Book) -> None:
+    ledger, event = book.ledger(), add(book)
+    owned(ledger, event)
+    book.redis.flushall()
+    with pytest.raises(Wiped):
+        ledger.reseed(event, b"[]", 1, {})
+
+
+def test_ledger_of_an_event_that_goes_on_is_written_anew_beside_a_broken_results_stream(book: Book) -> None:
+    ledger, event = book.ledger(), add(book, count=2)
+    owned(ledger, event)
+    emptied(book, ledger)
+    book.redis.set("otto:scale:results", "somebody's")
+    assert ledger.reseed(event, b"[]", 7, {0: "d:0:succeeded:uid-0-0", 1: "s:0:uid-1-0"}) == ""
+    assert ledger.owner_of(event.event_id) == ledger.owner
+
+
+def test_ledger_is_written_anew_whole_or_not_at_all(book: Book) -> None:
+    ledger, event = book.ledger(), add(book)
+    owned(ledger, event)
+    emptied(book, ledger)
+    book.redis.set("otto:scale:events:ottoscaler:events", "somebody's")
+    with pytest.raises(BrokenKey):
+        ledger.reseed(event, b"[]", 7, {})
+    assert ledger.owner_of(event.event_id) is None
+
+
+@pytest.mark.parametrize("told_by", ["its owner", "an orphan's report"])
+def test_ledger_with_the_last_result_is_written_anew_only_where_its_events_end_can_be_told(
+    book: Book, told_by: str
+) -> None:
+    ledger, event = book.ledger(), add(book, count=2)
+    owned(ledger, event)
+    emptied(book, ledger)
+    states = {0: "d:0:succeeded:uid-0-0", 1: "d:0:succeeded:uid-1-0"}
+    if told_by == "an orphan's report":
+        states[1] = "s:0:uid-1-0"
+        ledger.upkeep.report_orphan(WorkerId(event.event_id, 1, 0), "uid-1-0", "t", "{}", DONE)
+    book.redis.set("otto:scale:results", "somebody's")
+    with pytest.raises(BrokenKey):
+        ledger.reseed(event, b"[]", 7, states)
+    assert ledger.owner_of(event.event_id) is None
+    book.redis.delete("otto:scale:results")
+    assert ledger.reseed(event, b"[]", 7, states) == ""
+    assert [(e["status"], e["succeeded"]) for e in book.results("event")] == [("succeeded", "2")]
 
 
 def test_ledger_of_another_owner_is_not_written_anew(book: Book) -> None:

@@ -92,6 +92,22 @@ def test_a_slot_that_moved_is_followed_and_a_dead_node_is_left_for_another() -> 
     assert made.address() == THIRD
 
 
+def test_the_configured_address_is_tried_again_where_no_node_that_was_named_can_be_reached() -> None:
+    made = Endpoint(HERE)
+    made.learn_nodes([OTHER])
+    made.unreachable(HERE)
+    made.unreachable(OTHER)
+    assert made.address() == HERE
+
+
+def test_a_node_that_is_none_of_the_cluster_any_more_is_left_for_the_configured_address() -> None:
+    made = Endpoint(HERE)
+    made.moved(OTHER, 1)
+    made.learn_nodes([THIRD])
+    made.unreachable(OTHER)
+    assert made.address() == HERE
+
+
 def test_the_log_names_a_new_server_once_however_often_replicas_name_the_dead_one(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -174,6 +190,17 @@ def test_a_connection_that_a_late_sentinel_sent_to_the_old_master_is_given_up_ag
     after = reached(made, OTHER)
     made.named(OTHER)
     assert made.generation == after
+
+
+def test_the_log_names_a_master_once_however_often_old_connections_to_another_are_found(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    made = Endpoint()
+    for _ in range(3):
+        made.reached(HERE)
+        made.named(OTHER)
+    assert [line.message for line in caplog.records] == ["the Sentinels name 10.0.0.2:6379 as the master now"]
 
 
 def test_a_failover_between_the_first_connection_and_the_first_question_is_followed() -> None:
