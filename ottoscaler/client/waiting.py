@@ -10,6 +10,7 @@ from ottoscaler.client.entries import DeadLetter, EventResult, Result, WorkerRes
 from ottoscaler.client.errors import DeadLettered, UnknownEvent
 from ottoscaler.client.streams import Streams, before
 from ottoscaler.errors import NotPermitted
+from ottoscaler.ledger.records import text
 from ottoscaler.ledger.redis_client import RedisClient
 
 OnWorker: TypeAlias = "Callable[[WorkerResult], None]"
@@ -58,31 +59,28 @@ class Waiting:
         return result
 
     def _ended(self) -> EventResult | None:
-        """The result from the ledger, if this user may read it. It is kept longer than the entries."""
-        names = ("state", "status", "type", "task", "n", "ok", "bad", "cut")
+        """The result from the ledger, if this user may read it. It is kept longer than the entries, and does
+        not tell the counts."""
+        names = ("state", "status", "type", "task")
+        key = f"{self._redis.prefix}event:{self.event_id}"
         try:
-            nothing = [None] * len(names)
-            key = f"{self._redis.prefix}event:{self.event_id}"
-            answer = self._redis.command_or(nothing, "HMGET", key, *names)
+            answer = self._redis.command_or([None] * len(names), "HMGET", key, *names)
         except NotPermitted:
             return None
-        state, status, event_type, task, *numbers = (
-            (raw or b"").decode("utf-8", "replace") for raw in answer
-        )
+        state, status, event_type, task = map(text, answer)
         self._looked = self._looked or bool(state)
         if state != "done" or not status:
             return None
-        count, succeeded, failed, cancelled = (int(text) if text.isdigit() else None for text in numbers)
         return EventResult(
             id="",
             event_id=self.event_id,
             task_id=task,
             type=event_type,
             status=status,
-            pod_count=count,
-            succeeded=succeeded or 0,
-            failed=failed or 0,
-            cancelled=cancelled or 0,
+            pod_count=None,
+            succeeded=0,
+            failed=0,
+            cancelled=0,
             duration_ms=None,
         )
 
