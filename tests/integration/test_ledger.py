@@ -276,6 +276,19 @@ def test_ledger_of_an_event_that_goes_on_is_written_anew_beside_a_broken_results
     book.redis.set("otto:scale:results", "somebody's")
     assert ledger.reseed(event, b"[]", 7, {0: "d:0:succeeded:uid-0-0", 1: "s:0:uid-1-0"}) == ""
     assert ledger.owner_of(event.event_id) == ledger.owner
+    assert not ledger.offer(event.event_id, 7), "a worker of it has begun"
+
+
+def test_event_whose_orphan_was_told_is_open_again_with_its_ledger(book: Book) -> None:
+    """It was among the finished events, whose ledgers go with time."""
+    ledger, event = book.ledger(), add(book, count=2)
+    owned(ledger, event)
+    emptied(book, ledger)
+    ledger.upkeep.report_orphan(WorkerId(event.event_id, 1, 0), "uid-1-0", "t", "{}", DONE)
+    assert ledger.reseed(event, b"[]", 7, {0: "s:0:uid-0-0", 1: "s:0:uid-1-0"}) == ""
+    assert book.redis.zscore("otto:scale:events:ottoscaler:finished", event.event_id) is None
+    assert ledger.record(WorkerId(event.event_id, 1, 0), 7, "uid-1-0", FAILED).word == "recorded"
+    assert ledger.record(WorkerId(event.event_id, 0, 0), 7, "uid-0-0", DONE).word == "ended"
 
 
 def test_ledger_is_written_anew_whole_or_not_at_all(book: Book) -> None:

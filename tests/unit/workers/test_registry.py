@@ -407,6 +407,26 @@ def test_retry_that_was_put_back_stays_that_attempt_and_the_first_in_turn() -> N
     assert desk.start() is task
 
 
+def test_adopted_worker_that_was_put_back_is_adopted_when_it_starts_again() -> None:
+    desk = Desk()
+    desk.add("1-0", indexes={0: IndexState(IndexStage.BEGUN, 0)})
+    task = desk.start()
+    assert task is not None
+    desk.registry.put_back(task)
+    assert desk.start() is task
+
+
+def test_event_of_which_another_worker_has_begun_is_not_late_when_one_was_put_back() -> None:
+    desk = Desk()
+    run = desk.add("1-0", 2)
+    first, second = desk.start(), desk.start()
+    assert first is not None
+    assert second is not None
+    run.note_begun(first.index, 0)
+    desk.registry.put_back(second)
+    assert desk.registry.late(run.taken_at + 60, 5) == []
+
+
 def test_task_of_an_event_that_is_anothers_now_is_not_put_back() -> None:
     desk = Desk()
     run = desk.add("1-0")

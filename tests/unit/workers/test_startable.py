@@ -12,7 +12,7 @@ from ottoscaler.workers.beginning import Beginning
 from ottoscaler.workers.lane import SLACK
 from ottoscaler.workers.run import EventRun, Task
 from ottoscaler.workers.startable import Startable
-from ottoscaler.workers.turns import next_of
+from ottoscaler.workers.turns import RETRY_WAITS_TURNS, next_of
 from tests.harness.pod_makers import unplanned_run
 
 
@@ -95,6 +95,34 @@ def test_next_is_the_same_as_by_a_look_at_all_events(seed: int) -> None:
     for _ in range(400):
         play.now += play.dice.choice((0.0, 0.0, 0.1, 3.0))
         (play.drop if play.dice.random() < 0.02 else play.dice.choice(moves))()
+
+
+def test_retries_that_have_waited_long_go_ahead_at_every_second_start_only() -> None:
+    startable, beginning = Startable(), Beginning()
+    waiting, *others = (event_run(f"{number}-0", count=9) for number in range(1, 42))
+    for run in (waiting, *others):
+        startable.enter(run)
+        startable.file(run)
+    starts = []
+    for number in range(45):
+        task = startable.next(beginning, 0.0)
+        assert task is not None
+        startable.file(task.run)
+        if task.run is waiting:
+            starts.append((number, task.attempt))
+        if number == 0:
+            for index in (6, 7, 8):
+                startable.due(Task(waiting, index, 1))
+    late = RETRY_WAITS_TURNS + 1
+    assert starts == [(0, 0), (late, 1), (late + 2, 1), (late + 4, 1)]
+
+
+def test_profile_without_events_keeps_nothing_of_those_that_it_had() -> None:
+    startable = Startable()
+    for event_id in ("1-0", "2-0"):
+        startable.file(event_run(event_id, profile="heavy"))
+        startable.forget(event_id)
+    assert startable._lanes == {}
 
 
 def test_event_that_starts_a_thousand_workers_leaves_no_thousand_entries() -> None:
