@@ -20,13 +20,6 @@ FIRST_PAUSE_SECONDS = 0.1  # after an error that may pass; doubled after each fu
 LONGEST_PAUSE_SECONDS = 2.0
 READY_LOOK_SECONDS = 0.1  # between two checks of the stop event, while a loop waits for what it needs
 
-# Errors that a start with the same settings would meet again, and how the log names them.
-_NOT_AS_CONFIGURED = {
-    LiveTwin: "live_twin",
-    UnusableCluster: "redis_cluster",
-    InstanceChanged: "instance_changed",
-}
-
 T = TypeVar("T")
 
 
@@ -162,8 +155,14 @@ class Threads:
         except Stopping:
             ended()
             log.debug("thread_stopped", f"{name} stopped")
-        except (LiveTwin, UnusableCluster, InstanceChanged) as error:
-            log.error(_NOT_AS_CONFIGURED[type(error)], str(error))
+        except LiveTwin as error:
+            log.error("live_twin", str(error))
+            self._died(2)
+        except UnusableCluster as error:
+            log.error("redis_cluster", str(error))
+            self._died(2)
+        except InstanceChanged as error:
+            log.error("instance_changed", str(error))
             self._died(2)
         except BaseException as error:  # noqa: BLE001 - a thread that dies ends the process
             log.error("thread_died", f"the {name} thread died: {error}", exc=error)
