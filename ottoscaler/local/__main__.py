@@ -23,7 +23,7 @@ from ottoscaler.local.short_collections import shorten_collections
 
 _DESCRIPTION = """\
 Starts a small Kubernetes cluster and a Redis on loopback, and the service on
-both, and keeps them until Ctrl-C or SIGTERM.
+both, and keeps them until Ctrl-C or SIGTERM, or until its terminal is closed.
 
 It prints one line for the shell (KUBECONFIG, REDIS_URL, and a PATH with
 redis-cli and this Python in front), what to type next, and then the service's
@@ -109,9 +109,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.exec is not None and not options.exec:
         sys.stderr.write("python -m ottoscaler.local: --exec needs a command behind it; see --help\n")
         return 2
-    signals = {signal.SIGTERM, signal.SIGINT}
     # Signals are blocked before any thread starts, so that only the waiting main thread receives them.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {*signals, signal.SIGCHLD})
+    signal.pthread_sigmask(signal.SIG_BLOCK, _awaited())
     cluster = LocalCluster(
         "simulated" if options.simulated else "process",
         ServerOptions(port=options.port),
@@ -177,7 +176,7 @@ def _remove(file: Path, text: str) -> None:
 
 def _wait(service: Service | None) -> int:
     """Wait for a signal and return 0. Raises ServiceFailed if the service ends first."""
-    while signal.sigwait({signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}) == signal.SIGCHLD:
+    while signal.sigwait(_awaited()) == signal.SIGCHLD:
         if service is not None and service.exit_code is not None:
             raise ServiceFailed(f"the service ended with exit code {service.exit_code}")
     return 0
@@ -191,12 +190,18 @@ def _run(command: list[str], env: dict[str, str]) -> int:
         sys.stderr.write(f"python -m ottoscaler.local: {command[0]}: {error.strerror}\n")
         return 127
     while True:
-        number = signal.sigwait({signal.SIGTERM, signal.SIGINT, signal.SIGCHLD})
+        number = signal.sigwait(_awaited())
         if number != signal.SIGCHLD:
             process.send_signal(number)
         elif process.poll() is not None:
             code = process.returncode
             return code if code >= 0 else 128 - code
+
+
+def _awaited() -> set[signal.Signals]:
+    """SIGCHLD, and what ends it: SIGHUP too, which a closed terminal sends, unless ``nohup`` ignores it."""
+    found = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
+    return found if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else {*found, signal.SIGHUP}
 
 
 def _unblock() -> None:

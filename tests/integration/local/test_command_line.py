@@ -10,9 +10,12 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from tests.harness.waiting import wait_for
 
 COMMAND = [sys.executable, "-m", "ottoscaler.local"]
 SECONDS = 120
@@ -34,6 +37,33 @@ def test_command_runs_inside_and_its_code_comes_out() -> None:
 
 def test_command_that_is_missing_is_127() -> None:
     assert run("up", "--no-redis", "--exec", "no-such-program").returncode == 127
+
+
+def hang_up(action: signal.Handlers) -> Callable[[], object]:
+    """For a child: how it treats SIGHUP from its start on, whatever these tests were started by."""
+    return lambda: signal.signal(signal.SIGHUP, action)
+
+
+def test_closed_terminal_ends_it_cleanly(tmp_path: Path) -> None:
+    file = tmp_path / "env"
+    words = [*COMMAND, "up", "--no-service", "--env-file", str(file)]
+    with subprocess.Popen(words, preexec_fn=hang_up(signal.SIG_DFL)) as process:  # noqa: PLW1509
+        wait_for(file.exists, "it is up", SECONDS)
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(SECONDS) == 0
+    assert not file.exists()
+
+
+def test_nohup_keeps_it(tmp_path: Path) -> None:
+    file = tmp_path / "env"
+    words = [*COMMAND, "up", "--no-service", "--env-file", str(file)]
+    with subprocess.Popen(words, preexec_fn=hang_up(signal.SIG_IGN)) as process:  # noqa: PLW1509
+        wait_for(file.exists, "it is up", SECONDS)
+        process.send_signal(signal.SIGHUP)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(1)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(SECONDS) == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
