@@ -27,6 +27,7 @@ from ottoscaler.pods.refusal_table import is_policy
 USER_AGENT = f"ottoscaler/{__version__}"
 
 _TIMED_OUT = (TimeoutError, urllib3.exceptions.ReadTimeoutError)
+_ADMITTED = ("create", "patch")  # deletes pass admission too, and tell how busy the server is all the same
 _CACHED = ("list", "watch")  # a server that has lost its etcd may still answer these
 _ANY_SERVER = (0, 401, 429)  # a broken stream; our credentials; overload, which new connections make worse
 
@@ -99,7 +100,7 @@ class Requests:
             raise KubernetesUnavailable(f"{verb}: a proxy does not know Expect: 100-continue", unsent=True)
         self._observe(verb, response.status, seconds)
         if response.status < 300:
-            self._throttle.answered(response.status, seconds, patient=verb == "create")
+            self._throttle.answered(response.status, seconds, patient=verb in _ADMITTED)
             self.health.note(verb, ServerSign.WELL)
             if verb not in _CACHED:
                 self._transport.well()
@@ -168,11 +169,11 @@ class Requests:
         """Learn from an answer that is not a success.
 
         Admission webhooks may be slow and may deny with any status. So nothing is concluded from how long a
-        create took, or from a webhook's denial."""
+        create or the opening of a start gate took, or from a webhook's denial."""
         text = str(error)
         policy = is_policy(text)
         if not policy:
-            self._throttle.answered(error.status, seconds, after, patient=verb == "create")
+            self._throttle.answered(error.status, seconds, after, patient=verb in _ADMITTED)
             if error.status == 401:
                 self._access.reload()
         sign = sign_of(verb, error.status, text)

@@ -127,6 +127,16 @@ def test_webhook_that_hangs_on_opened_gates_holds_up_no_other_event() -> None:
 
 
 @local_only
+def test_webhook_that_is_slow_on_opened_gates_slows_no_other_call_down(gating: Sandbox) -> None:
+    assert gating.cluster is not None
+    replica = gating.start()
+    before = replica.metric("ottoscaler_kube_rate_limit")
+    gating.cluster.faults.slow(2.5, "patch", r"/pods/", times=1)
+    ends_well(gating, gating.scale_up(1, run_seconds=0.1))
+    assert replica.metric("ottoscaler_kube_rate_limit") >= before
+
+
+@local_only
 def test_gate_that_nobody_may_open_fails_the_worker_with_the_servers_words() -> None:
     with sandbox(OTTO_START_GATE="true", OTTO_PENDING_TIMEOUT_SECONDS="2") as place:
         assert place.cluster is not None
