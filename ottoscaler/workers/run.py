@@ -19,9 +19,15 @@ from ottoscaler.pods.plan import PodPlan
 from ottoscaler.workers.head_start import HeadStart
 from ottoscaler.workers.turns import SUSPECT_FROM_STRIKES
 
-LONGEST_RETRY_SECONDS = 60.0  # the back-off of attempts doubles up to here
+FIRST_RETRY_SECONDS = 1.0  # the back-off of attempts doubles from here
+LONGEST_RETRY_SECONDS = 60.0  # up to here
 MOST_TOLD_METADATA = 2048  # characters that are kept for the log line of an event's end
 LEAST_PACKED_BYTES = 4096  # of a body: a smaller one is not worth compressing
+
+
+def longest_retry_delay(attempt: int) -> float:
+    """The most seconds from the end of this attempt (from 0) to the next one."""
+    return min(FIRST_RETRY_SECONDS * 2.0**attempt, LONGEST_RETRY_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +122,7 @@ class EventRun:
             self.note_waiting(index, state.attempt, state.due_ms, state.avoid_node)
             task = Task(self, index, state.attempt, avoid_node=state.avoid_node, former=state.namespace)
             # It is bounded, since Redis's clock and ours may differ by hours.
-            delay = min(max(0.0, (state.due_ms - now_ms) / 1000), LONGEST_RETRY_SECONDS)
+            delay = min(max(0.0, (state.due_ms - now_ms) / 1000), longest_retry_delay(state.attempt - 1))
             self.waiting[index] = (time.monotonic() + delay, task)
         else:
             self.note_begun(index, state.attempt, state.uid)

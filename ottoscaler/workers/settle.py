@@ -19,13 +19,12 @@ from ottoscaler.workers.attempt import Attempt, Ended, Next, seconds_between
 from ottoscaler.workers.cause import with_cause
 from ottoscaler.workers.logs import Try, keep_log
 from ottoscaler.workers.removal import delete, note_unseen, see_it_go
-from ottoscaler.workers.run import LONGEST_RETRY_SECONDS
+from ottoscaler.workers.run import longest_retry_delay
 
 USUAL_GRACE_SECONDS = 30  # Kubernetes' default, until the Pod shows its own grace period
 # How long after the grace period the node may take to report how the container ended. Then a worker over its
 # time limit is recorded without that report, so that a lost node does not hold a slot for ever.
 LAST_WORDS_SECONDS = 60.0
-FIRST_RETRY_SECONDS = 1.0  # doubled with each attempt, with jitter
 LONGEST_WHY = 200  # characters of a retry's reason that the ledger keeps for the status page
 
 
@@ -53,7 +52,7 @@ def _runs_on(a: Attempt) -> bool:
 
 def _retry(a: Attempt, found: Judgement) -> Ended:
     deps = a.deps
-    delay = min(FIRST_RETRY_SECONDS * 2**a.task.attempt, LONGEST_RETRY_SECONDS) * random.uniform(0.5, 1.0)
+    delay = longest_retry_delay(a.task.attempt) * random.uniform(0.5, 1.0)
     view = a.subscription.view
     avoid = view.node if found.avoid_node and view is not None else ""
     why = " ".join(f"{found.reason.value}: {found.message}".split())[:LONGEST_WHY]

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import random
+import time
 import tracemalloc
 from string import ascii_letters as letters
+
+import pytest
 
 from ottoscaler.controller.reading import EventReader
 from ottoscaler.events.parse import parse_event
@@ -13,7 +16,7 @@ from ottoscaler.ledger.identity import ReplicaIdentity
 from ottoscaler.ledger.ledger import pack_fields
 from ottoscaler.ledger.records import Entry, IndexStage, IndexState, Record
 from ottoscaler.model import ScaleUp
-from ottoscaler.workers.run import LONGEST_RETRY_SECONDS, EventRun
+from ottoscaler.workers.run import FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS, EventRun
 from tests.harness.parsed_events import LIMITS
 from tests.harness.pod_makers import DEFAULTS, LIVE, env_of, planned, unplanned_run
 
@@ -90,13 +93,19 @@ def test_plan_is_built_for_the_installation_of_the_moment() -> None:
     assert run.planned().defaults.installation == "second"
 
 
-def test_wait_that_another_clock_made_long_is_bounded() -> None:
-    """Redis's clock and ours may differ by hours."""
+@pytest.mark.parametrize(
+    ("attempt", "longest"),
+    [(1, FIRST_RETRY_SECONDS), (3, 4 * FIRST_RETRY_SECONDS), (100, LONGEST_RETRY_SECONDS)],
+)
+def test_no_difference_of_clocks_makes_a_wait_longer_than_its_attempt_s_back_off(
+    attempt: int, longest: float
+) -> None:
+    """Redis's clock and ours may differ by hours, or Redis's was set back since."""
     event = ScaleUp("1-0", "t", 1)
-    run = unplanned_run(
-        event, Record("1-0", 1, 0, b"[]", {0: IndexState(IndexStage.WAITING, 1, due_ms=2**50)})
-    )
-    assert run.waiting[0][0] - run.taken_at <= LONGEST_RETRY_SECONDS + 1
+    waiting = IndexState(IndexStage.WAITING, attempt, due_ms=2**50)
+    before = time.monotonic()
+    run = unplanned_run(event, Record("1-0", 1, 0, b"[]", {0: waiting}))
+    assert before + longest <= run.waiting[0][0] <= time.monotonic() + longest
 
 
 def test_begun_without_a_pod_is_told_from_begun_with_one() -> None:
