@@ -137,7 +137,7 @@ class Parts:
         self._surveys = Surveys(s.lease_seconds)
         self._unclaimed: Mailbox[PodView] = Mailbox(UNCLAIMED_AT_ONCE)
         self._arrivals = Arrivals(self.registry, self._unclaimed.wake)
-        identity = ReplicaIdentity(s.redis_consumer)
+        identity = ReplicaIdentity(s.redis_consumer, pod_uid=s.pod_uid)
         ends = UnbegunEnds(self.metrics)
         self._ledger = Ledger(self._redis, identity, self.registry.lose, ends.tell)
         self.watcher = PodWatcher(
@@ -159,7 +159,6 @@ class Parts:
         self.lease = Lease(
             Ledger(self._lease_redis, identity),
             self._surveys,
-            pod_uid=s.pod_uid,
             seconds=s.lease_seconds,
             description=ReplicaDescription(self._describe, Recent(self.metrics), self.watcher.claimed_views),
             lost=self._leaving.leave_all,

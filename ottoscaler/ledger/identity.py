@@ -21,11 +21,13 @@ class ReplicaIdentity:
     A new incarnation is another owner: it cannot write to events that an earlier one owned.
     ``held_installations`` are all ids of this installation that this process has seen, before and after Redis
     was emptied. ``incarnations`` are the latest incarnations of this process, the present one last. Each Pod
-    has the incarnation that created it as a label.
+    has the incarnation that created it as a label. ``process`` tells a later process whether this one has
+    ended.
     """
 
-    def __init__(self, consumer: str, incarnation: str = "") -> None:
+    def __init__(self, consumer: str, incarnation: str = "", *, pod_uid: str = "") -> None:
         self.consumer = consumer
+        self.process = identity(pod_uid)
         self.incarnations: tuple[str, ...] = ()
         self.installation = ""
         self.held_installations: frozenset[str] = frozenset()

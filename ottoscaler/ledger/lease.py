@@ -19,7 +19,6 @@ from typing import Any, Protocol
 from ottoscaler.errors import RedisError, Stopping, Unregistered, UnusableCluster, Wiped
 from ottoscaler.ledger.broken_keys import Overwritten
 from ottoscaler.ledger.heartbeats import BEATS_A_LEASE, beat_seconds
-from ottoscaler.ledger.identity import identity
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.pause import Pause
 from ottoscaler.ledger.predecessor import Predecessor
@@ -59,7 +58,6 @@ class Lease(Loop):
         ledger: Ledger,
         surveys: Surveys,
         *,
-        pod_uid: str,
         seconds: float,
         description: Description,
         lost: Callable[[], None],
@@ -71,7 +69,6 @@ class Lease(Loop):
         self._ledger = ledger  # on a connection of its own
         self._names = ledger.identity
         self._surveys = surveys
-        self._process = identity(pod_uid)
         self.seconds = seconds
         self.interval = beat_seconds(seconds)
         self._description = description
@@ -139,7 +136,7 @@ class Lease(Loop):
             InstanceChanged: events in flight have Pods of another OTTO_INSTANCE.
             Stopping: the process stops.
         """
-        predecessor = Predecessor(self._names.consumer, self._process, self.seconds)
+        predecessor = Predecessor(self._names.consumer, self._names.process, self.seconds)
         while not stop.is_set():
             self._progress()
             sent = suspended_clock()
@@ -278,7 +275,7 @@ class Lease(Loop):
         self._names.join(self._ledger.join_installation(secrets.token_hex(6)))
 
     def _info(self, told: dict[str, Any]) -> str:
-        return json.dumps({**self._process, **told})
+        return json.dumps({**self._names.process, **told})
 
     def _renewed(self, sent: float) -> None:
         with self._condition:

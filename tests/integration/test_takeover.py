@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 
 from tests.harness.cluster_state import ledger
@@ -131,6 +132,21 @@ def test_restart_under_the_same_name_takes_its_own_back_at_once(place: Sandbox) 
     place.start("same", OTTO_LEASE_SECONDS=120)
     wait_for(lambda: ledger(place, event_id)["owner"] != before, "the new incarnation owns it", 3)
     assert uids(place, event_id) == uid
+    end_workers(place, event_id)
+    ends_well(place, event_id)
+
+
+def test_restarted_container_of_the_same_pod_takes_its_own_back_at_once(place: Sandbox) -> None:
+    """That both have one Pod's UID shows that the first is gone. Its process id means nothing here."""
+    first = place.start("same", OTTO_LEASE_SECONDS=120, POD_UID="u-1")
+    event_id = running(place)
+    before = ledger(place, event_id)["owner"]
+    first.kill()
+    key = "otto:scale:events:ottoscaler:replica:same"
+    info = json.loads(place.redis.hget(key, "info"))
+    place.redis.hset(key, "info", json.dumps({**info, "machine": "the first container's"}))
+    place.start("same", OTTO_LEASE_SECONDS=120, POD_UID="u-1")
+    wait_for(lambda: ledger(place, event_id)["owner"] != before, "the new incarnation owns it", 3)
     end_workers(place, event_id)
     ends_well(place, event_id)
 

@@ -228,7 +228,6 @@ class Beating:
         self.lease = Lease(
             Ledger(book.stream("a"), self.identity),
             self.surveys,
-            pod_uid="",
             seconds=5.0,
             description=ReplicaDescription(dict, Recent(Metrics()), list),
             lost=self._lose,
