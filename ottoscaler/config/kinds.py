@@ -11,9 +11,9 @@ import ipaddress
 import math
 import os
 import re
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from ottoscaler.config import redis_url
@@ -145,9 +145,20 @@ def _sentinels(text: str) -> tuple[tuple[str, int], ...]:
     return tuple(found)
 
 
+def _mode(path: str) -> int:
+    """The mode of what is at the path, 0 for nothing. Raises ValueError if that cannot be seen."""
+    try:
+        return os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+    except OSError as error:  # a directory on the way is closed to us, or a name in it is too long
+        raise ValueError((error.strerror or type(error).__name__).lower()) from None
+
+
 def _file(text: str) -> str:
-    if not Path(text).is_file():
-        raise ValueError("not a file" if Path(text).exists() else "no such file")
+    mode = _mode(text)
+    if not stat.S_ISREG(mode):
+        raise ValueError("not a file" if mode else "no such file")
     if not os.access(text, os.R_OK):
         raise ValueError("permission denied")
     return text
@@ -156,7 +167,7 @@ def _file(text: str) -> str:
 def _kubeconfig(text: str) -> str:
     # Unlike Path.expanduser, it leaves the home of an unknown user as it stands: such a file does not exist.
     paths = [os.path.expanduser(path) for path in text.split(os.pathsep) if path]
-    found = [path for path in paths if Path(path).is_file()]
+    found = [path for path in paths if stat.S_ISREG(_mode(path))]
     if not found:
         raise ValueError("no such file")
     for path in found:
@@ -165,8 +176,9 @@ def _kubeconfig(text: str) -> str:
 
 
 def _directory(text: str) -> str:
-    if not Path(text).is_dir():
-        raise ValueError("not a directory" if Path(text).exists() else "no such directory")
+    mode = _mode(text)
+    if not stat.S_ISDIR(mode):
+        raise ValueError("not a directory" if mode else "no such directory")
     if not os.access(text, os.R_OK | os.X_OK):
         raise ValueError("permission denied")
     return text

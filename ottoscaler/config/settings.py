@@ -361,5 +361,7 @@ def masked(attribute: str, text: str) -> str:
         return MASK if text else ""
     if attribute == "redis_url":
         return redis_url.mask(text)
+    if attribute.endswith("_file") and "\n" in text:  # no path, but a key itself
+        return MASK
     # Somebody may have written a whole URL there.
     return redis_url.mask_address(text) if attribute in _ADDRESSES else text

@@ -186,6 +186,12 @@ def test_wrong_value_is_refused_in_one_sentence_that_names_it(name: str, value: 
             "REDIS_TLS_CA_FILE: invalid value '/' (not a file); expected a readable file",
         ),
         (
+            {"REDIS_TLS_KEY_FILE": "k" * 300, "REDIS_TLS_CERT_FILE": __file__},
+            "REDIS_TLS_KEY_FILE: invalid value 'kkk",
+        ),
+        ({"KUBECONFIG": f"/etc/passwd:/{'k' * 300}"}, "KUBECONFIG: invalid value '/etc/passwd:/kkk"),
+        ({"OTTO_TEMPLATES_DIR": f"/{'t' * 300}"}, "OTTO_TEMPLATES_DIR: invalid value '/ttt"),
+        (
             {"OTTO_AGENT_IMAGE": "a@b"},
             "OTTO_AGENT_IMAGE: invalid value 'a@b' (the digest is not sha256: and 64 hex digits); expected ",
         ),
@@ -206,6 +212,12 @@ def test_wrong_value_is_refused_in_one_sentence_that_names_it(name: str, value: 
 def test_every_problem_reads_as_one_sentence(environ: dict[str, str], sentence: str) -> None:
     (found,) = problems(environ)
     assert found.startswith(sentence)
+
+
+def test_a_key_in_a_path_s_place_is_not_shown() -> None:
+    key = "-----BEGIN PRIVATE KEY-----\nMIIEvQ\n" + "K" * 300
+    (found,) = problems({"REDIS_TLS_KEY_FILE": key, "REDIS_TLS_CERT_FILE": __file__})
+    assert found == "REDIS_TLS_KEY_FILE: invalid value '***' (file name too long); expected a readable file."
 
 
 @pytest.mark.parametrize(
