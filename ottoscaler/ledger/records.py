@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -134,6 +134,16 @@ class IndexState:
         return cls(IndexStage.DONE, int(attempt), uid=uid, status=status)
 
 
+def indexes_of(ledger: Mapping[str, str]) -> dict[int, IndexState]:
+    """The states in the fields of a ledger. Raises ValueError for what no replica wrote."""
+    return {int(name[2:]): IndexState.parse(raw) for name, raw in ledger.items() if name.startswith("i:")}
+
+
+def intents_of(ledger: Mapping[str, str]) -> dict[int, Intent]:
+    """The same, of the intents to cancel a worker."""
+    return {int(name[2:]): Intent.parse(raw) for name, raw in ledger.items() if name.startswith("c:")}
+
+
 @contextmanager
 def _written_by_a_replica(event_id: str) -> Iterator[None]:
     """Anybody may write nonsense into a ledger. It must cost its own event only, as a broken key does."""
@@ -169,19 +179,19 @@ class Record:
     @classmethod
     def _parse(cls, event_id: str, epoch: str, flat: Sequence[bytes]) -> Record:
         raw = {k.decode(): v for k, v in zip(flat[::2], flat[1::2], strict=True)}
-        indexes = {int(k[2:]): IndexState.parse(v.decode()) for k, v in raw.items() if k.startswith("i:")}
+        workers = {k: v.decode() for k, v in raw.items() if k[1:2] == ":"}
+        indexes = indexes_of(workers)
         for index, state in indexes.items():
             if state.stage is not IndexStage.DONE:
                 namespace = raw.get(f"ns:{index}", raw.get("ns", b"")).decode()
                 indexes[index] = replace(state, namespace=namespace)
-        intents = {int(k[2:]): Intent.parse(v.decode()) for k, v in raw.items() if k.startswith("c:")}
         return cls(
             event_id,
             epoch=int(epoch),
             strikes=int(raw.get("strikes", b"0")),
             body=raw.get("body", b"[]"),
             indexes=indexes,
-            intents=intents,
+            intents=intents_of(workers),
             poisoned=raw.get("poisoned") == b"1",
             count=int(raw.get("n") or b"0"),
             doomed="doomed" in raw,

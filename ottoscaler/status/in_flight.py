@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from ottoscaler.ledger.records import IndexStage, IndexState, Intent
+from ottoscaler.ledger.records import IndexStage, IndexState, Intent, indexes_of, intents_of
 from ottoscaler.model import JsonObject
 
 LONGEST_PLAUSIBLE_AGE_MS = 10 * 365 * 86_400_000  # ids that producers choose need not be times
@@ -13,9 +13,8 @@ LONGEST_PLAUSIBLE_AGE_MS = 10 * 365 * 86_400_000  # ids that producers choose ne
 def describe(event_id: str, raw: Mapping[str, bytes], *, offered: bool, now_ms: int) -> JsonObject:
     """The event with its workers, as docs/cli.md has it. ``raw`` is its hash, ``now_ms`` Redis's clock."""
     words = {name: value.decode("utf-8", "replace") for name, value in raw.items() if name != "body"}
-    states = {int(k[2:]): IndexState.parse(v) for k, v in words.items() if k.startswith("i:")}
-    intents = {int(k[2:]): Intent.parse(v) for k, v in words.items() if k.startswith("c:")}
-    workers = list(_workers(states, intents, now_ms))
+    states = indexes_of(words)
+    workers = list(_workers(states, intents_of(words), now_ms))
     count = int(words["n"]) if words.get("n") else None
     age = age_of(event_id, now_ms)
     taken = int(words.get("taken") or now_ms)

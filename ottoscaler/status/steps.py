@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ottoscaler.client.entries import EventResult
-from ottoscaler.ledger.records import Intent, timestamp
+from ottoscaler.ledger.records import intents_of, timestamp
 from ottoscaler.model import JsonObject
 from ottoscaler.status.in_flight import age_of
 from ottoscaler.status.untold import Veil
@@ -98,11 +98,9 @@ def _of_ledger(raw: Mapping[str, str], veil: Veil) -> Iterator[Step]:
         at, index, attempt, why = line.split(" ", 3)
         yield Step(int(at), "retried", f"worker {index} after attempt {attempt}: {veil.text(why)}")
     intents: dict[str, tuple[int, list[int]]] = {}
-    for name, value in raw.items():
-        if name.startswith("c:"):
-            intent = Intent.parse(value)
-            since, indexes = intents.setdefault(intent.by, (intent.since_ms, []))
-            indexes.append(int(name[2:]))
+    for worker, intent in intents_of(raw).items():
+        _, indexes = intents.setdefault(intent.by, (intent.since_ms, []))
+        indexes.append(worker)
     for by, (since, indexes) in intents.items():
         yield Step(since, "cancelling", f"{_workers(sorted(indexes))}, by {by}")
 

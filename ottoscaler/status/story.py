@@ -9,7 +9,7 @@ from typing import Any
 from ottoscaler.client.entries import EventResult, WorkerResult
 from ottoscaler.client.streams import before
 from ottoscaler.ledger.kept_logs import kept_logs, names_of_kept_logs
-from ottoscaler.ledger.records import IndexStage, IndexState, Intent, text
+from ottoscaler.ledger.records import IndexStage, indexes_of, intents_of, text
 from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.model import JsonObject
 from ottoscaler.pods.labels import pod_name
@@ -134,12 +134,10 @@ def _in_flight(
     if raw.get("state") != "open":
         return
     live = live_workers(redis, raw.get("owner", "").rpartition("/")[0], event_id)
-    intents = {int(k[2:]): Intent.parse(v) for k, v in raw.items() if k.startswith("c:")}
-    for name, value in raw.items():
-        state = IndexState.parse(value) if name.startswith("i:") else None
-        if state is None or state.stage is IndexStage.DONE:
+    intents = intents_of(raw)
+    for index, state in indexes_of(raw).items():
+        if state.stage is IndexStage.DONE:
             continue
-        index = int(name[2:])
         more: JsonObject = {}
         if state.stage is IndexStage.WAITING:
             word = "retrying"
