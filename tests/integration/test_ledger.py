@@ -255,6 +255,23 @@ def test_ledger_is_written_anew_from_memory(book: Book) -> None:
     assert [e["succeeded"] for e in book.results("event")] == ["2"]
 
 
+@pytest.mark.parametrize("ledger_stands", [True, False])
+def test_bad_entry_of_an_ended_event_that_comes_again_is_acknowledged_and_told_once(
+    book: Book, ledger_stands: bool
+) -> None:
+    """A failover lost its acknowledgement. Its ledger may have expired by then."""
+    ledger, event = book.ledger(), add(book)
+    read(book)
+    assert ledger.dead_letter(event.event_id, "unreadable", [(b"a", b"b")])
+    book.redis.xclaim("otto:scale:events", "ottoscaler", "a", 0, [event.event_id], force=True)
+    if not ledger_stands:
+        book.redis.delete(f"otto:scale:events:ottoscaler:event:{event.event_id}")
+        book.redis.set("otto:scale:events:ottoscaler:low-water", event.event_id)
+    assert not ledger.dead_letter(event.event_id, "unreadable", [(b"a", b"b")])
+    assert book.redis.xpending("otto:scale:events", "ottoscaler")["pending"] == 0
+    assert book.redis.xlen("otto:scale:dead") == 1
+
+
 def emptied(book: Book, ledger: Ledger) -> None:
     """Redis was emptied, and the replica has joined the installation that came after."""
     book.redis.flushall()
