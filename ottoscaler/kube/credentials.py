@@ -186,9 +186,10 @@ class Access:
 
     def _load(self) -> None:
         configuration: Any = Configuration()
-        path = self._kubeconfig or str(Path(_DEFAULT_FILE).expanduser())
+        path = self._kubeconfig or os.path.expanduser(_DEFAULT_FILE)
         inside = not self._kubeconfig and in_cluster()
-        if not inside and not self._kubeconfig and not Path(path).exists():
+        # Unlike Path.exists, this takes a home that we may not enter for one without the file.
+        if not inside and not self._kubeconfig and not os.path.exists(path):
             raise KubernetesUnavailable(
                 "no Kubernetes configuration: KUBECONFIG is not set, no service account's token is mounted, "
                 f"and there is no {path}"

@@ -181,6 +181,14 @@ def test_error_is_told_with_what_was_tried_and_what_to_do(
     assert to_do in told
 
 
+def test_home_that_cannot_be_looked_into_is_one_without_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As /root is for another user. Root may enter every directory, so here the name is too long for one."""
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    monkeypatch.setenv("HOME", f"/{'h' * 300}")
+    with pytest.raises(KubernetesUnavailable, match="there is no /hhh"):
+        Access("", 1).pool()
+
+
 def test_error_before_any_address_is_known_asks_for_one() -> None:
     told = Access("", 1).sentence(KubernetesUnavailable("no Kubernetes configuration"))
     assert told == (
