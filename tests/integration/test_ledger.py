@@ -272,6 +272,23 @@ def test_bad_entry_of_an_ended_event_that_comes_again_is_acknowledged_and_told_o
     assert book.redis.xlen("otto:scale:dead") == 1
 
 
+def test_dead_letter_too_large_for_a_script_is_counted_for_the_streams_bound(book: Book) -> None:
+    ledger, event = book.ledger(), add(book)
+    assert ledger.dead_letter(event.event_id, "bad", [(b"%d" % n, b"") for n in range(3001)])
+    counted = book.redis.hmget("otto:scale:events:ottoscaler:appended", "dead:entries", "dead:bytes")
+    assert counted[0] == "1"
+    assert int(counted[1] or 0) > 3001
+
+
+def test_handed_over_event_that_is_dead_lettered_was_counted_when_it_was_taken(book: Book) -> None:
+    """What is counted twice would hide an entry that is lost."""
+    ledger, event = book.ledger(), add(book)
+    owned(ledger, event)
+    ledger.release([(event.event_id, 1)])
+    assert ledger.dead_letter(event.event_id, "bad", [(b"a", b"b")])
+    assert book.redis.hget("otto:scale:events:ottoscaler:account", "taken") == "1"
+
+
 def emptied(book: Book, ledger: Ledger) -> None:
     """Redis was emptied, and the replica has joined the installation that came after."""
     book.redis.flushall()
