@@ -79,6 +79,13 @@ def entries(raw: Sequence[Any]) -> list[Entry]:
     return result
 
 
+def _written(word: str) -> int:
+    """A whole number as a replica writes it. Raises ValueError for others: arithmetic could fail on them."""
+    if not word.isdigit() or len(word) > MOST_DIGITS:
+        raise ValueError(f"no number of a replica's: {word[:40]!r}")
+    return int(word)
+
+
 @dataclass(frozen=True, slots=True)
 class Intent:
     """An intent to cancel a worker: the event that wants it, why, and since when by Redis's clock."""
@@ -90,7 +97,7 @@ class Intent:
     @classmethod
     def parse(cls, raw: str) -> Intent:
         since, by, why = raw.split(":", 2)
-        return cls(by, why, int(since))
+        return cls(by, why, _written(since))
 
 
 class IndexStage(StrEnum):
@@ -126,12 +133,12 @@ class IndexState:
     def parse(cls, raw: str) -> IndexState:
         kind, attempt, rest = raw.split(":", 2)
         if kind == "s":
-            return cls(IndexStage.BEGUN, int(attempt), uid=rest)
+            return cls(IndexStage.BEGUN, _written(attempt), uid=rest)
         if kind == "w":
             due, node = rest.split(":", 1)
-            return cls(IndexStage.WAITING, int(attempt), due_ms=int(due), avoid_node=node)
+            return cls(IndexStage.WAITING, _written(attempt), due_ms=_written(due), avoid_node=node)
         status, uid = rest.split(":", 1)
-        return cls(IndexStage.DONE, int(attempt), uid=uid, status=status)
+        return cls(IndexStage.DONE, _written(attempt), uid=uid, status=status)
 
 
 def indexes_of(ledger: Mapping[str, str]) -> dict[int, IndexState]:

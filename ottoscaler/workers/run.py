@@ -21,13 +21,14 @@ from ottoscaler.workers.turns import SUSPECT_FROM_STRIKES
 
 FIRST_RETRY_SECONDS = 1.0  # the back-off of attempts doubles from here
 LONGEST_RETRY_SECONDS = 60.0  # up to here
+MOST_DOUBLINGS = 6  # more than lead there; a float holds only some thousand
 MOST_TOLD_METADATA = 2048  # characters that are kept for the log line of an event's end
 LEAST_PACKED_BYTES = 4096  # of a body: a smaller one is not worth compressing
 
 
 def longest_retry_delay(attempt: int) -> float:
     """The most seconds from the end of this attempt (from 0) to the next one."""
-    return min(FIRST_RETRY_SECONDS * 2.0**attempt, LONGEST_RETRY_SECONDS)
+    return min(FIRST_RETRY_SECONDS * 2.0 ** min(attempt, MOST_DOUBLINGS), LONGEST_RETRY_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -256,7 +256,10 @@ def test_ledger_that_holds_nonsense_costs_its_own_event_only(book: Book) -> None
     stages = stages_of(book)
     good = taken(stages)
     write_nonsense(book)
-    for event_id in ("5-0", "5-1"):
+    far = f"w:0:{'9' * 400}:node"  # too large for a float
+    book.redis.hset(f"{P}event:5-3", mapping={**book.redis.hgetall(f"{P}event:5-1"), "i:0": far})
+    book.redis.sadd(P + "offers", "5-3")
+    for event_id in ("5-0", "5-1", "5-3"):
         with pytest.raises(BrokenKey, match=f"{event_id} holds what no replica wrote"):
             stages.ledger.take_over(event_id, "", offered=True)
     for body in (b"{bad", b"[" * 100_000):
