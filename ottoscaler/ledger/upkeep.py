@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ottoscaler.ledger.fencing import Scripts
 from ottoscaler.ledger.records import EventState, IndexState, Word, outcome_words, text, timestamp
@@ -51,6 +52,20 @@ class Search:
     replicas: dict[str, tuple[float, frozenset[str]]]
 
 
+def _standing(
+    state: Any, owner: Any, index: Any, intent: Any
+) -> tuple[EventState, str, IndexState | None, bool]:
+    try:
+        return (
+            EventState(text(state)),
+            text(owner),
+            IndexState.parse(text(index)) if index else None,
+            bool(intent),
+        )
+    except ValueError:  # no replica wrote it: as where the ledger is overwritten, nobody may judge its Pods
+        return EventState.OPEN, "", None, False
+
+
 class Upkeep:
     """Each method may be repeated, and runs one script, `states` maybe more. Any thread may call them."""
 
@@ -71,10 +86,7 @@ class Upkeep:
             part = workers[at : at + WORKERS_A_SCRIPT]
             flat = [word for event_id, index in part for word in (event_id, str(index))]
             found += self._scripts.run("states", *flat)[1]
-        return [
-            (EventState(text(s)), text(o), IndexState.parse(text(i)) if i else None, bool(c))
-            for s, o, i, c in found
-        ]
+        return [_standing(*words) for words in found]
 
     def expire(self, retention: float, batch: int, passed_over: int) -> Expired:
         """Raise the low-water mark, and remove finished events whose retention time (seconds) is over.

@@ -231,6 +231,20 @@ def test_pod_that_redis_does_not_know_is_reported_once_when_it_has_ended(stage: 
     assert dict(stage.metrics.workers_total.by("status"))["succeeded"] == 1
 
 
+def test_nothing_becomes_of_a_pod_whose_ledger_holds_nonsense_and_all_others_are_judged(
+    stage: Stage, book: Book
+) -> None:
+    """Before, the thread that sweeps ended, and the process with it."""
+    broken, ended = begun(stage, book), begun(stage, book, uid="w")
+    stage.ledger.record(ended, 1, "w", DONE)
+    book.redis.hset(f"otto:scale:events:ottoscaler:event:{broken.event_id}", "i:0", "junk")
+    stage.views = [pod(broken), pod(ended, "w")]
+    sweep = stage.sweep()
+    for _ in range(USUAL_SIGHTS):
+        sweep.step()
+    assert stage.deleted == ["pod-w"]
+
+
 def test_pods_of_others_and_those_that_a_worker_waits_for_are_never_touched(stage: Stage, book: Book) -> None:
     worker = begun(stage, book)
     stage.ledger.record(worker, 1, "u", DONE)
