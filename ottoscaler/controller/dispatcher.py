@@ -15,7 +15,7 @@ from ottoscaler.controller.inbox import Inbox
 from ottoscaler.controller.leaving import Leaving
 from ottoscaler.controller.offers import Offers
 from ottoscaler.controller.reach import Reach
-from ottoscaler.errors import Fenced, OttoscalerError, Stopping
+from ottoscaler.errors import Fenced, Stopping
 from ottoscaler.ledger.pause import Pause
 from ottoscaler.scheduling import wake_without_preempting
 from ottoscaler.telemetry.logs import get_logger
@@ -158,7 +158,7 @@ class Dispatcher(Loop):
                 return self._workers.give_up(
                     task, f"Ottoscaler failed on it {MOST_INTERNAL_ERRORS} times: {error}"
                 )
-            except (OttoscalerError, OSError) as last:
+            except Exception as last:  # noqa: BLE001 - whatever it is, the worker must not be forgotten
                 tell.error("worker_left", "giving the worker up failed; it is tried again", exc=last)
         return None
 

@@ -152,12 +152,12 @@ def intents_of(ledger: Mapping[str, str]) -> dict[int, Intent]:
 
 
 @contextmanager
-def _written_by_a_replica(event_id: str) -> Iterator[None]:
+def _written_by_a_replica(what: str) -> Iterator[None]:
     """Anybody may write nonsense into a ledger. It must cost its own event only, as a broken key does."""
     try:
         yield
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise BrokenKey(f"the ledger of event {event_id} holds what no replica wrote: {error}") from error
+        raise BrokenKey(f"{what} holds what no replica wrote: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +180,7 @@ class Record:
     @classmethod
     def parse(cls, event_id: str, epoch: str, flat: Sequence[bytes]) -> Record:
         """The ledger's hash. Raises BrokenKey if it holds what no replica wrote."""
-        with _written_by_a_replica(event_id):
+        with _written_by_a_replica(f"the ledger of event {event_id}"):
             return cls._parse(event_id, epoch, flat)
 
     @classmethod
@@ -208,7 +208,7 @@ class Record:
     def entry(self) -> Entry:
         """The event's entry as it was read. So it can be parsed again without the stream. Raises BrokenKey if
         the body is not what a replica wrote."""
-        with _written_by_a_replica(self.event_id):
+        with _written_by_a_replica(f"the ledger of event {self.event_id}"):
             pairs = json.loads(self.body)
             return Entry(self.event_id, tuple((k.encode(), v.encode()) for k, v in pairs))
 
@@ -265,7 +265,9 @@ class Reply:
 
     @property
     def intent(self) -> Intent:
-        return Intent.parse(self.detail)
+        """The intent that stands, with CANCELLING. Raises BrokenKey if no replica wrote it."""
+        with _written_by_a_replica("a worker's intent in the ledger"):
+            return Intent.parse(self.detail)
 
 
 def outcome_of(found: Judgement, view: PodView) -> Outcome:

@@ -273,6 +273,34 @@ def test_worker_that_ottoscaler_failed_on_looks_for_its_pod_and_is_given_up_in_t
     bench.close()
 
 
+def test_worker_that_cannot_even_be_given_up_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before, it was forgotten: nobody worked on it until a takeover."""
+    monkeypatch.setattr("ottoscaler.controller.dispatcher.ERROR_PAUSE_SECONDS", 0.0)
+    bench = Bench(1)
+    given_up: list[str] = []
+
+    def fail(task: Task, under_way: Callable[[], None]) -> Ended:
+        raise ValueError("a bug")
+
+    def give_up(task: Task, why: str) -> Ended:
+        given_up.append(why)
+        if len(given_up) == 1:
+            raise ValueError("another bug")
+        return Ended(Next.DONE)
+
+    bench.workers.work = fail  # type: ignore[method-assign]
+    bench.workers.give_up = give_up  # type: ignore[attr-defined]
+    bench.add("1-0", 1)
+
+    def look() -> bool:
+        bench.dispatch()
+        return len(given_up) == 2
+
+    wait_for(look, "it is given up in the end")
+    wait_for(lambda: bench.registry.busy == 0, "the slot is free")
+    bench.close()
+
+
 def test_stop_on_a_machine_that_stands_still_looks_again_before_it_abandons_a_worker(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

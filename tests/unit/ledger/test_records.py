@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from ottoscaler.ledger.records import IndexStage, IndexState, Intent
+import pytest
+
+from ottoscaler.errors import BrokenKey
+from ottoscaler.ledger.records import IndexStage, IndexState, Intent, Reply, Word
 
 
 def test_states_are_read_as_the_scripts_write_them() -> None:
@@ -17,3 +20,10 @@ def test_states_are_read_as_the_scripts_write_them() -> None:
 
 def test_intents_reason_may_hold_colons() -> None:
     assert Intent.parse("1795:17-0:because: so").why == "because: so"
+
+
+@pytest.mark.parametrize("raw", ["junk", "", "soon:17-0:why", f"{'9' * 5000}:17-0:why"])
+def test_intent_that_no_replica_wrote_is_told_as_a_broken_key(raw: str) -> None:
+    """Before, the worker's thread saw a bug of ours in it, and forgot the worker."""
+    with pytest.raises(BrokenKey, match="intent in the ledger holds what no replica wrote"):
+        _ = Reply(Word.CANCELLING, raw).intent
