@@ -28,6 +28,8 @@ _ADVICE = (
      "That server does not know a command of Redis; a Sentinel belongs in REDIS_SENTINELS instead."),
     (("NOAUTH", "WRONGPASS", "AUTH ", "Authentication", "invalid username"),
      "Check REDIS_USERNAME and REDIS_PASSWORD (or those in REDIS_URL, or REDIS_PASSWORD_FILE)."),
+    (("_FILE '",),
+     "Put the file back; it is read again at every connect, so no restart is needed."),
     (("NOPERM", "no permissions"), "Allow the ACL user to run this command on our keys (docs/redis.md)."),
     (("LOADING",), "It is loading its data; try again later."),
     (("maxmemory", "OOM"), "It is full: raise maxmemory, or shorten OTTO_RETENTION_SECONDS."),

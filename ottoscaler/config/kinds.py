@@ -155,7 +155,10 @@ def _mode(path: str) -> int:
         raise ValueError((error.strerror or type(error).__name__).lower()) from None
 
 
-def _file(text: str) -> str:
+def readable_file(text: str) -> str:
+    """The same path, if it leads to a regular file that may be read. Any thread; it opens nothing.
+
+    So it does not wait either, as opening a named pipe does. Raises ValueError with a clause."""
     mode = _mode(text)
     if not stat.S_ISREG(mode):
         raise ValueError("not a file" if mode else "no such file")
@@ -171,7 +174,7 @@ def _kubeconfig(text: str) -> str:
     if not found:
         raise ValueError("no such file")
     for path in found:
-        _file(path)
+        readable_file(path)
     return os.pathsep.join(paths)
 
 
@@ -227,7 +230,7 @@ REDIS_URL = ValueKind(
     "a URL such as redis://host:6379/0, rediss://user:password@host:6379 or unix:///path?db=0",
 )
 SENTINELS = ValueKind(_sentinels, "a comma-separated list of host:port")
-FILE = ValueKind(_file, "a readable file")
+FILE = ValueKind(readable_file, "a readable file")
 KUBECONFIG = ValueKind(_kubeconfig, "a readable kubeconfig file, or several separated by ':'")
 DIRECTORY = ValueKind(_directory, "a readable directory")
 QUANTITY = ValueKind(_quantity, "a Kubernetes quantity above zero, such as 500m, 8 or 32Gi")

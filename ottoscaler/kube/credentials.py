@@ -41,7 +41,8 @@ def check(kubeconfig: str) -> None:
     Raises:
         ValueError: a clause that says what is wrong with them. It repeats nothing that may be a secret.
     """
-    paths = [path for path in kubeconfig.split(os.pathsep) if Path(path).is_file()]
+    kubeconfig = _files(kubeconfig)
+    paths = kubeconfig.split(os.pathsep)
     for path in paths:
         try:
             kube_config.kube_config.KubeConfigMerger(path)
@@ -52,6 +53,11 @@ def check(kubeconfig: str) -> None:
         _check_context(kube_config.kube_config.KubeConfigLoader(config_dict=merged))
     except Exception as error:
         raise ValueError(_fault(error)) from error
+
+
+def _files(kubeconfig: str) -> str:
+    """The same, without paths that lead to no file. The client would open a named pipe, and wait for ever."""
+    return os.pathsep.join(path for path in kubeconfig.split(os.pathsep) if os.path.isfile(path))
 
 
 def _check_context(loader: Any) -> None:
@@ -94,6 +100,17 @@ def _fault(error: Exception) -> str:
         text = re.sub(r"/\{.*\}|Invalid kube-config( file)?\. ", "", str(error), flags=re.DOTALL).rstrip(".")
         return "it is empty" if text.endswith("is empty") else f"it cannot be used ({text})"
     return "it is not a kubeconfig, a map with clusters, contexts and current-context"
+
+
+def _header(value: str) -> str:
+    """The header that a token makes, without the line's end that mostly follows a token in a file.
+
+    Raises KubernetesUnavailable for one that is no header: it would split the request, and urllib3's error
+    would show the token."""
+    value = value.strip()
+    if not (value.isascii() and value.isprintable()):
+        raise KubernetesUnavailable("the token has characters that no token has; is it the right file?")
+    return value
 
 
 class Access:
@@ -175,7 +192,7 @@ class Access:
             raise KubernetesUnavailable(f"the credentials cannot be read: {error}") from error
         for setting in settings.values():
             if setting["in"] == "header" and setting["value"]:
-                return {str(setting["key"]).title(): str(setting["value"])}
+                return {str(setting["key"]).title(): _header(str(setting["value"]))}
         return {}
 
     def reload(self) -> None:
@@ -189,7 +206,10 @@ class Access:
         path = self._kubeconfig or os.path.expanduser(_DEFAULT_FILE)
         inside = not self._kubeconfig and in_cluster()
         # Unlike Path.exists, this takes a home that we may not enter for one without the file.
-        if not inside and not self._kubeconfig and not os.path.exists(path):
+        found = "" if inside else _files(path)
+        if not inside and not found:
+            if self._kubeconfig:
+                raise KubernetesUnavailable(f"no usable Kubernetes configuration: {path} is no file any more")
             raise KubernetesUnavailable(
                 "no Kubernetes configuration: KUBECONFIG is not set, no service account's token is mounted, "
                 f"and there is no {path}"
@@ -199,9 +219,9 @@ class Access:
                 kube_config.load_incluster_config(client_configuration=configuration)
                 at_once = True
             else:
-                kube_config.load_kube_config(config_file=path, client_configuration=configuration)
+                kube_config.load_kube_config(config_file=found, client_configuration=configuration)
                 # Where there is a hook, it may run the plugin each time that the token is asked for.
-                at_once = configuration.refresh_api_key_hook is None or not _has_plugin(path)
+                at_once = configuration.refresh_api_key_hook is None or not _has_plugin(found)
         except Exception as error:
             source = "the service account" if inside else path
             raise KubernetesUnavailable(

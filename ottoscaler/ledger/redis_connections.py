@@ -16,6 +16,7 @@ from redis.exceptions import MovedError
 from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelManagedConnection, SentinelManagedSSLConnection
 
+from ottoscaler.config.kinds import readable_file
 from ottoscaler.config.settings import Settings
 from ottoscaler.ledger.bounded_replies import BoundedParser
 from ottoscaler.ledger.paced_replies import PacedParser
@@ -104,7 +105,22 @@ class _Tcp(_Routed, redis.Connection):
     pass
 
 
-class _Tls(_Routed, SSLConnection):
+class _WithFiles(_AnyConnection):  # type: ignore[misc]
+    """Mixed into TLS connections, which read their files at every connect."""
+
+    def connect(self) -> None:
+        files = {
+            "REDIS_TLS_CA_FILE": self.ca_certs,
+            "REDIS_TLS_CERT_FILE": self.certfile,
+            "REDIS_TLS_KEY_FILE": self.keyfile,
+        }
+        for variable, path in files.items():
+            if path and not self._sock:
+                check_file(variable, path)
+        super().connect()
+
+
+class _Tls(_WithFiles, _Routed, SSLConnection):
     pass
 
 
@@ -125,7 +141,7 @@ class _SentinelTcp(_Led, SentinelManagedConnection):
     pass
 
 
-class _SentinelTls(_Led, SentinelManagedSSLConnection):
+class _SentinelTls(_WithFiles, _Led, SentinelManagedSSLConnection):
     pass
 
 
@@ -154,6 +170,16 @@ def _hosts(settings: Settings) -> list[Address]:
     return [(host, int(port)) for host, port in settings.redis_sentinels]
 
 
+def check_file(variable: str, path: str) -> None:
+    """Raise redis.ConnectionError, which names the file, unless it is one that may be read.
+
+    It was one at the start, but may have been replaced since: opening a named pipe would block for ever."""
+    try:
+        readable_file(path)
+    except ValueError as error:
+        raise redis.ConnectionError(f"{variable} {path!r} cannot be read: {error}") from None
+
+
 class PasswordFile(CredentialProvider):
     """Reads the password again at every connect, so that a rotated password needs no restart."""
 
@@ -165,6 +191,7 @@ class PasswordFile(CredentialProvider):
         """The password, after the username if there is one.
 
         Raises redis.ConnectionError, which names the file, if no password can be read from it."""
+        check_file("REDIS_PASSWORD_FILE", self._path)
         try:
             with Path(self._path).open("rb") as file:
                 text = file.read(LONGEST_PASSWORD + 1).decode()

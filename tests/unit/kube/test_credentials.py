@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -130,6 +131,36 @@ def test_credentials_without_a_plugin_are_had_at_once_unless_they_are_being_read
     assert access.headers() == access.headers_at_once() == told
     with access._lock:
         assert access.headers_at_once() is None
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", " \n\n"])
+def test_the_end_of_the_line_in_a_tokens_file_is_not_part_of_the_token(tmp_path: Path, end: str) -> None:
+    (tmp_path / "token").write_text(f"t0ken{end}")
+    (tmp_path / "kubeconfig").write_text(kubeconfig(user={"tokenFile": str(tmp_path / "token")}))
+    access = Access(str(tmp_path / "kubeconfig"), 1)
+    assert access.headers() == access.headers_at_once() == {"Authorization": "Bearer t0ken"}
+
+
+@pytest.mark.parametrize("text", ["t0ps3cret\nand more", "t0ps3cret\0", "t0ps3cret\N{EURO SIGN}"])
+def test_a_file_that_holds_no_token_is_told_and_not_shown(tmp_path: Path, text: str) -> None:
+    (tmp_path / "token").write_text(text)
+    (tmp_path / "kubeconfig").write_text(kubeconfig(user={"tokenFile": str(tmp_path / "token")}))
+    access = Access(str(tmp_path / "kubeconfig"), 1)
+    with pytest.raises(KubernetesUnavailable, match="the token has characters that no token has") as raised:
+        access.headers()
+    assert "t0ps3cret" not in str(raised.value)
+    assert access.headers_at_once() is None
+
+
+def test_a_kubeconfig_that_a_named_pipe_has_replaced_is_told_and_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "kubeconfig"
+    os.mkfifo(path)
+    with pytest.raises(KubernetesUnavailable, match="kubeconfig is no file any more"):
+        Access(str(path), 1).pool()
+    (tmp_path / "other").write_text(kubeconfig())
+    several = f"{path}{os.pathsep}{tmp_path / 'other'}"
+    check(several)
+    assert Access(several, 1).url("") == "https://127.0.0.1:1"
 
 
 def test_service_accounts_token_is_had_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import redis
 
 from ottoscaler.config.settings import Settings
+from ottoscaler.errors import RedisUnavailable
+from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.ledger.redis_connections import PasswordFile, connection_options
 from ottoscaler.telemetry.redaction import forget_all, redact
 
@@ -42,6 +46,30 @@ def test_a_file_without_a_password_is_named_and_nothing_of_it_is_shown(
     with pytest.raises(redis.ConnectionError, match="REDIS_PASSWORD_FILE") as raised:
         PasswordFile(str(path)).get_credentials()
     assert "xxx" not in str(raised.value)
+
+
+@pytest.mark.parametrize("kind", ["named pipe", "directory", "loop of links"])
+def test_what_has_replaced_the_file_is_told_and_not_waited_for(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "password"
+    if kind == "named pipe":
+        os.mkfifo(path)
+    elif kind == "directory":
+        path.mkdir()
+    else:
+        path.symlink_to(path)
+    with pytest.raises(redis.ConnectionError, match=r"REDIS_PASSWORD_FILE '.*' cannot be read: "):
+        PasswordFile(str(path)).get_credentials()
+
+
+@pytest.mark.parametrize("name", ["ca", "cert", "key"])
+def test_what_has_replaced_a_file_of_tls_is_told_and_not_waited_for(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "file"
+    os.mkfifo(path)
+    settings = replace(Settings(redis_url="rediss://127.0.0.1:1"), **{f"redis_tls_{name}_file": str(path)})  # type: ignore[arg-type]
+    with pytest.raises(
+        RedisUnavailable, match=rf"REDIS_TLS_{name.upper()}_FILE '.*' cannot be read: not a file"
+    ):
+        RedisClient(settings).command("PING")
 
 
 def test_a_password_from_the_file_is_hidden_from_logs(tmp_path: Path) -> None:
