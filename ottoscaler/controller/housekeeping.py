@@ -20,7 +20,7 @@ LONGEST_AGE_SECONDS = 31 * 86_400  # an older id is not a time but a number that
 
 
 class Housekeeping:
-    """The reconciler's thread calls ``step``, ``look_for_lost`` and ``measure``. Each raises RedisError."""
+    """The reconciler's thread calls it. Each method raises RedisError."""
 
     def __init__(
         self,
@@ -48,8 +48,6 @@ class Housekeeping:
             more = self._expire()
         with spared("the streams' bounds"):
             self._bound()
-        with spared("lost entries"):
-            self.look_for_lost()
         with spared("kept logs"):
             self._let_logs_go()
         return 0.0 if more or self._cursor != "0" else self._interval

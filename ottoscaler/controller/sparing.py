@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ottoscaler.errors import BrokenKey
+from ottoscaler.errors import RedisError, RedisUnavailable, Wiped
 from ottoscaler.telemetry.logs import flood
 
 
 @contextmanager
 def spared(what: str) -> Iterator[None]:
-    """Log a BrokenKey, so that what follows still runs. ``what`` says what was not looked after."""
+    """Log an error that trying again will not mend, so that what follows still runs.
+
+    ``what`` says what was not looked after."""
     try:
         yield
-    except BrokenKey as error:
+    except (RedisUnavailable, Wiped):
+        raise
+    except RedisError as error:
         flood.warning("key_broken", f"{what}: not looked after, {error}", key=what)

@@ -181,7 +181,7 @@ _DETAILS: dict[tuple[str, bytes], Shape] = {
     ("keep_log", b"ok"): _row(_text, _digits, _digits),
     ("lookahead", b"ok"): _row(_text, _text, _entries),
     ("lost", b"ok"): _row(_text, _integer, _text),
-    ("namespaces", b"ok"): _row(_text, _pairs, _rows(_text, _seconds, _text)),
+    ("namespaces", b"ok"): _row(_text, _texts, _rows(_text, _seconds, _text)),
     ("next_pending", b"ok"): _row(_text, _digits, _texts, _text),
     ("overtime", b"ok"): _row(_text, _digits),
     ("owned", b"ok"): _row(_text, _texts),

@@ -124,7 +124,7 @@ class Upkeep:
             *empty,
         )
         return Search(
-            tuple(sorted(text(name) for name in answer[1][::2])),
+            tuple(sorted(map(text, answer[1]))),
             {text(c): (float(lease), frozenset(text(owners).split())) for c, lease, owners in answer[2]},
         )
 

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from ottoscaler.cli.check_redis import RedisCheck
 from ottoscaler.controller import listener
+from ottoscaler.controller.housekeeping import Housekeeping
 from ottoscaler.errors import BrokenKey, Fenced, NotPermitted, RedisError, Unregistered
 from ottoscaler.ledger import heartbeats
 from ottoscaler.ledger.broken_keys import KINDS, broken_keys
+from ottoscaler.ledger.kept_logs import kept_logs
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.records import Record, Taking
+from ottoscaler.ledger.upkeep import Upkeep
 from ottoscaler.model import Outcome, Reason, Status, WorkerId
 from ottoscaler.status import overview
 from ottoscaler.status.search import search
@@ -168,6 +172,63 @@ def test_heartbeats_go_on_beside_one_that_holds_nonsense(book: Book) -> None:
     book.redis.hset(P + "replica:a", "lease", "long")
     assert survey(other).leases["a"] == 0
     assert other.upkeep.claim_search(1, (), 1).replicas["a"][0] == 0
+
+
+ENDLESS = "9" * 30  # as an id it would be above all others
+SENSELESS: dict[str, Callable[[Book], object]] = {
+    "the low-water mark": lambda book: book.redis.set(P + "low-water", ENDLESS),
+    "a member of the open events": lambda book: book.redis.sadd(P + "events", "junk"),
+    "a finished event": lambda book: book.redis.zadd(P + "finished", {"junk": 0}),
+    "a tombstone": lambda book: book.redis.hset(P + "tombstones", "t", f"{ENDLESS}-0"),
+    "the marks of trimming": lambda book: book.redis.hset(
+        P + "marks", mapping={"aged": "junk", "aging": "junk", "since": "1"}
+    ),
+    "the age of the marks": lambda book: book.redis.hset(P + "marks", "since", "inf"),
+    "the entries taken": lambda book: book.redis.hset(P + "account", "taken", "many"),
+    "a scale_down ahead": lambda book: book.redis.sadd(P + "ahead", f"{ENDLESS}-0"),
+    "a namespace": lambda book: book.redis.hset(P + "namespaces", "junk", "then"),
+    "who searches": lambda book: book.redis.set(P + "search:inst", "junk"),
+    "a kept log": lambda book: book.redis.zadd(P + "logs", {"junk": 0}),
+    "the size of all kept logs": lambda book: book.redis.hset(P + "log-sizes", "total", "many"),
+}
+
+
+@pytest.mark.parametrize("where", SENSELESS)
+def test_nonsense_in_a_key_of_the_right_type_costs_no_event_and_no_upkeep(book: Book, where: str) -> None:
+    """Before, events never ran or were cancelled; expiry, the search for Pods or the count of lost entries
+    stopped; or each kept log cost the replica all its connections to Redis."""
+    stages = stages_of(book)
+    ledger, upkeep = stages.ledger, stages.ledger.upkeep
+    assert run_to_its_end(ledger, taken(stages)) == "ended"
+    SENSELESS[where](book)
+    event_id = taken(stages, task_id="t")
+    survey(ledger)
+    assert upkeep.find_lost().entries == 0
+    assert ledger.logs.keep(WorkerId(event_id, 0, 0), 1, b"a line", 60.0, 65536)
+    assert run_to_its_end(ledger, event_id) == "ended"
+    assert upkeep.find_lost().entries == 0
+    assert upkeep.claim_search(1.0, (), 1.0).replicas
+    assert upkeep.claim_search(1.0, (), 1.0).namespaces == ()
+    assert upkeep.expire(0.0, 10, 0).low_water == event_id, "what has ended may go"
+    assert book.redis.zcard(P + "finished") == 0
+    assert upkeep.bound(60.0, 60.0, 10, "0").cursor == "0"
+    assert not book.redis.hexists(P + "tombstones", "t")
+    ledger.logs.let_go(60.0, 65536)
+    assert [kept.text for kept in kept_logs(ledger.redis, event_id)] == [b"a line"]
+    assert [result["status"] for result in book.results("event")] == ["succeeded"] * 2
+
+
+def test_script_that_fails_on_nonsense_holds_up_no_other_housekeeping(
+    book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stages = stages_of(book)
+    event_id = taken(stages)
+    assert stages.ledger.logs.keep(WorkerId(event_id, 0, 0), 1, b"a line", 60.0, 65536)
+    monkeypatch.setattr(Upkeep, "expire", Mock(side_effect=RedisError("attempt to perform arithmetic")))
+    Housekeeping(
+        stages.ledger, stages.metrics, retention=0.0, dead_retention=60.0, logs_total_bytes=65536
+    ).step()
+    assert not list(kept_logs(stages.ledger.redis, event_id)), "its time was over"
 
 
 # --- one event's ledger

@@ -39,7 +39,7 @@ for i, name in ipairs({'results', 'dead'}) do
     local gone = redis.call('XTRIM', key, 'MAXLEN', '=', string.format('%.0f', keep))
     if counted then redis.call('HINCRBY', P .. 'appended', name .. ':trimmed', gone) end
   end
-  trimmed[i] = counted and tonumber(redis.call('HGET', P .. 'appended', name .. ':trimmed') or '0') or 0
+  trimmed[i] = counted and count_at(P .. 'appended', name .. ':trimmed') or 0
   if counted then redis.call('HDEL', P .. 'appended', name .. ':trimmed') end
 end
 

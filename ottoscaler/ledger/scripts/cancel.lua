@@ -4,7 +4,7 @@
 local key, refused = own_event()
 if refused then return refused end
 local down, now, untold = A[1], now_ms(), untellable(RESULTS) ~= nil
-local chosen = tonumber(redis.call('HGET', key, 'chosen') or '0')
+local chosen = count_at(key, 'chosen')
 local ended = 0
 local limit = A[4] ~= '' and tonumber(A[4]) or math.huge
 local before = chosen

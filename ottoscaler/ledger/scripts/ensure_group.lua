@@ -21,7 +21,7 @@ end
 if redis.call('HEXISTS', P .. 'account', 'handed') == 1 then redis.call('HSET', P .. 'account', 'handed', low) end
 if low == '0-0' and (info.err or added > 0) and redis.call('HEXISTS', P .. 'account', 'missing') == 0 then
   -- Entries that were removed before this group existed do not count as lost (lost.lua).
-  local taken = tonumber(redis.call('HGET', P .. 'account', 'taken') or '0')
+  local taken = count_at(P .. 'account', 'taken')
   redis.call('HSET', P .. 'account', 'missing', string.format('%.0f', added - length - taken),
     'added', string.format('%.0f', added), 'removed', string.format('%.0f', added - length), 'handed', '0-0')
 end

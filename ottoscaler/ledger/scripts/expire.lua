@@ -43,7 +43,7 @@ if not groups.err then
       handed = g['last-delivered-id']
       for _, id in ipairs(redis.call('SMEMBERS', P .. 'events')) do
         local below = before(id) or '0-0'
-        if compare_ids(below, bound) < 0 then bound = below end
+        if id_of(id) ~= '0-0' and compare_ids(below, bound) < 0 then bound = below end
       end
       if compare_ids(bound, low) > 0 then
         low = bound
@@ -70,7 +70,7 @@ local ledgers, entries, stay, highest = 0, 0, 0, nil
 for _, id in ipairs(due) do
   redis.pcall('ZREM', P .. 'results-from', id)
   local finished = compare_ids(id, low) <= 0
-  local free = keep and not needed_elsewhere(id)
+  local free = keep and id_of(id) ~= '0-0' and not needed_elsewhere(id)
   if finished or (free and handed and compare_ids(id, handed) <= 0) then
     if free then
       acknowledge(id)
@@ -93,12 +93,13 @@ end
 -- and if no group needs them. The entries themselves are not read, since they may be large.
 if broken(P .. 'marks', 'hash') then redis.call('DEL', P .. 'marks') end -- then trimming begins anew
 local marks = redis.call('HMGET', P .. 'marks', 'aged', 'aging', 'since')
-if not marks[3] or now - tonumber(marks[3]) >= retention then
-  marks[1] = marks[2] or '0-0'
-  redis.call('HSET', P .. 'marks', 'aged', marks[1], 'aging', low, 'since', now)
+local aged, since = id_of(marks[1]), whole(marks[3])
+if not since or now - since >= retention then
+  aged = since and id_of(marks[2]) or '0-0'
+  redis.call('HSET', P .. 'marks', 'aged', aged, 'aging', low, 'since', now)
 end
 if keep then
-  if compare_ids(marks[1], keep) < 0 then keep = marks[1] end
+  if compare_ids(aged, keep) < 0 then keep = aged end
   if keep ~= '0-0' then
     -- Up to and with keep. A number too large for Lua to add 1 to is the one that before() makes, or a producer's:
     -- then all below keep goes, as the id itself is nobody's, or goes with the next one.

@@ -5,7 +5,7 @@ local failure = untellable(RESULTS)
 if failure then return failure end
 local key, refused = own_event()
 if refused then return refused end
-local victims = tonumber(redis.call('HGET', key, 'victims') or '0')
+local victims = count_at(key, 'victims')
 if victims > 0 and A[4] == '1' then return {'more'} end
 local ended = finish_event(A[1], key, now_ms(), math.max(0, victims))
 return {'ok', ended[1], tostring(ended[2])}

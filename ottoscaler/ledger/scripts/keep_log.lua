@@ -7,6 +7,8 @@ local order, sizes, now = P .. 'logs', P .. 'log-sizes', now_ms()
 local id, body, retention, most = A[1], A[6], tonumber(A[7]), tonumber(A[8])
 local failure = broken(order, 'zset') or broken(sizes, 'hash') or (id ~= '' and broken(P .. 'log:' .. id, 'set'))
 if failure then return failure end
+-- A nonsense total: all are counted anew. Those that are there now go by their time.
+if not whole(redis.call('HGET', sizes, 'total') or '0') then redis.call('DEL', sizes) end
 if id ~= '' then
   local may = ownership(event_key(id), A[2], A[3])
   -- An event ends with its last worker, and that worker's log may be kept only after that.
@@ -16,21 +18,20 @@ if id ~= '' then
   redis.call('SET', P .. 'log:' .. name, body, 'PX', retention)
   redis.call('SADD', P .. 'log:' .. id, A[4] .. ':' .. A[5])
   redis.call('PEXPIRE', P .. 'log:' .. id, retention)
-  local before = tonumber(redis.call('HGET', sizes, name) or '0')
-  redis.call('HINCRBY', sizes, 'total', size - before)
+  redis.call('HINCRBY', sizes, 'total', size - count_at(sizes, name))
   redis.call('HSET', sizes, name, size)
   redis.call('ZADD', order, now, name)
 end
-local total, gone = tonumber(redis.call('HGET', sizes, 'total') or '0'), 0
+local total, gone = count_at(sizes, 'total'), 0
 while gone < GONE_AT_ONCE do
   local oldest = redis.call('ZRANGE', order, 0, 0, 'WITHSCORES')
   local name = oldest[1]
   if not name or (total <= most and now - tonumber(oldest[2]) < retention) then break end
-  local event, which = string.match(name, '^([^:]*):(.*)$')
+  local event, which = string.match(name, '^([^:]*):?(.*)$')
   redis.call('ZREM', order, name)
   redis.call('DEL', P .. 'log:' .. name)
   redis.pcall('SREM', P .. 'log:' .. event, which)
-  total = redis.call('HINCRBY', sizes, 'total', -tonumber(redis.call('HGET', sizes, name) or '0'))
+  total = redis.call('HINCRBY', sizes, 'total', 0 - count_at(sizes, name)) -- Lua writes -0 for -(0)
   redis.call('HDEL', sizes, name)
   gone = gone + 1
 end

@@ -9,6 +9,12 @@ if stream.err or not handed then return {'ok', 0, ''} end
 local s = fields_of(stream)
 
 local ACCOUNT = P .. 'account'
+for _, name in ipairs({'taken', 'missing', 'added', 'removed', 'own', 'lost'}) do
+  if not whole(redis.call('HGET', ACCOUNT, name) or '0') then -- all is counted anew
+    redis.call('DEL', ACCOUNT)
+    return {'ok', 0, ''}
+  end
+end
 local last, first = s['last-generated-id'], s['first-entry'] and s['first-entry'][1]
 local newest = s['last-entry'] and s['last-entry'][1]
 local caught_up = not newest or compare_ids(newest, handed) <= 0

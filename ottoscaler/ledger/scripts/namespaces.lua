@@ -1,9 +1,9 @@
 -- Remember that this replica's Pods are in NAMESPACE, claim the search for Pods that nobody watches, and tell of the other
 -- namespaces in which Pods of ours may still be: A = owner, what it can judge, ms for which its claim stands, seconds, then
 -- namespaces in which no Pod is any more. These are forgotten, unless a replica has noted them within those seconds.
--- Returns pairs of a namespace and the seconds since it was noted and, where the claim is this replica's, each replica
--- with its lease, its incarnation and the owners whose Pods it watches. Claims are for each of what can be judged: after
--- Redis was emptied, only those who were there know the Pods of before.
+-- Returns the namespaces and, where the claim is this replica's, each replica with its lease, its incarnation and the
+-- owners whose Pods it watches. Claims are for each of what can be judged: after Redis was emptied, only those who were
+-- there know the Pods of before.
 if wiped() then return {'wiped'} end
 local key, claim, now = P .. 'namespaces', P .. 'search:' .. A[2], now_ms()
 local failure = broken(key, 'hash')
@@ -21,11 +21,9 @@ local empty, told = {}, {}
 for i = 5, #A do empty[A[i]] = true end
 local noted = redis.call('HGETALL', key)
 for i = 1, #noted, 2 do
-  local name, age = noted[i], math.floor((now - tonumber(noted[i + 1])) / 1000)
-  if name ~= NAMESPACE then
-    if empty[name] and age > tonumber(A[4]) then redis.call('HDEL', key, name)
-    else told[#told + 1] = name told[#told + 1] = tostring(age) end
-  end
+  local name, since = noted[i], whole(noted[i + 1])
+  if not since or (empty[name] and now - since > A[4] * 1000) then redis.call('HDEL', key, name)
+  elseif name ~= NAMESPACE then told[#told + 1] = name end
 end
 local replicas = {}
 for _, consumer in ipairs(mine and intact('SMEMBERS', P .. 'replicas') or {}) do

@@ -57,7 +57,12 @@ local function fields_of(flat)
 end
 
 -- The lease that a replica's heartbeat tells, in seconds. '0' where somebody has written something else there.
-local function told_lease(raw) return string.match(raw or '', '^%d+%.?%d*$') or '0' end
+local function told_lease(raw) return string.match(raw or '', '^%d%d?%d?%d?%.?%d*$') or '0' end
+
+-- A whole number as a script writes it; nil for anything else, which must not end the script, nor be told.
+local function whole(raw) return string.match(raw or '', '^%-?%d+$') and #raw <= 16 and tonumber(raw) or nil end
+
+local function count_at(key, name) return whole(redis.call('HGET', key, name)) or 0 end
 
 -- The next heartbeat. A counter that somebody has overwritten begins anew, and so has moved.
 local function next_beat(key)
@@ -73,16 +78,22 @@ local function now_ms()
 end
 
 -- Stream ids are two unsigned 64-bit numbers; a Lua number holds 53 bits, so they are compared as text.
-local function split_id(id)
-  local ms, seq = string.match(id, '^(%d+)%-(%d+)$')
-  return ms or id, seq or '0'
-end
-
 local function compare_digits(a, b)
   if #a ~= #b then return #a < #b and -1 or 1 end
   if a == b then return 0 end
   return a < b and -1 or 1
 end
+
+-- What is no id counts as the first one, 0-0, which no entry has.
+local LARGEST = '18446744073709551615'
+
+local function split_id(id)
+  local ms, seq = string.match(id or '', '^(%d+)%-(%d+)$')
+  if not ms or compare_digits(ms, LARGEST) > 0 or compare_digits(seq, LARGEST) > 0 then return '0', '0' end
+  return ms, seq
+end
+
+local function id_of(raw) return table.concat({split_id(raw)}, '-') end
 
 local function compare_ids(a, b)
   local a_ms, a_seq = split_id(a)
@@ -97,7 +108,7 @@ local function event_key(id) return P .. 'event:' .. id end
 local function acknowledge(id) redis.pcall('XACK', STREAM, GROUP, id) end
 
 -- A broken mark counts as none. It is written anew as soon as something has ended (expire.lua).
-local function low_water() return intact('GET', P .. 'low-water') or '0-0' end
+local function low_water() return id_of(intact('GET', P .. 'low-water')) end
 
 -- The last id that this group was handed; nil where there is no group.
 local function last_delivered()
@@ -122,7 +133,10 @@ local function is_over(id)
 end
 
 -- An owner is 'consumer/incarnation'; a consumer's name may hold slashes, an incarnation never.
-local function split_owner(owner) return string.match(owner, '^(.*)/([^/]*)$') end
+local function split_owner(owner)
+  local consumer, incarnation = string.match(owner or '', '^(.*)/([^/]*)$')
+  return consumer or '', incarnation or ''
+end
 
 -- Remember who owned an event, up to MOST_BEFORE: any of them may have created Pods of it. '*': more, or ones whose
 -- Pods have no owner's label. An event without the field is of a version that did not set that label.
@@ -130,9 +144,9 @@ local MOST_BEFORE = 64
 
 local function note_before(key, owner)
   local before = redis.call('HGET', key, 'before')
-  if not owner or owner == '' or not before or before == '*' then return end
   local _, incarnation = split_owner(owner)
-  if not incarnation or string.find(' ' .. before .. ' ', ' ' .. incarnation .. ' ', 1, true) then return end
+  if incarnation == '' or not before or before == '*' then return end
+  if string.find(' ' .. before .. ' ', ' ' .. incarnation .. ' ', 1, true) then return end
   local _, others = string.gsub(before, '%S+', '')
   before = others < MOST_BEFORE and (before == '' and incarnation or before .. ' ' .. incarnation) or '*'
   redis.call('HSET', key, 'before', before)
@@ -169,7 +183,7 @@ end
 -- Since when an attempt is to end for its time limit ('t:index' is 'attempt:ms'); nil where it is not.
 local function overtime_since(key, index, attempt)
   local marked, since = string.match(redis.call('HGET', key, 't:' .. index) or '', '^(%d+):(%d+)$')
-  return marked == attempt and tonumber(since) or nil
+  return marked == attempt and whole(since) or nil
 end
 
 -- The answer where an attempt is to end, by an intent to cancel it or for its time limit; else nil.

@@ -5,7 +5,7 @@ if wiped() then return {'wiped'} end
 
 local function lives(consumer)
   local r = intact('HMGET', P .. 'replica:' .. consumer, 'seen', 'lease') or {}
-  return now_ms() - (tonumber(r[1]) or 0) < tonumber(told_lease(r[2])) * 1000
+  return now_ms() - (whole(r[1]) or 0) < tonumber(told_lease(r[2])) * 1000
 end
 
 local function in_use()

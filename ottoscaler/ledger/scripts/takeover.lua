@@ -24,8 +24,8 @@ elseif old ~= '' then
   -- for a slot, or ran with the Pods that it had, is no suspect, however often its owners die. It is no suspect
   -- either if its owner still sent heartbeats for seconds while its create hung.
   local seen = r[1] == incarnation and r[3] or r[4] == incarnation and r[5] or '0'
-  local outlived = (tonumber(seen) or 0) - tonumber(e[7]) > tonumber(A[9])
-  if e[7] ~= '0' and e[4] == '0' and not outlived and now - tonumber(e[5]) < tonumber(A[6]) then
+  local outlived = (whole(seen) or 0) - (whole(e[7]) or 0) > tonumber(A[9])
+  if e[7] ~= '0' and e[4] == '0' and not outlived and now - (whole(e[5]) or 0) < tonumber(A[6]) then
     redis.call('HINCRBY', key, 'strikes', 1)
     local history = redis.call('HGET', key, 'history') or ''
     redis.call('HSET', key, 'history', history .. A[7] .. ' ' .. consumer .. ' died without progress; ')

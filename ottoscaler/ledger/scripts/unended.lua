@@ -2,7 +2,7 @@
 local left = 0
 for i = 1, #A do
   local e = intact('HMGET', event_key(A[i]), 'state', 'type', 'n', 'done') or {}
-  local n, done = tonumber(e[3]), tonumber(e[4] or '0') -- none where somebody has written something else
+  local n, done = whole(e[3]), whole(e[4] or '0')
   if e[1] == 'open' and e[2] == 'scale_up' and n and done then left = left + n - done end
 end
 return {'ok', left}
