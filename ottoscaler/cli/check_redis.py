@@ -9,7 +9,7 @@ from ottoscaler.cli.finding import Finding
 from ottoscaler.client.sentences import sentence, where
 from ottoscaler.config.hash_tags import hash_tag
 from ottoscaler.config.settings import Settings
-from ottoscaler.errors import BrokenKey, GroupMissing, NotPermitted, RedisError
+from ottoscaler.errors import BrokenKey, GroupMissing, NoAnswer, NotPermitted, RedisError, RedisUnavailable
 from ottoscaler.ledger.broken_keys import broken_keys
 from ottoscaler.ledger.identity import kept_installation
 from ottoscaler.ledger.records import number, text
@@ -73,6 +73,8 @@ class RedisCheck:
         self.installation = kept_installation(self._redis)
         yield self._installation()
         yield from self._namespaces()
+        if info is None or info.get("role") != "slave":  # told already
+            yield from self._writes()
 
     def _info(self) -> dict[str, str] | None:
         try:
@@ -81,6 +83,18 @@ class RedisCheck:
             return None
         lines = raw.decode("utf-8", "replace").splitlines()
         return dict(line.split(":", 1) for line in lines if ":" in line and not line.startswith("#"))
+
+    def _writes(self) -> Iterator[Finding]:
+        """A finding if Redis answers, and refuses to write for now: it is full, or has too few replicas. From
+        7.0 on, it judges a script with such a first line before it runs it; this one writes nothing."""
+        try:
+            self._redis.command("EVAL", "#!lua\nreturn 1", 1, self._settings.redis_stream)
+        except (NoAnswer, NotPermitted):
+            return  # nobody knows
+        except RedisUnavailable as error:
+            yield Finding("problem", "redis", sentence(self._settings, error))
+        except RedisError:
+            return  # an older one, for which the first line is no Lua
 
     def _names(self) -> Iterator[Finding]:
         """Findings about keys with our names but another type: no script would write to them."""

@@ -55,6 +55,24 @@ def test_what_works_with_a_bad_conscience_is_a_warning(place: Sandbox) -> None:
         assert word in warned
 
 
+@pytest.mark.parametrize(
+    ("setting", "value", "words", "advice"),
+    [
+        ("maxmemory", "1", "used memory > 'maxmemory'", "raise maxmemory"),
+        ("min-replicas-to-write", "1", "NOREPLICAS", "its own log and configuration say why"),
+    ],
+)
+def test_a_redis_that_answers_and_writes_nothing_is_a_problem(
+    place: Sandbox, setting: str, value: str, words: str, advice: str
+) -> None:
+    place.redis.config_set(setting, value)
+    ran = check(place)
+    assert ran.returncode == 1, ran.stdout
+    (told,) = findings(ran, "problem")
+    assert words in told
+    assert advice in told
+
+
 def test_keys_of_another_kind_at_our_names_are_problems(place: Sandbox) -> None:
     place.redis.set("otto:scale:results", "mine")
     place.redis.set("otto:scale:events:ottoscaler:events", "mine")
