@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,15 @@ def test_two_releases_in_one_namespace_share_no_name_and_no_label() -> None:
     selected = {"app": "blue-ottoscaler"}
     assert find(made, "Deployment")["spec"]["selector"]["matchLabels"] == selected
     assert find(made, "PodDisruptionBudget")["spec"]["selector"]["matchLabels"] == selected
+
+
+@pytest.mark.parametrize("release", ["ottoscaler", "blue"])
+def test_alert_of_replicas_that_are_not_ready_names_the_pods_of_its_release(release: str) -> None:
+    made = template(values={"monitoring": {"prometheusRule": {"enabled": True}}}, release=release)
+    rules = find(made, "PrometheusRule")["spec"]["groups"][0]["rules"]
+    (expression,) = (rule["expr"] for rule in rules if rule["alert"] == "OttoscalerNotReady")
+    (pods,) = re.findall(r'pod=~"(.*)"', expression)
+    assert re.fullmatch(pods, find(made, "Deployment")["metadata"]["name"] + "-7d9c5b6f4-x2x7k")
 
 
 def test_large_numbers_and_a_bare_off_arrive_as_they_were_written() -> None:
