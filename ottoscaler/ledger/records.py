@@ -143,12 +143,14 @@ class IndexState:
 
 def indexes_of(ledger: Mapping[str, str]) -> dict[int, IndexState]:
     """The states in the fields of a ledger. Raises ValueError for what no replica wrote."""
-    return {int(name[2:]): IndexState.parse(raw) for name, raw in ledger.items() if name.startswith("i:")}
+    states = {name[2:]: IndexState.parse(raw) for name, raw in ledger.items() if name.startswith("i:")}
+    return {_written(index): state for index, state in states.items()}
 
 
 def intents_of(ledger: Mapping[str, str]) -> dict[int, Intent]:
     """The same, of the intents to cancel a worker."""
-    return {int(name[2:]): Intent.parse(raw) for name, raw in ledger.items() if name.startswith("c:")}
+    intents = {name[2:]: Intent.parse(raw) for name, raw in ledger.items() if name.startswith("c:")}
+    return {_written(index): intent for index, intent in intents.items()}
 
 
 @contextmanager
@@ -174,7 +176,7 @@ class Record:
     count: int = 0
     doomed: bool = False  # nothing more of it may begin, and some of it is yet to be cancelled
     # The incarnations that owned the event before. Any of them may have created Pods of it. None: there were
-    # too many to be kept.
+    # too many to be kept, or nobody knows which.
     before: tuple[str, ...] | None = ()
 
     @classmethod
@@ -202,7 +204,7 @@ class Record:
             poisoned=raw.get("poisoned") == b"1",
             count=int(raw.get("n") or b"0"),
             doomed="doomed" in raw,
-            before=None if raw.get("before", b"*") == b"*" else tuple(raw["before"].decode().split()),
+            before=_incarnations(raw.get("before", b"*")),
         )
 
     def entry(self) -> Entry:
@@ -211,6 +213,12 @@ class Record:
         with _written_by_a_replica(f"the ledger of event {self.event_id}"):
             pairs = json.loads(self.body)
             return Entry(self.event_id, tuple((k.encode(), v.encode()) for k, v in pairs))
+
+
+def _incarnations(raw: bytes) -> tuple[str, ...] | None:
+    """``None`` for what no replica wrote: the API server lists no Pods of an owner that is no label."""
+    words = raw.split()
+    return tuple(map(text, words)) if all(word.isalnum() and len(word) <= 63 for word in words) else None
 
 
 class Taking(StrEnum):

@@ -102,6 +102,21 @@ def test_pods_of_owners_before_the_last_are_adopted_too(place: Sandbox) -> None:
     ends_well(place, event_id)
 
 
+def test_nonsense_among_the_owners_before_costs_no_watch(place: Sandbox) -> None:
+    """Before, the API server refused the lists of each replica that took the event over, and its watch never
+    came back."""
+    first = place.start("first")
+    event_id = running(place, 1)
+    place.redis.hset(f"{PREFIX}event:{event_id}", "before", "no (label)")
+    second = place.start("second")
+    first.kill()
+    wait_owner(place, event_id, "second", 20)
+    wait_for(lambda: watches(place, "second") == {"*"}, "it watches the whole instance")
+    end_workers(place, event_id)
+    ends_well(place, event_id)
+    assert second.ready()
+
+
 @pytest.mark.parametrize("field", ["never set", "set before a downgrade"])
 def test_upgrade_adopts_what_runs_without_the_label(place: Sandbox, field: str) -> None:
     """As a version leaves it that knows neither the label nor the field of earlier owners."""
