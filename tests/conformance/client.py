@@ -77,7 +77,7 @@ class ApiServer:
     ) -> Reply:
         """One request and its whole answer."""
         with contextlib.closing(self.connect()) as connection:
-            data = body if body is None or isinstance(body, str) else json.dumps(body)
+            data = body if body is None or isinstance(body, str | bytes) else json.dumps(body)
             connection.request(method, path, data, self.headers(content_type, headers))
             response = connection.getresponse()
             text = response.read().decode()

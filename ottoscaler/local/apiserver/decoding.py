@@ -12,13 +12,11 @@ from ottoscaler.local.apiserver import quantity
 from ottoscaler.local.apiserver.statuses import bad_request, media_type
 from ottoscaler.model import JsonObject
 
-_BODY_TYPES = ("application/json", "application/yaml", "application/vnd.kubernetes.protobuf")
-
 
 def decode_object(body: bytes, content_type: str, kind: str, api_version: str) -> JsonObject:
     """A request's body as an object of ``kind``. Raises ApiError 400 and 415 as the API server does."""
     if content_type not in ("", "application/json"):
-        raise media_type(_BODY_TYPES)
+        raise media_type(["application/json"])
     prefix = f"the object provided is unrecognized (must be of type {kind}): couldn't get version/kind; "
     try:
         obj = json.loads(body)

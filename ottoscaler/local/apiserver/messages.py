@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from ottoscaler.local.apiserver import protobuf
 from ottoscaler.local.apiserver.routes import Route, route
 from ottoscaler.local.apiserver.statuses import ApiError, bad_request
 from ottoscaler.local.apiserver.store import encode
@@ -36,6 +37,9 @@ class Request:
         self.path = unquote(path) if "%" in path else path
         self.query = dict(parse_qsl(query, keep_blank_values=True)) if question else {}
         self.route = route(self.method, self.path, self.method == "GET" and self.flag("watch"))
+        if self.content_type == protobuf.MEDIA_TYPE and (body := protobuf.as_json(self.body)) is not None:
+            self.headers = {**self.headers, "content-type": "application/json"}
+            self.body = body
 
     def flag(self, name: str) -> bool:
         return self.query.get(name, "").lower() in _TRUE
