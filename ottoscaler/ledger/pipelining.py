@@ -43,7 +43,7 @@ def packed(words: Words, first: FirstWords | None = None) -> bytes:
 def _packed_words(words: Words) -> bytes:
     parts = []
     for word in words:
-        text = word if isinstance(word, bytes) else str(word).encode()
+        text = word if isinstance(word, bytes) else str(word).encode(errors="replace")
         parts.append(b"$%d\r\n%b\r\n" % (len(text), text))
     return b"".join(parts)
 

@@ -61,6 +61,11 @@ def first_under_way(trips: RoundTrips, redis: Redis, pool: ThreadPoolExecutor) -
     return first
 
 
+def test_text_that_no_utf8_can_hold_is_sent_all_the_same() -> None:
+    """An annotation of a Pod may bear half a surrogate pair. That must not end the thread that tells it."""
+    assert packed(("HSET", "task", "a\ud800b")) == b"*3\r\n$4\r\nHSET\r\n$4\r\ntask\r\n$3\r\na?b\r\n"
+
+
 def test_a_lone_command_is_sent_at_once_and_alone() -> None:
     redis = Redis()
     redis.line.release(2)
