@@ -36,8 +36,7 @@ SHARE_SECONDS = 0.1
 LOOK_AHEAD_PAGE = 500  # entries that one look-ahead script goes through
 LOOK_AHEAD_PAGES = 200  # pages in one look-ahead: 100,000 unread entries
 HANDS_AHEAD = 4  # scale_downs may be taken ahead of their turn until this many times what fits is in hand
-CUT_OFF_SECONDS = 0.5  # between two checks whether Kubernetes can be reached again
-PAUSED_SECONDS = 0.5  # between two looks ahead during a pause
+BARRED_SECONDS = 0.5  # between two checks whether Kubernetes can be reached again, or the pause has ended
 AGAIN_SECONDS = 15.0  # until entries that could not be taken, as one of our keys is broken, are tried again
 STALE_SECONDS = 1.0  # past its block, a read whose connection broke on our side alone has ended in Redis too
 ROOM_SECONDS = 1.0  # the longest wait for room before it looks ahead again
@@ -67,9 +66,8 @@ class Listener(Loop):
         self._reach = reach
         self._pause = pause
         self._peers = peers  # how many other replicas there are
-        self._cut_off = False  # at the last step
+        self._barred = False  # at the last step, nothing new was to be read: cut off, or in a pause
         self._full = False  # there was no room at the last step
-        self._paused = False  # nothing was to be read at the last step
         # Our own pending entries come before new ones. A lost reply or an earlier life may have left some.
         self._own_behind: str | None = "0"
         self._again_at: float | None = None  # when pending entries that could not be taken are tried again
@@ -92,10 +90,8 @@ class Listener(Loop):
         Beside other replicas, wait so that they get their share. Alone, wait for room for a whole read. With
         that room, return at once: the read waits.
         """
-        if self._cut_off:
-            self._stop.wait(CUT_OFF_SECONDS)
-        elif self._paused:
-            self._stop.wait(PAUSED_SECONDS)
+        if self._barred:
+            self._stop.wait(BARRED_SECONDS)
         elif self._full:
             self._in_hand.wait_for_room(min(self._reader.poll_seconds, ROOM_SECONDS))
         elif self._peers():
@@ -109,8 +105,8 @@ class Listener(Loop):
         While it is cut off from Kubernetes, this replica leaves everything to others. Entries in its own
         pending list were read before the pause, so they are taken even during it.
         """
-        self._cut_off = self._reach.cut_off(now)
-        if self._cut_off:
+        self._barred = self._reach.cut_off(now)
+        if self._barred:
             return
         if self._broke:  # Redis may still give that read an entry, after our pending entries were read again
             self._broke, self._again_at = False, now + self._reader.poll_seconds + STALE_SECONDS
@@ -119,8 +115,8 @@ class Listener(Loop):
         try:
             room = min(self._in_hand.room(), SHARED_AT_ONCE if self._peers() else MOST_AT_ONCE)
             self._full = room == 0
-            self._paused = self._pause.on and self._own_behind is None
-            if self._full or self._paused:
+            self._barred = self._pause.on and self._own_behind is None
+            if self._full or self._barred:
                 self._look_ahead()
             else:
                 self._read_and_accept(room, now)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ottoscaler.client.entries import EventResult, WorkerResult, result_of
 from ottoscaler.ledger.records import Entry
 from ottoscaler.ledger.redis_client import RedisClient
-from ottoscaler.status.streams import Finder, Is
+from ottoscaler.status.streams import Finder, equals
 
 MOST_EVENTS = 8  # that are remembered, those asked for last
 MOST_ROWS = 1000  # of failed workers, and again of others; the rest is counted
@@ -65,7 +65,7 @@ class ResultsMemory:
         with self._lock:
             known = self._known.get(event_id, EventResults())
         since = f"({known.behind}" if known.behind else begin
-        found, behind = self._finder.passed("results", (Is("event_id", event_id),), since, end)
+        found, behind = self._finder.passed("results", (equals("event_id", event_id),), since, end)
         told = known.with_entries(found, behind)
         with self._lock:
             self._known.pop(event_id, None)

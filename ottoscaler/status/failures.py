@@ -10,14 +10,14 @@ from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.model import JsonObject
 from ottoscaler.status.dead_letters import DeadLetters
 from ottoscaler.status.events import event_fields
-from ottoscaler.status.streams import Finder, Is, cut_entries
+from ottoscaler.status.streams import Finder, cut_entries, equals
 from ottoscaler.status.untold import Veil, letter_told
 
 MOST_FAILURES = 20  # kinds of failures that are shown
 MOST_LOOKED_AT = 200  # new failures at one look. When there are many, they are of few kinds
 MOST_LETTERS = 20
 FIRST_LOOKS = 4  # how many pages of results are read, from the newest back, when the first viewer comes
-FAILED = (Is("kind", "worker"), Is("status", "failed"))
+FAILED = (equals("kind", "worker"), equals("status", "failed"))
 LONGEST_MESSAGE = 500  # characters; the event's own page has all of it
 
 

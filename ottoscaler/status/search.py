@@ -8,7 +8,7 @@ from ottoscaler.ledger.records import Entry, order, text
 from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.model import JsonObject, is_entry_id
 from ottoscaler.status.backlog import last_delivered
-from ottoscaler.status.streams import Finder, Has, cut_entries
+from ottoscaler.status.streams import Finder, contains, cut_entries
 
 MOST_FOUND = 50
 MOST_OPEN = 5000  # events in flight that are looked at
@@ -45,14 +45,10 @@ def _by_id(redis: RedisClient, sought: str) -> Iterator[JsonObject]:
 def _by_task(redis: RedisClient, sought: str) -> Iterator[JsonObject]:
     """At most one event more of each kind than is shown, so that the page can say that there are more."""
     yield from _some(_open(redis, sought))
-    finder = Finder(redis)
-    yield from _some(
-        _ended(entry) for entry in finder.newest("results", (Has("task_id", sought), Has("kind", "event")))
-    )
-    yield from _some(_dead(entry) for entry in finder.newest("dead", (Has("task_id", sought),)))
-    yield from _some(
-        _unread(entry) for entry in finder.newest("events", (Has("task_id", sought),), _unread_from(redis))
-    )
+    finder, task = Finder(redis), contains("task_id", sought)
+    yield from _some(map(_ended, finder.newest("results", (task, contains("kind", "event")))))
+    yield from _some(map(_dead, finder.newest("dead", (task,))))
+    yield from _some(map(_unread, finder.newest("events", (task,), _unread_from(redis))))
 
 
 def _unread_from(redis: RedisClient) -> str:

@@ -19,7 +19,7 @@ from ottoscaler.status.event_results import ResultsMemory
 from ottoscaler.status.events import event_fields
 from ottoscaler.status.live_workers import live_workers
 from ottoscaler.status.steps import steps
-from ottoscaler.status.streams import Finder, Is, cut_entries
+from ottoscaler.status.streams import Finder, cut_entries, equals
 from ottoscaler.status.untold import Veil, letter_told
 
 MOST_WORKERS = 1000  # listed one by one. Those in flight and those that failed come first
@@ -98,7 +98,7 @@ def _counts(raw: Mapping[str, str], result: EventResult | None) -> JsonObject:
 
 
 def _dead_letter(redis: RedisClient, event_id: str, begin: str) -> JsonObject | None:
-    found = next(Finder(redis).newest("dead", (Is("event_id", event_id),), begin), None)
+    found = next(Finder(redis).newest("dead", (equals("event_id", event_id),), begin), None)
     if found is None:
         return None
     cut = cut_entries(redis, "dead", found.id, found.id, 1)

@@ -19,29 +19,17 @@ MOST_BYTES = 65_536  # of one entry; past them, only the first 200 of each name 
 MOST_FIELDS = 1000  # of one entry
 
 
-@dataclass(frozen=True, slots=True)
-class Is:
-    """A field has this value."""
-
-    field: str
-    value: str
-
-    def words(self) -> tuple[str, str, str]:
-        return self.field, "is", self.value
+Test = tuple[str, str, str]  # a field's name, "is" or "has", and a value, as find.lua takes them
 
 
-@dataclass(frozen=True, slots=True)
-class Has:
-    """A field's value contains this text; case does not matter."""
-
-    field: str
-    value: str
-
-    def words(self) -> tuple[str, str, str]:
-        return self.field, "has", self.value.lower()
+def equals(field: str, value: str) -> Test:
+    """The field has this value."""
+    return field, "is", value
 
 
-Test = Is | Has
+def contains(field: str, text: str) -> Test:
+    """The field's value contains this text; case does not matter."""
+    return field, "has", text.lower()
 
 
 def cut_entries(
@@ -85,7 +73,7 @@ class Finder:
     def _pages(
         self, which: str, begin: str, end: str, way: str, tests: Sequence[Test], looks: int
     ) -> Iterator[tuple[list[Entry], str]]:
-        words = [word for test in tests for word in test.words()]
+        words = [word for test in tests for word in test]
         for _ in range(looks):
             _, raw, more, found = self.redis.script(
                 "find", "", which, begin, end, way, ENTRIES_A_LOOK, *words
