@@ -131,30 +131,32 @@ def beat_seconds(lease: float) -> float:
 
 def silent_after(info: JsonObject) -> float:
     """Seconds without a heartbeat after which the replica that sent this ``info`` is called silent."""
-    lease = _number(info.get("lease_seconds"), DEFAULT_LEASE_SECONDS)
+    lease = _number(info.get("lease_seconds")) or DEFAULT_LEASE_SECONDS
     return max(2 * LOOK_SECONDS, BEATS_MISSED * beat_seconds(lease))
 
 
 def describe(consumer: str, each: JsonObject, *, silent: bool) -> JsonObject:
     """A replica in the form that docs/cli.md describes."""
     info = each["info"]
-    at = _number(info.get("at"), 0.0)
+    at = _number(info.get("at")) or 0.0
     state = "silent" if silent else "stopping" if info.get("stopping") is True else "alive"
     return {
         "consumer": consumer,
         "incarnation": each["incarnation"],
         "state": state,
         "last_beat_at": timestamp(at) if 0 < at < 1e11 else "",
-        "lease_seconds": info.get("lease_seconds"),
-        "workers": info.get("workers"),
-        "workers_max": info.get("workers_max"),
-        "events_in_hand": info.get("in_hand"),
-        "page_port": info.get("page_port"),
+        "lease_seconds": _number(info.get("lease_seconds")),
+        "workers": _number(info.get("workers")),
+        "workers_max": _number(info.get("workers_max")),
+        "events_in_hand": _number(info.get("in_hand")),
+        "page_port": _number(info.get("page_port")),
     }
 
 
-def _number(value: Any, default: float) -> float:
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else default
+def _number(value: Any) -> float | None:
+    """``None`` for what no replica sends, such as NaN: no browser reads it, and arithmetic may fail on it."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e15
+    return value if number else None
 
 
 def _object(raw: bytes | None) -> JsonObject:

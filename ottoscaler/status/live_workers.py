@@ -28,5 +28,5 @@ def live_workers(redis: RedisClient, consumer: str, event_id: str) -> dict[int, 
             int(index): {"created_at": str(created), "started_at": str(started), "node": str(node)}
             for index, created, started, node in told.get(event_id, ())
         }
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, OverflowError):
         return {}  # another version's

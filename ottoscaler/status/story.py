@@ -50,7 +50,7 @@ def story(redis: RedisClient, instance: str, memory: ResultsMemory, event_id: st
     for index, attempt in names_of_kept_logs(redis, event_id):
         if index in workers:
             workers[index]["logs"].append(attempt)
-    chosen = sorted(workers.values(), key=lambda each: (_FIRST.index(each["state"]), each["index"]))
+    chosen = sorted(workers.values(), key=_place)
     told = sorted(chosen[:MOST_WORKERS], key=lambda each: int(each["index"]))
     count = raw.get("n") or fields.get("pod_count", "")
     return {
@@ -77,6 +77,11 @@ def log_text(redis: RedisClient, event_id: str, index: int, attempt: int) -> str
         if log.attempt == attempt:
             return veil.text(log.text[-LONGEST_LOG:].decode("utf-8", "replace"))
     return None
+
+
+def _place(worker: JsonObject) -> tuple[int, int]:
+    state = worker["state"]  # a later version may have others
+    return _FIRST.index(state) if state in _FIRST else len(_FIRST), worker["index"]
 
 
 def _status(raw: Mapping[str, str], result: EventResult | None, dead: JsonObject | None) -> str:

@@ -10,6 +10,7 @@ from unittest.mock import Mock
 import pytest
 
 from ottoscaler.cli.check_redis import RedisCheck
+from ottoscaler.cli.status import render
 from ottoscaler.controller import listener
 from ottoscaler.controller.housekeeping import Housekeeping
 from ottoscaler.errors import BrokenKey, Fenced, NotPermitted, RedisError, Unregistered
@@ -21,6 +22,7 @@ from ottoscaler.ledger.records import Record, Taking
 from ottoscaler.ledger.upkeep import Upkeep
 from ottoscaler.model import Outcome, Reason, Status, WorkerId
 from ottoscaler.status import overview
+from ottoscaler.status.feed import json_bytes
 from ottoscaler.status.search import search
 from ottoscaler.status.snapshot import SnapshotReader
 from tests.harness.ledger_steps import DONE
@@ -284,6 +286,9 @@ HIDING: dict[str, Callable[[Book, str], object]] = {
     "a replica's incarnation": lambda book, _: book.redis.hset(P + "replica:a", "incarnation", NOT_UTF8),
     "a replica's beat": lambda book, _: book.redis.hset(P + "replica:a", "beat", NOT_UTF8),
     "what a replica tells": lambda book, _: book.redis.hset(P + "replica:a", "info", "[" * 200_000),
+    "how many workers a replica says that it has": lambda book, _: book.redis.hset(
+        P + "replica:a", "info", '{"workers": NaN, "lease_seconds": "long"}'
+    ),
     "a replica's time": lambda book, _: book.redis.hset(P + "replica:a", "recent-at", "9" * 5000),
     "an event's task": lambda book, of: book.redis.hset(f"{P}event:{of}", "task", NOT_UTF8),
     "an event's type": lambda book, of: book.redis.hset(f"{P}event:{of}", "type", NOT_UTF8),
@@ -306,7 +311,10 @@ def test_what_no_replica_wrote_hides_nothing_else_from_those_who_look(
     redis = book.stream("b")
     page = overview.Overview(redis, book.settings.instance).read()
     assert good in {each["id"] for each in page["events"]}
-    assert good in {each["event_id"] for each in SnapshotReader(redis).read()["events"]}
+    assert b"NaN" not in json_bytes(page), "no browser reads it"
+    snapshot = SnapshotReader(redis).read()
+    assert good in {each["event_id"] for each in snapshot["events"]}
+    assert any(good in line for line in render(snapshot))
     assert good in {each["event_id"] for each in search(redis, "good")["found"]}
     checked = {found.subject for found in RedisCheck(book.settings).findings()}
     assert checked >= {"redis", "keys", "persistence"}

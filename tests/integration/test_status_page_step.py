@@ -183,6 +183,14 @@ def test_a_story_goes_from_the_stream_to_the_last_worker_and_stays_after_the_end
     assert retried == "worker 0 after attempt 0: Evicted: too full"
 
 
+def test_a_story_tells_a_status_that_only_a_later_version_knows(book: Book, ledger: Ledger) -> None:
+    event = taken(book, ledger, 2)
+    begun(ledger, event, 0, "uid")
+    result = {"kind": "worker", "event_id": event.event_id, "index": "1", "status": "skipped"}
+    book.redis.xadd("otto:scale:results", result)
+    assert [each["state"] for each in told_story(book, event)["workers"]] == ["starting", "skipped"]
+
+
 def test_a_story_names_who_cancelled_a_worker(book: Book, ledger: Ledger) -> None:
     event = taken(book, ledger, 2)
     begun(ledger, event, 0, "u0")
