@@ -44,6 +44,8 @@ _ADVICE = (
      "It wants a client certificate: set REDIS_TLS_CERT_FILE and REDIS_TLS_KEY_FILE."),
     (("WRONG_VERSION_NUMBER", "record layer"),
      "Its port does not speak TLS: give the one that does, or leave TLS out (redis://, no REDIS_TLS_...)."),
+    (("PEM lib", "KEY_VALUES_MISMATCH"),
+     "REDIS_TLS_CERT_FILE must hold a certificate, and REDIS_TLS_KEY_FILE its key, without a password."),
     (("CERTIFICATE", "certificate", "SSL", "ssl"),
      "Compare REDIS_TLS_CA_FILE and the host name with the server's certificate."),
 )  # fmt: skip

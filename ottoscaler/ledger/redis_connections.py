@@ -225,6 +225,7 @@ def connection_options(settings: Settings, *, answer_seconds: float) -> dict[str
             "ssl_keyfile": settings.redis_tls_key_file,
         }
         options.update({name: path for name, path in files.items() if path})
+        options["ssl_password"] = ""  # else OpenSSL asks on the terminal for an encrypted key's, and waits
     if settings.redis_url:
         options.update(parse_url(settings.redis_url))  # type: ignore[no-untyped-call]
         options.pop("connection_class", None)

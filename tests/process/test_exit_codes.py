@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import certifi
 import pytest
 
 from tests.harness.cluster_state import FOREVER, ledger, phases
@@ -189,3 +191,44 @@ def test_a_stream_that_is_closed_or_full_ends_in_no_traceback(shell: str, code: 
     words = ["sh", "-c", f'exec "$0" -m ottoscaler {shell}', sys.executable]
     ran = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
     assert (ran.returncode, told in ran.stdout, "Traceback" in ran.stdout) == (code, True, False)
+
+
+ENCRYPTED_KEY = """-----BEGIN ENCRYPTED PRIVATE KEY-----
+MIGbMFcGCSqGSIb3DQEFDTBKMCkGCSqGSIb3DQEFDDAcBAhzUjzZFfExaAICCAAw
+DAYIKoZIhvcNAgkFADAdBglghkgBZQMEAQIEEITe4eV/aOmomum9iXtZvUkEQAoB
+GzpDEk4gwG8yppXq6N4SXWowB1C9VrVZ7v08IKw1VcIOHWqplbnZlv6Uf9eCVnOM
+6NCbXjviLicX3svE/BM=
+-----END ENCRYPTED PRIVATE KEY-----
+"""
+
+
+def test_an_encrypted_key_for_redis_is_told_and_its_password_is_not_asked_for(tmp_path: Path) -> None:
+    """OpenSSL asks whoever is at the terminal, or at standard input, and waits."""
+    key = tmp_path / "key.pem"
+    key.write_text(ENCRYPTED_KEY)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        env = {
+            "PATH": os.environ["PATH"],
+            "HOME": "/nowhere",
+            "REDIS_URL": f"rediss://127.0.0.1:{server.getsockname()[1]}",
+            "REDIS_TLS_CERT_FILE": certifi.where(),
+            "REDIS_TLS_KEY_FILE": str(key),
+        }
+        command = [sys.executable, "-m", "ottoscaler", "status"]
+        with subprocess.Popen(
+            command,
+            env=env,
+            stdin=subprocess.PIPE,  # never written to, and never closed
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,  # without a terminal of its own, such as the one that runs the tests
+        ) as asked:
+            try:
+                assert asked.wait(60) == 1
+            finally:
+                asked.kill()
+            assert asked.stderr is not None
+            said = asked.stderr.read()
+    assert "REDIS_TLS_KEY_FILE its key, without a password" in said
+    assert "pass phrase" not in said

@@ -28,6 +28,11 @@ def test_no_password_gets_into_the_sentence_however_the_error_has_it() -> None:
         ("Redis returned an error: WRONGTYPE otto:scale:dead is not a stream", "`check`"),
         ("Redis is unavailable: certificate verify failed", "REDIS_TLS_CA_FILE"),
         ("Redis is unavailable: [SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13", "REDIS_TLS_CERT_FILE"),
+        (
+            "Redis is unavailable: Error 524297 connecting to r:1. [SSL] PEM lib (_ssl.c:3926)",
+            "without a password",
+        ),
+        ("Redis is unavailable: REDIS_PASSWORD_FILE '/x' cannot be read: not a file", "Put the file back"),
         ("Redis returned an error: Keys in request don't hash to the same slot", "hash tag"),
         ("Redis returned an error: DB index is out of range", "REDIS_DB"),
         ("Redis is unavailable: [SSL: WRONG_VERSION_NUMBER] wrong version number", "does not speak TLS"),
