@@ -132,6 +132,27 @@ def test_only_a_worker_that_runs_is_ended_for_its_time_limit(book: Book) -> None
     assert ledger.overtime(waits, 1, "uid-1-1").word == "stale"
 
 
+def test_worker_that_is_to_end_is_not_begun_again_by_who_adopts_it(book: Book) -> None:
+    ledger, event = book.ledger(), add(book)
+    owned(ledger, event)
+    overtime, cancelled = begin(ledger, event, 0), begin(ledger, event, 1)
+    ledger.overtime(overtime, 1, "uid-0-0")
+    answer = ledger.start(overtime, 1)
+    assert (answer.word, answer.detail) == ("overtime", "uid-0-0")
+    down = add_down(book, count=1)
+    owned(ledger, down)
+    assert ledger.scale_downs.cancel(down.event_id, 1, 1, [(event.event_id, 1)]) == 1
+    answer = ledger.start(cancelled, 1)
+    assert (answer.word, answer.intent.by) == ("cancelling", down.event_id)
+
+
+def test_attempt_that_nobody_planned_does_not_begin(book: Book) -> None:
+    ledger, event = book.ledger(), add(book)
+    owned(ledger, event)
+    assert ledger.start(WorkerId(event.event_id, 0, 1), 1).word == "stale"
+    assert not book.redis.hexists(f"otto:scale:events:ottoscaler:event:{event.event_id}", "i:0")
+
+
 def test_expired_event_is_told_only_at_its_first_sight(book: Book) -> None:
     ledger = book.ledger()
     event = add(book)
@@ -225,6 +246,10 @@ def test_emptied_redis_is_noticed_by_every_call(book: Book) -> None:
         ledger.start(WorkerId(event.event_id, 0, 0), 1)
     with pytest.raises(Wiped):
         ledger.replicas.beat("{}", survey=True)
+    with pytest.raises(Wiped):
+        ledger.take_over(event.event_id, "b/1")
+    with pytest.raises(Wiped):
+        ledger.release([(event.event_id, 1)])
 
 
 def test_handover_of_an_event_whose_ledger_redis_lost_is_no_handover(book: Book) -> None:

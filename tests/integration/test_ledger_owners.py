@@ -159,6 +159,30 @@ def test_offer_is_withdrawn_by_the_first_start(book: Book) -> None:
     assert second.take_over(event.event_id, "a/1", offered=True).how == "moved"
 
 
+def test_event_that_another_took_meanwhile_is_taken_from_nobody(book: Book) -> None:
+    """Neither by who saw its dead owner or its offer before, nor by who takes its owner's for an offer."""
+    first, second, third, event = book.ledger("a"), book.ledger("b"), book.ledger("c"), add(book)
+    owned(first, event)
+    assert first.offer(event.event_id, 1)
+    beat = beat_of(book, "a")
+    assert second.take_over(event.event_id, "a/1", offered=True).how == "taken"
+    assert third.take_over(event.event_id, "a/1", offered=True).how == "moved"
+    assert third.take_over(event.event_id, "a/1", beat=beat).how == "moved"
+    assert third.take_over(event.event_id, "b/1", offered=True).how == "moved", "its owner does not offer it"
+    assert begin(second, event, 0, epoch=2).attempt == 0
+
+
+def test_event_that_has_begun_is_not_taken_although_its_offer_stands(book: Book) -> None:
+    """The set of offers may be broken when its first worker begins."""
+    first, second, event = book.ledger("a"), book.ledger("b"), add(book)
+    owned(first, event)
+    begin(first, event, 0)
+    book.redis.sadd("otto:scale:events:ottoscaler:offers", event.event_id)
+    assert second.take_over(event.event_id, "a/1", offered=True).how == "moved"
+    first.release([(event.event_id, 1)])
+    assert second.take_over(event.event_id, "", offered=True).how == "taken", "it was handed over"
+
+
 def test_event_of_which_a_worker_has_begun_is_not_offered(book: Book) -> None:
     ledger, event = book.ledger(), add(book)
     owned(ledger, event)
@@ -209,14 +233,15 @@ def test_deaths_without_progress_are_strikes_and_progress_forgives(book: Book) -
     assert die(book, event, 3).strikes == 2
 
 
-def test_create_that_its_owner_outlived_is_not_what_it_died_of(book: Book) -> None:
+@pytest.mark.parametrize("heir", ["a", "b"])
+def test_create_that_its_owner_outlived_is_not_what_it_died_of(book: Book, heir: str) -> None:
     ledger, event = book.ledger("a", "1"), add(book)
     owned(ledger, event)
     ledger.start(WorkerId(event.event_id, 1, 0), 1)
     key = f"otto:scale:events:ottoscaler:event:{event.event_id}"
     book.redis.hset(key, "tried", int(book.redis.hget(key, "tried")) - OUTLIVED_MS - 1)
     assert ledger.replicas.beat("{}", survey=False)
-    taken = book.ledger("a", "2").take_over(event.event_id, "a/1").record
+    taken = book.ledger(heir, "2").take_over(event.event_id, "a/1", beat=beat_of(book, "a")).record
     assert taken is not None
     assert taken.strikes == 0
 
@@ -232,6 +257,34 @@ def test_look_for_a_pod_that_was_outlived_is_no_try(book: Book) -> None:
     taken = book.ledger("a", "3").take_over(event.event_id, "a/2").record
     assert taken is not None
     assert taken.strikes == 1
+
+
+def test_look_for_a_pod_is_a_try_of_its_owner_once(book: Book) -> None:
+    """A Pod may kill who reads it. What an owner has survived once, it does not die of at its next try."""
+    ledger, event = book.ledger("a", "1"), add(book)
+    owned(ledger, event)
+    assert die(book, event, 1).strikes == 1
+    key, worker = f"otto:scale:events:ottoscaler:event:{event.event_id}", WorkerId(event.event_id, 1, 0)
+    ledger = book.ledger("a", "2")
+    assert book.redis.hget(key, "tried") == "0"
+    assert ledger.start(worker, 2).word == "again"
+    book.redis.hset(key, "tried", int(book.redis.hget(key, "tried")) - 1)
+    tried = book.redis.hget(key, "tried")
+    assert ledger.start(worker, 2).word == "again"
+    assert book.redis.hget(key, "tried") == tried != "0"
+    taken = book.ledger("a", "3").take_over(event.event_id, "a/2").record
+    assert taken is not None
+    assert taken.strikes == 2
+
+
+def test_pod_that_is_known_is_no_try_of_who_adopts_it(book: Book) -> None:
+    ledger, event = book.ledger("a", "1"), add(book)
+    owned(ledger, event)
+    worker = begin(ledger, event, 1)
+    ledger = book.ledger("a", "2")
+    assert ledger.take_over(event.event_id, "a/1").how == "taken"
+    assert ledger.start(worker, 2).word == "again"
+    assert book.redis.hget(f"otto:scale:events:ottoscaler:event:{event.event_id}", "tried") == "0"
 
 
 def test_event_that_only_waited_is_no_suspect_when_its_owner_dies(book: Book) -> None:

@@ -7,16 +7,15 @@ if not state then
   if attempt ~= '0' then return {'stale'} end
 elseif state.kind == 'd' then return {'recorded'}
 elseif state.attempt ~= attempt then return {'stale'}
-elseif state.kind == 's' then
-  local intent = redis.call('HGET', key, 'c:' .. index)
-  if intent then return {'cancelling', intent, state.rest} end
+end
+local intent = redis.call('HGET', key, 'c:' .. index) -- of one that has not begun, it may stand too (cancel_index)
+if intent then return {'cancelling', intent} end
+if state and state.kind == 's' then
   if overtime_since(key, index, attempt) then return {'overtime', state.rest} end
   -- Only once for each owner: what it has survived once, it does not die of at the next try.
   if state.rest == '' and redis.call('HGET', key, 'tried') == '0' then redis.call('HSET', key, 'tried', now_ms()) end
   return {'again', state.rest}
 end
-local intent = redis.call('HGET', key, 'c:' .. index) -- it stands without a result (cancel_index)
-if intent then return {'cancelling', intent, ''} end
 if paused() then return {'paused'} end
 redis.call('HSET', key, 'i:' .. index, 's:' .. attempt .. ':', 'tried', now_ms())
 note_namespace(key, index)

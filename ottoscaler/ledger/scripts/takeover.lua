@@ -8,9 +8,8 @@ local key = event_key(id)
 local failure = broken(key, 'hash')
 if failure then return failure end
 local e = redis.call('HMGET', key, 'state', 'owner', 'strikes', 'progress', 'since', 'begun', 'tried', 'type')
-if e[1] ~= 'open' then return {'moved'} end
 if e[2] == owner then return {'mine', redis.call('HGET', key, 'epoch'), redis.call('HGETALL', key)} end
-if e[2] ~= old then return {'moved'} end
+if e[1] ~= 'open' or e[2] ~= old then return {'moved'} end
 if A[5] == 'offer' then
   if (intact('SISMEMBER', P .. 'offers', id) or 0) == 0 then return {'moved'} end
   if old ~= '' and e[6] ~= '0' then return {'moved'} end
