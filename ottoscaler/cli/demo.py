@@ -27,6 +27,7 @@ from ottoscaler.pods.labels import selector
 
 SCENE_SECONDS = 40.0  # the limit for one scene, which takes some 5 s
 FRAME_SECONDS = 0.15
+LOOK_SECONDS = 60.0  # how long a wait for the end is at a time
 SLOTS = 10
 
 SCENES = (
@@ -53,17 +54,23 @@ SCENES = (
 
 
 class _Ended(OttoscalerError):
-    """The demo ends early: by Ctrl-C, or because a scene took too long."""
+    """The demo ends early, because a scene took too long or the service did not start."""
+
+
+class _Signalled(BaseException):
+    """Ctrl-C, SIGTERM, or SIGHUP, which a closed terminal sends. Its argument is the signal's number."""
 
 
 def demo(environ: Mapping[str, str], *, stay: bool = False) -> int:
-    """Play the scenes. Returns 0 if every scene ended as expected, 1 if not, and 130 after Ctrl-C.
+    """Play the scenes. Returns 0 if every scene ended as expected, 1 if not, 130 after Ctrl-C, 143 after
+    SIGTERM and 129 after SIGHUP.
 
     With ``stay``, everything keeps running after the scenes until Ctrl-C, so that one can look at the status
     page.
     """
     begun = time.monotonic()
-    signal.signal(signal.SIGTERM, _interrupt)
+    # An exception that a signal's handler raises may be lost, so these are blocked, and taken in ``_pause``.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _awaited())
     try:
         with LocalCluster("process") as cluster:
             say(f"A local Kubernetes API ({cluster.server_url}) and Redis ({cluster.redis_url}) are up.")
@@ -74,9 +81,11 @@ def demo(environ: Mapping[str, str], *, stay: bool = False) -> int:
                     say(f"The status page stays open until Ctrl-C: {_page(settings)}")
                     _until_interrupted()
                 return code
-    except KeyboardInterrupt:
-        say("\nStopped; nothing is left running.")
-        return 130
+    except _Signalled as signalled:
+        number = int(signalled.args[0])
+        if number == signal.SIGINT:
+            say("\nStopped; nothing is left running.")
+        return 128 + number
     except (OttoscalerError, OSError) as error:
         print(f"ottoscaler demo: {error}", file=sys.stderr)
         return 1
@@ -84,13 +93,24 @@ def demo(environ: Mapping[str, str], *, stay: bool = False) -> int:
 
 def _until_interrupted() -> None:
     try:
-        signal.pause()
-    except KeyboardInterrupt:
+        while True:
+            _pause(LOOK_SECONDS)
+    except _Signalled as signalled:
+        if signalled.args[0] != signal.SIGINT:
+            raise
         say("\nStopped; nothing is left running.")
 
 
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
+def _pause(seconds: float = FRAME_SECONDS) -> None:
+    found = signal.sigtimedwait(_awaited(), seconds)
+    if found is not None:
+        raise _Signalled(found.si_signo)
+
+
+def _awaited() -> set[signal.Signals]:
+    """What ends it; ``nohup`` ignores SIGHUP."""
+    found = {signal.SIGINT, signal.SIGTERM}
+    return found if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else {*found, signal.SIGHUP}
 
 
 @contextmanager
@@ -119,7 +139,7 @@ def _wait(done: Callable[[], bool], seconds: float) -> None:
     while not done():
         if time.monotonic() > deadline:
             raise _Ended(f"it took longer than {seconds:g} s")
-        time.sleep(FRAME_SECONDS)
+        _pause()
 
 
 class _Story:
@@ -155,7 +175,7 @@ class _Story:
                 return ended[0]
             if time.monotonic() > deadline:
                 raise _Ended(f"scene {number} took longer than {SCENE_SECONDS:g} s; see `make local`")
-            time.sleep(FRAME_SECONDS)
+            _pause()
 
     def _workers(self, event_id: str, total: int) -> list[Worker]:
         """Each worker as its result shows it, or else its Pod. A worker that has neither waits to be created.

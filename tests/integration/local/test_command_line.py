@@ -66,6 +66,30 @@ def test_nohup_keeps_it(tmp_path: Path) -> None:
         assert process.wait(SECONDS) == 0
 
 
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGHUP, 129), (signal.SIGINT, 130), (signal.SIGTERM, 143)]
+)
+def test_demo_that_is_ended_leaves_nothing(tmp_path: Path, number: int, code: int) -> None:
+    place, output = tmp_path / "place", tmp_path / "output"
+    place.mkdir()
+    words = [sys.executable, "-m", "ottoscaler", "demo", "--page"]
+    with output.open("wb") as out:
+        process = subprocess.Popen(
+            words,
+            env={**os.environ, "TMPDIR": str(place)},
+            stdout=out,
+            preexec_fn=hang_up(signal.SIG_DFL),  # noqa: PLW1509
+        )
+    try:
+        wait_for(lambda: "are up" in output.read_text(), "the cluster is up", SECONDS)
+        assert list(place.iterdir())
+        process.send_signal(number)
+        assert process.wait(SECONDS) == code
+    finally:
+        process.kill()
+    assert not list(place.iterdir())
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signal_ends_it_cleanly(tmp_path: Path, number: int) -> None:
     with subprocess.Popen(
