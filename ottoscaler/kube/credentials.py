@@ -11,23 +11,29 @@ import re
 import ssl
 import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import kubernetes.config
 import urllib3
 from kubernetes.client.configuration import Configuration
 from kubernetes.client.rest import RESTClientObject
 
-from ottoscaler.errors import KubernetesUnavailable
+from ottoscaler.errors import KubernetesUnavailable, UnusableAnswer
 
 # The client ships annotations for its models, not for its loaders.
 kube_config: Any = kubernetes.config
 
+T = TypeVar("T")
+
 RELOAD_SECONDS = 5.0  # least time between two re-reads of the credentials after a 401
+PROGRAM_SECONDS = 10.0  # for the program that tells a token; shorter than what /healthz calls a stall
 _IN_CLUSTER = "KUBERNETES_SERVICE_HOST"
 _TOKEN_FILE: str = kube_config.incluster_config.SERVICE_TOKEN_FILENAME
 _DEFAULT_FILE = "~/.kube/config"
+_HANGS = "does the program hang that tells the token?"
 
 
 def in_cluster() -> bool:
@@ -135,13 +141,17 @@ class Access:
 
     def sentence(self, error: Exception) -> str:
         """What was tried, the error, and what a person can do about it. Any thread."""
-        text = str(error).rstrip(".")
+        text, status = str(error).rstrip("."), getattr(error, "status", 0)
+        if text.endswith(_HANGS):
+            return text
         if not self._configuration:
             return f"{text}. Set KUBECONFIG to a kubeconfig file, or run this inside the cluster."
         if " is forbidden: User " in text:
             to_do = "Does the Role in manifests/base grant it in NAMESPACE? `check` names each missing right."
-        elif getattr(error, "status", 0) in (401, 403):
+        elif status in (401, 403):
             to_do = "Is the token or certificate still valid, and is it for this cluster?"
+        elif (status == 429 or status >= 500) and not isinstance(error, UnusableAnswer):
+            to_do = "It answers, so its own log says why it cannot serve."
         else:
             to_do = f"Is it running, and is the address in {self._source()} right?"
         return f"tried {self.host}: {text}. {to_do}"
@@ -154,9 +164,7 @@ class Access:
     def pool(self) -> urllib3.PoolManager:
         """The shared connections. Raises KubernetesUnavailable if no configuration can be read."""
         if self._pool is None:
-            with self._lock:
-                if self._pool is None:
-                    self._load()
+            self._read(self._load_first)
         return self._pool  # type: ignore[no-any-return]
 
     def url(self, path: str) -> str:
@@ -168,8 +176,7 @@ class Access:
 
         Raises KubernetesUnavailable if the credentials cannot be read."""
         self.pool()
-        with self._lock:
-            return self._headers()
+        return self._read(self._headers)
 
     def headers_at_once(self) -> dict[str, str] | None:
         """The same without waiting, and without running a plugin.
@@ -197,9 +204,43 @@ class Access:
 
     def reload(self) -> None:
         """Read the credentials again after a 401, since tokens are rotated while this process runs."""
-        with self._lock:
-            if time.monotonic() - self._loaded_at >= RELOAD_SECONDS:
-                self._load()
+        self._read(self._load_again)
+
+    def _read(self, read: Callable[[], T]) -> T:
+        """What ``read`` returns, under the lock.
+
+        Where a program may tell the token, it has a thread of its own, since such a program may hang. Raises
+        KubernetesUnavailable if it does; its thread goes on, and those of later calls end after that time."""
+        if self._at_once:
+            with self._lock:
+                return read()
+        result: Future[T] = Future()
+
+        def run() -> None:
+            if self._lock.acquire(timeout=PROGRAM_SECONDS):
+                try:
+                    result.set_result(read())
+                except Exception as error:  # noqa: BLE001  it is raised in the thread that asked
+                    result.set_exception(error)
+                finally:
+                    self._lock.release()
+
+        threading.Thread(target=run, name="credentials", daemon=True).start()
+        try:
+            return result.result(PROGRAM_SECONDS)
+        except TimeoutError:
+            raise KubernetesUnavailable(
+                f"the credentials of {self._source()} were not read within {PROGRAM_SECONDS:g} s: {_HANGS}",
+                unsent=True,
+            ) from None
+
+    def _load_first(self) -> None:
+        if self._pool is None:
+            self._load()
+
+    def _load_again(self) -> None:
+        if time.monotonic() - self._loaded_at >= RELOAD_SECONDS:
+            self._load()
 
     def _load(self) -> None:
         configuration: Any = Configuration()

@@ -14,6 +14,7 @@ from ottoscaler.config.load import load
 from ottoscaler.errors import BadSettings, KubernetesError, KubernetesUnavailable
 from ottoscaler.kube.credentials import RELOAD_SECONDS, Access, check
 from tests.harness.kubeconfigs import kubeconfig
+from tests.harness.waiting import wait_for
 
 WRONG = {
     "empty": ("", "it is empty"),
@@ -120,6 +121,29 @@ def test_credentials_that_a_plugin_tells_are_never_had_at_once(tmp_path: Path) -
     assert ran.read_text() == runs
 
 
+def test_a_program_that_hangs_is_told_and_stops_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one does that asks a cloud over a dead network. Before, who asked waited as long as it hung."""
+    monkeypatch.setattr("ottoscaler.kube.credentials.PROGRAM_SECONDS", 0.2)
+    version = "client.authentication.k8s.io/v1"
+    told = json.dumps({"apiVersion": version, "kind": "ExecCredential", "status": {"token": "told"}})
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    plugin = {"apiVersion": version, "command": "sh", "args": ["-c", f"read line < {gate}; echo '{told}'"]}
+    (tmp_path / "kubeconfig").write_text(kubeconfig(user={"exec": plugin}))
+    access = Access(str(tmp_path / "kubeconfig"), 1)
+    for _ in range(2):
+        with pytest.raises(
+            KubernetesUnavailable, match="does the program hang that tells the token"
+        ) as raised:
+            access.headers()
+        assert access.sentence(raised.value) == str(raised.value)
+    gate.write_text("go on\n")
+    wait_for(lambda: access._configuration, "the program has told the token")
+    assert access.headers() == {"Authorization": "Bearer told"}
+
+
 @pytest.mark.parametrize("user", [{"username": "its certificate says who it is"}, {"token": "t0ps3cret"}])
 def test_credentials_without_a_plugin_are_had_at_once_unless_they_are_being_read_again(
     user: dict[str, str], tmp_path: Path
@@ -196,6 +220,8 @@ def test_without_a_service_accounts_token_the_file_at_home_is_taken(
             403,
             "`check` names each missing right",
         ),
+        ("list: slow down", 429, "It answers, so its own log says why"),
+        ("list: etcdserver: no leader", 500, "It answers, so its own log says why"),
         ("list: Unauthorized", 401, "Is the token or certificate still valid"),
         ("list: Connection refused", 0, "Is it running, and is the address in KUBECONFIG ("),
     ],
