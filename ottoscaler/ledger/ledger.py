@@ -230,7 +230,7 @@ class Ledger(Scripts):
     ) -> Reply:
         """Plan the next attempt in ``delay`` seconds. ``why`` is one line of text.
 
-        Answers OK, RECORDED, STALE, CANCELLING or OVERTIME."""
+        Answers OK, STALE, CANCELLING or OVERTIME."""
         return self._worker("retry", worker, epoch, uid, int(delay * 1000), avoid_node, why)
 
     def overtime(self, worker: WorkerId, epoch: int, uid: str) -> Reply:
@@ -249,7 +249,7 @@ class Ledger(Scripts):
     def skip(self, worker: WorkerId, epoch: int) -> Reply:
         """Go on to the next attempt, because a Pod of this one may have come and gone unseen.
 
-        Answers OK, RECORDED, STALE or CANCELLING."""
+        Answers OK, STALE or CANCELLING."""
         return self._worker("skip", worker, epoch)
 
     def _worker(self, script: str, worker: WorkerId, epoch: int, *more: str | bytes | int) -> Reply:

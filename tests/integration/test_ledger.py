@@ -146,6 +146,22 @@ def test_worker_that_is_to_end_is_not_begun_again_by_who_adopts_it(book: Book) -
     assert (answer.word, answer.intent.by) == ("cancelling", down.event_id)
 
 
+def test_late_word_of_an_attempt_that_is_over_does_not_count_for_the_next(book: Book) -> None:
+    ledger, event = book.ledger(), add(book)
+    owned(ledger, event)
+    over, now, never = (WorkerId(event.event_id, *place) for place in ((0, 0), (0, 1), (1, 0)))
+    ledger.start(over, 1)
+    ledger.skip(over, 1)
+    ledger.start(now, 1)
+    for late in (over, never):
+        assert ledger.record(late, 1, "", FAILED).word == "stale"
+        assert ledger.retry(late, 1, "", 1.0, "").word == "stale"
+        assert ledger.skip(late, 1).word == "stale"
+        assert ledger.unstart(late, 1).word == "stale"
+    assert ledger.record(now, 1, "", DONE).word == "ok"
+    assert ledger.retry(now, 1, "", 1.0, "").word == ledger.skip(now, 1).word == "stale"
+
+
 def test_attempt_that_nobody_planned_does_not_begin(book: Book) -> None:
     ledger, event = book.ledger(), add(book)
     owned(ledger, event)

@@ -3,7 +3,6 @@ local key, refused = own_event()
 if refused then return refused end
 local index, attempt, uid = A[4], A[5], A[6]
 local state = index_state(key, index)
-if state and state.kind == 'd' then return {'recorded'} end
 if not state or state.kind ~= 's' or state.attempt ~= attempt then
   local nth = tostring(tonumber(attempt) + 1)
   if state and state.kind == 'w' and state.attempt == nth then return {'ok'} end -- a reply that was lost
