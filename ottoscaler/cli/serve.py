@@ -37,7 +37,7 @@ def complain(problems: list[str]) -> None:
 
 def check_kubeconfig(kubeconfig: str) -> None:
     """Raise ValueError if the kubeconfig's files cannot be used."""
-    from ottoscaler.kube.credentials import check  # imported late: the Kubernetes client is slow to import
+    from ottoscaler.kube.kubeconfig import check  # imported late: the Kubernetes client is slow to import
 
     check(kubeconfig)
 

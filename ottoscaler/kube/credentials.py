@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -16,15 +15,12 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
 
-import kubernetes.config
 import urllib3
 from kubernetes.client.configuration import Configuration
-from kubernetes.client.rest import RESTClientObject
 
 from ottoscaler.errors import KubernetesUnavailable, UnusableAnswer
-
-# The client ships annotations for its models, not for its loaders.
-kube_config: Any = kubernetes.config
+from ottoscaler.kube.kubeconfig import fault, files, has_plugin, kube_config, pool
+from ottoscaler.telemetry.redaction import MASK
 
 T = TypeVar("T")
 
@@ -39,73 +35,6 @@ _HANGS = "does the program hang that tells the token?"
 def in_cluster() -> bool:
     """Whether a service account can be used. The variable alone is no proof: Pods without one have it too."""
     return bool(os.environ.get(_IN_CLUSTER)) and Path(_TOKEN_FILE).is_file()
-
-
-def check(kubeconfig: str) -> None:
-    """Read the kubeconfig files as :class:`Access` will, without any network call or plugin. Main thread.
-
-    Raises:
-        ValueError: a clause that says what is wrong with them. It repeats nothing that may be a secret.
-    """
-    kubeconfig = _files(kubeconfig)
-    paths = kubeconfig.split(os.pathsep)
-    for path in paths:
-        try:
-            kube_config.kube_config.KubeConfigMerger(path)
-        except Exception as error:
-            raise ValueError(f"{_fault(error)} ({path})" if len(paths) > 1 else _fault(error)) from error
-    try:
-        merged = kube_config.kube_config.KubeConfigMerger(kubeconfig).config
-        _check_context(kube_config.kube_config.KubeConfigLoader(config_dict=merged))
-    except Exception as error:
-        raise ValueError(_fault(error)) from error
-
-
-def _files(kubeconfig: str) -> str:
-    """The same, without paths that lead to no file. The client would open a named pipe, and wait for ever."""
-    return os.pathsep.join(path for path in kubeconfig.split(os.pathsep) if os.path.isfile(path))
-
-
-def _check_context(loader: Any) -> None:
-    """Check what the client's loader does not: the current context's server URL and certificates."""
-    loader._load_cluster_info()
-    host = getattr(loader, "host", "")
-    if not re.match(r"https?://[^/]", host):
-        raise kube_config.ConfigException("the current context's cluster has no server that is a URL")
-    user = loader._user
-    if user and "exec" not in user and "auth-provider" not in user:
-        loader._load_user_token()
-    trust, certificate = getattr(loader, "ssl_ca_cert", None), getattr(loader, "cert_file", None)
-    if trust:
-        ssl.create_default_context(cafile=trust)
-    if certificate:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.load_cert_chain(certificate, loader.key_file, password="")  # never asked for on a terminal
-
-
-def _has_plugin(kubeconfig: str) -> bool:
-    """Whether a kubeconfig that was just read names a program, or a service, that tells the token."""
-    merged = kube_config.kube_config.KubeConfigMerger(kubeconfig).config
-    user: Any = kube_config.kube_config.KubeConfigLoader(config_dict=merged)._user or ()
-    return "exec" in user or "auth-provider" in user
-
-
-def _fault(error: Exception) -> str:
-    """What is wrong with a kubeconfig, in a clause. The client's own texts are not used whole: they contain
-    users with their tokens."""
-    if type(error).__module__.startswith("yaml"):
-        mark = getattr(error, "problem_mark", None)
-        return "it is not valid YAML" + (f" in line {mark.line + 1}" if mark else "")
-    if isinstance(error, ssl.SSLError):
-        return f"its certificates cannot be used ({error.reason or 'they hold none'})"
-    if isinstance(error, OSError):
-        return f"{error.filename or 'a file that it names'} cannot be read ({error.strerror})"
-    if isinstance(error, UnicodeError):
-        return "it is not text in UTF-8"
-    if isinstance(error, kube_config.ConfigException):
-        text = re.sub(r"/\{.*\}|Invalid kube-config( file)?\. ", "", str(error), flags=re.DOTALL).rstrip(".")
-        return "it is empty" if text.endswith("is empty") else f"it cannot be used ({text})"
-    return "it is not a kubeconfig, a map with clusters, contexts and current-context"
 
 
 def _header(value: str) -> str:
@@ -136,8 +65,10 @@ class Access:
 
     @property
     def host(self) -> str:
-        """The API server's address, for messages."""
-        return str(self._configuration.host) if self._configuration else "not known yet"
+        """The API server's address, for messages: without a password that may stand in it."""
+        if not self._configuration:
+            return "not known yet"
+        return re.sub(r"//[^/]*@", f"//{MASK}@", str(self._configuration.host))
 
     def sentence(self, error: Exception) -> str:
         """What was tried, the error, and what a person can do about it. Any thread."""
@@ -247,7 +178,7 @@ class Access:
         path = self._kubeconfig or os.path.expanduser(_DEFAULT_FILE)
         inside = not self._kubeconfig and in_cluster()
         # Unlike Path.exists, this takes a home that we may not enter for one without the file.
-        found = "" if inside else _files(path)
+        found = "" if inside else files(path)
         if not inside and not found:
             if self._kubeconfig:
                 raise KubernetesUnavailable(f"no usable Kubernetes configuration: {path} is no file any more")
@@ -255,6 +186,8 @@ class Access:
                 "no Kubernetes configuration: KUBECONFIG is not set, no service account's token is mounted, "
                 f"and there is no {path}"
             )
+        configuration.retries = False
+        configuration.connection_pool_maxsize = self._connections
         try:
             if inside:
                 kube_config.load_incluster_config(client_configuration=configuration)
@@ -262,16 +195,14 @@ class Access:
             else:
                 kube_config.load_kube_config(config_file=found, client_configuration=configuration)
                 # Where there is a hook, it may run the plugin each time that the token is asked for.
-                at_once = configuration.refresh_api_key_hook is None or not _has_plugin(found)
+                at_once = configuration.refresh_api_key_hook is None or not has_plugin(found)
+            made = pool(configuration)
         except Exception as error:
             source = "the service account" if inside else path
             raise KubernetesUnavailable(
-                f"no usable Kubernetes configuration in {source}: {_fault(error)}"
+                f"no usable Kubernetes configuration in {source}: {fault(error)}"
             ) from error
-        configuration.retries = False
-        configuration.connection_pool_maxsize = self._connections
-        pool = RESTClientObject(configuration).pool_manager
         self._configuration = configuration  # before the pool: who sees the new pool must see its host
-        self._pool = pool
+        self._pool = made
         self._at_once = at_once
         self._loaded_at = time.monotonic()

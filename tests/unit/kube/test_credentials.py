@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,7 +13,8 @@ import pytest
 
 from ottoscaler.config.load import load
 from ottoscaler.errors import BadSettings, KubernetesError, KubernetesUnavailable
-from ottoscaler.kube.credentials import RELOAD_SECONDS, Access, check
+from ottoscaler.kube.credentials import RELOAD_SECONDS, Access
+from ottoscaler.kube.kubeconfig import check
 from tests.harness.kubeconfigs import kubeconfig
 from tests.harness.waiting import wait_for
 
@@ -174,6 +176,42 @@ def test_a_file_that_holds_no_token_is_told_and_not_shown(tmp_path: Path, text: 
         access.headers()
     assert "t0ps3cret" not in str(raised.value)
     assert access.headers_at_once() is None
+
+
+@pytest.mark.parametrize(
+    ("proxy", "told"),
+    [
+        ("socks5://u:t0ps3cret@10.0.0.1:1080", "needs the package PySocks"),
+        ("u:t0ps3cret@10.0.0.1:3128", "is no proxy's address"),
+        ("http://u:t0ps3cret@[10.0.0.1", "is no proxy's address"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::urllib3.exceptions.DependencyWarning")
+def test_a_proxy_that_cannot_be_used_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, proxy: str, told: str
+) -> None:
+    """Before, the thread of the watch died of it, and the process with it."""
+    monkeypatch.setitem(sys.modules, "socks", None)  # as where PySocks is not installed
+    path = tmp_path / "kubeconfig"
+    path.write_text(kubeconfig({"proxy-url": proxy}))
+    with pytest.raises(BadSettings, match=told) as raised:
+        load({"KUBECONFIG": str(path)}, check)
+    assert "t0ps3cret" not in str(raised.value)
+    with pytest.raises(KubernetesUnavailable, match=told):
+        Access(str(path), 1).pool()
+    path.write_text(kubeconfig())
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    with pytest.raises(KubernetesUnavailable, match=told):
+        Access(str(path), 1).pool()
+
+
+def test_a_password_in_the_servers_address_is_not_shown(tmp_path: Path) -> None:
+    path = tmp_path / "kubeconfig"
+    path.write_text(kubeconfig({"server": "https://u:t0ps3cret@127.0.0.1:1"}))
+    access = Access(str(path), 1)
+    access.pool()
+    assert access.host == "https://***@127.0.0.1:1"
+    assert "t0ps3cret" not in access.sentence(KubernetesError("list: Connection refused"))
 
 
 def test_a_kubeconfig_that_a_named_pipe_has_replaced_is_told_and_not_waited_for(tmp_path: Path) -> None:
