@@ -228,8 +228,36 @@ def test_retry_is_durable_and_a_lost_reply_changes_nothing(book: Book) -> None:
     worker = begin(ledger, event, 0)
     assert ledger.retry(worker, 1, "uid-0-0", 0.5, "node-1").word == "ok"
     assert ledger.retry(worker, 1, "uid-0-0", 0.5, "node-1").word == "ok"
+    following = WorkerId(event.event_id, 0, 1)
+    assert ledger.retry(following, 1, "", 0.5, "").word == "stale", "it has not begun"
+    assert ledger.skip(following, 1).word == "stale"
     assert ledger.record(worker, 1, "uid-0-0", DONE).word == "stale"
     begin(ledger, event, 0, attempt=1)
+
+
+def test_start_that_was_taken_back_leaves_all_as_before(book: Book) -> None:
+    ledger, event = book.ledger(), add(book)
+    owned(ledger, event)
+    first, second = WorkerId(event.event_id, 0, 0), WorkerId(event.event_id, 0, 1)
+    assert ledger.start(first, 1).word == ledger.unstart(first, 1).word == "ok"
+    assert ledger.unstart(first, 1).word == "stale", "a reply that was lost"
+    assert ledger.offer(event.event_id, 1), "none has begun"
+    ledger.retry(begin(ledger, event, 0), 1, "uid-0-0", 0.0, "")
+    assert ledger.start(second, 1).word == ledger.unstart(second, 1).word == "ok"
+    assert ledger.start(second, 1).word == "ok", "it begins, and no Pod of it is looked for"
+
+
+def test_start_that_is_to_be_cancelled_is_not_taken_back(book: Book) -> None:
+    """In a pause nothing begins it again, so nobody would learn that it is cancelled."""
+    ledger, event = book.ledger(), add(book)
+    owned(ledger, event)
+    worker, down = WorkerId(event.event_id, 0, 0), add_down(book, count=1)
+    owned(ledger, down)
+    ledger.start(worker, 1)
+    ledger.scale_downs.cancel(down.event_id, 1, 1, [(event.event_id, 0)])
+    answer = ledger.unstart(worker, 1)
+    assert (answer.word, answer.intent.by) == ("cancelling", down.event_id)
+    assert ledger.record(worker, 1, "", DONE, despite_intent=True).word == "ok"
 
 
 def test_skipped_attempt_is_durable_and_a_lost_reply_changes_nothing(book: Book) -> None:
