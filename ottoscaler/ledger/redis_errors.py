@@ -79,7 +79,7 @@ def translated(error: Exception) -> RedisError:
     """Our error for one of redis-py's, or for an OSError."""
     if isinstance(error, redis.WatchError):  # or the connection broke while the keys were watched
         return RedisUnavailable(f"a transaction was not carried out: {error}")
-    text = _no_master(error) if isinstance(error, MasterNotFoundError) else str(error) or type(error).__name__
+    text = _no_master(error) if isinstance(error, MasterNotFoundError) else _words(error)
     if word := wrong_server(error):
         shown = text if text.startswith(word) else f"{word} {text}"
         return RedisUnavailable(f"Redis refuses for now: {shown}")
@@ -96,6 +96,13 @@ def translated(error: Exception) -> RedisError:
         return RedisUnavailable(f"Redis refuses for now: {text}")
     kind = BrokenKey if _BROKEN.match(text) else RedisError
     return kind(f"Redis returned an error: {text}")
+
+
+def _words(error: Exception) -> str:
+    """An error's text with the code that Redis put first (WRONGPASS, OOM), which redis-py takes off. Newer
+    versions of it keep the code beside."""
+    text, code = str(error) or type(error).__name__, getattr(error, "status_code", None)
+    return f"{code} {text}" if code and code != "ERR" and not text.startswith(code) else text
 
 
 def _no_master(error: MasterNotFoundError) -> str:

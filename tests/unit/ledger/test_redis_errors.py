@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import redis
+from redis._parsers.base import BaseParser
 from redis.sentinel import MasterNotFoundError, Sentinel
 
 from ottoscaler.errors import NotPermitted, RedisUnavailable
@@ -49,3 +50,19 @@ def test_a_command_that_the_acl_forbids_inside_a_script_is_forbidden_and_tried_a
 
     assert isinstance(error, NotPermitted)
     assert ("ACL LOG" in str(error)) is ("permissions" not in words)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "NOAUTH Authentication required.",
+        "WRONGPASS invalid username-password pair or user is disabled.",
+        "NOPERM this user has no permissions to run the 'get' command",
+        "OOM command not allowed when used memory > 'maxmemory'.",
+        "READONLY You can't write against a read only replica.",
+        "WRONGTYPE Operation against a key holding the wrong kind of value",
+    ],
+)
+def test_an_answer_is_told_with_the_word_that_the_runbook_has(answer: str) -> None:
+    error = BaseParser.parse_error(answer)  # type: ignore[no-untyped-call]
+    assert str(translated(error)).endswith(f": {answer}")
