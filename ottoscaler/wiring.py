@@ -187,6 +187,7 @@ class Parts:
             "stopping": self._phases.stopping.is_set(),
             "watches": EVERYBODY if self.watcher.owners is None else " ".join(sorted(self.watcher.owners)),
             "at": time.time(),
+            "page_address": s.http_address,
             "page_port": s.http_port if s.status_page != "off" else 0,
         }
 

@@ -24,10 +24,18 @@ def print_address(redis: RedisClient) -> int:
     here = next((each for each in found if _is_here(each)), None)
     chosen = here or found[0]
     port = int(chosen.told["page_port"])
-    if here is None:
-        say(f"first: kubectl port-forward pod/{safe(chosen.told['consumer'])} {port}")
-    print(f"http://localhost:{port}/", flush=True)
+    address = safe(chosen.told["page_address"] or "")
+    if _everywhere(address):
+        address = "localhost"
+        if here is None:
+            say(f"first: kubectl port-forward pod/{safe(chosen.told['consumer'])} {port}")
+    print(f"http://{f'[{address}]' if ':' in address else address}:{port}/", flush=True)
     return 0
+
+
+def _everywhere(address: str) -> bool:
+    """Whether a replica that serves at this OTTO_HTTP_ADDRESS is found at its own machine's localhost."""
+    return address in ("", "0.0.0.0", "::", "localhost", "127.0.0.1", "::1")
 
 
 def _is_here(each: Glance) -> bool:

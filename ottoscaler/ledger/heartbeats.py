@@ -149,6 +149,7 @@ def describe(consumer: str, each: JsonObject, *, silent: bool) -> JsonObject:
         "workers": _number(info.get("workers")),
         "workers_max": _number(info.get("workers_max")),
         "events_in_hand": _number(info.get("in_hand")),
+        "page_address": address if isinstance(address := info.get("page_address"), str) else None,
         "page_port": _number(info.get("page_port")),
     }
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 import re
 
-LOCAL_HOSTS = frozenset(("localhost", "127.0.0.1", "[::1]"))
 # Values of Sec-Fetch-Site that are allowed. The page of another site may not even take a viewer's place.
 OWN_SITES = frozenset(("", "none", "same-origin"))
 
@@ -15,14 +14,16 @@ _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]]+)(?::[0-9]{1,5})?")
 def admits(mode: str, peer: str, host: str) -> bool:
     """Whether this request may see the page. ``host`` is the Host header, '' if there is none. Any thread.
 
-    In mode ``local``, the peer must be on loopback, and the Host header must be a name for loopback. The
-    second condition stops another site's page whose own name resolves to 127.0.0.1 (DNS rebinding): it sends
-    that name as Host.
+    In mode ``local``, the peer must be on loopback, and the Host header must be localhost or an address of
+    loopback. The second condition stops another site's page whose own name resolves to 127.0.0.1 (DNS
+    rebinding): it sends that name as Host.
     """
     if mode != "local":
         return mode == "all"
     found = _HOST.fullmatch(host.strip().lower())
-    return found is not None and found[1] in LOCAL_HOSTS and is_loopback(peer)
+    if found is None or not is_loopback(peer):
+        return False
+    return found[1] == "localhost" or is_loopback(found[1].strip("[]"))
 
 
 def is_loopback(peer: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import urllib.request
 from typing import Any
 
 from tests.harness.preloaded import run
@@ -91,6 +92,18 @@ def test_the_page_has_the_json_of_status_and_status_knows_the_page(place: Sandbo
     ran = run(["status", "--web"], env)
     assert (ran.returncode, ran.stdout) == (1, "")
     assert "no replica is alive" in ran.stderr
+
+
+def test_the_page_of_another_address_of_loopback_is_there_and_told(place: Sandbox) -> None:
+    port = place.start(ready=False, OTTO_HTTP_ADDRESS="127.0.0.2").port
+
+    def told() -> str:
+        return run(["status", "--web"], place.environment()).stdout.strip()
+
+    address = wait_for(told, "a replica tells where its page is", SECONDS)
+    assert address == f"http://127.0.0.2:{port}/"
+    with urllib.request.urlopen(address, timeout=SECONDS) as answer:
+        assert b"<title>" in answer.read()
 
 
 def test_the_page_tells_that_redis_is_away_and_goes_on_when_it_is_back(place: Sandbox) -> None:

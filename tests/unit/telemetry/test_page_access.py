@@ -8,7 +8,8 @@ from ottoscaler.telemetry.page_access import admits
 
 
 @pytest.mark.parametrize(
-    "host", ["localhost", "localhost:9090", "127.0.0.1:1", "[::1]:9090", "[::1]", "LOCALHOST:80"]
+    "host",
+    ["localhost", "localhost:9090", "127.0.0.1:1", "[::1]:9090", "[::1]", "LOCALHOST:80", "127.0.0.2:9090"],
 )
 @pytest.mark.parametrize("peer", ["127.0.0.1", "::1", "::ffff:127.0.0.1", "127.9.9.9"])
 def test_local_is_there_for_loopback_under_its_own_names(peer: str, host: str) -> None:
