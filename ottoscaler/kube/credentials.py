@@ -29,6 +29,8 @@ PROGRAM_SECONDS = 10.0  # for the program that tells a token; shorter than what 
 _IN_CLUSTER = "KUBERNETES_SERVICE_HOST"
 _TOKEN_FILE: str = kube_config.incluster_config.SERVICE_TOKEN_FILENAME
 _DEFAULT_FILE = "~/.kube/config"
+# In the texts of errors over certificates. A server that does not speak TLS is not among them.
+_OF_FILES = re.compile(r"\[SSL(?!: WRONG_VERSION_NUMBER)|\[X509|No such file|Permission denied")
 _HANGS = "does the program hang that tells the token?"
 
 
@@ -83,6 +85,8 @@ class Access:
             to_do = "Is the token or certificate still valid, and is it for this cluster?"
         elif (status == 429 or status >= 500) and not isinstance(error, UnusableAnswer):
             to_do = "It answers, so its own log says why it cannot serve."
+        elif not status and _OF_FILES.search(text):
+            to_do = f"Are the certificates and the key of {self._source()} there, and for this cluster?"
         else:
             to_do = f"Is it running, and is the address in {self._source()} right?"
         return f"tried {self.host}: {text}. {to_do}"

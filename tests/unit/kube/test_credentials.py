@@ -261,6 +261,8 @@ def test_without_a_service_accounts_token_the_file_at_home_is_taken(
         ("list: slow down", 429, "It answers, so its own log says why"),
         ("list: etcdserver: no leader", 500, "It answers, so its own log says why"),
         ("list: Unauthorized", 401, "Is the token or certificate still valid"),
+        ("list: [SSL] PEM lib (_ssl.c:3926)", 0, "Are the certificates and the key of KUBECONFIG ("),
+        ("list: [SSL: WRONG_VERSION_NUMBER] wrong version number", 0, "is the address in KUBECONFIG ("),
         ("list: Connection refused", 0, "Is it running, and is the address in KUBECONFIG ("),
     ],
 )
