@@ -36,9 +36,6 @@ class App:
         Threads that read events wait until this replica is registered and the first list of Pods has come.
         """
         self._parts.http.start()
-        self._parts.dispatcher.start()
-        self._parts.scale_downs.start()
-        self._parts.deleter.start()
         ready = (self._parts.lease.registered, self._parts.watcher.synced)
         self._threads.start("lease", self._hold_lease)
         if self._parts.sentinel_watch is not None:

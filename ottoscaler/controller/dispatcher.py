@@ -64,12 +64,8 @@ class Dispatcher(Loop):
         self._reach = reach
         self._pause = pause
         self._leaving = leaving
-        self._pool: ThreadPoolExecutor | None = None
-
-    def start(self) -> None:
-        """Make the pool. Its threads start with the first tasks."""
-        self._pool = ThreadPoolExecutor(
-            self._registry.slots, thread_name_prefix="worker", initializer=wake_without_preempting
+        self._pool = ThreadPoolExecutor(  # its threads start with the first tasks
+            registry.slots, thread_name_prefix="worker", initializer=wake_without_preempting
         )
 
     # --- the dispatcher thread
@@ -102,7 +98,6 @@ class Dispatcher(Loop):
         self._offers.step(now)
 
     def _submit(self, task: Task) -> None:
-        assert self._pool is not None
         try:
             self._pool.submit(self._work, task)
         except BaseException:
@@ -192,5 +187,4 @@ class Dispatcher(Loop):
 
     def close(self) -> None:
         """End the pool without waiting for its workers."""
-        if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool.shutdown(wait=False, cancel_futures=True)

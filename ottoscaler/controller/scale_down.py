@@ -61,26 +61,20 @@ class ScaleDowns:
         self._retrier = Retrier(stop)
         self._victims = VictimChoice(ledger, watcher, self._retrier, instance)
         self._wake = wake
-        self._chooser: ThreadPoolExecutor | None = None
-        self._ender: ThreadPoolExecutor | None = None
+        self._chooser = ThreadPoolExecutor(1, thread_name_prefix="scale-down")
+        self._ender = ThreadPoolExecutor(1, thread_name_prefix="scale-down-end")
         self._lock = threading.Lock()
         self._owned: dict[str, int] = {}  # event id: epoch
 
-    def start(self) -> None:
-        self._chooser = ThreadPoolExecutor(1, thread_name_prefix="scale-down")
-        self._ender = ThreadPoolExecutor(1, thread_name_prefix="scale-down-end")
-
     def close(self) -> None:
         for pool in (self._chooser, self._ender):
-            if pool is not None:
-                pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def submit(self, event: ScaleDown, epoch: int) -> bool:
         """Have a scale_down carried out. False if that is under way already. Any thread; never waits.
 
         After ``close`` it is left to the next replica.
         """
-        assert self._chooser is not None
         with self._lock:
             if self._owned.get(event.event_id) == epoch:
                 return False
@@ -212,9 +206,8 @@ class ScaleDowns:
             self._stop.wait(LOOK_SECONDS)
             self._finish(event, epoch, deadline)
 
-        if self._ender is not None:
-            with suppress(RuntimeError):  # closed meanwhile: the event stays owned and is handed over
-                self._ender.submit(look)
+        with suppress(RuntimeError):  # closed meanwhile: the event stays owned and is handed over
+            self._ender.submit(look)
 
     @contextmanager
     def _errors_logged(self, event: ScaleDown, epoch: int) -> Iterator[None]:

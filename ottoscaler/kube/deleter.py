@@ -11,6 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 from ottoscaler.errors import KubernetesError, PodGone, Stopping
 from ottoscaler.kube.pod_api import PodApi
@@ -37,26 +38,21 @@ class PodDeleter:
         self._pods = pods
         self._stop = stop
         self._retrier = Retrier(stop)
-        self._pool: ThreadPoolExecutor | None = None
-        self._jobs: ThreadPoolExecutor | None = None
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="delete")
+        self._jobs = ThreadPoolExecutor(JOB_THREADS, thread_name_prefix="job")
         self._lock = threading.Lock()
         self._running: dict[str, int] = {}  # by event: jobs that run or wait for a thread of the pool
         self._waiting: dict[str, deque[Job]] = {}
 
-    def start(self) -> None:
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="delete")
-        self._jobs = ThreadPoolExecutor(JOB_THREADS, thread_name_prefix="job")
-
     def in_namespace(self, namespace: str) -> PodDeleter:
-        """A deleter for the Pods of another namespace, with the same threads. Call it after ``start``."""
+        """A deleter for the Pods of another namespace, with the same threads."""
         other = copy.copy(self)
         other._pods = self._pods.in_namespace(namespace)
         return other
 
     def close(self) -> None:
         for pool in (self._pool, self._jobs):
-            if pool is not None:
-                pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def delete(
         self,
@@ -88,13 +84,10 @@ class PodDeleter:
         """Run a short job that may wait for Redis, never for Kubernetes. The job handles its own errors."""
         self._submit(self._jobs, job)
 
-    def _submit(self, pool: ThreadPoolExecutor | None, job: Job) -> None:
-        if pool is None or self._stop.is_set():
-            return
-        try:
-            pool.submit(job)
-        except RuntimeError:
-            return  # closed meanwhile
+    def _submit(self, pool: ThreadPoolExecutor, job: Job) -> None:
+        if not self._stop.is_set():
+            with suppress(RuntimeError):  # closed meanwhile
+                pool.submit(job)
 
     def _serve(self, event: str, job: Job) -> None:
         try:

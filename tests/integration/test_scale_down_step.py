@@ -68,7 +68,6 @@ def test_not_yet_created_goes_before_pending_and_pending_before_running(stages: 
 
 def test_scale_down_that_is_taken_after_the_stop_has_closed_everything_ends_no_thread(stages: Stages) -> None:
     """A read that hung in Redis may be answered then: a thread that died would make the exit code 1."""
-    stages.scale_downs.start()
     stages.scale_downs.close()
     assert stages.scale_downs.submit(ScaleDown("5-0", pod_count=1), 1)
     assert stages.scale_downs.owned() == [("5-0", 1)], "it was not carried out"
@@ -77,7 +76,6 @@ def test_scale_down_that_is_taken_after_the_stop_has_closed_everything_ends_no_t
 def test_scale_down_that_is_under_way_is_not_begun_a_second_time(stages: Stages, book: Book) -> None:
     """Its entry was delivered again, or an earlier reply was lost."""
     down = ScaleDown(add(book, "scale_down", pod_count=1), pod_count=1)
-    stages.scale_downs.start()
     stages.scale_downs.close()  # so that it stays under way
     assert stages.scale_downs.submit(down, 1)
     assert not stages.scale_downs.submit(down, 1)

@@ -76,7 +76,6 @@ class Bench:
             cast(Leaving, None),
             Control(threading.Event(), lambda: None),
         )
-        self.dispatcher.start()
 
     def add(self, event_id: str, count: int, priority: int = 0, **record: Any) -> EventRun:
         event = ScaleUp(event_id, event_id, count, priority=priority)

@@ -16,7 +16,6 @@ SECONDS = 30.0
 @pytest.fixture
 def deleter() -> Iterator[PodDeleter]:
     made = PodDeleter(FakePods(), threading.Event())
-    made.start()
     yield made
     made.close()
 
