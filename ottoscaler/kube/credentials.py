@@ -89,7 +89,7 @@ class Access:
             to_do = f"Are the certificates and the key of {self._source()} there, and for this cluster?"
         else:
             to_do = f"Is it running, and is the address in {self._source()} right?"
-        return f"tried {self.host}: {text}. {to_do}"
+        return f"tried {self.host}: {text}{'' if text.endswith('?') else '.'} {to_do}"
 
     def _source(self) -> str:
         if self._kubeconfig:
