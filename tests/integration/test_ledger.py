@@ -257,6 +257,7 @@ def test_start_that_is_to_be_cancelled_is_not_taken_back(book: Book) -> None:
     ledger.scale_downs.cancel(down.event_id, 1, 1, [(event.event_id, 0)])
     answer = ledger.unstart(worker, 1)
     assert (answer.word, answer.intent.by) == ("cancelling", down.event_id)
+    assert ledger.skip(worker, 1).intent.by == down.event_id
     assert ledger.record(worker, 1, "", DONE, despite_intent=True).word == "ok"
 
 
@@ -294,6 +295,10 @@ def test_emptied_redis_is_noticed_by_every_call(book: Book) -> None:
         ledger.take_over(event.event_id, "b/1")
     with pytest.raises(Wiped):
         ledger.release([(event.event_id, 1)])
+    with pytest.raises(Wiped):
+        ledger.upkeep.expire(60.0, 10, 0)
+    with pytest.raises(Wiped):
+        ledger.replicas.claim_pending("dead", "", "", 10)
 
 
 def test_handover_of_an_event_whose_ledger_redis_lost_is_no_handover(book: Book) -> None:
@@ -466,6 +471,19 @@ def test_result_stream_of_a_wrong_type_changes_nothing_in_the_ledger(book: Book)
         ledger.record(worker, 1, "uid-0-0", DONE)
     book.redis.delete("otto:scale:results")
     assert ledger.record(worker, 1, "uid-0-0", DONE).word == "ended"
+
+
+@pytest.mark.parametrize(("event_id", "mark"), [
+    ("7-3", "7-2"), ("7-0", "6-18446744073709551615"),
+    # Beyond 53 bits a number of Lua's would be rounded, maybe to one above the id.
+    ("7-12345678901234569000", "0-0"), ("12345678901234569000-0", "0-0"),
+])  # fmt: skip
+def test_low_water_mark_stays_below_an_open_event(book: Book, event_id: str, mark: str) -> None:
+    ledger = book.ledger()
+    for younger in (event_id, *["*"] * 8):
+        owned(ledger, add(book, younger))
+    read(book)
+    assert ledger.upkeep.expire(60.0, 10, 0).low_water == mark
 
 
 def test_ids_beyond_53_bits_are_compared_exactly(book: Book) -> None:

@@ -341,6 +341,17 @@ def test_dead_consumers_unowned_entries_come_over_and_it_is_forgotten(book: Book
     assert [c["name"] for c in book.redis.xinfo_consumers("otto:scale:events", "ottoscaler")] == ["a"]
 
 
+def test_entries_of_a_reader_that_lives_or_came_back_stay_its_own(book: Book) -> None:
+    reader, other = book.ledger("a", "1"), book.ledger("b")
+    event = add(book)
+    read(book, "a")
+    beat = beat_of(book, "a")
+    assert reader.replicas.beat("{}", survey=False)
+    assert other.replicas.claim_pending("a", "1", beat, 10) == ([], []), "it beats again"
+    assert other.replicas.claim_pending("a", "2", beat_of(book, "a"), 10) == ([], []), "it is another one"
+    assert other.replicas.claim_pending("a", "1", beat_of(book, "a"), 10) == ([event.event_id], [])
+
+
 def test_replica_that_owns_something_is_not_forgotten(book: Book) -> None:
     first, second, event = book.ledger("a"), book.ledger("b"), add(book)
     owned(first, event)
