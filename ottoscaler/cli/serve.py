@@ -113,8 +113,9 @@ def _wait(app: App) -> int:
 
 
 def end(code: int) -> None:
-    """Flush the logs and end the process, without waiting for pool threads, nor for more than FLUSH_SECONDS
-    for a reader of our output that hangs or is gone."""
+    """Flush the logs, delete temporary files and end the process.
+
+    It waits for no pool thread, nor for more than FLUSH_SECONDS for a reader of our output that hangs."""
     flusher = threading.Thread(target=_flush, name="flush", daemon=True)
     with suppress(RuntimeError):  # no thread can be started: the last lines are lost, the exit code is not
         flusher.start()
@@ -123,6 +124,8 @@ def end(code: int) -> None:
 
 
 def _flush() -> None:
-    for flush in (logging.shutdown, sys.stdout.flush, sys.stderr.flush):
+    from ottoscaler.kube.kubeconfig import delete_temporary_files  # the service has imported it long since
+
+    for flush in (delete_temporary_files, logging.shutdown, sys.stdout.flush, sys.stderr.flush):
         with suppress(OSError, ValueError):  # closed by us or by the reader: what was not written is lost
             flush()

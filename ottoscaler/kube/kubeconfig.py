@@ -65,6 +65,13 @@ def pool(configuration: Any) -> Any:
     return RESTClientObject(configuration).pool_manager
 
 
+def delete_temporary_files() -> None:
+    """Delete the files in which the client keeps a kubeconfig's inline certificates and keys. Raises nothing.
+
+    It does so itself where a process runs its exit handlers."""
+    kube_config.kube_config._cleanup_temp_files()
+
+
 def has_plugin(kubeconfig: str) -> bool:
     """Whether a kubeconfig that was just read names a program, or a service, that tells the token."""
     merged = kube_config.kube_config.KubeConfigMerger(kubeconfig).config

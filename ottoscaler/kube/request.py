@@ -6,8 +6,10 @@ clock what time it has, and the transport whether another server behind the same
 
 from __future__ import annotations
 
+import ssl
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -155,6 +157,11 @@ class Requests:
         self.health.note(verb, sign)
         if timed_out and sign is ServerSign.TROUBLED:
             self._transport.wrong(None, text)
+        if _lacks_certificates(error):
+            # The client keeps a kubeconfig's inline certificates in temporary files, which a cleaner of /tmp
+            # deletes after some days. To read the kubeconfig again writes them anew.
+            with suppress(KubernetesUnavailable):
+                self._access.reload()
         return KubernetesUnavailable(text, unsent=unsent)
 
     def _refused(self, verb: str, response: Any, data: bytes, seconds: float) -> KubernetesError:
@@ -184,6 +191,12 @@ class Requests:
         troubled = sign_of(verb, error.status, str(error)) is ServerSign.TROUBLED
         if troubled and error.status not in _ANY_SERVER:
             self._transport.wrong(response, str(error))
+
+
+def _lacks_certificates(error: BaseException) -> bool:
+    """Whether there was no connection because of certificates, the server's or our own, or a missing file."""
+    causes = (error, getattr(error, "reason", None), *error.args)
+    return any(isinstance(each, (ssl.SSLError, FileNotFoundError)) for each in causes)
 
 
 def _headers(credentials: dict[str, str], body: bytes | None) -> dict[str, str]:

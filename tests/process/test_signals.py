@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import signal
@@ -11,6 +12,7 @@ import threading
 import time
 from pathlib import Path
 
+import certifi
 import pytest
 
 from ottoscaler.local.ports import free_port
@@ -23,6 +25,7 @@ from tests.harness.cluster_state import (
     phases,
     process_alive,
 )
+from tests.harness.kubeconfigs import kubeconfig
 from tests.harness.proxy import ProxyAction
 from tests.harness.sandbox import Sandbox
 from tests.harness.scenarios import behind_proxy, end_workers, lose_pods, owner, paused, running
@@ -50,6 +53,19 @@ def test_an_idle_replica_stops_within_a_moment(place: Sandbox, number: int) -> N
     assert not replica.lines(action="thread_stuck")
     # It left the group too, so nobody waits for its lease to run out.
     assert not place.redis.smembers("otto:scale:events:ottoscaler:replicas")
+
+
+def test_no_temporary_file_with_a_certificate_or_key_outlives_the_service(place: Sandbox) -> None:
+    """The Kubernetes client makes them of a kubeconfig's inline data, and deletes them in an exit handler."""
+    inline = {"certificate-authority-data": base64.b64encode(Path(certifi.where()).read_bytes()).decode()}
+    config, temporary = place.directory / "inline.kubeconfig", place.directory / "temporary"
+    config.write_text(kubeconfig({"server": "https://127.0.0.1:1", **inline}))
+    temporary.mkdir()
+    replica = place.start(ready=False, KUBECONFIG=config, TMPDIR=temporary)
+    wait_for(lambda: replica.lines(action="watch_failed"), "it has read the kubeconfig")
+    assert list(temporary.iterdir())
+    assert replica.stop() == 0
+    assert not list(temporary.iterdir())
 
 
 def test_a_signal_before_the_service_is_up_stops_it(place: Sandbox) -> None:

@@ -1,0 +1,38 @@
+"""Requests that get no answer."""
+
+from __future__ import annotations
+
+import base64
+import socket
+from pathlib import Path
+
+import certifi
+import pytest
+
+from ottoscaler.errors import KubernetesUnavailable
+from ottoscaler.kube.client import connect
+from ottoscaler.kube.throttle import Throttle
+from tests.harness.kubeconfigs import kubeconfig
+
+
+@pytest.mark.parametrize("call", ["list", "get"])  # they have connections of their own
+def test_temporary_files_with_certificates_that_a_cleaner_deleted_are_written_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """Cleaners of /tmp delete what is some days old. Before, no connection could be made ever after."""
+    monkeypatch.setattr("ottoscaler.kube.credentials.RELOAD_SECONDS", 0.0)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    trusted = base64.b64encode(Path(certifi.where()).read_bytes() + call.encode()).decode()
+    config = tmp_path / "kubeconfig"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"https://127.0.0.1:{server.getsockname()[1]}"
+        config.write_text(kubeconfig({"server": address, "certificate-authority-data": trusted}))
+        client = connect(str(config), "workers", Throttle(100, 100), lambda *_: None, 5.0)
+        client._requests.headers(None)  # reads the kubeconfig
+        (file,) = (path for path in tmp_path.iterdir() if path != config)
+        file.unlink()
+        with pytest.raises(KubernetesUnavailable, match="No such file"):
+            client.list("app=otto-agent") if call == "list" else client.get("a")
+        assert [path.read_bytes() for path in tmp_path.iterdir() if path != config] == [
+            base64.b64decode(trusted)
+        ]
