@@ -330,7 +330,10 @@ class Ledger(Scripts):
             _dedup_key(event),
             *flat,
         )
-        return text(answer[1]) if answer[0] == b"ok" else None
+        if answer[0] != b"ok":
+            return None
+        self.tell_unbegun(answer[2])
+        return text(answer[1])
 
 
 def _dedup_key(event: Event) -> bytes:

@@ -190,7 +190,7 @@ _DETAILS: dict[tuple[str, bytes], Shape] = {
     ("register", b"instance"): _row(_text, _text),
     ("register", b"occupied"): _row(_text, _text_or_none, _text_or_none, _text_or_none),
     ("release", b"ok"): _row(_text, _texts),
-    ("reseed", b"ok"): _row(_text, _text),
+    ("reseed", b"ok"): _row(_text, _text, _unbegun),
     ("states", b"ok"): _row(_text, _rows(_text, _text_or_none, _text_or_none, _text_or_none)),
     ("take", b"cancelled"): _row(_text, _unbegun),
     ("take", b"mine"): _mine,

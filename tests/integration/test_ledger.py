@@ -8,7 +8,9 @@ from ottoscaler.errors import BrokenKey, RedisError, Wiped
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.pause import pause
 from ottoscaler.ledger.records import Entry, Taken
+from ottoscaler.ledger.unbegun import UnbegunEnds
 from ottoscaler.model import ScaleDown, ScaleUp, WorkerId
+from ottoscaler.telemetry.metrics import Metrics
 from tests.harness.ledger_steps import DONE, FAILED, add, add_down, begin, owned, read, take
 from tests.harness.redis_fixture import Book, book, redis_server
 
@@ -327,6 +329,21 @@ def test_ledger_is_written_anew_from_memory(book: Book) -> None:
     assert ledger.reseed(event, b"[]", 7, {0: "d:0:succeeded:uid-0-0", 1: "s:0:uid-1-0"}) == ""
     assert ledger.record(WorkerId(event.event_id, 1, 0), 7, "uid-1-0", DONE).word == "ended"
     assert [e["succeeded"] for e in book.results("event")] == ["2"]
+
+
+def test_event_that_ends_as_its_ledger_is_written_anew_is_counted_once(book: Book) -> None:
+    metrics = Metrics()
+    ledger = Ledger(book.stream(), book.ledger().identity, lambda _: True, UnbegunEnds(metrics).tell)
+    event = add(book, count=1)
+    owned(ledger, event)
+    emptied(book, ledger)
+    states = {0: "d:0:failed:uid-0-0"}
+    answers = [ledger.reseed(event, b"[]", 7, states) for _ in range(2)]
+    assert answers == ["", None], "the second time as after a lost reply"
+    assert [e["status"] for e in book.results("event")] == ["failed"]
+    counted = metrics.exposition()[0].decode()
+    assert 'ottoscaler_events_total{status="failed",type="scale_up"} 1.0' in counted
+    assert "ottoscaler_event_duration_seconds_count 1.0" in counted
 
 
 @pytest.mark.parametrize("ledger_stands", [True, False])

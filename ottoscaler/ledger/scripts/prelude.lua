@@ -343,12 +343,15 @@ end
 -- so its id, status, milliseconds, task and metadata.
 local unbegun = {0}
 
-local function count_unbegun(id, ended)
-  unbegun[1] = unbegun[1] + 1
-  if not ended then return end
+local function note_ended(id, ended)
   for _, word in ipairs({id, ended[1], string.format('%.0f', math.max(0, ended[2])), ended[3], ended[4]}) do
     unbegun[#unbegun + 1] = word
   end
+end
+
+local function count_unbegun(id, ended)
+  unbegun[1] = unbegun[1] + 1
+  if ended then note_ended(id, ended) end
 end
 
 -- Intend to cancel one index; the caller has checked that the event is an open scale_up.

@@ -1,6 +1,7 @@
 -- Write an event's ledger anew after Redis was emptied, from what its owner still knows:
 -- A = id, owner, type, task, count, body, metadata, epoch, dedup_key or '', then pairs of index and state.
--- A ledger that was overwritten is replaced. The answer ends with the sentence that names it, or with ''.
+-- A ledger that was overwritten is replaced. The answer has the sentence that names it, or ''; then, if all workers had
+-- ended, what is told of the event's end (prelude.lua).
 if wiped() then return {'wiped'} end
 local id, key, now = A[1], event_key(A[1]), now_ms()
 local ended = 0
@@ -11,9 +12,9 @@ local overwritten = broken(key, 'hash')
 local may_end = ended == tonumber(A[5]) or (not overwritten and redis.call('EXISTS', key) == 1)
 local failure = broken(P .. 'events', 'set') or (may_end and untellable(RESULTS))
 if failure then return failure end
-local e = overwritten and {} or redis.call('HMGET', key, 'owner', 'epoch')
-if e[1] == A[2] and e[2] == A[8] then return {'ok', ''} end -- a reply that was lost
-if e[1] then return {'exists'} end
+local e = overwritten and {} or redis.call('HMGET', key, 'owner', 'epoch', 'status')
+if e[1] == A[2] and e[2] == A[8] then return {'ok', '', unbegun} end -- a reply that was lost
+if e[1] or e[3] then return {'exists'} end -- it ended here: a lost reply too
 local told = {} -- results that an orphan's report has told meanwhile
 local flat = overwritten and {} or redis.call('HGETALL', key)
 if overwritten then redis.call('DEL', key) end
@@ -39,5 +40,5 @@ for i = 10, #A, 2 do
 end
 redis.call('HSET', key, 'done', done, 'begun', begun, 'ok', counts.succeeded, 'bad', counts.failed,
   'cut', counts.cancelled)
-if done == tonumber(A[5]) then finish_event(id, key, now) end
-return {'ok', overwritten and overwritten.err or ''}
+if done == tonumber(A[5]) then note_ended(id, finish_event(id, key, now)) end
+return {'ok', overwritten and overwritten.err or '', unbegun}
