@@ -6,8 +6,10 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any, cast
+from unittest.mock import Mock
 
 import pytest
 
@@ -16,6 +18,7 @@ from ottoscaler.controller.inbox import Inbox
 from ottoscaler.controller.leaving import Leaving
 from ottoscaler.controller.offers import Offers
 from ottoscaler.controller.reach import Reach
+from ottoscaler.errors import Fenced
 from ottoscaler.kube.throttle import CREATES
 from ottoscaler.ledger.pause import Pause
 from ottoscaler.ledger.records import IndexStage, IndexState, Record
@@ -65,15 +68,17 @@ class Bench:
         self.registry = RunRegistry(slots, self.in_hand)
         self.workers = HeldWorkers()
         self.inbox = Inbox()
+        self.cut_off = False
+        self.left: list[EventRun] = []  # events that another replica owns now
         self.pause = Pause(lambda _: self.inbox.wake())
         self.dispatcher = Dispatcher(
             self.registry,
             self.inbox,
             cast(Workers, self.workers),
             cast(Offers, SimpleNamespace(step=lambda _: None)),
-            cast(Reach, SimpleNamespace(cut_off=lambda _: False)),
+            cast(Reach, SimpleNamespace(cut_off=lambda _: self.cut_off)),
             self.pause,
-            cast(Leaving, None),
+            cast(Leaving, SimpleNamespace(leave=self.left.append)),
             Control(threading.Event(), lambda: None),
         )
 
@@ -125,6 +130,39 @@ def test_higher_priority_goes_first() -> None:
     bench.add("1-0", 5)
     bench.add("2-0", 2, priority=7)
     assert bench.step(3) == [("2-0", 0), ("2-0", 1), ("1-0", 0)]
+    bench.close()
+
+
+def test_nothing_begins_while_kubernetes_is_out_of_reach() -> None:
+    bench = Bench(2)
+    bench.cut_off = True
+    bench.add("1-0", 1)
+    bench.dispatch()
+    assert bench.registry.busy == 0
+    bench.cut_off = False
+    assert bench.step(1) == [("1-0", 0)]
+    bench.close()
+
+
+def test_event_that_another_replica_owns_is_left_and_its_workers_slot_is_free() -> None:
+    bench = Bench(1)
+    bench.workers.work = Mock(side_effect=Fenced("taken over"))  # type: ignore[method-assign]
+    run = bench.add("1-0", 1)
+    bench.dispatch()
+    wait_for(lambda: (bench.left, bench.registry.busy) == ([run], 0), "it is left")
+    assert bench.registry.knows("1-0"), "that is for who drops it"
+    bench.close()
+
+
+def test_worker_whose_thread_cannot_be_started_gives_its_slot_back_and_its_event_is_handed_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench = Bench(1)
+    bench.add("1-0", 1)
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", Mock(side_effect=RuntimeError("no more threads")))
+    with pytest.raises(RuntimeError):
+        bench.dispatch()
+    assert (bench.registry.busy, bench.registry.knows("1-0")) == (0, True), "a stop hands the event over"
     bench.close()
 
 
