@@ -520,6 +520,25 @@ def test_notes_name_the_stream_that_the_settings_name() -> None:
     assert "XADD '{otto}:mine'" in notes(values)
 
 
+@pytest.mark.parametrize(
+    ("pods", "settings", "told"),
+    [
+        ("199", {}, "allows 199 pods, and the replicas start up to 200 workers"),
+        (200, {}, ""),
+        (
+            1_000_000,
+            {"OTTO_MAX_WORKERS": "600000"},
+            "allows 1000000 pods, and the replicas start up to 1200000",
+        ),
+        ("2k", {"OTTO_MAX_WORKERS": 5000}, ""),
+    ],
+)
+def test_notes_warn_of_a_quota_with_fewer_pods_than_slots(pods: object, settings: Json, told: str) -> None:
+    said = notes({"workers": {"quota": {"pods": pods}}, "settings": settings, "replicas": 2})
+    assert ("The quota allows" in said) == bool(told)
+    assert told in said
+
+
 def test_package_has_everything_that_the_chart_renders(tmp_path: Path) -> None:
     assert helm("package", str(CHART), "--destination", str(tmp_path)).returncode == 0
     (package,) = tmp_path.iterdir()
