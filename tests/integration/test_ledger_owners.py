@@ -352,6 +352,27 @@ def test_entries_of_a_reader_that_lives_or_came_back_stay_its_own(book: Book) ->
     assert other.replicas.claim_pending("a", "1", beat_of(book, "a"), 10) == ([event.event_id], [])
 
 
+def test_of_a_dead_readers_entries_those_come_over_that_nobody_owns_or_has_ended(book: Book) -> None:
+    stream, group = "otto:scale:events", "ottoscaler"
+    dead, owner, other = book.ledger("a"), book.ledger("b"), book.ledger("c")
+    ended, released, taken = (add(book, count=1) for _ in range(3))
+    for event in (ended, released):
+        owned(dead, event)
+    owned(owner, taken)
+    assert dead.record(begin(dead, ended, 0), 1, "uid-0-0", DONE).word == "ended"
+    dead.release([(released.event_id, 1)])
+    book.redis.xgroup_setid(stream, group, "0")
+    assert len(read(book, "a")) == 3
+    beat = beat_of(book, "a")
+    assert other.replicas.claim_pending("a", "1", beat, 0) == ([], [])
+    assert other.replicas.claim_pending("a", "1", beat, 10) == ([released.event_id], [])
+    pending = book.redis.xpending_range(stream, group, "-", "+", 10)
+    assert {each["message_id"]: each["consumer"] for each in pending} == {
+        released.event_id: "c",
+        taken.event_id: "a",
+    }
+
+
 def test_replica_that_owns_something_is_not_forgotten(book: Book) -> None:
     first, second, event = book.ledger("a"), book.ledger("b"), add(book)
     owned(first, event)

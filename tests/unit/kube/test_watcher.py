@@ -10,6 +10,7 @@ from ottoscaler.errors import VersionExpired
 from ottoscaler.kube.selection import LATE_CREATE_SECONDS, MOST_OWNERS
 from ottoscaler.kube.watcher import MOST_ENDS_TOLD
 from ottoscaler.pods.labels import PREFIX
+from ottoscaler.pods.view import parse_pod
 from tests.harness.watch_bench import WatchBench
 
 
@@ -24,6 +25,48 @@ def test_subscriber_is_woken_by_the_end_of_its_pod() -> None:
     assert subscription.wait(0)
     assert subscription.view is not None
     assert subscription.view.terminal
+
+
+def test_subscription_begins_with_what_is_shown_and_keeps_it_only_of_its_own_pod() -> None:
+    bench = WatchBench()
+    uid = bench.create("a")
+    bench.step()
+    subscription = bench.watcher.subscribe("a")
+    assert subscription.view is not None
+    bench.watcher.identify(subscription, uid)
+    assert subscription.view is not None
+    bench.watcher.identify(subscription, "another")
+    assert subscription.view is None
+
+
+def test_pod_that_only_a_look_finds_is_its_workers_and_its_owners_pods_are_shown_from_then_on() -> None:
+    bench = WatchBench()
+    bench.step()
+    uid = bench.create("a", owner="other")
+    subscription = bench.watcher.subscribe("a")
+    bench.watcher.identify(subscription, uid)
+    bench.watcher.found(subscription, parse_pod(bench.pods.get("a")))
+    assert subscription.view is not None
+    assert subscription.looked_at, "the watch does not show it yet"
+    bench.step()
+    assert bench.owners() == {"me", "other"}
+    assert not subscription.looked_at
+
+
+def test_answer_to_a_delete_is_its_own_workers() -> None:
+    watcher = WatchBench().watcher
+    subscription = watcher.subscribe("a")
+    watcher.identify(subscription, "u")
+    for uid, end in (("another", False), ("u", True)):
+        watcher.asked_to_go({"metadata": {"name": "a", "uid": uid}, "status": {"phase": "Succeeded"}})
+        assert (subscription.end is not None) == end
+
+
+def test_every_worker_wakes_where_all_are_woken() -> None:
+    watcher = WatchBench().watcher
+    subscriptions = [watcher.subscribe(name) for name in ("a", "b")]
+    watcher.wake_all()
+    assert all(each.wait(0) for each in subscriptions)
 
 
 def test_end_of_a_pod_that_nobody_waits_for_is_told() -> None:
