@@ -151,6 +151,21 @@ def test_what_vanished_while_the_version_expired_is_told_its_subscriber() -> Non
     assert not subscription.certain  # a Pod that lost a label looks the same
 
 
+def test_what_a_list_shows_no_more_or_as_another_pod_is_told_who_waits_and_who_sweeps() -> None:
+    bench = WatchBench()
+    for name in ("gone", "replaced", "awaited", "stays"):
+        bench.create(name)
+    bench.step()
+    awaited = bench.watcher.subscribe("awaited")
+    shown = {view.name: view for view in bench.watcher.views()}
+    bench.watcher.identify(awaited, shown["awaited"].uid)
+    left = [shown["stays"], *(shown[name]._replace(uid=f"{name}-2") for name in ("replaced", "awaited"))]
+    assert bench.watcher.replace(left, bench.watcher.wanted(), time.monotonic())
+    assert sorted(view.uid for view in bench.unclaimed) == sorted(shown[n].uid for n in ("gone", "replaced"))
+    assert awaited.gone
+    assert not bench.watcher.replace(left, bench.watcher.wanted(), time.monotonic()), "nothing new"
+
+
 def test_pod_created_after_the_list_was_asked_for_is_not_taken_for_gone() -> None:
     watcher = WatchBench().watcher
     subscription = watcher.subscribe("a")
