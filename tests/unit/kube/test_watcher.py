@@ -78,6 +78,20 @@ def test_end_of_a_pod_that_nobody_waits_for_is_told() -> None:
     assert [view.name for view in bench.unclaimed] == ["a"]
 
 
+def test_deleted_pod_is_shown_no_more_and_told_who_waits_or_sweeps() -> None:
+    bench = WatchBench()
+    subscription = bench.watcher.subscribe("a")
+    bench.watcher.identify(subscription, bench.create("a"))
+    bench.create("b")
+    bench.step()
+    for name in ("a", "b"):
+        bench.pods.vanish(name)
+    bench.step()
+    assert bench.names() == []
+    assert subscription.gone
+    assert [view.name for view in bench.unclaimed] == ["b"]
+
+
 def test_pod_that_nobody_waits_for_is_told_when_it_comes_and_not_again() -> None:
     bench = WatchBench()
     bench.step()
@@ -160,7 +174,10 @@ def test_what_a_list_shows_no_more_or_as_another_pod_is_told_who_waits_and_who_s
     shown = {view.name: view for view in bench.watcher.views()}
     bench.watcher.identify(awaited, shown["awaited"].uid)
     left = [shown["stays"], *(shown[name]._replace(uid=f"{name}-2") for name in ("replaced", "awaited"))]
+    left.append(shown["stays"]._replace(name="late", uid="late"))
+    del bench.arrived[:]
     assert bench.watcher.replace(left, bench.watcher.wanted(), time.monotonic())
+    assert [view.name for view in bench.arrived] == ["late"]
     assert sorted(view.uid for view in bench.unclaimed) == sorted(shown[n].uid for n in ("gone", "replaced"))
     assert awaited.gone
     assert not bench.watcher.replace(left, bench.watcher.wanted(), time.monotonic()), "nothing new"
