@@ -100,6 +100,9 @@ class Wiped(RedisError):
     """Redis no longer knows this installation: it was emptied, or failed over to an empty replica."""
 
 
+OF_REDIS_ITSELF = (RedisUnavailable, GroupMissing, Wiped)  # any other RedisError is of one key or one event
+
+
 # --- Kubernetes
 
 

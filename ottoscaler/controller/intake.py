@@ -15,7 +15,7 @@ from ottoscaler.controller.head_starts import HeadStarts
 from ottoscaler.controller.inbox import Inbox
 from ottoscaler.controller.reading import EventReader
 from ottoscaler.controller.scale_down import ScaleDowns
-from ottoscaler.errors import BadEvent, Fenced, GroupMissing, RedisError, RedisUnavailable, Wiped
+from ottoscaler.errors import OF_REDIS_ITSELF, BadEvent, Fenced, RedisError
 from ottoscaler.events.values import raw_task_id, told_metadata
 from ottoscaler.ledger.ledger import FIRST_EPOCH, Ledger, new_record, pack_fields
 from ottoscaler.ledger.records import Entry, Record, Taken, Taking
@@ -74,15 +74,14 @@ class Intake:
     def accept(self, entries: Sequence[Entry]) -> list[tuple[Entry, Failure]]:
         """Take entries that were read, in one round trip, and hand them on.
 
-        Returns those that could not be taken. Raises RedisUnavailable, GroupMissing and Wiped after it has
-        gone through all entries.
+        Returns those that could not be taken. Raises OF_REDIS_ITSELF after it has gone through all entries.
         """
         failures: list[tuple[Entry, Failure]] = []
         read = [one for entry in entries if (one := self._read(entry, failures)) is not None]
         if read:
             self._take(read, failures)
         for _, error in failures:
-            if isinstance(error, (RedisUnavailable, GroupMissing, Wiped)):
+            if isinstance(error, OF_REDIS_ITSELF):
                 raise error
         return failures
 

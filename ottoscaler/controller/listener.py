@@ -12,7 +12,7 @@ from contextlib import suppress
 from ottoscaler.controller.intake import Intake
 from ottoscaler.controller.reach import Reach
 from ottoscaler.controller.stream_reader import StreamReader
-from ottoscaler.errors import BadEvent, Fenced, GroupMissing, RedisError, RedisUnavailable, Wiped
+from ottoscaler.errors import OF_REDIS_ITSELF, BadEvent, Fenced, GroupMissing, RedisError, Wiped
 from ottoscaler.events.values import raw_task_id
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.pause import Pause
@@ -220,7 +220,7 @@ class Listener(Loop):
             _left_alone(entry, "a bad event is dead-lettered when it is read")
         except Fenced:
             _left_alone(entry, "it was taken meanwhile")
-        except (RedisUnavailable, GroupMissing, Wiped):
+        except OF_REDIS_ITSELF:
             raise
         except RedisError as error:
             _left_alone(entry, f"it is tried again when it is read: {error}")

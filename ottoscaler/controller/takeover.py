@@ -12,7 +12,7 @@ from collections.abc import Callable
 from ottoscaler.controller.intake import Intake
 from ottoscaler.controller.leaving import Leaving
 from ottoscaler.controller.reach import Reach
-from ottoscaler.errors import BadEvent, BrokenKey, Fenced, RedisError, RedisUnavailable, Wiped
+from ottoscaler.errors import OF_REDIS_ITSELF, BadEvent, BrokenKey, Fenced, RedisError, RedisUnavailable
 from ottoscaler.ledger.lease import suspended_clock
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.replicas import DELETED_UNREAD, Survey
@@ -153,7 +153,7 @@ class Takeover(Loop):
             self._intake.adopt(taken)
         except (Fenced, BadEvent) as error:
             log.debug("event_left_alone", str(error), event_id=event_id)
-        except (RedisUnavailable, Wiped):
+        except OF_REDIS_ITSELF:
             raise
         except RedisError as error:  # the error of one event must not keep the others from being taken
             flood.error("take_over_failed", str(error), event_id=event_id)

@@ -298,6 +298,8 @@ def test_emptied_redis_is_noticed_by_every_call(book: Book) -> None:
     with pytest.raises(Wiped):
         ledger.release([(event.event_id, 1)])
     with pytest.raises(Wiped):
+        take(ledger, event)
+    with pytest.raises(Wiped):
         ledger.upkeep.expire(60.0, 10, 0)
     with pytest.raises(Wiped):
         ledger.replicas.claim_pending("dead", "", "", 10)
