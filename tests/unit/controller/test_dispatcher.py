@@ -144,6 +144,17 @@ def test_nothing_begins_while_kubernetes_is_out_of_reach() -> None:
     bench.close()
 
 
+def test_worker_that_was_not_begun_waits_again_in_the_first_place() -> None:
+    bench = Bench(1)
+    bench.add("1-0", 2)
+    bench.workers.ends["1-0", 0] = Ended(Next.NOT_BEGUN)
+    assert bench.step(1) == [("1-0", 0)]
+    bench.finish("1-0", 0)
+    del bench.workers.ends["1-0", 0]
+    assert bench.step(3) == [("1-0", 0), ("1-0", 0), ("1-0", 1)]
+    bench.close()
+
+
 def test_event_that_another_replica_owns_is_left_and_its_workers_slot_is_free() -> None:
     bench = Bench(1)
     bench.workers.work = Mock(side_effect=Fenced("taken over"))  # type: ignore[method-assign]
