@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from ottoscaler.config import load as config
 from ottoscaler.config.settings import Settings
 from ottoscaler.errors import BadSettings, BadTemplate
+from ottoscaler.name_lookups import bound_lookups
 from ottoscaler.pods.templates import Templates, load_templates
 from ottoscaler.scheduling import keep_to_one_cpu
 from ottoscaler.telemetry import logs
@@ -75,6 +76,7 @@ def serve(environ: Mapping[str, str]) -> int:
     from ottoscaler.controller.dispatcher import STACK_BYTES
 
     threading.stack_size(STACK_BYTES)
+    bound_lookups()
     if settings.one_cpu:
         keep_to_one_cpu()
     app = App(settings, templates)

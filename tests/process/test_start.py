@@ -15,6 +15,18 @@ from tests.harness.sandbox import Sandbox
 from tests.harness.waiting import stays, wait_for
 
 SLOW_REDIS_SECONDS = STALL_SECONDS + 4.0  # the listener begins a long step at once
+# The real service, whose DNS is away: the system's resolver hangs for a minute.
+NO_DNS = """
+import signal
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+import socket, time
+look_up = socket.getaddrinfo
+socket.getaddrinfo = lambda host, *rest, **more: (
+    time.sleep(60) if host == "redis.nowhere" else look_up(host, *rest, **more)
+)
+from ottoscaler.cli.main import run
+run(["run"])
+"""
 MANY_LINES = 40  # in a few seconds: what no operator would read
 
 
@@ -29,6 +41,15 @@ def unready_parts(replica: Replica) -> set[str]:
 
 def is_alive(replica: Replica) -> bool:
     return replica.process.poll() is None and replica.get("/healthz")[0] == 200
+
+
+def test_while_dns_is_away_every_thread_goes_on_and_says_why(place: Sandbox) -> None:
+    replica = place.start(ready=False, program=("-c", NO_DNS), REDIS_URL="redis://redis.nowhere:6379/0")
+    wait_for(lambda: len(replica.lines(action="heartbeat_failed")) > 1, "it has tried again")
+    said = replica.lines(action="heartbeat_failed")[0]["message"]
+    assert "the name redis.nowhere was not resolved within 2 s" in said
+    assert is_alive(replica)
+    assert replica.stop() == 0
 
 
 def test_it_waits_for_a_redis_that_is_not_there_at_its_start(place: Sandbox) -> None:
