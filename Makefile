@@ -80,11 +80,11 @@ proofs: $(STAMP) ## The short form of chaos and of the crash matrix, as CI runs 
 	@$(BIN)/python -m pytest --numprocesses=2 --dist=load tests/acceptance $(ARGS)
 
 # Those on the PATH, or name them: PYTHONS="/opt/python3.13/bin/python3 python3.14".
-PYTHONS ?= $(wildcard $(foreach minor,12 13 14,$(shell command -v python3.$(minor))))
+PYTHONS ?= $(wildcard $(foreach minor,12 13 14 15,$(shell command -v python3.$(minor))))
 IMPORT_ALL := import importlib, pkgutil, ottoscaler; print(len([importlib.import_module(each.name) for each in \
 	pkgutil.walk_packages(ottoscaler.__path__, "ottoscaler.")]), "modules were imported")
 pythons: ## Import every module and run the unit tests with each other Python at hand (PYTHONS="python3.13 ...")
-	@test -n "$(PYTHONS)" || { echo "make: no python3.12, 3.13 or 3.14 is on the PATH; name some by PYTHONS=" >&2; exit 1; }
+	@test -n "$(PYTHONS)" || { echo "make: none of python3.12 to 3.15 is on the PATH; name some by PYTHONS=" >&2; exit 1; }
 	@set -e; for python in $(PYTHONS); do \
 		env=build/pythons/$$($$python -c 'import platform; print(platform.python_version())'); echo "$$env"; \
 		$$python -m venv $$env; $$env/bin/python -m pip install $(PIP) --editable '.[test]'; \

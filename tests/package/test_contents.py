@@ -51,7 +51,7 @@ def test_metadata_names_the_version_the_licence_and_the_pythons(wheel: Path, sdi
         for line in classifiers
         if line.startswith("Programming Language") and "." in line
     }
-    assert pythons == {"3.11", "3.12", "3.13", "3.14"}
+    assert pythons == {"3.11", "3.12", "3.13", "3.14", "3.15"}
 
 
 USE = """
