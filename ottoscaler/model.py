@@ -57,6 +57,8 @@ class ScaleDown:
 
 Event = ScaleUp | ScaleDown
 
+MOST_WORKERS = 100_000  # of one event: the highest that OTTO_MAX_PODS_PER_EVENT can be
+
 _ENTRY_ID = re.compile(r"(0|[1-9][0-9]{0,19})-(0|[1-9][0-9]{0,19})")
 _MOST = 2**64 - 1
 

@@ -16,6 +16,7 @@ from typing import Literal
 
 from ottoscaler.config import kinds, redis_url
 from ottoscaler.config.kinds import Spec, setting, show
+from ottoscaler.model import MOST_WORKERS
 from ottoscaler.telemetry.redaction import MASK
 
 SERVICE_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
@@ -149,7 +150,9 @@ class Settings:
     )
     max_workers: int = setting(kinds.whole(1, 10_000), 100, "the most workers of this replica at one time")
     max_pods_per_event: int = setting(
-        kinds.whole(1, 100_000), 1000, "the most workers of one event; an event with more is dead-lettered"
+        kinds.whole(1, MOST_WORKERS),
+        1000,
+        "the most workers of one event; an event with more is dead-lettered",
     )
     max_event_bytes: int = setting(
         # An event's parts end in a Pod, and etcd takes no object above 1.5 MiB.

@@ -11,7 +11,7 @@ from ottoscaler.events.parse import Limits, parse_event
 from ottoscaler.ledger.bounded_replies import FIRST_FIELDS_ONLY, MOST_STRINGS
 from ottoscaler.ledger.identity import ReplicaIdentity
 from ottoscaler.ledger.records import Entry, Record
-from ottoscaler.model import Event, ScaleUp
+from ottoscaler.model import MOST_WORKERS, Event, ScaleUp
 from ottoscaler.pods.live_templates import LiveTemplates
 from ottoscaler.pods.plan import PodDefaults, PodPlan, plan
 from ottoscaler.pods.templates import Template
@@ -120,7 +120,7 @@ _OF_NEW_PODS = frozenset({b"image", b"command", b"args", b"env", b"cpu", b"memor
 def _without_bounds(limits: Limits) -> Limits:
     return replace(
         limits,
-        max_pods_per_event=sys.maxsize,
+        max_pods_per_event=MOST_WORKERS,
         max_event_bytes=sys.maxsize,
         max_timeout_seconds=sys.maxsize,
         max_event_retries=sys.maxsize,

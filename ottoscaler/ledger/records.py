@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from ottoscaler.errors import BrokenKey
-from ottoscaler.model import Judgement, Outcome, PodView, is_entry_id
+from ottoscaler.model import MOST_WORKERS, Judgement, Outcome, PodView, is_entry_id
 
 MOST_DIGITS = 15  # of a count, and of a time in milliseconds
 
@@ -79,9 +79,9 @@ def entries(raw: Sequence[Any]) -> list[Entry]:
     return result
 
 
-def _written(word: str) -> int:
+def _written(word: str, most: int = 10**MOST_DIGITS) -> int:
     """A whole number as a replica writes it. Raises ValueError for others: arithmetic could fail on them."""
-    if not word.isdigit() or len(word) > MOST_DIGITS:
+    if not word.isdigit() or len(word) > MOST_DIGITS or int(word) > most:
         raise ValueError(f"no number of a replica's: {word[:40]!r}")
     return int(word)
 
@@ -144,13 +144,13 @@ class IndexState:
 def indexes_of(ledger: Mapping[str, str]) -> dict[int, IndexState]:
     """The states in the fields of a ledger. Raises ValueError for what no replica wrote."""
     states = {name[2:]: IndexState.parse(raw) for name, raw in ledger.items() if name.startswith("i:")}
-    return {_written(index): state for index, state in states.items()}
+    return {_written(index, MOST_WORKERS): state for index, state in states.items()}
 
 
 def intents_of(ledger: Mapping[str, str]) -> dict[int, Intent]:
     """The same, of the intents to cancel a worker."""
     intents = {name[2:]: Intent.parse(raw) for name, raw in ledger.items() if name.startswith("c:")}
-    return {_written(index): intent for index, intent in intents.items()}
+    return {_written(index, MOST_WORKERS): intent for index, intent in intents.items()}
 
 
 @contextmanager
@@ -202,7 +202,7 @@ class Record:
             indexes=indexes,
             intents=intents_of(workers),
             poisoned=raw.get("poisoned") == b"1",
-            count=int(raw.get("n") or b"0"),
+            count=_written((raw.get("n") or b"0").decode(), MOST_WORKERS),
             doomed="doomed" in raw,
             before=_incarnations(raw.get("before", b"*")),
         )

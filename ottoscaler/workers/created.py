@@ -27,7 +27,7 @@ def judge_created(a: Attempt, plan: PodPlan, sent: JsonObject) -> Ended | None:
         _tell_missing_gate(a)
     if view.name != a.subscription.name:
         return _refuse_renamed(a, view)
-    policy = sent.get("spec", {}).get("restartPolicy", ONCE)
+    policy = (sent.get("spec") or {}).get("restartPolicy", ONCE)
     if policy != ONCE:
         a.deps.watcher.identify(a.subscription, view.uid, view, looked_up=not a.deps.watcher.shows(view))
         return _refuse(a, f"set its restartPolicy to {policy}: its command could run twice")

@@ -91,3 +91,10 @@ def test_event_that_no_rule_reads_any_more_is_what_its_ledger_tells() -> None:
     event, why = again(LIMITS, pod_count="many")
     assert event == ScaleUp("1717-0", "1717-0", 5)
     assert "pod_count" in why
+
+
+def test_ledger_of_a_billion_workers_takes_no_memory() -> None:
+    """No setting allows so many, so somebody else wrote it. Each replica would have died of it in turn."""
+    event, why = again(LIMITS, pod_count="1000000000")
+    assert event == ScaleUp("1717-0", "1717-0", 5)
+    assert "pod_count" in why

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ottoscaler.errors import BrokenKey
-from ottoscaler.ledger.records import IndexStage, IndexState, Intent, Reply, Word
+from ottoscaler.ledger.records import IndexStage, IndexState, Intent, Record, Reply, Word
 
 
 def test_states_are_read_as_the_scripts_write_them() -> None:
@@ -27,3 +27,12 @@ def test_intent_that_no_replica_wrote_is_told_as_a_broken_key(raw: str) -> None:
     """Before, the worker's thread saw a bug of ours in it, and forgot the worker."""
     with pytest.raises(BrokenKey, match="intent in the ledger holds what no replica wrote"):
         _ = Reply(Word.CANCELLING, raw).intent
+
+
+@pytest.mark.parametrize(
+    ("name", "word"),
+    [("n", "1000000000"), ("i:100000000000000", "s:0:"), ("c:100000000000000", "1:17-0:why")],
+)
+def test_ledger_with_more_workers_than_any_setting_allows_is_a_broken_key(name: str, word: str) -> None:
+    with pytest.raises(BrokenKey, match="ledger of event 17-0 holds what no replica wrote"):
+        Record.parse("17-0", "1", [name.encode(), word.encode()])
