@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -103,7 +105,7 @@ class RedisServer:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=begin_child,  # noqa: PLW1509  two system calls, no locks
+                preexec_fn=partial(begin_child, os.getpid()),  # noqa: PLW1509  three system calls, no locks
             )
 
     def stop(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from functools import partial
 from typing import IO
 
 from ottoscaler.errors import OttoscalerError
@@ -68,7 +70,7 @@ class Service:
             stdout=self._log,
             stderr=self._log,
             start_new_session=True,  # Ctrl-C is for the parent, which stops its parts in order
-            preexec_fn=begin_child,  # noqa: PLW1509  two system calls, no locks
+            preexec_fn=partial(begin_child, os.getpid()),  # noqa: PLW1509  three system calls, no locks
         )
         deadline = time.monotonic() + START_SECONDS
         while not self._ready():
