@@ -66,8 +66,11 @@ def bounded(look_up: Lookup) -> Lookup:
         with lock:
             going, now = going_on.setdefault(key, _GoingOn()), time.monotonic()
             if not going.threads or (now - going.begun >= LOOKUP_SECONDS and going.threads < MOST_THREADS):
+                try:
+                    threading.Thread(target=run, args=(key, going), name="lookup", daemon=True).start()
+                except RuntimeError as error:  # callers know what a failed lookup is, and try again
+                    raise socket.gaierror(socket.EAI_MEMORY, str(error)) from error
                 going.threads, going.begun = going.threads + 1, now
-                threading.Thread(target=run, args=(key, going), name="lookup", daemon=True).start()
             return going.result
 
     def look_up_within(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -33,6 +33,10 @@ class Dns:
 def give_up(look_up: Any) -> None:
     with pytest.raises(socket.gaierror, match=r"redis was not resolved within 0\.1 s"):
         look_up("redis", 6379, 0, socket.SOCK_STREAM)
+
+
+def refuse_to_start(**_: Any) -> NoReturn:
+    raise RuntimeError("can't start new thread")
 
 
 @pytest.fixture
@@ -71,6 +75,17 @@ def test_an_error_of_a_lookup_reaches_whoever_asked(dns: Dns) -> None:
     dns.answers.set()
     with pytest.raises(socket.gaierror, match="not known"):
         bounded(dns.look_up)("nowhere", 1)
+
+
+def test_a_moment_without_threads_is_a_failed_lookup(dns: Dns, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its callers try again. Before, such an error ended the thread that asked, and the process with it."""
+    dns.answers.set()
+    look_up = bounded(dns.look_up)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading, "Thread", refuse_to_start)
+        with pytest.raises(socket.gaierror, match="can't start new thread"):
+            look_up("redis", 6379)
+    assert look_up("redis", 6379) == "address of redis"
 
 
 @pytest.mark.parametrize("host", ["10.96.0.1", "::1", "fe80::1", None, "", b"redis"])
