@@ -58,6 +58,7 @@ class ScaleDown:
 Event = ScaleUp | ScaleDown
 
 MOST_WORKERS = 100_000  # of one event: the highest that OTTO_MAX_PODS_PER_EVENT can be
+MOST_TAKEN_AWAY = 1_000_000  # workers, by one scale_down: more than any installation runs
 
 _ENTRY_ID = re.compile(r"(0|[1-9][0-9]{0,19})-(0|[1-9][0-9]{0,19})")
 _MOST = 2**64 - 1

@@ -16,9 +16,8 @@ from typing import Any, Literal, TypeVar
 from ottoscaler.errors import BadEvent
 from ottoscaler.events import field_names, field_rules, values
 from ottoscaler.events.images import ImagePolicy
-from ottoscaler.model import KeepLogs, ScaleDown, ScaleUp
+from ottoscaler.model import MOST_TAKEN_AWAY, KeepLogs, ScaleDown, ScaleUp
 
-MAX_SCALE_DOWN = 1_000_000  # workers: more than any installation runs
 PRIORITY_BOUND = 2**31 - 1  # the largest signed 32-bit number; the lowest priority is its negative
 
 _JSON_TYPE = re.compile(r'"type"\s*:')
@@ -153,7 +152,7 @@ def _scale_down(event_id: str, reading: _Reading, limits: Limits) -> ScaleDown:
     pod_count_given, problems_before = "pod_count" in reading.fields, len(reading.problems)
     task_id = reading.take("task_id", field_rules.task_id, None)
     task_id_wrong = len(reading.problems) > problems_before
-    pod_count = reading.take("pod_count", values.integer(1, MAX_SCALE_DOWN), None)
+    pod_count = reading.take("pod_count", values.integer(1, MOST_TAKEN_AWAY), None)
     if not (task_id or task_id_wrong or pod_count_given):
         reading.problems.append("task_id and pod_count: both missing; expected at least one of them")
     return ScaleDown(

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from ottoscaler.errors import BrokenKey
-from ottoscaler.model import MOST_WORKERS, Judgement, Outcome, PodView, is_entry_id
+from ottoscaler.model import MOST_TAKEN_AWAY, MOST_WORKERS, Judgement, Outcome, PodView, is_entry_id
 
 MOST_DIGITS = 15  # of a count, and of a time in milliseconds
 
@@ -194,6 +194,7 @@ class Record:
             if state.stage is not IndexStage.DONE:
                 namespace = raw.get(f"ns:{index}", raw.get("ns", b"")).decode()
                 indexes[index] = replace(state, namespace=namespace)
+        most = MOST_TAKEN_AWAY if raw.get("type") == b"scale_down" else MOST_WORKERS
         return cls(
             event_id,
             epoch=int(epoch),
@@ -202,7 +203,7 @@ class Record:
             indexes=indexes,
             intents=intents_of(workers),
             poisoned=raw.get("poisoned") == b"1",
-            count=_written((raw.get("n") or b"0").decode(), MOST_WORKERS),
+            count=_written((raw.get("n") or b"0").decode(), most),
             doomed="doomed" in raw,
             before=_incarnations(raw.get("before", b"*")),
         )

@@ -36,3 +36,8 @@ def test_intent_that_no_replica_wrote_is_told_as_a_broken_key(raw: str) -> None:
 def test_ledger_with_more_workers_than_any_setting_allows_is_a_broken_key(name: str, word: str) -> None:
     with pytest.raises(BrokenKey, match="ledger of event 17-0 holds what no replica wrote"):
         Record.parse("17-0", "1", [name.encode(), word.encode()])
+
+
+def test_scale_down_may_take_more_workers_away_than_one_event_has() -> None:
+    flat = [b"type", b"scale_down", b"n", b"1000000"]
+    assert Record.parse("17-0", "1", flat).count == 1_000_000
