@@ -126,8 +126,10 @@ def end(code: int) -> None:
 
 
 def _flush() -> None:
-    from ottoscaler.kube.kubeconfig import delete_temporary_files  # the service has imported it long since
-
-    for flush in (delete_temporary_files, logging.shutdown, sys.stdout.flush, sys.stderr.flush):
+    kubeconfig = sys.modules.get("ottoscaler.kube.kubeconfig")  # to import it takes longer than most commands
+    with suppress(Exception):  # a thread may be making such a file
+        if kubeconfig is not None:
+            kubeconfig.delete_temporary_files()
+    for flush in (logging.shutdown, sys.stdout.flush, sys.stderr.flush):
         with suppress(OSError, ValueError):  # closed by us or by the reader: what was not written is lost
             flush()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -73,3 +75,10 @@ def test_process_ends_also_where_no_thread_can_be_started(
     with pytest.raises(Exited):
         serve.end(1)
     assert codes == [1]
+
+
+def test_no_command_loads_the_kubernetes_client_to_end() -> None:
+    """That takes longer than most commands, and comes before what they have printed is flushed."""
+    ended = "import sys; from ottoscaler.cli import serve; serve._flush(); print('kubernetes' in sys.modules)"
+    told = subprocess.run([sys.executable, "-c", ended], capture_output=True, text=True, check=True)
+    assert told.stdout == "False\n"
