@@ -68,9 +68,10 @@ def bounded(look_up: Lookup) -> Lookup:
             if not going.threads or (now - going.begun >= LOOKUP_SECONDS and going.threads < MOST_THREADS):
                 try:
                     threading.Thread(target=run, args=(key, going), name="lookup", daemon=True).start()
+                    going.threads, going.begun = going.threads + 1, now
                 except RuntimeError as error:  # callers know what a failed lookup is, and try again
-                    raise socket.gaierror(socket.EAI_MEMORY, str(error)) from error
-                going.threads, going.begun = going.threads + 1, now
+                    if not going.threads:
+                        raise socket.gaierror(socket.EAI_MEMORY, str(error)) from error
             return going.result
 
     def look_up_within(

@@ -30,7 +30,9 @@ _IN_CLUSTER = "KUBERNETES_SERVICE_HOST"
 _TOKEN_FILE: str = kube_config.incluster_config.SERVICE_TOKEN_FILENAME
 _DEFAULT_FILE = "~/.kube/config"
 # In the texts of errors over certificates. A server that does not speak TLS is not among them.
-_OF_FILES = re.compile(r"\[SSL(?!: WRONG_VERSION_NUMBER)|\[X509|No such file|Permission denied")
+_OF_FILES = re.compile(
+    r"\[SSL(?!: WRONG_VERSION_NUMBER|: UNEXPECTED_EOF)|\[X509|No such file|Permission denied"
+)
 _HANGS = "does the program hang that tells the token?"
 
 
@@ -160,7 +162,10 @@ class Access:
                 finally:
                     self._lock.release()
 
-        threading.Thread(target=run, name="credentials", daemon=True).start()
+        try:
+            threading.Thread(target=run, name="credentials", daemon=True).start()
+        except RuntimeError as error:  # a moment without threads
+            raise KubernetesUnavailable(f"the credentials cannot be read: {error}", unsent=True) from error
         try:
             return result.result(PROGRAM_SECONDS)
         except TimeoutError:

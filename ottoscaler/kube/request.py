@@ -194,9 +194,15 @@ class Requests:
 
 
 def _lacks_certificates(error: BaseException) -> bool:
-    """Whether there was no connection because of certificates, the server's or our own, or a missing file."""
+    """Whether there was no connection because of certificates, the server's or our own, or a missing file.
+
+    A handshake that was cut off says nothing about them."""
     causes = (error, getattr(error, "reason", None), *error.args)
-    return any(isinstance(each, (ssl.SSLError, FileNotFoundError)) for each in causes)
+    return any(
+        isinstance(each, (ssl.SSLError, FileNotFoundError))
+        and not isinstance(each, (ssl.SSLEOFError, ssl.SSLZeroReturnError))
+        for each in causes
+    )
 
 
 def _headers(credentials: dict[str, str], body: bytes | None) -> dict[str, str]:

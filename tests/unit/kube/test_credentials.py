@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import certifi
 import pytest
@@ -146,6 +148,17 @@ def test_a_program_that_hangs_is_told_and_stops_nobody(
     assert access.headers() == {"Authorization": "Bearer told"}
 
 
+def test_a_moment_without_threads_is_waited_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise the thread of the watch, which reads the credentials first, ends, and the process with it."""
+    (tmp_path / "kubeconfig").write_text(kubeconfig(user={"token": "told"}))
+    access = Access(str(tmp_path / "kubeconfig"), 1)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", Mock(side_effect=RuntimeError("can't start new thread")))
+        with pytest.raises(KubernetesUnavailable, match="can't start new thread"):
+            access.headers()
+    assert access.headers() == {"Authorization": "Bearer told"}
+
+
 @pytest.mark.parametrize("user", [{"username": "its certificate says who it is"}, {"token": "t0ps3cret"}])
 def test_credentials_without_a_plugin_are_had_at_once_unless_they_are_being_read_again(
     user: dict[str, str], tmp_path: Path
@@ -263,6 +276,7 @@ def test_without_a_service_accounts_token_the_file_at_home_is_taken(
         ("list: Unauthorized", 401, "Is the token or certificate still valid"),
         ("list: [SSL] PEM lib (_ssl.c:3926)", 0, "Are the certificates and the key of KUBECONFIG ("),
         ("list: [SSL: WRONG_VERSION_NUMBER] wrong version number", 0, "is the address in KUBECONFIG ("),
+        ("list: [SSL: UNEXPECTED_EOF_WHILE_READING] EOF occurred", 0, "is the address in KUBECONFIG ("),
         ("list: Connection refused", 0, "Is it running, and is the address in KUBECONFIG ("),
     ],
 )

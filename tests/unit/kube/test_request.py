@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import socket
+import ssl
 from pathlib import Path
 
 import certifi
@@ -11,6 +12,7 @@ import pytest
 
 from ottoscaler.errors import KubernetesUnavailable
 from ottoscaler.kube.client import connect
+from ottoscaler.kube.request import _lacks_certificates
 from ottoscaler.kube.throttle import Throttle
 from tests.harness.kubeconfigs import kubeconfig
 
@@ -36,3 +38,10 @@ def test_temporary_files_with_certificates_that_a_cleaner_deleted_are_written_an
         assert [path.read_bytes() for path in tmp_path.iterdir() if path != config] == [
             base64.b64decode(trusted)
         ]
+
+
+def test_a_handshake_that_is_cut_off_says_nothing_about_certificates() -> None:
+    """A load balancer without a server does so, and to read the kubeconfig anew drops all connections."""
+    assert _lacks_certificates(ssl.SSLCertVerificationError("self-signed"))
+    assert not _lacks_certificates(ssl.SSLEOFError("EOF occurred in violation of protocol"))
+    assert not _lacks_certificates(ConnectionResetError())
