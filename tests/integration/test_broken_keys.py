@@ -171,9 +171,10 @@ def test_heartbeats_go_on_beside_one_that_holds_nonsense(book: Book) -> None:
     assert ledger.replicas.register("{}").beat == "1"
     book.redis.hset(P + "replica:a", mapping={"beat": "often", "lease": "long"})
     assert survey(ledger).beat == 1
-    book.redis.hset(P + "replica:a", "lease", "long")
-    assert survey(other).leases["a"] == 0
-    assert other.upkeep.claim_search(1, (), 1).replicas["a"][0] == 0
+    for lease, told in {"long": 0, "9" * 400: 0, "1e9": 0, "99999": 0, "3600": 3600, "0.5": 0.5}.items():
+        book.redis.hset(P + "replica:a", "lease", lease)
+        assert survey(other).leases["a"] == told
+        assert other.upkeep.claim_search(1, (), 1).replicas["a"][0] == told
 
 
 ENDLESS = "9" * 30  # as an id it would be above all others
@@ -210,7 +211,9 @@ def test_nonsense_in_a_key_of_the_right_type_costs_no_event_and_no_upkeep(book: 
     assert run_to_its_end(ledger, event_id) == "ended"
     assert upkeep.find_lost().entries == 0
     assert upkeep.claim_search(1.0, (), 1.0).replicas
-    assert upkeep.claim_search(1.0, (), 1.0).namespaces == ()
+    noted = upkeep.claim_search(1.0, (), 1.0).namespaces  # it is looked at before it is forgotten
+    assert noted == (("junk",) if where == "a namespace" else ())
+    assert upkeep.claim_search(1.0, noted, -1.0).namespaces == ()
     assert upkeep.expire(0.0, 10, 0).low_water == event_id, "what has ended may go"
     assert book.redis.zcard(P + "finished") == 0
     assert upkeep.bound(60.0, 60.0, 10, "0").cursor == "0"

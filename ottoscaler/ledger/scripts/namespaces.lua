@@ -22,7 +22,8 @@ for i = 5, #A do empty[A[i]] = true end
 local noted = redis.call('HGETALL', key)
 for i = 1, #noted, 2 do
   local name, since = noted[i], whole(noted[i + 1])
-  if not since or (empty[name] and now - since > A[4] * 1000) then redis.call('HDEL', key, name)
+  if not since then redis.call('HSET', key, name, now) end -- nonsense: forget it once it was looked at
+  if since and empty[name] and now - since > A[4] * 1000 then redis.call('HDEL', key, name)
   elseif name ~= NAMESPACE then told[#told + 1] = name end
 end
 local replicas = {}

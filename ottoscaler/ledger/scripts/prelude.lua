@@ -57,7 +57,10 @@ local function fields_of(flat)
 end
 
 -- The lease that a replica's heartbeat tells, in seconds. '0' where somebody has written something else there.
-local function told_lease(raw) return string.match(raw or '', '^%d%d?%d?%d?%.?%d*$') or '0' end
+local function told_lease(raw)
+  raw = raw or ''
+  return string.match(raw, '^%d%d?%d?%d?$') or string.match(raw, '^%d%d?%d?%d?%.%d+$') or '0'
+end
 
 -- A whole number as a script writes it; nil for anything else, which must not end the script, nor be told.
 local function whole(raw) return string.match(raw or '', '^%-?%d+$') and #raw <= 16 and tonumber(raw) or nil end
