@@ -32,7 +32,7 @@ _ADVICE = (
      "Put the file back; it is read again at every connect, so no restart is needed."),
     (("NOPERM", "no permissions"), "Allow the ACL user to run this command on our keys (docs/redis.md)."),
     (("LOADING",), "It is loading its data; try again later."),
-    (("maxmemory", "OOM"), "It is full, and nothing expires while it is: raise maxmemory."),
+    (("maxmemory", "OOM"), "It is full: raise maxmemory, or wait until what has ended expires."),
     (("max number of clients",), "It has no room for one more client: raise maxclients."),
     (("read only", "READONLY"), "It is a replica; configure the master, or use REDIS_SENTINELS."),
     (("same slot", "CROSSSLOT"),

@@ -65,7 +65,22 @@ class Reconciler(Loop):
             raise
 
     def step(self, now: float) -> None:
-        """Run each part that is due at ``now`` (monotonic seconds)."""
+        """Run each part that is due at ``now`` (monotonic seconds).
+
+        A full Redis refuses what the others write, and only the housekeeping makes room there. So it runs
+        after their errors too."""
+        try:
+            self._reconcile(now)
+        except RedisError:
+            self._keep_house(now)
+            raise
+        self._keep_house(now)
+
+    def _keep_house(self, now: float) -> None:
+        if now >= self._next_housekeeping:
+            self._next_housekeeping = now + self._housekeeping.step()
+
+    def _reconcile(self, now: float) -> None:
         with spared("adopted workers"):
             self._waiting_workers.settle_unclaimed()
         with spared("late Pods"):
@@ -82,5 +97,3 @@ class Reconciler(Loop):
             self._housekeeping.measure()
             with spared("lost entries"):
                 self._housekeeping.look_for_lost()
-        if now >= self._next_housekeeping:
-            self._next_housekeeping = now + self._housekeeping.step()

@@ -305,8 +305,10 @@ class Ledger(Scripts):
     def join_installation(self, fresh: str) -> str:
         """The installation's id in Redis. If there is none, ``fresh`` becomes the id."""
         key = f"{self.redis.prefix}installation"
-        self.redis.command("SET", key, fresh, "NX")
         kept = self.redis.command("GET", key)
+        if kept is None:  # not written first, as a full Redis lets no such write pass
+            self.redis.command("SET", key, fresh, "NX")
+            kept = self.redis.command("GET", key)
         if kept is None:
             raise RedisError("the installation's id disappeared right after it was written")
         return text(kept)

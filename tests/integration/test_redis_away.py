@@ -205,6 +205,28 @@ def test_full_redis_that_refuses_writes_for_a_while(place: Sandbox) -> None:
     refusing(place, "CONFIG", "SET", "maxmemory", "1", off=("CONFIG", "SET", "maxmemory", "0"))
 
 
+FILLING_BYTES = 40_000  # of one event's metadata, which its ledger, its entry and its result hold
+
+
+@pytest.mark.parametrize("restarted", [False, True], ids=["running on", "restarted while it is full"])
+def test_full_redis_has_room_again_once_events_expire(place: Sandbox, restarted: bool) -> None:
+    """Before, nothing expired while it was full, so somebody had to make room."""
+    replica = place.start("one", OTTO_RETENTION_SECONDS="3600" if restarted else "4")
+    filling = [place.scale_up(1, run_seconds=0.05, note="x" * FILLING_BYTES) for _ in range(20)]
+    for event_id in filling:
+        place.wait_event(event_id)
+    used = int(place.redis.info("memory")["used_memory"])
+    place.redis.config_set("maxmemory", str(used - 5 * FILLING_BYTES))
+    with pytest.raises(redis.exceptions.OutOfMemoryError):
+        place.redis.set("a", "b")
+    if restarted:
+        assert replica.stop() == 0
+        replica = place.start("one", ready=False, OTTO_RETENTION_SECONDS="1")
+    wait_for(lambda: not ledger(place, filling[0]), "what has expired makes room")
+    wait_for(replica.ready, "it goes on")
+    ends_well(place, place.scale_up())
+
+
 def test_redis_that_was_demoted_to_a_read_only_replica_for_a_while(place: Sandbox) -> None:
     refusing(place, "REPLICAOF", "127.0.0.1", "1", off=("REPLICAOF", "NO", "ONE"))
 

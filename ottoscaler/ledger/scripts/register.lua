@@ -25,6 +25,7 @@ if r[1] and r[1] ~= A[2] then
   if r[1] ~= A[4] then return {'occupied', r[1], r[2], r[3]} end
   if A[5] ~= '' and r[2] ~= A[5] then return {'occupied', r[1], r[2], r[3]} end
 end
+redis.call('DEL', P .. 'nothing') -- a full Redis lets it in (expire.lua), as only a replica makes room there
 if overwritten then redis.call('DEL', key) end -- a heartbeat tells nothing that its replica does not know
 redis.pcall('SADD', P .. 'replicas', A[1])
 redis.pcall('SET', P .. 'instance', A[7])
