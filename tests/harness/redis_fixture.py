@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,7 @@ class Book:
         self.redis: Any = redis.Redis.from_url(url, decode_responses=True)
         self.redis.flushall()
         self.settings = Settings(redis_url=url, redis_consumer="a")
+        self.stop = threading.Event()  # of the stages: one left over would try again and again
         self._streams: list[RedisClient] = []
 
     def ledger(self, name: str = "a", incarnation: str = "1") -> Ledger:
@@ -70,6 +72,7 @@ class Book:
         return [fields for _, fields in entries if fields["kind"] == kind]
 
     def close(self) -> None:
+        self.stop.set()
         for stream in self._streams:
             stream.close()
         self.redis.close()

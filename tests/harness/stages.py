@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -143,7 +142,7 @@ class Stages:
         self.pods = Pods(namespace=self.settings.namespace)
         self.downs = Downs()
         self.server = ServerHealth()
-        self.stop = threading.Event()
+        self.stop = book.stop
         self._make_state()
         self._make_dispatching()
         self._make_reading()
