@@ -128,8 +128,14 @@ class Reflector(Loop):
         # It ended when the server was asked to end it, so the namespace was just quiet.
         self._silent = self._resumed = False
         watch.healthy = True
+        lasted = time.monotonic() - began
+        cut_short = watcher.caught_up and lasted < seconds / 2 and not self._stop.is_set()
+        if cut_short:  # in good order: so a server ends the watch of one that reads too slowly
+            self._restarted()
+            sentence = f"the Pod watch ended after {lasted:.1f} s of {seconds} and restarts"
+            flood.warning("watch_restarted", sentence)
         if empty and watcher.caught_up:
-            self._doubt(time.monotonic() - began, seconds)
+            self._doubt(cut_short=cut_short, asked=seconds)
         else:
             self._cut_short, self._quiet, self._list_after = 0, 0, 1
 
@@ -140,13 +146,13 @@ class Reflector(Loop):
         if not self._silent:
             self._watch.healthy = True
 
-    def _doubt(self, lasted: float, asked: float) -> None:
+    def _doubt(self, *, cut_short: bool, asked: float) -> None:
         """A watch ended without an event or a bookmark, which something in between may have kept back.
 
         One that ended long before its time would end so again at once, so a list follows after a pause. After
         one that lasted, where workers wait, a list follows too, ever more rarely while lists show no change:
         an API server before 1.27 sends no bookmark if no Pod of the cluster has changed."""
-        if lasted < asked / 2:
+        if cut_short:
             self._cut_short = min(self._cut_short + 1, MOST_CUT_SHORT)
             self._stop.wait(
                 min(self.first_pause * 2**self._cut_short, self._poll_seconds, self.longest_pause)

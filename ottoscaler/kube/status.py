@@ -72,6 +72,8 @@ def _status(data: bytes) -> JsonObject | None:
 
 
 def _words(code: int, status: JsonObject | None) -> tuple[str, str]:
+    if status is None and code == 429:  # the API server's own words too: plain text
+        return "HTTP status 429: too many requests", ""
     if status is None:
         return f"HTTP status {code}, and not by the API server: a proxy's answer?", ""
     return str(status.get("message") or code), str(status.get("reason") or "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -119,6 +119,8 @@ def json_response(status: int, document: JsonObject, uid: str = "") -> Response:
 
 def error_response(error: ApiError) -> Response:
     headers = (("Retry-After", str(error.retry_after)),) if error.retry_after else ()
+    if error.plain:
+        return replace(text_response(f"{error.message}\n", error.code), headers=headers)
     name = str((error.details or {}).get("name", ""))
     return Response(error.code, encode(error.status).encode(), headers=headers, name=name)
 

@@ -14,12 +14,21 @@ from ottoscaler.model import JsonObject
 
 
 class ApiError(OttoscalerError):
-    """A request is answered with a ``Status``. ``retry_after`` is in whole seconds, 0 for none."""
+    """A request is answered with a ``Status``, or with its message alone if ``plain``. ``retry_after`` is in
+    whole seconds, 0 for none."""
 
     def __init__(
-        self, code: int, reason: str, message: str, details: JsonObject | None = None, retry_after: int = 0
+        self,
+        code: int,
+        reason: str,
+        message: str,
+        details: JsonObject | None = None,
+        retry_after: int = 0,
+        *,
+        plain: bool = False,
     ) -> None:
         super().__init__(message)
+        self.plain = plain
         self.code, self.reason, self.message = code, reason, message
         self.details, self.retry_after = details, retry_after
 
@@ -149,7 +158,7 @@ def media_type(accepted: Sequence[str]) -> ApiError:
 
 def too_many_requests(retry_after: int) -> ApiError:
     message = "Too many requests, please try again later."
-    return ApiError(429, "TooManyRequests", message, {}, retry_after=retry_after)
+    return ApiError(429, "TooManyRequests", message, {}, retry_after=retry_after, plain=True)
 
 
 def unauthorized() -> ApiError:

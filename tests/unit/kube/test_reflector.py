@@ -35,9 +35,10 @@ def test_next_step_goes_on_from_the_last_version_without_a_list() -> None:
 def test_broken_watch_is_resumed_from_its_version_once_then_lists_again() -> None:
     bench = WatchBench()
     bench.step()
+    before = bench.restarts
     bench.pods.fail("watch", BROKEN, BROKEN)
     bench.fail(BROKEN)
-    assert bench.restarts == 1
+    assert bench.restarts == before + 1
     assert not bench.watcher.health()[0]
     bench.fail(BROKEN)
     bench.step()
@@ -82,6 +83,24 @@ def test_watch_that_ends_at_once_without_a_word_is_followed_by_a_pause_and_a_lis
     bench.step()
     assert len(bench.pods.asked("list")) == 2
     assert bench.names() == ["a"]
+
+
+def test_watch_that_ends_in_good_order_long_before_its_time_counts_as_broken_off(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """So the API server ends the watch of one that reads too slowly: events, and then a clean end."""
+    bench = WatchBench()
+    bench.step()
+    before = bench.restarts
+    bench.create("a")
+    bench.step()
+    assert bench.restarts == before + 1
+    assert bench.watcher.health() == (True, "")
+    monkeypatch.setattr("ottoscaler.kube.reflector.WATCH_SECONDS", 0)
+    bench.create("b")
+    bench.step()
+    assert bench.restarts == before + 1, "it lasted as long as it was to"
+    assert bench.names() == ["a", "b"]
 
 
 def test_watch_that_lasts_and_sends_not_even_a_bookmark_is_followed_by_ever_rarer_lists(
@@ -148,10 +167,11 @@ def test_watch_that_is_cut_for_a_wider_list_is_no_failure() -> None:
         bench.watcher.include(("dead",))
         raise BROKEN
 
+    before = bench.restarts
     bench.pods.watch = cut  # type: ignore[method-assign]
     bench.step()
     assert bench.watcher.health() == (True, "")
-    assert bench.restarts == 0
+    assert bench.restarts == before
     bench.pods.watch = watching  # type: ignore[method-assign]
     bench.step()
     assert bench.watcher.catch_up(0)

@@ -64,3 +64,12 @@ def test_refused_create_is_refused_for_good_or_for_now() -> None:
 def test_proxy_s_page_is_no_verdict() -> None:
     assert isinstance(error_of("create", 403, b"<html>", 0.0), UnusableAnswer)
     assert type(error_of("create", 429, b"<html>", 0.0)) is KubernetesUnavailable
+
+
+@pytest.mark.parametrize("verb", ["create", "delete", "list", "watch"])
+def test_429_that_the_api_server_writes_as_plain_text_is_not_called_a_proxy_s(verb: str) -> None:
+    """So priority and fairness refuses on a real API server, and only there is a way to mend it."""
+    error = error_of(verb, 429, b"Too many requests, please try again later.\n", 1.0)
+    assert str(error) == f"{verb}: HTTP status 429: too many requests"
+    assert isinstance(error, KubernetesUnavailable)
+    assert error.retry_after == 1.0
