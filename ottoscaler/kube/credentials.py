@@ -19,7 +19,7 @@ import urllib3
 from kubernetes.client.configuration import Configuration
 
 from ottoscaler.errors import KubernetesUnavailable, UnusableAnswer
-from ottoscaler.kube.kubeconfig import fault, files, has_plugin, kube_config, pool
+from ottoscaler.kube.kubeconfig import fault, files, has_plugin, kube_config, loader, pool
 from ottoscaler.telemetry.redaction import MASK
 
 T = TypeVar("T")
@@ -202,9 +202,10 @@ class Access:
                 kube_config.load_incluster_config(client_configuration=configuration)
                 at_once = True
             else:
-                kube_config.load_kube_config(config_file=found, client_configuration=configuration)
+                read = loader(found)
+                read.load_and_set(configuration)
                 # Where there is a hook, it may run the plugin each time that the token is asked for.
-                at_once = configuration.refresh_api_key_hook is None or not has_plugin(found)
+                at_once = configuration.refresh_api_key_hook is None or not has_plugin(read)
             made = pool(configuration)
         except Exception as error:
             source = "the service account" if inside else path

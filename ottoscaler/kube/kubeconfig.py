@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import ssl
@@ -29,8 +30,7 @@ def check(kubeconfig: str) -> None:
         except Exception as error:
             raise ValueError(f"{fault(error)} ({path})" if len(paths) > 1 else fault(error)) from error
     try:
-        merged = kube_config.kube_config.KubeConfigMerger(kubeconfig).config
-        _check_context(kube_config.kube_config.KubeConfigLoader(config_dict=merged))
+        _check_context(loader(kubeconfig))
     except Exception as error:
         raise ValueError(fault(error)) from error
 
@@ -38,6 +38,19 @@ def check(kubeconfig: str) -> None:
 def files(kubeconfig: str) -> str:
     """The same, without paths that lead to no file. The client would open a named pipe, and wait for ever."""
     return os.pathsep.join(path for path in kubeconfig.split(os.pathsep) if os.path.isfile(path))
+
+
+def loader(kubeconfig: str) -> Any:
+    """The client's loader of these files. Raises what ``fault`` explains.
+
+    It refuses a token file that is no file: the client would open a named pipe, and wait for ever."""
+    made: Any = kube_config.kube_config._get_kube_config_loader(filename=kubeconfig, persist_config=True)
+    user: Any = made._user or ()
+    if "tokenFile" in user and "token" not in user:
+        path = os.path.join(made._get_base_path(user.path), user["tokenFile"])
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise OSError(errno.EINVAL, "not a file", path)
+    return made
 
 
 def _check_context(loader: Any) -> None:
@@ -72,10 +85,9 @@ def delete_temporary_files() -> None:
     kube_config.kube_config._cleanup_temp_files()
 
 
-def has_plugin(kubeconfig: str) -> bool:
-    """Whether a kubeconfig that was just read names a program, or a service, that tells the token."""
-    merged = kube_config.kube_config.KubeConfigMerger(kubeconfig).config
-    user: Any = kube_config.kube_config.KubeConfigLoader(config_dict=merged)._user or ()
+def has_plugin(loader: Any) -> bool:
+    """Whether the kubeconfig names a program, or a service, that tells the token."""
+    user: Any = loader._user or ()
     return "exec" in user or "auth-provider" in user
 
 

@@ -81,10 +81,11 @@ def _words(code: int, status: JsonObject | None) -> tuple[str, str]:
 
 def watch_error(status: JsonObject) -> KubernetesError:
     """The error that an ERROR event carries."""
-    code, text = status.get("code"), f"watch: {status.get('message')}"
+    code = status.get("code")
     code = code if isinstance(code, int) else 0
+    told = status.get("message") or status.get("reason") or code or "an ERROR event that says nothing"
     kind = VersionExpired if code == 410 else KubernetesUnavailable
-    return kind(text, status=code)
+    return kind(f"watch: {told}", status=code)
 
 
 def retry_after(headers: Mapping[str, str]) -> float:

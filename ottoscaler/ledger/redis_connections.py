@@ -145,6 +145,10 @@ class _SentinelTls(_WithFiles, _Led, SentinelManagedSSLConnection):
     pass
 
 
+class _AskingTls(_WithFiles, SSLConnection):
+    """A connection to a Sentinel itself."""
+
+
 class SentinelClient:
     """Asks one Sentinel. One thread uses it."""
 
@@ -282,6 +286,8 @@ def _sentinel(settings: Settings, hosts: list[Address], options: dict[str, Any])
         asking["ssl"] = True
     made: Any = Sentinel(hosts, sentinel_kwargs=asking, **options)  # type: ignore[no-untyped-call]
     for client in made.sentinels:
+        if settings.redis_tls:
+            client.connection_pool.connection_class = _AskingTls
         parse = client.response_callbacks[_MASTERS]
         client.set_response_callback(_MASTERS, partial(_parsed_masters, parse))
     return made

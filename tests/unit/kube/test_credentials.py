@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import threading
 from pathlib import Path
@@ -236,6 +237,21 @@ def test_a_kubeconfig_that_a_named_pipe_has_replaced_is_told_and_not_waited_for(
     several = f"{path}{os.pathsep}{tmp_path / 'other'}"
     check(several)
     assert Access(several, 1).url("") == "https://127.0.0.1:1"
+
+
+def test_a_named_pipe_in_the_token_files_place_is_told_and_not_waited_for(tmp_path: Path) -> None:
+    path, token = tmp_path / "kubeconfig", tmp_path / "token"
+    path.write_text(kubeconfig(user={"tokenFile": "token"}))
+    os.mkfifo(token)
+    with pytest.raises(ValueError, match=r"token cannot be read \(not a file\)") as told:
+        check(str(path))
+    access = Access(str(path), 1)
+    with pytest.raises(KubernetesUnavailable, match=re.escape(str(told.value))):
+        access.pool()
+    token.unlink()
+    token.write_text("t0ken")
+    check(str(path))
+    assert access.headers() == {"Authorization": "Bearer t0ken"}
 
 
 def test_service_accounts_token_is_had_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ottoscaler.errors import KubernetesError, VersionExpired
 from ottoscaler.kube import watch_events
 from ottoscaler.kube.watch_events import MOST_KEPT, quick, whole
 from ottoscaler.model import PodView
@@ -257,3 +258,19 @@ def test_long_part_is_read_and_not_kept() -> None:
 
 def test_parts_of_a_view_are_in_its_order() -> None:
     assert PodView._fields[9:] == Labelled._fields[2:] + Told._fields[:-1]
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        ({"message": "too old", "reason": "Expired", "code": 410}, "watch: too old"),
+        ({"reason": "Expired", "code": 410}, "watch: Expired"),
+        ({"code": 500}, "watch: 500"),
+        ({}, "watch: an ERROR event that says nothing"),
+    ],
+)
+def test_error_event_is_told_by_what_it_says(status: dict[str, Any], told: str) -> None:
+    with pytest.raises(KubernetesError) as raised:
+        whole(json.dumps({"type": "ERROR", "object": status}).encode())
+    assert str(raised.value) == told
+    assert isinstance(raised.value, VersionExpired) == (status.get("code") == 410)

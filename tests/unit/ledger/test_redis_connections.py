@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import redis
 from ottoscaler.config.settings import Settings
 from ottoscaler.errors import RedisUnavailable
 from ottoscaler.ledger.redis_client import RedisClient
-from ottoscaler.ledger.redis_connections import PasswordFile, connection_options
+from ottoscaler.ledger.redis_connections import PasswordFile, SentinelClient, connection_options
 from ottoscaler.telemetry.redaction import forget_all, redact
 
 
@@ -70,6 +71,18 @@ def test_what_has_replaced_a_file_of_tls_is_told_and_not_waited_for(tmp_path: Pa
         RedisUnavailable, match=rf"REDIS_TLS_{name.upper()}_FILE '.*' cannot be read: not a file"
     ):
         RedisClient(settings).command("PING")
+
+
+def test_a_sentinel_is_not_asked_with_what_has_replaced_a_file_of_tls(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    os.mkfifo(path)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        sentinel = server.getsockname()
+        settings = Settings(
+            redis_sentinels=(sentinel,), redis_sentinel_master="otto", redis_tls_ca_file=str(path)
+        )
+        with pytest.raises(RedisUnavailable, match="could not be asked"):
+            SentinelClient(settings, sentinel).master()
 
 
 def test_a_password_from_the_file_is_hidden_from_logs(tmp_path: Path) -> None:
