@@ -23,6 +23,7 @@ from ottoscaler.ledger.records import entries, timestamp
 from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.local import LocalCluster
 from ottoscaler.local.service import Service, ServiceFailed
+from ottoscaler.local.stop_signals import stop_signals
 from ottoscaler.pods.labels import selector
 
 SCENE_SECONDS = 40.0  # the limit for one scene, which takes some 5 s
@@ -70,7 +71,7 @@ def demo(environ: Mapping[str, str], *, stay: bool = False) -> int:
     """
     begun = time.monotonic()
     # An exception that a signal's handler raises may be lost, so these are blocked, and taken in ``_pause``.
-    signal.pthread_sigmask(signal.SIG_BLOCK, _awaited())
+    signal.pthread_sigmask(signal.SIG_BLOCK, stop_signals())
     try:
         with LocalCluster("process") as cluster:
             say(f"A local Kubernetes API ({cluster.server_url}) and Redis ({cluster.redis_url}) are up.")
@@ -102,15 +103,9 @@ def _until_interrupted() -> None:
 
 
 def _pause(seconds: float = FRAME_SECONDS) -> None:
-    found = signal.sigtimedwait(_awaited(), seconds)
+    found = signal.sigtimedwait(stop_signals(), seconds)
     if found is not None:
         raise _Signalled(found.si_signo)
-
-
-def _awaited() -> set[signal.Signals]:
-    """What ends it; ``nohup`` ignores SIGHUP."""
-    found = {signal.SIGINT, signal.SIGTERM}
-    return found if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else {*found, signal.SIGHUP}
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from ottoscaler.local.cluster import LocalCluster
 from ottoscaler.local.node.machine import ServerOptions
 from ottoscaler.local.service import Service, ServiceFailed
 from ottoscaler.local.short_collections import shorten_collections
+from ottoscaler.local.stop_signals import stop_signals
 
 _DESCRIPTION = """\
 Starts a small Kubernetes cluster and a Redis on loopback, and the service on
@@ -199,9 +200,7 @@ def _run(command: list[str], env: dict[str, str]) -> int:
 
 
 def _awaited() -> set[signal.Signals]:
-    """SIGCHLD, and what ends it: SIGHUP too, which a closed terminal sends, unless ``nohup`` ignores it."""
-    found = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
-    return found if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else {*found, signal.SIGHUP}
+    return {signal.SIGCHLD, *stop_signals()}
 
 
 def _unblock() -> None:
