@@ -289,64 +289,53 @@ def test_worker_with_a_head_start_that_came_after_the_dispatchers_end_is_started
     bench.close()
 
 
-def test_worker_that_ottoscaler_failed_on_looks_for_its_pod_and_is_given_up_in_the_end(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def given_up(bench: Bench, monkeypatch: pytest.MonkeyPatch, *, bugs: int = 0) -> tuple[list[Task], list[str]]:
+    """Fail on each worker until one is given up, and on that so often too. Returns the tries, and why each
+    was given up."""
     monkeypatch.setattr("ottoscaler.controller.dispatcher.ERROR_PAUSE_SECONDS", 0.0)
-    bench = Bench(1)
     tried: list[Task] = []
-    given_up: list[str] = []
+    reasons: list[str] = []
 
     def fail(task: Task, under_way: Callable[[], None]) -> Ended:
         tried.append(task)
         raise ValueError("a bug")
 
     def give_up(task: Task, why: str) -> Ended:
-        given_up.append(why)
-        return Ended(Next.DONE)
-
-    bench.workers.work = fail  # type: ignore[method-assign]
-    bench.workers.give_up = give_up  # type: ignore[attr-defined]
-    bench.add("1-0", 1)
-
-    def look() -> bool:
-        bench.dispatch()
-        return bool(given_up)
-
-    wait_for(look, "it is given up")
-    assert given_up == [f"Ottoscaler failed on it {MOST_INTERNAL_ERRORS} times: a bug"]
-    # A create may have been sent, so each later try adopts what is there instead of creating another.
-    assert [task.adopt for task in tried] == [False, *[True] * (MOST_INTERNAL_ERRORS - 1)]
-    wait_for(lambda: bench.registry.busy == 0, "the slot is free")
-    bench.close()
-
-
-def test_worker_that_cannot_even_be_given_up_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before, it was forgotten: nobody worked on it until a takeover."""
-    monkeypatch.setattr("ottoscaler.controller.dispatcher.ERROR_PAUSE_SECONDS", 0.0)
-    bench = Bench(1)
-    given_up: list[str] = []
-
-    def fail(task: Task, under_way: Callable[[], None]) -> Ended:
-        raise ValueError("a bug")
-
-    def give_up(task: Task, why: str) -> Ended:
-        given_up.append(why)
-        if len(given_up) == 1:
+        reasons.append(why)
+        if len(reasons) <= bugs:
             raise ValueError("another bug")
         return Ended(Next.DONE)
 
     bench.workers.work = fail  # type: ignore[method-assign]
     bench.workers.give_up = give_up  # type: ignore[attr-defined]
-    bench.add("1-0", 1)
 
     def look() -> bool:
         bench.dispatch()
-        return len(given_up) == 2
+        return len(reasons) > bugs
 
     wait_for(look, "it is given up in the end")
     wait_for(lambda: bench.registry.busy == 0, "the slot is free")
     bench.close()
+    return tried, reasons
+
+
+def test_worker_that_ottoscaler_failed_on_looks_for_its_pod_and_is_given_up_in_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench = Bench(1)
+    bench.add("1-0", 1)
+    tried, reasons = given_up(bench, monkeypatch)
+    assert reasons == [f"Ottoscaler failed on it {MOST_INTERNAL_ERRORS} times: a bug"]
+    # A create may have been sent, so each later try adopts what is there instead of creating another.
+    assert [task.adopt for task in tried] == [False, *[True] * (MOST_INTERNAL_ERRORS - 1)]
+
+
+def test_worker_that_cannot_even_be_given_up_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before, it was forgotten: nobody worked on it until a takeover."""
+    bench = Bench(1)
+    bench.add("1-0", 1)
+    _, reasons = given_up(bench, monkeypatch, bugs=1)
+    assert len(reasons) == 2
 
 
 def test_stop_on_a_machine_that_stands_still_looks_again_before_it_abandons_a_worker(
