@@ -99,6 +99,27 @@ def test_frozen_reader_runs_nothing_again_in_whatever_order_the_events_ended(
             assert frozen.take(event, entry(event)).how == "done"
 
 
+def test_entries_that_ended_while_xack_was_refused_are_acknowledged_when_it_is_allowed_again(
+    book: Book, ledger: Ledger
+) -> None:
+    """Before, they stayed pending until a replica with that name started, or the retention time."""
+    open_one, *ended = deliver(book, 4)
+    ledger.take(open_one, entry(open_one))
+    kept = housekeeping(book, ledger, retention=3600.0)
+    book.redis.execute_command("ACL", "SETUSER", "default", "-xack")
+    try:
+        for event in ended:
+            finish(ledger, event)
+        kept.step()
+        assert book.redis.xpending(STREAM, "ottoscaler")["pending"] == 4
+    finally:
+        book.redis.execute_command("ACL", "SETUSER", "default", "+xack")
+    kept.step()
+    assert [p["message_id"] for p in book.redis.xpending_range(STREAM, "ottoscaler", "-", "+", 9)] == [
+        open_one.event_id
+    ]
+
+
 def test_entry_that_is_delivered_again_after_its_end_is_not_pending_for_ever(
     book: Book, ledger: Ledger
 ) -> None:

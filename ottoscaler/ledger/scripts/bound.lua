@@ -10,6 +10,13 @@ redis.call('DEL', P .. 'nothing') -- what frees memory must begin with a delete 
 local tried, unacknowledged = redis.pcall('XACK', STREAM, GROUP, '0-0'), '' -- an id that no entry has
 if type(tried) == 'table' and not string.find(tried.err, 'WRONGTYPE', 1, true) then unacknowledged = tried.err end
 
+-- What ended while XACK was refused is pending still, and no replica would read it before its next start.
+if unacknowledged == '' then
+  for _, entry in ipairs(intact('XPENDING', STREAM, GROUP, '-', '+', batch) or {}) do
+    if intact('HGET', event_key(entry[1]), 'state') == 'done' then acknowledge(entry[1]) end
+  end
+end
+
 for _, limit in ipairs({{RESULTS, A[1]}, {DEAD, A[2]}}) do
   local oldest = now - tonumber(limit[2])
   if limit[1] == RESULTS then
