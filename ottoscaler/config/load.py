@@ -133,8 +133,10 @@ An `OTTO_` variable that is not on this page is ignored, with a warning.
   be parsed, only the parts that cannot be a password are shown.
 - The files that `KUBECONFIG` names are read at the start, and an unusable one stops the start as any other
   invalid value does. If a file becomes unreadable later, for example while it is rewritten, the service
-  waits for it. Without `KUBECONFIG`, the service account is used if its token is mounted. Otherwise
-  `~/.kube/config` is used, and the service waits for it if it is missing.
+  waits for it. They are read again after a 401, after a failure of certificates, and when the API server
+  cannot be connected to and a file was written anew, which may name another address. Without `KUBECONFIG`,
+  the service account is used if its token is mounted. Otherwise `~/.kube/config` is used, and the service
+  waits for it if it is missing.
 - If `OTTO_INSTANCE` is not set, it is the first 10 hexadecimal digits of the SHA-256 of the database's
   number, the stream and the group. It stays the same when Redis moves to another host, and all replicas
   agree on it.

@@ -19,7 +19,7 @@ import urllib3
 from kubernetes.client.configuration import Configuration
 
 from ottoscaler.errors import KubernetesUnavailable, UnusableAnswer
-from ottoscaler.kube.kubeconfig import fault, files, has_plugin, kube_config, loader, pool
+from ottoscaler.kube.kubeconfig import fault, files, has_plugin, kube_config, loader, pool, stamp
 from ottoscaler.telemetry.redaction import MASK
 
 T = TypeVar("T")
@@ -62,6 +62,7 @@ class Access:
         self._configuration: Any = None
         self._pool: Any = None
         self._loaded_at = 0.0
+        self._stamp: list[tuple[int, int, int]] = []  # of the kubeconfig that was read
         self._at_once = False  # whether the Authorization header is known without running a plugin
 
     def __repr__(self) -> str:
@@ -143,6 +144,15 @@ class Access:
         """Read the credentials again after a 401, since tokens are rotated while this process runs."""
         self._read(self._load_again)
 
+    def reload_if_changed(self) -> None:
+        """The same after a server that could not be connected to, if the kubeconfig was written anew since it
+        was read: it may name another server. Else the connections that there are stay."""
+        if self._stamp and stamp(self._path()) not in ([], self._stamp):
+            self.reload()
+
+    def _path(self) -> str:
+        return self._kubeconfig or os.path.expanduser(_DEFAULT_FILE)
+
     def _read(self, read: Callable[[], T]) -> T:
         """What ``read`` returns, under the lock.
 
@@ -184,10 +194,11 @@ class Access:
 
     def _load(self) -> None:
         configuration: Any = Configuration()
-        path = self._kubeconfig or os.path.expanduser(_DEFAULT_FILE)
+        path = self._path()
         inside = not self._kubeconfig and in_cluster()
         # Unlike Path.exists, this takes a home that we may not enter for one without the file.
         found = "" if inside else files(path)
+        stamped = [] if inside else stamp(path)  # before it is read: what is written meanwhile is read again
         if not inside and not found:
             if self._kubeconfig:
                 raise KubernetesUnavailable(f"no usable Kubernetes configuration: {path} is no file any more")
@@ -215,4 +226,5 @@ class Access:
         self._configuration = configuration  # before the pool: who sees the new pool must see its host
         self._pool = made
         self._at_once = at_once
+        self._stamp = stamped
         self._loaded_at = time.monotonic()

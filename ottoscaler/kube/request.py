@@ -157,6 +157,9 @@ class Requests:
         self.health.note(verb, sign)
         if timed_out and sign is ServerSign.TROUBLED:
             self._transport.wrong(None, text)
+        if unsent:
+            with suppress(KubernetesUnavailable):
+                self._access.reload_if_changed()
         if _lacks_certificates(error):
             # The client keeps a kubeconfig's inline certificates in temporary files, which a cleaner of /tmp
             # deletes after some days. To read the kubeconfig again writes them anew.

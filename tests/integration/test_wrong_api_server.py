@@ -6,6 +6,8 @@ import pytest
 
 from tests.harness.api_proxy import ApiProxy, behind_api_proxy
 from tests.harness.cluster_state import NEVER_STARTS, local_only
+from tests.harness.kubeconfigs import leading_to, server_of
+from tests.harness.proxy import Proxy
 from tests.harness.replica import Replica
 from tests.harness.sandbox import Sandbox
 from tests.harness.scenarios import end_workers, ends_well, running
@@ -102,3 +104,18 @@ def test_overloaded_server_is_not_left(place: Sandbox) -> None:
         place.cluster.faults.answer(429, 5, "create", r"/pods", retry_after=1)
         ends_well(place, place.scale_up(5), 5)
         assert times_left(replica) == 0
+
+
+@local_only
+def test_kubeconfig_that_names_another_address_is_followed_when_the_old_one_is_gone(place: Sandbox) -> None:
+    address, _, port = server_of(place).rpartition(":")
+    old = Proxy(int(port))
+    kubeconfig = leading_to(place, f"{address}:{old.port}")
+    replica = place.start(KUBECONFIG=kubeconfig)
+    busy = running(place, 2)
+    old.close()
+    wait_for(lambda: replica.get("/readyz")[0] == 503, "the old address is given up")
+    assert leading_to(place, server_of(place)) == kubeconfig  # written anew
+    end_workers(place, busy)
+    assert place.wait_event(busy, MOVE_SECONDS)["status"] == "succeeded"
+    ends_well(place, place.scale_up(2, run_seconds=0.1), 2)

@@ -108,6 +108,25 @@ def test_credentials_are_read_again_after_a_401_but_not_with_each(
         assert access.headers() == {"Authorization": f"Bearer {token}"}
 
 
+def test_kubeconfig_that_stayed_as_it_was_keeps_its_connections(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ottoscaler.kube.credentials.RELOAD_SECONDS", 0.0)
+    path = tmp_path / "kubeconfig"
+    path.write_text(kubeconfig())
+    access = Access(str(path), 1)
+    before = access.pool()
+    access.reload_if_changed()
+    assert access.pool() is before
+    path.unlink()
+    access.reload_if_changed()
+    assert access.pool() is before, "it is being written anew"
+    path.write_text(kubeconfig(cluster={"server": "https://127.0.0.1:22"}))
+    access.reload_if_changed()
+    assert access.host == "https://127.0.0.1:22"
+    assert access.pool() is not before
+
+
 def test_credentials_that_a_plugin_tells_are_never_had_at_once(tmp_path: Path) -> None:
     """Their plugin may run for as long as it likes. Nobody who must not wait has it run."""
     ran = tmp_path / "ran"
