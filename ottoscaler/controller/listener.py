@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 
+from ottoscaler.controller.ahead import accept_ahead, left_alone, room_ahead
 from ottoscaler.controller.intake import Intake
 from ottoscaler.controller.reach import Reach
 from ottoscaler.controller.stream_reader import StreamReader
-from ottoscaler.errors import OF_REDIS_ITSELF, BadEvent, Fenced, GroupMissing, RedisError, Wiped
+from ottoscaler.errors import Fenced, GroupMissing, RedisError, Wiped
 from ottoscaler.events.values import raw_task_id
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.pause import Pause
@@ -35,7 +36,6 @@ SHARED_IN_HAND = 2
 SHARE_SECONDS = 0.1
 LOOK_AHEAD_PAGE = 500  # entries that one look-ahead script goes through
 LOOK_AHEAD_PAGES = 200  # pages in one look-ahead: 100,000 unread entries
-HANDS_AHEAD = 4  # scale_downs may be taken ahead of their turn until this many times what fits is in hand
 BARRED_SECONDS = 0.5  # between two checks whether Kubernetes can be reached again, or the pause has ended
 AGAIN_SECONDS = 15.0  # until entries that could not be taken, as one of our keys is broken, are tried again
 STALE_SECONDS = 1.0  # past its block, a read whose connection broke on our side alone has ended in Redis too
@@ -76,7 +76,6 @@ class Listener(Loop):
         self._left_by_the_dead = True  # our pending entries: not left by a lost reply
         self._looked_behind = "0-0"  # how far it looked ahead without room, for every scale_down
         self._looked_for_tasks = "0-0"  # and after a full read, for scale_downs of a task
-        self._most_ahead = in_hand.most * HANDS_AHEAD
 
     def reread_own(self) -> None:
         """Any thread: look through our own pending entries again before reading on."""
@@ -137,10 +136,10 @@ class Listener(Loop):
         for entry in entries:
             if _takes_a_task_away(entry):
                 # Carried out before the scale_ups beside it are taken, it would not count their workers.
-                self._accept_ahead(entry, carry_out=False)
+                accept_ahead(self._intake, entry, carry_out=False)
         for entry, error in self._intake.accept(entries):
             if isinstance(error, Fenced):
-                _left_alone(entry, "it was taken meanwhile")
+                left_alone(entry, "it was taken meanwhile")
             else:  # of a key that this entry needs: the entries behind it may not need that key
                 self._leave_pending(entry, error, now)
 
@@ -203,27 +202,15 @@ class Listener(Loop):
             self._progress()
             last, found = self._ledger.scale_downs.look_ahead(behind, LOOK_AHEAD_PAGE)
             for entry in found:
-                if self._stop.is_set() or self._in_hand.count() >= self._most_ahead:
+                if self._stop.is_set() or not room_ahead(self._in_hand):
                     return behind
                 if wanted(entry):
-                    self._accept_ahead(entry)
+                    accept_ahead(self._intake, entry)
                 behind = entry.id
             if not last:
                 return behind
             behind = last
         return behind
-
-    def _accept_ahead(self, entry: Entry, *, carry_out: bool = True) -> None:
-        try:
-            self._intake.accept_down(entry, carry_out=carry_out)
-        except BadEvent:
-            _left_alone(entry, "a bad event is dead-lettered when it is read")
-        except Fenced:
-            _left_alone(entry, "it was taken meanwhile")
-        except OF_REDIS_ITSELF:
-            raise
-        except RedisError as error:
-            _left_alone(entry, f"it is tried again when it is read: {error}")
 
     def _make_group(self) -> None:
         try:
@@ -238,7 +225,3 @@ class Listener(Loop):
 def _takes_a_task_away(entry: Entry) -> bool:
     fields = entry.fields or ()
     return (b"type", b"scale_down") in fields and any(name == b"task_id" and value for name, value in fields)
-
-
-def _left_alone(entry: Entry, why: str) -> None:
-    log.debug("event_left_alone", why, event_id=entry.id, task_id=raw_task_id(entry.fields or ()))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from ottoscaler.controller.ahead import accept_ahead, room_ahead
 from ottoscaler.controller.intake import Intake
 from ottoscaler.controller.leaving import Leaving
 from ottoscaler.controller.reach import Reach
@@ -63,6 +64,7 @@ class Takeover(Loop):
         self._emptied = False
         self._broken: frozenset[str] = frozenset()  # keys of ours, at the last full survey
         self._unknown: set[str] = set()  # ours by the ledger, but unknown here at the last look
+        self._stranded: frozenset[str] = frozenset()  # looked at already
 
     def wait(self) -> None:
         """Wait for a survey from the lease's thread, WAIT_SECONDS at most."""
@@ -105,6 +107,7 @@ class Takeover(Loop):
         able = not self._reach.cut_off(time.monotonic())
         if able:
             self._take_offers(survey)
+            self._take_stranded(survey)
         if not survey.full:
             return
         if self._ledger.owner in survey.owners or self._registry.snapshot():
@@ -127,6 +130,21 @@ class Takeover(Loop):
             if owner is None or owner == self._ledger.owner or (owner and not room):
                 continue
             self._adopt(event_id, owner, offered=True, room=room)
+
+    def _take_stranded(self, survey: Survey) -> None:
+        """Take scale_downs that another replica was handed and has not taken, as it is frozen or dying.
+
+        Their victims must not wait until that replica's silence is sure. The other entries do.
+        """
+        for event_id in survey.stranded:
+            if self._stop.is_set() or not room_ahead(self._registry.in_hand):
+                return
+            if event_id not in self._stranded:
+                self._progress()
+                entry = self._ledger.scale_downs.sent(event_id)
+                if entry is not None:
+                    accept_ahead(self._intake, entry)
+        self._stranded = frozenset(survey.stranded)
 
     def _take_from(self, owner: str, survey: Survey, now: float) -> None:
         consumer, _, incarnation = owner.rpartition("/")

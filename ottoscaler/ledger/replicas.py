@@ -35,7 +35,7 @@ class Survey:
 
     beat: int
     offers: tuple[str, ...]
-    full: bool = False  # with what follows; a light heartbeat only brings offers, flags and ``others``
+    full: bool = False  # a light heartbeat only brings offers, flags, ``others`` and ``stranded``
     replicas: dict[str, tuple[str, str]] = field(default_factory=dict)  # consumer: (incarnation, beat)
     leases: dict[str, float] = field(default_factory=dict)  # consumer: seconds, as it said
     owners: tuple[str, ...] = ()
@@ -44,6 +44,7 @@ class Survey:
     viewed: bool = False  # somebody looks at the status page
     broken: tuple[Overwritten, ...] = ()  # some of our keys that another program has overwritten
     others: int = 0  # other replicas with a heartbeat, alive or not
+    stranded: tuple[str, ...] = ()  # entries that others were handed 2 s ago or more, and nobody has taken
 
 
 def instance_differs(ours: str, theirs: str) -> str:
@@ -106,18 +107,23 @@ class Replicas:
         paused, viewed = (flag == "1" for flag in text(answer[3]))
         others = max(0, int(answer[4]) - 1)
         light = Survey(
-            int(answer[1]), tuple(map(text, answer[2])), paused=paused, viewed=viewed, others=others
+            int(answer[1]),
+            tuple(map(text, answer[2])),
+            paused=paused,
+            viewed=viewed,
+            others=others,
+            stranded=tuple(map(text, answer[5])),
         )
         if answer[0] == b"ok":
             return light
         return replace(
             light,
             full=True,
-            replicas={text(c): (text(i), text(b)) for c, i, b, _ in answer[5]},
-            leases={text(c): float(lease) for c, _, _, lease in answer[5]},
-            owners=tuple(map(text, answer[6])),
-            consumers={text(c): int(n) for c, n in answer[7]},
-            broken=tuple(Overwritten(*map(text, told)) for told in answer[8]),
+            replicas={text(c): (text(i), text(b)) for c, i, b, _ in answer[6]},
+            leases={text(c): float(lease) for c, _, _, lease in answer[6]},
+            owners=tuple(map(text, answer[7])),
+            consumers={text(c): int(n) for c, n in answer[8]},
+            broken=tuple(Overwritten(*map(text, told)) for told in answer[9]),
         )
 
     def owned(self, owner: str, most: int) -> list[str]:

@@ -157,7 +157,7 @@ def _mine(reply: Any) -> bool:
 _PENDING, _PENDING_ENTRIES = _row(_integer, _text_or_none), _rows(_text, _text, _integer, _integer)
 _OF_TWO_WORDS = ("CLIENT", "CLUSTER", "XINFO")
 
-_BEAT = (_text, _digits, _texts, _text, _integer)
+_BEAT = (_text, _digits, _texts, _text, _integer, _texts)
 _SURVEY = (_rows(_text, _text, _text, _seconds), _texts, _rows(_text, _digits), _rows(_text, _text, _text))
 
 # What follows a script's word, if it is more than texts that may be left out.

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from ottoscaler.errors import BrokenKey
-from ottoscaler.ledger.bounded_replies import MOST_BYTES
+from ottoscaler.ledger.bounded_replies import MOST_BYTES, MOST_STRINGS
 from ottoscaler.ledger.fencing import Scripts
 from ottoscaler.ledger.records import Entry, Record, Reply, Word, entries, text, timestamp
 from ottoscaler.model import WorkerId
@@ -112,3 +112,12 @@ class ScaleDownSteps:
         has read yet."""
         answer = self._scripts.run("lookahead", behind, count, MOST_BYTES)
         return text(answer[1]), entries(answer[2])
+
+    def sent(self, event_id: str) -> Entry | None:
+        """A scale_down's entry; ``None`` for another event's, one that is gone, and one that is too large."""
+        words = ("events", event_id, event_id, "up", 1, MOST_BYTES, MOST_STRINGS // 2)
+        for entry_id, flat, cut in self._scripts.run("cut_entries", *words)[1]:
+            (entry,) = entries([(entry_id, flat)])
+            if not cut and (b"type", b"scale_down") in (entry.fields or ()):
+                return entry
+        return None

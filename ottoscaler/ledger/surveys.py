@@ -78,7 +78,7 @@ class Surveys:
                 self._observations.forget()
             if survey.full:
                 self._observations.update(survey, now)
-            if survey.full or (survey.offers and self._survey is None):
+            if survey.full or ((survey.offers or survey.stranded) and self._survey is None):
                 self._survey = survey
                 self._told.notify()
 

@@ -104,6 +104,46 @@ def test_what_a_frozen_replicas_open_read_was_handed_waits_for_no_lease(book: Bo
     assert frozen.known() == []
 
 
+def handed(book: Book, name: str, *event_ids: str, seconds: float) -> None:
+    """That replica's open read was handed these entries, so many seconds ago."""
+    book.redis.xreadgroup("ottoscaler", name, {STREAM: ">"})
+    idle = {"min_idle_time": 0, "idle": int(seconds * 1000), "justid": True}
+    assert book.redis.xclaim(STREAM, "ottoscaler", name, message_ids=event_ids, **idle) == list(event_ids)
+
+
+def test_scale_down_that_a_frozen_replicas_open_read_was_handed_is_carried_out_by_another(book: Book) -> None:
+    """Its victims' Pods must be asked to go within 5 s. Before, it waited for that replica's silence."""
+    frozen = Stages(book, "b")
+    up, down = add(book, pod_count=1), add(book, type="scale_down", pod_count=1)
+    handed(book, "b", up, down, seconds=2.1)
+    stages = Stages(book, lease_seconds=30)
+    watch(stages, 0)
+    assert [event.event_id for event in stages.downs.given] == [down]
+    assert stages.known() == []
+    frozen.listener.step(0.0)  # thawed, with both in its hands
+    assert frozen.downs.given == []
+    assert frozen.known() == [up]
+
+
+def test_scale_down_is_left_to_a_reader_that_was_only_just_handed_it(book: Book) -> None:
+    Stages(book, "b")
+    down = add(book, type="scale_down", pod_count=1)
+    handed(book, "b", down, seconds=1.0)
+    stages = Stages(book, lease_seconds=30)
+    watch(stages, 0)
+    assert stages.downs.given == []
+
+
+def test_bad_scale_down_that_a_frozen_replica_was_handed_is_left_to_its_reader(book: Book) -> None:
+    Stages(book, "b")
+    down = add(book, type="scale_down", pod_count="x")
+    handed(book, "b", down, seconds=2.1)
+    stages = Stages(book, lease_seconds=30)
+    watch(stages, 1)
+    assert stages.downs.given == []
+    assert book.redis.xlen("otto:scale:dead") == 0
+
+
 def test_entry_that_a_dead_replica_was_handed_and_somebody_removed_is_dead_lettered(book: Book) -> None:
     gone, kept = add(book, pod_count=1), add(book, pod_count=1)
     stages = Stages(book, lease_seconds=LEASE)

@@ -24,7 +24,26 @@ local offers = intact('SRANDMEMBER', P .. 'offers', 64) or {}
 local held = (paused() and '1' or '0') .. redis.call('EXISTS', P .. 'viewed')
 redis.pcall('SADD', P .. 'replicas', A[1]) -- it may have been removed since we registered
 local registered = intact('SCARD', P .. 'replicas') or 2 -- if it is broken, there may be others
-if A[4] ~= '1' then return {'ok', tostring(beat), offers, held, registered} end
+
+-- Others' entries that nobody has taken STRANDED_MS after they were handed out: their reader is frozen or dying. Only young
+-- ones, as each heartbeat looks; the rest come with their reader's silence (claim_pending.lua).
+local STRANDED_MS, YOUNG_MS, PAGE, PAGES = 2000, 30000, 100, 5
+local function stranded()
+  local ids, from = {}, string.format('%.0f', now_ms() - YOUNG_MS)
+  for _ = 1, PAGES do
+    local pending = redis.pcall('XPENDING', STREAM, GROUP, 'IDLE', STRANDED_MS, from, '+', PAGE)
+    if pending.err then break end
+    for _, entry in ipairs(pending) do
+      from = '(' .. entry[1]
+      if entry[2] ~= A[1] and redis.call('EXISTS', event_key(entry[1])) == 0 then ids[#ids + 1] = entry[1] end
+    end
+    if #pending < PAGE then break end
+  end
+  return ids
+end
+
+local waiting = registered > 1 and stranded() or {}
+if A[4] ~= '1' then return {'ok', tostring(beat), offers, held, registered, waiting} end
 local damage = {}
 local function look(key, wanted)
   local kind = redis.call('TYPE', key).ok
@@ -56,4 +75,4 @@ for _, id in ipairs(intact('SMEMBERS', P .. 'events') or {}) do
     order[#order + 1] = owner
   end
 end
-return {'surveyed', tostring(beat), offers, held, registered, replicas, order, consumers, damage}
+return {'surveyed', tostring(beat), offers, held, registered, waiting, replicas, order, consumers, damage}

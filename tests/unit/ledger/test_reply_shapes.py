@@ -34,8 +34,9 @@ def test_what_no_script_answers(answer: object) -> None:
 
 
 def test_list_of_a_survey_is_no_light_heartbeat() -> None:
-    light = [b"ok", b"3", [], b"00", 1]
+    light = [b"ok", b"3", [], b"00", 1, [b"1-0"]]
     assert script_fits("beat", light)
+    assert not script_fits("beat", light[:-1])
     assert not script_fits("beat", [b"surveyed", *light[1:]])
     assert script_fits("beat", [b"surveyed", *light[1:], [[b"a", b"1", b"3", b"30.0"]], [], [], []])
     assert not script_fits("beat", [b"surveyed", *light[1:], [[b"a", b"1", b"3", 30]], [], [], []])

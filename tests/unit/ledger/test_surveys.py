@@ -81,3 +81,11 @@ def test_heartbeat_that_only_brings_offers_does_not_take_the_place_of_a_whole_su
     surveys.tell(whole, 0.0, same_run=True)
     surveys.tell(Survey(2, ("17-0",)), 1.0, same_run=True)
     assert surveys.take(0.0) == (whole, False)
+
+
+def test_light_heartbeat_brings_what_other_replicas_were_handed_and_have_not_taken() -> None:
+    surveys = Surveys(LEASE)
+    surveys.tell(Survey(1, (), stranded=("17-0",)), 1.0, same_run=True)
+    told, _ = surveys.take(0.0)
+    assert told is not None
+    assert told.stranded == ("17-0",)
