@@ -19,7 +19,7 @@ View = Callable[..., Viewer]
 @pytest.mark.parametrize(
     ("width", "dark"),
     [
-        (360, False),
+        (320, False),
         (1280, True),
         pytest.param(360, True, marks=pytest.mark.long),
         pytest.param(1280, False, marks=pytest.mark.long),

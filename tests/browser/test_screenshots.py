@@ -14,7 +14,7 @@ from tests.browser.viewer import Viewer
 from tests.harness.sandbox import Sandbox, sandbox
 
 View = Callable[..., Viewer]
-SIZES = {"phone": (360, 740), "laptop": (1280, 800), "wall": (3840, 2160)}
+SIZES = {"phone": (320, 568), "laptop": (1280, 800), "wall": (3840, 2160)}
 # Elements that stick out of the window, or whose text is cut where nothing says that it may be.
 CUT = """
 () => [...document.querySelectorAll("body *")].filter((element) => {
