@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from enum import IntEnum
 
-from ottoscaler.errors import KubernetesError
+from ottoscaler.errors import KubernetesError, KubernetesUnavailable
 from ottoscaler.kube.watcher import PodWatcher
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.records import IndexStage, IndexState, Record, order
@@ -19,7 +20,10 @@ VICTIMS_A_SCRIPT = 100  # pairs of event and index in one script: this keeps Red
 # with 60 KB each took Redis 0.2 to 1.1 s.
 EVENTS_A_SCRIPT = 10
 ROUNDS = 3  # of choosing: workers may end or begin between the look and the choice
-LOOK_TRIES = 3  # to see which victims had ended; the deletes wait no longer for that
+# The longest wait for a list that tells more of the victims. There are two: for the choice, and before the
+# deletes. The victims must be asked to go within 5 s.
+LOOK_SECONDS = 1.5
+AGAIN_SECONDS = 0.1  # after an error
 
 Victims = list[tuple[str, int]]  # pairs of event and index
 Begun = list[tuple[WorkerId, str]]  # victims that have begun, with their Pods' UIDs ('' if unknown)
@@ -117,18 +121,28 @@ class VictimChoice:
     def not_ended(self, victims: Begun, unseen: list[str]) -> Begun:
         """The victims without those of the events ``unseen`` that have ended by themselves.
 
-        Makes one list call. If the API server does not answer, all are returned. Raises Stopping."""
+        If the API server does not answer in time, all are returned."""
         try:
-            listed = self._retrier.call(
-                "looking at victims",
-                lambda: self._watcher.look_at_events(unseen, cached=True),
-                tries=LOOK_TRIES,
-            )
+            listed = self._listed_in_time(unseen)
         except KubernetesError as error:
             flood.warning("victims_unseen", f"whether victims have ended cannot be looked at: {error}")
             return victims
         ended = {view.uid for view in listed.values() if view.ended_by_itself}
         return [(worker, uid) for worker, uid in victims if uid not in ended]
+
+    def _listed_in_time(self, event_ids: list[str]) -> Mapping[str, PodView]:
+        """The Pods of these events. A call that fails is tried again while there is time.
+
+        Raises KubernetesError after LOOK_SECONDS at most."""
+        deadline = time.monotonic() + LOOK_SECONDS
+        while True:
+            left = deadline - time.monotonic()
+            try:
+                return self._watcher.look_at_events(event_ids, cached=True, seconds=left)
+            except KubernetesUnavailable as error:
+                pause = max(AGAIN_SECONDS, error.retry_after)
+                if time.monotonic() + pause >= deadline or self._retrier.stop.wait(pause):
+                    raise
 
     def _listed(self, event: ScaleDown, records: list[Record]) -> dict[str, PodView] | None:
         """By name, the Pods of the events with a worker of which the watch may not tell how far it is.
@@ -146,7 +160,8 @@ class VictimChoice:
         }
         try:
             # The API server's cache may be older than the start of a worker that is to be kept.
-            return self._watcher.look_at_events(sorted(doubtful), cached=not keep) if doubtful else {}
+            look = self._watcher.look_at_events
+            return look(sorted(doubtful), cached=not keep, seconds=LOOK_SECONDS) if doubtful else {}
         except KubernetesError as error:
             flood.warning("victims_unseen", f"the Pods that it may take cannot be looked at: {error}")
             return None

@@ -174,7 +174,12 @@ class PodClient(PodApi):
     # --- all Pods
 
     def list(
-        self, selector: str, progress: Callable[[], None] = lambda: None, *, cached: bool = False
+        self,
+        selector: str,
+        progress: Callable[[], None] = lambda: None,
+        *,
+        cached: bool = False,
+        seconds: float = math.inf,
     ) -> tuple[list[PodView], str]:
         # A list takes no place in the throttle. Its callers are few, such as the watch and a scale_down's
         # choice. If they waited behind a thousand creates that hang, they would never learn that the API
@@ -185,17 +190,21 @@ class PodClient(PodApi):
             self._received(size)
 
         views: list[PodView] = []
+        patient = seconds >= LIST_SECONDS
+        read_seconds = min(seconds, LIST_SECONDS)
         query = {"labelSelector": selector, "limit": str(PAGE)}
         if cached:
             query["resourceVersion"] = "0"  # most servers then send everything in one page
         while True:
             progress()
             path = f"{self._path}?{urlencode(query)}"
-            response = self._requests.send("list", "GET", path, None, None, LIST_SECONDS, stream=True)
+            response = self._requests.send(
+                "list", "GET", path, None, None, read_seconds, stream=True, patient=patient
+            )
             try:
                 found, version, rest = page(_telling(response.stream(PIECE_BYTES), came), parse_pod)
             except BROKEN_ANSWER as error:
-                raise self._requests.unanswered("list", error, LIST_SECONDS) from error
+                raise self._requests.unanswered("list", error, read_seconds, patient=patient) from error
             finally:
                 response.close()
             views += found

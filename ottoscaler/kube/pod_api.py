@@ -100,12 +100,13 @@ class PodApi(Protocol):
         """
 
     def list(
-        self, selector: str, progress: Callable[[], None] = ..., *, cached: bool = ...
+        self, selector: str, progress: Callable[[], None] = ..., *, cached: bool = ..., seconds: float = ...
     ) -> tuple[list[PodView], str]:
         """All Pods that match, and the resource version to watch from. A failure never reads as "no Pods".
 
         ``progress`` is called for each piece that comes. With ``cached``, the answer comes from the API
-        server's cache: it may be some moments old, and costs no read of its store. Raises KubernetesError:
+        server's cache: it may be some moments old, and costs no read of its store. ``seconds`` is for a
+        caller that cannot wait as long as others for a page to come. Raises KubernetesError:
         VersionExpired if the API server forgot the list between two pages."""
 
     def watch(

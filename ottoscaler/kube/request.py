@@ -76,11 +76,13 @@ class Requests:
         *,
         stream: bool,
         opened: OpenRequest | None = None,
+        patient: bool = True,
     ) -> Any:
         """The response, read whole unless ``stream``. ``headers`` defaults to ``headers(body)``.
 
-        ``opened`` is the same request, which was sent already. Raises a KubernetesError for any answer but
-        success, KubernetesUnavailable if none came in time."""
+        ``opened`` is the same request, which was sent already. If it is not ``patient``, that no answer came
+        within ``read_seconds`` says nothing of the server's health. Raises a KubernetesError for any answer
+        but success, KubernetesUnavailable if none came in time."""
         headers = headers if headers is not None else self.headers(body)
         begun = opened.completed_at if opened is not None else time.monotonic()
         try:
@@ -95,7 +97,7 @@ class Requests:
                 response = self._transport.send(method, path, body, headers, read_seconds)
         except BROKEN_ANSWER as error:
             self._observe(verb, 0, time.monotonic() - begun)
-            raise self.unanswered(verb, error, read_seconds) from error
+            raise self.unanswered(verb, error, read_seconds, patient=patient) from error
         seconds = time.monotonic() - begun
         if response is None:  # whether it may be sent now, the caller must check anew
             self._observe(verb, HTTPStatus.EXPECTATION_FAILED, seconds)
@@ -112,7 +114,7 @@ class Requests:
         try:
             data = response.data
         except BROKEN_ANSWER as error:
-            raise self.unanswered(verb, error, read_seconds) from error
+            raise self.unanswered(verb, error, read_seconds, patient=patient) from error
         finally:
             if stream:
                 response.close()
@@ -148,12 +150,16 @@ class Requests:
             raise error_of("log", code, bytes(data), 0.0)
         return bytes(data[:most])
 
-    def unanswered(self, verb: str, error: Exception, read_seconds: float) -> KubernetesUnavailable:
+    def unanswered(
+        self, verb: str, error: Exception, read_seconds: float, *, patient: bool = True
+    ) -> KubernetesUnavailable:
         """The error for a request without a whole answer."""
         unsent = isinstance(error, NEVER_SENT)
         timed_out = isinstance(error, _TIMED_OUT) and not unsent
         text = f"{verb}: no answer within {read_seconds:g} s" if timed_out else f"{verb}: {plain(error)}"
         sign = sign_of(verb, 0, text, unsent=unsent)
+        if timed_out and not patient:
+            sign = ServerSign.NOTHING
         self.health.note(verb, sign)
         if timed_out and sign is ServerSign.TROUBLED:
             self._transport.wrong(None, text)

@@ -5,6 +5,7 @@ One watch serves the whole process. ``reflector`` keeps it open and tells here w
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -166,14 +167,17 @@ class PodWatcher:
         """Where the Pods are that it shows."""
         return self._pods.namespace
 
-    def look_at_events(self, event_ids: Sequence[str], *, cached: bool) -> dict[str, PodView]:
+    def look_at_events(
+        self, event_ids: Sequence[str], *, cached: bool, seconds: float = math.inf
+    ) -> dict[str, PodView]:
         """The Pods of these events by name, whichever replica owns them. Raises KubernetesError.
 
-        Makes one list call. With ``cached``, the API server answers it from its cache, and else as of now."""
+        Makes one list call, and waits at most ``seconds`` for each page. With ``cached``, the API server
+        answers it from its cache, and else as of now."""
         instance = self._wanted.instance
         few = len(event_ids) <= MOST_OWNERS
         text = selector_of_events(instance, event_ids) if few else selector(instance)
-        return {view.name: view for view in self._pods.list(text, cached=cached)[0]}
+        return {view.name: view for view in self._pods.list(text, cached=cached, seconds=seconds)[0]}
 
     def claimed(self, name: str) -> bool:
         """Whether a worker of this process waits for that Pod."""

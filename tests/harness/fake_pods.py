@@ -198,7 +198,12 @@ class FakePods:
         return []
 
     def list(
-        self, selector: str, progress: Callable[[], None] = lambda: None, *, cached: bool = False
+        self,
+        selector: str,
+        progress: Callable[[], None] = lambda: None,
+        *,
+        cached: bool = False,
+        seconds: float = 10.0,
     ) -> tuple[list[PodView], str]:
         progress()
         self._note("list", selector)

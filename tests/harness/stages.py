@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -67,6 +68,7 @@ class Pods:
     elsewhere: dict[str, PodView] = field(default_factory=dict)  # other replicas' Pods
     list_error: KubernetesError | None = None  # for who looks at them
     lists: list[list[str]] = field(default_factory=list)  # the events whose Pods were looked for
+    patience: list[float] = field(default_factory=list)  # for how long each look was to wait
     cached: bool = False  # whether the last list might come from the API server's cache
     namespace: str = ""  # where the watch shows Pods
     deleted: list[str] = field(default_factory=list)
@@ -78,8 +80,11 @@ class Pods:
     def view(self, name: str) -> PodView | None:
         return self.views.get(name)
 
-    def look_at_events(self, event_ids: list[str], *, cached: bool) -> dict[str, PodView]:
+    def look_at_events(
+        self, event_ids: list[str], *, cached: bool, seconds: float = math.inf
+    ) -> dict[str, PodView]:
         self.lists.append(list(event_ids))
+        self.patience.append(seconds)
         self.cached = cached
         if self.list_error is not None:
             raise self.list_error

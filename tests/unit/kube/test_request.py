@@ -45,3 +45,19 @@ def test_a_handshake_that_is_cut_off_says_nothing_about_certificates() -> None:
     assert _lacks_certificates(ssl.SSLCertVerificationError("self-signed"))
     assert not _lacks_certificates(ssl.SSLEOFError("EOF occurred in violation of protocol"))
     assert not _lacks_certificates(ConnectionResetError())
+
+
+@pytest.mark.parametrize("patient", [True, False])
+def test_list_that_could_not_wait_as_long_as_others_says_nothing_about_the_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, patient: bool
+) -> None:
+    """A busy server takes longer for it now and then, and trouble of the server makes the replica let go."""
+    monkeypatch.setattr("ottoscaler.kube.client.LIST_SECONDS", 0.05 if patient else 5.0)
+    config = tmp_path / "kubeconfig"
+    with socket.create_server(("127.0.0.1", 0)) as server:  # takes connections, and never answers
+        config.write_text(kubeconfig({"server": f"http://127.0.0.1:{server.getsockname()[1]}"}))
+        client = connect(str(config), "workers", Throttle(100, 100), lambda *_: None, 5.0)
+        for _ in range(2):
+            with pytest.raises(KubernetesUnavailable, match=r"no answer within 0\.05 s"):
+                client.list("app=otto-agent", seconds=0.05)
+        assert client._requests.health.healthy is not patient
