@@ -25,12 +25,15 @@ def last_delivered(redis: RedisClient) -> str:
 
 def backlog(redis: RedisClient, now_ms: int) -> JsonObject:
     """The stream and the group's place in it, as docs/cli.md has it."""
+    group = _group(redis)
     length = int(redis.command_or(0, "XLEN", redis.stream))
-    group = _group(redis) or {"lag": length, "pending": 0}
+    group = group or {"lag": length, "pending": 0}
+    lag = group.get("lag")
     return {
         "stream_length": length,
-        # Redis 6.2 does not count it. Later versions do not know it after entries were deleted.
-        "lag": group.get("lag"),
+        # Redis 6.2 does not count it. Later versions do not know it after entries were deleted, and count
+        # those that were trimmed away unread until the group has read on.
+        "lag": lag if lag is None else min(lag, length),
         "pending": int(group["pending"]),
         "oldest_pending": _oldest_pending(redis, now_ms) if group["pending"] else None,
         "lost": number(redis.command_or(None, "HGET", f"{redis.prefix}account", "lost")),

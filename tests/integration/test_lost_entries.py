@@ -13,6 +13,7 @@ from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.records import Entry
 from ottoscaler.ledger.replicas import DELETED_UNREAD
 from ottoscaler.model import ScaleDown, ScaleUp, WorkerId
+from ottoscaler.status.backlog import backlog
 from ottoscaler.telemetry.metrics import Metrics
 from tests.harness.ledger_steps import DONE
 from tests.harness.redis_fixture import Book, book, counts_what_is_added, redis_server
@@ -102,6 +103,20 @@ def test_trimmed_unread_entries_are_told_by_one_dead_letter(book: Book, ledger: 
     assert told(book) == [sentence]
     take(ledger, *read(book))
     assert lost(ledger) == 0, "those that were left are read now"
+
+
+@pytest.mark.parametrize("left", [0, 2])
+def test_entries_that_were_trimmed_away_unread_are_not_said_to_wait(
+    book: Book, ledger: Ledger, left: int
+) -> None:
+    """Redis counts them until the group has read on, so an idle stream raised OttoscalerBacklog."""
+    settle(book, ledger)
+    add(book, 5)
+    book.redis.xtrim(STREAM, maxlen=left, approximate=False)
+    metrics = Metrics()
+    Housekeeping(ledger, metrics, retention=1.0, dead_retention=1.0, logs_total_bytes=65536).measure()
+    assert f"\nottoscaler_stream_lag {left}.0\n" in metrics.exposition()[0].decode()
+    assert backlog(ledger.redis, 0)["lag"] == left
 
 
 def test_loss_while_no_replica_ran_is_told_by_the_next_one(book: Book, ledger: Ledger) -> None:
