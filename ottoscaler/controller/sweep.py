@@ -65,7 +65,7 @@ class Sweep:
         self._instance = instance
         self._ttl = ttl  # phase: seconds for which a Pod that ended in it is kept
         self._now = now  # monotonic; a Pod's own end time is by its node's clock, maybe hours off
-        self._ended_since: dict[str, float] = {}  # UID: when a Pod that is kept was first seen ended
+        self._ended_since: dict[str, float] = {}  # UID: when a Pod was first seen ended
         self._sights: dict[str, int] = {}  # UID: how often in a row it was seen left over
         self._going: set[str] = set()  # UIDs whose delete is under way
 
@@ -128,12 +128,9 @@ class Sweep:
     def _pod_is(self, view: PodView) -> PodIs:
         if not view.terminal:
             return PodIs.NOT_ENDED
-        ttl = self._ttl.get(view.phase, 0.0)
-        if not ttl:
-            return PodIs.ENDED
         now = self._now()
         since = self._ended_since.setdefault(view.uid, now)
-        return PodIs.KEPT if now - since < ttl else PodIs.ENDED
+        return PodIs.KEPT if now - since < self._ttl.get(view.phase, 0.0) else PodIs.ENDED
 
     def _act(self, view: PodView, row: LeftoverRule, seen: dict[str, int]) -> None:
         if row.fate is Fate.LEAVE:

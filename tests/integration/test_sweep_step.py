@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -19,6 +19,8 @@ from tests.harness.ledger_steps import DONE
 from tests.harness.redis_fixture import Book, book, redis_server
 
 __all__ = ["book", "redis_server"]
+
+PREFIX = "otto:scale:events:ottoscaler:"
 
 
 @dataclass
@@ -102,7 +104,8 @@ def test_pod_whose_result_stands_is_deleted_when_it_was_seen_twice(stage: Stage,
     assert stage.deleted == []
     sweep.step()
     assert stage.deleted == ["pod-u"]
-    sweep.step()
+    for _ in range(USUAL_SIGHTS):
+        sweep.step()
     assert stage.deleted == ["pod-u"], "its delete is on its way"
 
 
@@ -143,19 +146,72 @@ def test_late_pod_goes_by_whom_it_froze_with_too(stage: Stage, book: Book) -> No
     assert stage.deleted == ["pod-late"]
 
 
+def test_late_pod_of_an_event_that_is_ours_goes_whoever_created_it(stage: Stage, book: Book) -> None:
+    """Its creator froze, and this replica has taken the event over and skipped the attempt."""
+    worker = begun(stage, book, uid="")
+    stage.ledger.skip(worker, 1)
+    stage.sweep().look_at_arrivals([pod(worker, "late", Phase.PENDING, owner="somebody's")])
+    assert stage.deleted == ["pod-late"]
+
+
+def test_late_pod_of_an_event_that_has_ended_goes_though_another_replica_owned_it(
+    stage: Stage, book: Book
+) -> None:
+    worker = begun(stage, book)
+    book.redis.hset(f"{PREFIX}event:{worker.event_id}", "owner", book.ledger("b", "2").owner)
+    book.ledger("b", "2").record(worker, 1, "u", DONE)
+    stage.sweep().look_at_arrivals([pod(worker, "late", Phase.PENDING, owner="somebody's")])
+    assert stage.deleted == ["pod-late"]
+
+
+def test_pod_that_has_just_arrived_and_whose_attempt_goes_on_is_left_alone(stage: Stage, book: Book) -> None:
+    noted, not_noted = begun(stage, book), begun(stage, book, uid="")
+    stage.sweep().look_at_arrivals([pod(noted), pod(not_noted, "v", Phase.RUNNING)])
+    assert stage.deleted == []
+
+
 def late_pod_of_another(stage: Stage, book: Book, owner: str) -> PodView:
     """A Pod of that owner whose attempt the event's present owner, another replica, has skipped."""
     worker = begun(stage, book, uid="")
     other = book.ledger("b", "2")
-    book.redis.hset(f"otto:scale:events:ottoscaler:event:{worker.event_id}", "owner", other.owner)
+    book.redis.hset(f"{PREFIX}event:{worker.event_id}", "owner", other.owner)
     other.skip(worker, 1)
     return pod(worker, "late", Phase.PENDING, owner=owner)
 
 
-def test_second_pod_of_an_attempt_is_deleted_on_sight(stage: Stage, book: Book) -> None:
+def test_second_pod_of_an_attempt_is_deleted_on_sight(
+    stage: Stage, book: Book, caplog: pytest.LogCaptureFixture
+) -> None:
     stage.views = [pod(begun(stage, book), "late", Phase.RUNNING)]
     stage.sweep().step()
     assert stage.deleted == ["pod-late"]
+    assert "late: this attempt already has another Pod" in caplog.text
+
+
+def test_pod_of_an_attempt_that_a_failover_has_lost_is_left_to_its_events_owner(
+    stage: Stage, book: Book
+) -> None:
+    worker = begun(stage, book)
+    stage.views = [pod(replace(worker, attempt=1), "later", Phase.RUNNING)]
+    sweep = stage.sweep()
+    for _ in range(USUAL_SIGHTS):
+        sweep.step()
+    assert stage.deleted == []
+
+
+@pytest.mark.parametrize(
+    "attempt", [0, 1], ids=["the recorded attempt", "a later one, which a failover has lost"]
+)
+def test_pod_of_a_worker_whose_result_stands_goes_though_its_event_goes_on(
+    stage: Stage, book: Book, attempt: int
+) -> None:
+    worker = begun(stage, book, count=2)
+    stage.ledger.record(worker, 1, "u", DONE)
+    stage.views = [pod(replace(worker, attempt=attempt), phase=Phase.RUNNING)]
+    sweep = stage.sweep()
+    for _ in range(USUAL_SIGHTS):
+        sweep.step()
+    assert stage.deleted == ["pod-u"]
 
 
 def test_pod_of_an_attempt_that_was_retried_goes_though_it_runs(
@@ -231,13 +287,41 @@ def test_pod_that_redis_does_not_know_is_reported_once_when_it_has_ended(stage: 
     assert dict(stage.metrics.workers_total.by("status"))["succeeded"] == 1
 
 
+def test_pod_that_another_replica_has_reported_is_deleted_and_not_counted_twice(
+    stage: Stage, book: Book
+) -> None:
+    stage.views = [pod(WorkerId("9999999999999-0", 3, 0))]
+    sweep = stage.sweep()
+    sweep.step()
+    other = replace(stage, ledger=book.ledger("b", "2"), deleted=[], metrics=Metrics()).sweep()
+    for _ in range(USUAL_SIGHTS):
+        other.step()
+    sweep.step()
+    assert stage.deleted == ["pod-u"]
+    assert dict(stage.metrics.workers_total.by("status"))["succeeded"] == 0
+
+
+def test_pod_from_before_redis_was_emptied_is_told_though_its_event_is_below_the_new_mark(
+    stage: Stage, book: Book
+) -> None:
+    """The mark tells nothing of events of another installation."""
+    book.redis.set(f"{PREFIX}low-water", "9999999999999-5")
+    earlier = WorkerId("9999999999999-0", 3, 0)
+    stage.views = [pod(earlier, "older", installation="older"), pod(earlier, "ours")]
+    sweep = stage.sweep()
+    for _ in range(USUAL_SIGHTS):
+        sweep.step()
+    assert sorted(stage.deleted) == ["pod-older", "pod-ours"]
+    assert len(book.results("worker")) == 1
+
+
 def test_nothing_becomes_of_a_pod_whose_ledger_holds_nonsense_and_all_others_are_judged(
     stage: Stage, book: Book
 ) -> None:
     """Before, the thread that sweeps ended, and the process with it."""
     broken, ended = begun(stage, book), begun(stage, book, uid="w")
     stage.ledger.record(ended, 1, "w", DONE)
-    book.redis.hset(f"otto:scale:events:ottoscaler:event:{broken.event_id}", "i:0", "junk")
+    book.redis.hset(f"{PREFIX}event:{broken.event_id}", "i:0", "junk")
     stage.views = [pod(broken), pod(ended, "w")]
     sweep = stage.sweep()
     for _ in range(USUAL_SIGHTS):
@@ -254,10 +338,12 @@ def test_pods_of_others_and_those_that_a_worker_waits_for_are_never_touched(stag
         pod(worker, "strange", installation="another"),
         pod(worker, "neighbour", instance="two"),
         pod(worker, "going", deleting=True),
+        pod(worker, "unlabelled")._replace(worker=None),
     ]
     sweep = stage.sweep()
     for _ in range(3):
         sweep.step()
+    sweep.look_at_arrivals(stage.views)
     assert stage.deleted == []
 
 
