@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -289,20 +290,46 @@ def test_entry_that_nobody_has_a_ledger_of_goes_while_a_younger_event_is_open(
     assert ids(book) == [opened.event_id]
 
 
+def gauges(book: Book, ledger: Ledger) -> dict[str, str]:
+    metrics = Metrics()
+    Housekeeping(ledger, metrics, retention=1.0, dead_retention=1.0, logs_total_bytes=65536).measure()
+    lines = metrics.exposition()[0].decode().splitlines()
+    return dict(line.removeprefix("ottoscaler_").split(" ") for line in lines if line.count(" ") == 1)
+
+
 def test_gauges_tell_of_the_streams(book: Book, ledger: Ledger) -> None:
+    book.redis.xgroup_create(STREAM, "auditors", "0", mkstream=True)
     deliver(book, 3)
     book.redis.xadd(STREAM, {"type": "scale_up"})
     ledger.dead_letter(ids(book)[0], "it is bad", [])
-    metrics = Metrics()
-    Housekeeping(ledger, metrics, retention=1.0, dead_retention=1.0, logs_total_bytes=65536).measure()
-    shown = metrics.exposition()[0].decode()
+    shown = gauges(book, ledger)
     lag = "1.0" if counts_what_is_added(book.redis) else "NaN"
-    for line in (
-        "ottoscaler_dead_letters 1.0",
-        "ottoscaler_stream_pending 2.0",
-        f"ottoscaler_stream_lag {lag}",
-    ):
-        assert f"\n{line}\n" in shown
+    assert (shown["dead_letters"], shown["stream_pending"], shown["stream_lag"]) == ("1.0", "2.0", lag)
+
+
+def test_gauges_of_keys_that_hold_something_else_are_unknown_and_the_others_are_set(
+    book: Book, ledger: Ledger
+) -> None:
+    book.redis.set("otto:scale:dead", "x")
+    deliver(book, 1)
+    assert [gauges(book, ledger)[name] for name in ("dead_letters", "stream_pending")] == ["NaN", "1.0"]
+    book.redis.set(STREAM, "x")
+    book.redis.delete("otto:scale:dead")
+    assert [gauges(book, ledger)[name] for name in ("dead_letters", "stream_pending")] == ["0.0", "0.0"]
+
+
+@pytest.mark.parametrize(
+    ("ago", "least", "most"),
+    [(100, 100, 130), (-100, 0, 0), (40 * 86_400, 0, 0)],
+    ids=["100 s", "of a clock that is ahead", "a number that is hardly a time"],
+)
+def test_age_of_the_oldest_pending_event_is_measured_where_its_id_is_a_time(
+    book: Book, ledger: Ledger, ago: float, least: float, most: float
+) -> None:
+    assert float(gauges(book, ledger)["oldest_pending_seconds"]) == 0
+    book.redis.xadd(STREAM, {"type": "scale_up"}, id=f"{(time.time() - ago) * 1000:.0f}-0")
+    read(book)
+    assert least <= float(gauges(book, ledger)["oldest_pending_seconds"]) <= most
 
 
 def test_memory_behind_an_event_that_stays_open_is_flat(book: Book) -> None:
