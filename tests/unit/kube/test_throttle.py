@@ -292,3 +292,10 @@ def test_log_that_finds_no_place_or_token_in_time_goes_without() -> None:
         assert asked == [True] * (LOGS // 3) + [False]
         with throttle.log("2-0", 0) as other:
             assert other
+
+
+def test_log_waits_for_its_token_and_gives_its_place_back() -> None:
+    throttle = Throttle(20, 1)
+    for _ in range(LOGS + 2):
+        with throttle.log("1-0", 5) as had:
+            assert had

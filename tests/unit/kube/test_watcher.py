@@ -39,6 +39,31 @@ def test_subscription_begins_with_what_is_shown_and_keeps_it_only_of_its_own_pod
     assert subscription.view is None
 
 
+@pytest.mark.parametrize("there_before", [False, True])
+def test_pod_that_a_reply_shows_needs_looks_only_if_it_was_there_before(*, there_before: bool) -> None:
+    """The watch shows what a create has just made. It may never show what a look has found."""
+    bench = WatchBench()
+    bench.step()
+    subscription = bench.watcher.subscribe("a")
+    uid = bench.create("a")
+    bench.watcher.identify(subscription, uid, parse_pod(bench.pods.get("a")), looked_up=there_before)
+    assert subscription.view is not None
+    assert bool(subscription.looked_at) == there_before
+
+
+def test_reply_that_comes_after_the_watch_showed_the_end_hides_nothing() -> None:
+    bench = WatchBench()
+    bench.step()
+    subscription = bench.watcher.subscribe("a")
+    uid = bench.create("a")
+    reply = parse_pod(bench.pods.get("a"))
+    bench.pods.end("a")
+    bench.step()
+    bench.watcher.identify(subscription, uid, reply)
+    assert subscription.view is not None
+    assert subscription.view.terminal
+
+
 def test_pod_that_only_a_look_finds_is_its_workers_and_its_owners_pods_are_shown_from_then_on() -> None:
     bench = WatchBench()
     bench.step()
