@@ -405,8 +405,41 @@ REFUSED: dict[str, tuple[Json, str]] = {
     "an instance that is no label": ({"settings": {"OTTO_INSTANCE": "CI_1"}}, "at '/settings/OTTO_INSTANCE'"),
     "a stream with a blank": ({"settings": {"REDIS_STREAM": "a b"}}, "at '/settings/REDIS_STREAM'"),
     "CPU in words": ({"settings": {"OTTO_MAX_CPU": "8 cores"}}, "at '/settings/OTTO_MAX_CPU'"),
+    "more replicas than a number holds": ({"replicas": 10**12}, "at '/replicas': maximum"),
+    "a limit below the request that stays": (
+        {"resources": {"limits": {"memory": "128Mi"}}},
+        "resources.limits.memory is 128Mi, less than resources.requests.memory, 160Mi: no pod could be made",
+    ),
+    "a request above the limit that stays": (
+        {"resources": {"requests": {"memory": "0.5Gi"}}},
+        "resources.limits.memory is 384Mi, less than resources.requests.memory, 0.5Gi: no pod could be made",
+    ),
+    "a limit of CPU below the request": (
+        {"resources": {"limits": {"cpu": "50m"}}},
+        "resources.limits.cpu is 50m, less than resources.requests.cpu, 100m: no pod could be made",
+    ),
     "a namespace that is no name": ({"workers": {"namespace": "Otto_Workers"}}, "at '/workers/namespace'"),
 }
+
+
+@pytest.mark.parametrize(
+    ("request_", "limit"),
+    [
+        ("160Mi", "160Mi"),
+        ("160Mi", "1G"),
+        ("1e8", 1e9),
+        ("167772160000m", "160Mi"),
+        ("1Gi", "0.001Ti"),
+        (0, "1Ki"),
+    ],
+)
+def test_limit_of_at_least_the_request_passes(request_: object, limit: object) -> None:
+    assert template(values={"resources": {"requests": {"memory": request_}, "limits": {"memory": limit}}})
+
+
+@pytest.mark.parametrize("resources", [None, {"limits": None}, {"requests": None}])
+def test_service_without_requests_or_limits_is_rendered(resources: Json | None) -> None:
+    assert template(values={"resources": resources})
 
 
 def test_everything_that_the_api_server_takes_passes() -> None:

@@ -38,6 +38,14 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
 {{- end -}}
 
+{{/* A quantity as a number. */}}
+{{- define "ottoscaler.number" -}}
+{{- $units := dict "" 1.0 "n" 1e-9 "u" 1e-6 "m" 1e-3 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "P" 1e15 "E" 1e18 "Ki" 1024.0
+  "Mi" 1048576.0 "Gi" 1073741824.0 "Ti" 1099511627776.0 "Pi" 1125899906842624.0 "Ei" 1152921504606846976.0 -}}
+{{- $unit := regexFind "([KMGTPE]i|[numkMGTPE])$" (toString .) -}}
+{{- mulf (toString . | trimSuffix $unit | float64) (get $units $unit) -}}
+{{- end -}}
+
 {{- define "ottoscaler.usesUrl" -}}
 {{- with .Values.redis -}}
 {{- if and .secret.urlKey (not (or .host .sentinel.nodes .builtin.enabled)) }}true{{ end -}}
@@ -176,6 +184,13 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if ne (int $workers) 1 -}}
 {{- fail (printf "templates.%s has %d containers named worker; it needs exactly one, whose end is the worker's." $profile (int $workers)) -}}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $resources := .Values.resources | default dict -}}
+{{- range $name, $limit := $resources.limits -}}
+{{- $request := get ($resources.requests | default dict) $name | default 0 -}}
+{{- if gt (include "ottoscaler.number" $request | float64) (include "ottoscaler.number" $limit | float64) -}}
+{{- fail (printf "resources.limits.%s is %v, less than resources.requests.%s, %v: no pod could be made." $name $limit $name $request) -}}
 {{- end -}}
 {{- end -}}
 {{- if hasKey (.Values.podLabels | default dict) "app" -}}
