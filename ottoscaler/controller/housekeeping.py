@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Any
 
 from ottoscaler.controller.sparing import spared
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.records import number
+from ottoscaler.ledger.unread import group_of, unread
 from ottoscaler.telemetry.logs import flood, get_logger
 from ottoscaler.telemetry.metrics import Metrics
 
@@ -98,21 +98,20 @@ class Housekeeping:
     def measure(self) -> None:
         """Set the gauges of the streams. Scrapes see these values until the next call."""
         redis = self._ledger.redis
-        dead, pending, groups, length, logs = redis.pipeline(
+        dead, pending, logs = redis.pipeline(
             [
                 ("XLEN", redis.dead),
                 ("XPENDING", redis.stream, redis.group),
-                ("XINFO", "GROUPS", redis.stream),
-                ("XLEN", redis.stream),
                 ("HGET", f"{redis.prefix}log-sizes", "total"),
             ]
         )
         self._metrics.logs_bytes.set(number(logs))
         self._metrics.dead_letters.set(math.nan if dead is None else int(dead))
-        if pending is not None and groups is not None and length is not None:
+        if pending is not None:
             self._metrics.stream_pending.set(int(pending[0]))
             self._metrics.oldest_pending.set(_age(pending[1]))
-            self._metrics.stream_lag.set(_lag(groups, redis.group, int(length)))
+            lag = unread(redis, group_of(redis))
+            self._metrics.stream_lag.set(math.nan if lag is None else lag)
 
 
 def _age(entry_id: bytes | None) -> float:
@@ -121,15 +120,3 @@ def _age(entry_id: bytes | None) -> float:
         return 0.0
     age = time.time() - int(entry_id.partition(b"-")[0]) / 1000
     return age if 0 < age < LONGEST_AGE_SECONDS else 0.0
-
-
-def _lag(groups: list[list[Any]], name: str, length: int) -> float:
-    """Entries not delivered yet. NaN if Redis does not know (before 7.0, or after deletions).
-
-    Until the group has read on, Redis counts those too that were trimmed away unread; ``length`` is what is
-    left."""
-    for flat in groups:
-        known = dict(zip(flat[::2], flat[1::2], strict=True))
-        if known.get(b"name") == name.encode() and known.get(b"lag") is not None:
-            return float(min(known[b"lag"], length))
-    return math.nan
