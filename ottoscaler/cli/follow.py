@@ -7,7 +7,7 @@ import sys
 import time
 from typing import TextIO
 
-from ottoscaler.cli.terminal import age, cut, lively, safe, say
+from ottoscaler.cli.terminal import age, cut, lively, printable, safe, say
 from ottoscaler.client import Client, DeadLettered, EventResult, WaitTimeout, WorkerResult
 
 BAR_WIDTH = 24
@@ -43,7 +43,7 @@ class Progress:
     def line(self, text: str) -> None:
         """Print a line above the bar."""
         self.clear()
-        print(text, file=self._stream, flush=True)
+        print(printable(text), file=self._stream, flush=True)
         self.draw(force=True)
 
     def draw(self, *, force: bool = False) -> None:
@@ -58,7 +58,7 @@ class Progress:
         if self._total:
             full = min(BAR_WIDTH, done * BAR_WIDTH // self._total)
             text = f"[{'#' * full}{'.' * (BAR_WIDTH - full)}] {done}/{self._total} {passed}"
-        text = cut("  ".join([text, *words]), shutil.get_terminal_size().columns - 1)
+        text = cut(printable("  ".join([text, *words])), shutil.get_terminal_size().columns - 1)
         print(f"\r\x1b[K{text}", end="", file=self._stream, flush=True)
 
     def clear(self) -> None:
@@ -85,7 +85,7 @@ def follow(client: Client, event_id: str, seconds: float | None, total: int = 0)
         progress.clear()
     if result.event_id != event_id:
         say(f"event {event_id} is a duplicate of {result.event_id}")
-    print(f"event {result.event_id} {outcome(result)}", file=sys.stderr, flush=True)
+    print(printable(f"event {result.event_id} {outcome(result)}"), file=sys.stderr, flush=True)
     return result
 
 

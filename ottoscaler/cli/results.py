@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ottoscaler.cli.follow import message, outcome, why
-from ottoscaler.cli.terminal import json_text, safe, say
+from ottoscaler.cli.terminal import json_text, printable, safe, say
 from ottoscaler.client import Client, DeadLetter, Result, WorkerResult
 from ottoscaler.ledger.records import timestamp
 
@@ -35,13 +35,16 @@ def document(result: Result) -> dict[str, Any]:
 
 
 def line(result: Result) -> str:
-    """A result as one line for people."""
+    """A result as one line for people, without any control character."""
     when = timestamp(int(result.id.partition("-")[0]) / 1000)[:19]  # of the entry, by Redis's clock
     task = "-" if result.task_id == result.event_id else safe(result.task_id, LONGEST_TASK)
-    head = f"{when}Z  {result.event_id}  {task}"
+    return printable(f"{when}Z  {result.event_id}  {task}  {_told(result)}")
+
+
+def _told(result: Result) -> str:
     if isinstance(result, DeadLetter):
-        return f"{head}  dead-lettered: {safe(result.error, LONGEST_ERROR)}"
+        return f"dead-lettered: {safe(result.error, LONGEST_ERROR)}"
     if isinstance(result, WorkerResult):
         reason = "" if result.status == "succeeded" else f" ({why(result)}){message(result)}"
-        return f"{head}  worker {result.index}  {result.status}{reason}"
-    return f"{head}  {result.type}  {outcome(result)}"
+        return f"worker {result.index}  {result.status}{reason}"
+    return f"{result.type}  {outcome(result)}"

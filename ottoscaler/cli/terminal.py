@@ -80,9 +80,14 @@ def safe(text: str, longest: int = LONGEST_TEXT) -> str:
     Producers choose task ids, messages and metadata. An escape sequence in them could change what the
     reader's terminal shows.
     """
-    text = " ".join(text.split())
-    text = "".join(c if c.isprintable() else c.encode("unicode_escape", "replace").decode() for c in text)
-    return cut(_written(text), longest)
+    return cut(printable(" ".join(text.split())), longest)
+
+
+def printable(text: str) -> str:
+    """The same text, but with each control character as an escape."""
+    return _written(
+        "".join(c if c.isprintable() else c.encode("unicode_escape", "replace").decode() for c in text)
+    )
 
 
 def _written(text: str) -> str:
@@ -135,8 +140,10 @@ def age(seconds: float) -> str:
 
 
 def columns(head: Sequence[str], rows: Sequence[Sequence[str]], *, indent: str = "  ") -> list[str]:
-    """The table's lines. Each column is as wide as its widest cell; the last one is not padded."""
-    table = [[cell.upper() for cell in head], *rows] if head else list(rows)
+    """The table's lines, without any control character. Each column is as wide as its widest cell; the last
+    one is not padded."""
+    table = [[cell.upper() for cell in head]] if head else []
+    table += [[printable(cell) for cell in row] for row in rows]
     widths = [max(width(row[at]) for row in table) for at in range(len(table[0]))] if table else []
     return [
         (indent + "  ".join(_padded(cell, wide) for cell, wide in zip(row, widths, strict=True))).rstrip()

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ottoscaler.cli.follow import Progress
+from ottoscaler.cli.results import line
 from ottoscaler.cli.terminal import (
     Screen,
     age,
@@ -49,6 +50,22 @@ def test_ages_read_as_people_say_them() -> None:
 
 def test_columns_are_as_wide_as_their_widest_cell() -> None:
     assert columns(("a", "long"), [("wider", "x"), ("y", "")], indent="") == ["A      LONG", "wider  x", "y"]
+
+
+def test_no_cell_of_a_table_can_steer_the_terminal() -> None:
+    """Somebody may have written an entry that no replica would, with an escape sequence for a time."""
+    assert columns(("at", "event"), [("\x1b[2J", "1-0\n2-0")], indent="") == [
+        "AT       EVENT",
+        "\\x1b[2J  1-0\\n2-0",
+    ]
+
+
+@pytest.mark.parametrize("kind", ["worker", "event"])
+def test_no_line_of_a_result_can_steer_the_terminal(kind: str) -> None:
+    words = dict.fromkeys(("event_id", "task_id", "status", "reason", "message", "type"), "\x1b[2J")
+    result = result_of(entry(kind=kind, index="0", **words))
+    assert result is not None
+    assert line(result).isprintable()
 
 
 def test_columns_are_counted_as_a_terminal_shows_them() -> None:
@@ -136,6 +153,17 @@ def test_a_screen_leaves_the_scrollback_alone(monkeypatch: pytest.MonkeyPatch) -
     assert "\x1b[3J" not in shown
 
 
+def test_a_bar_counts_no_status_that_could_steer_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("CI", raising=False)
+    stream = Terminal()
+    worker = result_of(entry(kind="worker", index="0", status="\x1b[2J"))
+    assert isinstance(worker, WorkerResult)
+    Progress(4, stream).worker(worker)
+    assert "\x1b[2J" not in stream.getvalue()
+    assert "1 \\x1b[2J" in stream.getvalue()
+
+
 def test_colour_is_for_terminals_that_want_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("CI", raising=False)
@@ -147,13 +175,13 @@ def test_a_terminal_gets_a_bar_and_a_file_gets_lines(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("CI", raising=False)
     worker = result_of(
-        entry(kind="worker", index="0", status="failed", reason="Error", exit_code="3", message="no\x1b[2J")
+        entry(kind="worker", index="0", status="failed", reason="Err\x1b", exit_code="3", message="no\x1b[2J")
     )
     assert isinstance(worker, WorkerResult)
     for stream, bar in ((Terminal(), True), (io.StringIO(), False)):
         progress = Progress(4, stream)
         progress.worker(worker)
         progress.clear()
-        assert "worker 0 failed (Error exit 3): no\\x1b[2J\n" in stream.getvalue()
+        assert "worker 0 failed (Err\\x1b exit 3): no\\x1b[2J\n" in stream.getvalue()
         assert ("[######..................] 1/4" in stream.getvalue()) is bar
         assert ("\r" in stream.getvalue()) is bar
