@@ -13,6 +13,7 @@ from ottoscaler.kube.deleter import PodDeleter
 from ottoscaler.ledger.lease import Lease
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.records import EventState, IndexStage, IndexState, Word, outcome_of
+from ottoscaler.ledger.upkeep import Standing
 from ottoscaler.model import Outcome, Phase, PodView
 from ottoscaler.pods.verdict import judge, vanished
 from ottoscaler.telemetry.logs import get_logger
@@ -101,7 +102,7 @@ class Sweep:
                 )
                 self._delete(view, row)
 
-    def _states(self, views: list[PodView]) -> list[tuple[EventState, str, IndexState | None, bool]]:
+    def _states(self, views: list[PodView]) -> list[Standing]:
         workers = [(v.worker.event_id, v.worker.index) for v in views if v.worker is not None]
         return self._ledger.upkeep.states(workers)
 

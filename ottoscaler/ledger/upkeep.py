@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ottoscaler.ledger.fencing import Scripts
-from ottoscaler.ledger.records import EventState, IndexState, Word, outcome_words, text, timestamp
+from ottoscaler.ledger.records import EventState, IndexState, Intent, Word, outcome_words, text, timestamp
 from ottoscaler.model import Outcome, WorkerId
 
 WORKERS_A_SCRIPT = 500  # whose states one script returns
@@ -52,18 +52,19 @@ class Search:
     replicas: dict[str, tuple[float, frozenset[str]]]
 
 
-def _standing(
-    state: Any, owner: Any, index: Any, intent: Any
-) -> tuple[EventState, str, IndexState | None, bool]:
+Standing = tuple[EventState, str, IndexState | None, Intent | None]
+
+
+def _standing(state: Any, owner: Any, index: Any, intent: Any) -> Standing:
     try:
         return (
             EventState(text(state)),
             text(owner),
             IndexState.parse(text(index)) if index else None,
-            bool(intent),
+            Intent.parse(text(intent)) if intent else None,
         )
     except ValueError:  # no replica wrote it: as where the ledger is overwritten, nobody may judge its Pods
-        return EventState.OPEN, "", None, False
+        return EventState.OPEN, "", None, None
 
 
 class Upkeep:
@@ -76,11 +77,9 @@ class Upkeep:
         """Create the group at the low-water mark if it is missing. Returns True if it was."""
         return bool(self._scripts.run("ensure_group")[0] == b"created")
 
-    def states(
-        self, workers: Sequence[tuple[str, int]]
-    ) -> list[tuple[EventState, str, IndexState | None, bool]]:
-        """For each (event, index): the event's state and owner, the index's state, and whether an intent
-        stands. Runs a script for every WORKERS_A_SCRIPT of them."""
+    def states(self, workers: Sequence[tuple[str, int]]) -> list[Standing]:
+        """For each (event, index): the event's state and owner, the index's state, and the intent to cancel
+        it, if there is one. Runs a script for every WORKERS_A_SCRIPT of them."""
         found = []
         for at in range(0, len(workers), WORKERS_A_SCRIPT):
             part = workers[at : at + WORKERS_A_SCRIPT]

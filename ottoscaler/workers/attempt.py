@@ -19,6 +19,7 @@ from ottoscaler.kube.watcher import PodWatcher
 from ottoscaler.ledger.lease import Lease
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.pause import Pause
+from ottoscaler.ledger.records import Intent
 from ottoscaler.model import KeepLogs, PodView
 from ottoscaler.pods.labels import pod_name
 from ottoscaler.retry import Retrier
@@ -178,6 +179,8 @@ class Attempt:
         self.turn_at = 0.0  # monotonic, when the last create had its turn; 0 for none since the last failure
         self.refused_seconds = 0.0  # for how long its creates have failed while the API server was well
         self.log_of_going = False  # its log was read after its Pod was asked to go
+        self.looked_for_intent = False  # since its Pod was asked to go
+        self.intent: Intent | None = None  # to cancel it, as the ledger said at a look
         self.log_saved = False  # some of its log is kept
         self.log_done = False  # nothing more of it is to be kept
         self.looked = False  # past the pending timeout, the API server said that it has no Pod

@@ -32,7 +32,11 @@ def monitor(a: Attempt) -> Judgement:
     unwoken = False  # for long. Then an intent is looked for, since the delete that followed it may be lost
     while True:
         subscription.look()
-        keep_log_of_going(a, lambda: _is_cancelled(a))
+        view = subscription.view
+        if view is not None and view.deleting and not a.looked_for_intent:
+            a.looked_for_intent = True
+            _is_cancelled(a)
+        keep_log_of_going(a, is_cancelled=a.intent is not None)
         is_gone(a)
         found = judgement(a)
         view = subscription.view
@@ -92,7 +96,8 @@ def cancelled_elsewhere(a: Attempt) -> bool:
 def _is_cancelled(a: Attempt) -> bool:
     worker = (a.worker.event_id, a.worker.index)
     states = a.deps.retrier.call("looking for an intent", lambda: a.deps.ledger.upkeep.states([worker]))
-    return states[0][3]
+    a.intent = states[0][3] or a.intent
+    return a.intent is not None
 
 
 def look_at_pod(a: Attempt) -> PodView | None:

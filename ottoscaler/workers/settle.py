@@ -35,6 +35,8 @@ def settle(a: Attempt, found: Judgement) -> Ended:
     """
     if found.reason is Reason.DEADLINE_EXCEEDED and _runs_on(a):
         return end_overtime(a)
+    if found.verdict is Verdict.RETRY and a.intent is not None:
+        return cancel(a, a.intent)  # also if Redis has lost the intent since: nobody wants it to run again
     found = with_cause(a, found)
     keep_log(a, found.status, Try.BEFORE_RESULT)
     retries = a.run.event.max_retries

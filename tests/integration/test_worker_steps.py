@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,7 +21,7 @@ from ottoscaler.errors import (
 )
 from ottoscaler.kube.server_health import ServerSign
 from ottoscaler.ledger.records import Word
-from ottoscaler.model import JsonObject, Judgement, Reason, Status, Verdict, WorkerId
+from ottoscaler.model import JsonObject, Judgement, KeepLogs, Reason, Status, Verdict, WorkerId
 from ottoscaler.workers.attempt import Attempt, Ended, Next
 from ottoscaler.workers.create import _latency, create
 from ottoscaler.workers.early_create import EarlyCreates
@@ -31,6 +32,7 @@ from ottoscaler.workers.settle import settle
 from ottoscaler.workers.worker import Workers
 from tests.harness.ledger_steps import DONE
 from tests.harness.redis_fixture import Book, book, redis_server  # noqa: F401 - fixtures
+from tests.harness.waiting import wait_for
 from tests.harness.worker_bench import WorkerBench
 
 SILENCE = KubernetesUnavailable("create: no answer within 60 s")
@@ -744,3 +746,47 @@ def test_create_in_doubt_without_a_pod_leaves_its_next_attempt_to_the_end_of_the
     pause_meanwhile(bench)
     assert create(a) == Ended(Next.RETRY)
     assert len(bench.pods.asked("create")) == 1
+
+
+def going_cancelled(bench: WorkerBench) -> Attempt:
+    """A worker whose intent to cancel its thread has seen, and whose Pod is going."""
+    run = bench.take()
+    a = bench.attempt(run)
+    create(a)
+    bench.pods.run(a.subscription.name)
+    bench.intend_to_cancel(run)
+    bench.pods.pods[a.subscription.name]["metadata"] |= {
+        "deletionTimestamp": "2026-11-28T00:00:00Z",
+        "deletionGracePeriodSeconds": 30,
+    }
+    bench.pods.run(a.subscription.name)
+    bench.watch()
+    return a
+
+
+@pytest.mark.parametrize("keep", list(KeepLogs))
+def test_cancelled_worker_of_which_redis_lost_the_intent_is_not_tried_again(
+    start: Start, keep: KeepLogs
+) -> None:
+    """Redis was emptied, or failed over, while the Pod was going. Before, the worker ran again."""
+    bench = start(retries=1)
+    bench.set_logs(keep)
+    a = going_cancelled(bench)
+    ledger = f"{bench.ledger.redis.prefix}event:{a.run.event.event_id}"
+
+    def lose_the_intent() -> None:
+        try:
+            wait_for(lambda: a.intent is not None, "its thread has seen the intent")
+        finally:
+            bench.book.redis.hdel(ledger, "c:0")
+            bench.pods.end(a.subscription.name, 143)
+            bench.pods.vanish(a.subscription.name)
+            bench.watch()
+
+    losing = threading.Thread(target=lose_the_intent)
+    losing.start()
+    found = monitor(a)
+    losing.join()
+    assert found.verdict is Verdict.RETRY
+    assert settle(a, found).next is Next.DONE
+    assert bench.results() == [("cancelled", "Cancelled")]
