@@ -408,15 +408,15 @@ REFUSED: dict[str, tuple[Json, str]] = {
     "more replicas than a number holds": ({"replicas": 10**12}, "at '/replicas': maximum"),
     "a limit below the request that stays": (
         {"resources": {"limits": {"memory": "128Mi"}}},
-        "resources.limits.memory is 128Mi, less than resources.requests.memory, 160Mi: no pod could be made",
+        "resources.limits.memory is 128Mi, less than resources.requests.memory, 160Mi: Kubernetes refuses",
     ),
     "a request above the limit that stays": (
         {"resources": {"requests": {"memory": "0.5Gi"}}},
-        "resources.limits.memory is 384Mi, less than resources.requests.memory, 0.5Gi: no pod could be made",
+        "resources.limits.memory is 384Mi, less than resources.requests.memory, 0.5Gi: Kubernetes refuses",
     ),
     "a limit of CPU below the request": (
         {"resources": {"limits": {"cpu": "50m"}}},
-        "resources.limits.cpu is 50m, less than resources.requests.cpu, 100m: no pod could be made",
+        "resources.limits.cpu is 50m, less than resources.requests.cpu, 100m: Kubernetes refuses",
     ),
     "a namespace that is no name": ({"workers": {"namespace": "Otto_Workers"}}, "at '/workers/namespace'"),
 }

@@ -190,7 +190,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- range $name, $limit := $resources.limits -}}
 {{- $request := get ($resources.requests | default dict) $name | default 0 -}}
 {{- if gt (include "ottoscaler.number" $request | float64) (include "ottoscaler.number" $limit | float64) -}}
-{{- fail (printf "resources.limits.%s is %v, less than resources.requests.%s, %v: no pod could be made." $name $limit $name $request) -}}
+{{- fail (printf "resources.limits.%s is %v, less than resources.requests.%s, %v: Kubernetes refuses such a Deployment." $name $limit $name $request) -}}
 {{- end -}}
 {{- end -}}
 {{- if hasKey (.Values.podLabels | default dict) "app" -}}
