@@ -36,6 +36,7 @@ SHARED_IN_HAND = 2
 SHARE_SECONDS = 0.1
 LOOK_AHEAD_PAGE = 500  # entries that one look-ahead script goes through
 LOOK_AHEAD_PAGES = 200  # pages in one look-ahead: 100,000 unread entries
+UNREAD_SECONDS = 2.0  # so old is a scale_down that a replica takes although it is cut off from Kubernetes
 BARRED_SECONDS = 0.5  # between two checks whether Kubernetes can be reached again, or the pause has ended
 AGAIN_SECONDS = 15.0  # until entries that could not be taken, as one of our keys is broken, are tried again
 STALE_SECONDS = 1.0  # past its block, a read whose connection broke on our side alone has ended in Redis too
@@ -101,11 +102,13 @@ class Listener(Loop):
     def step(self, now: float) -> None:
         """Read once, at most what fits in hand. Without room or in a pause, look ahead once instead.
 
-        While it is cut off from Kubernetes, this replica leaves everything to others. Entries in its own
-        pending list were read before the pause, so they are taken even during it.
+        While it is cut off from Kubernetes, this replica leaves everything to others, but for scale_downs
+        that nobody reads: all are cut off then. Entries in its own pending list were read before the pause,
+        so they are taken even during it.
         """
         self._barred = self._reach.cut_off(now)
         if self._barred:
+            self._look_ahead(unread_seconds=UNREAD_SECONDS)
             return
         if self._broke:  # Redis may still give that read an entry, after our pending entries were read again
             self._broke, self._again_at = False, now + self._reader.poll_seconds + STALE_SECONDS
@@ -189,18 +192,20 @@ class Listener(Loop):
             self._own_behind = entries[-1].id if entries else passed_over
         return entries
 
-    def _look_ahead(self) -> None:
-        """Take scale_downs that nobody has read yet, because no replica has room or the group is paused."""
-        self._looked_behind = self._walk_ahead(self._looked_behind, lambda _: True)
+    def _look_ahead(self, unread_seconds: float = 0.0) -> None:
+        """Take scale_downs that nobody has read yet, because no replica has room, the group is paused, or all
+        replicas are cut off from Kubernetes."""
+        self._looked_behind = self._walk_ahead(self._looked_behind, lambda _: True, unread_seconds)
 
-    def _walk_ahead(self, behind: str, wanted: Callable[[Entry], bool]) -> str:
+    def _walk_ahead(self, behind: str, wanted: Callable[[Entry], bool], unread_seconds: float = 0.0) -> str:
         """Take the ``wanted`` scale_downs that nobody has read yet, as long as there is room for them.
 
         Returns the id behind which to go on. After an error, the next walk starts from ``behind`` again.
         """
         for _ in range(LOOK_AHEAD_PAGES):
             self._progress()
-            last, found = self._ledger.scale_downs.look_ahead(behind, LOOK_AHEAD_PAGE)
+            look = self._ledger.scale_downs.look_ahead
+            last, found = look(behind, LOOK_AHEAD_PAGE, unread_seconds=unread_seconds)
             for entry in found:
                 if self._stop.is_set() or not room_ahead(self._in_hand):
                     return behind

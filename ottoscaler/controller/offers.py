@@ -46,7 +46,8 @@ class Offers:
         """Offer and release the events that are due at ``now`` (monotonic seconds)."""
         downs: list[tuple[str, int]] = []
         if self._reach.cut_off_for(now) > self._let_go_after:
-            downs = self._scale_downs.owned()
+            # One that was just taken, as nobody else reads it, is given the time to make its intents durable.
+            downs = self._scale_downs.owned(seconds=self._let_go_after)
             self._let_go()
         try:
             if not self._pause.on:  # in a pause no other replica could begin it either

@@ -64,7 +64,7 @@ class ScaleDowns:
         self._chooser = ThreadPoolExecutor(1, thread_name_prefix="scale-down")
         self._ender = ThreadPoolExecutor(1, thread_name_prefix="scale-down-end")
         self._lock = threading.Lock()
-        self._owned: dict[str, int] = {}  # event id: epoch
+        self._owned: dict[str, tuple[int, float]] = {}  # event id: epoch, and since when (monotonic)
 
     def close(self) -> None:
         for pool in (self._chooser, self._ender):
@@ -76,9 +76,9 @@ class ScaleDowns:
         After ``close`` it is left to the next replica.
         """
         with self._lock:
-            if self._owned.get(event.event_id) == epoch:
+            if self._epoch_of(event) == epoch:
                 return False
-            self._owned[event.event_id] = epoch
+            self._owned[event.event_id] = (epoch, time.monotonic())
         self._in_hand.enter(event.event_id)
         with suppress(RuntimeError):  # closed: a listener that hung in Redis came too late, and must not die
             self._chooser.submit(self.apply, event, epoch)
@@ -88,14 +88,19 @@ class ScaleDowns:
         """Whether the scale_down is being carried out here. Any thread."""
         return event_id in self._owned
 
-    def owned(self) -> list[tuple[str, int]]:
-        """The scale_downs being carried out, as event id and epoch. Any thread."""
+    def owned(self, *, seconds: float = 0.0) -> list[tuple[str, int]]:
+        """The scale_downs being carried out for at least ``seconds``, as event id and epoch. Any thread."""
+        latest = time.monotonic() - seconds
         with self._lock:
-            return list(self._owned.items())
+            return [(event_id, epoch) for event_id, (epoch, since) in self._owned.items() if since <= latest]
+
+    def _epoch_of(self, event: ScaleDown) -> int | None:
+        known = self._owned.get(event.event_id)
+        return known[0] if known is not None else None
 
     def _let_go(self, event: ScaleDown, epoch: int) -> None:
         with self._lock:
-            if self._owned.get(event.event_id) == epoch:
+            if self._epoch_of(event) == epoch:
                 del self._owned[event.event_id]
         self._in_hand.leave(event.event_id)
 

@@ -107,10 +107,11 @@ class ScaleDownSteps:
         )
         return Reply(Word(text(answer[0])), duration_ms=int(answer[2]) if answer[0] == b"ok" else None)
 
-    def look_ahead(self, behind: str, count: int) -> tuple[str, list[Entry]]:
+    def look_ahead(self, behind: str, count: int, *, unread_seconds: float = 0.0) -> tuple[str, list[Entry]]:
         """The id to go on from ('' at the end of the stream), and scale_downs after ``behind`` that nobody
-        has read yet."""
-        answer = self._scripts.run("lookahead", behind, count, MOST_BYTES)
+        has read yet, for at least ``unread_seconds``."""
+        words = (behind, count, MOST_BYTES, int(unread_seconds * 1000))
+        answer = self._scripts.run("lookahead", *words)
         return text(answer[1]), entries(answer[2])
 
     def sent(self, event_id: str) -> Entry | None:

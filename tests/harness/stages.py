@@ -48,12 +48,14 @@ class Downs:
 
     def __init__(self) -> None:
         self.given: list[ScaleDown] = []
+        self.held_for = 0.0  # for how long what is asked for must have been here
 
     def submit(self, event: ScaleDown, epoch: int) -> bool:
         self.given.append(event)
         return True
 
-    def owned(self) -> list[tuple[str, int]]:
+    def owned(self, *, seconds: float = 0.0) -> list[tuple[str, int]]:
+        self.held_for = seconds
         return [(event.event_id, 1) for event in self.given]
 
     def knows(self, event_id: str) -> bool:

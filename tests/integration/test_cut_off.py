@@ -106,6 +106,23 @@ def test_cut_off_listener_reads_nothing(book: Book) -> None:
     assert stages.downs.given == []
 
 
+def test_scale_down_that_nobody_reads_is_taken_by_a_replica_that_is_cut_off(book: Book) -> None:
+    """All are cut off, as where the API server refuses creates. Before, no task could be cancelled then."""
+    stages = Stages(book)
+    stages.listener.step(0.0)
+    cut(stages)
+    seconds, micros = book.redis.time()
+    old = f"{seconds * 1000 + micros // 1000 - 2500}-0"
+    fields = {"type": "scale_down", "task_id": "t"}
+    book.redis.xadd(STREAM, {"type": "scale_up", "pod_count": 1}, id="1-0")
+    book.redis.xadd(STREAM, fields, id=old)
+    book.redis.xadd(STREAM, fields)  # somebody may be about to read it
+    for _ in range(2):
+        stages.listener.step(1e9)
+    assert [event.event_id for event in stages.downs.given] == [old]
+    assert stages.known() == []
+
+
 def test_cut_off_replica_takes_nothing_over(book: Book) -> None:
     other = Stages(book, "b")
     event_id = add(book, pod_count=1)

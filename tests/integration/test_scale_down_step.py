@@ -294,6 +294,16 @@ def test_other_replicas_pods_wait_for_no_look_that_hangs_or_is_put_off(stages: S
     assert all(seconds <= LOOK_SECONDS for seconds in stages.pods.patience)
 
 
+def test_scale_down_that_was_just_taken_is_not_let_go_yet(stages: Stages, book: Book) -> None:
+    """A replica that is cut off takes one that nobody reads. Its intents are not durable yet."""
+    stages.scale_downs.close()
+    down = ScaleDown("9-0", "t", None)
+    assert stages.scale_downs.submit(down, 1)
+    assert not stages.scale_downs.submit(down, 1)
+    assert stages.scale_downs.owned(seconds=60.0) == []
+    assert stages.scale_downs.owned() == [("9-0", 1)]
+
+
 def test_look_that_failed_is_made_again_while_there_is_time(
     stages: Stages, book: Book, monkeypatch: pytest.MonkeyPatch
 ) -> None:
