@@ -173,6 +173,47 @@ def test_second_pod_of_an_attempt_is_told_when_no_worker_waits_for_the_name_any_
     assert [view.uid for view in bench.arrived] == [late]
 
 
+def test_own_pod_of_a_worker_that_ends_its_wait_is_told_to_nobody() -> None:
+    bench = WatchBench()
+    unseen, seen = bench.watcher.subscribe("unseen"), bench.watcher.subscribe("a")
+    bench.watcher.identify(seen, bench.create("a"))
+    bench.step()
+    for subscription in (unseen, seen):
+        bench.watcher.unsubscribe(subscription)
+    assert bench.arrived == []
+
+
+def test_pods_that_workers_wait_for_are_told_apart_from_the_others() -> None:
+    bench = WatchBench()
+    assert not bench.watcher.synced.is_set()
+    bench.watcher.identify(bench.watcher.subscribe("a"), bench.create("a"))
+    bench.watcher.subscribe("not created yet")
+    bench.create("b")
+    bench.step()
+    assert bench.watcher.synced.is_set()
+    assert [view.name for view in bench.watcher.claimed_views()] == ["a"]
+    claimed = [bench.watcher.claimed(name) for name in ("a", "not created yet", "b")]
+    assert claimed == [True, True, False]
+
+
+def test_watch_is_cut_for_more_owners_and_not_for_those_that_it_shows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench = WatchBench()
+    bench.step()
+    cuts: list[None] = []
+    monkeypatch.setattr(bench.watcher.open_watch, "cut", lambda: cuts.append(None))
+    bench.watcher.include(("me",))
+    assert not cuts
+    bench.watcher.include(("other",))
+    assert len(cuts) == 1
+    bench.step()
+    bench.watcher.include(("other",))
+    assert len(cuts) == 1
+    bench.watcher.include(None)
+    assert len(cuts) == 2
+
+
 def test_what_vanished_while_the_version_expired_is_told_its_subscriber() -> None:
     bench = WatchBench()
     subscription = bench.watcher.subscribe("a")
