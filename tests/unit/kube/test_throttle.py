@@ -264,6 +264,21 @@ def test_create_that_waits_can_be_looked_at_in_between() -> None:
     assert time.monotonic() - begun < 30
 
 
+def test_create_waits_for_the_token_that_comes_in_its_time() -> None:
+    throttle = Throttle(20, 1)
+    with Turn(throttle, "1-0", "default") as first, Turn(throttle, "2-0", "default") as second:
+        assert first.ready(0)
+        assert second.ready(10)
+
+
+def test_create_has_no_token_while_another_waits_for_the_next_one() -> None:
+    throttle = Throttle(1000, 1000)
+    with Turn(throttle, "1-0", "default") as turn:
+        with throttle._first:  # as the create does that waits
+            assert not turn.ready(0.01)
+        assert turn.ready(0)
+
+
 def test_thread_that_waits_long_for_a_place_stays_alive_without_waking_often() -> None:
     beats, waits = [0.0], []
 

@@ -122,6 +122,7 @@ def test_pod_that_nobody_waits_for_is_told_when_it_comes_and_not_again() -> None
     bench.step()
     bench.create("a")
     bench.step()
+    assert [view.name for view in bench.arrived] == ["a"]
     bench.pods.run("a")
     bench.step()
     assert [view.name for view in bench.arrived] == ["a"]
@@ -407,6 +408,16 @@ def test_replica_that_became_another_owner_watches_that_ones_pods_too() -> None:
     bench.step()
     assert bench.owners() == {"me", "me-again"}
     assert not subscription.looked_at
+
+
+def test_replica_that_became_another_owner_lists_what_that_one_had_already() -> None:
+    bench = WatchBench()
+    bench.step()
+    bench.create("a", "me-again")
+    bench.own.append("me-again")
+    for _ in range(2):  # the watch ends, then a list is made
+        bench.step()
+    assert bench.names() == ["a"]
 
 
 def test_pods_of_events_are_found_whoever_created_them() -> None:
