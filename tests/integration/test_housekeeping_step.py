@@ -290,6 +290,18 @@ def test_entry_that_nobody_has_a_ledger_of_goes_while_a_younger_event_is_open(
     assert ids(book) == [opened.event_id]
 
 
+def test_marks_that_somebody_has_overwritten_begin_anew(book: Book, ledger: Ledger) -> None:
+    acknowledged, opened = add(book, "1717-0", count=1), add(book, "1718-0", count=1)
+    read(book)
+    book.redis.xack(STREAM, "ottoscaler", acknowledged.event_id)  # an operator
+    ledger.take(opened, entry(opened))
+    book.redis.set(f"{PREFIX}marks", "x")
+    keeper = housekeeping(book, ledger)
+    keeper.step()
+    keeper.step()
+    assert ids(book) == [opened.event_id]
+
+
 def gauges(book: Book, ledger: Ledger) -> dict[str, str]:
     metrics = Metrics()
     Housekeeping(ledger, metrics, retention=1.0, dead_retention=1.0, logs_total_bytes=65536).measure()

@@ -264,6 +264,13 @@ def test_pod_created_after_the_list_was_asked_for_is_not_taken_for_gone() -> Non
 # --- whose Pods it shows
 
 
+def test_worker_whose_create_was_not_answered_yet_is_not_told_by_a_list_that_its_pod_is_gone() -> None:
+    bench = WatchBench()
+    subscription = bench.watcher.subscribe("a")
+    bench.step()
+    assert not subscription.gone
+
+
 def test_pods_of_other_owners_are_not_watched() -> None:
     bench = WatchBench()
     bench.create("mine")
