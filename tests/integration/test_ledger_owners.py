@@ -373,6 +373,20 @@ def test_of_a_dead_readers_entries_those_come_over_that_nobody_owns_or_has_ended
     }
 
 
+@pytest.mark.parametrize("before", [99, 100, 250])
+def test_dead_readers_entries_come_over_however_many_of_others_stand_before_them(
+    book: Book, before: int
+) -> None:
+    owner, heir = book.ledger("b"), book.ledger("c")
+    for _ in range(before):
+        owned(owner, add(book, count=1))
+    left = [add(book, count=1).event_id for _ in range(3)]
+    book.stream("stranger").read(count=before + 3)
+    assert heir.replicas.claim_pending("stranger", "", "", 2) == (left[:2], []), "as many as have room"
+    assert heir.replicas.claim_pending("stranger", "", "", 2) == (left[2:], [])
+    assert heir.replicas.claim_pending("stranger", "", "", 2) == ([], [])
+
+
 def test_replica_that_owns_something_is_not_forgotten(book: Book) -> None:
     first, second, event = book.ledger("a"), book.ledger("b"), add(book)
     owned(first, event)
