@@ -165,6 +165,7 @@ _DETAILS: dict[tuple[str, bytes], Shape] = {
     ("beat", b"ok"): _row(*_BEAT),
     ("beat", b"surveyed"): _row(*_BEAT, *_SURVEY),
     ("beat", b"forgotten"): _row(_text, _text),
+    ("behind", b"ok"): _row(_text, _integer),
     ("bound", b"ok"): _row(_text, _text, _integer, _integer, _text),
     ("cancel", b"ok"): _row(_text, _digits, _unbegun),
     ("cancel_doomed", b"ended"): _row(_text, _unbegun),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from ottoscaler.errors import RedisError
@@ -25,13 +26,16 @@ def unread(redis: RedisClient, group: dict[str, Any]) -> int | None:
     """How many entries the group has not read. ``None`` where Redis does not know.
 
     Redis 6.2 does not count them, and later versions do not after deletions. Redis 7.0 counts for ever what
-    was trimmed away unread, so it is asked whether there is anything behind what was read last."""
-    if not group:
-        return int(redis.command_or(0, "XLEN", redis.stream))
+    was trimmed away unread, so it is asked whether there is anything behind what was read last. Without an
+    answer to that, as where a large entry makes it slow, what Redis counts stands."""
     lag: int | None = group.get("lag")
-    if not lag:
+    if group and not lag:
         return lag
-    behind = f"({text(group['last-delivered-id'])}"
-    if not redis.command_or([], "XRANGE", redis.stream, behind, "+", "COUNT", 1):
-        return 0
-    return min(lag, int(redis.command_or(lag, "XLEN", redis.stream)))
+    length = int(redis.command_or(0, "XLEN", redis.stream))
+    if lag is None or not length:
+        return length
+    with suppress(RedisError):
+        # In a script, as a producer's entry may be too large for this process.
+        if not redis.script("behind", "", text(group["last-delivered-id"]))[1]:
+            return 0
+    return min(lag, length)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import re
+from unittest.mock import Mock
 
 import pytest
 
 from ottoscaler.controller.housekeeping import Housekeeping
+from ottoscaler.errors import NoAnswer
 from ottoscaler.ledger import script_calls
 from ottoscaler.ledger.ledger import Ledger
 from ottoscaler.ledger.records import Entry
+from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.ledger.replicas import DELETED_UNREAD
 from ottoscaler.model import ScaleDown, ScaleUp, WorkerId
 from ottoscaler.status.backlog import backlog
@@ -117,6 +120,25 @@ def test_entries_that_were_trimmed_away_unread_are_not_said_to_wait(
     take(ledger, *read(book))
     settle(book, ledger)
     assert said_to_wait(ledger) == 0
+
+
+def test_no_entry_leaves_redis_to_tell_how_many_wait(book: Book, ledger: Ledger) -> None:
+    """A producer may add one of hundreds of megabytes, and each replica asks every 3 s."""
+    settle(book, ledger)
+    book.redis.xadd(STREAM, UP | {"large": "x" * 2_000_000})
+    before = book.redis.info("stats")["total_net_output_bytes"]
+    assert said_to_wait(ledger) == 1
+    assert book.redis.info("stats")["total_net_output_bytes"] - before < 200_000
+
+
+def test_what_redis_counts_stands_where_it_does_not_say_whether_anything_waits(
+    book: Book, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slow answer must neither fail ``status`` nor keep the look for lost entries from its turn."""
+    settle(book, ledger)
+    add(book, 2)
+    monkeypatch.setattr(RedisClient, "script", Mock(side_effect=NoAnswer("it took too long")))
+    assert said_to_wait(ledger) == 2
 
 
 def said_to_wait(ledger: Ledger) -> int:
