@@ -36,6 +36,24 @@ def accept_ahead(intake: Intake, entry: Entry, *, carry_out: bool = True) -> Non
         left_alone(entry, f"it is tried again when it is read: {error}")
 
 
+def takes_a_task_away(entry: Entry) -> bool:
+    """Whether it is a scale_down of a task, whose later workers it takes away too."""
+    return _is_scale_down(entry) and _tells(entry, b"task_id")
+
+
+def needs_no_list(entry: Entry) -> bool:
+    """Whether it is a scale_down that takes the same workers whether or not their Pods can be listed."""
+    return _is_scale_down(entry) and not _tells(entry, b"running")
+
+
+def _is_scale_down(entry: Entry) -> bool:
+    return (b"type", b"scale_down") in (entry.fields or ())
+
+
+def _tells(entry: Entry, field: bytes) -> bool:
+    return any(name == field and value for name, value in entry.fields or ())
+
+
 def left_alone(entry: Entry, why: str) -> None:
     """Log that an entry is left to others."""
     log.debug("event_left_alone", why, event_id=entry.id, task_id=raw_task_id(entry.fields or ()))

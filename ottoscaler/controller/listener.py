@@ -9,7 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 
-from ottoscaler.controller.ahead import accept_ahead, left_alone, room_ahead
+from ottoscaler.controller.ahead import (
+    accept_ahead,
+    left_alone,
+    needs_no_list,
+    room_ahead,
+    takes_a_task_away,
+)
 from ottoscaler.controller.intake import Intake
 from ottoscaler.controller.reach import Reach
 from ottoscaler.controller.stream_reader import StreamReader
@@ -76,6 +82,7 @@ class Listener(Loop):
         self._rereads = 0  # how often reread_own was called
         self._left_by_the_dead = True  # our pending entries: not left by a lost reply
         self._looked_behind = "0-0"  # how far it looked ahead without room, for every scale_down
+        self._looked_cut_off = "0-0"  # and while it was cut off, for scale_downs that need no list
         self._looked_for_tasks = "0-0"  # and after a full read, for scale_downs of a task
 
     def reread_own(self) -> None:
@@ -102,13 +109,14 @@ class Listener(Loop):
     def step(self, now: float) -> None:
         """Read once, at most what fits in hand. Without room or in a pause, look ahead once instead.
 
-        While it is cut off from Kubernetes, this replica leaves everything to others, but for scale_downs
-        that nobody reads: all are cut off then. Entries in its own pending list were read before the pause,
-        so they are taken even during it.
+        While it is cut off from Kubernetes, this replica leaves everything to others. Where only its watch
+        is well, it takes scale_downs that nobody reads: all are cut off then, as from creates. Entries in its
+        own pending list were read before the pause, so they are taken even during it.
         """
         self._barred = self._reach.cut_off(now)
         if self._barred:
-            self._look_ahead(unread_seconds=UNREAD_SECONDS)
+            if self._reach.watching():
+                self._looked_cut_off = self._walk_ahead(self._looked_cut_off, needs_no_list, UNREAD_SECONDS)
             return
         if self._broke:  # Redis may still give that read an entry, after our pending entries were read again
             self._broke, self._again_at = False, now + self._reader.poll_seconds + STALE_SECONDS
@@ -137,7 +145,7 @@ class Listener(Loop):
         if fresh and len(entries) == room:  # there may be more behind them
             self._take_scale_downs_behind()
         for entry in entries:
-            if _takes_a_task_away(entry):
+            if takes_a_task_away(entry):
                 # Carried out before the scale_ups beside it are taken, it would not count their workers.
                 accept_ahead(self._intake, entry, carry_out=False)
         for entry, error in self._intake.accept(entries):
@@ -151,7 +159,7 @@ class Listener(Loop):
 
         These scale_ups had not been read when their scale_down came, so they must never run.
         """
-        self._looked_for_tasks = self._walk_ahead(self._looked_for_tasks, _takes_a_task_away)
+        self._looked_for_tasks = self._walk_ahead(self._looked_for_tasks, takes_a_task_away)
 
     def _leave_pending(self, entry: Entry, error: RedisError, now: float) -> None:
         """Try an entry again later. It stays in the pending list, so a stop does not lose it."""
@@ -192,10 +200,9 @@ class Listener(Loop):
             self._own_behind = entries[-1].id if entries else passed_over
         return entries
 
-    def _look_ahead(self, unread_seconds: float = 0.0) -> None:
-        """Take scale_downs that nobody has read yet, because no replica has room, the group is paused, or all
-        replicas are cut off from Kubernetes."""
-        self._looked_behind = self._walk_ahead(self._looked_behind, lambda _: True, unread_seconds)
+    def _look_ahead(self) -> None:
+        """Take scale_downs that nobody has read yet, because no replica has room or the group is paused."""
+        self._looked_behind = self._walk_ahead(self._looked_behind, lambda _: True)
 
     def _walk_ahead(self, behind: str, wanted: Callable[[Entry], bool], unread_seconds: float = 0.0) -> str:
         """Take the ``wanted`` scale_downs that nobody has read yet, as long as there is room for them.
@@ -225,8 +232,3 @@ class Listener(Loop):
         except RedisError as error:
             flood.warning("read_failed", f"the consumer group cannot be created: {error}")
             self._stop.wait(self.longest_pause)
-
-
-def _takes_a_task_away(entry: Entry) -> bool:
-    fields = entry.fields or ()
-    return (b"type", b"scale_down") in fields and any(name == b"task_id" and value for name, value in fields)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from ottoscaler.controller.ahead import accept_ahead, room_ahead
+from ottoscaler.controller.ahead import accept_ahead, room_ahead, takes_a_task_away
 from ottoscaler.controller.intake import Intake
 from ottoscaler.controller.leaving import Leaving
 from ottoscaler.controller.reach import Reach
@@ -134,16 +134,19 @@ class Takeover(Loop):
     def _take_stranded(self, survey: Survey) -> None:
         """Take scale_downs that another replica was handed and has not taken, as it is frozen or dying.
 
-        Their victims must not wait until that replica's silence is sure. The other entries do.
+        Their victims must not wait until that replica's silence is sure. The other entries do, and so does
+        what is behind one of them, but for a task's scale_down, which takes that task's later workers too.
         """
+        behind = False
         for event_id in survey.stranded:
             if self._stop.is_set() or not room_ahead(self._registry.in_hand):
                 return
-            if event_id not in self._stranded:
-                self._progress()
-                entry = self._ledger.scale_downs.sent(event_id)
-                if entry is not None:
-                    accept_ahead(self._intake, entry)
+            self._progress()
+            entry = None if event_id in self._stranded else self._ledger.scale_downs.sent(event_id)
+            if entry is None or (behind and not takes_a_task_away(entry)):
+                behind = True
+            else:
+                accept_ahead(self._intake, entry)
         self._stranded = frozenset(survey.stranded)
 
     def _take_from(self, owner: str, survey: Survey, now: float) -> None:

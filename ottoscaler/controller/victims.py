@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping
 from enum import IntEnum
@@ -136,7 +137,7 @@ class VictimChoice:
         Raises KubernetesError after LOOK_SECONDS at most."""
         deadline = time.monotonic() + LOOK_SECONDS
         while True:
-            left = deadline - time.monotonic()
+            left = max(deadline - time.monotonic(), AGAIN_SECONDS)
             try:
                 return self._watcher.look_at_events(event_ids, cached=True, seconds=left)
             except KubernetesUnavailable as error:
@@ -159,9 +160,11 @@ class VictimChoice:
             if index not in record.intents and self._doubtful(record.event_id, index, state, keep=keep)
         }
         try:
-            # The API server's cache may be older than the start of a worker that is to be kept.
+            # The API server's cache may be older than the start of a worker that is to be kept. Without the
+            # list, that worker would be kept for good, so it is waited for as long as any list.
+            seconds = math.inf if keep else LOOK_SECONDS
             look = self._watcher.look_at_events
-            return look(sorted(doubtful), cached=not keep, seconds=LOOK_SECONDS) if doubtful else {}
+            return look(sorted(doubtful), cached=not keep, seconds=seconds) if doubtful else {}
         except KubernetesError as error:
             flood.warning("victims_unseen", f"the Pods that it may take cannot be looked at: {error}")
             return None

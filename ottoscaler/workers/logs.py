@@ -6,6 +6,7 @@ logged.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
 
 from ottoscaler.errors import KubernetesError, OttoscalerError
@@ -57,13 +58,13 @@ def keep_log(a: Attempt, status: Status, which: Try) -> None:
     a.log_done = a.log_done or last
 
 
-def keep_log_of_going(a: Attempt, *, is_cancelled: bool) -> None:
+def keep_log_of_going(a: Attempt, is_cancelled: Callable[[], bool]) -> None:
     """Keep the log of a Pod that a scale_down or somebody else is deleting: soon it cannot be read."""
     view = a.subscription.view
     if view is None or not view.deleting or a.log_of_going or not _wanted(a, Status.FAILED):
         return
     all_of_them = _wanted(a, Status.CANCELLED)
-    if all_of_them or not is_cancelled:
+    if all_of_them or not is_cancelled():
         keep_log(a, Status.FAILED, Try.WHILE_GOING)
     a.log_of_going = True
 

@@ -32,11 +32,11 @@ def monitor(a: Attempt) -> Judgement:
     unwoken = False  # for long. Then an intent is looked for, since the delete that followed it may be lost
     while True:
         subscription.look()
+        # Before the look for an intent: Redis may be away until the Pod has gone.
+        keep_log_of_going(a, lambda: _is_cancelled(a))
         view = subscription.view
         if view is not None and view.deleting and not a.looked_for_intent:
-            a.looked_for_intent = True
             _is_cancelled(a)
-        keep_log_of_going(a, is_cancelled=a.intent is not None)
         is_gone(a)
         found = judgement(a)
         view = subscription.view
@@ -97,6 +97,8 @@ def _is_cancelled(a: Attempt) -> bool:
     worker = (a.worker.event_id, a.worker.index)
     states = a.deps.retrier.call("looking for an intent", lambda: a.deps.ledger.upkeep.states([worker]))
     a.intent = states[0][3] or a.intent
+    view = a.subscription.view
+    a.looked_for_intent = view is not None and view.deleting
     return a.intent is not None
 
 

@@ -123,6 +123,26 @@ def test_scale_down_that_nobody_reads_is_taken_by_a_replica_that_is_cut_off(book
     assert stages.known() == []
 
 
+def test_cut_off_replica_leaves_a_scale_down_unread_whose_choice_needs_the_pods(
+    book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With running=keep it would spare each worker whose Pod cannot be looked at, and be over. Without a
+    watch it would choose by what was true before the outage."""
+    stages = Stages(book)
+    stages.listener.step(0.0)
+    cut(stages)
+    book.redis.xadd(STREAM, {"type": "scale_down", "task_id": "t", "running": "keep"}, id="1-0")
+    stages.listener.step(1e9)
+    assert stages.downs.given == []
+    book.redis.xadd(STREAM, {"type": "scale_down", "pod_count": 1}, id="2-0")
+    monkeypatch.setattr(stages.pods, "health", lambda: (False, ""))
+    stages.listener.step(1e9)
+    assert stages.downs.given == []
+    monkeypatch.undo()
+    stages.listener.step(1e9)
+    assert [event.event_id for event in stages.downs.given] == ["2-0"]
+
+
 def test_cut_off_replica_takes_nothing_over(book: Book) -> None:
     other = Stages(book, "b")
     event_id = add(book, pod_count=1)

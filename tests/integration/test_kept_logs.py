@@ -210,7 +210,7 @@ def going(bench: WorkerBench) -> Attempt:
 def test_log_of_a_pod_that_is_asked_to_go_is_read_once_meanwhile(bench: WorkerBench) -> None:
     a = going(bench)
     for _ in range(2):
-        keep_log_of_going(a, is_cancelled=False)
+        keep_log_of_going(a, lambda: False)
         keep_log(a, Status.FAILED, Try.WHILE_GOING)
     assert len(bench.pods.asked("log")) == 1
     assert kept(bench, a) == [b"so far\n"]
@@ -218,7 +218,7 @@ def test_log_of_a_pod_that_is_asked_to_go_is_read_once_meanwhile(bench: WorkerBe
 
 def test_log_of_a_cancelled_worker_is_not_asked_for_while_its_pod_goes(bench: WorkerBench) -> None:
     a = going(bench)
-    keep_log_of_going(a, is_cancelled=True)
+    keep_log_of_going(a, lambda: True)
     assert bench.pods.asked("log") == []
 
 
@@ -227,7 +227,7 @@ def test_log_of_which_a_part_is_kept_is_not_told_as_lost(
 ) -> None:
     caplog.set_level("INFO")
     a = going(bench)
-    keep_log_of_going(a, is_cancelled=False)
+    keep_log_of_going(a, lambda: False)
     bench.pods.fail("log", KubernetesUnavailable("log: its node is gone"))
     keep_log(a, Status.FAILED, Try.LAST)
     assert kept(bench, a) == [b"so far\n"]

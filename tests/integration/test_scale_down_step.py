@@ -140,6 +140,7 @@ def test_worker_is_kept_that_runs_although_the_watch_does_not_show_it_yet(stages
     carry_out(stages, book, task_id="t", running="keep")
     assert stages.pods.deleted == [pending]
     assert not stages.pods.cached, "the API server's cache may be behind as well"
+    assert stages.pods.patience[0] > LOOK_SECONDS, "without the list, the pending one would be kept for good"
 
 
 def test_worker_whose_start_the_watch_has_not_shown_yet_is_counted_among_the_running(

@@ -27,7 +27,7 @@ local registered = intact('SCARD', P .. 'replicas') or 2 -- if it is broken, the
 
 -- Others' entries that nobody has taken STRANDED_MS after they were handed out: their reader is frozen or dying. Only young
 -- ones, as each heartbeat looks; the rest come with their reader's silence (claim_pending.lua).
-local STRANDED_MS, YOUNG_MS, PAGE, PAGES = 2000, 30000, 100, 5
+local STRANDED_MS, YOUNG_MS, PAGE, PAGES = 2000, 30000, 100, 20
 local function stranded()
   local ids, from = {}, string.format('%.0f', now_ms() - YOUNG_MS)
   for _ = 1, PAGES do
