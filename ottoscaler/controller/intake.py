@@ -188,9 +188,15 @@ class Intake:
         """Take a scale_down before its turn, and hand it on if it is to be carried out right away.
 
         Otherwise its tombstone stands, and ``accept`` of the same entry hands it on.
-        Raises BadEvent for a bad one: it is dead-lettered later, when it is read.
+        Raises BadEvent for a bad one, or one that ends in an internal error: it is dead-lettered later, when
+        it is read.
         """
-        event = self._reader.event(entry)
+        try:
+            event = self._reader.event(entry)
+        except BadEvent:
+            raise
+        except Exception as error:  # as where it is read
+            raise BadEvent(f"Ottoscaler could not read it: {type(error).__name__}") from error
         if isinstance(event, ScaleDown):
             taken = self._ledger.take(event, entry)
             if carry_out and taken.record is not None and not self.knows(entry.id):

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from ottoscaler.controller.head_starts import HeadStarts
+from ottoscaler.controller.reading import EventReader
 from ottoscaler.errors import RedisUnavailable
 from ottoscaler.ledger.records import Entry
 from ottoscaler.ledger.redis_client import RedisClient
-from ottoscaler.model import ScaleDown, ScaleUp
+from ottoscaler.model import Event, ScaleDown, ScaleUp
 from ottoscaler.workers.run import EventRun, Task
 from tests.harness.redis_fixture import Book, book, redis_server
 from tests.harness.stages import STREAM, Stages, add, dead
@@ -66,6 +67,32 @@ def test_full_hand_looks_ahead_for_scale_downs(stages: Stages, book: Book) -> No
     for _ in range(3):
         stages.listener.step(0.0)
     assert [event.event_id for event in stages.downs.given] == [down]
+
+
+def test_scale_down_that_ends_in_an_internal_error_is_left_to_its_reader_and_dead_lettered(
+    stages: Stages, book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would end the thread that looks ahead, and so the process, in replica after replica."""
+    read = EventReader.event
+
+    def failing(reader: EventReader, entry: Entry) -> Event:
+        if entry.id == down:
+            raise RecursionError("a fault of ours")
+        return read(reader, entry)
+
+    monkeypatch.setattr(EventReader, "event", failing)
+    events = [add(book, pod_count=1) for _ in range(2)]
+    down = add(book, "scale_down", pod_count=1)
+    for _ in range(3):
+        stages.listener.step(0.0)
+    assert stages.known() == events
+    assert not stages.downs.given
+    assert not dead(book)
+    stages.in_hand.most = 3
+    stages.listener.step(0.0)
+    assert [(each["event_id"], each["error"]) for each in dead(book)] == [
+        (down, "Ottoscaler could not read it: RecursionError")
+    ]
 
 
 def test_scale_down_read_with_its_scale_up_begins_when_all_workers_are_cancelled(
