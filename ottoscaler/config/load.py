@@ -134,9 +134,10 @@ An `OTTO_` variable that is not on this page is ignored, with a warning.
 - The files that `KUBECONFIG` names are read at the start, and an unusable one stops the start as any other
   invalid value does. If a file becomes unreadable later, for example while it is rewritten, the service
   waits for it. They are read again after a 401, after a failure of certificates, and when the API server
-  cannot be connected to and a file was written anew, which may name another address. Without `KUBECONFIG`,
-  the service account is used if its token is mounted. Otherwise `~/.kube/config` is used, and the service
-  waits for it if it is missing.
+  cannot be connected to and a file was written anew, which may name another address. The context stays the
+  one that was current at the start, whatever `current-context` says later. Without `KUBECONFIG`, the service
+  account is used if its token is mounted. Otherwise `~/.kube/config` is used, and the service waits for it
+  if it is missing.
 - If `OTTO_INSTANCE` is not set, it is the first 10 hexadecimal digits of the SHA-256 of the database's
   number, the stream and the group. It stays the same when Redis moves to another host, and all replicas
   agree on it.

@@ -19,7 +19,7 @@ import urllib3
 from kubernetes.client.configuration import Configuration
 
 from ottoscaler.errors import KubernetesUnavailable, UnusableAnswer
-from ottoscaler.kube.kubeconfig import fault, files, has_plugin, kube_config, loader, pool, stamp
+from ottoscaler.kube.kubeconfig import context_of, fault, files, has_plugin, kube_config, loader, pool, stamp
 from ottoscaler.telemetry.redaction import MASK
 
 T = TypeVar("T")
@@ -61,7 +61,9 @@ class Access:
         self._lock = threading.Lock()
         self._configuration: Any = None
         self._pool: Any = None
-        self._loaded_at = 0.0
+        self._tried_at = 0.0
+        self._context: str | None = None  # the current one at the first reading; no other is followed
+        self._unusable = ""  # what is wrong with the files as they are now, while the ones before are used
         self._stamp: list[tuple[int, int, int]] = []  # of the kubeconfig that was read
         self._at_once = False  # whether the Authorization header is known without running a plugin
 
@@ -82,6 +84,9 @@ class Access:
             return text
         if not self._configuration:
             return f"{text}. Set KUBECONFIG to a kubeconfig file, or run this inside the cluster."
+        read_again = status == 401 or getattr(error, "unsent", False)
+        if read_again and self._unusable and self._unusable not in text:
+            return f"tried {self.host}, which was read before: {text}. Now there is {self._unusable}."
         if " is forbidden: User " in text:
             to_do = "Does the Role in manifests/base grant it in NAMESPACE? `check` names each missing right."
         elif status in (401, 403):
@@ -189,10 +194,22 @@ class Access:
             self._load()
 
     def _load_again(self) -> None:
-        if time.monotonic() - self._loaded_at >= RELOAD_SECONDS:
+        if time.monotonic() - self._tried_at < RELOAD_SECONDS:
+            return
+        self._unusable = ""
+        try:
             self._load()
+        except KubernetesUnavailable as error:
+            self._unusable = str(error)
+            raise
 
     def _load(self) -> None:
+        try:
+            self._read_files()
+        finally:  # when it is over, as a program that tells the token may take long
+            self._tried_at = time.monotonic()
+
+    def _read_files(self) -> None:
         configuration: Any = Configuration()
         path = self._path()
         inside = not self._kubeconfig and in_cluster()
@@ -211,10 +228,11 @@ class Access:
         try:
             if inside:
                 kube_config.load_incluster_config(client_configuration=configuration)
-                at_once = True
+                at_once, context = True, None
             else:
-                read = loader(found)
+                read = loader(found, self._context)
                 read.load_and_set(configuration)
+                context = context_of(read)
                 # Where there is a hook, it may run the plugin each time that the token is asked for.
                 at_once = configuration.refresh_api_key_hook is None or not has_plugin(read)
             made = pool(configuration)
@@ -227,4 +245,4 @@ class Access:
         self._pool = made
         self._at_once = at_once
         self._stamp = stamped
-        self._loaded_at = time.monotonic()
+        self._context = context

@@ -41,17 +41,24 @@ def files(kubeconfig: str) -> str:
     return os.pathsep.join(path for path in kubeconfig.split(os.pathsep) if os.path.isfile(path))
 
 
-def loader(kubeconfig: str) -> Any:
-    """The client's loader of these files. Raises what ``fault`` explains.
+def loader(kubeconfig: str, context: str | None = None) -> Any:
+    """The client's loader of these files, for a context or the current one. Raises what ``fault`` explains.
 
     It refuses a token file that is no file: the client would open a named pipe, and wait for ever."""
-    made: Any = kube_config.kube_config._get_kube_config_loader(filename=kubeconfig, persist_config=True)
+    made: Any = kube_config.kube_config._get_kube_config_loader(
+        filename=kubeconfig, active_context=context, persist_config=True
+    )
     user: Any = made._user or ()
     if "tokenFile" in user and "token" not in user:
         path = os.path.join(made._get_base_path(user.path), user["tokenFile"])
         if os.path.exists(path) and not os.path.isfile(path):
             raise OSError(errno.EINVAL, "not a file", path)
     return made
+
+
+def context_of(loader: Any) -> str:
+    """The name of the context that it reads."""
+    return str(loader._current_context["name"])
 
 
 def stamp(kubeconfig: str) -> list[tuple[int, int, int]]:

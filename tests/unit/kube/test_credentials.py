@@ -7,6 +7,7 @@ import os
 import re
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import Mock
@@ -125,6 +126,65 @@ def test_kubeconfig_that_stayed_as_it_was_keeps_its_connections(
     access.reload_if_changed()
     assert access.host == "https://127.0.0.1:22"
     assert access.pool() is not before
+
+
+def two_contexts(current: str, port: int = 1, *names: str) -> str:
+    """A kubeconfig of two clusters, in which ``c`` is at this port. Only the named contexts are in it."""
+    contexts = [{"name": n, "context": {"cluster": n, "user": n}} for n in names or ("c", "prod")]
+    servers = {"c": f"https://127.0.0.1:{port}", "prod": "https://127.0.0.1:443"}
+    clusters = [{"name": n, "cluster": {"server": server}} for n, server in servers.items()]
+    users = [{"name": n, "user": {"token": f"{n}-{port}"}} for n in servers]
+    return kubeconfig(
+        **{"current-context": current, "contexts": contexts, "clusters": clusters, "users": users}
+    )
+
+
+@pytest.mark.parametrize("read_again", [Access.reload, Access.reload_if_changed])
+def test_no_other_context_is_followed_than_the_current_one_of_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read_again: Callable[[Access], None]
+) -> None:
+    """In another cluster all Pods are gone, so their workers would run a second time."""
+    monkeypatch.setattr("ottoscaler.kube.credentials.RELOAD_SECONDS", 0.0)
+    path = tmp_path / "kubeconfig"
+    path.write_text(two_contexts("c"))
+    access = Access(str(path), 1)
+    assert access.url("") == "https://127.0.0.1:1"
+    path.write_text(two_contexts("prod", 22))
+    read_again(access)
+    assert access.url("") == "https://127.0.0.1:22"
+    assert access.headers() == {"Authorization": "Bearer c-22"}
+    path.write_text(two_contexts("prod", 333, "prod"))
+    with pytest.raises(KubernetesUnavailable, match=r"no usable .*name c in .*/contexts list"):
+        read_again(access)
+    assert access.url("") == "https://127.0.0.1:22"
+    assert access.headers() == {"Authorization": "Bearer c-22"}
+    refused = KubernetesUnavailable("list: Connection refused", unsent=True)
+    assert access.sentence(refused).startswith(
+        "tried https://127.0.0.1:22, which was read before: list: Connection refused. Now there is no usable "
+    )
+    path.write_text(two_contexts("prod", 4444))
+    read_again(access)
+    assert access.url("") == "https://127.0.0.1:4444"
+    assert "which was read before" not in access.sentence(refused)
+
+
+def test_half_written_kubeconfig_is_not_read_again_with_each_call_that_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr("ottoscaler.kube.credentials.time", SimpleNamespace(monotonic=lambda: now[0]))
+    path = tmp_path / "kubeconfig"
+    path.write_text(kubeconfig())
+    access = Access(str(path), 1)
+    access.pool()
+    path.write_text("clusters: [")
+    now[0] += RELOAD_SECONDS
+    with pytest.raises(KubernetesUnavailable, match="not valid YAML"):
+        access.reload_if_changed()
+    access.reload_if_changed()
+    now[0] += RELOAD_SECONDS
+    with pytest.raises(KubernetesUnavailable, match="not valid YAML"):
+        access.reload_if_changed()
 
 
 def test_credentials_that_a_plugin_tells_are_never_had_at_once(tmp_path: Path) -> None:
