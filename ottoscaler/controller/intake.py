@@ -193,10 +193,8 @@ class Intake:
         """
         try:
             event = self._reader.event(entry)
-        except BadEvent:
-            raise
-        except Exception as error:  # as where it is read
-            raise BadEvent(f"Ottoscaler could not read it: {type(error).__name__}") from error
+        except Exception as error:  # _read tells which, when it is its turn
+            raise BadEvent(str(error)) from error
         if isinstance(event, ScaleDown):
             taken = self._ledger.take(event, entry)
             if carry_out and taken.record is not None and not self.knows(entry.id):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NoReturn
 
@@ -21,6 +21,7 @@ from ottoscaler.errors import (
 )
 from ottoscaler.kube.server_health import ServerSign
 from ottoscaler.ledger.records import Word
+from ottoscaler.ledger.upkeep import Standing
 from ottoscaler.model import JsonObject, Judgement, KeepLogs, Reason, Status, Verdict, WorkerId
 from ottoscaler.workers.attempt import Attempt, Ended, Next
 from ottoscaler.workers.create import _latency, create
@@ -790,3 +791,26 @@ def test_cancelled_worker_of_which_redis_lost_the_intent_is_not_tried_again(
     assert found.verdict is Verdict.RETRY
     assert settle(a, found).next is Next.DONE
     assert bench.results() == [("cancelled", "Cancelled")]
+
+
+def test_log_of_a_pod_that_goes_is_read_before_redis_is_asked_for_an_intent(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis may be away for longer than the Pod goes."""
+    bench = start(retries=1)
+    bench.set_logs(KeepLogs.ALL)
+    a = going_cancelled(bench)
+    read_before: list[bool] = []
+    upkeep = a.deps.ledger.upkeep
+    states = upkeep.states
+
+    def asked(workers: Sequence[tuple[str, int]]) -> list[Standing]:
+        read_before.append(a.log_of_going)
+        bench.pods.end(a.subscription.name, 143)
+        bench.pods.vanish(a.subscription.name)
+        bench.watch()
+        return states(workers)
+
+    monkeypatch.setattr(upkeep, "states", asked)
+    monitor(a)
+    assert read_before[0]

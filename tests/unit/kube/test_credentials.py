@@ -93,11 +93,15 @@ def test_a_file_that_is_being_rewritten_is_waited_for(tmp_path: Path) -> None:
     assert access.url("/version") == "https://127.0.0.1:1/version"
 
 
-def test_credentials_are_read_again_after_a_401_but_not_with_each(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now = [1000.0]
-    monkeypatch.setattr("ottoscaler.kube.credentials.time", SimpleNamespace(monotonic=lambda: now[0]))
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The clock of the credentials, monotonic seconds."""
+    told = [1000.0]
+    monkeypatch.setattr("ottoscaler.kube.credentials.time", SimpleNamespace(monotonic=lambda: told[0]))
+    return told
+
+
+def test_credentials_are_read_again_after_a_401_but_not_with_each(tmp_path: Path, now: list[float]) -> None:
     path = tmp_path / "kubeconfig"
     path.write_text(kubeconfig(user={"token": "first"}))
     access = Access(str(path), 1)
@@ -169,10 +173,8 @@ def test_no_other_context_is_followed_than_the_current_one_of_the_start(
 
 
 def test_half_written_kubeconfig_is_not_read_again_with_each_call_that_fails(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, now: list[float]
 ) -> None:
-    now = [1000.0]
-    monkeypatch.setattr("ottoscaler.kube.credentials.time", SimpleNamespace(monotonic=lambda: now[0]))
     path = tmp_path / "kubeconfig"
     path.write_text(kubeconfig())
     access = Access(str(path), 1)
