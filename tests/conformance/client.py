@@ -153,14 +153,14 @@ class Namespace:
         return self.until(name, lambda reply: reply.code == 200 and reply["status"].get("phase") == phase)
 
 
-def until(ask: Callable[[], Reply], holds: Callable[[Reply], bool]) -> Reply:
-    """What ``ask`` answers, once the condition holds for it; fails after SECONDS."""
-    deadline = time.monotonic() + SECONDS
+def until(ask: Callable[[], Reply], holds: Callable[[Reply], bool], seconds: float = SECONDS) -> Reply:
+    """What ``ask`` answers, once the condition holds for it; fails after ``seconds``."""
+    deadline = time.monotonic() + seconds
     while True:
         reply = ask()
         if holds(reply):
             return reply
-        assert time.monotonic() < deadline, f"not within {SECONDS} s; last: {reply.code} {reply.body}"
+        assert time.monotonic() < deadline, f"not within {seconds} s; last: {reply.code} {reply.body}"
         time.sleep(0.02)
 
 

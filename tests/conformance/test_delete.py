@@ -190,8 +190,9 @@ def test_eviction_of_no_pod_is_not_found(namespace: Namespace) -> None:
 
 
 def test_deleted_namespace_takes_its_pods_along(namespace: Namespace) -> None:
-    # A real server's namespace controller looks again after half of the longest grace.
+    # A real server's namespace controller looks again after half of the longest grace. It first ends the
+    # namespaces of the tests before, ten at a time: 33 s for 200 of them, beside three busy processes.
     running(namespace, FOREVER, terminationGracePeriodSeconds=1)
     namespace.server.call("DELETE", namespace.path)
-    until(lambda: namespace.get("a"), lambda reply: reply.code == 404)
+    until(lambda: namespace.get("a"), lambda reply: reply.code == 404, seconds=120.0)
     until(lambda: namespace.server.call("GET", namespace.path), lambda reply: reply.code == 404)
