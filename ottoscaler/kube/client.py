@@ -31,6 +31,7 @@ from ottoscaler.pods.view import parse_pod
 READ_SECONDS = 12.0  # the read timeout of everything but creates and lists
 CREATE_SECONDS = 60.0  # a create passes admission webhooks, each of which may take 30 s
 LIST_SECONDS = 10.0  # a page; the watch thread must show progress within 15 s
+LEAST_SECONDS = 0.05  # the read timeout of a list whose time is over
 MOST_WARNINGS = 50  # about one Pod, in one answer
 PAGE = 500  # most Pods in one answer; kubectl asks for as many
 PIECE_BYTES = 256 * 1024  # of a list's answer, decoded together
@@ -184,20 +185,23 @@ class PodClient(PodApi):
         # A list takes no place in the throttle. Its callers are few, such as the watch and a scale_down's
         # choice. If they waited behind a thousand creates that hang, they would never learn that the API
         # server is back. Only one Pod at a time is held whole, however large the page is.
+        deadline = time.monotonic() + seconds  # of all pages
 
         def came(size: int) -> None:
+            if time.monotonic() > deadline:
+                raise TimeoutError
             progress()
             self._received(size)
 
         views: list[PodView] = []
         patient = seconds >= LIST_SECONDS
-        read_seconds = min(seconds, LIST_SECONDS)
         query = {"labelSelector": selector, "limit": str(PAGE)}
         if cached:
             query["resourceVersion"] = "0"  # most servers then send everything in one page
         while True:
             progress()
             path = f"{self._path}?{urlencode(query)}"
+            read_seconds = min(max(deadline - time.monotonic(), LEAST_SECONDS), LIST_SECONDS)
             response = self._requests.send(
                 "list", "GET", path, None, None, read_seconds, stream=True, patient=patient
             )

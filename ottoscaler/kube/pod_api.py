@@ -106,7 +106,7 @@ class PodApi(Protocol):
 
         ``progress`` is called for each piece that comes. With ``cached``, the answer comes from the API
         server's cache: it may be some moments old, and costs no read of its store. ``seconds`` is for a
-        caller that cannot wait as long as others for a page to come. Raises KubernetesError:
+        caller that cannot wait longer for all pages, but for a connection. Raises KubernetesError:
         VersionExpired if the API server forgot the list between two pages."""
 
     def watch(

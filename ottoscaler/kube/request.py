@@ -156,7 +156,11 @@ class Requests:
         """The error for a request without a whole answer."""
         unsent = isinstance(error, NEVER_SENT)
         timed_out = isinstance(error, _TIMED_OUT) and not unsent
-        text = f"{verb}: no answer within {read_seconds:g} s" if timed_out else f"{verb}: {plain(error)}"
+        text = (
+            f"{verb}: no answer within {round(read_seconds, 2):g} s"
+            if timed_out
+            else f"{verb}: {plain(error)}"
+        )
         sign = sign_of(verb, 0, text, unsent=unsent)
         if timed_out and not patient:
             sign = ServerSign.NOTHING

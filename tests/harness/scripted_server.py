@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Callable
 
 Reply = Callable[[int, bytes], tuple[bytes, bool]]  # number and bytes of a request: reply, and keep open
@@ -12,8 +13,9 @@ Reply = Callable[[int, bytes], tuple[bytes, bool]]  # number and bytes of a requ
 class ScriptedServer:
     """Answers each request with what the test says, on any number of connections."""
 
-    def __init__(self, reply: Reply) -> None:
+    def __init__(self, reply: Reply, piece_seconds: float = 0.0) -> None:
         self._reply = reply
+        self._piece_seconds = piece_seconds  # before each 7 bytes
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port = self._listening.getsockname()[1]
         self.requests: list[bytes] = []
@@ -43,6 +45,8 @@ class ScriptedServer:
                 self.requests.append(request)
                 reply, keep = self._reply(len(self.requests), request)
                 for start in range(0, len(reply), 7):  # in pieces that end anywhere
+                    if self._piece_seconds:
+                        time.sleep(self._piece_seconds)
                     try:
                         connection.sendall(reply[start : start + 7])
                     except OSError:  # the test has seen enough

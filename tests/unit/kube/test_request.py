@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import socket
 import ssl
+import time
 from pathlib import Path
 
 import certifi
@@ -15,6 +16,7 @@ from ottoscaler.kube.client import connect
 from ottoscaler.kube.request import _lacks_certificates
 from ottoscaler.kube.throttle import Throttle
 from tests.harness.kubeconfigs import kubeconfig
+from tests.harness.scripted_server import ScriptedServer
 
 
 @pytest.mark.parametrize("call", ["list", "get"])  # they have connections of their own
@@ -61,3 +63,28 @@ def test_list_that_could_not_wait_as_long_as_others_says_nothing_about_the_serve
             with pytest.raises(KubernetesUnavailable, match=r"no answer within 0\.05 s"):
                 client.list("app=otto-agent", seconds=0.05)
         assert client._requests.health.healthy is not patient
+
+
+@pytest.mark.parametrize(("page_seconds", "piece_seconds"), [(0.1, 0.0), (0.0, 0.02)])
+def test_list_has_one_time_for_all_its_pages(
+    tmp_path: Path, page_seconds: float, piece_seconds: float
+) -> None:
+    """A scale_down waits for it. Before, each page, and each piece of one, had the whole time anew."""
+
+    def page(number: int, _: bytes) -> tuple[bytes, bool]:
+        time.sleep(page_seconds)
+        rest = b"" if number == 20 else b"more"
+        body = b'{"metadata":{"resourceVersion":"1","continue":"%s"},"items":[]}' % rest
+        return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body), True
+
+    server = ScriptedServer(page, piece_seconds)
+    config = tmp_path / "kubeconfig"
+    config.write_text(kubeconfig({"server": f"http://127.0.0.1:{server.port}"}))
+    try:
+        client = connect(str(config), "workers", Throttle(100, 100), lambda *_: None, 5.0)
+        with pytest.raises(KubernetesUnavailable, match=r"no answer within 0\.\d+ s"):
+            client.list("app=otto-agent", seconds=0.25)
+        assert client._requests.health.healthy
+        assert len(server.requests) < 5
+    finally:
+        server.close()
