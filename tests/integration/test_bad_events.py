@@ -121,12 +121,3 @@ def test_events_of_thousands_of_fields_are_dead_lettered_whole(one_replica: Sand
     assert place.wait_event(good)["status"] == "succeeded"
     place.wait_nothing_pending()
     client.close()
-
-
-def test_an_entry_deleted_before_it_is_read_again_disturbs_nobody(one_replica: Sandbox) -> None:
-    place = one_replica
-    gone = place.redis.xadd("otto:scale:events", {"type": "scale_up", "pod_count": "1"})
-    place.redis.xdel("otto:scale:events", gone)
-    good = place.scale_up(1)
-    assert place.wait_event(good)["status"] == "succeeded"
-    place.wait_nothing_pending()

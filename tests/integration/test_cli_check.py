@@ -11,7 +11,6 @@ import pytest
 from ottoscaler.local import LocalCluster
 from ottoscaler.local.node.machine import ServerOptions
 from ottoscaler.local.ports import free_port
-from ottoscaler.local.redis_server import RedisServer
 from tests.harness.cluster_state import FOREVER, local_only
 from tests.harness.preloaded import run
 from tests.harness.sandbox import INSTANCE, Sandbox
@@ -250,23 +249,6 @@ def test_wrong_settings_exit_with_2_before_anything_is_tried(place: Sandbox, val
     ran = check(place, REDIS_PORT=value, OTTO_MAX_WORKERS="none")
     assert (ran.returncode, ran.stdout) == (2, "")
     assert len(ran.stderr.splitlines()) == 2
-
-
-def test_a_redis_cluster_is_refused_with_one_sentence(place: Sandbox) -> None:
-    place.redis_server.stop()
-    directory = place.directory / "cluster"
-    directory.mkdir()
-    arguments = ("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
-    server = RedisServer(directory, arguments=arguments)
-    server.start()
-    try:
-        ran = check(place, REDIS_URL=server.url)
-    finally:
-        server.stop()
-        place.redis_server.start()
-    assert ran.returncode == 1
-    (line,) = findings(ran, "problem")
-    assert "Redis Cluster" in line
 
 
 def test_sentinel_in_the_place_of_a_redis_is_told_with_the_settings_for_it(

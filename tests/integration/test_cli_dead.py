@@ -140,19 +140,6 @@ def test_the_list_shows_the_newest_first_and_no_escape_sequence(desk: Desk) -> N
     assert len(desk.run("dead", "list", "--count", "1").stdout.splitlines()) == 2
 
 
-@pytest.mark.parametrize("words", [("status",), ("dead", "list"), ("send", "scale_up", "pod_count=1")])
-def test_an_unreachable_redis_is_one_sentence_without_the_password(
-    words: tuple[str, ...], desk: Desk
-) -> None:
-    desk.server.stop()
-    url = desk.server.url.replace("redis://", "redis://:sekrit-4711@")
-    ran = desk.run(*words, REDIS_URL=url)
-    assert (ran.returncode, ran.stdout) == (1, "")
-    assert len(ran.stderr.splitlines()) == 1
-    assert f":{desk.server.port}" in ran.stderr
-    assert "sekrit" not in ran.stderr
-
-
 def test_status_of_a_redis_that_nobody_has_used_yet(desk: Desk) -> None:
     desk.redis.flushall()
     ran = desk.run("status")

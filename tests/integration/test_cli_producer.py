@@ -169,10 +169,13 @@ def test_bad_input_is_one_sentence_and_nothing_is_sent(place: Sandbox, words: tu
     assert place.redis.keys() == []
 
 
-@pytest.mark.parametrize("words", [("wait", "1-0"), ("results",), ("cancel", "t"), ("pause",), ("resume",)])
+@pytest.mark.parametrize("words", [
+    ("wait", "1-0"), ("results",), ("cancel", "t"), ("pause",), ("resume",), ("status",), ("dead", "list"),
+    ("send", "scale_up", "pod_count=1"),
+], ids=" ".join)  # fmt: skip
 def test_a_redis_that_is_away_is_one_sentence(place: Sandbox, words: tuple[str, ...]) -> None:
     ran = run(place, *words, REDIS_URL="redis://:sekrit-4711@127.0.0.1:1/0")
-    assert ran.returncode == 1
+    assert (ran.returncode, ran.stdout) == (1, "")
     assert len(ran.stderr.splitlines()) == 1
     assert "Is it running, and is it reachable from here?" in ran.stderr
     assert "sekrit-4711" not in ran.stderr

@@ -113,15 +113,6 @@ def test_with_no_attempt_left_each_infrastructure_failure_has_its_own_reason(one
         assert worker["attempt"] == "0"
 
 
-def test_a_pod_that_somebody_else_deletes_is_retried(one_replica: Sandbox) -> None:
-    place = one_replica
-    event_id = place.scale_up(1, run_seconds=FOREVER, task_id="deleted")
-    place.kube.delete_pod(running_pod(place, event_id)["metadata"]["name"], grace=0)
-    pod = wait_for(lambda: [p for p in place.kube.workers(event_id) if attempt(p) == "1"], "a new attempt")[0]
-    assert "affinity" not in pod["spec"]
-    place.wait_event(place.send("scale_down", task_id="deleted"))
-
-
 def test_a_deleted_pod_without_an_attempt_left_is_told_as_deleted(one_replica: Sandbox) -> None:
     place = one_replica
     at_once = place.scale_up(1, run_seconds=FOREVER, max_retries="0")
@@ -260,25 +251,17 @@ def was_kept(place: Sandbox, kept: str, seconds: float, *, beside: str) -> None:
     assert life.deleted - ended >= seconds
 
 
-def test_a_failed_pod_is_kept_for_its_time_holding_no_slot_and_then_deleted() -> None:
-    with sandbox(OTTO_FAILED_POD_TTL_SECONDS="1.5", OTTO_MAX_WORKERS="1") as place:
+@pytest.mark.parametrize(("kept", "gone"), [("failed", "succeeded"), ("succeeded", "failed")])
+def test_an_ended_pod_is_kept_for_its_time_holding_no_slot_and_then_deleted(kept: str, gone: str) -> None:
+    settings: dict[str, Any] = {f"OTTO_{kept.upper()}_POD_TTL_SECONDS": "1.5", "OTTO_MAX_WORKERS": "1"}
+    with sandbox(**settings) as place:
         place.start()
-        failed = place.scale_up(1, env={"SIM_EXIT_CODE": "1"})
-        place.wait_event(failed)
-        succeeded = place.scale_up(1)
-        assert place.wait_event(succeeded)["status"] == "succeeded"
-        was_kept(place, failed, 1.5, beside=succeeded)
-        assert len(place.workers(failed)) == 1
-
-
-def test_a_succeeded_pod_is_kept_for_its_time_holding_no_slot_and_then_deleted() -> None:
-    with sandbox(OTTO_SUCCEEDED_POD_TTL_SECONDS="1.5", OTTO_MAX_WORKERS="1") as place:
-        place.start()
-        kept = place.scale_up(1)
-        place.wait_event(kept)
-        failed = place.scale_up(1, env={"SIM_EXIT_CODE": "1"})
-        assert place.wait_event(failed)["status"] == "failed"
-        was_kept(place, kept, 1.5, beside=failed)
+        ids = {}
+        for status in (kept, gone):
+            ids[status] = place.scale_up(1, env={"SIM_EXIT_CODE": str(int(status == "failed"))})
+            assert place.wait_event(ids[status])["status"] == status
+        was_kept(place, ids[kept], 1.5, beside=ids[gone])
+        assert len(place.workers(ids[kept])) == 1
 
 
 @local_only

@@ -46,15 +46,3 @@ def test_late_pod_is_deleted_within_a_second(place: Sandbox, how: str) -> None:
         place.kube.set_status(pod["metadata"]["name"], {"phase": "Succeeded"})
     assert place.wait_event(event_id)["status"] == "succeeded"
     assert [worker["attempt"] for worker in place.workers(event_id)] == ["1"]
-
-
-@local_only
-def test_late_pod_of_another_replicas_event_is_left_to_that_one(place: Sandbox) -> None:
-    """Each replica looks only at Pods of its own events: ten of them do not ask Redis ten times a Pod."""
-    first, second = place.start("first"), place.start("second")
-    ids = [place.scale_up(3) for _ in range(5)]
-    for event_id in ids:
-        assert place.wait_event(event_id)["status"] == "succeeded"
-    for replica in (first, second):
-        assert not replica.lines(action="pod_late")
-    assert all(len(found) == 1 for found in lives(place).values())

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.harness.cluster_state import FOREVER, NEVER_STARTS, ledger, served
+from tests.harness.cluster_state import NEVER_STARTS, ledger, served
 from tests.harness.sandbox import Sandbox, sandbox
 
 one_replica = served(OTTO_PENDING_TIMEOUT_SECONDS="100", OTTO_WORKER_TIMEOUT_SECONDS="1000")
@@ -171,22 +171,3 @@ def test_an_operators_template_stays_but_for_what_it_accepts(tmp_path: Path) -> 
         told = env(pod)
         assert (told["FIXED"], told["MINE"], told["HOME"]) == ("by the operator", "yes", "/work")
         assert told["OTTO_EVENT_ID"] == event_id
-
-
-def test_a_foreign_pod_with_our_name_is_an_error_for_that_worker_only_and_stays(one_replica: Sandbox) -> None:
-    place = one_replica
-    event_id = "99999999999999-0"
-    name = f"otto-agent-test-{event_id}-0-0"
-    foreign = {
-        "apiVersion": "v1", "kind": "Pod",
-        "metadata": {"name": name, "labels": {"app": "theirs"}, "annotations": {"sim/run-seconds": FOREVER}},
-        "spec": {"containers": [{"name": "main", "image": "busybox"}]},
-    }  # fmt: skip
-    uid = place.kube.create_pod(foreign)["metadata"]["uid"]
-    fields = {"type": "scale_up", "pod_count": "2", "env": '{"SIM_RUN_SECONDS": "0.1"}'}
-    place.redis.xadd("otto:scale:events", fields, id=event_id)
-    entry = place.wait_event(event_id)
-    assert (entry["status"], entry["succeeded"], entry["failed"]) == ("partial", "1", "1")
-    assert place.workers(event_id)[0]["reason"] == "Rejected"
-    assert name in place.workers(event_id)[0]["message"]
-    assert [p["metadata"]["uid"] for p in place.kube.pods() if p["metadata"]["name"] == name] == [uid]

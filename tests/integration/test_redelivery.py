@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from tests.harness.cluster_state import ledger
 from tests.harness.sandbox import Sandbox
 from tests.harness.scenarios import LEASE, behind_proxy, end_workers, ends_well, running, uids
 from tests.harness.waiting import stays, wait_for
@@ -66,20 +65,3 @@ def test_entry_deleted_before_it_was_ever_begun_is_dead_lettered_not_silent(plac
     place.start("same")
     assert "deleted from the stream" in place.wait_dead(event_id)["error"]
     place.wait_nothing_pending()
-
-
-def test_group_made_anew_starts_at_the_low_water_mark(place: Sandbox) -> None:
-    replica = place.start(OTTO_RETENTION_SECONDS=1)
-    old = place.scale_up()
-
-    def low() -> str:
-        return str(place.redis.get(f"{STREAM}:{GROUP}:low-water") or "")
-
-    wait_for(lambda: low() >= old and not ledger(place, old), "the ledger has expired", 10)
-    fields = {"type": "scale_up", "pod_count": "1"}
-    place.redis.xgroup_destroy(STREAM, GROUP)
-    fresh = str(place.redis.xadd(STREAM, fields))
-    # Told by the log: the results may have expired by the time that one looks.
-    wait_for(lambda: replica.lines(action="event_ended", event_id=fresh), "it ends")
-    place.wait_nothing_pending()
-    assert len(replica.lines(action="event_ended", event_id=old)) == 1

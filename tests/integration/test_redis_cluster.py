@@ -88,9 +88,10 @@ def test_check_looks_at_the_node_that_serves_us_and_finds_nothing_wrong(nodes: R
 def test_names_without_a_shared_hash_tag_are_refused_with_the_names_that_would_do(
     nodes: RedisClusterServers,
 ) -> None:
-    stream = client(nodes, 0, REDIS_DEAD_STREAM="dead")
-    assert "REDIS_DEAD_STREAM={otto}:dead" in stream.cluster_problem()
-    stream.close()
+    settings = config.load({"REDIS_URL": nodes.servers[0].url, **NAMES, "REDIS_DEAD_STREAM": "dead"})
+    (problem,) = [f.text for f in RedisCheck(settings).findings() if f.level == "problem"]
+    assert "Redis Cluster" in problem
+    assert "REDIS_DEAD_STREAM={otto}:dead" in problem
 
 
 def test_work_goes_on_through_a_reshard_and_a_killed_master(

@@ -98,6 +98,7 @@ def test_entries_outlive_neither_their_number_nor_their_time() -> None:
         wait_for(lambda: place.redis.xlen("otto:scale:dead") == 0, "the dead letters expire", 12)
         wait_for(lambda: place.redis.xlen("otto:scale:events") == 0, "the stream is trimmed", 12)
         assert not list(place.redis.scan_iter("otto:scale:events:ottoscaler:event:*"))
+        assert not place.redis.zcard("otto:scale:events:ottoscaler:finished")
 
 
 def test_everything_in_redis_has_the_one_prefix(one_replica: Sandbox) -> None:

@@ -36,18 +36,6 @@ def succeeds(place: Sandbox, event_id: str) -> None:
     place.wait_nothing_pending()
 
 
-def test_finished_events_leave_nothing_behind_after_the_retention_time(place: Sandbox) -> None:
-    place.start(**SHORT)
-    events = [place.scale_up(2, run_seconds=0.05) for _ in range(10)]
-    place.send("scale_sideways")
-    wait_for(lambda: not place.redis.xlen(STREAM), "the stream is trimmed", GONE_SECONDS)
-    wait_for(lambda: not keys(place), "the ledgers expire", GONE_SECONDS)
-    wait_for(lambda: not place.redis.xlen("otto:scale:results"), "the results expire", GONE_SECONDS)
-    wait_for(lambda: not place.redis.xlen("otto:scale:dead"), "the dead letters expire", GONE_SECONDS)
-    assert place.redis.zcard(f"{PREFIX}finished") == 0
-    assert place.redis.get(f"{PREFIX}low-water") >= events[-1]
-
-
 def test_unfinished_event_keeps_itself_and_nothing_of_the_others(place: Sandbox) -> None:
     place.start(**SHORT)
     before = place.scale_up()
@@ -83,13 +71,6 @@ def test_entry_that_another_group_has_not_acknowledged_is_never_trimmed(place: S
     place.redis.xreadgroup("auditors", "a", {STREAM: ">"}, count=1)
     place.redis.xack(STREAM, "auditors", second)
     wait_for(lambda: ids() == [], "the rest too", GONE_SECONDS)
-
-
-def test_results_stream_is_bounded_by_its_length(place: Sandbox) -> None:
-    place.start(OTTO_RESULTS_MAXLEN=100)
-    ids = [place.scale_up(50, run_seconds=0, env={"SIM_START_DELAY": "0"}) for _ in range(3)]
-    wait_for(lambda: all(ledger(place, i).get("state") == "done" for i in ids), "all have ended", 20)
-    assert place.redis.xlen("otto:scale:results") == 100
 
 
 def test_entries_that_a_producer_trims_before_they_are_read_are_told(place: Sandbox) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 
 from tests.harness.cluster_state import ledger
 from tests.harness.sandbox import Sandbox
@@ -81,21 +80,6 @@ def test_frozen_replica_does_no_harm_when_it_wakes(place: Sandbox) -> None:
     ends_well(place, place.scale_up())
 
 
-def test_stop_hands_over_at_once_what_has_no_running_worker(place: Sandbox) -> None:
-    first = place.start("first", OTTO_MAX_WORKERS=1, OTTO_SHUTDOWN_GRACE_SECONDS=600)
-    busy = running(place)
-    idle = place.scale_up(1)
-    wait_owner(place, idle, "first", 5)
-    place.start("second")
-    first.send(signal.SIGTERM)
-    place.wait_event(idle)
-    assert owner(place, busy) == "first"
-    assert first.process.poll() is None, "it waits for its running worker"
-    end_workers(place, busy)
-    ends_well(place, busy)
-    assert first.wait() == 0
-
-
 def test_stop_leaves_running_workers_to_the_next_replica_within_two_seconds(place: Sandbox) -> None:
     first = place.start("first", OTTO_LEASE_SECONDS=120, OTTO_SHUTDOWN_GRACE_SECONDS=0)
     event_id = running(place)
@@ -147,16 +131,6 @@ def test_restarted_container_of_the_same_pod_takes_its_own_back_at_once(place: S
     place.redis.hset(key, "info", json.dumps({**info, "machine": "the first container's"}))
     place.start("same", OTTO_LEASE_SECONDS=120, POD_UID="u-1")
     wait_for(lambda: ledger(place, event_id)["owner"] != before, "the new incarnation owns it", 3)
-    end_workers(place, event_id)
-    ends_well(place, event_id)
-
-
-def test_live_twin_is_refused_with_exit_code_2(place: Sandbox) -> None:
-    place.start("twin", OTTO_LEASE_SECONDS=LEASE)
-    event_id = running(place)
-    second = place.start("twin", ready=False, OTTO_LEASE_SECONDS=LEASE)
-    assert second.wait(10) == 2
-    assert second.lines(action="live_twin")
     end_workers(place, event_id)
     ends_well(place, event_id)
 

@@ -111,22 +111,6 @@ def test_a_profile_takes_no_env_name_that_it_does_not_list(tmp_path: Path) -> No
         assert place.wait_event(place.send("scale_up", pod_count=1, env={"LD_PRELOAD": "/x"}))
 
 
-def test_a_template_that_a_restricted_namespace_refuses_is_warned_about_by_name(tmp_path: Path) -> None:
-    root = (
-        f"apiVersion: v1\nkind: Pod\nmetadata: {{annotations: {{{LISTED}}}}}\n"
-        "spec:\n  containers:\n    - name: worker\n      image: busybox\n"
-    )
-    directory = write(tmp_path, root=root)
-    with sandbox(OTTO_TEMPLATES_DIR=directory) as place:
-        replica = place.start()
-        warnings = [w["message"] for w in replica.lines(action="settings_warning")]
-        about = [w for w in warnings if "root.yaml" in w and "restricted" in w]
-        assert any("runAsNonRoot" in w for w in about)
-        assert any("allowPrivilegeEscalation" in w for w in about)
-        event_id = place.scale_up(1, profile="root")
-        assert place.wait_event(event_id)["status"] == "succeeded"
-
-
 def test_a_broken_profile_dead_letters_its_own_events_and_no_others(tmp_path: Path) -> None:
     (tmp_path / "Bad_Name.yaml").write_text("")
     directory = write(

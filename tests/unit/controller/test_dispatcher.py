@@ -117,22 +117,6 @@ class Bench:
         self.dispatcher.close()
 
 
-def test_events_take_turns_whatever_their_size() -> None:
-    bench = Bench(4)
-    bench.add("1-0", 500)
-    bench.add("2-0", 2)
-    assert bench.step(4) == [("1-0", 0), ("2-0", 0), ("1-0", 1), ("2-0", 1)]
-    bench.close()
-
-
-def test_higher_priority_goes_first() -> None:
-    bench = Bench(3)
-    bench.add("1-0", 5)
-    bench.add("2-0", 2, priority=7)
-    assert bench.step(3) == [("2-0", 0), ("2-0", 1), ("1-0", 0)]
-    bench.close()
-
-
 def test_nothing_begins_while_kubernetes_is_out_of_reach() -> None:
     bench = Bench(2)
     bench.cut_off = True
@@ -194,15 +178,6 @@ def test_adoption_comes_before_new_work() -> None:
     bench.add("2-0", 2, indexes={1: IndexState(IndexStage.BEGUN, 0, uid="u")})
     assert bench.step(1) == [("2-0", 1)]
     bench.close()
-
-
-def test_worker_that_no_thread_can_be_started_for_gives_its_slot_back() -> None:
-    bench = Bench(2)
-    bench.add("1-0", 2)
-    bench.dispatcher.close()
-    with pytest.raises(RuntimeError):
-        bench.dispatch()
-    assert bench.registry.busy == 0
 
 
 def test_finished_indexes_are_skipped() -> None:

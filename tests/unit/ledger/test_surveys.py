@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ottoscaler.ledger.replicas import Survey
 from ottoscaler.ledger.surveys import Observations, Surveys
 
@@ -45,19 +47,15 @@ def test_forgetting_after_an_error_starts_anew() -> None:
     assert observations.still_for("a", 11.0) == 1.0
 
 
-def test_owner_without_any_heartbeat_is_timed_too() -> None:
+@pytest.mark.parametrize(
+    "survey", [Survey(1, (), True, owners=("ghost/1",)), Survey(1, (), True, consumers={"ghost": 1})]
+)
+def test_name_without_any_heartbeat_is_timed_too(survey: Survey) -> None:
     observations = Observations(LEASE)
     for second in range(12):
-        observations.update(Survey(1, (), True, owners=("ghost/1",)), float(second))
+        observations.update(survey, float(second))
     assert observations.still_for("ghost", 11.0) == 11.0
     assert observations.heartbeat("ghost") == ("", "")
-
-
-def test_consumer_without_any_heartbeat_is_timed_too() -> None:
-    observations = Observations(LEASE)
-    for second in range(12):
-        observations.update(Survey(1, (), True, consumers={"redis-cli": 1}), float(second))
-    assert observations.still_for("redis-cli", 11.0) == 11.0
 
 
 def test_new_incarnation_under_a_name_starts_the_time_anew() -> None:
