@@ -90,7 +90,7 @@ def test_a_worker_over_its_limit_keeps_its_reason_when_its_owner_dies_in_its_gra
     (tmp_path / "slow.yaml").write_text(TOO_BIG.replace(NOWHERE, "terminationGracePeriodSeconds: 20"))
     with sandbox(OTTO_LEASE_SECONDS="1", OTTO_TEMPLATES_DIR=str(tmp_path)) as place:
         replica = place.start()
-        slow = {"SIM_TERM_SECONDS": "8"}
+        slow = {"SIM_TERM_SECONDS": "4"}
         event_id = place.scale_up(1, run_seconds=FOREVER, env=slow, timeout_seconds="1", profile="slow")
         key = f"otto:scale:events:ottoscaler:event:{event_id}"
         wait_for(

@@ -138,6 +138,7 @@ def _prints(terminal: Terminal, line: str, expected: Callable[[str], bool]) -> b
     return expected(terminal.type(line))
 
 
+@pytest.mark.parametrize("path", PATHS[:1], indirect=True)
 def test_own_commands_and_the_python_api_work_as_they_are_shown(
     make_local: subprocess.Popen[str], path: str, tmp_path: Path
 ) -> None:
@@ -161,6 +162,7 @@ QUICKSTART = {
 
 
 @pytest.mark.timeout(300)  # a score of commands in turn: 12 s alone, over 120 s at a load of 14
+@pytest.mark.parametrize("path", PATHS[:1], indirect=True)
 def test_quickstart_is_typed_as_it_stands(
     make_local: subprocess.Popen[str], path: str, tmp_path: Path
 ) -> None:
