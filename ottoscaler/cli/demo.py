@@ -77,7 +77,9 @@ def demo(environ: Mapping[str, str], *, stay: bool = False) -> int:
             say(f"A local Kubernetes API ({cluster.server_url}) and Redis ({cluster.redis_url}) are up.")
             with _service(cluster, environ) as settings:
                 code = _Story(cluster, settings).tell(begun)
-                _how_to_go_on()
+                say("\nNext: `make local` starts the same again, keeps it running, and prints what to type.")
+                say("`make demo ARGS=--page` keeps the status page open at the end.")
+                say("Without a clone: `python -m ottoscaler.local up`, `ottoscaler demo --page`.")
                 if stay:
                     say(f"The status page stays open until Ctrl-C: {_page(settings)}")
                     _until_interrupted()
@@ -200,9 +202,3 @@ class _Story:
 
 def _page(settings: Settings) -> str:
     return f"http://localhost:{settings.http_port}/"
-
-
-def _how_to_go_on() -> None:
-    say("\nNext: `make local` starts the same again, keeps it running, and prints what to type.")
-    say("`make demo ARGS=--page` keeps the status page open at the end.")
-    say("Without a clone: `python -m ottoscaler.local up`, `ottoscaler demo --page`.")

@@ -17,18 +17,13 @@ def main(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
     settings = redis_settings(environ)
     redis = RedisClient(settings)
     try:
-        text = _paused(redis) if arguments.command == "pause" else _resumed(redis)
+        if arguments.command == "resume":
+            text = "resumed" if resume(redis) else "not paused"
+        elif pause(redis):
+            text = "paused; no worker is begun until `ottoscaler resume`"
+        else:
+            text = f"paused already, since {paused_since(redis) or 'a moment ago'}"
     except RedisError as error:
         raise Failed(sentence(settings, error)) from error
     print(f"{settings.redis_stream}, group {settings.redis_consumer_group}: {text}")
     return 0
-
-
-def _paused(redis: RedisClient) -> str:
-    if pause(redis):
-        return "paused; no worker is begun until `ottoscaler resume`"
-    return f"paused already, since {paused_since(redis) or 'a moment ago'}"
-
-
-def _resumed(redis: RedisClient) -> str:
-    return "resumed" if resume(redis) else "not paused"

@@ -56,7 +56,8 @@ def main(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
             except RedisError as error:
                 told = sentence(settings, error)
                 if screen is not None:
-                    screen.show(_wrapped(told, screen.size()[0]))
+                    wide, _ = screen.size()
+                    screen.show([told[at : at + wide] for at in range(0, len(told), wide)])
                 else:
                     say(told)
             time.sleep(arguments.watch)
@@ -69,10 +70,6 @@ def _print(snapshot: JsonObject, as_json: bool, *, watching: bool = False) -> No
     print("\n".join(render(snapshot)), flush=True)
     if watching:
         print(flush=True)
-
-
-def _wrapped(text: str, wide: int) -> list[str]:
-    return [text[at : at + wide] for at in range(0, len(text), wide)]
 
 
 def fitting(snapshot: JsonObject, wide: int, high: int) -> list[str]:

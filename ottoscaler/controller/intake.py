@@ -147,13 +147,9 @@ class Intake:
             if not kept:
                 head_start.drop()
         if began and not kept:
-            self._take_back(first.event)
+            with suppress(RedisError, Fenced):  # then its start is answered as if a reply had been lost
+                self._ledger.unstart(WorkerId(first.event.event_id, 0, 0), FIRST_EPOCH)
         return answers, first if kept else None
-
-    def _take_back(self, event: Event) -> None:
-        """Take the begin of a worker back that was not handed on."""
-        with suppress(RedisError, Fenced):  # then its start is answered as if a reply had been lost
-            self._ledger.unstart(WorkerId(event.event_id, 0, 0), FIRST_EPOCH)
 
     def _taken(self, one: _Read, taken: Taken, *, begun: bool) -> EventRun | None:
         """The run of an entry that was taken, if it has still to be handed on."""

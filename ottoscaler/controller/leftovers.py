@@ -67,9 +67,6 @@ class LeftoverRule:
     sights: Sights
     why: str
 
-    def fits(self, event: EventSays, index: IndexSays, pod: PodIs) -> bool:
-        return fits(self.events, event) and fits(self.indexes, index) and fits(self.pods, pod)
-
 
 _OVER = (IndexSays.LATER_ATTEMPT, IndexSays.RESULT)
 
@@ -101,7 +98,7 @@ TABLE: tuple[LeftoverRule, ...] = (
 
 def look_up(event: EventSays, index: IndexSays, pod: PodIs) -> LeftoverRule:
     """The first row that fits. Every combination has one."""
-    return next(row for row in TABLE if row.fits(event, index, pod))
+    return next(r for r in TABLE if fits(r.events, event) and fits(r.indexes, index) and fits(r.pods, pod))
 
 
 def render_table() -> str:

@@ -127,7 +127,7 @@ class Listener(Loop):
             self._full = room == 0
             self._barred = self._pause.on and self._own_behind is None
             if self._full or self._barred:
-                self._look_ahead()
+                self._looked_behind = self._walk_ahead(self._looked_behind, lambda _: True)
             else:
                 self._read_and_accept(room, now)
         except GroupMissing:
@@ -140,10 +140,12 @@ class Listener(Loop):
         flood.warning("read_failed", f"the stream cannot be read: {error}")
 
     def _read_and_accept(self, room: int, now: float) -> None:
-        fresh = self._own_behind is None
-        entries = self._read(room, now)
-        if fresh and len(entries) == room:  # there may be more behind them
-            self._take_scale_downs_behind()
+        behind = self._own_behind
+        entries = self._reader.read(room) if behind is None else self._read_own(room, behind, now)
+        if behind is None and len(entries) == room:
+            # There may be scale_downs of a task behind them. The scale_ups in front of those had not been
+            # read when they came, so they must never run.
+            self._looked_for_tasks = self._walk_ahead(self._looked_for_tasks, takes_a_task_away)
         for entry in entries:
             if takes_a_task_away(entry):
                 # Carried out before the scale_ups beside it are taken, it would not count their workers.
@@ -153,13 +155,6 @@ class Listener(Loop):
                 left_alone(entry, "it was taken meanwhile")
             else:  # of a key that this entry needs: the entries behind it may not need that key
                 self._leave_pending(entry, error, now)
-
-    def _take_scale_downs_behind(self) -> None:
-        """Take unread scale_downs of a task before the scale_ups in front of them begin.
-
-        These scale_ups had not been read when their scale_down came, so they must never run.
-        """
-        self._looked_for_tasks = self._walk_ahead(self._looked_for_tasks, takes_a_task_away)
 
     def _leave_pending(self, entry: Entry, error: RedisError, now: float) -> None:
         """Try an entry again later. It stays in the pending list, so a stop does not lose it."""
@@ -178,11 +173,6 @@ class Listener(Loop):
         if self._again_at is None:
             self._again_at = now + AGAIN_SECONDS
 
-    def _read(self, room: int, now: float) -> list[Entry]:
-        if self._own_behind is not None:
-            return self._read_own(room, self._own_behind, now)
-        return self._reader.read(room)
-
     def _read_own(self, room: int, behind: str, now: float) -> list[Entry]:
         """Read our own pending entries. One that may have killed its reader is read alone."""
         rereads = self._rereads
@@ -200,10 +190,6 @@ class Listener(Loop):
             self._own_behind = entries[-1].id if entries else passed_over
         return entries
 
-    def _look_ahead(self) -> None:
-        """Take scale_downs that nobody has read yet, because no replica has room or the group is paused."""
-        self._looked_behind = self._walk_ahead(self._looked_behind, lambda _: True)
-
     def _walk_ahead(self, behind: str, wanted: Callable[[Entry], bool], unread_seconds: float = 0.0) -> str:
         """Take the ``wanted`` scale_downs that nobody has read yet, as long as there is room for them.
 
@@ -211,8 +197,9 @@ class Listener(Loop):
         """
         for _ in range(LOOK_AHEAD_PAGES):
             self._progress()
-            look = self._ledger.scale_downs.look_ahead
-            last, found = look(behind, LOOK_AHEAD_PAGE, unread_seconds=unread_seconds)
+            last, found = self._ledger.scale_downs.look_ahead(
+                behind, LOOK_AHEAD_PAGE, unread_seconds=unread_seconds
+            )
             for entry in found:
                 if self._stop.is_set() or not room_ahead(self._in_hand):
                     return behind

@@ -115,13 +115,10 @@ class Heartbeats:
                 "sights": _object(rest[1] if rest else None),
                 "recent_ms": number(rest[2]) if rest else 0,
             }
-            for name, (incarnation, beat, info, *rest) in zip(names, map(_told, answers), strict=True)
+            for name, answer in zip(names, answers, strict=True)
+            for incarnation, beat, info, *rest in [answer or [None, None, None]]  # a broken key tells nothing
             if incarnation is not None
         }
-
-
-def _told(answer: list[bytes | None] | None) -> list[Any]:
-    return answer or [None, None, None]  # a broken key tells nothing
 
 
 def beat_seconds(lease: float) -> float:

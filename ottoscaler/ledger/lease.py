@@ -141,7 +141,8 @@ class Lease(Loop):
             self._progress()
             sent = suspended_clock()
             try:
-                self._refuse_cluster()
+                if problem := self._ledger.redis.cluster_problem():
+                    raise UnusableCluster(problem)
                 self._join()
                 found = self._register(predecessor.ended, predecessor.last_beat)
             except RedisError as error:
@@ -266,10 +267,6 @@ class Lease(Loop):
             self._register()
         except RedisError as error:
             self._failed(error)
-
-    def _refuse_cluster(self) -> None:
-        if problem := self._ledger.redis.cluster_problem():
-            raise UnusableCluster(problem)
 
     def _join(self) -> None:
         self._names.join(self._ledger.join_installation(secrets.token_hex(6)))

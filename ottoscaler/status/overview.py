@@ -44,7 +44,8 @@ class Overview:
         seen = PodsSeen(each.sights for each in replicas)
         now_ms = redis_ms(self._redis)
         paused = paused_since(self._redis)
-        ids = sorted(self._open(), key=order)
+        open_ones = self._redis.command_or([], "SMEMBERS", f"{self._redis.prefix}events")
+        ids = sorted(map(text, open_ones), key=order)
         events = self._events(ids[:MOST_EVENTS], seen, now_ms)
         return {
             "at": timestamp(now_ms / 1000),
@@ -62,10 +63,6 @@ class Overview:
             "dead": self._letters.read(),
             "hour": hour_of([(each.recent, (now_ms - each.recent_ms) / 1000) for each in replicas]),
         }
-
-    def _open(self) -> list[str]:
-        raw = self._redis.command_or([], "SMEMBERS", f"{self._redis.prefix}events")
-        return list(map(text, raw))
 
     def _events(self, ids: Sequence[str], seen: PodsSeen, now_ms: int) -> list[JsonObject]:
         left, told = MOST_WORKERS, []

@@ -45,15 +45,10 @@ def _by_id(redis: RedisClient, sought: str) -> Iterator[JsonObject]:
 def _by_task(redis: RedisClient, sought: str) -> Iterator[JsonObject]:
     """At most one event more of each kind than is shown, so that the page can say that there are more."""
     yield from _some(_open(redis, sought))
-    finder, task = Finder(redis), contains("task_id", sought)
+    finder, task, last = Finder(redis), contains("task_id", sought), last_delivered(redis)
     yield from _some(map(_ended, finder.newest("results", (task, contains("kind", "event")))))
     yield from _some(map(_dead, finder.newest("dead", (task,))))
-    yield from _some(map(_unread, finder.newest("events", (task,), _unread_from(redis))))
-
-
-def _unread_from(redis: RedisClient) -> str:
-    last = last_delivered(redis)
-    return f"({last}" if last else "-"
+    yield from _some(map(_unread, finder.newest("events", (task,), f"({last}" if last else "-")))
 
 
 def _some(found: Iterator[JsonObject]) -> Iterator[JsonObject]:

@@ -51,9 +51,6 @@ class GoneRule:
     gone: Gone
     why: str
 
-    def fits(self, presence: Presence, last: LastSeen) -> bool:
-        return fits(self.presences, presence) and fits(self.last, last)
-
 
 # fmt: off
 TABLE: tuple[GoneRule, ...] = (
@@ -75,7 +72,7 @@ TABLE: tuple[GoneRule, ...] = (
 
 # Each worker looks up several times, so the row for every combination is found once, here.
 _DECIDING = {
-    (presence, last): next(row for row in TABLE if row.fits(presence, last))
+    (presence, last): next(row for row in TABLE if fits(row.presences, presence) and fits(row.last, last))
     for presence in Presence
     for last in LastSeen
 }

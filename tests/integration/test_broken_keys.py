@@ -18,9 +18,9 @@ from ottoscaler.ledger import heartbeats
 from ottoscaler.ledger.broken_keys import KINDS, broken_keys
 from ottoscaler.ledger.kept_logs import kept_logs
 from ottoscaler.ledger.ledger import Ledger
-from ottoscaler.ledger.records import Record, Taking
+from ottoscaler.ledger.records import Entry, Record, Taking
 from ottoscaler.ledger.upkeep import Upkeep
-from ottoscaler.model import Outcome, Reason, Status, WorkerId
+from ottoscaler.model import Outcome, Reason, ScaleUp, Status, WorkerId
 from ottoscaler.status import overview
 from ottoscaler.status.feed import json_bytes
 from ottoscaler.status.search import search
@@ -375,6 +375,8 @@ def test_broken_dedup_key_holds_up_its_own_event_only(book: Book) -> None:
     stages.listener.step(0.0)
     assert stages.known() == [good]
     assert pending(book) == 2
+    with pytest.raises(BrokenKey, match="dedup:k is a list, not a string"):  # no survey looks at such keys
+        stages.ledger.take(ScaleUp(held, "t", 1, dedup_key="k"), Entry(held, ()))
     book.redis.delete(f"{P}dedup:k")
     for _ in range(2):
         stages.listener.step(listener.AGAIN_SECONDS)

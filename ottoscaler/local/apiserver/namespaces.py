@@ -27,7 +27,6 @@ class Namespaces:
         for name in FIRST:
             status = {"spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"}}
             self._store.create("namespaces", ("", name), {"metadata": {"name": name}, **status})
-            self._create_account(name)
 
     def admit(self, namespace: str, resource: str, name: str) -> None:
         """Raise ApiError 404 for a namespace that does not exist, and 403 for one that is being deleted."""
@@ -59,12 +58,8 @@ class Namespaces:
     def _namespace_event(self, event: Event) -> None:
         if event.type == "ADDED":
             # This is done at once. A real cluster takes some 100 ms, and refuses Pods in that time.
-            self._create_account(event.key[1])
-
-    def _create_account(self, namespace: str) -> None:
-        if self._store.get("serviceaccounts", namespace, "default") is None:
-            account = {"metadata": {"name": "default", "namespace": namespace}}
-            self._store.create("serviceaccounts", (namespace, "default"), account)
+            account = {"metadata": {"name": "default", "namespace": event.key[1]}}
+            self._store.create("serviceaccounts", (event.key[1], "default"), account)
 
     def _pod_event(self, event: Event) -> None:
         if event.type != "DELETED":
