@@ -109,7 +109,7 @@ def test_a_redis_that_hangs_turns_readiness_red_but_not_health(place: Sandbox) -
 
 
 def test_a_redis_that_answers_each_command_late_never_turns_health_red(place: Sandbox) -> None:
-    """Several commands a step, each 0.9 s late: more than the 5 s in which a thread must show progress here."""
+    """Several commands a step, each 0.9 s late: more than the 5 s between two signs of life here."""
     place.bounds["telemetry.health.STALL_SECONDS"] = 5.0
     proxy = Proxy(place.redis_server.port)
     try:
