@@ -85,14 +85,24 @@ def test_create_that_nothing_answers_is_the_workers_failure_in_the_end(place: Sa
 
 
 @local_only
-@pytest.mark.parametrize("how", ["500", "stalled"])
-def test_server_in_trouble_fails_no_create_however_long_it_lasts(place: Sandbox, how: str) -> None:
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (500, "etcdserver: no leader"),
+        (403, 'pods "x" is forbidden: rpc error: code = Unavailable desc = transport is closing'),
+        (429, "too many requests"),
+        (None, "stalled"),
+    ],
+)
+def test_server_in_trouble_fails_no_create_however_long_it_lasts(
+    place: Sandbox, status: int | None, words: str
+) -> None:
     """Two pending timeouts, in which creates are refused with the server's own words or held back."""
     assert place.cluster is not None
     place.start(OTTO_PENDING_TIMEOUT_SECONDS=1.5, OTTO_KUBE_CREATE_SECONDS=1)
     faults = place.cluster.faults
-    if how == "500":
-        faults.answer(500, None, "create", CREATES, message="etcdserver: no leader")
+    if status is not None:
+        faults.answer(status, None, "create", CREATES, message=words)
     else:
         faults.stall_etcd()
     events = [place.scale_up() for _ in range(3)]

@@ -138,22 +138,3 @@ def test_what_does_not_pass_is_rejected_at_the_pending_timeout(
     place.cluster.faults.clear()
     assert (worker["status"], worker["reason"]) == ("failed", "Rejected")
     assert words in worker["message"]
-
-
-@local_only
-@pytest.mark.parametrize(
-    ("status", "words"),
-    [
-        (403, FORBIDDEN + "rpc error: code = Unavailable desc = transport is closing"),
-        (500, "etcdserver: no leader"),
-        (429, "too many requests"),
-    ],
-)
-def test_an_api_server_in_trouble_fails_nobody(place: Sandbox, status: int, words: str) -> None:
-    assert place.cluster is not None
-    place.cluster.faults.answer(status, None, None, r"/pods", message=words)
-    event_id = place.scale_up(1)
-    stays(lambda: not place.results("worker", event_id), "the worker failed for it", 3.0)
-    place.cluster.faults.clear()
-    worker = place.only_worker(event_id)
-    assert (worker["status"], worker["attempt"]) == ("succeeded", "0")

@@ -180,13 +180,6 @@ def test_adoption_comes_before_new_work() -> None:
     bench.close()
 
 
-def test_finished_indexes_are_skipped() -> None:
-    bench = Bench(2)
-    bench.add("1-0", 3, indexes={1: IndexState(IndexStage.DONE, 0, uid="u", status="succeeded")})
-    assert bench.step(2) == [("1-0", 0), ("1-0", 2)]
-    bench.close()
-
-
 def test_retry_holds_no_slot_until_it_is_due() -> None:
     bench = Bench(1)
     bench.workers.ends[("1-0", 0)] = Ended(Next.RETRY, 600)
@@ -203,17 +196,6 @@ def test_retry_holds_no_slot_until_it_is_due() -> None:
     bench.close()
 
 
-def test_event_counts_as_in_hand_until_its_last_worker_has_begun() -> None:
-    bench = Bench(1)
-    bench.add("1-0", 2)
-    bench.step(1)
-    assert (bench.in_hand.count(), bench.in_hand.room()) == (1, 15)
-    bench.finish("1-0", 0)
-    bench.step(2)
-    assert bench.in_hand.count() == 0
-    bench.close()
-
-
 def test_no_more_wait_for_their_turn_to_be_created_than_keeps_the_creates_busy() -> None:
     bench = Bench(500)
     bench.workers.creates_wait = True
@@ -224,16 +206,6 @@ def test_no_more_wait_for_their_turn_to_be_created_than_keeps_the_creates_busy()
     for index in range(MORE):
         bench.finish("1-0", index)
     assert len(bench.step(ALONE + MORE)) == ALONE + MORE
-    bench.close()
-
-
-def test_event_whose_creates_hang_keeps_no_other_from_starting() -> None:
-    bench = Bench(500)
-    bench.workers.creates_wait = True
-    bench.add("1-0", 500)
-    bench.step(ALONE)
-    bench.add("2-0", 1)
-    assert ("2-0", 0) in bench.step(ALONE + 1)
     bench.close()
 
 
