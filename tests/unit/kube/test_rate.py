@@ -72,12 +72,18 @@ def test_slow_answers_take_back_what_is_beyond_the_setting_and_no_more() -> None
     for second in range(10):
         rate.answered(10.0 + second, 200, 0.7, patient=False, holds_back=True)
     assert rate.per_second == 100
+    rate.answered(30.0, 503, QUICK, patient=False, holds_back=True)
+    rate.answered(40.0, 200, 0.7, patient=False, holds_back=True)
+    assert rate.per_second < 51, "nor do they lift what a refusal has lowered up to the setting"
 
 
 def test_create_that_admission_holds_up_neither_raises_nor_lowers() -> None:
     rate = Rate(100, 100 * 8)
     rate.answered(1.0, 201, 30.0, patient=True, holds_back=True)
     assert rate.per_second == 100
+    rate.answered(2.0, 201, QUICK, patient=True, holds_back=True)
+    rate.answered(3.0, 201, 30.0, patient=True, holds_back=True)
+    assert rate.per_second > 100
 
 
 def test_error_of_the_server_that_says_nothing_of_its_strength_changes_nothing() -> None:
