@@ -8,10 +8,10 @@ earlier.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 from ottoscaler.errors import RedisError
-from ottoscaler.ledger.redis_endpoint import Address, Endpoint
+from ottoscaler.ledger.redis_connections import SentinelClient
+from ottoscaler.ledger.redis_endpoint import Endpoint
 from ottoscaler.telemetry.logs import get_logger
 from ottoscaler.threads import Control, Loop
 
@@ -20,17 +20,10 @@ log = get_logger(__name__)
 ASK_SECONDS = 1.0  # a failover is to be followed within 5 s, of which an open read may take 2
 
 
-class AskedSentinel(Protocol):
-    """One Sentinel."""
-
-    def master(self) -> Address:
-        """Who it says the master is. Raises RedisError if it does not answer, or knows none."""
-
-
 class SentinelWatch(Loop):
     """Asks one Sentinel every ASK_SECONDS who the master is. If it does not answer, the next one is asked."""
 
-    def __init__(self, sentinels: Sequence[AskedSentinel], endpoint: Endpoint, control: Control) -> None:
+    def __init__(self, sentinels: Sequence[SentinelClient], endpoint: Endpoint, control: Control) -> None:
         super().__init__(control)
         self._sentinels = sentinels
         self._endpoint = endpoint

@@ -17,8 +17,8 @@ from ottoscaler.ledger.records import IndexStage, IndexState, Record
 from ottoscaler.model import JsonObject, ScaleUp, WorkerId
 from ottoscaler.pods.plan import PodPlan
 from ottoscaler.workers.head_start import HeadStart
-from ottoscaler.workers.turns import SUSPECT_FROM_STRIKES
 
+SUSPECT_FROM_STRIKES = 2  # deaths of owners without progress
 FIRST_RETRY_SECONDS = 1.0  # the back-off of attempts doubles from here
 LONGEST_RETRY_SECONDS = 60.0  # up to here
 MOST_DOUBLINGS = 6  # more than lead there; a float holds only some thousand

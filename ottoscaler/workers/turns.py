@@ -8,43 +8,21 @@ and a new event queues behind the present round.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol, TypeVar
 
-SUSPECT_FROM_STRIKES = 2  # deaths of owners without progress
+from ottoscaler.workers.run import EventRun
+
 RETRY_WAITS_TURNS = 30  # then a due retry may start before its event's turn, at most at every second start
 
 
-class Candidate(Protocol):
-    """An event with a worker to start.
-
-    ``turn`` is the number of its last turn. ``retry_due`` is the number of the turn at which its first due
-    retry became due. The owners of a ``suspect`` died, and it has made no progress since.
-    """
-
-    @property
-    def priority(self) -> int: ...
-    @property
-    def strikes(self) -> int: ...
-    @property
-    def suspect(self) -> bool: ...
-    @property
-    def turn(self) -> int: ...
-    @property
-    def retry_due(self) -> int | None: ...
-
-
-C = TypeVar("C", bound=Candidate)
-
-
-def next_of(candidates: Iterable[C], turn: int, *, went_ahead: bool) -> C | None:
+def next_of(candidates: Iterable[EventRun], turn: int, *, went_ahead: bool) -> EventRun | None:
     """The event whose worker is next. Its due retries start before its other workers.
 
     Not every event need be a candidate. Of each priority, the event with the lowest turn, the one whose retry
     became due first, and all suspects are enough. ``turn`` is the number that the chosen event will get.
     ``went_ahead``: the last start was a retry ahead of its turn.
     """
-    first: C | None = None
-    late: C | None = None
+    first: EventRun | None = None
+    late: EventRun | None = None
     for each in candidates:
         if first is None or each.priority > first.priority:
             first, late = each, None
@@ -59,11 +37,11 @@ def next_of(candidates: Iterable[C], turn: int, *, went_ahead: bool) -> C | None
     return _fewest_strikes(chosen, candidates) if chosen is not None and chosen.suspect else chosen
 
 
-def _due(candidate: Candidate) -> tuple[int, int]:
+def _due(candidate: EventRun) -> tuple[int, int]:
     return candidate.retry_due if candidate.retry_due is not None else 0, candidate.turn
 
 
-def _fewest_strikes(chosen: C, candidates: Iterable[C]) -> C:
+def _fewest_strikes(chosen: EventRun, candidates: Iterable[EventRun]) -> EventRun:
     """The suspect with the fewest strikes, so that suspects are tried in turn.
 
     An innocent one then makes progress and is no suspect any more. Otherwise it could get five strikes while

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any, cast
 
 from ottoscaler.errors import RedisUnavailable
 from ottoscaler.ledger.redis_endpoint import Address, Endpoint
@@ -27,7 +28,7 @@ class FakeSentinel:
 def watch(*sentinels: FakeSentinel) -> tuple[SentinelWatch, Endpoint]:
     endpoint = Endpoint()
     endpoint.reached(OLD)
-    return SentinelWatch(sentinels, endpoint, Control(threading.Event(), lambda: None)), endpoint
+    return SentinelWatch(cast(Any, sentinels), endpoint, Control(threading.Event(), lambda: None)), endpoint
 
 
 def test_a_master_that_changes_is_followed_while_the_old_one_still_answers() -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, cast
 
-from ottoscaler.workers.turns import RETRY_WAITS_TURNS, next_of
+from ottoscaler.workers import turns
+from ottoscaler.workers.turns import RETRY_WAITS_TURNS
 
 
 @dataclass
@@ -19,6 +21,10 @@ class Event:
     retry_due: int | None = None
     fresh: int = 1
     retries: int = 0
+
+
+def next_of(events: list[Event], turn: int, *, went_ahead: bool) -> Event | None:
+    return cast(Any, turns).next_of(events, turn, went_ahead=went_ahead)  # type: ignore[no-any-return]
 
 
 class Play:
