@@ -197,6 +197,16 @@ def test_tombstone_cancels_older_scale_ups_of_the_task_and_spares_later_ones(boo
     assert [e["status"] for e in book.results("event")] == ["cancelled"]
 
 
+@pytest.mark.parametrize("taken_first", ["older", "younger"])
+def test_younger_of_two_scale_downs_of_a_task_is_the_one_that_counts(book: Book, taken_first: str) -> None:
+    ledger, older, between = book.ledger(), add_down(book, task="t"), add(book)
+    younger, later = add_down(book, task="t"), add(book)
+    for down in (older, younger) if taken_first == "older" else (younger, older):
+        owned(ledger, down)
+    assert take(ledger, between).how == "cancelled"
+    assert take(ledger, later).how == "taken"
+
+
 def test_scale_down_chooses_no_more_than_its_count_however_often_it_is_applied(book: Book) -> None:
     ledger, event = book.ledger(), add(book, count=5)
     owned(ledger, event)
