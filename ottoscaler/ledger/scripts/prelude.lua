@@ -115,9 +115,7 @@ local function low_water() return id_of(intact('GET', P .. 'low-water')) end
 
 -- The last id that this group was handed; nil where there is no group.
 local function last_delivered()
-  local groups = redis.pcall('XINFO', 'GROUPS', STREAM)
-  if groups.err then return nil end
-  for _, flat in ipairs(groups) do
+  for _, flat in ipairs(redis.pcall('XINFO', 'GROUPS', STREAM)) do -- an error has no items
     local g = fields_of(flat)
     if g.name == GROUP then return g['last-delivered-id'] end
   end

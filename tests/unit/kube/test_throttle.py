@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from unittest.mock import patch
 
@@ -34,6 +36,23 @@ def test_creates_of_one_event_that_wait_all_have_their_turn() -> None:
     assert (second.held, third.held) == (True, False)
     places.leave(second)
     assert third.held
+
+
+def test_place_that_is_given_back_wakes_who_waits_for_it() -> None:
+    places = Places(2)
+    first, second = places.ask("1-0"), places.ask("1-0")
+    began = threading.Event()
+
+    def wait() -> bool:
+        began.set()
+        return second.wait(20.0)
+
+    with ThreadPoolExecutor(1) as pool:
+        waits = pool.submit(wait)
+        assert began.wait(10.0)
+        assert not waits.done()
+        places.leave(first)
+        assert waits.result(10.0)
 
 
 def test_event_whose_turn_it_was_waits_behind_the_others() -> None:
