@@ -55,6 +55,16 @@ def test_place_that_is_given_back_wakes_who_waits_for_it() -> None:
         assert waits.result(10.0)
 
 
+def test_place_that_nobody_waits_for_any_more_is_granted_to_nobody_and_frees_none() -> None:
+    places = Places(4)
+    held = [places.ask("1-0"), places.ask("1-0")]
+    given_up, waits, other = places.ask("1-0"), places.ask("1-0"), places.ask("2-0")
+    places.leave(given_up)
+    assert (given_up.held, waits.held, other.held) == (False, False, False)
+    places.leave(held[0])
+    assert (given_up.held, waits.held, other.held) == (False, True, False)
+
+
 def test_event_whose_turn_it_was_waits_behind_the_others() -> None:
     places = Places(3)
     busy = [places.ask("1-0"), places.ask("2-0")]
