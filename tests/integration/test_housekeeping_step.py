@@ -121,6 +121,24 @@ def test_entries_that_ended_while_xack_was_refused_are_acknowledged_when_it_is_a
     ]
 
 
+def test_what_may_not_be_acknowledged_outlives_the_retention_time(book: Book, ledger: Ledger) -> None:
+    """Before, its ledger went, and the next start dead-lettered it as deleted before it was read."""
+    open_one, ended = deliver(book, 2)
+    ledger.take(open_one, entry(open_one))
+    kept = housekeeping(book, ledger)
+    book.redis.execute_command("ACL", "SETUSER", "default", "-xack")
+    try:
+        finish(ledger, ended)
+        kept.step()
+        assert ledger.take(ended, entry(ended)).how == "done"
+        assert ids(book) == [open_one.event_id, ended.event_id]
+    finally:
+        book.redis.execute_command("ACL", "SETUSER", "default", "+xack")
+    kept.step()
+    assert ids(book) == [open_one.event_id]
+    assert book.redis.xpending(STREAM, "ottoscaler")["pending"] == 1
+
+
 def test_entry_that_is_delivered_again_after_its_end_is_not_pending_for_ever(
     book: Book, ledger: Ledger
 ) -> None:

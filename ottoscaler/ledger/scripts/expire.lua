@@ -64,18 +64,17 @@ local function needed_elsewhere(id)
 end
 
 -- Above the mark, an event's entry and ledger are removed together. Otherwise the event would run again if its
--- entry was delivered again. An entry that was not delivered to this group yet must not be removed.
+-- entry was delivered again. An entry that was not delivered to this group yet must not be removed, nor one that Redis
+-- does not let us acknowledge: pending without a ledger, it would be dead-lettered as deleted before it was read.
 local due = intact('ZRANGEBYSCORE', P .. 'finished', '-inf', now - retention, 'LIMIT', A[3], batch) or {}
 local ledgers, entries, stay, highest = 0, 0, 0, nil
 for _, id in ipairs(due) do
   redis.pcall('ZREM', P .. 'results-from', id)
   local finished = compare_ids(id, low) <= 0
   local free = keep and id_of(id) ~= '0-0' and not needed_elsewhere(id)
-  if finished or (free and handed and compare_ids(id, handed) <= 0) then
-    if free then
-      acknowledge(id)
-      entries = entries + redis.call('XDEL', STREAM, id)
-    end
+  local over = finished or (free and handed and compare_ids(id, handed) <= 0)
+  if over and not (free and type(acknowledge(id)) == 'table') then
+    if free then entries = entries + redis.call('XDEL', STREAM, id) end
     redis.call('DEL', event_key(id))
     redis.call('ZREM', P .. 'finished', id)
     ledgers = ledgers + 1

@@ -108,7 +108,7 @@ end
 
 local function event_key(id) return P .. 'event:' .. id end
 
-local function acknowledge(id) redis.pcall('XACK', STREAM, GROUP, id) end
+local function acknowledge(id) return redis.pcall('XACK', STREAM, GROUP, id) end
 
 -- A broken mark counts as none. It is written anew as soon as something has ended (expire.lua).
 local function low_water() return id_of(intact('GET', P .. 'low-water')) end
