@@ -4,7 +4,6 @@
 -- A heartbeat needs no key but its own. A survey leaves out what is broken, and ends with up to MOST_BROKEN broken
 -- keys: of each its name, its type, and what it should be. The answer's word is then 'surveyed', not 'ok'.
 local MOST_BROKEN = 16
-if wiped() then return {'wiped'} end
 local mine = P .. 'replica:' .. A[1]
 local unusable = broken(mine, 'hash')
 if unusable then return {'forgotten', unusable.err} end -- it is written anew (register.lua)

@@ -3,7 +3,6 @@
 -- many results and dead letters went for want of bytes since the last call: told to one caller once; then why Redis
 -- refuses XACK, or ''. Scripts acknowledge without a word, as the ledger knows what has ended (prelude.lua).
 -- A stream that is broken is passed over, and so is one whose bound cannot be known.
-if wiped() then return {'wiped'} end
 local now, batch = now_ms(), tonumber(A[3])
 redis.call('DEL', P .. 'nothing') -- what frees memory must begin with a delete (expire.lua)
 

@@ -2,7 +2,6 @@
 -- Returns the id and the number of workers of each.
 local failure = broken(P .. 'events', 'set')
 if failure then return failure end
-if wiped() then return {'wiped'} end
 local found = {}
 for _, id in ipairs(redis.call('SMEMBERS', P .. 'events')) do
   if compare_ids(id, A[1]) < 0 then

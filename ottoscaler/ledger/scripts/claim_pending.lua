@@ -1,7 +1,6 @@
 -- Take the entries that a dead consumer has read and nobody owns: A = our consumer, the dead one, its
 -- incarnation and beat as observed ('' where it never had any), count, the sentence of a dead letter, time.
 -- Returns the ids that came over, and those that were dead-lettered: they had been removed from the stream.
-if wiped() then return {'wiped'} end
 local r = intact('HMGET', P .. 'replica:' .. A[2], 'incarnation', 'beat') or {}
 if (r[1] or '') ~= A[3] or (r[2] or '') ~= A[4] then return {'alive'} end
 local PAGE, PAGES = 100, 50 -- entries of living owners may stand before those that nobody owns

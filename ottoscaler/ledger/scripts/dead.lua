@@ -3,7 +3,6 @@
 -- 'close'.
 local failure = broken(event_key(A[2]), 'hash') or untellable(DEAD)
 if failure then return failure end
-if wiped() then return {'wiped'} end
 local step, id, now = A[1], A[2], now_ms()
 local key = event_key(id)
 local e = redis.call('HMGET', key, 'state', 'owner', 'begun')

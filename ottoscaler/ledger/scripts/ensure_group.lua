@@ -2,7 +2,6 @@
 -- A stream that was deleted and made anew may begin below the old mark: then the mark starts again.
 local failure = broken(STREAM, 'stream') or broken(P .. 'low-water', 'string') or broken(P .. 'account', 'hash')
 if failure then return failure end
-if wiped() then return {'wiped'} end
 local low = low_water()
 local info = redis.pcall('XINFO', 'STREAM', STREAM)
 local s = info.err and {} or fields_of(info)

@@ -4,7 +4,6 @@
 -- entries went.
 local failure = broken(STREAM, 'stream') or broken(P .. 'events', 'set')
 if failure then return failure end
-if wiped() then return {'wiped'} end
 local retention, batch, now = tonumber(A[1]), tonumber(A[2]), now_ms()
 -- A full Redis refuses a script's first write unless that write frees memory. Later writes may do anything.
 -- This script frees memory, so it begins with a delete.

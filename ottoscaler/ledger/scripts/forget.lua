@@ -1,6 +1,5 @@
 -- Forget a dead replica that owns nothing, and its consumer if nothing is pending there:
 -- A = consumer, incarnation and beat as observed ('' where it never had any).
-if wiped() then return {'wiped'} end
 local key = P .. 'replica:' .. A[1]
 local r = intact('HMGET', key, 'incarnation', 'beat') or {}
 if broken(P .. 'events', 'set') then return {'owner'} end

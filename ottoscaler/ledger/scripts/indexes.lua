@@ -1,6 +1,5 @@
 -- How far some workers are: A = triples of event id, first index, and how many. Returns for each the event's number
 -- of workers and namespace, then the states, intents and other namespaces of those that have one. No body is copied: it may be large.
-if wiped() then return {'wiped'} end
 local found = {}
 for i = 1, #A, 3 do
   local key, names, flat = event_key(A[i]), {'n', 'ns'}, {}

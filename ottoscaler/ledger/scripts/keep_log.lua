@@ -1,7 +1,6 @@
 -- Keep the end of an attempt's log, and let the oldest logs go past the bound or their time: A = id ('' only lets go),
 -- owner, epoch, index, attempt, the log's last bytes as zlib, retention in ms, and the most bytes of all.
 -- Each counts with what Redis spends on a key besides. Returns the bytes of all and how many logs went.
-if wiped() then return {'wiped'} end
 local OVERHEAD, GONE_AT_ONCE = 256, 2000 -- bytes; logs: some 10 ms of Redis
 local order, sizes, now = P .. 'logs', P .. 'log-sizes', now_ms()
 local id, body, retention, most = A[1], A[6], tonumber(A[7]), tonumber(A[8])

@@ -1,7 +1,6 @@
 -- Find scale_downs that have not been read yet: A = id to go on behind, count, the bytes of the largest entry that is
 -- handed out, and how many ms ago an entry must have been added; the look ends before the first younger one.
 -- Returns the last id looked at ('' if there was none) and the scale_downs found.
-if wiped() then return {'wiped'} end
 local from, delivered = A[1], last_delivered()
 if not delivered then return {'ok', '', {}} end -- what the group is to read is looked at when it has been made
 if compare_ids(delivered, from) > 0 then from = delivered end

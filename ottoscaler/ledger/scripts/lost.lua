@@ -3,7 +3,6 @@
 -- dead-lettered in the same step.
 local failure = untellable(DEAD) or broken(P .. 'account', 'hash') or broken(P .. 'ahead', 'set')
 if failure then return failure end
-if wiped() then return {'wiped'} end
 local stream, handed = redis.pcall('XINFO', 'STREAM', STREAM), last_delivered()
 if stream.err or not handed then return {'ok', 0, ''} end
 local s = fields_of(stream)

@@ -4,7 +4,6 @@
 -- Returns the namespaces and, where the claim is this replica's, each replica with its lease, its incarnation and the
 -- owners whose Pods it watches. Claims are for each of what can be judged: after Redis was emptied, only those who were
 -- there know the Pods of before.
-if wiped() then return {'wiped'} end
 local key, claim, now = P .. 'namespaces', P .. 'search:' .. A[2], now_ms()
 local failure = broken(key, 'hash')
 if failure then return failure end

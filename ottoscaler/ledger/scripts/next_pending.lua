@@ -4,7 +4,6 @@
 -- of readers that died of it so far, and who has it now. Who would be the third is spared: it is dead-lettered unread.
 -- Returns the number, the ids that were dead-lettered, and the id behind which to read: where no dead letter can be
 -- written, the entry that is to have one stays pending and is passed over.
-if wiped() then return {'wiped'} end
 local consumer, incarnation = split_owner(A[6])
 local MOST_DEATHS, now, known, given_up, behind = 2, now_ms(), 0, {}, A[1]
 local dumb = untellable(DEAD)

@@ -1,6 +1,5 @@
 -- Note a Pod that no list by our labels shows, before its end is recorded: A = name, uid. Past MOST_UNSEEN
 -- nothing more is noted: then one of them stays where its owner dies between its result and its delete.
-if wiped() then return {'wiped'} end
 local MOST_UNSEEN = 10000
 local key = P .. 'unseen'
 if broken(key, 'hash') then return {'full'} end

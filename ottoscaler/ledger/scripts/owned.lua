@@ -1,5 +1,4 @@
 -- The open events of an owner: A = owner. Bounded by A[2].
-if wiped() then return {'wiped'} end
 local found = {}
 for _, id in ipairs(intact('SMEMBERS', P .. 'events') or {}) do
   if intact('HGET', event_key(id), 'owner') == A[1] then

@@ -11,7 +11,8 @@ for i = 8, #ARGV do A[i - 7] = ARGV[i] end
 
 local function paused() return redis.call('EXISTS', P .. 'paused') == 1 end
 
-local function wiped() return redis.call('GET', P .. 'installation') ~= INSTALLATION end
+-- No script of a replica goes on where Redis was emptied since it registered. INSTALLATION is '' for a command line.
+if INSTALLATION ~= '' and redis.call('GET', P .. 'installation') ~= INSTALLATION then return {'wiped'} end
 
 -- Anybody may overwrite one of our keys with a value of another type. That must cost only what needs the key. So a
 -- script refuses before its first write where it needs a key that is broken, and goes on without a key that it does
@@ -165,7 +166,6 @@ end
 -- The key of the event that a script's A begins with: id, owner, epoch. Else nil, and the answer that says why this
 -- replica may not write.
 local function own_event()
-  if wiped() then return nil, {'wiped'} end
   local key = event_key(A[1])
   local may = ownership(key, A[2], A[3])
   if may ~= 'ok' then return nil, {may} end

@@ -1,8 +1,6 @@
 -- Enter a replica under its consumer name: A = consumer, incarnation, info, the old incarnation that is known
 -- to have ended ('' for none), its beat ('' where the proof was another than silence), our lease in seconds, and our
 -- instance. A worker's Pod is found by its instance, so all replicas share one until no event is in flight.
-if wiped() then return {'wiped'} end
-
 local function lives(consumer)
   local r = intact('HMGET', P .. 'replica:' .. consumer, 'seen', 'lease') or {}
   return now_ms() - (whole(r[1]) or 0) < tonumber(told_lease(r[2])) * 1000

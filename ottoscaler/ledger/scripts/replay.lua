@@ -2,7 +2,6 @@
 -- INSTALLATION is '' where no replica has registered; the stream needs none.
 local failure = broken(STREAM, 'stream') or broken(DEAD, 'stream')
 if failure then return failure end
-if INSTALLATION ~= '' and wiped() then return {'wiped'} end
 local found = redis.call('XRANGE', DEAD, A[1], A[1])[1]
 if not found then return {'gone'} end
 local flat, event_id, fields, cut = found[2], '', {}, false

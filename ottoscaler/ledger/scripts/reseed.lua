@@ -2,7 +2,6 @@
 -- A = id, owner, type, task, count, body, metadata, epoch, dedup_key or '', then pairs of index and state.
 -- A ledger that was overwritten is replaced. The answer has the sentence that names it, or ''; then, if all workers had
 -- ended, what is told of the event's end (prelude.lua).
-if wiped() then return {'wiped'} end
 local id, key, now = A[1], event_key(A[1]), now_ms()
 local ended = 0
 for i = 10, #A, 2 do

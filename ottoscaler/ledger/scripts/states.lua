@@ -1,7 +1,6 @@
 -- What stands of some workers, for the reconciler: A = pairs of event id and index.
 -- For each: 'open' or 'finished' by its ledger; 'below' where it has expired; or 'missing'. Then
 -- owner, the index's state and the intent.
-if wiped() then return {'wiped'} end
 local found = {}
 for i = 1, #A, 2 do
   local e = intact('HMGET', event_key(A[i]), 'state', 'owner', 'i:' .. A[i + 1], 'c:' .. A[i + 1], 'status')

@@ -1,6 +1,5 @@
 -- Own an entry that was read: A = id, owner, type, task, count, expires_at, body, metadata, time,
 -- begin ('1': begin the first worker in the same step; it saves an idle replica a round trip), dedup_key or ''.
-if wiped() then return {'wiped'} end
 local id, owner, now = A[1], A[2], now_ms()
 local key = event_key(id)
 local e = intact('HMGET', key, 'state', 'owner')

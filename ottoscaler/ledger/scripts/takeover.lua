@@ -2,7 +2,6 @@
 -- A = id, owner, old owner, old beat, how ('dead' or 'offer'), hold in ms that counts as progress, time,
 -- room ('0': leave what has not begun to replicas that have some), and in ms how long an owner that outlives
 -- a try does not die of it.
-if wiped() then return {'wiped'} end
 local id, owner, old, now = A[1], A[2], A[3], now_ms()
 local key = event_key(id)
 local failure = broken(key, 'hash')
