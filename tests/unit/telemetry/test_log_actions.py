@@ -41,10 +41,6 @@ def in_the_docs() -> set[str]:
     return {word for row in rows for word in re.findall(r"`([a-z_]+)`", row)}
 
 
-def test_every_action_of_the_code_is_documented() -> None:
-    assert in_the_code() - in_the_docs() == set()
-
-
-def test_every_documented_action_is_in_the_code() -> None:
+def test_the_docs_tell_every_action_of_the_code_and_no_other() -> None:
     # Records of third-party libraries get theirs from the formatter.
-    assert in_the_docs() - in_the_code() == {"library"}
+    assert in_the_docs() == in_the_code() | {"library"}
