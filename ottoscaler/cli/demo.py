@@ -115,13 +115,12 @@ def _service(cluster: LocalCluster, environ: Mapping[str, str]) -> Iterator[Sett
     """The service as its own process, as in a cluster, with its log in the local cluster's folder."""
     env = {name: environ[name] for name in ("PATH", "HOME", "LANG", "VIRTUAL_ENV") if name in environ}
     env |= {"OTTO_MAX_WORKERS": str(SLOTS), "OTTO_LEASE_SECONDS": "5"}
-    path = cluster.directory / "service.log"
-    with path.open("wb") as log:
+    with (cluster.directory / "service.log").open("wb") as log:
         service = Service(str(cluster.kubeconfig_path), cluster.redis_url, env, log)
         try:
             service.start()
         except ServiceFailed as error:
-            raise _Ended(f"{error}; its log:\n{path.read_text()}") from error
+            raise _Ended(str(error)) from error
         try:
             settings = config.load(service.environ)
             say("The service is up: one `python -m ottoscaler` process.")

@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import IO
 
 from ottoscaler.errors import OttoscalerError
@@ -23,7 +24,7 @@ LOOK_SECONDS = 0.05  # between two looks at /readyz
 
 
 class ServiceFailed(OttoscalerError):
-    """The service ended, or did not become ready; its log says why."""
+    """The service ended, or did not become ready. The message has its log, if that went to a file."""
 
 
 class Service:
@@ -75,11 +76,15 @@ class Service:
         deadline = time.monotonic() + START_SECONDS
         while not self._ready():
             if self.exit_code is not None:
-                raise ServiceFailed(f"the service ended with exit code {self.exit_code}")
+                raise self._failed(f"the service ended with exit code {self.exit_code}")
             if time.monotonic() > deadline:
                 self.stop()
-                raise ServiceFailed(f"the service was not ready within {START_SECONDS:g} s")
+                raise self._failed(f"the service was not ready within {START_SECONDS:g} s")
             time.sleep(LOOK_SECONDS)
+
+    def _failed(self, text: str) -> ServiceFailed:
+        log = "" if self._log is None else f"; its log:\n{Path(self._log.name).read_text().rstrip()}"
+        return ServiceFailed(text + log)
 
     def _ready(self) -> bool:
         try:

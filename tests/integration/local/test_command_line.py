@@ -149,6 +149,21 @@ def test_service_that_does_not_start_ends_it_and_says_why() -> None:
     assert second == "python -m ottoscaler.local: the service ended with exit code 2"
 
 
+def test_service_that_does_not_start_beside_a_command_says_why_though_its_log_goes_with_the_folder() -> None:
+    result = subprocess.run(
+        [*COMMAND, "up", "--exec", "true"],
+        env={**os.environ, "OTTO_MAX_WORKERS": "many"},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert result.returncode == 1
+    first, second = result.stderr.splitlines()
+    assert first == "python -m ottoscaler.local: the service ended with exit code 2; its log:"
+    assert second.startswith("ottoscaler: OTTO_MAX_WORKERS: invalid value 'many'")
+
+
 def test_service_that_dies_ends_it_and_is_told(tmp_path: Path) -> None:
     with subprocess.Popen(
         [*COMMAND, "up", "--dir", str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
