@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from random import Random
 from unittest.mock import patch
 
 import pytest
 
-from ottoscaler.kube.places import Place, Places
+from ottoscaler.kube.places import Place, Places, event_may_take
 from ottoscaler.kube.rate import LEAST_RATE
 from ottoscaler.kube.throttle import CREATES, LOGS, PROGRESS_SECONDS, Throttle, Turn
 from ottoscaler.telemetry.health import STALL_SECONDS, Health
@@ -63,6 +65,21 @@ def test_place_that_nobody_waits_for_any_more_is_granted_to_nobody_and_frees_non
     assert (given_up.held, waits.held, other.held) == (False, False, False)
     places.leave(held[0])
     assert (given_up.held, waits.held, other.held) == (False, True, False)
+
+
+def test_no_place_is_waited_for_that_may_be_had() -> None:
+    random, places, asked = Random(7), Places(7), list[Place]()
+    for _ in range(2000):
+        if len(asked) < 12 and random.random() < 0.6:
+            event = random.randrange(5)
+            asked.append(places.ask(f"{event}-0", f"profile {event % 2}"))
+        elif asked:
+            places.leave(asked.pop(random.randrange(len(asked))))
+        held = [one for one in asked if one.held]
+        events, profiles = Counter(one.event for one in held), Counter(one.profile for one in held)
+        for one in asked:
+            free = event_may_take(7 - len(held), profiles[one.profile], events[one.event])
+            assert one.held or not free
 
 
 def test_event_whose_turn_it_was_waits_behind_the_others() -> None:
