@@ -158,6 +158,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
+        with self._writing:
+            self._over = False  # an earlier watch of this connection has ended
         self.api_proxy.watches.add(self)
         try:
             for piece in real.stream(65536):
