@@ -61,6 +61,22 @@ def test_a_producer_who_may_only_xadd_sends(place: Sandbox) -> None:
     assert (fields["type"], fields["pod_count"], fields["command"]) == ("scale_up", "2", '["echo", "a"]')
 
 
+def test_a_scale_down_is_sent_with_all_that_it_may_have(place: Sandbox) -> None:
+    with client(place, PRODUCER) as user:
+        user.scale_down(
+            task_id="t", pod_count=1, keep_running=True, expires_at=2_000_000_000, metadata={"run": "7"}
+        )
+    ((_, fields),) = place.redis.xrange("otto:scale:events")
+    assert fields == {
+        "type": "scale_down",
+        "task_id": "t",
+        "pod_count": "1",
+        "running": "keep",
+        "expires_at": "2000000000",
+        "meta:run": "7",
+    }
+
+
 def test_an_event_is_sent_and_waited_for_with_xadd_xrange_and_xread_alone(place: Sandbox) -> None:
     place.start()
     ended: list[WorkerResult] = []

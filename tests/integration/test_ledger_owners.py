@@ -98,6 +98,17 @@ def test_handed_over_event_is_taken_with_a_new_epoch(book: Book) -> None:
     assert taken.record.strikes == 0
 
 
+def test_who_gives_an_event_away_and_takes_it_back_cannot_write_as_its_owner_of_before(book: Book) -> None:
+    first, second, event = book.ledger("a"), book.ledger("b"), add(book)
+    owned(first, event)
+    for epoch, giver, taker in ((1, first, second), (2, second, first)):
+        giver.release([(event.event_id, epoch)])
+        assert taker.take_over(event.event_id, "", offered=True).record is not None
+    with pytest.raises(Fenced):
+        first.start(WorkerId(event.event_id, 0, 0), 1)
+    assert first.start(WorkerId(event.event_id, 0, 0), 3).word == "ok"
+
+
 def test_ledger_tells_who_owned_an_event_before(book: Book) -> None:
     """Any of them may have created Pods of it, which bear its incarnation."""
     event = add(book)
