@@ -123,6 +123,9 @@ def told(status: JsonObject) -> Told:
     worker = _worker_of(containers)
     state = _object(worker.get("state"))
     ended = _object(state.get("terminated"))
+    if not ended and status.get("phase") == "Failed":
+        # Seen of a kubelet 1.20: a container that it no longer finds after a deletion waits again.
+        ended = _object(_object(worker.get("lastState")).get("terminated"))
     failed_beside = _failed_beside(status, containers, worker) if status.get("phase") == "Failed" else _CALM
     return Told._make(
         (

@@ -113,6 +113,11 @@ def test_failure_of_the_worker_s_own_is_finished(shown: dict[str, Any], reason: 
         ({"exit_code": 137, "container_reason": "ContainerStatusUnknown"}, Reason.NODE_LOST, True),
         ({"exit_code": 143, "deleting": True}, Reason.DELETED, False),
         ({"exit_code": 137, "deleting": True}, Reason.DELETED, False),
+        (
+            {"exit_code": 137, "container_reason": "ContainerStatusUnknown", "deleting": True},
+            Reason.DELETED,
+            False,
+        ),
         ({"deleting": True, "started_at": "", "container_reason": "Error"}, Reason.DELETED, False),
         ({}, Reason.UNKNOWN, True),
         ({"pod_reason": "SomethingNew"}, Reason.UNKNOWN, True),
