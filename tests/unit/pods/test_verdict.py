@@ -111,6 +111,7 @@ def test_failure_of_the_worker_s_own_is_finished(shown: dict[str, Any], reason: 
         ({"disruption": "DeletionByPodGC"}, Reason.NODE_LOST, True),
         ({"disruption": "EvictionByEvictionAPI", "exit_code": 143}, Reason.EVICTED, True),
         ({"exit_code": 137, "container_reason": "ContainerStatusUnknown"}, Reason.NODE_LOST, True),
+        ({"exit_code": 255, "container_reason": "Unknown"}, Reason.NODE_LOST, True),
         ({"exit_code": 143, "deleting": True}, Reason.DELETED, False),
         ({"exit_code": 137, "deleting": True}, Reason.DELETED, False),
         (
