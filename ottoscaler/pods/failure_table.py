@@ -194,7 +194,8 @@ TABLE: tuple[FailureRule, ...] = (
     # A kubelet gives 137 as well to a container that it no longer finds after a deletion.
     _retry(Stage.DELETED_BY_OTHERS, Sign.EXIT_CODE, "137 143", Reason.DELETED,
            "somebody else deleted its Pod", avoid_node=False),
-    # Unknown, with exit code 255, is containerd's word for a container whose end it did not see: the node crashed.
+    # Unknown, with exit code 255, is containerd's word for a container whose end it did not see: the node
+    # crashed.
     _retry(Stage.FAILED, Sign.CONTAINER_REASON, "ContainerStatusUnknown Unknown", Reason.NODE_LOST,
            "its node lost sight of the container"),
     _retry(Stage.FAILED, Sign.CONTAINER_REASON, _NOT_RUN, Reason.START_ERROR,

@@ -80,7 +80,9 @@ def test_container_that_never_started_has_no_start_in_1970() -> None:
 
 def test_container_that_its_kubelet_lost_at_a_deletion_has_ended_not_never_begun() -> None:
     lost = container("worker", "waiting", reason="ContainerCreating")
-    lost["lastState"] = {"terminated": {"exitCode": 137, "reason": "ContainerStatusUnknown", "startedAt": None}}
+    lost["lastState"] = {
+        "terminated": {"exitCode": 137, "reason": "ContainerStatusUnknown", "startedAt": None}
+    }
     view = parse_pod(pod(phase="Failed", containerStatuses=[lost]))
     assert (view.exit_code, view.container_reason) == (137, "ContainerStatusUnknown")
     assert parse_pod(pod(phase="Pending", containerStatuses=[lost])).exit_code is None
