@@ -127,4 +127,4 @@ class ServerHealth:
 
     def _lasted(self, since: float, now: float) -> float:
         """Trouble that nothing confirms any more was over FORGET_SECONDS after its last sign."""
-        return max(0.0, min(now, self._last + FORGET_SECONDS) - since)
+        return min(now, self._last + FORGET_SECONDS) - since

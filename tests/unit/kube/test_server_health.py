@@ -116,6 +116,18 @@ def test_trouble_that_goes_on_has_begun_when_it_began() -> None:
     assert health.trouble_since() == 100.0
 
 
+def test_trouble_that_calls_of_another_kind_go_on_with_has_begun_when_it_began() -> None:
+    clock = Clock(100.0)
+    health = ServerHealth(clock)
+    for kind in ("list", "create"):
+        for _ in range(2):
+            health.note(kind, ServerSign.TROUBLED)
+        clock.now += 5
+    health.note("list", ServerSign.WELL)
+    assert health.trouble_since() == 100.0
+    assert health.troubled_seconds() == 10
+
+
 def test_the_time_of_all_trouble_is_summed_and_what_nothing_confirms_ends_by_itself() -> None:
     clock = Clock(100.0)
     health = ServerHealth(clock)
