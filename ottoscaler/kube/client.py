@@ -35,6 +35,7 @@ LEAST_SECONDS = 0.05  # the read timeout of a list whose time is over
 MOST_WARNINGS = 50  # about one Pod, in one answer
 PAGE = 500  # most Pods in one answer; kubectl asks for as many
 PIECE_BYTES = 256 * 1024  # of a list's answer, decoded together
+SMALL_PIECE_BYTES = 4096  # of one that has a deadline: it is looked at between two pieces
 
 _RUNS_ONCE = b'"restartPolicy":"Never"'
 
@@ -206,7 +207,8 @@ class PodClient(PodApi):
                 "list", "GET", path, None, None, read_seconds, stream=True, patient=patient
             )
             try:
-                found, version, rest = page(_telling(response.stream(PIECE_BYTES), came), parse_pod)
+                pieces = response.stream(PIECE_BYTES if patient else SMALL_PIECE_BYTES)
+                found, version, rest = page(_telling(pieces, came), parse_pod)
             except BROKEN_ANSWER as error:
                 raise self._requests.unanswered("list", error, read_seconds, patient=patient) from error
             finally:

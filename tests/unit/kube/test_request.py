@@ -67,9 +67,11 @@ def test_list_that_could_not_wait_as_long_as_others_says_nothing_about_the_serve
 
 @pytest.mark.parametrize(("page_seconds", "piece_seconds"), [(0.1, 0.0), (0.0, 0.02)])
 def test_list_has_one_time_for_all_its_pages(
-    tmp_path: Path, page_seconds: float, piece_seconds: float
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page_seconds: float, piece_seconds: float
 ) -> None:
     """A scale_down waits for it. Before, each page, and each piece of one, had the whole time anew."""
+    monkeypatch.setattr("ottoscaler.kube.client.SMALL_PIECE_BYTES", 8)
+    sizes: list[int] = []
 
     def page(number: int, _: bytes) -> tuple[bytes, bool]:
         time.sleep(page_seconds)
@@ -81,10 +83,11 @@ def test_list_has_one_time_for_all_its_pages(
     config = tmp_path / "kubeconfig"
     config.write_text(kubeconfig({"server": f"http://127.0.0.1:{server.port}"}))
     try:
-        client = connect(str(config), "workers", Throttle(100, 100), lambda *_: None, 5.0)
+        client = connect(str(config), "workers", Throttle(100, 100), lambda *_: None, 5.0, sizes.append)
         with pytest.raises(KubernetesUnavailable, match=r"no answer within 0\.\d+ s"):
             client.list("app=otto-agent", seconds=0.25)
         assert client._requests.health.healthy
         assert len(server.requests) < 5
+        assert sizes, "it was looked at within a page too"
     finally:
         server.close()
