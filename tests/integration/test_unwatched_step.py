@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from ottoscaler.controller import unwatched
 from ottoscaler.controller.sweep import USUAL_SIGHTS, Sweep
 from ottoscaler.controller.unwatched import Unwatched
 from ottoscaler.kube.deleter import PodDeleter
@@ -128,6 +129,25 @@ def test_pod_of_a_dead_owner_that_left_no_event_is_found_and_deleted(book: Book,
     assert seeker.deletes.deleted == []
     seeker.step()
     assert seeker.deletes.deleted == [name]
+
+
+def test_former_namespace_is_warned_of_once_and_forgotten_when_no_pod_is_left_there(
+    book: Book, pods: FakePods, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(unwatched, "FORGET_SECONDS", -1.0)
+    noted = "otto:scale:events:ottoscaler:namespaces"
+    book.redis.hset(noted, "former", 1)
+    name = leftover(book, pods.in_namespace("former"), "dead")
+    seeker = Seeker(book, pods)
+    seeker.beat()
+    for _ in range(3):
+        seeker.step()
+    assert book.redis.hexists(noted, "former")
+    pods.in_namespace("former").vanish(name)
+    for _ in range(2):
+        seeker.step()
+    assert not book.redis.hexists(noted, "former")
+    assert caplog.text.count("(NAMESPACE): what is left there is deleted") == 1
 
 
 def test_pods_that_some_replica_watches_are_not_listed(book: Book, pods: FakePods) -> None:
