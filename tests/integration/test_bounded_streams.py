@@ -78,6 +78,7 @@ def test_results_are_bounded_in_bytes_and_the_newest_stay(book: Book) -> None:
         record(ledger, scale_up(book, ledger, 100))
     assert MIB / 2 < kept_bytes(book, RESULTS) <= MIB
     assert book.redis.xrevrange(RESULTS, count=1)[0][1]["kind"] == "event"
+    assert book.redis.zcard("otto:scale:events:ottoscaler:places:results") <= 32, "nor does the count grow"
 
 
 def test_what_went_for_want_of_bytes_is_counted_by_one_replica(book: Book) -> None:
