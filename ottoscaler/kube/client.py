@@ -34,8 +34,9 @@ LIST_SECONDS = 10.0  # a page; the watch thread must show progress within 15 s
 LEAST_SECONDS = 0.05  # the read timeout of a list whose time is over
 MOST_WARNINGS = 50  # about one Pod, in one answer
 PAGE = 500  # most Pods in one answer; kubectl asks for as many
-PIECE_BYTES = 256 * 1024  # of a list's answer, decoded together
-SMALL_PIECE_BYTES = 4096  # of one that has a deadline: it is looked at between two pieces
+# Of a list, read and decoded together. Progress is shown, and the deadline looked at, between two pieces.
+# With 256 KiB, a page at 7 KiB a second looked like a stuck thread; 10 ms of CPU were saved with 1,000 Pods.
+PIECE_BYTES = 8 * 1024
 
 _RUNS_ONCE = b'"restartPolicy":"Never"'
 
@@ -207,8 +208,7 @@ class PodClient(PodApi):
                 "list", "GET", path, None, None, read_seconds, stream=True, patient=patient
             )
             try:
-                pieces = response.stream(PIECE_BYTES if patient else SMALL_PIECE_BYTES)
-                found, version, rest = page(_telling(pieces, came), parse_pod)
+                found, version, rest = page(_telling(response.stream(PIECE_BYTES), came), parse_pod)
             except BROKEN_ANSWER as error:
                 raise self._requests.unanswered("list", error, read_seconds, patient=patient) from error
             finally:

@@ -70,7 +70,7 @@ def test_list_has_one_time_for_all_its_pages(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page_seconds: float, piece_seconds: float
 ) -> None:
     """A scale_down waits for it. Before, each page, and each piece of one, had the whole time anew."""
-    monkeypatch.setattr("ottoscaler.kube.client.SMALL_PIECE_BYTES", 8)
+    monkeypatch.setattr("ottoscaler.kube.client.PIECE_BYTES", 8)
     sizes: list[int] = []
 
     def page(number: int, _: bytes) -> tuple[bytes, bool]:
@@ -89,5 +89,21 @@ def test_list_has_one_time_for_all_its_pages(
         assert client._requests.health.healthy
         assert len(server.requests) < 5
         assert sizes, "it was looked at within a page too"
+    finally:
+        server.close()
+
+
+def test_list_shows_progress_within_a_page(tmp_path: Path) -> None:
+    """The watch thread waits for it. Before, a page that came at 7 KiB a second let /healthz say stuck."""
+    body = b'{"metadata":{"resourceVersion":"1"},"items":[]' + b" " * 65536 + b"}"
+    reply = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+    server = ScriptedServer(lambda *_: (reply, True))
+    config = tmp_path / "kubeconfig"
+    config.write_text(kubeconfig({"server": f"http://127.0.0.1:{server.port}"}))
+    shown: list[None] = []
+    try:
+        client = connect(str(config), "workers", Throttle(100, 100), lambda *_: None, 5.0)
+        client.list("app=otto-agent", lambda: shown.append(None))
+        assert len(shown) > 5
     finally:
         server.close()
