@@ -13,7 +13,7 @@ ARGS ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test browser-test check format bench chaos proofs matrix pythons local chart-test chart-files lock image-test package package-check package-test sbom workflows clean
+.PHONY: help setup demo test browser-test check format bench chaos proofs matrix pythons local chart-test chart-files lock image-test node-test package package-check package-test sbom workflows clean
 
 help: ## Show what there is to do
 	@echo "Ottoscaler. Without a cluster:"
@@ -146,6 +146,15 @@ image-test: $(STAMP) ## Build the image twice by buildah over a base of debootst
 		{ echo "make: $$tool is missing; on Debian: apt-get install buildah debootstrap" >&2; exit 1; }; done
 	@test "$$(id -u)" = 0 || { echo "make: image-test mounts file systems: run it as root" >&2; exit 1; }
 	@OTTOSCALER_TEST_IMAGE=1 $(BIN)/python -m pytest -n 0 tests/image $(ARGS)
+
+node-test: $(STAMP) ## Run workers on a real kubelet (KUBELET=FILE) of the cluster in OTTOSCALER_TEST_KUBECONFIG (root)
+	@for tool in containerd runc busybox openssl; do command -v $$tool >/dev/null || { echo "make: $$tool is missing;" \
+		"on Debian: apt-get install containerd runc containernetworking-plugins busybox-static openssl" >&2; exit 1; }; done
+	@test "$$(id -u)" = 0 || { echo "make: node-test runs containers: run it as root" >&2; exit 1; }
+	@test -x "$(KUBELET)" || { echo "make: node-test needs KUBELET=FILE, a kubelet no newer than the API server" >&2; exit 1; }
+	@test -n "$$OTTOSCALER_TEST_KUBECONFIG" || { echo "make: node-test needs OTTOSCALER_TEST_KUBECONFIG=FILE: that of" \
+		"../shared/cluster's up.sh, called with CLUSTER_NODES=0" >&2; exit 1; }
+	@OTTOSCALER_TEST_KUBELET=$(KUBELET) $(BIN)/python -m pytest -n 0 tests/node $(ARGS)
 
 clean: ## Remove .venv and what tools left
 	@rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

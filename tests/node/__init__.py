@@ -1,0 +1,1 @@
+"""The service with a real node: a kubelet, containerd and containers that really run."""
