@@ -92,7 +92,8 @@ class ImagePolicy:
     def told(self) -> list[str]:
         """Each pattern with the tags and digests that it allows: without a tag, it allows all of them."""
         return [
-            f"{text} ({_which(pattern)})" for text, pattern in zip(self.patterns, self._parts, strict=True)
+            f"{_as_read(text, pattern)} ({_which(pattern)})"
+            for text, pattern in zip(self.patterns, self._parts, strict=True)
         ]
 
     def allows(self, reference: Reference) -> bool:
@@ -107,7 +108,7 @@ class ImagePolicy:
             return f" ({error}); expected an image reference, such as busybox:latest"
         if self.allows(reference):
             return None
-        allowed = ", ".join(self.patterns) or "none"
+        allowed = ", ".join(map(_as_read, self.patterns, self._parts)) or "none"
         return f" (not allowed by the operator); expected an image that matches: {allowed}"
 
 
@@ -149,6 +150,14 @@ def _pattern(text: str) -> Reference:
     if wrong:
         raise ValueError(f"{text[:80]!r} is not an image pattern: {wrong}")
     return parts
+
+
+def _as_read(text: str, pattern: Reference) -> str:
+    """A pattern with a star has its registry beside it: ``*`` alone allows only ``docker.io/library/*``."""
+    if "*" not in text:
+        return text
+    tag, digest = pattern.tag and f":{pattern.tag}", pattern.digest and f"@{pattern.digest}"
+    return f"{pattern.repository}{tag}{digest}"
 
 
 def _which(pattern: Reference) -> str:
