@@ -37,6 +37,7 @@ PAGE = 500  # most Pods in one answer; kubectl asks for as many
 # Of a list, read and decoded together. Progress is shown, and the deadline looked at, between two pieces.
 # With 256 KiB, a page at 7 KiB a second looked like a stuck thread; 10 ms of CPU were saved with 1,000 Pods.
 PIECE_BYTES = 8 * 1024
+SMALL_PIECE_BYTES = 1024  # of a list that may not last long: its deadline is missed by one piece at most
 
 _RUNS_ONCE = b'"restartPolicy":"Never"'
 
@@ -197,6 +198,7 @@ class PodClient(PodApi):
 
         views: list[PodView] = []
         patient = seconds >= LIST_SECONDS
+        piece = PIECE_BYTES if patient else SMALL_PIECE_BYTES
         query = {"labelSelector": selector, "limit": str(PAGE)}
         if cached:
             query["resourceVersion"] = "0"  # most servers then send everything in one page
@@ -208,7 +210,7 @@ class PodClient(PodApi):
                 "list", "GET", path, None, None, read_seconds, stream=True, patient=patient
             )
             try:
-                found, version, rest = page(_telling(response.stream(PIECE_BYTES), came), parse_pod)
+                found, version, rest = page(_telling(response.stream(piece), came), parse_pod)
             except BROKEN_ANSWER as error:
                 raise self._requests.unanswered("list", error, read_seconds, patient=patient) from error
             finally:

@@ -172,7 +172,7 @@ class PodWatcher:
     ) -> dict[str, PodView]:
         """The Pods of these events by name, whichever replica owns them. Raises KubernetesError.
 
-        Makes one list call, and waits at most ``seconds`` for each page. With ``cached``, the API server
+        Makes one list call, and waits at most ``seconds`` for all pages. With ``cached``, the API server
         answers it from its cache, and else as of now."""
         instance = self._wanted.instance
         few = len(event_ids) <= MOST_OWNERS

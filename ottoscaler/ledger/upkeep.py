@@ -20,7 +20,7 @@ class Expired:
 
     low_water: str
     looked: int  # events looked at, whose retention time is over
-    stay: int  # how many of them stay, because another group needs their entries
+    stay: int  # how many of them stay: another group needs their entries, or Redis refuses XACK
     ledgers: int  # how many ledgers were removed
     entries: int  # how many entries were removed
 

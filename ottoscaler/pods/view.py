@@ -126,7 +126,9 @@ def told(status: JsonObject) -> Told:
     if not ended and status.get("phase") == "Failed":
         # Seen of a kubelet 1.20: a container that it no longer finds after a deletion waits again.
         ended = _object(_object(worker.get("lastState")).get("terminated"))
-    failed_beside = _failed_beside(status, containers, worker) if status.get("phase") == "Failed" else _CALM
+    failed_beside = (
+        _failed_beside(status, containers, worker, ended) if status.get("phase") == "Failed" else _CALM
+    )
     return Told._make(
         (
             _PHASES.get(_text(status, "phase") or "Pending", Phase.UNKNOWN),
@@ -193,11 +195,12 @@ def _worker(event_id: str, index: str, attempt: str) -> WorkerId | None:
 
 
 def _failed_beside(
-    status: JsonObject, containers: Sequence[JsonObject], worker: JsonObject
+    status: JsonObject, containers: Sequence[JsonObject], worker: JsonObject, own: JsonObject
 ) -> tuple[str, str]:
-    """Reason and message of the container that failed the Pod, if that was not the worker. It is the first
-    that failed, by its node's clock. One that was killed counts only if no other container failed."""
-    if _object(_object(worker.get("state")).get("terminated")).get("exitCode"):
+    """Reason and message of the container that failed the Pod, if that was not the worker, whose
+    end is ``own``. It is the first that failed, by its node's clock. One that was killed counts only if no
+    other container failed."""
+    if own.get("exitCode"):
         return "", ""
     failed = []
     for kind, others in (

@@ -139,6 +139,20 @@ def test_what_may_not_be_acknowledged_outlives_the_retention_time(book: Book, le
     assert book.redis.xpending(STREAM, "ottoscaler")["pending"] == 1
 
 
+def test_what_was_acknowledged_goes_even_if_nothing_may_be_acknowledged_any_more(
+    book: Book, ledger: Ledger
+) -> None:
+    (ended,) = deliver(book)
+    finish(ledger, ended)
+    kept = housekeeping(book, ledger)
+    book.redis.execute_command("ACL", "SETUSER", "default", "-xack")
+    try:
+        kept.step()
+    finally:
+        book.redis.execute_command("ACL", "SETUSER", "default", "+xack")
+    assert ids(book) == []
+
+
 def test_entry_that_is_delivered_again_after_its_end_is_not_pending_for_ever(
     book: Book, ledger: Ledger
 ) -> None:

@@ -89,14 +89,14 @@ class RealNode:
 
     def close(self) -> None:
         """End the node, take it out of the cluster, and put the machine back as it was."""
+        for name, value in self._kernel.items():
+            _run("sysctl", "-qw", f"{name}={value}")
         self.crash()
         self._kube.request("DELETE", f"/api/v1/nodes/{NAME}")
         subprocess.run(["ip", "link", "delete", BRIDGE], capture_output=True, check=False, timeout=10)
         for line in reversed(Path("/proc/mounts").read_text().splitlines()):
             if (mounted := line.split()[1]).startswith(str(self._folder)):
                 subprocess.run(["umount", "-l", mounted], capture_output=True, check=False, timeout=10)
-        for name, value in self._kernel.items():
-            _run("sysctl", "-qw", f"{name}={value}")
 
     # --- its parts
 

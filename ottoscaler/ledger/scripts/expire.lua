@@ -72,7 +72,8 @@ for _, id in ipairs(due) do
   local finished = compare_ids(id, low) <= 0
   local free = keep and id_of(id) ~= '0-0' and not needed_elsewhere(id)
   local over = finished or (free and handed and compare_ids(id, handed) <= 0)
-  if over and not (free and type(acknowledge(id)) == 'table') then
+  local refused = over and free and type(acknowledge(id)) == 'table'
+  if over and (finished or not refused) then
     if free then entries = entries + redis.call('XDEL', STREAM, id) end
     redis.call('DEL', event_key(id))
     redis.call('ZREM', P .. 'finished', id)

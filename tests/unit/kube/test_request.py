@@ -70,7 +70,7 @@ def test_list_has_one_time_for_all_its_pages(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page_seconds: float, piece_seconds: float
 ) -> None:
     """A scale_down waits for it. Before, each page, and each piece of one, had the whole time anew."""
-    monkeypatch.setattr("ottoscaler.kube.client.PIECE_BYTES", 8)
+    monkeypatch.setattr("ottoscaler.kube.client.SMALL_PIECE_BYTES", 8)
     sizes: list[int] = []
 
     def page(number: int, _: bytes) -> tuple[bytes, bool]:

@@ -83,7 +83,8 @@ def test_container_that_its_kubelet_lost_at_a_deletion_has_ended_not_never_begun
     lost["lastState"] = {
         "terminated": {"exitCode": 137, "reason": "ContainerStatusUnknown", "startedAt": None}
     }
-    view = parse_pod(pod(phase="Failed", containerStatuses=[lost]))
+    beside = container("side", "terminated", exitCode=143, reason="Error")
+    view = parse_pod(pod(phase="Failed", containerStatuses=[lost, beside]))
     assert (view.exit_code, view.container_reason) == (137, "ContainerStatusUnknown")
     assert parse_pod(pod(phase="Pending", containerStatuses=[lost])).exit_code is None
 
