@@ -134,9 +134,10 @@ def test_service_is_left_out_on_demand(words: tuple[str, ...], tmp_path: Path) -
     assert not (tmp_path / "service.log").exists()
 
 
-def test_service_that_does_not_start_ends_it_and_says_why() -> None:
+def _up_with_a_wrong_setting(*words: str) -> list[str]:
+    """What it says before it ends with 1."""
     result = subprocess.run(
-        [*COMMAND, "up"],
+        [*COMMAND, "up", *words],
         env={**os.environ, "OTTO_MAX_WORKERS": "many"},
         capture_output=True,
         text=True,
@@ -144,22 +145,17 @@ def test_service_that_does_not_start_ends_it_and_says_why() -> None:
         check=False,
     )
     assert result.returncode == 1
-    first, second = result.stderr.splitlines()
+    return result.stderr.splitlines()
+
+
+def test_service_that_does_not_start_ends_it_and_says_why() -> None:
+    first, second = _up_with_a_wrong_setting()
     assert first.startswith("ottoscaler: OTTO_MAX_WORKERS: invalid value 'many'")
     assert second == "python -m ottoscaler.local: the service ended with exit code 2"
 
 
 def test_service_that_does_not_start_beside_a_command_says_why_though_its_log_goes_with_the_folder() -> None:
-    result = subprocess.run(
-        [*COMMAND, "up", "--exec", "true"],
-        env={**os.environ, "OTTO_MAX_WORKERS": "many"},
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        check=False,
-    )
-    assert result.returncode == 1
-    first, second = result.stderr.splitlines()
+    first, second = _up_with_a_wrong_setting("--exec", "true")
     assert first == "python -m ottoscaler.local: the service ended with exit code 2; its log:"
     assert second.startswith("ottoscaler: OTTO_MAX_WORKERS: invalid value 'many'")
 
