@@ -123,12 +123,11 @@ def told(status: JsonObject) -> Told:
     worker = _worker_of(containers)
     state = _object(worker.get("state"))
     ended = _object(state.get("terminated"))
-    if not ended and status.get("phase") == "Failed":
+    failed_beside = _CALM
+    if status.get("phase") == "Failed":
         # Seen of a kubelet 1.20: a container that it no longer finds after a deletion waits again.
-        ended = _object(_object(worker.get("lastState")).get("terminated"))
-    failed_beside = (
-        _failed_beside(status, containers, worker, ended) if status.get("phase") == "Failed" else _CALM
-    )
+        ended = ended or _object(_object(worker.get("lastState")).get("terminated"))
+        failed_beside = _failed_beside(status, containers, worker, ended)
     return Told._make(
         (
             _PHASES.get(_text(status, "phase") or "Pending", Phase.UNKNOWN),
@@ -197,9 +196,9 @@ def _worker(event_id: str, index: str, attempt: str) -> WorkerId | None:
 def _failed_beside(
     status: JsonObject, containers: Sequence[JsonObject], worker: JsonObject, own: JsonObject
 ) -> tuple[str, str]:
-    """Reason and message of the container that failed the Pod, if that was not the worker, whose
-    end is ``own``. It is the first that failed, by its node's clock. One that was killed counts only if no
-    other container failed."""
+    """Reason and message of the container that failed the Pod, if that was not the worker, whose end
+    is ``own``. It is the first that failed, by its node's clock. One that was killed counts only if no other
+    container failed."""
     if own.get("exitCode"):
         return "", ""
     failed = []
