@@ -248,8 +248,8 @@ class Settings:
         kinds.decimal(0.1, 100_000),
         KUBE_QPS,
         "the most API server calls in a second; fewer while it answers 429, 503 or slowly. If it is not set, "
-        "the rate begins at the default, and rises to eight times as much while calls wait and answers are "
-        "quick",
+        "the rate begins at the default, and rises to eight times as much while many calls come and answers "
+        "are quick",
     )
     kube_burst: int = setting(
         kinds.whole(1, 100_000),

@@ -1,7 +1,7 @@
 """How many calls a second the API server is asked to bear: found by trying, as TCP finds it.
 
-It begins at its setting. Quick answers raise it while it is what holds calls back, up to the most that it is
-given; 429, 503 and slow answers lower it. Near the rate that was too much last time it rises slowly.
+It begins at its setting. Quick answers raise it while it holds calls back or will soon, up to the most that
+it is given; 429, 503 and slow answers lower it. Near the rate that was too much last time it rises slowly.
 Pure: time is handed in.
 """
 
@@ -33,7 +33,7 @@ class Rate:
         """Adapt the rate to an answer that came at ``now`` and took ``seconds``.
 
         ``patient``: the call may be slow for its own reasons, such as admission, so a slow answer says
-        nothing. ``holds_back``: calls wait for this rate, or nearly do."""
+        nothing. ``holds_back``: calls wait for this rate, or will soon."""
         if status in (429, 503):
             self._lower(now, REFUSED, self._least)
         elif not patient and seconds > SLOW_SECONDS:

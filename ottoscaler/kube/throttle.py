@@ -24,6 +24,9 @@ CREATES = 96
 DELETES = 96
 LOOKS = 32
 LOGS = 24  # nodes answer these calls, and some nodes hang
+# Of the burst. With fewer tokens than this left, quick answers raise the rate. When they did so only once no
+# token was left, the last creates of a second event of 1,000 waited half a second.
+RISES_BELOW = 0.5
 LONGEST_SLEEP_SECONDS = 0.25  # then a thread that waits for a token reads the rate again
 TOKEN_LOOK_SECONDS = 0.05  # how often a call with a deadline looks for a token
 # How often a thread that waits for a place notes progress. Each time is a wake-up: when a thousand workers of
@@ -192,7 +195,8 @@ class Throttle:
         with self._lock:
             now, before = self._fill(), self._rate.per_second
             spare = self._filled - self._taken
-            self._rate.answered(now, status, seconds, patient=patient, holds_back=spare < 1)
+            holds_back = spare < RISES_BELOW * self._burst
+            self._rate.answered(now, status, seconds, patient=patient, holds_back=holds_back)
             if spare < 0 and self._rate.per_second < before:
                 # What was taken ahead stays so many seconds ahead. At the rate's floor, as many tokens as
                 # before would hold creates back for minutes.
