@@ -1,4 +1,4 @@
--- Whether entries were removed from the stream before this group was handed them: A = time. docs/reliability.md has
+-- Whether entries were removed from the stream before this group was handed them: A = time. docs/adr/0014 has
 -- the reasoning. Returns how many are known to be lost since the last call, and the sentence by which they are
 -- dead-lettered in the same step.
 local failure = untellable(DEAD) or broken(P .. 'account', 'hash') or broken(P .. 'ahead', 'set')
