@@ -259,7 +259,8 @@ class Settings:
     kube_create_seconds: float = setting(
         kinds.seconds(1, 600),
         60.0,
-        "how long one create may take; it passes every admission webhook, each of which may take 30 s",
+        "how long one create may take; it passes every admission webhook, each of which may take 30 s. "
+        "The API server is told, but many end a create after 34 s all the same",
     )
     start_gate: bool = setting(
         kinds.FLAG,

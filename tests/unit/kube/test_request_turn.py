@@ -168,3 +168,29 @@ def test_create_that_a_proxy_refused_for_its_expect_is_left_to_the_caller_to_sen
         assert client.open_turn(b"{}", "2-0", "default") is None, "the next would be refused too"
     finally:
         server.close()
+
+
+def test_create_tells_the_api_server_how_long_it_is_waited_for(tmp_path: Path) -> None:
+    """A server that is not told ends a create after 34 s, in the middle of a chain of slow webhooks."""
+
+    def reply(_number: int, part: bytes) -> tuple[bytes, bool]:
+        data = b'{"metadata":{"name":"a","uid":"u"},"spec":{"restartPolicy":"Never"}}'
+        whole = b"HTTP/1.1 201 Created\r\nContent-Length: %d\r\n\r\n%b" % (len(data), data)
+        return (whole if part.startswith(b"GET") or part.endswith(b"}") else b""), True
+
+    server = ScriptedServer(reply)
+    path = tmp_path / "kubeconfig"
+    path.write_text(kubeconfig({"server": f"http://127.0.0.1:{server.port}"}))
+    try:
+        client = connect(str(path), "workers", Throttle(100, 100), lambda *_: None, 45.0)
+        with client.create_turn(b"{}", "1-0", "default") as plain:
+            plain.send()
+        opened = client.in_namespace("others").open_turn(b"{}", "2-0", "default")
+        assert opened is not None
+        assert opened.complete()
+        with opened:
+            opened.send()
+        asked = [part.split(b" ")[1].decode() for part in server.requests if part.startswith(b"POST")]
+    finally:
+        server.close()
+    assert asked == [f"/api/v1/namespaces/{one}/pods?timeout=45s" for one in ("workers", "others")]
