@@ -17,6 +17,8 @@ from enum import Enum
 from ottoscaler.pods.refusal_table import OVERDUE, is_internal, is_policy
 
 FORGET_SECONDS = 15.0  # trouble is over after so long without confirmation, so that somebody tries again
+UNNOTICED_SECONDS = 60.0  # so long it may take to notice trouble: a call that hangs tells of it at its end
+MOST_SPANS = 100  # of trouble that is over, which are remembered
 SIGNS_IN_A_ROW = 2  # one bad answer may be due to a single connection. A refused connection counts at once
 
 _WRITES = ("create", "patch", "delete")
@@ -66,6 +68,9 @@ class ServerHealth:
     Trouble begins with one refused connection, or with two troubled calls of one kind (writes, looks, lists)
     in a row. It ends with a successful call of that kind, and at the latest FORGET_SECONDS after the last
     troubled one. Trouble that began with refused connections ends with any successful call.
+
+    Unless connections are refused, it is noticed later than it began. So troubled time counts from the last
+    write or look that was well, UNNOTICED_SECONDS before it was noticed at most.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -73,39 +78,48 @@ class ServerHealth:
         self._lock = threading.Lock()
         self._streaks = {kind: _Streak() for kind in ("write", "look", "list")}
         self._doubtful = False  # some streak has a length. While False, good calls need no lock
-        self._begun = 0.0  # when the present trouble began, monotonic
+        self._begun = 0.0  # when the present trouble was noticed, monotonic
+        self._well = clock()  # when a write or a look showed last that all was well, monotonic
+        self._counted = 0.0  # from when on the present trouble counts
         self._last = 0.0  # when a call was troubled last, monotonic
-        self._past_seconds = 0.0  # of all trouble that is over
+        self._past: tuple[tuple[float, float], ...] = ()  # trouble that is over: from, to
 
     @property
     def healthy(self) -> bool:
         return not self.trouble_since()
 
     def trouble_since(self) -> float:
-        """Monotonic time at which the present trouble began; 0 where there is none. Any thread."""
+        """Monotonic time at which the present trouble was noticed; 0 where there is none. Any thread."""
         if not self._doubtful:
             return 0.0
         with self._lock:
             self._update(self._clock())
             return self._begun
 
-    def troubled_seconds(self) -> float:
-        """For how long there has been trouble since this process began, in all. Any thread."""
-        since, now = self.trouble_since(), self._clock()
-        return self._past_seconds + (self._lasted(since, now) if since else 0.0)
+    def troubled_seconds(self, since: float) -> float:
+        """For how long this process has seen trouble after ``since`` (monotonic). Any thread."""
+        self.trouble_since()
+        with self._lock:
+            spans = self._past
+            if self._begun:
+                spans += ((self._counted, self._end(self._clock())),)
+        return sum(max(0.0, end - max(begun, since)) for begun, end in spans)
 
     def note(self, verb: str, sign: ServerSign) -> None:
         """Count the sign of a call. Any thread. Costs nothing while all is well."""
-        if sign is ServerSign.NOTHING or (sign is ServerSign.WELL and not self._doubtful):
+        if sign is ServerSign.NOTHING:
             return
-        kind = _KINDS.get(verb, "look")
+        kind, now = _KINDS.get(verb, "look"), self._clock()
+        if sign is ServerSign.WELL and not self._doubtful:
+            self._well = now if kind != "list" else self._well
+            return
         with self._lock:
-            now = self._clock()
             self._update(now)
             if sign is ServerSign.WELL:
                 for each, streak in self._streaks.items():
                     if each == kind or not streak.reached:
                         self._streaks[each] = _Streak()
+                self._well = now if kind != "list" else self._well
             else:
                 streak = self._streaks[kind]
                 self._last = now
@@ -122,9 +136,14 @@ class ServerHealth:
         self._doubtful = any(streak.length for streak in self._streaks.values())
         begun = [streak.since for streak in self._streaks.values() if streak.counts]
         if self._begun and not begun:
-            self._past_seconds += self._lasted(self._begun, now)
+            self._past = (*self._past, (self._counted, self._end(now)))[-MOST_SPANS:]
+            self._well = max(self._well, self._end(now))
+        elif begun and not self._begun:
+            first, reached = min(begun), all(streak.reached for streak in self._streaks.values())
+            earliest = max(self._well, first - UNNOTICED_SECONDS) if reached else first
+            self._counted = min(first, earliest)
         self._begun = min([*begun, self._begun] if self._begun else begun) if begun else 0.0
 
-    def _lasted(self, since: float, now: float) -> float:
+    def _end(self, now: float) -> float:
         """Trouble that nothing confirms any more was over FORGET_SECONDS after its last sign."""
-        return min(now, self._last + FORGET_SECONDS) - since
+        return min(now, self._last + FORGET_SECONDS)

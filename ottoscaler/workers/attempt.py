@@ -185,7 +185,6 @@ class Attempt:
         self.log_done = False  # nothing more of it is to be kept
         self.looked = False  # past the pending timeout, the API server said that it has no Pod
         self.born_at = -math.inf  # monotonic, of an adopted Pod's creation, by the API server's clock
-        self.troubled_before = deps.pods.health.troubled_seconds()  # of the API server, before this attempt
         self.running_at = 0.0  # monotonic, when first seen running
         self.noted_unseen = False  # in the ledger, as a Pod that the watch may not show to the sweep
         self.about = task.about | {"pod": subscription.name, "attempt": task.attempt}

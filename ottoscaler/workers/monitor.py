@@ -162,7 +162,9 @@ def _age(a: Attempt, view: PodView) -> float:
 def _pending_seconds(a: Attempt, view: PodView) -> float:
     """Its age, without the time in which the API server was in trouble as a whole: in that time neither the
     scheduler nor a kubelet can start a Pod."""
-    return _age(a, view) - (a.deps.pods.health.troubled_seconds() - a.troubled_before)
+    age = _age(a, view)
+    troubled: float = a.deps.pods.health.troubled_seconds(since=time.monotonic() - age)
+    return age - troubled
 
 
 def _saw_running(a: Attempt, view: PodView) -> None:

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from ottoscaler.kube.server_health import FORGET_SECONDS, ServerHealth, ServerSign, sign_of
+from ottoscaler.kube.server_health import (
+    FORGET_SECONDS,
+    UNNOTICED_SECONDS,
+    ServerHealth,
+    ServerSign,
+    sign_of,
+)
 from ottoscaler.pods.refusal_table import is_internal, is_policy
 from tests.harness.clock import Clock
 
@@ -125,22 +131,43 @@ def test_trouble_that_calls_of_another_kind_go_on_with_has_begun_when_it_began()
         clock.now += 5
     health.note("list", ServerSign.WELL)
     assert health.trouble_since() == 100.0
-    assert health.troubled_seconds() == 10
+    assert health.troubled_seconds(since=0.0) == 10
 
 
 def test_the_time_of_all_trouble_is_summed_and_what_nothing_confirms_ends_by_itself() -> None:
     clock = Clock(100.0)
     health = ServerHealth(clock)
-    assert health.troubled_seconds() == 0
+    assert health.troubled_seconds(since=0.0) == 0
     for kind in ("list", "list"):
         health.note(kind, ServerSign.TROUBLED)
         clock.now += 10
-    assert health.troubled_seconds() == 20
+    assert health.troubled_seconds(since=0.0) == 20
     health.note("list", ServerSign.WELL)
     clock.now += 100
-    assert health.troubled_seconds() == 20
+    assert health.troubled_seconds(since=0.0) == 20
     health.note("create", ServerSign.UNREACHED)
     clock.now += 3
-    assert health.troubled_seconds() == 23
+    assert health.troubled_seconds(since=0.0) == 23
     clock.now += 1000
-    assert health.troubled_seconds() == 20 + FORGET_SECONDS
+    assert health.troubled_seconds(since=0.0) == 20 + FORGET_SECONDS
+
+
+@pytest.mark.parametrize(("quiet", "unnoticed"), [(26.0, 26.0), (900.0, UNNOTICED_SECONDS)])
+def test_trouble_that_calls_tell_of_at_their_end_counts_from_the_last_one_that_was_well(
+    quiet: float, unnoticed: float
+) -> None:
+    """An etcd that stands still lets calls hang: two looks told of it only when their time was over."""
+    clock = Clock(1000.0)
+    health = ServerHealth(clock)
+    health.note("create", ServerSign.WELL)
+    clock.now += quiet
+    health.note("list", ServerSign.WELL)  # from the server's cache, so it proves nothing
+    for _ in range(2):
+        health.note("get", ServerSign.TROUBLED)
+    assert health.trouble_since() == clock.now
+    clock.now += 10
+    health.note("get", ServerSign.WELL)
+    clock.now += 100
+    assert health.troubled_seconds(since=0.0) == unnoticed + 10
+    assert health.troubled_seconds(since=clock.now - 105) == 5
+    assert health.troubled_seconds(since=clock.now - 50) == 0

@@ -55,7 +55,6 @@ def pending(monkeypatch: pytest.MonkeyPatch, clock: Clock, health: ServerHealth)
         subscription=shown,
         created_at=clock.now,
         running_at=0.0,
-        troubled_before=health.troubled_seconds(),
     )
 
 
@@ -77,6 +76,24 @@ def test_a_pod_is_not_late_because_the_api_server_was_away(monkeypatch: pytest.M
     clock.now += 19
     assert judgement(attempt).verdict is Verdict.WAIT
     clock.now += 1
+    assert judgement(attempt).reason is Reason.PENDING_TIMEOUT
+
+
+def test_a_pod_is_not_late_because_the_api_server_hung_before_anybody_noticed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An etcd stood still for 45 s. Its limit of 20 s was over before the looks that hung had told of it."""
+    clock = Clock()
+    health = ServerHealth(clock)
+    health.note("create", ServerSign.WELL)
+    attempt = pending(monkeypatch, clock, health)
+    clock.now += 32
+    for _ in range(2):
+        health.note("get", ServerSign.TROUBLED)
+    clock.now += 13
+    health.note("get", ServerSign.WELL)
+    assert judgement(attempt).verdict is Verdict.WAIT
+    clock.now += 20
     assert judgement(attempt).reason is Reason.PENDING_TIMEOUT
 
 
