@@ -181,11 +181,19 @@ class Throttle:
         return min(self._burst, self._ahead_seconds * self._rate.per_second)
 
     def _fill(self) -> float:
-        """Under the lock: fill the bucket for the time since the last call. Returns the present time."""
+        """Under the lock: fill the bucket for the time since the last call. Returns the present time.
+
+        While a Retry-After lasts, only what was taken ahead comes back. Else its end would be a burst, which
+        the server would refuse again."""
         now = time.monotonic()
-        since, self._filled_at = now - self._filled_at, now
-        self._filled = min(self._taken + self._burst, self._filled + since * self._rate.per_second)
+        if self._paused_until > self._filled_at:
+            self._come(min(now, self._paused_until), max(self._filled, self._taken))
+        self._come(now, self._taken + self._burst)
         return now
+
+    def _come(self, until: float, most: float) -> None:
+        since, self._filled_at = until - self._filled_at, until
+        self._filled = min(most, self._filled + since * self._rate.per_second)
 
     def answered(
         self, status: int, seconds: float, retry_after: float = 0.0, *, patient: bool = False
@@ -197,9 +205,9 @@ class Throttle:
             spare = self._filled - self._taken
             holds_back = spare < RISES_BELOW * self._burst
             self._rate.answered(now, status, seconds, patient=patient, holds_back=holds_back)
-            if spare < 0 and self._rate.per_second < before:
-                # What was taken ahead stays so many seconds ahead. At the rate's floor, as many tokens as
-                # before would hold creates back for minutes.
+            if self._rate.per_second < before:
+                # The bucket keeps its worth in seconds. A server that refuses would else get the rest of the
+                # burst, and at the rate's floor, the tokens taken ahead would hold creates back for minutes.
                 self._filled = self._taken + spare * self._rate.per_second / before
             if status in (429, 503):
                 self._paused_until = max(self._paused_until, now + retry_after)

@@ -264,6 +264,28 @@ def test_pause_that_the_server_asked_for_is_not_cut_short_by_its_next_refusal() 
             assert create.ready(0) is may
 
 
+def test_refusal_takes_half_of_the_burst_that_is_left() -> None:
+    clock = Clock()
+    with patch("ottoscaler.kube.throttle.time.monotonic", clock):
+        throttle = Throttle(100, 20)
+        asked = [turn for event in range(20) for turn in turns(throttle, f"{event}-0", 1)]
+        throttle.answered(429, 0.01)
+        assert ready(asked) == 10
+        clock.now += 0.1
+        assert ready(asked[10:]) == 5, "the rest comes at the lowered rate"
+
+
+def test_end_of_a_retry_after_is_no_burst() -> None:
+    clock = Clock()
+    with patch("ottoscaler.kube.throttle.time.monotonic", clock):
+        throttle = Throttle(100, 20)
+        asked = [turn for event in range(40) for turn in turns(throttle, f"{event}-0", 1)]
+        assert ready(asked[:20]) == 20
+        throttle.answered(429, 0.01, retry_after=5)
+        clock.now += 5.1  # nobody looks in between
+        assert ready(asked[20:]) == 5, "at the lowered rate, since the end of the pause"
+
+
 def test_rate_that_falls_lets_creates_wait_no_longer_for_what_was_taken_ahead() -> None:
     clock = Clock()
     with patch("ottoscaler.kube.throttle.time.monotonic", clock):
