@@ -14,7 +14,7 @@ def describe(event_id: str, raw: Mapping[str, bytes], *, offered: bool, now_ms: 
     """The event with its workers, as docs/cli.md has it. ``raw`` is its hash, ``now_ms`` Redis's clock."""
     words = {name: value.decode("utf-8", "replace") for name, value in raw.items() if name != "body"}
     states = indexes_of(words)
-    workers = list(_workers(states, intents_of(words), now_ms))
+    workers = list(unended(states, intents_of(words), now_ms))
     count = int(words["n"]) if words.get("n") else None
     age = age_of(event_id, now_ms)
     taken = int(words.get("taken") or now_ms)
@@ -46,10 +46,10 @@ def _counts(
     return counts
 
 
-def _workers(
+def unended(
     states: Mapping[int, IndexState], intents: Mapping[int, Intent], now_ms: int
 ) -> Iterator[JsonObject]:
-    """The workers that have begun and not ended. Of the others, only the number is shown."""
+    """The workers that have begun and not ended, as docs/cli.md has them."""
     for index, state in sorted(states.items()):
         if state.stage is IndexStage.DONE:
             continue

@@ -9,7 +9,7 @@ from typing import Any
 from ottoscaler.client.entries import EventResult, WorkerResult
 from ottoscaler.client.streams import before
 from ottoscaler.ledger.kept_logs import kept_logs, names_of_kept_logs
-from ottoscaler.ledger.records import IndexStage, indexes_of, intents_of, text
+from ottoscaler.ledger.records import indexes_of, intents_of, text
 from ottoscaler.ledger.redis_client import RedisClient
 from ottoscaler.model import JsonObject
 from ottoscaler.pods.labels import pod_name
@@ -17,6 +17,7 @@ from ottoscaler.status.backlog import redis_ms
 from ottoscaler.status.dead_letters import letter_of
 from ottoscaler.status.event_results import ResultsMemory
 from ottoscaler.status.events import event_fields
+from ottoscaler.status.in_flight import unended
 from ottoscaler.status.live_workers import live_workers
 from ottoscaler.status.steps import steps
 from ottoscaler.status.streams import Finder, cut_entries, equals
@@ -139,20 +140,10 @@ def _in_flight(
     if raw.get("state") != "open":
         return
     live = live_workers(redis, raw.get("owner", "").rpartition("/")[0], event_id)
-    intents = intents_of(raw)
-    for index, state in indexes_of(raw).items():
-        if state.stage is IndexStage.DONE:
-            continue
-        more: JsonObject = {}
-        if state.stage is IndexStage.WAITING:
-            word = "retrying"
-            more["due_in_seconds"] = round(max(0, state.due_ms - now_ms) / 1000, 1)
-        else:
-            word = "starting" if state.uid else "begun"
-            more["pod"] = pod_name(instance, event_id, index, state.attempt) if state.uid else ""
-            if state.uid and index in live:
-                more |= live[index]
-                word = "running" if live[index]["started_at"] else word
-        if index in intents:
-            word, more["cancelled_by"] = "cancelling", intents[index].by
-        yield _worker(index, state.attempt, word, **more)
+    for each in unended(indexes_of(raw), intents_of(raw), now_ms):
+        if each.pop("pod_uid", ""):
+            each["pod"] = pod_name(instance, event_id, each["index"], each["attempt"])
+            each.update(live.get(each["index"], {}))
+            if each["state"] == "begun":
+                each["state"] = "running" if each.get("started_at") else "starting"
+        yield _worker(**each)
