@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 # What /healthz promises: a stuck or dead thread shows within so many seconds.
 STALL_SECONDS = 15.0
-
-# What /readyz depends on (docs/kubernetes.md). A condition is not met until it is registered.
-CONDITIONS = ("redis", "lease", "watch")
 
 _own = threading.local()  # ``beacon``: the beacon of the thread that reads it
 
@@ -75,48 +72,36 @@ class Beacon:
 
 
 class Health:
-    """Holds the beacons and the conditions. Any thread."""
+    """Holds the beacons and the conditions, all of which are added before the HTTP server starts. From then
+    on, any thread."""
 
-    def __init__(
-        self, *, conditions: Sequence[str] = CONDITIONS, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._lock = threading.Lock()
         self._beacons: dict[str, Beacon] = {}
-        self._conditions: dict[str, Condition | None] = dict.fromkeys(conditions)
+        self._conditions: dict[str, Condition] = {}
 
     def beacon(self, name: str) -> Beacon:
-        """A new beacon, whose last progress counts as now. It replaces an earlier beacon of that name."""
-        beacon = Beacon(self._clock)
-        with self._lock:
-            self._beacons[name] = beacon
+        """A new beacon, whose last progress counts as now."""
+        beacon = self._beacons[name] = Beacon(self._clock)
         return beacon
 
     def condition(self, name: str, look: Condition) -> None:
-        """Register a condition of readiness. ``look`` must not wait; it only reads what another thread
-        found."""
-        with self._lock:
-            self._conditions[name] = look
+        """Add a condition of readiness. ``look`` must not wait; it only reads what another thread found."""
+        self._conditions[name] = look
 
     def healthz(self) -> Report:
         """Whether every thread is alive and makes progress, whatever Redis and Kubernetes do.
 
         During a stop, a thread that has ended as it was asked to counts as alive: a replica that waits for
         its running workers is no reason to kill it."""
-        with self._lock:
-            beacons = dict(self._beacons)
-        return _report("threads", {name: each.look() for name, each in beacons.items()})
+        return _report("threads", {name: each.look() for name, each in self._beacons.items()})
 
     def readyz(self) -> Report:
         """Whether this replica can work. Never raises: a condition that raises counts as not met."""
-        with self._lock:
-            conditions = dict(self._conditions)
-        return _report("conditions", {name: _ask(look) for name, look in conditions.items()})
+        return _report("conditions", {name: _ask(look) for name, look in self._conditions.items()})
 
 
-def _ask(look: Condition | None) -> tuple[bool, str]:
-    if look is None:
-        return False, "not started yet"
+def _ask(look: Condition) -> tuple[bool, str]:
     try:
         ok, detail = look()
     except Exception as error:  # noqa: BLE001 - a failing condition must not break the probe
