@@ -47,13 +47,13 @@ class Report:
 
     def document(self, settings: Settings | None) -> JsonObject:
         """The whole report, as docs/cli.md describes it. ``settings`` is None if they cannot be read."""
-        rows = [] if settings is None else config.describe(settings)
-        defaults = _defaults()
+        values = {} if settings is None else config.describe(settings)
+        defaults = config.describe(Settings())
         return {
             "schema_version": SCHEMA_VERSION,
             "settings": [
-                {"name": row.name, "value": row.value, "changed": row.value != defaults[row.name]}
-                for row in rows
+                {"name": name, "value": value, "changed": value != defaults[name]}
+                for name, value in values.items()
             ],
             "findings": [
                 {"level": each.level, "subject": each.subject, "text": each.text} for each in self._findings
@@ -116,15 +116,11 @@ def _overdue(report: Report, settings: Settings | None) -> threading.Timer:
     return timer
 
 
-def _defaults() -> dict[str, str]:
-    return {row.name: row.value for row in config.describe(Settings())}
-
-
 def _settings(settings: Settings) -> list[str]:
-    defaults = _defaults()
+    defaults = config.describe(Settings())
     rows = [
-        ("*" if row.value != defaults[row.name] else " ", row.name, safe(row.value, LONGEST_LINE) or "-")
-        for row in config.describe(settings)
+        ("*" if value != defaults[name] else " ", name, safe(value, LONGEST_LINE) or "-")
+        for name, value in config.describe(settings).items()
     ]
     return columns((), rows)
 

@@ -7,7 +7,6 @@ read from anywhere.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from ottoscaler.config.checks import CHECKS, unknown_names, value_warnings
@@ -74,22 +73,9 @@ def _problem(attribute: str, text: str, detail: str) -> str:
     return f"{variable(attribute)}: invalid value {shown!r}{why}; expected {SPECS[attribute].kind.expected}."
 
 
-@dataclass(frozen=True, slots=True)
-class ShownSetting:
-    """A setting as people see it: its variable, its value (secrets masked), its default, its meaning."""
-
-    name: str
-    value: str
-    default: str
-    meaning: str
-
-
-def describe(settings: Settings) -> list[ShownSetting]:
-    """Every setting, in the order of the table."""
-    return [
-        ShownSetting(variable(name), shown_value(settings, name), spec.shown_default, spec.meaning)
-        for name, spec in SPECS.items()
-    ]
+def describe(settings: Settings) -> dict[str, str]:
+    """Every setting's value as people see it (secrets masked), by its variable, in the order of the table."""
+    return {variable(name): shown_value(settings, name) for name in NAMES}
 
 
 def unknown_settings(environ: Mapping[str, str]) -> list[str]:
