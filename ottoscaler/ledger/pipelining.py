@@ -93,9 +93,9 @@ class RoundTrips:
     ) -> Any:
         """A packed command's answer. Raises Overdue if it was never sent, and what the exchange raised.
 
-        With ``commands``, ``data`` is so many commands, a few at most. Then a list of their answers is
-        returned, in which a refusal by Redis is an exception. ``meanwhile`` is called while Redis works on
-        the command, so it must not wait. It is not called if another thread leads the round trip."""
+        With ``commands``, ``data`` is so many commands. Then a list of their answers is returned, in which a
+        refusal by Redis is an exception. ``meanwhile`` is called while Redis works on the command, so it must
+        not wait. It is not called if another thread leads the round trip."""
         call = Call(data, commands, meanwhile)
         with self._lock:
             self._queue.append(call)
@@ -139,6 +139,8 @@ class RoundTrips:
             call.over = True
             if call is not own:
                 call.turn.release()
+        if failure is not None and not isinstance(failure, Exception):
+            raise failure  # a signal's, as of Ctrl-C: it may come when all answers are there
 
     def _pass_on(self) -> None:
         with self._lock:

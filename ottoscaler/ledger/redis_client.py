@@ -8,7 +8,6 @@ other modules about Redis connections, errors and replies import redis.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -22,7 +21,7 @@ from ottoscaler.ledger.checked_replies import CheckedReplies
 from ottoscaler.ledger.kept_connection import KeptConnection
 from ottoscaler.ledger.pipelining import RoundTrips, Words, packed
 from ottoscaler.ledger.records import Entry, entries
-from ottoscaler.ledger.redis_connections import CALLS_IN_FLIGHT, connected, endpoint
+from ottoscaler.ledger.redis_connections import connected, endpoint
 from ottoscaler.ledger.redis_endpoint import Endpoint, nodes_of
 from ottoscaler.ledger.redis_errors import translated, translated_errors
 from ottoscaler.ledger.script_calls import ScriptCalls
@@ -38,9 +37,10 @@ MOST_REDIRECTIONS = 5  # by nodes of a Redis Cluster, for one command
 class RedisClient:
     """One user's connections to Redis. Thread-safe; it connects at the first command.
 
-    The listener and the lease have a client each, and all other stages share one. So a blocked read or a busy
-    pool never delays a heartbeat. The clients share an endpoint, so that all benefit when one of them notices
-    a failover.
+    All its commands share one connection (pipelining.py), but for transactions. The listener, the lease and
+    the status page have a client each, and all other stages share one. So a blocked read or a slow answer
+    never delays a heartbeat. The clients share an endpoint, so that all benefit when one of them notices a
+    failover.
 
     With ``bounded_entries``, an entry that is too large to be held is cut (bounded_replies.py). ``name`` is
     what CLIENT LIST shows. With an empty name, the right to CLIENT SETNAME is not needed.
@@ -58,7 +58,6 @@ class RedisClient:
         self._settings = settings
         self.endpoint = shared or endpoint(settings)
         self._client = connected(settings, self.endpoint, answer_seconds, bounded_entries, name)
-        self._gate = threading.BoundedSemaphore(CALLS_IN_FLIGHT)
         self._kept = KeptConnection(self._client.connection_pool, self.endpoint)
         self._round_trips = RoundTrips(self._kept.exchange, wait_seconds=ANSWER_SECONDS)
         self._script_calls = ScriptCalls(settings)
@@ -81,15 +80,6 @@ class RedisClient:
         finally:
             self.endpoint.deadline = None
 
-    @contextmanager
-    def _place(self) -> Iterator[None]:
-        if not self._gate.acquire(timeout=ANSWER_SECONDS):
-            raise RedisUnavailable(f"{CALLS_IN_FLIGHT} commands wait for Redis already")
-        try:
-            yield
-        finally:
-            self._gate.release()
-
     def close(self) -> None:
         """Close the idle connections. One that a thread is using stays open.
 
@@ -100,8 +90,7 @@ class RedisClient:
 
     def command(self, *words: str | bytes | int) -> Any:
         """Send one command, once. Raises RedisUnavailable (may be tried again) or another RedisError."""
-        with self._place():
-            reply = self._routed(lambda: self._client.execute_command(*words), words)
+        reply = self._routed(lambda: self._round_trips.send(packed(words)), words)
         return self._checked.reply(words, reply)
 
     def command_or(self, default: Any, *words: str | bytes | int) -> Any:
@@ -115,15 +104,11 @@ class RedisClient:
         """Send several commands in one round trip, not as a transaction. They must only read.
 
         The answer is ``None`` for a key that another program has overwritten with another type."""
-        with self._place():
-            return list(self._routed(lambda: self._send_pipeline(commands)))
+        return self._routed(lambda: self._send_pipeline(commands)) if commands else []
 
-    def _send_pipeline(self, commands: Sequence[tuple[str | bytes | int, ...]]) -> Any:
-        pipe = self._client.pipeline(transaction=False)
-        pipe.response_callbacks = {}
-        for words in commands:
-            pipe.execute_command(*words)
-        answers = pipe.execute(raise_on_error=False)
+    def _send_pipeline(self, commands: Sequence[tuple[str | bytes | int, ...]]) -> list[Any]:
+        data = b"".join(map(packed, commands))
+        answers: list[Any] = self._round_trips.send(data, len(commands))
         for at, answer in enumerate(answers):
             if not isinstance(answer, Exception):
                 self._checked.reply(commands[at], answer)
@@ -223,7 +208,7 @@ class RedisClient:
         new one."""
         try:
             with translated_errors():
-                slots = self._client.execute_command("CLUSTER", "SLOTS")
+                slots = self._round_trips.send(packed(("CLUSTER", "SLOTS")))
             self._checked.reply(("CLUSTER", "SLOTS"), slots)
         except RedisError as error:
             log.debug("nodes_unknown", f"the cluster's nodes cannot be listed: {error}")
@@ -258,9 +243,7 @@ class RedisClient:
                 except (TypeError, AttributeError) as error:  # redis-py takes a list for granted
                     raise redis.InvalidResponse("its answer to EXEC is no list") from error
 
-        with self._place():
-            answer = self._routed(send)
-        return self._checked.answer(name, answer)
+        return self._checked.answer(name, self._routed(send))
 
     def read(self, *, count: int, behind: str = ">", block_ms: int | None = None) -> list[Entry]:
         """XREADGROUP: new entries, or our own pending entries after the id ``behind``, which never blocks."""
@@ -268,18 +251,15 @@ class RedisClient:
         if block_ms is not None and behind == ">":
             words += ["BLOCK", block_ms]
         words += ["STREAMS", self.stream, behind]
-        answer = self._routed(lambda: self._round_trips.send(packed(words)), words)
-        self._checked.reply(words, answer)
+        answer = self.command(*words)
         return entries(answer[0][1]) if answer else []
 
     def client_id(self) -> int:
         """Redis's id of the connection that ``read`` uses; -1 without the right to ask."""
-        words = ("CLIENT", "ID")
         try:
-            reply = self._routed(lambda: self._round_trips.send(packed(words)))
+            return int(self.command("CLIENT", "ID"))
         except NotPermitted:
             return -1
-        return int(self._checked.reply(words, reply))
 
     def run_id(self) -> str:
         """The id of this run of the Redis server; '' without the right to ask (an ACL without INFO)."""

@@ -27,7 +27,6 @@ from ottoscaler.telemetry.redaction import hide
 CONNECT_SECONDS = 2.0  # a half-open connection costs no more than this
 SENTINEL_SECONDS = 1.0  # for a Sentinel that is asked who the master is: to connect, and to answer
 LEAST_SECONDS = 0.001  # what is waited for at least, since a timeout of 0 would mean not to wait at all
-CALLS_IN_FLIGHT = 16  # commands at one time from one client; more gain nothing, since Redis has one thread
 LONGEST_PASSWORD = 65_536  # bytes of a password file; a larger file is hardly one
 
 
@@ -220,7 +219,6 @@ def connection_options(settings: Settings, *, answer_seconds: float) -> dict[str
         "socket_timeout": answer_seconds,
         "socket_keepalive": True,
         "health_check_interval": 0,
-        "max_connections": 2 * CALLS_IN_FLIGHT,
     }
     if settings.redis_tls:
         files = {

@@ -147,6 +147,15 @@ def test_a_cut_is_the_error_of_every_command_without_an_answer(pool: ThreadPoolE
     assert later.result(SECONDS) == "later"
 
 
+def test_ctrl_c_that_comes_with_the_last_answer_is_not_lost() -> None:
+    def exchange(calls: Sequence[Call]) -> None:
+        calls[0].answer = "answered"
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        RoundTrips(exchange, wait_seconds=SECONDS).send(b"first")
+
+
 def test_a_command_that_waits_for_too_long_is_never_sent(pool: ThreadPoolExecutor) -> None:
     redis = Redis()
     trips = RoundTrips(redis.exchange, wait_seconds=0.05)
