@@ -14,6 +14,7 @@ from ottoscaler.model import ScaleDown, ScaleUp, WorkerId
 from ottoscaler.telemetry.metrics import Metrics
 from tests.harness.ledger_steps import DONE, add, read
 from tests.harness.redis_fixture import Book, book, counts_what_is_added, redis_server
+from tests.harness.waiting import wait_for
 from tests.tools import memory
 
 __all__ = ["book", "redis_server"]
@@ -54,6 +55,11 @@ def finish(ledger: Ledger, event: ScaleUp) -> None:
     assert ledger.record(worker, 1, "", DONE).word == "ended"
 
 
+def now_ms(book: Book) -> int:
+    seconds, micros = book.redis.time()
+    return int(seconds) * 1000 + int(micros) // 1000
+
+
 def ids(book: Book) -> list[str]:
     return [entry_id for entry_id, _ in book.redis.xrange(STREAM)]
 
@@ -68,6 +74,22 @@ def test_finished_events_behind_an_open_one_leave_nothing(book: Book, ledger: Le
     assert list(book.redis.scan_iter(f"{PREFIX}event:*")) == [f"{PREFIX}event:{first.event_id}"]
     assert book.redis.zcard(f"{PREFIX}finished") == 0
     assert book.redis.zcard(f"{PREFIX}results-from") == 0
+
+
+def test_results_stay_until_the_retention_time_after_their_event_has_ended(
+    book: Book, ledger: Ledger
+) -> None:
+    event = add(book, count=2)
+    read(book)
+    ledger.take(event, entry(event))
+    for index, told in ((0, 1), (1, 0)):
+        worker = WorkerId(event.event_id, index, 0)
+        ledger.start(worker, 1)
+        ledger.record(worker, 1, "", DONE)
+        last = int(book.redis.xinfo_stream("otto:scale:results")["last-generated-id"].partition("-")[0])
+        wait_for(lambda last=last: now_ms(book) > last, "the next millisecond: results are trimmed by it")  # type: ignore[misc]
+        housekeeping(book, ledger).step()
+        assert len(book.results("worker")) == told
 
 
 def test_frozen_reader_that_wakes_after_the_retention_time_runs_nothing_again(

@@ -32,6 +32,15 @@ def test_last_result_ends_the_event_and_acknowledges_it_in_one_step(book: Book) 
     assert (entry["status"], entry["succeeded"], entry["failed"]) == ("partial", "1", "1")
 
 
+def test_event_lasted_since_its_xadd_however_late_it_was_taken(book: Book) -> None:
+    seconds, _ = book.redis.time()
+    ledger, event = book.ledger(), add(book, f"{seconds - 3600}000-0", count=1)
+    owned(ledger, event)
+    answer = ledger.record(begin(ledger, event, 0), 1, "uid-0-0", DONE)
+    assert answer.duration_ms is not None
+    assert 3_600_000 <= answer.duration_ms < 3_660_000
+
+
 def test_event_whose_id_is_no_time_lasted_since_it_was_taken(book: Book) -> None:
     ledger, event = book.ledger(), add(book, "5-0", count=1)
     owned(ledger, event)

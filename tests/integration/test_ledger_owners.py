@@ -202,6 +202,17 @@ def test_event_of_which_a_worker_has_begun_is_not_offered(book: Book) -> None:
     assert book.redis.smembers("otto:scale:events:ottoscaler:offers") == set()
 
 
+def test_event_that_ends_while_it_is_on_offer_is_on_offer_no_more(book: Book) -> None:
+    ledger, event = book.ledger(), add(book, count=1)
+    owned(ledger, event)
+    assert ledger.offer(event.event_id, 1)
+    down = add_down(book, count=1)
+    owned(ledger, down)
+    ledger.scale_downs.cancel(down.event_id, 1, 1, [(event.event_id, 0)])
+    assert [entry["status"] for entry in book.results("event")] == ["cancelled"]
+    assert book.redis.smembers("otto:scale:events:ottoscaler:offers") == set()
+
+
 def test_full_replica_leaves_an_event_that_has_not_begun(book: Book) -> None:
     first, second, event = book.ledger("a"), book.ledger("b"), add(book)
     owned(first, event)
