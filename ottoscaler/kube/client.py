@@ -91,8 +91,6 @@ class PodClient(PodApi):
         self.namespace = namespace
         self.health = self._requests.health
         self._path = f"/api/v1/namespaces/{quote(namespace)}/pods"
-        # An older API server ends a create after 34 s, unless it is told how long its client waits.
-        self._timeout = f"timeout={create_seconds:g}s"
         self._no_right_seconds: float | None = None  # set by in_namespace: no Pod is created there
         self._refused_since = 0.0  # monotonic: since when a right has been missing there
 
@@ -110,25 +108,23 @@ class PodClient(PodApi):
         headers = self._requests.headers(body)
         return RequestTurn(self._throttle, event, profile, lambda _: self._create(body, headers))
 
+    @property
+    def _creates(self) -> str:
+        """An older API server ends a create after 34 s, unless it is told how long its client waits."""
+        return f"{self._path}?timeout={self._create_seconds:g}s"
+
     def open_turn(self, body: bytes, event: str, profile: str) -> RequestTurn | None:
         headers = self._requests.headers_at_once(body)
         if headers is None:
             return None
-        opened = self._requests.open("POST", f"{self._path}?{self._timeout}", body, headers)
+        opened = self._requests.open("POST", self._creates, body, headers)
         if opened is None:
             return None
         return RequestTurn(self._throttle, event, profile, lambda it: self._create(body, headers, it), opened)
 
     def _create(self, body: bytes, headers: dict[str, str], opened: OpenRequest | None = None) -> JsonObject:
         response = self._requests.send(
-            "create",
-            "POST",
-            f"{self._path}?{self._timeout}",
-            body,
-            headers,
-            self._create_seconds,
-            stream=False,
-            opened=opened,
+            "create", "POST", self._creates, body, headers, self._create_seconds, stream=False, opened=opened
         )
         # The whole answer is decoded only where admission may have changed the spec.
         whole = _RUNS_ONCE not in response.data
