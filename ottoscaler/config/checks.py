@@ -70,7 +70,7 @@ def _tls_files_need_a_tls_url(settings: Settings) -> str:
         "REDIS_TLS_KEY_FILE": settings.redis_tls_key_file,
     }
     named = [f"{name} is {path!r}" for name, path in files.items() if path]
-    if named and settings.redis_url and not settings.redis_tls:
+    if named and not settings.redis_tls:  # the files alone turn TLS on, but not beside a URL
         return (
             f"REDIS_URL: invalid value {mask(settings.redis_url)!r} (not encrypted although {named[0]}); "
             "expected a URL that begins with rediss://."

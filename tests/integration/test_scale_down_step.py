@@ -428,6 +428,19 @@ def test_victims_whose_end_takes_long_are_counted_by_their_intents(stages: Stage
     assert told(book, down) == ["1"]
 
 
+def test_victim_that_ends_when_its_scale_down_is_long_gone_leaves_no_key_of_it(
+    stages: Stages, book: Book
+) -> None:
+    event_id = taken(stages, book, 1, task_id="t")
+    running(stages, event_id, 0)
+    down = carry_out(stages, book, task_id="t")
+    stages.ledger.scale_downs.finish(down, 1)
+    key = f"otto:scale:events:ottoscaler:event:{down}"
+    book.redis.delete(key)  # as when the retention time is over
+    end_of(stages, event_id, 0, Status.CANCELLED)
+    assert not book.redis.exists(key)
+
+
 def test_workers_that_its_tombstone_cancels_are_counted_while_it_is_open(stages: Stages, book: Book) -> None:
     event_id = taken(stages, book, 1, task_id="t")
     running(stages, event_id, 0)

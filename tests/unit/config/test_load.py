@@ -289,6 +289,27 @@ def test_a_password_beside_a_passwords_file_is_warned_about_without_its_value(tm
         assert "hunter2" not in loaded.warnings[0]
 
 
+@pytest.mark.parametrize(
+    ("environ", "warned"),
+    [
+        ({"REDIS_PASSWORD": "hunter2"}, []),
+        ({"REDIS_PASSWORD_FILE": __file__}, []),
+        ({"REDIS_URL": "redis://redis", "REDIS_PASSWORD_FILE": __file__}, []),
+        ({"REDIS_SENTINELS": "a:26379", "REDIS_SENTINEL_MASTER": "m"}, []),
+        ({"REDIS_URL": "redis://redis", "REDIS_PORT": "tcp://10.96.0.5:6379"}, []),  # a Service redis
+        ({"REDIS_URL": "redis://redis", "REDIS_SENTINEL_MASTER": "m"}, ["REDIS_SENTINEL_MASTER"]),
+        (
+            {"REDIS_URL": "redis://redis", "REDIS_PASSWORD": "hunter2", "REDIS_PASSWORD_FILE": __file__},
+            ["REDIS_PASSWORD"],
+        ),
+    ],
+)
+def test_setting_that_is_ignored_is_warned_about_once_and_no_other(
+    environ: dict[str, str], warned: list[str]
+) -> None:
+    assert [line.partition(":")[0] for line in load(environ).warnings] == warned
+
+
 def test_unknown_setting_is_warned_about_with_the_name_that_was_meant() -> None:
     environ = {"OTTO_MAX_WORKRS": "5", "OTTO_EVENT_ID": "1-0", "OTTO_MAX_WORKERS": "5", "PATH": "/bin"}
     assert unknown_settings(environ) == [
