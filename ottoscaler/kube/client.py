@@ -9,8 +9,9 @@ import copy
 import json
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
 from ottoscaler.errors import KubernetesError, KubernetesUnavailable, NoRight, PodExists, PodGone
@@ -28,7 +29,10 @@ from ottoscaler.model import JsonObject, PodView
 from ottoscaler.pods.labels import START_GATE, event_in
 from ottoscaler.pods.view import parse_pod
 
+T = TypeVar("T")
+
 READ_SECONDS = 12.0  # the read timeout of everything but creates and lists
+MOST_UNANSWERED = 256  # deletes and patches, which are remembered
 CREATE_SECONDS = 60.0  # a create passes admission webhooks, each of which may take 30 s
 LIST_SECONDS = 10.0  # a page; the watch thread must show progress within 15 s
 LEAST_SECONDS = 0.05  # the read timeout of a list whose time is over
@@ -86,6 +90,7 @@ class PodClient(PodApi):
         self._requests = Requests(access, throttle, observe)
         self._throttle = throttle
         self._create_seconds = create_seconds
+        self._unanswered: deque[str] = deque(maxlen=MOST_UNANSWERED)  # UIDs, one for each such call
         self._received = received  # told how many bytes came, by lists and watches
         self.explain = access.sentence  # an error, with what was tried and what to do
         self.namespace = namespace
@@ -139,8 +144,10 @@ class PodClient(PodApi):
         options: JsonObject = {"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"uid": uid}}
         try:
             with self._throttle.delete(event_in(name)):
-                body = json.dumps(options).encode()
-                return self._call("delete", "DELETE", f"{self._path}/{quote(name)}", body, parse=told)
+                body, path = json.dumps(options).encode(), f"{self._path}/{quote(name)}"
+                return self._patiently(
+                    uid, lambda seconds: self._call("delete", "DELETE", path, body, seconds, parse=told)
+                )
         except PodExists as error:  # 409: the precondition failed, so that Pod is gone
             raise PodGone(str(error), status=409) from error
 
@@ -173,8 +180,12 @@ class PodClient(PodApi):
         headers = {**self._requests.headers(body), "Content-Type": "application/strategic-merge-patch+json"}
         try:
             with self._throttle.look(event_in(name)):
-                self._requests.send(
-                    "patch", "PATCH", f"{self._path}/{quote(name)}", body, headers, READ_SECONDS, stream=False
+                path = f"{self._path}/{quote(name)}"
+                self._patiently(
+                    uid,
+                    lambda seconds: self._requests.send(
+                        "patch", "PATCH", path, body, headers, seconds, stream=False
+                    ),
                 )
         except KubernetesUnavailable:
             raise
@@ -262,11 +273,34 @@ class PodClient(PodApi):
 
     # --- the request
 
+    def _patiently(self, uid: str, call: Callable[[float], T]) -> T:
+        """``call`` with the seconds for its answer: twice as many each time that none came for this Pod.
+
+        An admission webhook may take 30 s, and an API server gives up a request whose client has left."""
+        seconds = READ_SECONDS
+        if self.health.healthy:
+            seconds = min(seconds * 2 ** self._unanswered.count(uid), max(seconds, self._create_seconds))
+        try:
+            return call(seconds)
+        except KubernetesUnavailable as error:
+            if not (error.unsent or error.status):
+                self._unanswered.append(uid)
+            raise
+
     def _call(
-        self, verb: str, method: str, path: str, body: bytes | None = None, *, parse: bool = True
+        self,
+        verb: str,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        seconds: float | None = None,
+        *,
+        parse: bool = True,
     ) -> JsonObject:
         try:
-            response = self._requests.send(verb, method, path, body, None, READ_SECONDS, stream=False)
+            response = self._requests.send(
+                verb, method, path, body, None, seconds or READ_SECONDS, stream=False
+            )
         except KubernetesError as error:
             if self._no_right_seconds is not None and error.status == 403:
                 raise self._without_right(error, self._no_right_seconds) from error

@@ -107,3 +107,27 @@ def test_list_shows_progress_within_a_page(tmp_path: Path) -> None:
         assert len(shown) > 5
     finally:
         server.close()
+
+
+def test_delete_that_got_no_answer_is_waited_for_longer_the_next_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A webhook took 20 s. The API server gives up what nobody waits for, so no Pod was ever deleted."""
+    monkeypatch.setattr("ottoscaler.kube.client.READ_SECONDS", 0.3)
+
+    def slow(_: int, __: bytes) -> tuple[bytes, bool]:
+        time.sleep(0.45)
+        return b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", True
+
+    server = ScriptedServer(slow)
+    config = tmp_path / "kubeconfig"
+    config.write_text(kubeconfig({"server": f"http://127.0.0.1:{server.port}"}))
+    try:
+        client = connect(str(config), "workers", Throttle(100, 100), lambda *_: None, 5.0)
+        with pytest.raises(KubernetesUnavailable, match="no answer within"):
+            client.delete("a", "uid-a")
+        client.in_namespace("workers").delete("a", "uid-a")
+        with pytest.raises(KubernetesUnavailable, match="no answer within"):
+            client.delete("b", "uid-b")
+    finally:
+        server.close()
