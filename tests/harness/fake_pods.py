@@ -87,6 +87,7 @@ class FakePods:
         self.turns_left = 0  # how often one was left
         self.turns_asked = 0  # how often somebody asked whether one is
         self.events: list[tuple[int, JsonObject]] = []  # version and event of all that a watch would show
+        self.watch_seconds: list[int] = []  # for how long each watch was asked for
         self.mute = False  # a watch ends without an event and without a bookmark
         self.expired = 0  # versions before it are too old to watch from
         self._failures: dict[str, deque[Exception]] = {}
@@ -215,6 +216,7 @@ class FakePods:
     ) -> Iterator[WatchEvent]:
         """What has happened since that version, and the bookmark with which a server ends the watch."""
         self._note("watch", version)
+        self.watch_seconds.append(seconds)
         if int(version) < self.expired:
             raise VersionExpired("watch: too old resource version", status=410)
         opened(None)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ottoscaler.errors import KubernetesUnavailable
-from ottoscaler.kube.reflector import RELIST_SECONDS, Reflector
+from ottoscaler.kube.reflector import DOUBTFUL_WATCH_SECONDS, RELIST_SECONDS, WATCH_SECONDS, Reflector
 from tests.harness.watch_bench import WatchBench
 
 BROKEN = KubernetesUnavailable("watch: the connection was cut")
@@ -70,6 +70,25 @@ def test_watch_that_breaks_behind_each_event_is_resumed_once_between_two_lists()
     bench.step()  # a list shows all at once
     assert bench.names() == list("abcdef")
     assert len(bench.pods.asked("list")) == 2
+
+
+def test_watch_after_a_silent_one_is_short_until_one_has_ended_in_order() -> None:
+    bench = WatchBench()
+    bench.step()
+    silent = TimeoutError("no byte for 11.5 s")
+    bench.pods.fail("event", silent)
+    bench.fail(silent)
+    bench.step()
+    bench.step()
+    assert bench.pods.watch_seconds == [WATCH_SECONDS] * 2 + [DOUBTFUL_WATCH_SECONDS, WATCH_SECONDS]
+
+
+def test_watch_that_cannot_be_opened_is_no_restart() -> None:
+    bench = WatchBench()
+    bench.pods.fail("list", BROKEN)
+    bench.fail(BROKEN)
+    assert bench.restarts == 0
+    assert bench.watcher.health() == (False, str(BROKEN))
 
 
 def test_watch_that_ends_at_once_without_a_word_is_followed_by_a_pause_and_a_list(
