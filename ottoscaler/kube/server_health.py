@@ -98,7 +98,8 @@ class ServerHealth:
 
     def troubled_seconds(self, since: float) -> float:
         """For how long this process has seen trouble after ``since`` (monotonic). Any thread."""
-        self.trouble_since()
+        if not self.trouble_since() and not self._past:
+            return 0.0
         with self._lock:
             spans = self._past
             if self._begun:

@@ -135,7 +135,7 @@ def judgement(a: Attempt) -> Judgement:
     return judge(
         view,
         age_seconds=_pending_seconds(a, view),
-        waiting_seconds=a.subscription.trouble_seconds(),
+        waiting_seconds=_waiting_seconds(a),
         pending_timeout_seconds=limits.pending_timeout,
         running_seconds=time.monotonic() - a.running_at if a.running_at and _tells_time(a) else 0.0,
         run_timeout_seconds=_run_limit(a),
@@ -162,9 +162,19 @@ def _age(a: Attempt, view: PodView) -> float:
 def _pending_seconds(a: Attempt, view: PodView) -> float:
     """Its age, without the time in which the API server was in trouble as a whole: in that time neither the
     scheduler nor a kubelet can start a Pod."""
-    age = _age(a, view)
-    troubled: float = a.deps.pods.health.troubled_seconds(since=time.monotonic() - age)
-    return age - troubled
+    return _known_well(a, _age(a, view))
+
+
+def _waiting_seconds(a: Attempt) -> float:
+    """For how long its container has failed to start, likewise: a node that has pulled its image since could
+    not tell."""
+    return _known_well(a, a.subscription.trouble_seconds())
+
+
+def _known_well(a: Attempt, seconds: float) -> float:
+    """The last ``seconds`` without the API server's trouble."""
+    troubled: float = a.deps.pods.health.troubled_seconds(since=time.monotonic() - seconds)
+    return seconds - troubled
 
 
 def _saw_running(a: Attempt, view: PodView) -> None:
@@ -205,10 +215,10 @@ def _time_left(a: Attempt) -> float:
         left = min(left, CLOCK_LOOK_SECONDS)
     if not a.deps.pods.health.healthy:
         left = max(left, TROUBLE_LOOK_SECONDS)  # meanwhile a pending Pod's limit comes no nearer
-    if subscription.trouble_seconds():
+    if subscription.trouble:
         pulls = subscription.trouble == Reason.IMAGE_PULL
         grace = a.deps.limits.pull_grace if pulls else GRACE_SECONDS
-        left = min(left, max(grace - subscription.trouble_seconds(), TROUBLE_LOOK_SECONDS))
+        left = min(left, max(grace - _waiting_seconds(a), TROUBLE_LOOK_SECONDS))
     return min(max(left, 0.01), LONGEST_WAIT_SECONDS)
 
 

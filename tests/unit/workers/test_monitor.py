@@ -48,7 +48,7 @@ def pending(monkeypatch: pytest.MonkeyPatch, clock: Clock, health: ServerHealth)
     monkeypatch.setattr(time, "monotonic", clock)
     view = parse_pod({})._replace(phase=Phase.PENDING)
     limits = SimpleNamespace(pending_timeout=20.0, default_timeout=60.0, pull_grace=30.0)
-    shown = SimpleNamespace(view=view, end=None, gone=False, trouble_seconds=lambda: 0.0)
+    shown = SimpleNamespace(view=view, end=None, gone=False, trouble="", trouble_seconds=lambda: 0.0)
     return SimpleNamespace(
         deps=SimpleNamespace(limits=limits, pods=SimpleNamespace(health=health, now=lambda: None)),
         run=SimpleNamespace(event=SimpleNamespace(timeout_seconds=None)),
@@ -95,6 +95,28 @@ def test_a_pod_is_not_late_because_the_api_server_hung_before_anybody_noticed(
     assert judgement(attempt).verdict is Verdict.WAIT
     clock.now += 20
     assert judgement(attempt).reason is Reason.PENDING_TIMEOUT
+
+
+def test_an_image_is_not_given_up_because_the_api_server_was_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its node may have pulled it, and run its worker, without being able to tell."""
+    clock = Clock()
+    health = ServerHealth(clock)
+    attempt = pending(monkeypatch, clock, health)
+    attempt.deps.limits.pending_timeout = 900.0
+    waiting = {"reason": "ErrImagePull", "message": "not found"}
+    status = {"phase": "Pending", "containerStatuses": [{"name": "worker", "state": {"waiting": waiting}}]}
+    shown, begun = attempt.subscription, clock.now
+    shown.view, shown.trouble = parse_pod({"status": status}), Reason.IMAGE_PULL
+    shown.trouble_seconds = lambda: clock.now - begun
+    health.note("list", ServerSign.UNREACHED)
+    for _ in range(6):
+        clock.now += 10
+        health.note("list", ServerSign.UNREACHED)
+    health.note("list", ServerSign.WELL)
+    assert judgement(attempt).verdict is Verdict.WAIT
+    assert _time_left(attempt) == 30
+    clock.now += 30
+    assert judgement(attempt).reason is Reason.IMAGE_PULL
 
 
 def test_the_limit_of_a_pending_pod_is_not_looked_for_all_the_time_while_the_api_server_is_away(
