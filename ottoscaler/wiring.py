@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -38,7 +39,7 @@ from ottoscaler.controller.reconciler import Reconciler
 from ottoscaler.controller.scale_down import ScaleDowns
 from ottoscaler.controller.shutdown import Phases, Shutdown
 from ottoscaler.controller.stream_reader import StreamReader
-from ottoscaler.controller.sweep import PodSource, Sweep
+from ottoscaler.controller.sweep import Sweep
 from ottoscaler.controller.takeover import Takeover
 from ottoscaler.controller.template_watch import TemplateWatch
 from ottoscaler.controller.unwatched import Unwatched
@@ -304,10 +305,9 @@ class Parts:
                 self._pause,
                 self._unclaimed,
             ),
-            self._sweep_of(
-                VisiblePods(self._ledger, self.watcher, self._pods, self.deleter, instance=s.instance),
-                self.deleter,
-            ),
+            VisiblePods(self._ledger, self.watcher, self._pods, self.deleter, instance=s.instance),
+            # What this replica did not create, another one's worker may wait for.
+            self._sweep_of(lambda view: view.owner != self._ledger.identity.incarnation, self.deleter),
             Unwatched(
                 self._ledger,
                 self._pods,
@@ -348,11 +348,12 @@ class Parts:
             self.watcher,
         )
 
-    def _sweep_of(self, source: PodSource, deleter: PodDeleter) -> Sweep:
+    def _sweep_of(self, shared: Callable[[PodView], bool], deleter: PodDeleter) -> Sweep:
         s = self.settings
         return Sweep(
             self._ledger,
-            source,
+            self.watcher.claimed,
+            shared,
             self.lease,
             deleter,
             self.metrics,

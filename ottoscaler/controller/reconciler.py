@@ -11,6 +11,7 @@ from ottoscaler.controller.housekeeping import Housekeeping
 from ottoscaler.controller.sparing import spared
 from ottoscaler.controller.sweep import Sweep
 from ottoscaler.controller.unwatched import Unwatched
+from ottoscaler.controller.visible_pods import VisiblePods
 from ottoscaler.controller.waiting_workers import WaitingWorkers
 from ottoscaler.errors import RedisError
 from ottoscaler.model import PodView
@@ -32,6 +33,7 @@ class Reconciler(Loop):
         unclaimed: Mailbox[PodView],
         arrivals: Arrivals,
         waiting_workers: WaitingWorkers,
+        visible_pods: VisiblePods,
         sweep: Sweep,
         unwatched: Unwatched,
         housekeeping: Housekeeping,
@@ -41,6 +43,7 @@ class Reconciler(Loop):
         self._unclaimed = unclaimed
         self._arrivals = arrivals
         self._waiting_workers = waiting_workers
+        self._visible_pods = visible_pods
         self._sweep = sweep
         self._unwatched = unwatched
         self._housekeeping = housekeeping
@@ -90,7 +93,8 @@ class Reconciler(Loop):
             with spared("adopted workers"):
                 self._waiting_workers.step()
             with spared("leftover Pods"):
-                self._sweep.step()
+                if self._visible_pods.reliable():
+                    self._sweep.step(self._visible_pods.views())
             with spared("Pods that nobody watches"):
                 self._unwatched.step()
             flood.sweep()

@@ -5,8 +5,7 @@ controller/leftovers.py says what becomes of each. A Pod of another installation
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Protocol
+from collections.abc import Callable, Iterable, Mapping
 
 from ottoscaler.controller.leftovers import EventSays, Fate, IndexSays, LeftoverRule, PodIs, Sights, look_up
 from ottoscaler.kube.deleter import PodDeleter
@@ -27,29 +26,18 @@ USUAL_SIGHTS = 2  # how often a leftover Pod is seen before it is deleted
 SIGHTS_BESIDE_OTHERS = 5
 
 
-class PodSource(Protocol):
-    """Where the sweep sees Pods: the watch, or lists that replace it in another namespace."""
-
-    def health(self) -> tuple[bool, str]:
-        """Whether what it shows can be relied on."""
-
-    def views(self) -> list[PodView]:
-        """All Pods of the instance as last seen."""
-
-    def claimed(self, name: str) -> bool:
-        """Whether a worker of this process waits for that Pod."""
-
-    def shared(self, view: PodView) -> bool:
-        """Whether another replica's worker may wait for the Pod, if there are other replicas."""
-
-
 class Sweep:
-    """One thread at a time calls it. The deletes that it starts run in the deleter's threads."""
+    """One thread at a time calls it. The deletes that it starts run in the deleter's threads.
+
+    ``claimed`` tells whether a worker of this process waits for a Pod of that name, and ``shared`` whether
+    another replica's worker may wait for a Pod, if there are other replicas.
+    """
 
     def __init__(
         self,
         ledger: Ledger,
-        source: PodSource,
+        claimed: Callable[[str], bool],
+        shared: Callable[[PodView], bool],
         lease: Lease,
         deleter: PodDeleter,
         metrics: Metrics,
@@ -59,7 +47,8 @@ class Sweep:
         now: Callable[[], float],
     ) -> None:
         self._ledger = ledger
-        self._source = source
+        self._claimed = claimed
+        self._shared = shared
         self._lease = lease
         self._deleter = deleter
         self._metrics = metrics
@@ -70,14 +59,12 @@ class Sweep:
         self._sights: dict[str, int] = {}  # UID: how often in a row it was seen left over
         self._going: set[str] = set()  # UIDs whose delete is under way
 
-    def step(self) -> None:
-        """Compare every Pod that nobody waits for once. Does nothing while the watch is unhealthy.
+    def step(self, views: Iterable[PodView]) -> None:
+        """Compare every Pod that nobody waits for once. ``views``: all Pods of the instance as last seen.
 
         Raises RedisError. Earlier sights still count at the next step then.
         """
-        if not self._source.health()[0]:
-            return
-        views = [v for v in self._source.views() if self._concerns_us(v)]
+        views = [v for v in views if self._concerns_us(v)]
         seen: dict[str, int] = {}
         for view, (event, _owner, state, _intent) in zip(views, self._states(views), strict=True):
             self._act(view, self._row(view, event, state), seen)
@@ -113,7 +100,7 @@ class Sweep:
             and view.installation in self._lease.held_installations
             and not view.deleting
             and view.uid not in self._going
-            and not self._source.claimed(view.name)
+            and not self._claimed(view.name)
         )
 
     def _row(self, view: PodView, event: EventState, state: IndexState | None) -> LeftoverRule:
@@ -150,7 +137,7 @@ class Sweep:
 
     def _enough(self, sights: Sights, view: PodView) -> int:
         if sights is Sights.USUAL:
-            shared = self._lease.peers and self._source.shared(view)
+            shared = self._lease.peers and self._shared(view)
             return SIGHTS_BESIDE_OTHERS if shared else USUAL_SIGHTS
         return {Sights.NONE: 0, Sights.ONE: 1, Sights.TWO: 2}[sights]
 

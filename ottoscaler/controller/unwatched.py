@@ -8,10 +8,9 @@ Whoever owns the event of a Pod that has not ended looks at it. Leftover Pods ar
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 
-from ottoscaler.controller.sweep import PodSource, Sweep
+from ottoscaler.controller.sweep import Sweep
 from ottoscaler.errors import KubernetesError, RedisError
 from ottoscaler.kube.deleter import PodDeleter
 from ottoscaler.kube.pod_api import PodApi
@@ -31,22 +30,7 @@ CLAIM_SECONDS = 10.0  # how long a claim stands after its holder's last step; th
 FORGET_SECONDS = 3600.0  # a former namespace is forgotten after this long without a Pod or a replica of ours
 MOST = 16  # former namespaces that are searched at one time
 
-SweepOf = Callable[[PodSource, PodDeleter], Sweep]
-
-
-@dataclass
-class _Listed:
-    """What the last list of a namespace showed. The sweep reads it in place of a watch."""
-
-    claimed: Callable[[str], bool]
-    shared: Callable[[PodView], bool]
-    found: list[PodView] = field(default_factory=list)
-
-    def health(self) -> tuple[bool, str]:
-        return True, ""
-
-    def views(self) -> list[PodView]:
-        return self.found
+SweepOf = Callable[[Callable[[PodView], bool], PodDeleter], Sweep]  # which Pods are shared; who deletes
 
 
 class Unwatched:
@@ -73,7 +57,7 @@ class Unwatched:
         self._surveys = surveys
         self._sweep_of = sweep_of
         self._instance = instance
-        self._sweeps: dict[str, tuple[PodApi, _Listed, Sweep]] = {}  # by namespace
+        self._sweeps: dict[str, tuple[PodApi, Sweep]] = {}  # by namespace
         self._former: set[str] = set()  # namespaces
         self._empty: set[str] = set()  # of these, those without a Pod of ours
         self._busy = False
@@ -102,23 +86,22 @@ class Unwatched:
             self._busy = True
             self._deleter.call("", partial(self._look, self._selector(search)))
 
-    def _enter(self, namespace: str) -> tuple[PodApi, _Listed, Sweep]:
+    def _enter(self, namespace: str) -> tuple[PodApi, Sweep]:
         here = namespace == self._pods.namespace
-        # Nobody else deletes a Pod whose owner is dead. A Pod without the label may be any live replica's.
-        listed = _Listed(self._watcher.claimed, lambda view: not (here and view.owner))
         pods = self._pods if here else self._pods.in_namespace(namespace)
         deleter = self._deleter if here else self._deleter.in_namespace(namespace)
-        return pods, listed, self._sweep_of(listed, deleter)
+        # Nobody else deletes a Pod whose owner is dead. A Pod without the label may be any live replica's.
+        return pods, self._sweep_of(lambda view: not (here and view.owner), deleter)
 
     def _look(self, here: str | None) -> None:
         try:
-            for namespace, (pods, listed, sweep) in self._sweeps.items():
+            for namespace, (pods, sweep) in self._sweeps.items():
                 which = here if pods is self._pods else selector(self._instance)
                 if which is None:
                     continue
                 try:
-                    listed.found = pods.list(which, cached=True)[0]
-                    sweep.step()
+                    found, _ = pods.list(which, cached=True)
+                    sweep.step(found)
                 except (KubernetesError, RedisError) as error:
                     flood.warning(
                         "namespace_waits",
@@ -126,7 +109,7 @@ class Unwatched:
                         key=namespace,
                     )
                 else:
-                    (self._empty.discard if listed.found else self._empty.add)(namespace)
+                    (self._empty.discard if found else self._empty.add)(namespace)
         finally:
             self._busy = False
 

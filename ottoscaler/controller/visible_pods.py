@@ -36,17 +36,9 @@ class VisiblePods:
         self._lock = threading.Lock()
         self._looked: dict[str, PodView | None] = {}  # by name, the oldest look first; None: not answered yet
 
-    def health(self) -> tuple[bool, str]:
-        """Whether what the watch shows can be relied on."""
-        return self._watcher.health()
-
-    def claimed(self, name: str) -> bool:
-        """Whether a worker of this process waits for that Pod."""
-        return self._watcher.claimed(name)
-
-    def shared(self, view: PodView) -> bool:
-        """Whether another replica's worker may wait for it: this replica did not create it."""
-        return view.owner != self._ledger.identity.incarnation
+    def reliable(self) -> bool:
+        """Whether the watch is well, so that what it shows can be relied on."""
+        return self._watcher.health()[0]
 
     def views(self) -> list[PodView]:
         """The Pods as last seen. Raises RedisError.
@@ -54,7 +46,7 @@ class VisiblePods:
         Each call starts GETs for Pods that only the ledger knows; the next call shows what they found.
         """
         noted = self._ledger.unseen.some()
-        hidden = {name: uid for name, uid in noted.items() if not self.claimed(name)}
+        hidden = {name: uid for name, uid in noted.items() if not self._watcher.claimed(name)}
         with self._lock:
             self._looked = {name: view for name, view in self._looked.items() if name in hidden}
             known = {name: view for name, view in self._looked.items() if view is not None}

@@ -32,26 +32,12 @@ class Stage:
     claimed: set[str] = field(default_factory=set)
     deleted: list[str] = field(default_factory=list)
     peers: int = 0
-    healthy: bool = True
     ttl: float = 0.0
     now: float = 1000.0
     metrics: Metrics = field(default_factory=Metrics)
 
     def sweep(self) -> Sweep:
         stage = self
-
-        class Watch:
-            def views(self) -> list[PodView]:
-                return list(stage.views)
-
-            def claimed(self, name: str) -> bool:
-                return name in stage.claimed
-
-            def shared(self, view: PodView) -> bool:
-                return not view.owner
-
-            def health(self) -> tuple[bool, str]:
-                return stage.healthy, ""
 
         class Deletes:
             def delete(self, name: str, uid: str, gone: Callable[[], None], about: Any) -> None:
@@ -60,7 +46,8 @@ class Stage:
         lease = SimpleNamespace(held_installations={"inst", "older"}, peers=self.peers)
         return Sweep(
             self.ledger,
-            cast(Any, Watch()),
+            lambda name: name in stage.claimed,
+            lambda view: not view.owner,
             cast(Any, lease),
             cast(Any, Deletes()),
             self.metrics,
@@ -95,17 +82,17 @@ def test_pod_whose_result_stands_is_deleted_when_it_was_seen_twice(stage: Stage,
     worker = begun(stage, book)
     stage.views = [pod(worker)]
     sweep = stage.sweep()
-    sweep.step()
-    sweep.step()
+    sweep.step(stage.views)
+    sweep.step(stage.views)
     assert stage.deleted == [], "its owner looks after it"
     stage.ledger.record(worker, 1, "u", DONE)
     for _ in range(USUAL_SIGHTS - 1):
-        sweep.step()
+        sweep.step(stage.views)
     assert stage.deleted == []
-    sweep.step()
+    sweep.step(stage.views)
     assert stage.deleted == ["pod-u"]
     for _ in range(USUAL_SIGHTS):
-        sweep.step()
+        sweep.step(stage.views)
     assert stage.deleted == ["pod-u"], "its delete is on its way"
 
 
@@ -116,9 +103,9 @@ def test_beside_other_replicas_a_leftover_is_given_more_time(stage: Stage, book:
     stage.views = [pod(worker)]
     sweep = stage.sweep()
     for _ in range(SIGHTS_BESIDE_OTHERS - 1):
-        sweep.step()
+        sweep.step(stage.views)
     assert stage.deleted == []
-    sweep.step()
+    sweep.step(stage.views)
     assert stage.deleted == ["pod-u"]
 
 
@@ -131,7 +118,7 @@ def test_beside_other_replicas_a_leftover_that_is_nobody_elses_is_deleted_as_soo
     stage.views = [pod(worker, owner="1")]
     sweep = stage.sweep()
     for _ in range(USUAL_SIGHTS):
-        sweep.step()
+        sweep.step(stage.views)
     assert stage.deleted == ["pod-u"]
 
 
@@ -183,7 +170,7 @@ def test_second_pod_of_an_attempt_is_deleted_on_sight(
     stage: Stage, book: Book, caplog: pytest.LogCaptureFixture
 ) -> None:
     stage.views = [pod(begun(stage, book), "late", Phase.RUNNING)]
-    stage.sweep().step()
+    stage.sweep().step(stage.views)
     assert stage.deleted == ["pod-late"]
     assert "late: this attempt already has another Pod" in caplog.text
 
@@ -195,7 +182,7 @@ def test_pod_of_an_attempt_that_a_failover_has_lost_is_left_to_its_events_owner(
     stage.views = [pod(replace(worker, attempt=1), "later", Phase.RUNNING)]
     sweep = stage.sweep()
     for _ in range(USUAL_SIGHTS):
-        sweep.step()
+        sweep.step(stage.views)
     assert stage.deleted == []
 
 
@@ -210,7 +197,7 @@ def test_pod_of_a_worker_whose_result_stands_goes_though_its_event_goes_on(
     stage.views = [pod(replace(worker, attempt=attempt), phase=Phase.RUNNING)]
     sweep = stage.sweep()
     for _ in range(USUAL_SIGHTS):
-        sweep.step()
+        sweep.step(stage.views)
     assert stage.deleted == ["pod-u"]
 
 
@@ -221,10 +208,10 @@ def test_pod_of_an_attempt_that_was_retried_goes_though_it_runs(
     stage.ledger.retry(worker, 1, "u", 0.0, "")
     stage.views = [pod(worker, phase=Phase.RUNNING)]
     sweep = stage.sweep()
-    sweep.step()
+    sweep.step(stage.views)
     assert stage.deleted == []
     caplog.set_level("INFO")
-    sweep.step()
+    sweep.step(stage.views)
     assert stage.deleted == ["pod-u"]
     assert "deleted: two attempts must not run beside each other" in caplog.text
 
@@ -239,10 +226,10 @@ def test_failed_pod_is_kept_for_its_time_whatever_its_nodes_clock_says(stage: St
     ]
     sweep = stage.sweep()
     for stage.now in (1000.0, 4599.0):
-        sweep.step()
+        sweep.step(stage.views)
     assert stage.deleted == []
     for stage.now in (4600.0, 4603.0):
-        sweep.step()
+        sweep.step(stage.views)
     assert stage.deleted == ["pod-ahead", "pod-behind"]
 
 
@@ -255,15 +242,15 @@ def test_failed_pod_is_kept_for_its_time_though_its_events_retention_time_is_ove
     stage.ledger.record(worker, 1, "u", DONE)
     stage.views = [pod(worker, phase=Phase.FAILED)]
     sweep = stage.sweep()
-    sweep.step()
+    sweep.step(stage.views)
     assert stage.ledger.upkeep.expire(0, 10, 0).ledgers == 1
     stage.now += 3599
     for _ in range(USUAL_SIGHTS):
-        sweep.step()
+        sweep.step(stage.views)
     assert stage.deleted == []
     stage.now += 2
     for _ in range(USUAL_SIGHTS):
-        sweep.step()
+        sweep.step(stage.views)
     assert stage.deleted == ["pod-u"]
     assert len(book.results("worker")) == 1, "it was told, and is not told again"
 
@@ -273,16 +260,16 @@ def test_pod_that_redis_does_not_know_is_reported_once_when_it_has_ended(stage: 
     stage.views = [pod(lost, phase=Phase.RUNNING)]
     sweep = stage.sweep()
     for _ in range(3):
-        sweep.step()
+        sweep.step(stage.views)
     assert (stage.deleted, book.results("worker")) == ([], [])
     stage.views = [pod(lost)]
     for _ in range(USUAL_SIGHTS):
-        sweep.step()
+        sweep.step(stage.views)
     assert stage.deleted == ["pod-u"]
     assert [(w["event_id"], w["index"], w["status"]) for w in book.results("worker")] == [
         (lost.event_id, "3", "succeeded")
     ]
-    stage.sweep().step()
+    stage.sweep().step(stage.views)
     assert len(book.results("worker")) == 1
     assert dict(stage.metrics.workers_total.by("status"))["succeeded"] == 1
 
@@ -292,11 +279,11 @@ def test_pod_that_another_replica_has_reported_is_deleted_and_not_counted_twice(
 ) -> None:
     stage.views = [pod(WorkerId("9999999999999-0", 3, 0))]
     sweep = stage.sweep()
-    sweep.step()
+    sweep.step(stage.views)
     other = replace(stage, ledger=book.ledger("b", "2"), deleted=[], metrics=Metrics()).sweep()
     for _ in range(USUAL_SIGHTS):
-        other.step()
-    sweep.step()
+        other.step(stage.views)
+    sweep.step(stage.views)
     assert stage.deleted == ["pod-u"]
     assert dict(stage.metrics.workers_total.by("status"))["succeeded"] == 0
 
@@ -310,7 +297,7 @@ def test_pod_from_before_redis_was_emptied_is_told_though_its_event_is_below_the
     stage.views = [pod(earlier, "older", installation="older"), pod(earlier, "ours")]
     sweep = stage.sweep()
     for _ in range(USUAL_SIGHTS):
-        sweep.step()
+        sweep.step(stage.views)
     assert sorted(stage.deleted) == ["pod-older", "pod-ours"]
     assert len(book.results("worker")) == 1
 
@@ -325,7 +312,7 @@ def test_nothing_becomes_of_a_pod_whose_ledger_holds_nonsense_and_all_others_are
     stage.views = [pod(broken), pod(ended, "w")]
     sweep = stage.sweep()
     for _ in range(USUAL_SIGHTS):
-        sweep.step()
+        sweep.step(stage.views)
     assert stage.deleted == ["pod-w"]
 
 
@@ -342,13 +329,6 @@ def test_pods_of_others_and_those_that_a_worker_waits_for_are_never_touched(stag
     ]
     sweep = stage.sweep()
     for _ in range(3):
-        sweep.step()
+        sweep.step(stage.views)
     sweep.look_at_arrivals(stage.views)
-    assert stage.deleted == []
-
-
-def test_sweep_judges_nothing_while_the_watch_is_not_healthy(stage: Stage, book: Book) -> None:
-    stage.healthy = False
-    stage.views = [pod(begun(stage, book), "late", Phase.RUNNING)]
-    stage.sweep().step()
     assert stage.deleted == []

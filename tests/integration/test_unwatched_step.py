@@ -17,7 +17,7 @@ from ottoscaler.kube.selection import MOST_OWNERS
 from ottoscaler.ledger.lease import suspended_clock
 from ottoscaler.ledger.records import Entry
 from ottoscaler.ledger.surveys import EVERYBODY, Surveys
-from ottoscaler.model import ScaleUp, WorkerId
+from ottoscaler.model import PodView, ScaleUp, WorkerId
 from ottoscaler.pods.labels import labels, pod_name
 from ottoscaler.telemetry.metrics import Metrics
 from tests.harness.fake_pods import FakePods
@@ -69,11 +69,12 @@ class Seeker:
     def claimed(self, _name: str) -> bool:
         return False
 
-    def _sweep(self, source: Any, deleter: Any) -> Sweep:
+    def _sweep(self, shared: Callable[[PodView], bool], deleter: Any) -> Sweep:
         lease = SimpleNamespace(held_installations=self.ledger.identity.held_installations, peers=1)
         return Sweep(
             self.ledger,
-            source,
+            self.claimed,
+            shared,
             cast(Any, lease),
             deleter,
             Metrics(),

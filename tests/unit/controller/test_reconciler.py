@@ -12,6 +12,7 @@ from ottoscaler.controller.housekeeping import Housekeeping
 from ottoscaler.controller.reconciler import Reconciler
 from ottoscaler.controller.sweep import Sweep
 from ottoscaler.controller.unwatched import Unwatched
+from ottoscaler.controller.visible_pods import VisiblePods
 from ottoscaler.controller.waiting_workers import WaitingWorkers
 from ottoscaler.errors import RedisUnavailable
 from ottoscaler.model import PodView
@@ -26,8 +27,9 @@ class Bench:
     def __init__(self) -> None:
         registry = create_autospec(RunRegistry, instance=True)
         self.arrivals = Arrivals(registry, lambda: None)
-        self.waiting_workers, self.sweep, self.unwatched, self.housekeeping = (
-            create_autospec(part, instance=True) for part in (WaitingWorkers, Sweep, Unwatched, Housekeeping)
+        self.waiting_workers, self.visible_pods, self.sweep, self.unwatched, self.housekeeping = (
+            create_autospec(part, instance=True)
+            for part in (WaitingWorkers, VisiblePods, Sweep, Unwatched, Housekeeping)
         )
         self.housekeeping.step.return_value = 30.0
         unclaimed: Mailbox[PodView] = Mailbox(10)
@@ -35,6 +37,7 @@ class Bench:
             unclaimed,
             self.arrivals,
             self.waiting_workers,
+            self.visible_pods,
             self.sweep,
             self.unwatched,
             self.housekeeping,
@@ -48,6 +51,16 @@ def test_entries_removed_unread_are_looked_for_every_few_seconds_however_long_re
         bench.reconciler.step(float(second))
     assert bench.housekeeping.look_for_lost.call_count == 4
     assert bench.housekeeping.step.call_count == 1
+
+
+def test_sweep_judges_nothing_while_the_watch_is_not_well() -> None:
+    bench = Bench()
+    bench.visible_pods.reliable.return_value = False
+    bench.reconciler.step(0.0)
+    bench.sweep.step.assert_not_called()
+    bench.visible_pods.reliable.return_value = True
+    bench.reconciler.step(10.0)
+    bench.sweep.step.assert_called_once_with(bench.visible_pods.views.return_value)
 
 
 def test_pods_that_came_late_while_redis_was_away_are_looked_at_again() -> None:
