@@ -335,6 +335,32 @@ def test_poisoned_event_is_dead_lettered_with_its_history_and_cancelled(book: Bo
     assert ledger.record(begun, record.epoch, "", FAILED, despite_intent=True).word == "ended"
 
 
+def test_result_stands_whoever_cancels_its_worker_afterwards(book: Book) -> None:
+    ledger, event = book.ledger(), add(book, count=3)
+    record = owned(ledger, event)
+    ledger.record(begin(ledger, event, 0), 1, "uid-0-0", DONE)
+    down = add_down(book, count=2)
+    owned(ledger, down)
+    victims = [(event.event_id, 0), (event.event_id, 1)]
+    assert ledger.scale_downs.cancel(down.event_id, 1, 2, victims) == 1, "one had ended meanwhile"
+    ledger.poison(record, "given up")
+    told = [(w["index"], w["status"]) for w in book.results("worker")]
+    assert told == [("0", "succeeded"), ("1", "cancelled"), ("2", "cancelled")]
+
+
+def test_worker_that_is_being_cancelled_is_no_victim_of_another_scale_down(book: Book) -> None:
+    ledger, event = book.ledger(), add(book, count=1)
+    owned(ledger, event)
+    worker = begin(ledger, event, 0)
+    first, second = add_down(book, count=2), add_down(book, count=2)
+    for down in (first, second):
+        owned(ledger, down)
+    asked = (first, first, second)  # the second time, as after a lost reply
+    chosen = [ledger.scale_downs.cancel(down.event_id, 1, 2, [(event.event_id, 0)]) for down in asked]
+    assert chosen == [1, 1, 0]
+    assert ledger.record(worker, 1, "uid-0-0", DONE).intent.by == first.event_id
+
+
 def test_event_is_given_up_once_and_its_letter_written_once(book: Book) -> None:
     """The reply to the first time was lost, or its replica died right then."""
     ledger, event = book.ledger("a", "1"), add(book)
