@@ -1,4 +1,4 @@
-"""Every metric as data. ``metrics`` creates them, ``metrics_page`` writes docs/metrics.md.
+"""Every metric as data. ``metrics`` creates them, and docs/metrics.md is written from them.
 
 Labels take only words from closed lists. Any other word counts as ``other``, so that no event can create new
 time series.

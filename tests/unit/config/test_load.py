@@ -13,18 +13,11 @@ from hypothesis import strategies as st
 
 from ottoscaler.config import redis_url, settings
 from ottoscaler.config.checks import WHOLE_INSTANCE
-from ottoscaler.config.load import (
-    describe,
-    load,
-    render_settings_page,
-    render_settings_tables,
-    unknown_settings,
-)
+from ottoscaler.config.load import describe, load, unknown_settings
 from ottoscaler.config.settings import Settings, variable
 from ottoscaler.errors import BadSettings
 from ottoscaler.pods.labels import pod_name
-
-ROOT = Path(__file__).parents[3]
+from tests.tools import settings_page
 
 
 def problems(environ: Mapping[str, str]) -> list[str]:
@@ -472,12 +465,12 @@ def test_settings_cannot_be_changed() -> None:
 
 
 def test_settings_page_is_what_the_code_says() -> None:
-    written = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
-    assert written == render_settings_page(), "the page's last lines say how to write it anew"
+    written = settings_page.PAGE.read_text(encoding="utf-8")
+    assert written == settings_page.render(), "the page's last line says how to write it anew"
 
 
 def test_every_setting_has_a_row_in_the_table_and_a_meaning() -> None:
-    tables = render_settings_tables()
+    tables = settings_page.tables()
     assert len(describe(Settings())) == len(settings.NAMES) == tables.count("\n| `")
     assert all(f"\n| `{name}` |" in tables for name in describe(Settings()))
     assert all(spec.meaning for spec in settings.SPECS.values())

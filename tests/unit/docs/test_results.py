@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 from ottoscaler.model import Reason, Status
-from ottoscaler.pods.reasons import STATUSES, render_reasons, render_statuses
 from tests.integration.test_results_contract import EVENT, WORKER
+from tests.tools.result_words import STATUSES, render_reasons, render_statuses
 
 DOCS = Path(__file__).parents[3] / "docs"
 PAGE = (DOCS / "results.md").read_text(encoding="utf-8")
@@ -21,7 +21,7 @@ def fields_under(heading: str) -> list[str]:
 def test_page_has_every_status_and_reason_that_the_code_has() -> None:
     assert set(STATUSES) == set(Status)
     for name, rendered in (("statuses", render_statuses()), ("reasons", render_reasons())):
-        mark = f"<!-- generated: ottoscaler.pods.reasons.render_{name} -->\n\n"
+        mark = f"<!-- generated: tests.tools.result_words.render_{name} -->\n\n"
         assert PAGE.partition(mark)[2].startswith(rendered)
     assert all(f"| `{reason.value}` |" in render_reasons() for reason in Reason)
     assert "|  |" not in render_reasons()

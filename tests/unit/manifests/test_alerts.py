@@ -13,7 +13,7 @@ import yaml
 from ottoscaler.model import Reason
 from ottoscaler.telemetry.metric_specs import CODES, OTHER, POLLS, VERBS
 from ottoscaler.telemetry.metrics import Metrics
-from ottoscaler.telemetry.metrics_page import anchor
+from tests.tools.metrics_page import anchor
 from tests.unit.manifests.kustomize import ROOT, find, render
 
 MONITORING = ROOT / "manifests" / "monitoring"

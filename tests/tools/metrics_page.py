@@ -1,10 +1,16 @@
-"""docs/metrics.md, written from the metrics' specifications."""
+"""docs/metrics.md, written from the metrics' specifications.
+
+``python -m tests.tools.metrics_page`` writes it anew; a unit test holds the file equal to this.
+"""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from ottoscaler.telemetry.metric_specs import SPECS, MetricSpec
+
+PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 
 
 def anchor(heading: str) -> str:
@@ -12,8 +18,8 @@ def anchor(heading: str) -> str:
     return re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-")
 
 
-def render_metrics_page() -> str:
-    """The whole of docs/metrics.md; a unit test holds the file equal to this."""
+def render() -> str:
+    """The whole page."""
     rows = [
         f"| `{name}` | {spec.kind} | {_labels(spec)} | {spec.meaning} | {_linked(spec.bad)} |"
         for name, spec in SPECS.items()
@@ -83,7 +89,9 @@ shows them as dots, and one filter on that id tells the event's whole life in th
 `ottoscaler_workers_total` has no type there, because OpenMetrics would take it and the gauge
 `ottoscaler_workers` for one metric; its samples are the same.
 
-<!-- Written by ottoscaler.telemetry.metrics_page.render_metrics_page; do not edit. To write it anew:
-python -c 'from ottoscaler.telemetry.metrics_page import render_metrics_page as r; print(r(), end="")' \\
-    > docs/metrics.md -->
+<!-- Written by `python -m tests.tools.metrics_page`; do not edit. -->
 """
+
+
+if __name__ == "__main__":
+    PAGE.write_text(render(), encoding="utf-8")
