@@ -39,23 +39,29 @@ def monitor(a: Attempt) -> Judgement:
             _is_cancelled(a)
         is_gone(a)
         found = judgement(a)
-        view = subscription.view
         if not subscription.gone and (unwoken or deps.elsewhere) and _is_cancelled(a):
             return CANCELLED
         if found.verdict is not Verdict.WAIT:
-            if subscription.gone:
-                if is_gone(a):
-                    return found
-            elif view is None or view.ended:
+            if is_gone(a) if subscription.gone else holds(a, found):
                 return found
-            elif _look_again(a) == view and judgement(a).verdict is found.verdict:
-                return found  # the limit holds by the newer time of that answer too
             continue
         a.check_ownership()
         if deps.abandon.is_set() or a.run.leaving:
             raise Stopping("the worker is left to the next replica")
         seconds = until_next_look(a, _time_left(a))
         unwoken = not subscription.wait(seconds) and seconds >= LONGEST_WAIT_SECONDS
+
+
+def holds(a: Attempt, found: Judgement) -> bool:
+    """Whether ``found`` still stands, of a Pod that is there. If a limit led to it, the API server is asked.
+
+    Raises KubernetesError."""
+    view = a.subscription.view
+    if view is not None and not view.ended and _look_again(a) != view:
+        return False
+    # The watch may have shown more since, and the limit must be over by the newer time of that answer too.
+    now = judgement(a)
+    return (now.verdict, now.reason) == (found.verdict, found.reason)
 
 
 def is_gone(a: Attempt, *, cancelled: bool = False) -> bool:

@@ -14,7 +14,7 @@ from ottoscaler.model import Judgement, Reason, Status, Verdict
 from ottoscaler.retry import Retrier
 from ottoscaler.workers.attempt import Attempt, Ended, Next, WorkerDeps
 from ottoscaler.workers.create import create
-from ottoscaler.workers.monitor import CANCELLED, cancelled_elsewhere, is_gone, judgement, monitor
+from ottoscaler.workers.monitor import CANCELLED, cancelled_elsewhere, holds, is_gone, judgement, monitor
 from ottoscaler.workers.run import Task
 from ottoscaler.workers.settle import out_of_sight, settle
 
@@ -69,8 +69,11 @@ class Workers:
                     return None  # once it has a slot, its thread looks for the Pod
                 watcher.identify(subscription, subscription.view.uid)
             gone = is_gone(attempt)
-            found = CANCELLED if not gone and cancelled_elsewhere(attempt) else judgement(attempt)
-            return settle(attempt, found) if found.verdict is not Verdict.WAIT else None
+            if not gone and cancelled_elsewhere(attempt):
+                return settle(attempt, CANCELLED)
+            found = judgement(attempt)
+            over = found.verdict is not Verdict.WAIT and (gone or holds(attempt, found))
+            return settle(attempt, found) if over else None
         finally:
             watcher.unsubscribe(subscription)
 

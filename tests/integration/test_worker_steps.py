@@ -674,6 +674,20 @@ def test_worker_without_a_slot_whose_pod_is_gone_is_settled(start: Start) -> Non
     assert ended.next is Next.RETRY
 
 
+def test_limit_of_a_worker_without_a_slot_is_not_judged_by_a_watch_that_is_behind(start: Start) -> None:
+    """Its Pod had started since. It was recorded as PendingTimeout, and its running Pod was deleted."""
+    bench = start(pending_timeout=-1.0)  # it is over at once
+    a = bench.attempt(bench.take())
+    create(a)
+    bench.watch()
+    waits = Task(a.run, 0, 0, adopt=True, uid=a.subscription.uid)
+    behind = bench.pods.view(a.subscription.name)
+    bench.pods.run(a.subscription.name)
+    assert not behind.started
+    assert Workers(bench.deps).settle_if_ended(waits) is None
+    assert bench.results() == []
+
+
 def test_strangers_ended_pod_settles_no_worker_without_a_slot(bench: WorkerBench) -> None:
     run = bench.take()
     name = bench.attempt(run).subscription.name
