@@ -32,8 +32,6 @@ class PodsSeen:
 
 def merged(cells: str, ranges: str) -> str:
     """The ledger's letters, replaced by the replicas' letters for the indexes that have a Pod."""
-    if not ranges or not cells:
-        return cells
     parts, done = [], 0
     for found in sorted(_RANGE.findall(ranges), key=lambda each: int(each[0])):
         first, last = int(found[0]), int(found[1] or found[0]) + 1

@@ -361,6 +361,15 @@ def test_worker_that_is_being_cancelled_is_no_victim_of_another_scale_down(book:
     assert ledger.record(worker, 1, "uid-0-0", DONE).intent.by == first.event_id
 
 
+def test_event_that_a_scale_down_long_gone_cancels_leaves_no_key_of_it(book: Book) -> None:
+    ledger, event, down = book.ledger(), add(book), add_down(book, task="t")
+    owned(ledger, down)
+    key = f"otto:scale:events:ottoscaler:event:{down.event_id}"
+    book.redis.delete(key)  # as when the retention time is over
+    assert take(ledger, event).how == "cancelled", "its tombstone stands"
+    assert not book.redis.exists(key)
+
+
 def test_event_is_given_up_once_and_its_letter_written_once(book: Book) -> None:
     """The reply to the first time was lost, or its replica died right then."""
     ledger, event = book.ledger("a", "1"), add(book)

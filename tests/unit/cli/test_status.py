@@ -65,7 +65,7 @@ def test_workers_that_have_begun_are_told_one_by_one() -> None:
 
 
 def test_an_owner_is_its_consumer_name_also_with_slashes() -> None:
-    assert event()["owner"] == "a/b"
+    assert (event()["owner"], event()["epoch"]) == ("a/b", 2)
     assert event(owner=b"")["owner"] == ""
 
 
@@ -79,6 +79,11 @@ def test_a_scale_down_of_all_has_no_number() -> None:
     down = event(type=b"scale_down", n=b"")
     assert down["pod_count"] is None
     assert down["counts"]["not_begun"] == 0
+
+
+def test_a_scale_down_of_some_has_no_workers_to_begin() -> None:
+    down = event(type=b"scale_down", n=b"5")
+    assert (down["pod_count"], down["counts"]["not_begun"]) == (5, 0)
 
 
 def picture(**changes: Any) -> dict[str, Any]:

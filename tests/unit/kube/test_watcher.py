@@ -250,6 +250,16 @@ def test_what_a_list_shows_no_more_or_as_another_pod_is_told_who_waits_and_who_s
     assert not bench.watcher.replace(left, bench.watcher.wanted(), time.monotonic()), "nothing new"
 
 
+def test_owner_that_is_asked_for_while_a_list_is_under_way_needs_another_list() -> None:
+    watcher = WatchBench().watcher
+    selection = watcher.wanted()
+    watcher.include(("dead",))
+    watcher.replace([], selection, time.monotonic())
+    assert not watcher.caught_up
+    watcher.replace([], watcher.wanted(), time.monotonic())
+    assert watcher.caught_up
+
+
 def test_pod_created_after_the_list_was_asked_for_is_not_taken_for_gone() -> None:
     watcher = WatchBench().watcher
     subscription = watcher.subscribe("a")
