@@ -32,7 +32,8 @@ from ottoscaler.pods.view import parse_pod
 T = TypeVar("T")
 
 READ_SECONDS = 12.0  # the read timeout of everything but creates and lists
-MOST_UNANSWERED = 256  # deletes and patches, which are remembered
+SLOW_READ_SECONDS = 36.0  # of deletes and patches after one without an answer: a webhook may take 30 s
+MOST_UNANSWERED = 256  # Pods of which such a call is remembered
 CREATE_SECONDS = 60.0  # a create passes admission webhooks, each of which may take 30 s
 LIST_SECONDS = 10.0  # a page; the watch thread must show progress within 15 s
 LEAST_SECONDS = 0.05  # the read timeout of a list whose time is over
@@ -90,7 +91,7 @@ class PodClient(PodApi):
         self._requests = Requests(access, throttle, observe)
         self._throttle = throttle
         self._create_seconds = create_seconds
-        self._unanswered: deque[str] = deque(maxlen=MOST_UNANSWERED)  # UIDs, one for each such call
+        self._unanswered: deque[str] = deque(maxlen=MOST_UNANSWERED)  # UIDs
         self._received = received  # told how many bytes came, by lists and watches
         self.explain = access.sentence  # an error, with what was tried and what to do
         self.namespace = namespace
@@ -274,16 +275,14 @@ class PodClient(PodApi):
     # --- the request
 
     def _patiently(self, uid: str, call: Callable[[float], T]) -> T:
-        """``call`` with the seconds for its answer: twice as many each time that none came for this Pod.
+        """``call`` with the seconds for its answer: more if the last one for this Pod got none.
 
-        An admission webhook may take 30 s, and an API server gives up a request whose client has left."""
-        seconds = READ_SECONDS
-        if self.health.healthy:
-            seconds = min(seconds * 2 ** self._unanswered.count(uid), max(seconds, self._create_seconds))
+        An API server gives up a request whose client has left, also in the middle of a slow webhook."""
+        slow = uid in self._unanswered and self.health.healthy
         try:
-            return call(seconds)
+            return call(SLOW_READ_SECONDS if slow else READ_SECONDS)
         except KubernetesUnavailable as error:
-            if not (error.unsent or error.status):
+            if not (error.unsent or error.status) and uid not in self._unanswered:
                 self._unanswered.append(uid)
             raise
 
