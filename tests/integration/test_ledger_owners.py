@@ -98,6 +98,16 @@ def test_handed_over_event_is_taken_with_a_new_epoch(book: Book) -> None:
     assert taken.record.strikes == 0
 
 
+def test_entry_of_an_event_that_was_taken_over_is_pending_for_its_new_owner(book: Book) -> None:
+    """Else its dead reader could not be forgotten before the event ends."""
+    old, new, event = book.ledger("a"), book.ledger("b"), add(book)
+    read(book, "a")
+    owned(old, event)
+    assert new.take_over(event.event_id, "a/1", beat=beat_of(book, "a")).how == "taken"
+    (pending,) = book.redis.xpending_range("otto:scale:events", "ottoscaler", "-", "+", 10)
+    assert pending["consumer"] == "b"
+
+
 def test_who_gives_an_event_away_and_takes_it_back_cannot_write_as_its_owner_of_before(book: Book) -> None:
     first, second, event = book.ledger("a"), book.ledger("b"), add(book)
     owned(first, event)
