@@ -46,6 +46,7 @@ def test_a_long_message_ends_in_an_ellipsis_and_lines_become_one() -> None:
 def test_ages_read_as_people_say_them() -> None:
     spans = (-1, 0.44, 45.9, 185, 7800, 442_800)
     assert [age(span) for span in spans] == ["0.0s", "0.4s", "45s", "3m05s", "2h10m", "5d03h"]
+    assert [age(span) for span in (10, 60, 3600, 86_400)] == ["10s", "1m00s", "1h00m", "1d00h"]
 
 
 def test_columns_are_as_wide_as_their_widest_cell() -> None:
@@ -153,6 +154,18 @@ def test_a_screen_leaves_the_scrollback_alone(monkeypatch: pytest.MonkeyPatch) -
     assert "\x1b[3J" not in shown
 
 
+def test_a_screen_that_is_full_does_not_scroll_and_a_shorter_picture_clears_the_rest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "4")
+    monkeypatch.setenv("LINES", "2")
+    full, shorter = Terminal(), Terminal()
+    Screen(full).show(["a", "b"])
+    Screen(shorter).show(["a"])
+    assert full.getvalue() == "\x1b[H\x1b[Ka\r\n\x1b[Kb"
+    assert shorter.getvalue() == "\x1b[H\x1b[Ka\r\n\x1b[J"
+
+
 def test_a_bar_counts_no_status_that_could_steer_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("CI", raising=False)
@@ -169,6 +182,8 @@ def test_colour_is_for_terminals_that_want_it(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.delenv("CI", raising=False)
     assert paint("problem", io.StringIO()) == "problem"
     assert paint("problem", Terminal()) == "\x1b[31mproblem\x1b[0m"
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert paint("problem", Terminal()) == "problem"
 
 
 def test_a_terminal_gets_a_bar_and_a_file_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
