@@ -200,3 +200,13 @@ def test_a_terminal_gets_a_bar_and_a_file_gets_lines(monkeypatch: pytest.MonkeyP
         assert "worker 0 failed (Err\\x1b exit 3): no\\x1b[2J\n" in stream.getvalue()
         assert ("[######..................] 1/4" in stream.getvalue()) is bar
         assert ("\r" in stream.getvalue()) is bar
+
+
+def test_an_outage_is_told_once_and_the_next_one_again() -> None:
+    stream = io.StringIO()
+    progress = Progress(0, stream)
+    for problem in ("", "no answer", "no answer", "", "refused"):
+        progress.look(problem)
+    assert stream.getvalue().splitlines() == [
+        f"Redis is unavailable, trying again: {problem}" for problem in ("no answer", "refused")
+    ]
