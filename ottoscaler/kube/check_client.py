@@ -37,7 +37,7 @@ class CheckClient(PodClient):
         Raises what ``CreateTurn.send`` raises, also for an unknown field. A server older than Kubernetes
         1.25 drops unknown fields instead."""
         headers = self._requests.headers(body)
-        path = f"{self._creates}&dryRun=All&fieldValidation=Strict"
+        path = f"{self._path}?dryRun=All&fieldValidation=Strict&timeout={self._create_seconds:g}s"
         with self._throttle.look(""):
             response = self._requests.send(
                 "create", "POST", path, body, headers, self._create_seconds, stream=False

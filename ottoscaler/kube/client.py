@@ -33,7 +33,8 @@ T = TypeVar("T")
 
 READ_SECONDS = 12.0  # the read timeout of everything but creates and lists
 SLOW_READ_SECONDS = 36.0  # of deletes and patches after one without an answer: a webhook may take 30 s
-MOST_UNANSWERED = 256  # Pods of which such a call is remembered
+SLOW_CREATE_SECONDS = 33.0  # a create that failed after so long may have been ended by the API server
+MOST_UNANSWERED = 256  # Pods, and events, of which such a call is remembered
 CREATE_SECONDS = 60.0  # a create passes admission webhooks, each of which may take 30 s
 LIST_SECONDS = 10.0  # a page; the watch thread must show progress within 15 s
 LEAST_SECONDS = 0.05  # the read timeout of a list whose time is over
@@ -92,6 +93,7 @@ class PodClient(PodApi):
         self._throttle = throttle
         self._create_seconds = create_seconds
         self._unanswered: deque[str] = deque(maxlen=MOST_UNANSWERED)  # UIDs
+        self._slow: deque[str] = deque(maxlen=MOST_UNANSWERED)  # events with a slow create that failed
         self._received = received  # told how many bytes came, by lists and watches
         self.explain = access.sentence  # an error, with what was tried and what to do
         self.namespace = namespace
@@ -112,26 +114,35 @@ class PodClient(PodApi):
     def create_turn(self, body: bytes, event: str, profile: str) -> RequestTurn:
         # Credentials are read before the turn, since that may be slow.
         headers = self._requests.headers(body)
-        return RequestTurn(self._throttle, event, profile, lambda _: self._create(body, headers))
+        return RequestTurn(self._throttle, event, profile, lambda _: self._create(event, body, headers))
 
-    @property
-    def _creates(self) -> str:
+    def _creates(self, event: str) -> str:
         """An older API server ends a create after 34 s, unless it is told how long its client waits."""
-        return f"{self._path}?timeout={self._create_seconds:g}s"
+        return f"{self._path}?timeout={self._create_seconds:g}s" if event in self._slow else self._path
 
     def open_turn(self, body: bytes, event: str, profile: str) -> RequestTurn | None:
         headers = self._requests.headers_at_once(body)
         if headers is None:
             return None
-        opened = self._requests.open("POST", self._creates, body, headers)
+        opened = self._requests.open("POST", self._creates(event), body, headers)
         if opened is None:
             return None
-        return RequestTurn(self._throttle, event, profile, lambda it: self._create(body, headers, it), opened)
-
-    def _create(self, body: bytes, headers: dict[str, str], opened: OpenRequest | None = None) -> JsonObject:
-        response = self._requests.send(
-            "create", "POST", self._creates, body, headers, self._create_seconds, stream=False, opened=opened
+        return RequestTurn(
+            self._throttle, event, profile, lambda it: self._create(event, body, headers, it), opened
         )
+
+    def _create(
+        self, event: str, body: bytes, headers: dict[str, str], opened: OpenRequest | None = None
+    ) -> JsonObject:
+        path, seconds, begun = self._creates(event), self._create_seconds, time.monotonic()
+        try:
+            response = self._requests.send(
+                "create", "POST", path, body, headers, seconds, stream=False, opened=opened
+            )
+        except KubernetesError:
+            if time.monotonic() - begun > SLOW_CREATE_SECONDS and event not in self._slow:
+                self._slow.append(event)
+            raise
         # The whole answer is decoded only where admission may have changed the spec.
         whole = _RUNS_ONCE not in response.data
         return pod("create", parsed("create", response.data if whole else slim(response.data)))
