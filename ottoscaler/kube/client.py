@@ -286,7 +286,7 @@ class PodClient(PodApi):
     # --- the request
 
     def _patiently(self, uid: str, call: Callable[[float], T]) -> T:
-        """``call`` with the seconds for its answer: more if the last one for this Pod got none.
+        """``call`` with the seconds for its answer: more once one for this Pod got none.
 
         An API server gives up a request whose client has left, also in the middle of a slow webhook."""
         slow = uid in self._unanswered and self.health.healthy

@@ -164,7 +164,7 @@ class Requests:
         sign = sign_of(verb, 0, text, unsent=unsent)
         if timed_out and not patient:
             sign = ServerSign.NOTHING
-        self.health.note(verb, sign)
+        self.health.note(verb, sign, read_seconds if timed_out else 0.0)
         if timed_out and sign is ServerSign.TROUBLED:
             self._transport.wrong(None, text)
         if unsent:
@@ -197,7 +197,8 @@ class Requests:
             if error.status == 401:
                 self._access.reload()
         sign = sign_of(verb, error.status, text)
-        self.health.note(verb, ServerSign.TROUBLED if isinstance(error, UnusableAnswer) else sign)
+        sign = ServerSign.TROUBLED if isinstance(error, UnusableAnswer) else sign
+        self.health.note(verb, sign, seconds)
 
     def judge_server(self, verb: str, response: Any, error: KubernetesError) -> None:
         """Tell the transport if another server behind the same name might do better than this one."""

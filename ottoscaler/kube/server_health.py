@@ -18,7 +18,8 @@ from ottoscaler.pods.refusal_table import OVERDUE, is_internal, is_policy
 
 FORGET_SECONDS = 15.0  # trouble is over after so long without confirmation, so that somebody tries again
 UNNOTICED_SECONDS = 60.0  # so long it may take to notice trouble: a call that hangs tells of it at its end
-MOST_SPANS = 100  # of trouble that is over, which are remembered
+MOST_SPANS = 100  # of trouble that is over; the shortest are forgotten
+HUNG_SECONDS = 1.0  # a troubled call that took longer may have begun in trouble that nothing had told of
 SIGNS_IN_A_ROW = 2  # one bad answer may be due to a single connection. A refused connection counts at once
 
 _WRITES = ("create", "patch", "delete")
@@ -56,6 +57,7 @@ class _Streak:
     since: float = 0.0
     last: float = 0.0
     reached: bool = True  # False: the last of them found no connection
+    hung: bool = False  # one of them took longer than HUNG_SECONDS
 
     @property
     def counts(self) -> bool:
@@ -69,8 +71,8 @@ class ServerHealth:
     in a row. It ends with a successful call of that kind, and at the latest FORGET_SECONDS after the last
     troubled one. Trouble that began with refused connections ends with any successful call.
 
-    Unless connections are refused, it is noticed later than it began. So troubled time counts from the last
-    write or look that was well, UNNOTICED_SECONDS before it was noticed at most.
+    Where calls hang, it is noticed later than it began. So then troubled time counts from the last write or
+    look that was well, UNNOTICED_SECONDS before it was noticed at most.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -106,13 +108,14 @@ class ServerHealth:
                 spans += ((self._counted, self._end(self._clock())),)
         return sum(max(0.0, end - max(begun, since)) for begun, end in spans)
 
-    def note(self, verb: str, sign: ServerSign) -> None:
-        """Count the sign of a call. Any thread. Costs nothing while all is well."""
+    def note(self, verb: str, sign: ServerSign, seconds: float = 0.0) -> None:
+        """Count the sign of a call that took ``seconds``. Any thread. Costs nothing while all is well."""
         if sign is ServerSign.NOTHING:
             return
         kind, now = _KINDS.get(verb, "look"), self._clock()
+        if sign is ServerSign.WELL and kind != "list":
+            self._well = now
         if sign is ServerSign.WELL and not self._doubtful:
-            self._well = now if kind != "list" else self._well
             return
         with self._lock:
             self._update(now)
@@ -120,13 +123,13 @@ class ServerHealth:
                 for each, streak in self._streaks.items():
                     if each == kind or not streak.reached:
                         self._streaks[each] = _Streak()
-                self._well = now if kind != "list" else self._well
             else:
                 streak = self._streaks[kind]
                 self._last = now
                 since = streak.since if streak.length else now
                 reached = sign is not ServerSign.UNREACHED
-                self._streaks[kind] = _Streak(streak.length + 1, since, now, reached)
+                hung = streak.hung or seconds > HUNG_SECONDS
+                self._streaks[kind] = _Streak(streak.length + 1, since, now, reached, hung)
             self._update(now)
 
     def _update(self, now: float) -> None:
@@ -137,12 +140,15 @@ class ServerHealth:
         self._doubtful = any(streak.length for streak in self._streaks.values())
         begun = [streak.since for streak in self._streaks.values() if streak.counts]
         if self._begun and not begun:
-            self._past = (*self._past, (self._counted, self._end(now)))[-MOST_SPANS:]
+            past = (*self._past, (self._counted, self._end(now)))
+            if len(past) > MOST_SPANS:
+                past = tuple(sorted(past, key=lambda span: span[1] - span[0])[1:])
+            self._past = past
             self._well = max(self._well, self._end(now))
         elif begun and not self._begun:
-            first, reached = min(begun), all(streak.reached for streak in self._streaks.values())
-            earliest = max(self._well, first - UNNOTICED_SECONDS) if reached else first
-            self._counted = min(first, earliest)
+            self._counted = first = min(begun)
+            if any(streak.counts and streak.hung for streak in self._streaks.values()):
+                self._counted = min(first, max(self._well, first - UNNOTICED_SECONDS))
         self._begun = min([*begun, self._begun] if self._begun else begun) if begun else 0.0
 
     def _end(self, now: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -24,6 +25,7 @@ class KeptConnection:
         self._pool = pool
         self._endpoint = endpoint
         self._connection: Any = None
+        self._process = os.getpid()
         self._used_at = 0.0  # monotonic
 
     def exchange(self, calls: Sequence[Call]) -> None:
@@ -54,6 +56,8 @@ class KeptConnection:
         anew.
 
         The pool's own check of a connection takes 0.2 ms after a pause, most of it for redis-py's metrics."""
+        if self._process != os.getpid():  # a fork: the answers on its parent's connection are not its own
+            self._process, self._connection = os.getpid(), None
         kept = self._connection
         if kept is not None and kept.generation == self._endpoint.generation:
             if time.monotonic() - self._used_at <= FRESH_SECONDS:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import threading
 import zlib
 from collections.abc import Iterator
@@ -31,6 +33,19 @@ QUICK = {"SIM_RUN_SECONDS": "0.1"}
 FOR_EVER = {"SIM_RUN_SECONDS": "inf"}
 PRODUCER = "+xadd ~otto:scale:events"
 READER = "(+xrange +xread ~otto:scale:results ~otto:scale:dead)"
+FORKS = """
+import os, sys
+from ottoscaler.client import Client
+client = Client(sys.argv[1])
+client.scale_up(1, task_id="parent")
+for name in ("first", "second"):
+    if not os.fork():
+        for _ in range(20):
+            os.write(1, f"{client.scale_up(1, task_id=name)} {name}\\n".encode())
+        os._exit(0)
+for _ in range(2):
+    os.wait()
+"""
 
 
 @contextmanager
@@ -49,6 +64,15 @@ def _words(text: str) -> list[str]:
     """Split at blanks, but a selector in brackets is one word."""
     head, bracket, tail = text.partition("(")
     return [*head.split(), *([bracket + tail] if bracket else [])]
+
+
+def test_forked_producers_are_told_the_ids_of_their_own_events(place: Sandbox) -> None:
+    """A server that loads the program before it forks its workers does this."""
+    words = (sys.executable, "-c", FORKS, place.redis_server.url)
+    told = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60).stdout
+    there = {found: fields["task_id"] for found, fields in place.redis.xrange("otto:scale:events")}
+    assert [there[line.split()[0]] for line in told.splitlines()] == [x.split()[1] for x in told.splitlines()]
+    assert len(there) == 1 + 2 * 20
 
 
 def test_a_producer_who_may_only_xadd_sends(place: Sandbox) -> None:

@@ -113,7 +113,7 @@ def test_gate_that_cannot_be_opened_for_a_while_is_tried_again(gating: Sandbox) 
 @local_only
 def test_webhook_that_hangs_on_opened_gates_holds_up_no_other_event() -> None:
     """It may look at every change of a Pod. So an answer that never comes says nothing about the server."""
-    bounds = {"kube.client.READ_SECONDS": 0.3, "kube.client.SLOW_READ_SECONDS": 0.3}
+    bounds = {"kube.client.READ_SECONDS": 0.3, "kube.client.SLOW_READ_SECONDS": 0.6}
     with sandbox(OTTO_START_GATE="true", bounds=bounds) as place:
         assert place.cluster is not None
         replica = place.start()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import socket
 import ssl
+import threading
 import time
 from pathlib import Path
 
@@ -115,8 +116,13 @@ def test_delete_that_got_no_answer_is_waited_for_longer_the_next_time(
     """A webhook took 20 s. The API server gives up what nobody waits for, so no Pod was ever deleted."""
     monkeypatch.setattr("ottoscaler.kube.client.READ_SECONDS", 0.3)
 
-    def slow(_: int, __: bytes) -> tuple[bytes, bool]:
-        time.sleep(0.45)
+    given_up = threading.Event()
+
+    def slow(number: int, _: bytes) -> tuple[bytes, bool]:
+        if number == 2:
+            time.sleep(0.45)  # longer than a first delete is waited for
+        else:
+            given_up.wait(10)
         return b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", True
 
     server = ScriptedServer(slow)
@@ -130,4 +136,5 @@ def test_delete_that_got_no_answer_is_waited_for_longer_the_next_time(
         with pytest.raises(KubernetesUnavailable, match="no answer within"):
             client.delete("b", "uid-b")
     finally:
+        given_up.set()
         server.close()

@@ -6,6 +6,7 @@ import pytest
 
 from ottoscaler.kube.server_health import (
     FORGET_SECONDS,
+    MOST_SPANS,
     UNNOTICED_SECONDS,
     ServerHealth,
     ServerSign,
@@ -163,7 +164,7 @@ def test_trouble_that_calls_tell_of_at_their_end_counts_from_the_last_one_that_w
     clock.now += quiet
     health.note("list", ServerSign.WELL)  # from the server's cache, so it proves nothing
     for _ in range(2):
-        health.note("get", ServerSign.TROUBLED)
+        health.note("get", ServerSign.TROUBLED, 12.0)
     assert health.trouble_since() == clock.now
     clock.now += 10
     health.note("get", ServerSign.WELL)
@@ -171,3 +172,32 @@ def test_trouble_that_calls_tell_of_at_their_end_counts_from_the_last_one_that_w
     assert health.troubled_seconds(since=0.0) == unnoticed + 10
     assert health.troubled_seconds(since=clock.now - 105) == 5
     assert health.troubled_seconds(since=clock.now - 50) == 0
+
+
+def test_trouble_that_calls_tell_of_at_once_began_with_them() -> None:
+    """Lists say nothing of the time before. Else two quick refusals a minute would let no Pod be overdue."""
+    clock = Clock(1000.0)
+    health = ServerHealth(clock)
+    clock.now += 300
+    for _ in range(2):
+        health.note("list", ServerSign.TROUBLED, 0.01)
+        clock.now += 0.5
+    health.note("list", ServerSign.WELL)
+    assert health.troubled_seconds(since=0.0) == 1
+
+
+def test_long_trouble_is_remembered_whatever_short_trouble_follows() -> None:
+    clock = Clock(1000.0)
+    health = ServerHealth(clock)
+
+    def trouble(seconds: float) -> None:
+        for _ in range(2):
+            health.note("create", ServerSign.TROUBLED)
+        clock.now += seconds
+        health.note("create", ServerSign.WELL)
+        clock.now += 1
+
+    trouble(14)
+    for _ in range(2 * MOST_SPANS):
+        trouble(0.5)
+    assert health.troubled_seconds(since=0.0) == 14 + 0.5 * (MOST_SPANS - 1)
