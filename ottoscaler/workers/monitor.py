@@ -180,7 +180,7 @@ def _waiting_seconds(a: Attempt) -> float:
 def _known_well(a: Attempt, seconds: float) -> float:
     """The last ``seconds`` without the API server's trouble."""
     troubled: float = a.deps.pods.health.troubled_seconds(since=time.monotonic() - seconds)
-    return seconds - troubled
+    return max(0.0, seconds - troubled)
 
 
 def _saw_running(a: Attempt, view: PodView) -> None:

@@ -89,12 +89,26 @@ def test_a_pod_is_not_late_because_the_api_server_hung_before_anybody_noticed(
     attempt = pending(monkeypatch, clock, health)
     clock.now += 32
     for _ in range(2):
-        health.note("get", ServerSign.TROUBLED)
+        health.note("get", ServerSign.TROUBLED, 12.0)
     clock.now += 13
     health.note("get", ServerSign.WELL)
     assert judgement(attempt).verdict is Verdict.WAIT
     clock.now += 20
     assert judgement(attempt).reason is Reason.PENDING_TIMEOUT
+
+
+def test_a_pod_that_ends_while_the_api_server_is_in_trouble_has_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The seconds for which it had waited were below zero, so that no row of the table fitted."""
+    clock = Clock()
+    health = ServerHealth(clock)
+    attempt = pending(monkeypatch, clock, health)
+    for _ in range(2):
+        health.note("get", ServerSign.TROUBLED)
+    monkeypatch.setattr(health, "_clock", lambda: clock.now + 1e-5)  # it is asked a moment later
+    attempt.subscription.view = attempt.subscription.view._replace(phase=Phase.SUCCEEDED)
+    assert judgement(attempt).verdict is Verdict.FINISHED
 
 
 def test_an_image_is_not_given_up_because_the_api_server_was_away(monkeypatch: pytest.MonkeyPatch) -> None:
