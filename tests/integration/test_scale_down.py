@@ -270,7 +270,8 @@ def test_victims_may_belong_to_another_replica_that_is_frozen_even() -> None:
 def test_it_is_applied_once_though_its_replica_is_killed_between_intent_and_deletion() -> None:
     with sandbox(OTTO_LEASE_SECONDS="1") as place:
         first = place.start()
-        event_id = place.scale_up(4, run_seconds=FOREVER)
+        # A real cluster's deletes cannot be held up, but its Pods' ends can: so the intents can be seen.
+        event_id = place.scale_up(4, run_seconds=FOREVER, env={"SIM_TERM_SECONDS": "3"})
         place.wait_workers(event_id, "Running", 4)
         if place.cluster is not None:
             place.cluster.faults.hang("delete", times=None)
