@@ -22,8 +22,9 @@ from ottoscaler.kube.log_tail import last_bytes
 from ottoscaler.kube.open_request import OpenRequest
 from ottoscaler.kube.pod_api import PodApi, WatchEvent
 from ottoscaler.kube.request import Observe, Requests
+from ottoscaler.kube.request_turn import RequestTurn
 from ottoscaler.kube.status import BROKEN_ANSWER
-from ottoscaler.kube.throttle import CREATES, DELETES, LOGS, LOOKS, Throttle, Turn
+from ottoscaler.kube.throttle import CREATES, DELETES, LOGS, LOOKS, Throttle
 from ottoscaler.kube.watch_events import events
 from ottoscaler.model import JsonObject, PodView
 from ottoscaler.pods.labels import START_GATE, event_in
@@ -46,35 +47,6 @@ PIECE_BYTES = 8 * 1024
 SMALL_PIECE_BYTES = 1024  # of a list that may not last long: its deadline is missed by one piece at most
 
 _RUNS_ONCE = b'"restartPolicy":"Never"'
-
-
-class RequestTurn(Turn):
-    """A create that waits in the throttle. Its request may have been opened."""
-
-    def __init__(
-        self,
-        throttle: Throttle,
-        event: str,
-        profile: str,
-        create: Callable[[OpenRequest | None], JsonObject],
-        opened: OpenRequest | None = None,
-    ) -> None:
-        super().__init__(throttle, event, profile)
-        self._create = create
-        self._opened = opened
-
-    def leave(self) -> None:
-        opened, self._opened = self._opened, None
-        if opened is not None:
-            opened.drop()
-        super().leave()
-
-    def complete(self) -> bool:
-        return self._opened is not None and self.__enter__().ready(0) and self._opened.complete()
-
-    def send(self) -> JsonObject:
-        opened, self._opened = self._opened, None
-        return self._create(opened)
 
 
 class PodClient(PodApi):

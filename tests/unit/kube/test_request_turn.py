@@ -9,8 +9,9 @@ from typing import cast
 import pytest
 
 from ottoscaler.errors import KubernetesUnavailable
-from ottoscaler.kube.client import RequestTurn, connect
+from ottoscaler.kube.client import connect
 from ottoscaler.kube.open_request import OpenRequest
+from ottoscaler.kube.request_turn import RequestTurn
 from ottoscaler.kube.throttle import CREATES, Throttle
 from ottoscaler.model import JsonObject
 from tests.harness.kubeconfigs import kubeconfig
